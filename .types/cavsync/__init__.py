@@ -1,0 +1,1 @@
+../../cavsync/__init__.py

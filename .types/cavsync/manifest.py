@@ -1,0 +1,1 @@
+../../cavsync/manifest.py

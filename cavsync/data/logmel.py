@@ -1,0 +1,46 @@
+"""Log-mel features exactly as CAV-MAE's: torchaudio's Kaldi-compatible filter bank is the specification."""
+
+from __future__ import annotations
+
+import torch
+import torchaudio.compliance.kaldi as kaldi
+from torch import Tensor
+
+from cavsync.media.align import FRAME_LENGTH_SAMPLES, SAMPLE_RATE_HZ
+
+NUM_MEL_BINS = 128
+AUDIO_MEAN = -5.081
+AUDIO_STD = 4.4849
+
+
+def log_mel(waveform: Tensor) -> Tensor:
+    """Mono 16 kHz samples (n,) in [-1, 1] -> raw log-mel (frames, 128), 10 ms a frame.
+
+    The mean of the waveform is removed first; sound shorter than one 25 ms window gives no frame.
+    """
+    if waveform.numel() < FRAME_LENGTH_SAMPLES:
+        return waveform.new_zeros((0, NUM_MEL_BINS))
+    return kaldi.fbank(
+        (waveform - waveform.mean())[None],
+        htk_compat=True,
+        sample_frequency=SAMPLE_RATE_HZ,
+        use_energy=False,
+        window_type="hanning",
+        num_mel_bins=NUM_MEL_BINS,
+        dither=0.0,
+        frame_shift=10,
+    )
+
+
+def cut_segment(features: Tensor, start_frame: int, length_frames: int) -> Tensor:
+    """Frames [start, start + length) of `features` (S, 128); what lies outside the sound is zero, as upstream pads."""
+    segment = features.new_zeros((length_frames, features.shape[1]))
+    first, last = max(0, start_frame), min(len(features), start_frame + length_frames)
+    if last > first:
+        segment[first - start_frame : last - start_frame] = features[first:last]
+    return segment
+
+
+def normalise(features: Tensor) -> Tensor:
+    """Raw log-mel -> the model's input, (x + 5.081) / 4.4849."""
+    return (features - AUDIO_MEAN) / AUDIO_STD

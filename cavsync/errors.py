@@ -1,0 +1,29 @@
+"""Errors that a user can act on (standard library only).
+
+Each message is one sentence: what was wrong, what was expected, what to do. The CLI prints it and exits with 1;
+a traceback is reserved for defects of cavsync itself.
+"""
+
+
+class CavsyncError(Exception):
+    """Base of every error that is the input's fault rather than ours."""
+
+
+class MediaError(CavsyncError):
+    """A media file or stream cannot be used: missing, corrupt, no audio track, no video track, too short."""
+
+
+class BundleError(CavsyncError):
+    """A bundle is missing, incomplete, changed, or of an unknown version."""
+
+
+class CheckpointError(CavsyncError):
+    """A checkpoint does not fit the model: keys missing or left over, unknown layout, unreadable file."""
+
+
+class ConfigError(CavsyncError):
+    """A configuration value is unknown, out of range, or contradicts another."""
+
+
+class DataError(CavsyncError):
+    """A data set cannot be used: nothing readable, a frame count that disagrees with the model."""
