@@ -248,8 +248,8 @@ class _Health:
         missing_seconds = declared - self._end_seconds
         if missing_seconds > max(TRUNCATION_TOLERANCE_SECONDS, TRUNCATION_TOLERANCE_SHARE * declared):
             raise MediaError(
-                f"{self._source} is truncated (it ends after {self._end_seconds:.1f} s of the {declared:.1f} s that its "
-                "header declares): give a complete file"
+                f"{self._source} is truncated (it ends after {self._end_seconds:.1f} s of the {declared:.1f} s that "
+                "its header declares): give a complete file"
             )
         if self._container_error:
             raise MediaError(

@@ -23,7 +23,7 @@ class MonoResampler:
     """Push decoded frames (`av.AudioFrame`), get `(pts_seconds, samples)` with mono float32 at `sample_rate_hz`.
 
     A jump of the timestamps by more than `BREAK_SECONDS`, or a change of rate or layout, ends the current run of
-    samples and starts a new one at the frame's own timestamp. Times are counted from `zero_seconds` of the source's clock.
+    samples and starts a new one at the frame's own timestamp. Times count from `zero_seconds`.
     """
 
     def __init__(self, sample_rate_hz: int, *, zero_seconds: float = 0.0) -> None:

@@ -1,0 +1,51 @@
+"""`cavsync convert`: checkpoints of the public CAV-MAE and CAV-MAE Sync become runs of ours."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def _overrides(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    parsed: dict[str, Any] = {}
+    for value in values:
+        key, separator, text = value.partition("=")
+        if not separator or not key:
+            raise click.BadParameter(f"'{value}' is not of the form key=value.", context, parameter)
+        try:
+            parsed[key] = json.loads(text)
+        except ValueError:
+            parsed[key] = text
+    return parsed
+
+
+@click.command("convert")
+@click.argument("upstream", metavar="UPSTREAM.pth", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write; absent or empty.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_overrides,
+    help="A model option that shapes cannot tell, such as num_heads=12, decoder_num_heads=16 or norm_pix_loss=true.",
+)
+def convert(upstream: Path, out: Path, overrides: dict[str, Any]) -> None:
+    """Convert an authors' checkpoint of CAV-MAE or CAV-MAE Sync into a run folder.
+
+    The file is read strictly: every tensor must find its place. Nothing in it is executed.
+    """
+    from cavsync.errors import CheckpointError
+    from cavsync.model.checkpoint import save_model
+    from cavsync.model.upstream import open_upstream
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CheckpointError(f"'{out}' exists and is not an empty folder: choose another --out.")
+    info, model = open_upstream(upstream, **overrides)
+    folder = save_model(model, out, step=0, source=info.source())
+    kind = "pretraining model" if info.label_dim is None else f"classifier of {info.label_dim} labels"
+    click.echo(f"sha256       {info.sha256}")
+    click.echo(f"fingerprint  {info.fingerprint}")
+    click.echo(f"model        {kind}, {info.num_tensors} tensors, {info.num_parameters / 1e6:.2f} M parameters")
+    click.echo(f"written      {folder}")

@@ -1,0 +1,173 @@
+"""CAV-MAE Sync: masked reconstruction and contrast of sound and picture, in one forward."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cavsync.errors import ConfigError
+from cavsync.model.config import ModelConfig
+from cavsync.model.decoder import MaskedAutoencoder
+from cavsync.model.losses import contrastive_loss, reconstruction_loss
+from cavsync.model.masking import Masking, draw_mask_ratio, make_masking
+from cavsync.model.patch import spectrogram_image, stacked_frames
+
+MAX_LOGIT_SCALE = math.log(100.0)
+
+
+class PretrainOutput(NamedTuple):
+    """Of one pretraining forward; losses are scalars, those that were switched off are 0.
+
+    loss: loss_mae + loss_contrastive, both already weighted; loss_mae_audio and loss_mae_visual are not.
+    contrastive_accuracy: share of pictures whose own sound scores highest (mean of both directions, and of global
+    and local vectors, where configured). mask_audio, mask_visual: bool (B, N), True where hidden.
+    prediction_audio, prediction_visual: predicted patches (B, N, P), None without reconstruction.
+    """
+
+    loss: Tensor
+    loss_mae: Tensor
+    loss_mae_audio: Tensor
+    loss_mae_visual: Tensor
+    loss_contrastive: Tensor
+    contrastive_accuracy: Tensor
+    temperature: Tensor
+    mask_audio: Tensor
+    mask_visual: Tensor
+    prediction_audio: Tensor | None
+    prediction_visual: Tensor | None
+
+
+class Reconstruction(NamedTuple):
+    """Unweighted losses (scalars) and predicted patches (B, N, P) of both modalities."""
+
+    loss_audio: Tensor
+    loss_visual: Tensor
+    audio: Tensor | None
+    visual: Tensor | None
+
+
+class CAVMAESync(MaskedAutoencoder):
+    """CAV-MAE Sync (arXiv 2505.01237); CAV-MAE, CAV and AV-MAE (arXiv 2210.07839) by configuration and weights."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        if config.learnable_temperature:
+            self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.contrastive_temperature)))
+
+    def temperature(self) -> Tensor:
+        """Temperature of the contrastive softmax, a scalar; a learned one stays at or above 0.01."""
+        if not self.config.learnable_temperature:
+            return self.pos_embed_a.new_full((), self.config.contrastive_temperature)
+        # Clamped in value only: a zero gradient would hold the scale at the limit for good.
+        excess = (self.logit_scale - self.logit_scale.clamp(max=MAX_LOGIT_SCALE)).detach()
+        return torch.exp(excess - self.logit_scale)
+
+    def forward(
+        self,
+        fbank: Tensor,
+        frames: Tensor,
+        mask_ratio_audio: float = 0.75,
+        mask_ratio_visual: float = 0.75,
+        mae_loss_weight: float = 1.0,
+        contrast_loss_weight: float = 0.01,
+        *,
+        ids_restore_audio: Tensor | None = None,
+        ids_restore_visual: Tensor | None = None,
+        contrastive_ignore: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> PretrainOutput:
+        """One pretraining step's losses for paired log-mel (B, audio_length, 128) and frames (B, [T,] 3, H, W).
+
+        mae_loss_weight=0 leaves out the joint stream and the decoder, contrast_loss_weight=0 the contrastive streams.
+        ids_restore_*: (B, N) ranks in place of the random draw; the lowest ranks stay visible.
+        contrastive_ignore: bool (B, B), [picture, sound] pairs that are no negatives, such as near-by instants.
+        generator: makes the draws reproducible. Raises ConfigError for shapes, ratios or weights that do not fit.
+        """
+        _check_weights(mae_loss_weight, contrast_loss_weight)
+        config = self.config
+        if config.multi_ratio_masking:
+            mask_ratio_audio = draw_mask_ratio(config, generator)
+            mask_ratio_visual = draw_mask_ratio(config, generator)
+        audio, visual = self.embed_audio(fbank), self.embed_frames(frames)
+        _check_pairs(audio, visual)
+        audio_masking = make_masking(
+            ids_restore_audio, audio, config.audio_grid, mask_ratio_audio, config.mask_mode_audio, generator
+        )
+        visual_masking = make_masking(
+            ids_restore_visual, visual, config.visual_grid, mask_ratio_visual, config.mask_mode_visual, generator
+        )
+        audio = self.audio_stream(audio_masking.visible(audio))
+        visual = self.visual_stream(visual_masking.visible(visual))
+
+        zero = audio.new_zeros((), dtype=torch.float32)
+        rebuilt = Reconstruction(zero, zero, None, None)
+        contrast, accuracy, temperature = zero, zero, self.temperature()
+        if mae_loss_weight:
+            rebuilt = self._reconstruct(audio, visual, audio_masking, visual_masking, fbank, frames)
+        if contrast_loss_weight:
+            contrast, accuracy = self._contrast(audio, visual, temperature, contrastive_ignore)
+        loss_mae = mae_loss_weight * (rebuilt.loss_audio + rebuilt.loss_visual)
+        loss_contrastive = contrast_loss_weight * contrast
+        return PretrainOutput(
+            loss=loss_mae + loss_contrastive,
+            loss_mae=loss_mae,
+            loss_mae_audio=rebuilt.loss_audio,
+            loss_mae_visual=rebuilt.loss_visual,
+            loss_contrastive=loss_contrastive,
+            contrastive_accuracy=accuracy,
+            temperature=temperature.detach(),
+            mask_audio=audio_masking.hidden,
+            mask_visual=visual_masking.hidden,
+            prediction_audio=rebuilt.audio,
+            prediction_visual=rebuilt.visual,
+        )
+
+    def _reconstruct(
+        self,
+        audio: Tensor,
+        visual: Tensor,
+        audio_masking: Masking,
+        visual_masking: Masking,
+        fbank: Tensor,
+        frames: Tensor,
+    ) -> Reconstruction:
+        """Decode both streams' tokens and compare with the inputs."""
+        joint_audio, joint_visual = self.joint_stream(audio, visual)
+        audio, visual = self.decode(joint_audio, joint_visual, audio_masking, visual_masking)
+        patch, norm = self.config.patch_size, self.config.norm_pix_loss
+        audio_target, visual_target = spectrogram_image(fbank, self.config), stacked_frames(frames, self.config)
+        return Reconstruction(
+            reconstruction_loss(audio_target, audio, audio_masking.hidden, patch, norm),
+            reconstruction_loss(visual_target, visual, visual_masking.hidden, patch, norm),
+            audio,
+            visual,
+        )
+
+    def _contrast(
+        self, audio: Tensor, visual: Tensor, temperature: Tensor, ignore: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Contrastive loss and accuracy of both streams' tokens."""
+        sound, picture = self.audio_embedding(audio), self.visual_embedding(visual)
+        pairs = [(sound.pooled, picture.pooled)]
+        if self.config.global_local_losses:
+            pairs.append((sound.patches.mean(dim=1), picture.patches.mean(dim=1)))
+        both_ways = self.config.bidirectional_contrast
+        terms = [contrastive_loss(a, v, temperature, both_ways, ignore) for a, v in pairs]
+        losses, accuracies = zip(*terms, strict=True)
+        return torch.stack(losses).mean(), torch.stack(accuracies).mean()
+
+
+def _check_weights(mae_loss_weight: float, contrast_loss_weight: float) -> None:
+    if mae_loss_weight < 0 or contrast_loss_weight < 0 or not (mae_loss_weight or contrast_loss_weight):
+        raise ConfigError(
+            f"The loss weights are {mae_loss_weight} (reconstruction) and {contrast_loss_weight} (contrast), expected "
+            "none below 0 and one above: raise one."
+        )
+
+
+def _check_pairs(audio: Tensor, visual: Tensor) -> None:
+    if len(audio) != len(visual):
+        raise ConfigError(
+            f"{len(audio)} sounds came with {len(visual)} pictures, expected pairs: pass as many of each."
+        )

@@ -1,0 +1,175 @@
+"""The configuration of one model: CAV-MAE Sync, CAV-MAE, and everything between them.
+
+Names that exist in the public implementations keep their name; the rest are ours. The defaults are the
+released CAV-MAE Sync (arXiv 2505.01237): 190.66 M parameters.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from cavsync.errors import ConfigError
+
+NUM_MEL_BINS = 128
+
+MaskMode = Literal["unstructured", "time", "frequency", "time-frequency"]
+Grid = tuple[int, int]
+Positive = Annotated[int, Field(ge=1)]
+Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class ModelConfig(BaseModel):
+    """Sizes and options of the model; immutable. Raises ConfigError with one sentence for any bad value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audio_length: Positive = 416
+    """Frames of 10 ms of log-mel that one segment holds; a multiple of patch_size."""
+    img_size: Positive = 224
+    """Height and width of a picture in pixels; a multiple of patch_size."""
+    patch_size: Positive = 16
+    in_chans: Literal[3] = 3
+
+    embed_dim: Positive = 768
+    num_heads: Positive = 12
+    modality_specific_depth: Annotated[int, Field(ge=0)] = 11
+    depth: Positive = 12
+    """Blocks that a token passes in all: modality-specific ones, then `depth - modality_specific_depth` joint ones."""
+    mlp_ratio: Annotated[float, Field(gt=0.0)] = 4.0
+    chain_joint_blocks: bool = False
+    """Contrastive streams with several joint blocks: True feeds each block's output to the next. False is what the
+    public Sync code does: each block is applied to the streams' input, so only the last one counts."""
+
+    num_register_tokens: Annotated[int, Field(ge=0)] = 8
+    """Register tokens per modality."""
+    keep_register_tokens: bool = False
+    """Registers pass the joint blocks too; they never appear among the features."""
+    cls_token: bool = True
+    """One global token per modality; without it the pooled vector is the mean of the patch tokens."""
+    contrastive_heads: bool = False
+    """Two more blocks per modality on the contrastive streams."""
+    tr_pos: bool = False
+    """Position tables are trained."""
+
+    num_frames: Positive = 1
+    """Consecutive frames in one visual input (a tubelet)."""
+    frame_step_seconds: Annotated[float, Field(gt=0.0)] = 0.04
+    """Spacing of a tubelet's frames; read by the data side, not by the model."""
+
+    has_decoder: bool = True
+    decoder_embed_dim: Positive = 512
+    decoder_depth: Positive = 8
+    decoder_num_heads: Positive = 16
+    norm_pix_loss: bool = False
+    """Reconstruct each patch normalised by its own mean and variance."""
+
+    global_local_losses: bool = False
+    """Contrast the global tokens and the means of the patch tokens, half each."""
+    bidirectional_contrast: bool = False
+    """Softmax over the pictures for each sound too, half each."""
+    contrastive_temperature: Annotated[float, Field(gt=0.0)] = 0.05
+    learnable_temperature: bool = False
+
+    mask_mode_audio: MaskMode = "unstructured"
+    mask_mode_visual: Literal["unstructured"] = "unstructured"
+    multi_ratio_masking: bool = False
+    """Each pretraining forward draws its own mask ratios, one per modality; those passed to it are not used."""
+    mask_ratio_range: tuple[Ratio, Ratio] = (0.6, 0.9)
+    """Range that multi_ratio_masking draws from, uniformly."""
+    mask_ratio_choices: tuple[Ratio, ...] | None = None
+    """Ratios that multi_ratio_masking draws from instead of the range."""
+
+    @property
+    def audio_grid(self) -> Grid:
+        """Token grid of the log-mel: (frequency, time), frequency-major."""
+        return NUM_MEL_BINS // self.patch_size, self.audio_length // self.patch_size
+
+    @property
+    def visual_grid(self) -> Grid:
+        """Token grid of a picture: (rows, columns)."""
+        side = self.img_size // self.patch_size
+        return side, side
+
+    @property
+    def visual_channels(self) -> int:
+        """Channels of a visual input once its frames are stacked."""
+        return self.in_chans * self.num_frames
+
+    @property
+    def joint_depth(self) -> int:
+        """Number of joint blocks."""
+        return self.depth - self.modality_specific_depth
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise ConfigError(_sentence(error, list(cls.model_fields))) from error
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _require_sizes(self)
+        _require_widths(self)
+        _require_options(self)
+        return self
+
+
+def _sentence(error: ValidationError, known: list[str]) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or "configuration"
+    if first["type"] == "extra_forbidden":
+        return f"Unknown model option '{name}': expected one of {', '.join(known)}."
+    return f"Model option '{name}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}, change it."
+
+
+def _require_sizes(config: ModelConfig) -> None:
+    patch = config.patch_size
+    for name, size in (("audio_length", config.audio_length), ("img_size", config.img_size)):
+        if size % patch:
+            near = max(patch, round(size / patch) * patch)
+            raise ConfigError(
+                f"{name} is {size}, which is not a multiple of patch_size {patch}: use {near}, for example."
+            )
+    if NUM_MEL_BINS % patch:
+        raise ConfigError(f"patch_size is {patch}, but it must divide the {NUM_MEL_BINS} mel bins: use 8, 16 or 32.")
+
+
+def _require_widths(config: ModelConfig) -> None:
+    widths = [("embed_dim", config.embed_dim, "num_heads", config.num_heads)]
+    if config.has_decoder:
+        widths.append(("decoder_embed_dim", config.decoder_embed_dim, "decoder_num_heads", config.decoder_num_heads))
+    for dim_name, dim, heads_name, heads in widths:
+        if dim % heads:
+            raise ConfigError(
+                f"{dim_name} {dim} is not a multiple of {heads_name} {heads}: set {heads_name} to a divisor."
+            )
+        if dim % 4:
+            raise ConfigError(
+                f"{dim_name} is {dim}, but 2-D sin-cos positions need a multiple of 4: change {dim_name}."
+            )
+
+
+def _require_options(config: ModelConfig) -> None:
+    if config.joint_depth < 1:
+        raise ConfigError(
+            f"modality_specific_depth {config.modality_specific_depth} leaves no joint block in a depth of "
+            f"{config.depth}: lower it or raise depth."
+        )
+    if config.global_local_losses and not config.cls_token:
+        raise ConfigError(
+            "global_local_losses needs a global token: set cls_token to true, or global_local_losses to false."
+        )
+    low, high = config.mask_ratio_range
+    if low > high:
+        raise ConfigError(f"mask_ratio_range is ({low}, {high}), but the lower end comes first: swap the two.")
+    if config.mask_ratio_choices is not None and not config.mask_ratio_choices:
+        raise ConfigError("mask_ratio_choices is empty, but a ratio must be drawn from it: name one, or leave it out.")
+
+
+CAV_MAE_SYNC = ModelConfig()
+"""The released CAV-MAE Sync."""
+
+CAV_MAE = ModelConfig(audio_length=1024, num_register_tokens=0, cls_token=False)
+"""The original CAV-MAE (arXiv 2210.07839): ten seconds of sound, one picture, no extra tokens."""

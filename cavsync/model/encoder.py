@@ -1,0 +1,161 @@
+"""The audio-visual encoder: two modality-specific stacks, then joint blocks with one set of norms per stream."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cavsync.model.block import Block, Stream, block_stack
+from cavsync.model.config import ModelConfig
+from cavsync.model.init import token
+from cavsync.model.norm import LayerNorm
+from cavsync.model.patch import PatchEmbed, spectrogram_image, stacked_frames
+from cavsync.model.pos_embed import position_table
+
+NUM_HEAD_BLOCKS = 2
+
+
+class Embedding(NamedTuple):
+    """What one encoder says of a batch; not L2-normalised.
+
+    pooled: (B, D), the global token after its norm, or the mean of the patch tokens without one.
+    patches: (B, N, D), patch tokens after the norm, row-major.
+    """
+
+    pooled: Tensor
+    patches: Tensor
+
+
+class AudioVisualEncoder(nn.Module):
+    """Encoders of CAV-MAE Sync (arXiv 2505.01237) and CAV-MAE (arXiv 2210.07839), by configuration.
+
+    Parameter names are those of the public checkpoints. A stream's tokens lie as [global | patches | registers].
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, size = config.embed_dim, (config.embed_dim, config.num_heads, config.mlp_ratio)
+        self.patch_embed_a = PatchEmbed(1, dim, config.patch_size)
+        self.patch_embed_v = PatchEmbed(config.visual_channels, dim, config.patch_size)
+        self.modality_a, self.modality_v = token(1, 1, dim), token(1, 1, dim)
+        self.pos_embed_a = position_table(dim, config.audio_grid, config.tr_pos)
+        self.pos_embed_v = position_table(dim, config.visual_grid, config.tr_pos)
+        if config.num_register_tokens:
+            self.register_tokens = token(2 * config.num_register_tokens, dim)
+        if config.cls_token:
+            self.cls_token_a, self.cls_token_v = token(1, 1, dim), token(1, 1, dim)
+        self.blocks_a = block_stack(config.modality_specific_depth, *size)
+        self.blocks_v = block_stack(config.modality_specific_depth, *size)
+        self.blocks_u = block_stack(config.joint_depth, *size)
+        if config.contrastive_heads:
+            # The spelling is that of the public checkpoints.
+            self.constrative_head_audio = block_stack(NUM_HEAD_BLOCKS, *size)
+            self.constrative_head_visual = block_stack(NUM_HEAD_BLOCKS, *size)
+        self.norm_a, self.norm_v, self.norm = LayerNorm(dim), LayerNorm(dim), LayerNorm(dim)
+
+    def encode_audio(self, fbank: Tensor) -> Embedding:
+        """Normalised log-mel (B, audio_length, 128) -> Embedding; ConfigError for another shape."""
+        return self.audio_embedding(self.audio_stream(self.embed_audio(fbank)))
+
+    def encode_frames(self, frames: Tensor) -> Embedding:
+        """Normalised RGB (B, 3, H, W), or (B, T, 3, H, W) for T frames -> Embedding; ConfigError for another shape."""
+        return self.visual_embedding(self.visual_stream(self.embed_frames(frames)))
+
+    def embed_audio(self, fbank: Tensor) -> Tensor:
+        """Log-mel (B, audio_length, 128) -> patch vectors with position and modality (B, N, D)."""
+        patches: Tensor = self.patch_embed_a(spectrogram_image(fbank, self.config))
+        return patches + self.pos_embed_a + self.modality_a
+
+    def embed_frames(self, frames: Tensor) -> Tensor:
+        """Frames (B, [T,] 3, H, W) -> patch vectors with position and modality (B, N, D)."""
+        patches: Tensor = self.patch_embed_v(stacked_frames(frames, self.config))
+        return patches + self.pos_embed_v + self.modality_v
+
+    def audio_stream(self, patches: Tensor) -> Tensor:
+        """Visible audio patches (B, n, D) through the audio blocks -> tokens ready for the joint blocks."""
+        extra = self.config.num_register_tokens
+        return self._modality_stream(
+            patches,
+            self.blocks_a,
+            self.cls_token_a if self.config.cls_token else None,
+            self.register_tokens[:extra] if extra else None,
+        )
+
+    def visual_stream(self, patches: Tensor) -> Tensor:
+        """Visible picture patches (B, n, D) through the visual blocks -> tokens ready for the joint blocks."""
+        extra = self.config.num_register_tokens
+        return self._modality_stream(
+            patches,
+            self.blocks_v,
+            self.cls_token_v if self.config.cls_token else None,
+            self.register_tokens[extra:] if extra else None,
+        )
+
+    def joint_stream(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
+        """Both modalities' tokens, attending to each other -> patch tokens after the joint norm, (B, n, D) each."""
+        audio, visual = audio[:, self._num_global :], visual[:, self._num_global :]
+        split = audio.shape[1]
+        x = torch.cat([audio, visual], dim=1)
+        for block in self.blocks_u:
+            x = block(x)
+        x = self.norm(x)
+        return self._without_registers(x[:, :split]), self._without_registers(x[:, split:])
+
+    def audio_embedding(self, tokens: Tensor) -> Embedding:
+        """Audio tokens through the joint blocks with the audio norms -> Embedding."""
+        tokens = self._contrastive_stream(tokens, "audio")
+        if self.config.contrastive_heads:
+            for block in self.constrative_head_audio:
+                tokens = block(tokens)
+        return self._split(self.norm_a(tokens))
+
+    def visual_embedding(self, tokens: Tensor) -> Embedding:
+        """Visual tokens through the joint blocks with the visual norms -> Embedding."""
+        tokens = self._contrastive_stream(tokens, "visual")
+        if self.config.contrastive_heads:
+            for block in self.constrative_head_visual:
+                tokens = block(tokens)
+        return self._split(self.norm_v(tokens))
+
+    @property
+    def _num_global(self) -> int:
+        return 1 if self.config.cls_token else 0
+
+    @property
+    def _num_kept_registers(self) -> int:
+        return self.config.num_register_tokens if self.config.keep_register_tokens else 0
+
+    def _modality_stream(
+        self, patches: Tensor, blocks: nn.ModuleList, cls_token: Tensor | None, registers: Tensor | None
+    ) -> Tensor:
+        batch = patches.shape[0]
+        parts = [patches]
+        if cls_token is not None:
+            parts.insert(0, cls_token.expand(batch, -1, -1))
+        if registers is not None:
+            parts.append(registers.unsqueeze(0).expand(batch, -1, -1))
+        # Under autocast the patches are float32 sums, like the tokens: one dtype for the residual stream.
+        tokens = torch.cat(parts, dim=1)
+        for block in blocks:
+            tokens = block(tokens)
+        if registers is None or self.config.keep_register_tokens:
+            return tokens
+        return tokens[:, : tokens.shape[1] - registers.shape[0]]
+
+    def _contrastive_stream(self, tokens: Tensor, stream: Stream) -> Tensor:
+        if not self.config.chain_joint_blocks:
+            # Each block is applied to the same input and replaces the one before: only the last one counts.
+            last: Block = self.blocks_u[-1]  # type: ignore[assignment]
+            return last(tokens, stream)  # type: ignore[no-any-return]
+        for block in self.blocks_u:
+            tokens = block(tokens, stream)
+        return tokens
+
+    def _without_registers(self, tokens: Tensor) -> Tensor:
+        return tokens[:, : tokens.shape[1] - self._num_kept_registers]
+
+    def _split(self, tokens: Tensor) -> Embedding:
+        tokens = self._without_registers(tokens)
+        patches = tokens[:, self._num_global :]
+        return Embedding(tokens[:, 0] if self.config.cls_token else patches.mean(dim=1), patches)

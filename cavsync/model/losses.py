@@ -1,0 +1,76 @@
+"""The two pretraining losses, over the whole batch of all processes."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from cavsync.errors import ConfigError
+from cavsync.kernels import info_nce, masked_reconstruction_loss, patchify
+
+
+def reconstruction_loss(
+    images: Tensor, prediction: Tensor, hidden: Tensor, patch_size: int, norm_pix_loss: bool
+) -> Tensor:
+    """Squared error of predicted patches (B, N, P) against images (B, C, H, W), mean over hidden (B, N); a scalar."""
+    return masked_reconstruction_loss(prediction, patchify(images, patch_size), hidden, norm_pix_loss)
+
+
+def contrastive_loss(
+    audio: Tensor,
+    visual: Tensor,
+    temperature: Tensor | float,
+    bidirectional: bool = False,
+    ignore: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """InfoNCE between pooled vectors (B, D): each picture against all sounds, and the reverse where bidirectional.
+
+    ignore: bool (B, B), [picture, sound] pairs left out of the negatives; own pairs always stay in.
+    In a process group the negatives come from all processes, which must hold equally large batches; the mean of the
+    processes' losses is the loss of the whole batch. Returns (loss, accuracy), scalars.
+    Raises ConfigError where ignore has another shape. Source: CAV-MAE, arXiv 2210.07839, section 3.
+    """
+    batch = audio.shape[0]
+    if ignore is not None and tuple(ignore.shape) != (batch, batch):
+        raise ConfigError(
+            f"contrastive_ignore has shape {tuple(ignore.shape)}, expected ({batch}, {batch}): one entry per pair."
+        )
+    loss, accuracy = _one_direction(visual, audio, temperature, ignore)
+    if not bidirectional:
+        return loss, accuracy
+    reverse_loss, reverse_accuracy = _one_direction(audio, visual, temperature, None if ignore is None else ignore.T)
+    return (loss + reverse_loss) / 2, (accuracy + reverse_accuracy) / 2
+
+
+def _one_direction(
+    queries: Tensor, keys: Tensor, temperature: Tensor | float, ignore: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return info_nce(queries, keys, temperature, ignore=ignore)
+    all_keys: Tensor = _GatherRows.apply(keys)  # type: ignore[no-untyped-call]
+    first = dist.get_rank() * len(queries)
+    if ignore is not None:
+        # Pairs to ignore come from one clip, and a clip's items stay in one process.
+        wide = ignore.new_zeros(len(queries), len(all_keys))
+        wide[:, first : first + len(queries)] = ignore
+        ignore = wide
+    return info_nce(queries, all_keys, temperature, first_positive=first, ignore=ignore)
+
+
+class _GatherRows(torch.autograd.Function):
+    """Rows of all processes, in order of rank; gradients of all processes flow back to the owner."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.num_rows = len(rows)
+        gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, rows.contiguous())
+        return torch.cat(gathered)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].contiguous()
+        dist.all_reduce(gradient)
+        first = dist.get_rank() * ctx.num_rows
+        return gradient[first : first + ctx.num_rows]

@@ -1,0 +1,130 @@
+"""Which patches the encoder sees.
+
+A mask is a rank per patch (`ids_restore`): the lowest ranks stay visible. The number of visible patches depends
+only on grid, ratio and mode, so that every item of a batch keeps as many.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cavsync.errors import ConfigError
+from cavsync.model.config import Grid, MaskMode, ModelConfig
+
+
+class Masking(NamedTuple):
+    """One batch's mask: `ids_restore` (B, N) int64, rank of each patch; ranks below `num_visible` are seen."""
+
+    ids_restore: Tensor
+    num_visible: int
+
+    @property
+    def hidden(self) -> Tensor:
+        """Bool (B, N), True where the patch is hidden from the encoder."""
+        return self.ids_restore >= self.num_visible
+
+    def visible(self, patches: Tensor) -> Tensor:
+        """Of patches (B, N, D) the visible ones in order of rank, (B, num_visible, D)."""
+        ids_keep = self.ids_restore.argsort(dim=1)[:, : self.num_visible]
+        return _take(patches, ids_keep)
+
+    def restore(self, visible: Tensor, mask_token: Tensor) -> Tensor:
+        """Put visible tokens (B, num_visible, D) back in their places, mask_token (1, 1, D) elsewhere: (B, N, D)."""
+        batch, length = self.ids_restore.shape
+        fill = mask_token.to(visible.dtype).expand(batch, length - self.num_visible, -1)
+        return _take(torch.cat([visible, fill], dim=1), self.ids_restore)
+
+
+def mask_shape(grid: Grid, mask_ratio: float, mode: MaskMode) -> Grid:
+    """Rows and columns of the grid that stay visible; for unstructured masks (1, number of visible patches).
+
+    Structured masks hide whole rows (frequency), whole columns (time) or both, as near to the ratio as whole lines
+    allow; at least one line or patch stays visible. Raises ConfigError for a ratio outside [0, 1).
+    """
+    if not 0.0 <= mask_ratio < 1.0:
+        raise ConfigError(f"The mask ratio is {mask_ratio}, expected at least 0 and less than 1: change it.")
+    rows, columns = grid
+    share = 1.0 - mask_ratio
+    if mode == "unstructured":
+        # The small term undoes rounding such as 10 * (1 - 0.9) = 0.9999.
+        return 1, max(1, int(rows * columns * share + 1e-6))
+    if mode == "time":
+        return rows, max(1, round(columns * share))
+    if mode == "frequency":
+        return max(1, round(rows * share)), columns
+    visible_rows = max(1, round(rows * math.sqrt(share)))
+    return visible_rows, min(columns, max(1, round(rows * columns * share / visible_rows)))
+
+
+def count_visible(grid: Grid, mask_ratio: float, mode: MaskMode = "unstructured") -> int:
+    """Number of patches that stay visible."""
+    return math.prod(mask_shape(grid, mask_ratio, mode))
+
+
+def draw_masking(
+    batch: int,
+    grid: Grid,
+    mask_ratio: float,
+    mode: MaskMode = "unstructured",
+    *,
+    device: torch.device | None = None,
+    generator: torch.Generator | None = None,
+) -> Masking:
+    """Draw a mask for each item of a batch, independently; reproducible with a generator."""
+    num_visible = count_visible(grid, mask_ratio, mode)
+    noise = _uniform((batch, math.prod(grid)), device, generator)
+    if mode != "unstructured":
+        visible_rows, visible_columns = mask_shape(grid, mask_ratio, mode)
+        row = _chosen(batch, grid[0], visible_rows, device, generator)
+        column = _chosen(batch, grid[1], visible_columns, device, generator)
+        noise = noise + ~(row[:, :, None] & column[:, None, :]).flatten(1)
+    return Masking(noise.argsort(dim=1).argsort(dim=1), num_visible)
+
+
+def make_masking(
+    ids_restore: Tensor | None,
+    patches: Tensor,
+    grid: Grid,
+    mask_ratio: float,
+    mode: MaskMode,
+    generator: torch.Generator | None,
+) -> Masking:
+    """The mask of patches (B, N, D) that `ids_restore` (B, N) describes, or a drawn one without it.
+
+    Raises ConfigError where ids_restore has another shape.
+    """
+    if ids_restore is None:
+        return draw_masking(len(patches), grid, mask_ratio, mode, device=patches.device, generator=generator)
+    expected = (len(patches), math.prod(grid))
+    if tuple(ids_restore.shape) != expected:
+        raise ConfigError(
+            f"ids_restore has shape {tuple(ids_restore.shape)}, expected {expected}: give one rank per patch."
+        )
+    return Masking(ids_restore.to(patches.device).long(), count_visible(grid, mask_ratio, mode))
+
+
+def draw_mask_ratio(config: ModelConfig, generator: torch.Generator | None = None) -> float:
+    """A fresh ratio from mask_ratio_choices, or else from mask_ratio_range."""
+    position = _uniform((), None, generator).item()
+    if config.mask_ratio_choices is not None:
+        return config.mask_ratio_choices[int(position * len(config.mask_ratio_choices))]
+    low, high = config.mask_ratio_range
+    return low + (high - low) * position
+
+
+def _uniform(shape: tuple[int, ...], device: torch.device | None, generator: torch.Generator | None) -> Tensor:
+    source = device if generator is None else generator.device
+    return torch.rand(shape, device=source, generator=generator).to(device)
+
+
+def _chosen(
+    batch: int, lines: int, count: int, device: torch.device | None, generator: torch.Generator | None
+) -> Tensor:
+    """Bool (batch, lines), `count` of them True in each item."""
+    return _uniform((batch, lines), device, generator).argsort(dim=1).argsort(dim=1) < count
+
+
+def _take(tokens: Tensor, ids: Tensor) -> Tensor:
+    return tokens.gather(1, ids.unsqueeze(-1).expand(-1, -1, tokens.shape[2]))

@@ -1,0 +1,47 @@
+"""From spectrograms and pictures to patch vectors."""
+
+from torch import Tensor, nn
+
+from cavsync.errors import ConfigError
+from cavsync.model.config import NUM_MEL_BINS, ModelConfig
+
+
+class PatchEmbed(nn.Module):
+    """Linear projection of non-overlapping patches: (B, C, H, W) -> (B, N, D), row-major."""
+
+    def __init__(self, in_channels: int, embed_dim: int, patch_size: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, embed_dim, kernel_size=patch_size, stride=patch_size)
+        # Started like the linear layer that it is.
+        nn.init.xavier_uniform_(self.proj.weight.data.view(embed_dim, -1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images (B, C, H, W) -> (B, N, D)."""
+        projected: Tensor = self.proj(images)
+        return projected.flatten(2).transpose(1, 2)
+
+
+def spectrogram_image(fbank: Tensor, config: ModelConfig) -> Tensor:
+    """Log-mel (B, audio_length, 128) as an image (B, 1, 128, audio_length); ConfigError for any other shape."""
+    if fbank.ndim != 3 or fbank.shape[1] != config.audio_length or fbank.shape[2] != NUM_MEL_BINS:
+        raise ConfigError(
+            f"Audio has shape {tuple(fbank.shape)}, expected (batch, {config.audio_length}, {NUM_MEL_BINS}): "
+            "cut or pad the log-mel, or build the model with another audio_length."
+        )
+    return fbank.transpose(1, 2).unsqueeze(1)
+
+
+def stacked_frames(frames: Tensor, config: ModelConfig) -> Tensor:
+    """Frames (B, 3, H, W) or (B, T, 3, H, W) as an image (B, 3 · T, H, W), channels of the first frame first.
+
+    Four dimensions are accepted for single frames only; ConfigError for any other shape.
+    """
+    clips = frames.unsqueeze(1) if frames.ndim == 4 else frames
+    expected = (config.num_frames, config.in_chans, config.img_size, config.img_size)
+    if clips.ndim != 5 or tuple(clips.shape[1:]) != expected:
+        wanted = expected[1:] if config.num_frames == 1 else expected
+        raise ConfigError(
+            f"Frames have shape {tuple(frames.shape)}, expected (batch, {', '.join(map(str, wanted))}): "
+            "resize the pictures, or build the model with another img_size or num_frames."
+        )
+    return clips.flatten(1, 2)

@@ -1,0 +1,103 @@
+"""Runs on disk: round trips, replaced steps, and sentences for what cannot be read."""
+
+import json
+
+import pytest
+import torch
+from small_models import small_config, small_inputs, small_model
+
+from cavsync.errors import CheckpointError
+from cavsync.model.checkpoint import latest_step, load_classifier, load_model, save_model, step_folder
+from cavsync.model.classifier import CAVMAEFT
+from cavsync.model.fingerprint import architecture_fingerprint
+
+
+def _same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    one, other = first.state_dict(), second.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_round_trip_keeps_weights_configuration_and_training(tmp_path) -> None:
+    model = small_model(tr_pos=True, learnable_temperature=True)
+    folder = save_model(model, tmp_path / "run", 3, train={"lr": 0.1}, source={"sha256": "0"})
+    loaded = load_model(tmp_path / "run")
+    assert folder == step_folder(tmp_path / "run", 3)
+    assert _same(model, loaded)
+    assert loaded.config == model.config
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {name for name, parameter in loaded.named_parameters() if parameter.requires_grad}
+    loaded(*small_inputs(loaded.config)).loss.backward()
+    content = json.loads((tmp_path / "run/config.json").read_text())
+    assert list(content) == ["format", "model", "train", "source"]
+    assert (content["format"], content["train"], content["source"]) == (1, {"lr": 0.1}, {"sha256": "0"})
+
+
+def test_the_latest_step_is_the_highest_number(tmp_path) -> None:
+    first, second = small_model(seed=1), small_model(seed=2)
+    save_model(first, tmp_path, 9)
+    save_model(second, tmp_path, 10, train={"lr": 1})
+    save_model(second, tmp_path, 10)
+    assert latest_step(tmp_path) == 10
+    assert _same(load_model(tmp_path, "latest"), second)
+    assert _same(load_model(tmp_path, 9), first)
+    assert json.loads((tmp_path / "config.json").read_text())["train"] == {"lr": 1}
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-10", "step-9"]
+
+
+def test_a_failed_write_leaves_the_old_step(tmp_path) -> None:
+    model = small_model()
+    save_model(model, tmp_path, 1, write_beside=lambda folder: (folder / "optimizer.pt").write_text("old"))
+
+    def fail(folder):
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        save_model(small_model(seed=5), tmp_path, 1, write_beside=fail)
+    assert _same(load_model(tmp_path), model)
+    assert (step_folder(tmp_path, 1) / "optimizer.pt").read_text() == "old"
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+
+
+def test_classifiers_have_their_own_loader(tmp_path) -> None:
+    classifier = CAVMAEFT(small_config(), 7)
+    save_model(classifier, tmp_path, 0)
+    assert _same(load_classifier(tmp_path), classifier)
+    with pytest.raises(CheckpointError, match="use load_classifier"):
+        load_model(tmp_path)
+    save_model(small_model(), tmp_path / "other", 0)
+    with pytest.raises(CheckpointError, match="use load_model"):
+        load_classifier(tmp_path / "other")
+
+
+def test_what_cannot_be_read_is_refused_with_a_sentence(tmp_path) -> None:
+    with pytest.raises(CheckpointError, match="not a run"):
+        load_model(tmp_path)
+    folder = save_model(small_model(), tmp_path, 0)
+    with pytest.raises(CheckpointError, match="no step 4: its latest is 0"):
+        load_model(tmp_path, 4)
+    with pytest.raises(CheckpointError, match="another configuration"):
+        save_model(small_model(embed_dim=64), tmp_path, 1)
+    (folder / "model.safetensors").write_bytes(b"\x00" * 40)
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text('{"format": 99, "model": {}}')
+    with pytest.raises(CheckpointError, match="format 1"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        load_model(tmp_path)
+
+
+def test_weights_of_another_model_are_refused(tmp_path) -> None:
+    save_model(small_model(), tmp_path / "one", 0)
+    other = save_model(small_model(cls_token=False), tmp_path / "two", 0)
+    (other / "model.safetensors").replace(step_folder(tmp_path / "one", 0) / "model.safetensors")
+    with pytest.raises(CheckpointError, match="2 missing \\(cls_token_a, cls_token_v\\)"):
+        load_model(tmp_path / "one")
+
+
+def test_fingerprints_tell_architectures_not_values() -> None:
+    base = architecture_fingerprint(small_model(seed=1).state_dict())
+    assert base == architecture_fingerprint(dict(reversed(small_model(seed=2).state_dict().items())))
+    assert base != architecture_fingerprint(small_model(num_register_tokens=4).state_dict())
+    assert len(base) == 16

@@ -1,0 +1,40 @@
+"""Models small enough for a test: every part present, a fraction of a second per step."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cavsync.model import CAVMAESync, ModelConfig
+
+SIZES: dict[str, Any] = {
+    "audio_length": 80,
+    "img_size": 48,
+    "embed_dim": 32,
+    "num_heads": 2,
+    "modality_specific_depth": 2,
+    "depth": 3,
+    "decoder_embed_dim": 16,
+    "decoder_depth": 1,
+    "decoder_num_heads": 2,
+    "num_register_tokens": 2,
+}
+
+
+def small_config(**changes: Any) -> ModelConfig:
+    """A configuration with a grid of 8 x 5 audio and 3 x 3 picture patches."""
+    return ModelConfig(**{**SIZES, **changes})
+
+
+def small_model(seed: int = 0, **changes: Any) -> CAVMAESync:
+    """A model of `small_config`, with fixed random weights."""
+    torch.manual_seed(seed)
+    return CAVMAESync(small_config(**changes))
+
+
+def small_inputs(config: ModelConfig, batch: int = 4, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Log-mel (batch, audio_length, 128) and frames (batch, [T,] 3, H, W), standard normal."""
+    generator = torch.Generator().manual_seed(seed)
+    time = () if config.num_frames == 1 else (config.num_frames,)
+    fbank = torch.randn(batch, config.audio_length, 128, generator=generator)
+    return fbank, torch.randn(batch, *time, 3, config.img_size, config.img_size, generator=generator)
