@@ -10,7 +10,15 @@ class CavsyncError(Exception):
 
 
 class MediaError(CavsyncError):
-    """A media file or stream cannot be used: missing, corrupt, no audio track, no video track, too short."""
+    """A media file or stream cannot be used.
+
+    `reason` is a short word for counting: missing, empty, unreadable, no_video, no_audio, corrupt, truncated,
+    too_short, length_mismatch, invalid.
+    """
+
+    def __init__(self, message: str, *, reason: str = "invalid") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class BundleError(CavsyncError):

@@ -1,7 +1,7 @@
 """Tensor operations that the model calls, and nothing else: no modules, no parameters, no configuration."""
 
+from cavsync.kernels.attention import attention
 from cavsync.kernels.reference import (
-    attention,
     info_nce,
     layer_norm,
     masked_reconstruction_loss,

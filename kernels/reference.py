@@ -17,7 +17,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     Inputs and output are (B, heads, N, head_dim). Source: Vaswani et al. 2017, arXiv 1706.03762.
     """
-    return F.scaled_dot_product_attention(query, key, value)
+    weights = torch.softmax(query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1), dim=-1)
+    return weights.to(value.dtype) @ value
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = LAYER_NORM_EPS) -> Tensor:

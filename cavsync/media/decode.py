@@ -143,10 +143,11 @@ class MediaReader:
         if not tracks:
             found = ", ".join(sorted({track.type for track in self._container.streams})) or "nothing"
             raise MediaError(
-                f"{self.source} has no {kind} track (found: {found}): sync needs one video and one audio track"
+                f"{self.source} has no {kind} track (found: {found}): sync needs one video and one audio track",
+                reason=f"no_{kind}",
             )
         if tracks[0].codec_context is None:
-            raise MediaError(f"{self.source} has a {kind} track in a codec that this FFmpeg cannot decode: convert it")
+            raise MediaError(f"{self.source} has a {kind} track in a codec that this FFmpeg cannot decode: convert it", reason="unreadable")
         return tracks[0]
 
     def _describe(self) -> MediaInfo:
@@ -171,17 +172,18 @@ def _open(source: str) -> Any:
     path = Path(source)
     if "://" not in source:
         if not path.exists():
-            raise MediaError(f"{source} does not exist: give the path of a video file")
+            raise MediaError(f"{source} does not exist: give the path of a video file", reason="missing")
         if path.is_dir():
-            raise MediaError(f"{source} is a folder: give the path of a video file")
+            raise MediaError(f"{source} is a folder: give the path of a video file", reason="missing")
         if path.stat().st_size == 0:
-            raise MediaError(f"{source} is empty (zero bytes): give a complete video file")
+            raise MediaError(f"{source} is empty (zero bytes): give a complete video file", reason="empty")
     try:
         return av.open(source, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
-            f"{source} cannot be opened as audio-visual media ({reason}): give a complete file in a format FFmpeg reads"
+            f"{source} cannot be opened as audio-visual media ({reason}): give a complete file in a format FFmpeg reads",
+            reason="unreadable",
         ) from None
 
 
@@ -190,7 +192,7 @@ def _is_cover(track: Any) -> bool:
 
 
 def _upright_rgb(frame: Any) -> NDArray[np.uint8]:
-    rgb: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    rgb: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", threads=1)
     # Phones store the turn of the camera beside the picture (counter-clockwise degrees) instead of turning it.
     quarter_turns = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
@@ -236,11 +238,12 @@ class _Health:
     def close(self) -> None:
         for kind, count in self._decoded.items():
             if count == 0:
-                raise MediaError(f"{self._source} has a {kind} track of which nothing decodes: give a complete file")
+                raise MediaError(f"{self._source} has a {kind} track of which nothing decodes: give a complete file", reason="corrupt")
         total = sum(self._decoded.values()) + self._damaged
         if self._damaged > MAX_DAMAGED_SHARE * total:
             raise MediaError(
-                f"{self._source} is corrupt ({self._damaged} of {total} packets do not decode): give an undamaged file"
+                f"{self._source} is corrupt ({self._damaged} of {total} packets do not decode): give an undamaged file",
+                reason="corrupt",
             )
         declared = self._info.duration_seconds
         if declared is None:
@@ -249,12 +252,14 @@ class _Health:
         if missing_seconds > max(TRUNCATION_TOLERANCE_SECONDS, TRUNCATION_TOLERANCE_SHARE * declared):
             raise MediaError(
                 f"{self._source} is truncated (it ends after {self._end_seconds:.1f} s of the {declared:.1f} s that "
-                "its header declares): give a complete file"
+                "its header declares): give a complete file",
+                reason="truncated",
             )
         if self._container_error:
             raise MediaError(
                 f"{self._source} breaks off after {self._end_seconds:.1f} s ({self._container_error}): "
-                "give a complete file"
+                "give a complete file",
+                reason="truncated",
             )
         if self._damaged:
             log.warning("%s: %d damaged packets were skipped", self._source, self._damaged)

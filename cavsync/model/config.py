@@ -53,6 +53,9 @@ class ModelConfig(BaseModel):
 
     num_frames: Positive = 1
     """Consecutive frames in one visual input (a tubelet)."""
+    frame_differences: bool = False
+    """Embed a tubelet as its middle frame and the differences between neighbours, amplified: the same information, but
+    motion is no longer drowned by the still picture, so small models learn it in minutes."""
     frame_step_seconds: Annotated[float, Field(gt=0.0)] = 0.04
     """Spacing of a tubelet's frames; read by the data side, not by the model."""
 
@@ -161,6 +164,8 @@ def _require_options(config: ModelConfig) -> None:
         raise ConfigError(
             "global_local_losses needs a global token: set cls_token to true, or global_local_losses to false."
         )
+    if config.frame_differences and config.num_frames == 1:
+        raise ConfigError("frame_differences needs a tubelet, but num_frames is 1: raise num_frames, or set it to false.")
     low, high = config.mask_ratio_range
     if low > high:
         raise ConfigError(f"mask_ratio_range is ({low}, {high}), but the lower end comes first: swap the two.")

@@ -9,7 +9,7 @@ from cavsync.model.block import Block, Stream, block_stack
 from cavsync.model.config import ModelConfig
 from cavsync.model.init import token
 from cavsync.model.norm import LayerNorm
-from cavsync.model.patch import PatchEmbed, spectrogram_image, stacked_frames
+from cavsync.model.patch import PatchEmbed, embedded_frames, spectrogram_image
 from cavsync.model.pos_embed import position_table
 
 NUM_HEAD_BLOCKS = 2
@@ -69,7 +69,7 @@ class AudioVisualEncoder(nn.Module):
 
     def embed_frames(self, frames: Tensor) -> Tensor:
         """Frames (B, [T,] 3, H, W) -> patch vectors with position and modality (B, N, D)."""
-        patches: Tensor = self.patch_embed_v(stacked_frames(frames, self.config))
+        patches: Tensor = self.patch_embed_v(embedded_frames(frames, self.config))
         return patches + self.pos_embed_v + self.modality_v
 
     def audio_stream(self, patches: Tensor) -> Tensor:

@@ -1,9 +1,13 @@
 """From spectrograms and pictures to patch vectors."""
 
+import torch
 from torch import Tensor, nn
 
 from cavsync.errors import ConfigError
 from cavsync.model.config import NUM_MEL_BINS, ModelConfig
+
+# Between neighbouring frames most of a picture changes by a few hundredths of its own spread.
+DIFFERENCE_GAIN = 4.0
 
 
 class PatchEmbed(nn.Module):
@@ -29,6 +33,20 @@ def spectrogram_image(fbank: Tensor, config: ModelConfig) -> Tensor:
             "cut or pad the log-mel, or build the model with another audio_length."
         )
     return fbank.transpose(1, 2).unsqueeze(1)
+
+
+def embedded_frames(frames: Tensor, config: ModelConfig) -> Tensor:
+    """Frames (B, [T,] 3, H, W) as the image (B, 3 · T, H, W) that is embedded.
+
+    With `frame_differences`: the middle frame, then what changes from each frame to the next, times DIFFERENCE_GAIN.
+    """
+    stacked = stacked_frames(frames, config)
+    if not config.frame_differences:
+        return stacked
+    channels, middle = config.in_chans, config.num_frames // 2
+    still = stacked[:, middle * channels : (middle + 1) * channels]
+    motion = (stacked[:, channels:] - stacked[:, :-channels]) * DIFFERENCE_GAIN
+    return torch.cat([still, motion], dim=1)
 
 
 def stacked_frames(frames: Tensor, config: ModelConfig) -> Tensor:

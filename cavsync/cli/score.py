@@ -1,0 +1,212 @@
+"""`cavsync score`: the offset of files, for people (table, HTML) and for programs (JSON lines, CSV, WebVTT)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from cavsync.deploy import Bundle, Outcome
+    from cavsync.deploy.score_file import Progress
+
+MEDIA_ENDINGS = (
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
+    *(".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+)
+FILE = click.Path(dir_okay=False, path_type=Path)
+INTERRUPTED = 130
+REFRESH_SECONDS = 0.2
+
+
+@click.command("score")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option("--bundle", required=True, type=click.Path(path_type=Path), help="Folder that `cavsync export` wrote.")
+@click.option("--json", "json_out", metavar="FILE|-", help="Write JSON lines: a line per decision and one per file.")
+@click.option("--csv", "csv_out", type=FILE, help="Write a CSV table of the same.")
+@click.option("--html", "html_out", type=FILE, help="Write a report page with charts; it needs no other file.")
+@click.option("--vtt", "vtt_out", type=FILE, help="Write WebVTT metadata cues; takes one INPUT only.")
+@click.option("--profile", default="itu-bt1359-detect", show_default=True, metavar="NAME",
+              help="Limits of what counts as in sync: itu-bt1359-detect, itu-bt1359-accept, ebu-r37, atsc-is191, "
+              "one-frame or custom.")  # fmt: skip
+@click.option("--early-ms", type=float, help="With --profile custom: how much the audio may be early.")
+@click.option("--late-ms", type=float, help="With --profile custom: how much the audio may be late.")
+@click.option("--window-seconds", type=float, help="Length of the window of a decision; the bundle's own by default.")
+@click.option("--max-offset-ms", type=float, help="Search range to either side; the bundle's own by default.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for the model; all cores by default.")
+def score(
+    inputs: tuple[str, ...],
+    bundle: Path,
+    json_out: str | None,
+    csv_out: Path | None,
+    html_out: Path | None,
+    vtt_out: Path | None,
+    threads: int | None,
+    **options: Any,
+) -> None:
+    """Measure how far the audio of each INPUT is early or late.
+
+    INPUT is a media file or a folder of them. A positive offset means that the audio is early (ITU-R BT.1359); SyncNet
+    and some broadcast gear use the opposite sign. Exit code 1: an input or the bundle could not be used.
+    """
+    from cavsync.deploy import Bundle, FileFailure, resolve_profile
+    from cavsync.deploy.sinks import check_writable
+    from cavsync.errors import CavsyncError, ConfigError
+
+    try:
+        resolve_profile(options["profile"], options["early_ms"], options["late_ms"])
+    except ConfigError as error:
+        raise click.UsageError(f"{error}.") from None
+    try:
+        for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
+            if out is not None:
+                check_writable(out)
+        opened = Bundle.open(bundle, threads=threads)
+        _check_options(opened, options)
+        sources = _media_files(inputs)
+        if vtt_out is not None and len(sources) != 1:
+            raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
+        outcomes = _score_all(sources, opened, options)
+        _write(outcomes, json_out, csv_out, html_out, vtt_out)
+        _print_table(outcomes, to_stderr=json_out == "-")
+    except CavsyncError as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        click.echo("interrupted: nothing was written", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    if any(isinstance(outcome, FileFailure) for outcome in outcomes):
+        raise SystemExit(1)
+
+
+def _check_options(opened: Bundle, options: dict[str, Any]) -> None:
+    """A window or range that no file could be scored with is bad usage, not a fault of the first file."""
+    from cavsync.deploy import SyncScorer
+    from cavsync.errors import ConfigError
+
+    try:
+        SyncScorer(opened, **options)
+    except ConfigError as error:
+        raise click.UsageError(f"{error}.") from None
+
+
+def _media_files(inputs: Sequence[str]) -> list[str]:
+    """Files as given, folders as the media files in them, each once."""
+    from cavsync.errors import MediaError
+
+    sources: list[str] = []
+    for name in inputs:
+        if not Path(name).is_dir():
+            sources.append(name)
+            continue
+        found = sorted(str(path) for path in Path(name).rglob("*") if path.suffix.lower() in MEDIA_ENDINGS)
+        if not found:
+            raise MediaError(f"{name} holds no media file (looked for {' '.join(MEDIA_ENDINGS)})")
+        sources += found
+    return list(dict.fromkeys(sources))
+
+
+def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) -> list[Outcome]:
+    from cavsync.deploy import FileFailure, score_file
+    from cavsync.errors import BundleError, CavsyncError
+
+    outcomes: list[Outcome] = []
+    for index, source in enumerate(sources, start=1):
+        with _progress(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
+            try:
+                outcomes.append(score_file(source, opened, on_progress=on_progress, **options))
+                continue
+            except BundleError:
+                # The next file would meet the same fault.
+                raise
+            except CavsyncError as error:
+                failure = FileFailure(source, str(error))
+        outcomes.append(failure)
+        click.echo(f"error: {failure.error}", err=True)
+    return outcomes
+
+
+@contextmanager
+def _progress(description: str) -> Iterator[Progress]:
+    """A bar on stderr that disappears when the file is done; nothing where stderr is no terminal."""
+    from time import monotonic
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f} s"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(escape(description), total=None)
+        due = 0.0
+
+        def on_progress(done_seconds: float, declared_seconds: float | None) -> None:
+            nonlocal due
+            if monotonic() >= due:
+                due = monotonic() + REFRESH_SECONDS
+                bar.update(task, completed=done_seconds, total=declared_seconds)
+
+        yield on_progress
+
+
+def _write(
+    outcomes: Sequence[Outcome], json_out: str | None, csv_out: Path | None, html_out: Path | None, vtt_out: Path | None
+) -> None:
+    from cavsync.deploy import FileScore
+    from cavsync.deploy.sinks import csv_text, html_text, jsonl_text, vtt_text, write_text_atomically
+
+    if json_out == "-":
+        click.echo(jsonl_text(outcomes), nl=False)
+    elif json_out is not None:
+        write_text_atomically(json_out, jsonl_text(outcomes))
+    if csv_out is not None:
+        write_text_atomically(csv_out, csv_text(outcomes))
+    if html_out is not None:
+        write_text_atomically(html_out, html_text(outcomes))
+    if vtt_out is not None and isinstance(outcomes[0], FileScore):
+        write_text_atomically(vtt_out, vtt_text(outcomes[0]))
+
+
+def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from cavsync.deploy import FileFailure
+    from cavsync.deploy.words import headline
+
+    table = Table(caption="offset > 0: the audio is early", caption_justify="left", box=None, pad_edge=False)
+    for column, justify in (("clip", "left"), ("verdict", "left"), ("offset ms", "right"), ("confidence", "right")):
+        table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")
+    for column in ("drift ms/min", "windows undetermined"):
+        table.add_column(column, justify="right")
+    for outcome in outcomes:
+        name = Text(Path(outcome.source).name or outcome.source)
+        if isinstance(outcome, FileFailure):
+            table.add_row(name, "not scored")
+            continue
+        summary = outcome.summary
+        total = summary.score
+        table.add_row(
+            name,
+            headline(total),
+            _number(total.audio_offset_ms, "+.0f", 0),
+            _number(total.confidence, ".2f", 2),
+            _number(summary.drift_ms_per_minute, "+.1f", 1),
+            f"{summary.undetermined_share:.0%} of {summary.num_windows}",
+        )
+    Console(stderr=to_stderr).print(table)
+
+
+def _number(value: float | None, form: str, decimals: int) -> str:
+    # Adding zero after rounding turns -0 into +0.
+    return "-" if value is None else format(round(value, decimals) + 0.0, form)

@@ -1,0 +1,94 @@
+"""One clip in memory, as training sees it: small pictures with their times, and the log-mel of its sound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cavsync.data.logmel import log_mel
+from cavsync.errors import MediaError
+from cavsync.media import AudioChunk, MediaReader, VideoFrame, resize_center_crop
+from cavsync.media.align import SAMPLE_RATE_HZ
+
+# A picture and a sound that end this far apart were not recorded together, or one of them drifts.
+LENGTH_MISMATCH_SECONDS = 1.0
+LENGTH_MISMATCH_SHARE = 0.1
+# Containers may store one track this far ahead of the other.
+INTERLEAVING_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Pictures `frames` (n, 3, S, S) uint8 at `pts_seconds` (n,), and `features` (m, 128), the raw log-mel of a sound
+    whose first sample is heard at `audio_start_seconds`. `segment_starts` (n,) fixes the log-mel frame at which each
+    picture's segment starts, where a data format defines it by index; None means by time."""
+
+    source: str
+    frames: NDArray[np.uint8]
+    pts_seconds: NDArray[np.float64]
+    features: NDArray[np.float32]
+    audio_start_seconds: float = 0.0
+    segment_starts: NDArray[np.int64] | None = None
+
+
+def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf) -> Clip:
+    """Decode a video file into a clip; `max_seconds` bounds how much of it is read.
+
+    Raises:
+        MediaError: unreadable, truncated, without picture or sound, or picture and sound of different lengths.
+    """
+    pictures: list[NDArray[np.uint8]] = []
+    times: list[float] = []
+    chunks: list[AudioChunk] = []
+    with MediaReader(path, video_threads=1) as reader:
+        for item in reader:
+            if item.pts_seconds >= max_seconds + INTERLEAVING_SECONDS:
+                break
+            if item.pts_seconds >= max_seconds:
+                continue
+            if isinstance(item, VideoFrame):
+                if not times or item.pts_seconds > times[-1]:
+                    pictures.append(resize_center_crop(item.rgb, img_size).transpose(2, 0, 1))
+                    times.append(item.pts_seconds)
+            else:
+                chunks.append(item)
+    if not pictures or not chunks:
+        raise MediaError(f"{path} holds no picture or no sound: give a complete file", reason="corrupt")
+    samples, start_seconds = join_chunks(chunks)
+    _require_same_length(path, times, start_seconds + len(samples) / SAMPLE_RATE_HZ)
+    features = log_mel(torch.from_numpy(samples)).numpy()
+    return Clip(str(path), np.stack(pictures), np.asarray(times), features, start_seconds)
+
+
+def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
+    """Place chunks on one clock: gaps become zeros, of an overlap what came first stays. Returns (samples, start)."""
+    start_seconds = chunks[0].pts_seconds
+    first = round(start_seconds * SAMPLE_RATE_HZ)
+    parts: list[NDArray[np.float32]] = []
+    end = 0
+    for chunk in chunks:
+        begin = round(chunk.pts_seconds * SAMPLE_RATE_HZ) - first
+        if begin > end:
+            parts.append(np.zeros(begin - end, dtype=np.float32))
+            end = begin
+        fresh = chunk.samples[end - begin :]
+        parts.append(fresh)
+        end += len(fresh)
+    return np.concatenate(parts), start_seconds
+
+
+def _require_same_length(path: Path | str, times: list[float], audio_end_seconds: float) -> None:
+    period_seconds = (times[-1] - times[0]) / max(1, len(times) - 1)
+    video_end_seconds = times[-1] + period_seconds
+    allowed = max(LENGTH_MISMATCH_SECONDS, LENGTH_MISMATCH_SHARE * video_end_seconds)
+    if abs(video_end_seconds - audio_end_seconds) > allowed:
+        raise MediaError(
+            f"{path} has a picture of {video_end_seconds:.2f} s and a sound of {audio_end_seconds:.2f} s, expected equal "
+            "lengths: cut it or leave it out",
+            reason="length_mismatch",
+        )

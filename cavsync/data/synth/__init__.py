@@ -1,0 +1,22 @@
+"""Procedural clips whose true synchronisation is known to the sample.
+
+specs = draw_specs(100, seed=1, max_offset_ms=800)
+truth = generate(Path("clips"), specs)
+"""
+
+from cavsync.data.synth.draw_specs import draw_specs
+from cavsync.data.synth.generate import generate, read_truth, write_clip
+from cavsync.data.synth.render import RenderedClip, render
+from cavsync.data.synth.spec import CONTAINERS, FAMILIES, ClipSpec
+
+__all__ = [
+    "CONTAINERS",
+    "FAMILIES",
+    "ClipSpec",
+    "RenderedClip",
+    "draw_specs",
+    "generate",
+    "read_truth",
+    "render",
+    "write_clip",
+]

@@ -1,0 +1,84 @@
+"""A picture to draw on in scene coordinates, supersampled so that edges are smooth and motion is finer than a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+
+
+class Canvas:
+    """Scene coordinates (u, v) span 0..1 over the central square of the picture, u to the right, v downwards.
+
+    Wider pictures show more than that on the sides. A margin around the picture, in output pixels, is there for the
+    camera to shake in.
+    """
+
+    def __init__(self, width: int, height: int, margin: int) -> None:
+        self.scale = 2 if max(width, height) <= 400 else 1
+        self.margin = margin
+        self.size = ((width + 2 * margin) * self.scale, (height + 2 * margin) * self.scale)
+        self.side = min(width, height) * self.scale
+        self.left = (self.size[0] - self.side) / 2
+        self.top = (self.size[1] - self.side) / 2
+        self.load(Image.new("RGB", self.size))
+
+    def load(self, image: Image.Image) -> None:
+        """Go on drawing on a copy of `image`, which has the canvas's size."""
+        self.image = image.copy()
+        self._pen = ImageDraw.Draw(self.image)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(u_min, v_min, u_max, v_max) of the whole canvas, margin included."""
+        left, top = self.left / self.side, self.top / self.side
+        return (-left, -top, 1 + left, 1 + top)
+
+    def point(self, u: float, v: float) -> Point:
+        """Canvas pixels of a scene point."""
+        return (self.left + u * self.side, self.top + v * self.side)
+
+    def ellipse(self, centre: Point, radii: Point, fill: Colour) -> None:
+        """A filled ellipse with horizontal and vertical radii in scene units."""
+        x, y = self.point(*centre)
+        rx, ry = max(radii[0], 0.0) * self.side, max(radii[1], 0.0) * self.side
+        self._pen.ellipse((x - rx, y - ry, x + rx, y + ry), fill=fill)
+
+    def rectangle(self, low: Point, high: Point, fill: Colour, radius: float = 0.0) -> None:
+        """A filled rectangle from its upper left to its lower right corner, with rounded corners if asked."""
+        box = (*self.point(*low), *self.point(*high))
+        if radius > 0:
+            self._pen.rounded_rectangle(box, radius=radius * self.side, fill=fill)
+        else:
+            self._pen.rectangle(box, fill=fill)
+
+    def polygon(self, points: Sequence[Point], fill: Colour) -> None:
+        """A filled polygon."""
+        self._pen.polygon([self.point(*point) for point in points], fill=fill)
+
+    def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
+        """A stroke with round joints and ends, `width` in scene units."""
+        self._pen.line(
+            [self.point(*point) for point in points], fill=fill, width=max(1, round(width * self.side)), joint="curve"
+        )
+        for end in (points[0], points[-1]):
+            self.ellipse(end, (width / 2, width / 2), fill)
+
+
+def blend(first: Colour, second: Colour, amount: float) -> Colour:
+    """`first` mixed with `amount` in [0, 1] of `second`."""
+    amount = min(max(amount, 0.0), 1.0)
+    return (
+        round(first[0] + (second[0] - first[0]) * amount),
+        round(first[1] + (second[1] - first[1]) * amount),
+        round(first[2] + (second[2] - first[2]) * amount),
+    )
+
+
+def shade(colour: Colour, gain: float) -> Colour:
+    """A lighter (gain > 1) or darker colour."""
+    red, green, blue = (min(255, max(0, round(channel * gain))) for channel in colour)
+    return (red, green, blue)

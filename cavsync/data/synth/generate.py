@@ -1,0 +1,143 @@
+"""Write clips and, beside them, truth.jsonl with what is true of each."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from cavsync.data.synth.encode import write_media
+from cavsync.data.synth.render import render
+from cavsync.data.synth.spec import ClipSpec
+from cavsync.errors import DataError
+
+TRUTH_NAME = "truth.jsonl"
+TruthRecord = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+def write_clip(spec: ClipSpec, path: Path) -> TruthRecord:
+    """Render and encode one clip; returns its truth record.
+
+    The record holds `file` (the name), every field of the spec, `events` (true event times in picture seconds),
+    `labels` (what sounds at each), `frames` (how many) and `espeak` (whether espeak-ng spoke). The file appears under
+    its name only when it is complete.
+    """
+    clip = render(spec)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write_media(spec, clip.frames, clip.audio, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return truth_record(spec, path.name) | {
+        "frames": spec.frame_count,
+        "events": [round(time, 6) for time in clip.events],
+        "labels": list(clip.labels),
+    }
+
+
+def truth_record(spec: ClipSpec, name: str) -> TruthRecord:
+    """The part of a truth record that follows from the description alone."""
+    speaks = spec.family == "face" and spec.speech == "espeak-ng" and not spec.silent
+    return {"file": name, **spec.to_json(), "espeak": speaks}
+
+
+def clip_name(index: int, spec: ClipSpec) -> str:
+    """File name of one clip of a set."""
+    return f"{index:05d}-{spec.family}.{spec.container}"
+
+
+def generate(
+    out_dir: Path,
+    specs: Sequence[ClipSpec],
+    *,
+    workers: int = 2,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[TruthRecord]:
+    """Write all `specs` into `out_dir` by `workers` processes, and truth.jsonl last; returns the truth records.
+
+    The result does not depend on `workers`. `progress(done, total)` is called after each clip. A folder that already
+    holds exactly this set is left as it is. With `workers` above 1 the calling script needs the usual
+    `if __name__ == "__main__"` guard. Raises DataError for a folder with other content unless `overwrite`, which
+    replaces the files of an earlier set and leaves everything else alone.
+    """
+    names = [clip_name(index, spec) for index, spec in enumerate(specs)]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    existing = read_truth(out_dir)
+    if _holds(out_dir, existing, specs, names):
+        logger.info("%s already holds these %d clips", out_dir, len(specs))
+        return existing
+    if any(out_dir.iterdir()) and not overwrite:
+        raise DataError(
+            f"The folder {out_dir} holds something other than this set of clips, but an empty one is expected:"
+            " choose another folder, or overwrite it."
+        )
+    (out_dir / TRUTH_NAME).unlink(missing_ok=True)
+    for record in existing:
+        (out_dir / Path(str(record["file"])).name).unlink(missing_ok=True)
+    records: dict[int, TruthRecord] = {}
+    for index, record in _write_all(out_dir, specs, names, workers):
+        records[index] = record
+        if progress is not None:
+            progress(len(records), len(specs))
+    truth = [records[index] for index in range(len(specs))]
+    _write_truth(out_dir, truth)
+    return truth
+
+
+def read_truth(folder: Path) -> list[TruthRecord]:
+    """Records of the folder's truth.jsonl; none where it does not exist. Raises DataError for a damaged one."""
+    path = folder / TRUTH_NAME
+    if not path.exists():
+        return []
+    try:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is damaged ({error}): delete the folder and generate it again.") from error
+    if not all(isinstance(record, dict) and "file" in record for record in records):
+        raise DataError(f"{path} has a line without a file name: delete the folder and generate it again.")
+    return records
+
+
+def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], names: list[str]) -> bool:
+    """Whether the folder holds exactly these clips."""
+    wanted = [truth_record(spec, name) for spec, name in zip(specs, names, strict=True)]
+    present = [{key: record.get(key) for key in want} for record, want in zip(truth, wanted, strict=False)]
+    same = len(truth) == len(wanted) > 0 and present == wanted
+    return same and {path.name for path in out_dir.iterdir()} == {TRUTH_NAME, *names}
+
+
+def _write_all(
+    out_dir: Path, specs: Sequence[ClipSpec], names: Iterable[str], workers: int
+) -> Iterator[tuple[int, TruthRecord]]:
+    """(index, truth record) of each clip in the order in which they are done."""
+    paths = [out_dir / name for name in names]
+    if workers <= 1:
+        for index, (spec, path) in enumerate(zip(specs, paths, strict=True)):
+            yield index, write_clip(spec, path)
+        return
+    # "spawn": the caller may hold threads (torch, a progress bar) that a forked child would inherit half-dead.
+    with ProcessPoolExecutor(min(workers, max(len(specs), 1)), mp_context=get_context("spawn")) as pool:
+        jobs = {
+            pool.submit(write_clip, spec, path): index
+            for index, (spec, path) in enumerate(zip(specs, paths, strict=True))
+        }
+        try:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        finally:
+            for job in jobs:
+                job.cancel()
+
+
+def _write_truth(out_dir: Path, truth: list[TruthRecord]) -> None:
+    part = out_dir / f".{TRUTH_NAME}.part"
+    part.write_text("".join(json.dumps(record) + "\n" for record in truth), encoding="utf-8")
+    part.replace(out_dir / TRUTH_NAME)

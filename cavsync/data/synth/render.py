@@ -1,0 +1,105 @@
+"""From a description to frames and samples: the picture at each pts, each sound at its exact sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cavsync.data.synth.ambience import ambience
+from cavsync.data.synth.camera import Camera, Picture
+from cavsync.data.synth.canvas import Canvas
+from cavsync.data.synth.drummer import Drummer
+from cavsync.data.synth.face import Face
+from cavsync.data.synth.impacts import Impacts
+from cavsync.data.synth.keys import Keys
+from cavsync.data.synth.scene import Samples, Scene, Sound
+from cavsync.data.synth.scenery import background, distractors
+from cavsync.data.synth.spec import ClipSpec
+
+_SCENES: dict[str, Callable[[ClipSpec], Scene]] = {"impacts": Impacts, "drummer": Drummer, "keys": Keys, "face": Face}
+_PEAK = 0.8
+
+
+@dataclass(frozen=True)
+class RenderedClip:
+    """A clip before encoding.
+
+    `frames` yields (pts in seconds, RGB uint8 (height, width, 3)) once; `audio` is float32 (samples, channels) within
+    ±0.8; `events` are the picture times in seconds of the true events inside the clip, `labels` what sounds at each.
+    """
+
+    frames: Iterator[tuple[float, Picture]]
+    audio: Samples
+    events: tuple[float, ...]
+    labels: tuple[str, ...]
+
+
+def render(spec: ClipSpec) -> RenderedClip:
+    """Render one clip: frame k shows the scene at k / fps; the sound of an event at picture time e starts at sample
+    round((e - offset_ms_at(e) / 1000) * audio_rate_hz).
+
+    Raises ConfigError where the face is to speak through espeak-ng and that is not installed.
+    """
+    scene = _SCENES[spec.family](spec)
+    sounds = [] if spec.silent else scene.sounds
+    marked = sorted((time, sound.label) for sound in sounds for time in sound.event_times)
+    inside = [(time, label) for time, label in marked if 0 <= time < spec.duration_seconds]
+    return RenderedClip(
+        frames=_frames(spec, scene),
+        audio=_silence(spec) if spec.silent else mix(spec, sounds),
+        events=tuple(time for time, _ in inside),
+        labels=tuple(label for _, label in inside),
+    )
+
+
+def _frames(spec: ClipSpec, scene: Scene) -> Iterator[tuple[float, Picture]]:
+    camera = Camera(spec)
+    canvas = Canvas(spec.width, spec.height, margin=max(4, min(spec.width, spec.height) // 16))
+    canvas.load(background(spec.random("background"), canvas.size))
+    behind, front = distractors(spec, behind=True), distractors(spec, behind=False)
+    scene.draw_still(canvas)
+    still = canvas.image
+    picture: Picture | None = None
+    for index in range(spec.frame_count):
+        time_seconds = float(index / spec.fps)
+        if picture is None or not spec.static:
+            canvas.load(still)
+            for distractor in behind:
+                distractor.draw(canvas, time_seconds)
+            scene.draw(canvas, time_seconds)
+            for distractor in front:
+                distractor.draw(canvas, time_seconds)
+            picture = camera.expose(canvas, time_seconds, index)
+        yield time_seconds, picture
+
+
+def mix(spec: ClipSpec, sounds: list[Sound]) -> Samples:
+    """All sounds at their places over the background sound, float32 (samples, channels), peak at most 0.8."""
+    audio = ambience(spec)
+    for sound in sounds:
+        offset_seconds = spec.offset_ms_at(sound.time_seconds) / 1000
+        start = round((sound.time_seconds - offset_seconds) * spec.audio_rate_hz)
+        first, last = max(start, 0), min(start + len(sound.samples), spec.sample_count)
+        if first < last:
+            audio[first:last] += sound.samples[first - start : last - start, None] * _gains(sound.pan, spec.channels)
+    peak = float(np.abs(audio).max())
+    return audio if peak <= _PEAK else audio * np.float32(_PEAK / peak)
+
+
+def _gains(pan: float, channels: int) -> Samples:
+    """Constant-power panning over left and right; 5.1 keeps half in the centre and none in the other channels."""
+    if channels == 1:
+        return np.ones(1, dtype=np.float32)
+    angle = (np.clip(pan, -1, 1) + 1) * np.pi / 4
+    left, right = float(np.cos(angle)), float(np.sin(angle))
+    return np.array([left, right] if channels == 2 else [left, right, 0.5, 0, 0, 0], dtype=np.float32)
+
+
+def _silence(spec: ClipSpec) -> Samples:
+    """Digital silence, or in half of the clips the hiss of an open input at -80 dBFS."""
+    rng = spec.random("silence")
+    level = float(rng.choice([0.0, 1e-4]))
+    hiss = level * rng.standard_normal((spec.sample_count, spec.channels))
+    return np.asarray(hiss, dtype=np.float32)

@@ -1,0 +1,128 @@
+"""What one procedural clip is: a frozen, JSON-able description from which picture and sound follow exactly."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from cavsync.errors import ConfigError
+
+FAMILIES = ("impacts", "drummer", "keys", "face")
+SPEECH_SOURCES = ("synthetic", "espeak-ng")
+
+# Scenes go on this long before and after the clip, so that a shifted sound track has no tell-tale gap at its ends.
+MARGIN_SECONDS = 4.0
+MAX_OFFSET_MS = 3000.0
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A container with its codecs (FFmpeg encoder names), and what they can carry; an empty tuple means anything."""
+
+    container: str
+    video_codec: str
+    audio_codec: str
+    audio_rates_hz: tuple[int, ...]
+    max_channels: int = 6
+    fps: tuple[Fraction, ...] = ()
+
+
+# Frame rates that the MPEG-1/2 sequence header can name (ISO/IEC 13818-2, table 6-4).
+_MPEG_FPS = tuple(
+    Fraction(n, d) for n, d in [(24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60, 1)]
+)
+_COMMON_RATES_HZ = (16000, 22050, 24000, 32000, 44100, 48000)
+
+ENCODINGS = (
+    Encoding("mp4", "libx264", "aac", _COMMON_RATES_HZ),
+    Encoding("webm", "libvpx", "libopus", (48000,)),
+    Encoding("webm", "libvpx-vp9", "libopus", (48000,)),
+    Encoding("mkv", "libx264", "flac", _COMMON_RATES_HZ),
+    Encoding("mkv", "libx264", "pcm_s16le", _COMMON_RATES_HZ),
+    Encoding("avi", "mpeg4", "libmp3lame", _COMMON_RATES_HZ, max_channels=2),
+    Encoding("mpg", "mpeg1video", "mp2", (32000, 44100, 48000), max_channels=2, fps=_MPEG_FPS),
+    Encoding("mpg", "mpeg2video", "mp2", (32000, 44100, 48000), max_channels=2, fps=_MPEG_FPS),
+)
+CONTAINERS = tuple(dict.fromkeys(encoding.container for encoding in ENCODINGS))
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """One clip, in full: equal specs give equal frames and samples.
+
+    `audio_offset_ms` > 0 means that the audio is early (ITU-R BT.1359). It holds at picture time 0 and changes by
+    `drift_ms_per_minute` from there. `silent` leaves out every sound, `static` freezes the picture at its first
+    frame. `clutter` in [0, 1] scales silent movers, camera shake and noise, and background sound. `speech` names the
+    voice of the face family: "synthetic", or "espeak-ng" where that program is installed.
+
+    Raises ConfigError for values outside what can be rendered.
+    """
+
+    seed: int
+    family: str
+    duration_seconds: float = 6.0
+    fps: Fraction = Fraction(25)
+    width: int = 192
+    height: int = 144
+    container: str = "mp4"
+    video_codec: str = "libx264"
+    audio_codec: str = "aac"
+    audio_rate_hz: int = 16000
+    channels: int = 1
+    audio_offset_ms: float = 0.0
+    drift_ms_per_minute: float = 0.0
+    silent: bool = False
+    static: bool = False
+    clutter: float = 1.0
+    speech: str = "synthetic"
+
+    def __post_init__(self) -> None:
+        _check(self.seed >= 0, f"seed is {self.seed}", "an integer from 0 up")
+        _check(self.family in FAMILIES, f"family is {self.family!r}", f"one of {', '.join(FAMILIES)}")
+        _check(0.5 <= self.duration_seconds <= 3600, f"duration is {self.duration_seconds} s", "0.5 to 3600 s")
+        _check(1 <= self.fps <= 120, f"fps is {self.fps}", "1 to 120")
+        even = self.width % 2 == 0 and self.height % 2 == 0
+        _check(even and min(self.width, self.height) >= 64, f"size is {self.width}x{self.height}", "even, 64 or more")
+        _check(16000 <= self.audio_rate_hz <= 48000, f"audio rate is {self.audio_rate_hz} Hz", "16000 to 48000 Hz")
+        _check(self.channels in (1, 2, 6), f"channels is {self.channels}", "1, 2 or 6")
+        _check(self.speech in SPEECH_SOURCES, f"speech is {self.speech!r}", f"one of {', '.join(SPEECH_SOURCES)}")
+        _check(0 <= self.clutter <= 1, f"clutter is {self.clutter}", "0 to 1")
+        worst_ms = max(abs(self.offset_ms_at(0.0)), abs(self.offset_ms_at(self.duration_seconds)))
+        _check(worst_ms <= MAX_OFFSET_MS, f"offset reaches {worst_ms:.0f} ms", f"at most {MAX_OFFSET_MS:.0f} ms")
+
+    def offset_ms_at(self, time_seconds: float) -> float:
+        """Offset of the sound that belongs to picture time `time_seconds`; > 0 means the audio is early."""
+        return self.audio_offset_ms + self.drift_ms_per_minute * time_seconds / 60.0
+
+    def random(self, purpose: str) -> np.random.Generator:
+        """A random stream of its own for each purpose, so that a change in one part of a clip leaves the rest alone."""
+        return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
+
+    @property
+    def frame_count(self) -> int:
+        """Frames whose pts lies inside the clip."""
+        return max(1, round(self.duration_seconds * self.fps))
+
+    @property
+    def sample_count(self) -> int:
+        """Audio samples per channel."""
+        return round(self.duration_seconds * self.audio_rate_hz)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; fps as "30000/1001"."""
+        return asdict(self) | {"fps": str(self.fps)}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> ClipSpec:
+        """The spec inside a record of `to_json` or of truth.jsonl; other keys are ignored."""
+        known = {field.name: record[field.name] for field in fields(cls) if field.name in record}
+        return cls(**known | {"fps": Fraction(known.get("fps", 25))})
+
+
+def _check(holds: bool, wrong: str, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"The clip's {wrong}, but {expected} is expected: change the clip's settings.")

@@ -1,0 +1,175 @@
+"""An opened bundle: the manifest, every hash checked, and the three graphs ready to run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.curve import FEATURE_NAMES
+from cavsync.deploy.engine import Graph
+from cavsync.errors import BundleError
+from cavsync.manifest import GraphSpec, Manifest, read_manifest, verify_files
+from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
+
+HOP_UNIT_MS = 1000 * FRAME_SHIFT_SAMPLES / SAMPLE_RATE_HZ
+Rule = tuple[str, Callable[[Manifest], bool]]
+
+
+def _are_finite(numbers: Sequence[float]) -> bool:
+    return all(math.isfinite(number) for number in numbers)
+
+
+def _is_whole_hop(hop_ms: float) -> bool:
+    frames = hop_ms / HOP_UNIT_MS
+    return frames >= 1 and abs(frames - round(frames)) < 1e-6
+
+
+GRID_RULES: tuple[Rule, ...] = (
+    ("frontend.sample_rate_hz", lambda m: m.frontend.sample_rate_hz == SAMPLE_RATE_HZ),
+    ("frontend.frame_length_samples", lambda m: m.frontend.frame_length_samples == FRAME_LENGTH_SAMPLES),
+    ("frontend.frame_shift_samples", lambda m: m.frontend.frame_shift_samples == FRAME_SHIFT_SAMPLES),
+    ("frontend.num_mel_bins", lambda m: m.frontend.num_mel_bins in range(1, 4097)),
+    ("audio.segment_frames", lambda m: m.audio.segment_frames in range(1, 6001)),
+    ("visual.img_size", lambda m: m.visual.img_size in range(1, 4097)),
+    ("visual.num_frames", lambda m: m.visual.num_frames in range(1, 1025)),
+    ("visual.frame_step_seconds", lambda m: 0 <= m.visual.frame_step_seconds <= 10),
+    ("sync.frame_rate_hz", lambda m: 0 < m.sync.frame_rate_hz <= 1000),
+    ("sync.hop_ms", lambda m: _is_whole_hop(m.sync.hop_ms)),
+    ("sync.max_offset_ms", lambda m: 2 * m.sync.hop_ms <= m.sync.max_offset_ms <= 60_000),
+    ("sync.window_seconds", lambda m: 0 < m.sync.window_seconds <= 3600),
+    ("sync.decision_step_seconds", lambda m: 0.001 <= m.sync.decision_step_seconds <= 3600),
+)
+CALIBRATION_RULES: tuple[Rule, ...] = (
+    ("calibration.features", lambda m: m.calibration is not None and set(m.calibration.features) <= set(FEATURE_NAMES)),
+    (
+        "calibration.weights",
+        lambda m: (
+            m.calibration is not None
+            and len(m.calibration.weights) == len(m.calibration.features)
+            and _are_finite(m.calibration.weights)
+        ),
+    ),
+    ("calibration.bias", lambda m: m.calibration is not None and math.isfinite(m.calibration.bias)),
+    ("calibration.threshold", lambda m: m.calibration is not None and 0 <= m.calibration.threshold <= 1),
+    ("calibration.resolution_ms", lambda m: m.calibration is not None and 0 <= m.calibration.resolution_ms < math.inf),
+    ("calibration.tolerance_ms", lambda m: m.calibration is not None and 0 <= m.calibration.tolerance_ms < math.inf),
+    ("calibration.zero_point_ms", lambda m: m.calibration is not None and math.isfinite(m.calibration.zero_point_ms)),
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that can score. It holds no state of a stream: many scorers may share it, from many threads."""
+
+    path: Path
+    manifest: Manifest
+    frontend: Graph
+    audio: Graph
+    visual: Graph
+    embedding_dim: int
+
+    @classmethod
+    def open(cls, path: Path | str, *, providers: Sequence[str] | None = None, threads: int | None = None) -> Bundle:
+        """Check the bundle folder `path` and open its graphs.
+
+        Args:
+            path: folder that `cavsync export` wrote.
+            providers: ONNX Runtime execution providers in order of preference; None means the CPU.
+            threads: threads inside one operator; None lets ONNX Runtime choose.
+
+        Raises:
+            BundleError: missing, changed or inconsistent bundle.
+            ConfigError: a provider that cannot be used here.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        verify_files(path, manifest)
+        _check_numbers(path, manifest)
+        embedding_dim = _check_graphs(path, manifest)
+
+        def graph(spec: GraphSpec) -> Graph:
+            return Graph(path, spec, providers=providers, threads=threads)
+
+        return cls(
+            path=path,
+            manifest=manifest,
+            frontend=graph(manifest.audio_frontend),
+            audio=graph(manifest.audio_encoder),
+            visual=graph(manifest.visual_encoder),
+            embedding_dim=embedding_dim,
+        )
+
+    @property
+    def hop_frames(self) -> int:
+        """Log-mel frames between two instants of the audio grid."""
+        return round(self.manifest.sync.hop_ms / HOP_UNIT_MS)
+
+    def log_mel(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """16 kHz samples (n,) -> raw log-mel (frames, bins), frames = (n - 400) // 160 + 1."""
+        frames: NDArray[np.float32] = self.frontend.run(waveform[None], "log_mel")[0]
+        return frames
+
+    def embed_audio(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw log-mel (B, segment_frames, bins) -> unit embeddings (B, D)."""
+        return self._checked(self.audio.run(segments, "embedding"), len(segments))
+
+    def embed_pictures(self, tubelets: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """RGB (B, T, H, W, 3) -> unit embeddings (B, D)."""
+        return self._checked(self.visual.run(tubelets, "embedding"), len(tubelets))
+
+    def _checked(self, embeddings: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        if embeddings.shape != (count, self.embedding_dim):
+            raise BundleError(
+                f"{self.path} gives embeddings of shape {embeddings.shape}, ({count}, {self.embedding_dim}) was "
+                "declared: export the bundle again"
+            )
+        return embeddings
+
+
+def _check_numbers(path: Path, manifest: Manifest) -> None:
+    """Refuse numbers that no scorer can work with: what is valid JSON need not be a valid grid."""
+    for name, holds in (*GRID_RULES, *(CALIBRATION_RULES if manifest.calibration is not None else ())):
+        section, entry = name.split(".")
+        value = getattr(getattr(manifest, section), entry)
+        try:
+            is_usable = holds(manifest)
+        except (TypeError, ValueError, OverflowError):
+            is_usable = False
+        if not is_usable:
+            raise BundleError(
+                f"{path} declares {name} = {value!r}, which this version cannot use: "
+                "export the bundle again with this version"
+            )
+
+
+def _check_graphs(path: Path, manifest: Manifest) -> int:
+    """Check the names that the scorer relies on and return the width of the embeddings."""
+    contract = (
+        ("audio_frontend", manifest.audio_frontend, "waveform", "log_mel"),
+        ("audio_encoder", manifest.audio_encoder, "log_mel", "embedding"),
+        ("visual_encoder", manifest.visual_encoder, "frames", "embedding"),
+    )
+    for graph, spec, wanted_input, wanted_output in contract:
+        outputs = [tensor.name for tensor in spec.outputs]
+        if [tensor.name for tensor in spec.inputs] != [wanted_input] or wanted_output not in outputs:
+            raise BundleError(
+                f"{path} declares {graph} without the input {wanted_input} or the output {wanted_output}: "
+                "export the bundle again"
+            )
+    widths = [
+        tensor.shape[-1]
+        for spec in (manifest.audio_encoder, manifest.visual_encoder)
+        for tensor in spec.outputs
+        if tensor.name == "embedding"
+    ]
+    if not isinstance(widths[0], int) or widths[0] < 1 or widths[0] != widths[1]:
+        raise BundleError(
+            f"{path} declares audio embeddings of width {widths[0]} and visual ones of width {widths[1]}, they should "
+            "be the same number: export the bundle again"
+        )
+    return widths[0]

@@ -1,0 +1,160 @@
+"""The similarity curve S(lag) of a stretch of video, its peak, and the features that tell a clear peak from chance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+# A lag counts with at least this many rows and this share of them: near the ends of a clip far lags have no sound.
+MIN_ROWS = 8
+MIN_ROW_SHARE = 0.4
+NUM_PARTS = 4
+# Peaks nearer than this belong to the same event; agreement asks for less than the coarsest broadcast limit.
+SAME_PEAK_MS = 200.0
+AGREEMENT_MS = 100.0
+SHOULDER_MS = 120.0
+MAX_Z = 30.0
+
+FEATURE_NAMES = ("peak_z", "margin_z", "sharpness_z", "peak_similarity", "contrast", "agreement", "log_frames")
+"""Order of the features of `curve_features`; a calibration names those that it weighs."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean similarity per lag.
+
+    `lags_ms` (n,) ascending; `similarity` (n,), NaN where too few frames count; `part_similarity` (P, n) the same for
+    consecutive parts of the stretch; `num_frames` the frames that entered.
+    """
+
+    lags_ms: FloatArray
+    similarity: FloatArray
+    part_similarity: FloatArray
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Highest point of a curve: `lag_ms` refined below the grid by a parabola, and whether it lies at an end."""
+
+    index: int
+    lag_ms: float
+    similarity: float
+    at_edge: bool
+
+
+def lag_grid_ms(max_offset_ms: float, hop_ms: float) -> FloatArray:
+    """Lags on the hop grid within ±max_offset_ms."""
+    steps = math.floor(max_offset_ms / hop_ms + 1e-9)
+    return np.arange(-steps, steps + 1, dtype=np.float64) * hop_ms
+
+
+def curve_of_rows(lags_ms: FloatArray, rows: FloatArray) -> Curve:
+    """Curve of the rows (frames, lags) of similarities, NaN where a frame has no sound at that lag."""
+    parts = np.array_split(rows, NUM_PARTS)
+    sums = np.stack([np.nansum(part, axis=0) for part in parts])
+    counts = np.stack([np.count_nonzero(~np.isnan(part), axis=0) for part in parts])
+    return curve_of_sums(lags_ms, sums, counts, len(rows))
+
+
+def curve_of_sums(lags_ms: FloatArray, sums: FloatArray, counts: NDArray[np.int64], num_frames: int) -> Curve:
+    """Curve from the sums and counts (blocks, lags) of similarities over consecutive blocks of frames."""
+    parts = [(part.sum(axis=0), part_count.sum(axis=0)) for part, part_count in _split(sums, counts)]
+    total_count = counts.sum(axis=0)
+    enough = max(MIN_ROWS, MIN_ROW_SHARE * num_frames)
+    similarity = np.where(total_count >= enough, _mean(sums.sum(axis=0), total_count), np.nan)
+    part_similarity = np.stack([_mean(part, count) for part, count in parts])
+    return Curve(lags_ms, similarity, part_similarity, num_frames)
+
+
+def find_peak(lags_ms: FloatArray, similarity: FloatArray) -> Peak | None:
+    """Peak of a curve; None where no lag counts.
+
+    Three points give the parabola whose top is the estimate; it moves the peak by half a hop at most.
+    """
+    valid = np.flatnonzero(np.isfinite(similarity))
+    if len(valid) == 0:
+        return None
+    index = int(valid[np.argmax(similarity[valid])])
+    at_edge = index in (valid[0], valid[-1])
+    lag_ms, top = float(lags_ms[index]), float(similarity[index])
+    if 0 < index < len(lags_ms) - 1:
+        left, right = float(similarity[index - 1]), float(similarity[index + 1])
+        bend = left - 2 * top + right
+        if math.isfinite(bend) and bend < 0:
+            shift = 0.5 * (left - right) / bend
+            lag_ms += shift * float(lags_ms[index + 1] - lags_ms[index])
+            top -= 0.25 * (left - right) * shift
+    return Peak(index, lag_ms, top, at_edge)
+
+
+def curve_features(curve: Curve) -> dict[str, float]:
+    """Features of the curve by name, in the order of `FEATURE_NAMES`; all zero where the curve has no peak.
+
+    - peak_z: peak above the median in robust standard deviations (1.4826 MAD), at most 30;
+    - margin_z: peak above the best other local maximum farther than 200 ms away, in the same unit;
+    - sharpness_z: peak above the curve 120 ms to either side, in the same unit;
+    - peak_similarity, contrast: the peak itself, and its height above the median;
+    - agreement: share of the parts whose own peak lies within 100 ms of the curve's;
+    - log_frames: natural logarithm of the number of frames.
+    """
+    peak = find_peak(curve.lags_ms, curve.similarity)
+    if peak is None:
+        return dict.fromkeys(FEATURE_NAMES, 0.0)
+    finite = curve.similarity[np.isfinite(curve.similarity)]
+    median = float(np.median(finite))
+    spread = 1.4826 * float(np.median(np.abs(finite - median))) + 1e-6
+    height = float(curve.similarity[peak.index])
+
+    def z(difference: float) -> float:
+        return float(np.clip(difference / spread, 0.0, MAX_Z))
+
+    values = (
+        z(height - median),
+        z(height - _best_rival(curve, peak, median)),
+        z(height - _shoulder(curve, peak, median)),
+        height,
+        height - median,
+        _agreement(curve, peak),
+        math.log(max(1, curve.num_frames)),
+    )
+    return dict(zip(FEATURE_NAMES, values, strict=True))
+
+
+def _best_rival(curve: Curve, peak: Peak, median: float) -> float:
+    """Highest local maximum farther than `SAME_PEAK_MS`; an end of the curve counts if the curve rises towards it."""
+    padded = np.concatenate([[-np.inf], np.where(np.isfinite(curve.similarity), curve.similarity, -np.inf), [-np.inf]])
+    centre = padded[1:-1]
+    maximum = (centre >= padded[:-2]) & (centre >= padded[2:]) & np.isfinite(centre)
+    far = np.abs(curve.lags_ms - curve.lags_ms[peak.index]) > SAME_PEAK_MS
+    rivals = centre[maximum & far]
+    return float(rivals.max()) if len(rivals) else median
+
+
+def _shoulder(curve: Curve, peak: Peak, median: float) -> float:
+    """Mean of the curve `SHOULDER_MS` to either side of the peak."""
+    finite = np.isfinite(curve.similarity)
+    lags, values = curve.lags_ms[finite], curve.similarity[finite]
+    sides = curve.lags_ms[peak.index] + np.array([-SHOULDER_MS, SHOULDER_MS])
+    sides = sides[(sides >= lags[0]) & (sides <= lags[-1])]
+    return float(np.interp(sides, lags, values).mean()) if len(sides) else median
+
+
+def _agreement(curve: Curve, peak: Peak) -> float:
+    peaks = [find_peak(curve.lags_ms, part) for part in curve.part_similarity]
+    near = [part is not None and abs(part.lag_ms - peak.lag_ms) <= AGREEMENT_MS for part in peaks]
+    return float(np.mean(near))
+
+
+def _split(sums: FloatArray, counts: NDArray[np.int64]) -> list[tuple[FloatArray, NDArray[np.int64]]]:
+    return list(zip(np.array_split(sums, NUM_PARTS), np.array_split(counts, NUM_PARTS), strict=True))
+
+
+def _mean(total: FloatArray, count: NDArray[np.int64]) -> FloatArray:
+    mean: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean

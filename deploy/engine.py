@@ -1,0 +1,134 @@
+"""One ONNX graph in ONNX Runtime: on the provider asked for or not at all, its names checked, its output finite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.errors import BundleError, ConfigError
+from cavsync.manifest import GraphSpec, TensorSpec
+
+CPU_PROVIDER = "CPUExecutionProvider"
+# ONNX Runtime's names for the types that a bundle may use.
+RUNTIME_DTYPES = {"float32": "tensor(float)", "float16": "tensor(float16)", "uint8": "tensor(uint8)"}
+
+
+class Graph:
+    """An ONNX graph ready to run.
+
+    Args:
+        folder: the bundle.
+        spec: file, inputs and outputs as the manifest declares them.
+        providers: execution providers in order of preference; None means the CPU.
+        threads: threads inside one operator; None lets ONNX Runtime choose.
+
+    Raises:
+        BundleError: the file is no valid graph, or its inputs and outputs differ from the manifest.
+        ConfigError: the first provider asked for cannot be used here.
+    """
+
+    def __init__(self, folder: Path, spec: GraphSpec, *, providers: Sequence[str] | None, threads: int | None) -> None:
+        self._path = folder / spec.file
+        self._session = _open_session(self._path, providers, threads)
+        for side, declared, found in (
+            ("input", spec.inputs, self._session.get_inputs()),
+            ("output", spec.outputs, self._session.get_outputs()),
+        ):
+            _check_tensors(self._path, side, declared, found)
+        self._input = spec.inputs[0].name
+
+    def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+        """Value of the output named `output` for the one input `values`, as float32.
+
+        Raises:
+            BundleError: the graph refuses the input or gives values that are not finite.
+        """
+        try:
+            (result,) = self._session.run([output], {self._input: values})
+        except _runtime_errors() as error:
+            raise BundleError(f"{self._path} fails on an input of shape {values.shape} ({_first_line(error)}): "
+                              "export the bundle again") from None  # fmt: skip
+        result = np.asarray(result, dtype=np.float32)
+        if not np.isfinite(result).all():
+            raise BundleError(
+                f"{self._path} gives values that are not finite, they should be numbers: "
+                "export the bundle again, in fp32 if this one is fp16"
+            )
+        return result
+
+
+def runtime_version() -> str:
+    """Version of ONNX Runtime, whichever of its packages is installed."""
+    import onnxruntime as ort
+
+    return str(ort.__version__)
+
+
+def _open_session(path: Path, providers: Sequence[str] | None, threads: int | None) -> Any:
+    # Importing the runtime costs a tenth of a second and is needed only once a bundle is opened.
+    import onnxruntime as ort
+
+    wanted = list(providers) if providers else [CPU_PROVIDER]
+    available = ort.get_available_providers()
+    for provider in wanted:
+        if provider not in available:
+            raise ConfigError(
+                f"execution provider {provider} is not available, this ONNX Runtime has {', '.join(available)}: "
+                "ask for one of these or install the runtime that has it"
+            )
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        session = ort.InferenceSession(str(path), sess_options=options, providers=wanted)
+    except _runtime_errors() as error:
+        raise BundleError(
+            f"{path} is not a usable ONNX graph ({_first_line(error)}): export the bundle again"
+        ) from None
+    # The runtime falls back to the CPU by itself when a provider's libraries do not load.
+    if session.get_providers()[0] != wanted[0]:
+        raise ConfigError(
+            f"execution provider {wanted[0]} is installed but does not start here, only "
+            f"{', '.join(session.get_providers())} does: check its driver and libraries or ask for {CPU_PROVIDER}"
+        )
+    return session
+
+
+def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: list[Any]) -> None:
+    names, actual = [tensor.name for tensor in declared], [tensor.name for tensor in found]
+    if names != actual:
+        raise BundleError(
+            f"{path} has the {side}s {', '.join(actual)}, the manifest declares {', '.join(names)}: "
+            "export the bundle again"
+        )
+    for spec, tensor in zip(declared, found, strict=True):
+        if RUNTIME_DTYPES.get(spec.dtype) != tensor.type or not _shapes_agree(spec.shape, tensor.shape):
+            raise BundleError(
+                f"{path} has the {side} {spec.name} as {tensor.type} {tensor.shape}, the manifest declares "
+                f"{spec.dtype} {spec.shape}: export the bundle again"
+            )
+
+
+def _shapes_agree(declared: list[int | str], found: list[Any]) -> bool:
+    """Same rank, and equal wherever both are fixed: a graph may leave open what the manifest fixes."""
+    if len(declared) != len(found):
+        return False
+    pairs = zip(declared, found, strict=True)
+    return all(want == have for want, have in pairs if isinstance(want, int) and isinstance(have, int))
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    """ONNX Runtime's exceptions; they share no base class of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    kinds = [item for item in vars(state).values() if isinstance(item, type) and issubclass(item, Exception)]
+    return (*kinds, RuntimeError)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(". ")[:200] if str(error).strip() else type(error).__name__

@@ -1,0 +1,83 @@
+"""Whatever sound a caller has -> 16 kHz mono float32, checked before it can do harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.errors import MediaError
+from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.resample import MonoResampler, TimedSamples
+
+MIN_RATE_HZ = 1_000
+MAX_RATE_HZ = 768_000
+# Float sound may exceed full scale a little; numbers like these are unscaled integers.
+MAX_AMPLITUDE = 100.0
+MICROSECOND = Fraction(1, 1_000_000)
+
+
+class AudioInput:
+    """Push sound of any rate, layout and type; get `(pts_seconds, samples)` at 16 kHz. Channels are averaged."""
+
+    def __init__(self) -> None:
+        self._resampler: MonoResampler | None = None
+
+    def push(self, samples: Any, pts_seconds: float, sample_rate_hz: int) -> Iterator[TimedSamples]:
+        """Check and convert one piece of sound.
+
+        Raises:
+            MediaError: wrong type, shape or rate, or values that are not finite.
+        """
+        mono = _checked_mono(samples)
+        rate_hz = _checked_rate(sample_rate_hz)
+        return self._convert(mono, pts_seconds, rate_hz) if len(mono) else iter(())
+
+    def flush(self) -> Iterator[TimedSamples]:
+        """Hand out what the resampling filter still holds."""
+        if self._resampler is not None:
+            yield from self._resampler.flush()
+            self._resampler = None
+
+    def _convert(self, mono: NDArray[np.float32], pts_seconds: float, rate_hz: int) -> Iterator[TimedSamples]:
+        if rate_hz == SAMPLE_RATE_HZ:
+            yield from self.flush()
+            yield pts_seconds, mono
+            return
+        if self._resampler is None:
+            self._resampler = MonoResampler(SAMPLE_RATE_HZ)
+        frame: Any = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="flt", layout="mono")
+        frame.sample_rate = rate_hz
+        frame.pts = round(pts_seconds / MICROSECOND)
+        frame.time_base = MICROSECOND
+        yield from self._resampler.push(frame)
+
+
+def _checked_mono(samples: Any) -> NDArray[np.float32]:
+    if not isinstance(samples, np.ndarray) or samples.dtype not in (np.float32, np.int16):
+        found = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
+        raise MediaError(f"the sound is {found}: push a numpy array of float32 in [-1, 1] or int16")
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] == 0):
+        raise MediaError(f"the sound has shape {samples.shape}: push (samples,) or (samples, channels)")
+    scaled = samples.astype(np.float32) / 32768 if samples.dtype == np.int16 else samples
+    mono: NDArray[np.float32] = (scaled if scaled.ndim == 1 else scaled.mean(axis=1)).astype(np.float32, copy=False)
+    if not np.isfinite(mono).all():
+        raise MediaError("the sound holds NaN or infinite values: push finite samples in [-1, 1]")
+    if len(mono) and np.abs(mono).max() > MAX_AMPLITUDE:
+        raise MediaError(
+            f"the sound reaches {np.abs(mono).max():.0f}, full scale is 1: divide the samples by their range"
+        )
+    return mono
+
+
+def _checked_rate(sample_rate_hz: Any) -> int:
+    is_rate = isinstance(sample_rate_hz, int | np.integer) and MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ
+    if not is_rate:
+        raise MediaError(
+            f"the sample rate is {sample_rate_hz!r}: give a whole number from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
+        )
+    return int(sample_rate_hz)

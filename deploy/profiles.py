@@ -1,0 +1,62 @@
+"""How much offset is allowed: broadcast limits by name (ITU-R BT.1359-1, EBU R37, ATSC IS-191), one frame, or custom.
+
+Sign: a positive offset means that the audio is early.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cavsync.errors import ConfigError
+
+DEFAULT_PROFILE = "itu-bt1359-detect"
+ONE_FRAME = "one-frame"
+CUSTOM = "custom"
+
+BROADCAST_LIMITS_MS = {
+    "itu-bt1359-detect": (45.0, 125.0),
+    "itu-bt1359-accept": (90.0, 185.0),
+    "ebu-r37": (40.0, 60.0),
+    "atsc-is191": (15.0, 45.0),
+}
+PROFILE_NAMES = (*BROADCAST_LIMITS_MS, ONE_FRAME, CUSTOM)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Allowed offsets: the audio may lead by `early_ms` and lag by `late_ms`, both positive numbers.
+
+    Both are None in the profile `one-frame`, whose limits follow the clip: ask `limits_ms`.
+    """
+
+    name: str
+    early_ms: float | None
+    late_ms: float | None
+
+    def limits_ms(self, frame_period_seconds: float) -> tuple[float, float]:
+        """(early, late) limits in ms for a clip with this frame period; NaN where they hang on an unknown period."""
+        if self.early_ms is None or self.late_ms is None:
+            return 1000 * frame_period_seconds, 1000 * frame_period_seconds
+        return self.early_ms, self.late_ms
+
+
+def resolve_profile(name: str, early_ms: float | None = None, late_ms: float | None = None) -> Profile:
+    """Profile by name; `early_ms` and `late_ms` belong to `custom` and are required there.
+
+    Raises:
+        ConfigError: unknown name, or limits that do not go with it.
+    """
+    if name not in PROFILE_NAMES:
+        raise ConfigError(f"profile {name!r} is unknown: choose one of {', '.join(PROFILE_NAMES)}")
+    if name != CUSTOM:
+        if early_ms is not None or late_ms is not None:
+            raise ConfigError(f"profile {name} has its own limits: leave out the early and late limits or use {CUSTOM}")
+        early_late = BROADCAST_LIMITS_MS.get(name, (None, None))
+        return Profile(name, *early_late)
+    for side, limit in (("early", early_ms), ("late", late_ms)):
+        if limit is None or not math.isfinite(limit) or limit < 0:
+            raise ConfigError(
+                f"profile {CUSTOM} got {limit} as its {side} limit: give both limits as milliseconds, zero or more"
+            )
+    return Profile(CUSTOM, early_ms, late_ms)

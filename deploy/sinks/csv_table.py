@@ -1,0 +1,41 @@
+"""A CSV table (RFC 4180) with a row per decision, per file and per error, told apart by the column `kind`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from cavsync.deploy.records import RECORD_FIELDS
+from cavsync.deploy.score_file import FileFailure, Outcome
+
+SUMMARY_FIELDS = ("duration_seconds", "drift_ms_per_minute", "worst_offset_ms", "undetermined_share", "num_windows")
+COLUMNS = ("kind", "source", *RECORD_FIELDS, *SUMMARY_FIELDS)
+# Spreadsheets run cells that begin like this as formulas; a file name may come from anyone.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_text(outcomes: Iterable[Outcome]) -> str:
+    """Table of all outcomes with a header row; what is not known is an empty cell."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, restval="", extrasaction="ignore")
+    writer.writeheader()
+    for outcome in outcomes:
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in _rows(outcome))
+    return out.getvalue()
+
+
+def _rows(outcome: Outcome) -> list[dict[str, Any]]:
+    if isinstance(outcome, FileFailure):
+        return [{"kind": "error", "source": outcome.source, "reason": outcome.error}]
+    windows = [{"kind": "window", "source": outcome.source, **record.to_dict()} for record in outcome.records]
+    return [*windows, outcome.summary.to_dict()]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return "'" + value
+    return value

@@ -1,0 +1,162 @@
+"""One HTML page for any number of clips: no script, no external file, light and dark, readable on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cavsync.deploy.records import STATES, rounded
+from cavsync.deploy.score_file import FileFailure, FileScore, Outcome
+from cavsync.deploy.sinks.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    MAX_POINTS,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Chart,
+    Marker,
+    Scale,
+    clock,
+    line_chart,
+    line_path,
+    offset_chart,
+    time_scale,
+    time_ticks,
+    value_ticks,
+)
+from cavsync.deploy.sinks.heat_map import heat_map_data_uri
+from cavsync.deploy.words import STATE_WORDS, explanation, headline
+
+FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
+MAX_EVENTS = 200
+
+
+@dataclass(frozen=True)
+class Section:
+    """One clip as the template draws it."""
+
+    anchor: str
+    name: str
+    source: str
+    state: str
+    headline: str
+    explanation: str
+    summary: dict[str, Any]
+    states: list[tuple[str, str, int]]
+    offset: Chart
+    markers: list[Marker]
+    band: tuple[float, float] | None
+    points_pooled: int
+    lines: Chart
+    confidence_path: str
+    similarity_path: str
+    heat: Chart
+    heat_uri: str
+    events: list[dict[str, str]]
+    events_left_out: int
+    facts: list[tuple[str, str]]
+
+
+def html_text(outcomes: Sequence[Outcome]) -> str:
+    """The report page. Everything that comes from files is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = _signed
+    scores = [outcome for outcome in outcomes if isinstance(outcome, FileScore)]
+    return environment.get_template("report.html.j2").render(
+        sections=[_section(score, index) for index, score in enumerate(scores, start=1)],
+        failures=[outcome for outcome in outcomes if isinstance(outcome, FileFailure)],
+        frame=FRAME,
+    )
+
+
+def _section(score: FileScore, index: int) -> Section:
+    summary, records = score.summary, score.records
+    end_seconds = summary.score.time_seconds
+    x = time_scale(end_seconds - summary.duration_seconds, end_seconds)
+    offset, markers, band = offset_chart(records, summary.early_limit_ms, summary.late_limit_ms, x)
+    lines = line_chart(x)
+    events = [_event(event.to_dict(), summary.duration_seconds) for event in summary.events]
+    states = [record.state for record in records]
+    return Section(
+        anchor=f"clip-{index}",
+        name=Path(score.source).name or score.source,
+        source=score.source,
+        state=summary.score.state,
+        headline=headline(summary.score),
+        explanation=explanation(summary.score),
+        summary=summary.to_dict(),
+        states=[(state, STATE_WORDS[state], states.count(state)) for state in STATES if state in states],
+        offset=offset,
+        markers=markers,
+        band=band,
+        points_pooled=-(-len(records) // MAX_POINTS),
+        lines=lines,
+        confidence_path=line_path(records, "confidence", lines),
+        similarity_path=line_path(records, "similarity", lines),
+        heat=_heat_chart(score, x),
+        heat_uri=heat_map_data_uri(score.heat_map),
+        events=events[:MAX_EVENTS],
+        events_left_out=max(0, len(events) - MAX_EVENTS),
+        facts=_facts(score),
+    )
+
+
+def _heat_chart(score: FileScore, x: Scale) -> Chart:
+    reach_ms = float(score.heat_map.lags_ms[-1] - score.heat_map.lags_ms[0]) / 2
+    y = Scale(-reach_ms, reach_ms, HEIGHT - BOTTOM, TOP)
+    return Chart(x, y, time_ticks(x), value_ticks(y))
+
+
+def _event(event: dict[str, Any], span_seconds: float) -> dict[str, str]:
+    return {
+        "start": clock(round(event["start"], 1), span_seconds),
+        "end": clock(round(event["end"], 1), span_seconds),
+        "state": event["state"],
+        "words": STATE_WORDS[event["state"]],
+        "extreme": _signed(event["extreme"]),
+    }
+
+
+def _facts(score: FileScore) -> list[tuple[str, str]]:
+    summary = score.summary
+    media, bundle = summary.media, summary.bundle
+    rate = media["frame_rate_hz"]
+    picture = f"{media['video_codec']}, {media['width']} by {media['height']}"
+    limits = f"+{summary.early_limit_ms:.0f} / \N{MINUS SIGN}{summary.late_limit_ms:.0f} ms"
+    resolution = summary.score.offset_resolution_ms
+    return [
+        ("Duration", f"{summary.duration_seconds:.2f} s, {media['container']}"),
+        ("Picture", picture if rate is None else f"{picture}, {rate:.5g} frames/s"),
+        ("Sound", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {_count(media['audio_channels'], 'channel')}"),
+        ("Decoder", media["decoder"]),
+        ("Bundle", f"{bundle['name']}, {bundle['precision']}"),
+        ("Encoders", f"visual {bundle['visual_encoder']}, audio {bundle['audio_encoder']}"),
+        ("Profile", f"{summary.score.profile}: early / late {limits}"),
+        ("Resolution", "not calibrated" if resolution is None else f"±{resolution:.0f} ms"),
+        ("Window", f"{score.records[0].window_seconds:g} s, {summary.num_windows} decisions"),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in summary.versions.items())),
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _signed(value: float | None, unit: str = "ms") -> str:
+    """A number with its sign and unit, or a dash."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    text = f"{rounded('', float(value)):+.0f}" if abs(value) >= 0.5 else "0"
+    return f"{text} {unit}".replace("-", "\N{MINUS SIGN}")

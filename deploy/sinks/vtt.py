@@ -1,0 +1,26 @@
+"""WebVTT metadata cues (W3C): players hand each cue's JSON to the page while the file plays."""
+
+from __future__ import annotations
+
+import json
+
+from cavsync.deploy.score_file import FileScore
+
+
+def vtt_text(score: FileScore) -> str:
+    """One cue per decision, from the end of the decision before (or the start of the first window) to its own."""
+    cues = ["WEBVTT\n"]
+    start_seconds = score.records[0].time_seconds - score.records[0].window_seconds
+    for record in score.records:
+        # `-->` may not occur inside a cue; inside a JSON string the escape means the same.
+        payload = json.dumps(record.to_dict(), allow_nan=False).replace("-->", "--\\u003e")
+        cues.append(f"{_timestamp(start_seconds)} --> {_timestamp(record.time_seconds)}\n{payload}\n")
+        start_seconds = record.time_seconds
+    return "\n".join(cues)
+
+
+def _timestamp(seconds: float) -> str:
+    milliseconds = max(0, round(seconds * 1000))
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"

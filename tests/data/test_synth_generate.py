@@ -1,0 +1,91 @@
+"""Sets of clips: truth beside them, the same for any number of workers, never over somebody's files."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cavsync.cli.data_synth import synth
+from cavsync.data.synth import ClipSpec, draw_specs, generate, read_truth
+from cavsync.errors import DataError
+
+
+@pytest.fixture
+def specs() -> list[ClipSpec]:
+    return draw_specs(3, 9, duration_seconds=0.6, size=(96, 64), fps=Fraction(10), speech="synthetic", plain=True)
+
+
+def _content(path: Path) -> tuple[bytes, bytes]:
+    with av.open(str(path)) as media:
+        video = b"".join(frame.to_ndarray().tobytes() for frame in media.decode(video=0))
+    with av.open(str(path)) as media:
+        return video, b"".join(frame.to_ndarray().tobytes() for frame in media.decode(audio=0))
+
+
+def test_workers_do_not_change_the_result(specs: list[ClipSpec], tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    one = generate(tmp_path / "one", specs, workers=1, progress=lambda done, total: calls.append((done, total)))
+    two = generate(tmp_path / "two", specs, workers=2)
+    assert one == two
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+    for record in one:
+        assert _content(tmp_path / "one" / record["file"]) == _content(tmp_path / "two" / record["file"])
+
+
+def test_truth_says_all(specs: list[ClipSpec], tmp_path: Path) -> None:
+    truth = generate(tmp_path, specs, workers=1)
+    lines = (tmp_path / "truth.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == truth == read_truth(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"truth.jsonl", *(record["file"] for record in truth)}
+    assert [ClipSpec.from_json(record) for record in truth] == specs
+    assert all({"audio_offset_ms", "drift_ms_per_minute", "events", "labels", "espeak"} <= set(r) for r in truth)
+
+
+def test_a_finished_set_is_left_alone_and_others_are_refused(specs: list[ClipSpec], tmp_path: Path) -> None:
+    truth = generate(tmp_path, specs, workers=1)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert generate(tmp_path, specs, workers=1) == truth
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == stamps
+    with pytest.raises(DataError, match="choose another folder"):
+        generate(tmp_path, specs[:2], workers=1)
+
+
+def test_overwrite_replaces_an_earlier_set_and_nothing_else(specs: list[ClipSpec], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="something other than"):
+        generate(tmp_path, specs, workers=1)
+    generate(tmp_path, specs, workers=1, overwrite=True)
+    truth = generate(tmp_path, specs[:1], workers=1, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "truth.jsonl", truth[0]["file"]}
+
+
+def test_a_damaged_truth_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "truth.jsonl").write_text("{broken\n")
+    with pytest.raises(DataError, match="is damaged"):
+        read_truth(tmp_path)
+
+
+def test_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "clips"
+    common = [str(out), "--clips", "2", "--seed", "1", "--workers", "1"]
+    small = ["--size", "96x64", "--fps", "29.97", "--duration-seconds", "0.6", "--families", "keys,drummer"]
+    done = CliRunner().invoke(synth, [*common, *small, "--container", "mkv", "--max-offset-ms", "300"])
+    assert done.exit_code == 0, done.output
+    truth = read_truth(out)
+    assert [record["family"] for record in truth] == ["keys", "drummer"]
+    assert {record["fps"] for record in truth} == {"30000/1001"}
+    assert np.abs([record["audio_offset_ms"] for record in truth]).max() <= 300
+    again = CliRunner().invoke(synth, common)
+    assert again.exit_code == 1
+    assert "choose another folder" in again.output
+
+
+@pytest.mark.parametrize("wrong", [["--size", "big"], ["--fps", "fast"], ["--clips", "0"], ["--container", "ogg"]])
+def test_bad_usage_exits_with_2(wrong: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(synth, [str(tmp_path / "x"), "--clips", "1", "--seed", "1", *wrong])
+    assert result.exit_code == 2
+    assert not (tmp_path / "x").exists()
