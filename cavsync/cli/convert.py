@@ -1,23 +1,11 @@
 """`cavsync convert`: checkpoints of the public CAV-MAE and CAV-MAE Sync become runs of ours."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-
-def _overrides(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    parsed: dict[str, Any] = {}
-    for value in values:
-        key, separator, text = value.partition("=")
-        if not separator or not key:
-            raise click.BadParameter(f"'{value}' is not of the form key=value.", context, parameter)
-        try:
-            parsed[key] = json.loads(text)
-        except ValueError:
-            parsed[key] = text
-    return parsed
+from cavsync.cli.options import key_values
 
 
 @click.command("convert")
@@ -28,7 +16,7 @@ def _overrides(context: click.Context, parameter: click.Parameter, values: tuple
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    callback=_overrides,
+    callback=key_values,
     help="A model option that shapes cannot tell, such as num_heads=12, decoder_num_heads=16 or norm_pix_loss=true.",
 )
 def convert(upstream: Path, out: Path, overrides: dict[str, Any]) -> None:

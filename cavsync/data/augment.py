@@ -56,7 +56,7 @@ def augment_sound(features: NDArray[np.float32], random: np.random.Generator) ->
     """Raw log-mel (K, L, 128): another level, a raised noise floor, and SpecAugment's frequency bands at the floor."""
     floor = random.uniform(*NOISE_FLOOR_RANGE)
     louder = features + np.float32(random.uniform(-MAX_GAIN_NEPERS, MAX_GAIN_NEPERS))
-    noisy = np.logaddexp(louder, np.float32(floor))
+    noisy: NDArray[np.float32] = np.logaddexp(louder, np.float32(floor))
     for _ in range(random.integers(0, MAX_MASKED_BANDS + 1)):
         width = random.integers(1, MAX_BAND_BINS + 1)
         first = random.integers(0, features.shape[-1] - width + 1)

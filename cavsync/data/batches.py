@@ -72,12 +72,18 @@ class PairBatch:
         """Normalised log-mel (N, L, 128) on `device`."""
         return normalise(self.features.to(device))
 
-    def near_pairs(self, guard_seconds: float, device: torch.device) -> Tensor | None:
-        """Bool (N, N): pairs of one clip closer in time than `guard_seconds`, which are no fair negatives."""
-        if guard_seconds <= 0:
+    def ignored_pairs(self, guard_seconds: float, same_clip_only: bool, device: torch.device) -> Tensor | None:
+        """Bool (N, N): pairs that do not count as negatives; None where all do.
+
+        Instants of one clip closer than `guard_seconds` sound too much alike. With `same_clip_only` other clips do not
+        count either: telling clips apart is easy, and while it lowers the loss no time is learned.
+        """
+        if guard_seconds <= 0 and not same_clip_only:
             return None
         clips, times = self.clip_index.to(device), self.times_seconds.to(device)
-        return (clips[:, None] == clips) & ((times[:, None] - times).abs() < guard_seconds)
+        same = clips[:, None] == clips
+        ignored = same & ((times[:, None] - times).abs() < guard_seconds)
+        return ignored | ~same if same_clip_only else ignored
 
 
 class PairDataset(Dataset[ClipPairs | Reject]):

@@ -88,7 +88,7 @@ def _require_same_length(path: Path | str, times: list[float], audio_end_seconds
     allowed = max(LENGTH_MISMATCH_SECONDS, LENGTH_MISMATCH_SHARE * video_end_seconds)
     if abs(video_end_seconds - audio_end_seconds) > allowed:
         raise MediaError(
-            f"{path} has a picture of {video_end_seconds:.2f} s and a sound of {audio_end_seconds:.2f} s, expected equal "
-            "lengths: cut it or leave it out",
+            f"{path} has a picture of {video_end_seconds:.2f} s and a sound of {audio_end_seconds:.2f} s, expected "
+            "equal lengths: cut it or leave it out",
             reason="length_mismatch",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torchaudio.compliance.kaldi as kaldi
 from torch import Tensor
 
@@ -20,7 +19,7 @@ def log_mel(waveform: Tensor) -> Tensor:
     """
     if waveform.numel() < FRAME_LENGTH_SAMPLES:
         return waveform.new_zeros((0, NUM_MEL_BINS))
-    return kaldi.fbank(
+    features: Tensor = kaldi.fbank(
         (waveform - waveform.mean())[None],
         htk_compat=True,
         sample_frequency=SAMPLE_RATE_HZ,
@@ -30,6 +29,7 @@ def log_mel(waveform: Tensor) -> Tensor:
         dither=0.0,
         frame_shift=10,
     )
+    return features
 
 
 def cut_segment(features: Tensor, start_frame: int, length_frames: int) -> Tensor:

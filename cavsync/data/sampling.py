@@ -59,8 +59,8 @@ def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
     if len(inside) < plan.instants:
         raise MediaError(
             f"{clip.source} is too short: {len(inside)} pictures have a whole segment of "
-            f"{plan.segment_frames * FRAME_SHIFT_SECONDS:.2f} s of sound around them, {plan.instants} are needed: give a "
-            "longer clip or ask for fewer instants",
+            f"{plan.segment_frames * FRAME_SHIFT_SECONDS:.2f} s of sound around them, {plan.instants} are needed: give "
+            "a longer clip or ask for fewer instants",
             reason="too_short",
         )
     return inside

@@ -25,14 +25,35 @@ from cavsync.media.resample import MonoResampler
 log = logging.getLogger(__name__)
 
 MEDIA_ENDINGS = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
+    [
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+    ]
 )
 
 
 class ClipSource(Protocol):
     """Named clips that can be loaded one by one, in any process."""
 
-    names: list[str]
+    @property
+    def names(self) -> list[str]:
+        """A name per clip: its path."""
+        ...
 
     def load(self, index: int, img_size: int) -> Clip:
         """Clip `index` with pictures of `img_size`; MediaError where it cannot be used."""
@@ -98,8 +119,8 @@ class CavMaeJson:
     def wrong_count(self, index: int, found: int) -> DataError:
         """The error for a clip that has another number of frames than the model is trained with."""
         return DataError(
-            f"{self.names[index]} has {found} frames, the configuration expects {self.frames_per_clip}, and a wrong count "
-            f"would pair frames with the wrong sound: extract {self.frames_per_clip} frames per clip, or pass "
+            f"{self.names[index]} has {found} frames, the configuration expects {self.frames_per_clip}, and a wrong "
+            f"count would pair frames with the wrong sound: extract {self.frames_per_clip} frames per clip, or pass "
             f"--set frames_per_clip={found}"
         )
 

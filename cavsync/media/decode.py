@@ -147,7 +147,10 @@ class MediaReader:
                 reason=f"no_{kind}",
             )
         if tracks[0].codec_context is None:
-            raise MediaError(f"{self.source} has a {kind} track in a codec that this FFmpeg cannot decode: convert it", reason="unreadable")
+            raise MediaError(
+                f"{self.source} has a {kind} track in a codec that this FFmpeg cannot decode: convert it",
+                reason="unreadable",
+            )
         return tracks[0]
 
     def _describe(self) -> MediaInfo:
@@ -182,7 +185,7 @@ def _open(source: str) -> Any:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
-            f"{source} cannot be opened as audio-visual media ({reason}): give a complete file in a format FFmpeg reads",
+            f"{source} cannot be opened as audio-visual media ({reason}): give a complete file that FFmpeg reads",
             reason="unreadable",
         ) from None
 
@@ -238,7 +241,10 @@ class _Health:
     def close(self) -> None:
         for kind, count in self._decoded.items():
             if count == 0:
-                raise MediaError(f"{self._source} has a {kind} track of which nothing decodes: give a complete file", reason="corrupt")
+                raise MediaError(
+                    f"{self._source} has a {kind} track of which nothing decodes: give a complete file",
+                    reason="corrupt",
+                )
         total = sum(self._decoded.values()) + self._damaged
         if self._damaged > MAX_DAMAGED_SHARE * total:
             raise MediaError(

@@ -48,6 +48,11 @@ class ModelConfig(BaseModel):
     """One global token per modality; without it the pooled vector is the mean of the patch tokens."""
     contrastive_heads: bool = False
     """Two more blocks per modality on the contrastive streams."""
+    max_pooling: bool = False
+    """Without a global token, the pooled vector is the maximum of the patch tokens, channel by channel: one small
+    moving thing decides, wherever it is."""
+    conv_stem: bool = False
+    """Patch vectors come from a few stride-2 convolutions instead of one linear projection."""
     tr_pos: bool = False
     """Position tables are trained."""
 
@@ -165,7 +170,13 @@ def _require_options(config: ModelConfig) -> None:
             "global_local_losses needs a global token: set cls_token to true, or global_local_losses to false."
         )
     if config.frame_differences and config.num_frames == 1:
-        raise ConfigError("frame_differences needs a tubelet, but num_frames is 1: raise num_frames, or set it to false.")
+        raise ConfigError("frame_differences needs a tubelet, but num_frames is 1: raise it, or set the option false.")
+    if config.conv_stem and config.patch_size & (config.patch_size - 1):
+        raise ConfigError(
+            f"conv_stem halves the picture step by step, but patch_size is {config.patch_size}: use 8 or 16."
+        )
+    if config.max_pooling and config.cls_token:
+        raise ConfigError("max_pooling has no effect beside a global token: set cls_token or max_pooling to false.")
     low, high = config.mask_ratio_range
     if low > high:
         raise ConfigError(f"mask_ratio_range is ({low}, {high}), but the lower end comes first: swap the two.")

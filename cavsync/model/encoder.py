@@ -9,7 +9,7 @@ from cavsync.model.block import Block, Stream, block_stack
 from cavsync.model.config import ModelConfig
 from cavsync.model.init import token
 from cavsync.model.norm import LayerNorm
-from cavsync.model.patch import PatchEmbed, embedded_frames, spectrogram_image
+from cavsync.model.patch import embedded_frames, patch_embedding, spectrogram_image
 from cavsync.model.pos_embed import position_table
 
 NUM_HEAD_BLOCKS = 2
@@ -36,8 +36,8 @@ class AudioVisualEncoder(nn.Module):
         super().__init__()
         self.config = config
         dim, size = config.embed_dim, (config.embed_dim, config.num_heads, config.mlp_ratio)
-        self.patch_embed_a = PatchEmbed(1, dim, config.patch_size)
-        self.patch_embed_v = PatchEmbed(config.visual_channels, dim, config.patch_size)
+        self.patch_embed_a = patch_embedding(1, config)
+        self.patch_embed_v = patch_embedding(config.visual_channels, config)
         self.modality_a, self.modality_v = token(1, 1, dim), token(1, 1, dim)
         self.pos_embed_a = position_table(dim, config.audio_grid, config.tr_pos)
         self.pos_embed_v = position_table(dim, config.visual_grid, config.tr_pos)
@@ -158,4 +158,6 @@ class AudioVisualEncoder(nn.Module):
     def _split(self, tokens: Tensor) -> Embedding:
         tokens = self._without_registers(tokens)
         patches = tokens[:, self._num_global :]
-        return Embedding(tokens[:, 0] if self.config.cls_token else patches.mean(dim=1), patches)
+        if self.config.cls_token:
+            return Embedding(tokens[:, 0], patches)
+        return Embedding(patches.amax(dim=1) if self.config.max_pooling else patches.mean(dim=1), patches)

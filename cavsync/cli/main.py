@@ -1,0 +1,94 @@
+"""The `cavsync` command: commands are found by name and imported only when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+import click
+
+from cavsync import __version__
+from cavsync.errors import CavsyncError
+
+EXIT_FAILURE = 1
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named by `module:attribute`, so that --help of one does not import torch for another.
+
+    Errors that the input caused become one sentence and exit status 1.
+    """
+
+    def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which they are used."""
+        return [*self._lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, attribute = self._lazy[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self._lazy.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a missing package names the extra that brings it."""
+        try:
+            return super().invoke(ctx)
+        except CavsyncError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(EXIT_FAILURE)
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            click.echo(f"error: this command needs {error.name}: pip install 'cavsync[{extra}]'", err=True)
+            sys.exit(EXIT_FAILURE)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+
+
+EXTRAS = dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train")
+EXTRAS |= dict.fromkeys(("onnx", "onnxscript"), "export")
+
+DATA_COMMANDS = {
+    "synth": ("cavsync.cli.data_synth:synth", "Generate clips whose true sync is known to the sample."),
+    "check": ("cavsync.cli.data_check:check", "Say which clips would be rejected, and why."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=DATA_COMMANDS)
+def data() -> None:
+    """Make and check data sets."""
+
+
+COMMANDS = {
+    "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole line in minutes."),
+    "data": ("cavsync.cli.main:data", "Make and check data sets."),
+    "train": ("cavsync.cli.train:train", "Pretrain a model."),
+    "convert": ("cavsync.cli.convert:convert", "Read the authors' checkpoints."),
+    "export": ("cavsync.cli.export:export", "Write a bundle of ONNX graphs that proves itself."),
+    "score": ("cavsync.cli.score:score", "Measure the sync of files."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
+@click.version_option(__version__, prog_name="cavsync")
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens, and every rejected clip.")
+def main(verbose: bool) -> None:
+    """Pretrain CAV-MAE Sync, export its encoders, and score audio-visual sync."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,96 @@
+"""`cavsync train`: a preset, a data set, a run folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cavsync.cli.options import key_values
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cavsync.model import ModelConfig
+    from cavsync.train import RunResult, TrainConfig
+
+SIGNAL_EXIT_BASE = 128
+
+
+@click.command("train")
+@click.option("--preset", "preset_name", required=True, help="debug, sync-tiny, cav-mae-sync-base or cav-mae-base.")
+@click.option("--data", "data_path", required=True, type=click.Path(path_type=Path),
+              help="Folder of videos, or a CAV-MAE JSON file.")  # fmt: skip
+@click.option("--out", "run_dir", required=True, type=click.Path(path_type=Path), help="Run folder; absent or empty.")
+@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", callback=key_values,
+              help="Change an option of the preset's model or training, such as batch_clips=8.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps in all.")
+@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this much time.")
+def train(
+    preset_name: str,
+    data_path: Path,
+    run_dir: Path,
+    values: dict[str, Any],
+    resume: bool,
+    max_steps: int | None,
+    max_minutes: float | None,
+) -> None:
+    """Pretrain a model on clips.
+
+    Ctrl-C and SIGTERM write a checkpoint and stop; --resume goes on from there with the same data and the same losses.
+    """
+    prepare_threads()
+    from rich.console import Console
+
+    from cavsync.train import override, preset
+
+    limits = {"max_steps": max_steps, "max_minutes": max_minutes}
+    values |= {key: value for key, value in limits.items() if value is not None}
+    model_config, config = override(*preset(preset_name), values)
+    console = Console(stderr=True)
+    result = run_training(console, model_config, config, data_path, run_dir, resume=resume)
+    if result.signal_number is not None:
+        console.print(f"stopped at step {result.state.step}; --resume goes on from there")
+        sys.exit(SIGNAL_EXIT_BASE + result.signal_number)
+    for name, value in result.metrics.items():
+        click.echo(f"{name:22} {value:.6g}")
+
+
+def prepare_threads() -> None:
+    """Let idle OpenMP threads sleep: spinning ones take the cores of whoever else runs here. Before torch is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def run_training(
+    console: Console, model_config: ModelConfig, config: TrainConfig, data_path: Path, run_dir: Path, *, resume: bool
+) -> RunResult:
+    """Train with a progress bar on `console`."""
+    from cavsync.train import Trainer
+
+    with _progress(console) as (load, step):
+        return Trainer(model_config, config, run_dir, report=step, on_load=load).run(data_path, resume=resume)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[tuple[Any, Any]]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        loading = progress.add_task("decoding clips", total=None, note="", visible=False)
+        training = progress.add_task("training", total=1.0, note="", visible=False)
+
+        def on_load(done: int, total: int) -> None:
+            progress.update(loading, completed=done, total=total, note=f"{done}/{total}", visible=True)
+
+        def on_step(step: int, num_steps: int, share: float, metrics: dict[str, float]) -> None:
+            note = f"step {step}/{num_steps}  loss {metrics.get('loss', float('nan')):.3f}"
+            progress.update(training, completed=share, note=note, visible=True)
+
+        yield on_load, on_step

@@ -1,0 +1,102 @@
+"""How a run trains: one flat, typed, immutable record that is stored in the run's config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from cavsync.errors import ConfigError
+from cavsync.model import ModelConfig
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class TrainConfig(BaseModel):
+    """Options of a run. Raises ConfigError with one sentence for any bad value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str = "debug"
+    seed: Count = 0
+
+    max_steps: Positive | None = None
+    """Optimiser steps; None trains for `epochs`."""
+    max_minutes: Annotated[float, Field(gt=0.0)] | None = None
+    """Wall-clock budget; the schedule then follows whichever of steps and time is further on."""
+    epochs: Positive = 25
+    batch_clips: Positive = 48
+    instants_per_clip: Positive = 1
+    """Pairs drawn from each clip; with several, other moments of a clip are negatives, which teaches time."""
+    instant_spacing_seconds: NonNegative = 0.0
+    """Between neighbouring instants of a clip; 0 spreads them at random over the whole clip."""
+    guard_seconds: NonNegative = 0.0
+    """Instants of one clip closer than this are not negatives of each other."""
+    negatives: Literal["batch", "clip"] = "batch"
+    """Negatives are all other pairs of the batch, or other moments of the same clip only."""
+    pad_segments: bool = True
+    """Push segments inside the sound and pad them, as upstream does, rather than leave such instants out."""
+    frames_per_clip: Positive = 10
+    """Frames that a CAV-MAE JSON data set must hold per clip."""
+    augment: bool = True
+    held_out_share: Share = 0.1
+    """Share of the clips that is never trained on: it measures the run and calibrates the exported bundle."""
+
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0.0)] = 5e-5
+    betas: tuple[Share, Share] = (0.95, 0.999)
+    weight_decay: NonNegative = 5e-7
+    schedule: Literal["halving", "cosine"] = "halving"
+    warmup_steps: Count = 0
+    halve_from_epoch: Positive = 10
+    halve_every_epochs: Positive = 5
+    clip_gradient_norm: NonNegative = 0.0
+    """Largest gradient norm; 0 does not clip."""
+
+    mask_ratio_audio: Share = 0.75
+    mask_ratio_visual: Share = 0.75
+    mae_loss_weight: NonNegative = 1.0
+    contrast_loss_weight: NonNegative = 0.01
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    """"auto" takes bf16-mixed where the device multiplies it natively."""
+    cache_clips: bool = False
+    """Keep all decoded clips in memory; for data sets that fit there."""
+    workers: Count = 2
+    log_every_steps: Positive = 10
+    checkpoint_every_steps: Positive = 1000
+    vision_mae: str | None = None
+    """Path of a ViT vision-MAE checkpoint that initialises both encoders."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "configuration"
+            raise ConfigError(f"Training option '{name}' is {first['input']!r}: {first['msg']}; change it.") from error
+
+
+def override(model: ModelConfig, train: TrainConfig, values: Mapping[str, Any]) -> tuple[ModelConfig, TrainConfig]:
+    """Apply `--set key=value` options; each key belongs to exactly one of the two records.
+
+    Raises:
+        ConfigError: an unknown key, or a value that the record refuses.
+    """
+    model_values, train_values = model.model_dump(), train.model_dump()
+    for key, value in values.items():
+        if key in model_values:
+            model_values[key] = value
+        elif key in train_values:
+            train_values[key] = value
+        else:
+            known = ", ".join(sorted([*model_values, *train_values]))
+            raise ConfigError(f"Unknown option '{key}': expected one of {known}.")
+    return ModelConfig.model_validate(model_values), TrainConfig.model_validate(train_values)
