@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from cavsync.deploy import Bundle, Outcome
     from cavsync.deploy.score_file import Progress
 
-MEDIA_ENDINGS = (
-    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
-    *(".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
-)
 FILE = click.Path(dir_okay=False, path_type=Path)
 INTERRUPTED = 130
 REFRESH_SECONDS = 0.2
@@ -96,15 +92,16 @@ def _check_options(opened: Bundle, options: dict[str, Any]) -> None:
 def _media_files(inputs: Sequence[str]) -> list[str]:
     """Files as given, folders as the media files in them, each once."""
     from cavsync.errors import MediaError
+    from cavsync.media.files import MEDIA_ENDINGS, find_media
 
     sources: list[str] = []
     for name in inputs:
         if not Path(name).is_dir():
             sources.append(name)
             continue
-        found = sorted(str(path) for path in Path(name).rglob("*") if path.suffix.lower() in MEDIA_ENDINGS)
+        found = [str(path) for path in find_media(Path(name))]
         if not found:
-            raise MediaError(f"{name} holds no media file (looked for {' '.join(MEDIA_ENDINGS)})")
+            raise MediaError(f"{name} holds no media file (looked for {' '.join(sorted(MEDIA_ENDINGS))})")
         sources += found
     return list(dict.fromkeys(sources))
 

@@ -19,32 +19,11 @@ from cavsync.data.logmel import log_mel
 from cavsync.errors import DataError, MediaError
 from cavsync.media.align import FRAME_SHIFT_SECONDS, upstream_start_frame
 from cavsync.media.decode import AudioChunk
+from cavsync.media.files import find_media
 from cavsync.media.picture import resize_center_crop
 from cavsync.media.resample import MonoResampler
 
 log = logging.getLogger(__name__)
-
-MEDIA_ENDINGS = frozenset(
-    [
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-    ]
-)
 
 
 class ClipSource(Protocol):
@@ -69,7 +48,7 @@ class VideoFolder:
     @classmethod
     def open(cls, folder: Path) -> VideoFolder:
         """Find the files; DataError where there are none."""
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_ENDINGS and path.is_file())
+        paths = find_media(folder)
         if not paths:
             raise DataError(f"{folder} holds no media file, expected videos such as .mp4 or .webm: give another folder")
         return cls([str(path) for path in paths])

@@ -1,0 +1,56 @@
+# Every target does its own set-up: a fresh checkout needs nothing first but Python 3.11 or newer with venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WHEEL_VENV := build/wheel-venv
+BASE_VENV := build/base-venv
+DEMO ?= demo
+# Tests run in two processes of one thread each.
+PYTEST_FLAGS ?= -n 2 --dist loadfile
+
+.PHONY: setup demo test test-wheel test-base lint types bench clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/cavsync demo --out $(DEMO)
+
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS)
+
+# The same tests against a regular install of the wheel; its dependencies come from $(VENV).
+test-wheel: setup
+	rm -rf build/wheel $(WHEEL_VENV)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> $$($(WHEEL_VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/dependencies.pth
+	$(WHEEL_VENV)/bin/python -m pip install --quiet --no-deps build/wheel/*.whl
+	CAVSYNC_EXPECT=wheel OMP_NUM_THREADS=1 $(WHEEL_VENV)/bin/python -P -m pytest $(PYTEST_FLAGS) -m "not slow"
+
+# The base install, without torch: what scoring needs and no more.
+test-base: setup
+	rm -rf $(BASE_VENV)
+	$(PYTHON) -m venv $(BASE_VENV)
+	$(BASE_VENV)/bin/python -m pip install --quiet --constraint constraints.txt .
+	$(BASE_VENV)/bin/python -P -c "import importlib.util as u, cavsync.deploy; assert u.find_spec('torch') is None"
+	$(BASE_VENV)/bin/cavsync score --help > /dev/null
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+bench: setup
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -P benchmarks/score_speed.py
+
+clean:
+	rm -rf build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,204 @@
+"""`cavsync demo`: generated clips -> training -> export -> scores of clips that were never seen, with known offsets."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cavsync.cli.train import prepare_threads, run_training
+from cavsync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cavsync.deploy import Bundle, Outcome
+    from cavsync.evaluate.offsets import OffsetRow
+
+SETTINGS_NAME = "demo.json"
+MAX_OFFSET_MS = 800.0
+# Clips of the two sets never share a seed.
+HELD_OUT_SEED_STEP = 1_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a demo folder was made with."""
+
+    clips: int
+    test_clips: int
+    minutes: float
+    seed: int
+
+
+@click.command("demo")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True,
+              help="Folder for clips, run, bundle, scores and report.")  # fmt: skip
+@click.option("--clips", type=click.IntRange(min=20), default=160, show_default=True, help="Clips to train on.")
+@click.option("--test-clips", type=click.IntRange(min=1), default=24, show_default=True, help="Clips to score.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=2.5, show_default=True,
+              help="Time to train.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def demo(out: Path, clips: int, test_clips: int, minutes: float, seed: int) -> None:
+    """Generate clips, train sync-tiny, export it, and score unseen clips with injected offsets.
+
+    A folder that holds an unfinished demo of the same settings is gone on with.
+    """
+    prepare_threads()
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    settings = Settings(clips, test_clips, minutes, seed)
+    begin = time.monotonic()
+    _claim(out, settings)
+    with _stage(console, f"1/4 generating {clips} clips to train on and {test_clips} to score"):
+        _generate(console, out, settings)
+    with _stage(console, f"2/4 training sync-tiny for up to {minutes:g} minutes"):
+        _train(console, out, settings)
+    with _stage(console, "3/4 exporting, checking parity, calibrating on held-out clips"):
+        bundle = _export(out)
+    with _stage(console, f"4/4 scoring {test_clips} unseen clips with offsets in ±{MAX_OFFSET_MS:.0f} ms"):
+        summary, rows = _score(console, out, bundle)
+    _print_table(rows)
+    _print_summary(out, summary, time.monotonic() - begin)
+
+
+def _claim(out: Path, settings: Settings) -> None:
+    """Take a new folder, or one with a demo of the same settings."""
+    path = out / SETTINGS_NAME
+    if path.is_file():
+        if json.loads(path.read_text(encoding="utf-8")) != asdict(settings):
+            raise ConfigError(f"{out} holds a demo with other settings: choose another --out, or delete it.")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is no demo folder: choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(settings)) + "\n", encoding="utf-8")
+
+
+def _generate(console: Console, out: Path, settings: Settings) -> None:
+    from cavsync.data.synth import draw_specs, generate
+
+    sets = {
+        "train": draw_specs(settings.clips, settings.seed),
+        "test": draw_specs(settings.test_clips, settings.seed + HELD_OUT_SEED_STEP, max_offset_ms=MAX_OFFSET_MS),
+    }
+    for name, specs in sets.items():
+        with _bar(console, f"{name} clips") as advance:
+            generate(out / "clips" / name, specs, overwrite=True, progress=advance)
+
+
+def _train(console: Console, out: Path, settings: Settings) -> None:
+    from cavsync.train import override, preset
+
+    model, config = override(*preset("sync-tiny"), {"max_minutes": settings.minutes, "seed": settings.seed})
+    result = run_training(console, model, config, out / "clips" / "train", out / "run", resume=True)
+    if result.signal_number is not None:
+        raise KeyboardInterrupt
+
+
+def _export(out: Path) -> Bundle:
+    from cavsync.deploy import Bundle
+    from cavsync.export import export_bundle
+
+    export_bundle(
+        out / "run",
+        out / "bundle",
+        name="sync-tiny-demo",
+        weights_licence="Apache-2.0 (trained on generated clips only)",
+        overwrite=True,
+    )
+    return Bundle.open(out / "bundle")
+
+
+def _score(console: Console, out: Path, bundle: Bundle) -> tuple[dict[str, Any], list[OffsetRow]]:
+    from cavsync.data.synth import read_truth
+    from cavsync.deploy import FileScore
+    from cavsync.deploy.sinks import html_text, jsonl_text, write_text_atomically
+    from cavsync.evaluate.offsets import compare, summarise
+
+    outcomes: list[Outcome] = []
+    rows: list[OffsetRow] = []
+    truths = read_truth(out / "clips" / "test")
+    with _bar(console, "scoring") as advance:
+        for done, truth in enumerate(truths, start=1):
+            path = out / "clips" / "test" / truth["file"]
+            outcomes.append(_score_one(path, bundle))
+            rows.append(compare(path, truth, outcomes[-1] if isinstance(outcomes[-1], FileScore) else None))
+            advance(done, len(truths))
+    summary = summarise(rows)
+    write_text_atomically(out / "scores.jsonl", jsonl_text(outcomes))
+    write_text_atomically(out / "report.html", html_text(outcomes))
+    write_text_atomically(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    return summary, rows
+
+
+def _score_one(path: Path, bundle: Bundle) -> Outcome:
+    from cavsync.deploy import FileFailure, score_file
+    from cavsync.errors import MediaError
+
+    try:
+        return score_file(path, bundle)
+    except MediaError as error:
+        return FileFailure(str(path), str(error))
+
+
+def _print_table(rows: list[OffsetRow]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="True and estimated offsets in ms; > 0: the audio is early")
+    for name in ("clip", "true", "estimated", "error", "confidence", "state", "within 120 ms", "motion baseline"):
+        table.add_column(name, justify="left" if name in ("clip", "state") else "right")
+    for row in rows:
+        table.add_row(
+            row.file,
+            _number(row.true_offset_ms),
+            _number(row.estimated_offset_ms),
+            _number(row.error_ms),
+            "-" if row.confidence is None else f"{row.confidence:.2f}",
+            row.state,
+            "yes" if row.within_120_ms else "no",
+            _number(row.baseline_rise_ms),
+        )
+    Console().print(table)
+
+
+def _print_summary(out: Path, summary: dict[str, Any], seconds: float) -> None:
+    baseline = summary["baseline_within_120_ms"]
+    click.echo(f"clips scored                              {summary['n']}")
+    click.echo(f"within ±120 ms (undetermined is a miss)   {summary['within_120_ms']:.0%}")
+    click.echo(f"median error                              {summary['median_error_ms']} ms")
+    click.echo(f"undetermined                              {summary['undetermined']:.0%}")
+    click.echo("no learning, motion against sound         ", nl=False)
+    click.echo(f"{baseline['motion_against_rise']:.0%} (rise), {baseline['motion_against_loudness']:.0%} (loudness)")
+    click.echo(f"took                                      {seconds / 60:.1f} minutes")
+    for name in ("clips", "run", "bundle", "scores.jsonl", "summary.json", "report.html"):
+        click.echo(f"  {out / name}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.0f}"
+
+
+@contextmanager
+def _stage(console: Console, title: str) -> Iterator[None]:
+    console.print(f"[bold]{title}[/bold]")
+    begin = time.monotonic()
+    yield
+    console.print(f"    done in {time.monotonic() - begin:.0f} s")
+
+
+@contextmanager
+def _bar(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,17 @@
+"""Which files are media."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MEDIA_ENDINGS = frozenset(
+    (
+        *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
+        *(".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+    )
+)
+
+
+def find_media(folder: Path) -> list[Path]:
+    """Every media file below a folder, by its ending, in the order of the paths."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_ENDINGS and path.is_file())
