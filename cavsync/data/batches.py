@@ -156,15 +156,15 @@ def collate(items: Sequence[ClipPairs | Reject]) -> PairBatch:
 
 
 class PlannedBatches(Sampler[list[Draw]]):
-    """Which clips make up each step's batch, from `first_step` on: a function of the seed alone, so resuming is exact.
+    """Which of `clips` (indices) make up each step's batch, from `first_step` on: a function of the seed alone, so resuming is exact.
 
     Every clip comes once per epoch; an epoch's incomplete last batch is left out unless it is the only one.
     """
 
-    def __init__(self, num_clips: int, batch_clips: int, seed: int, *, first_step: int, num_steps: int) -> None:
-        self.num_clips, self.batch_clips, self.seed = num_clips, batch_clips, seed
+    def __init__(self, clips: Sequence[int], batch_clips: int, seed: int, *, first_step: int, num_steps: int) -> None:
+        self.clips, self.batch_clips, self.seed = clips, batch_clips, seed
         self.first_step, self.num_steps = first_step, num_steps
-        self.steps_per_epoch = max(1, num_clips // batch_clips)
+        self.steps_per_epoch = max(1, len(clips) // batch_clips)
 
     def __len__(self) -> int:
         return max(0, self.num_steps - self.first_step)
@@ -174,6 +174,6 @@ class PlannedBatches(Sampler[list[Draw]]):
         for step in range(self.first_step, self.num_steps):
             epoch, batch = divmod(step, self.steps_per_epoch)
             if epoch != current:
-                order, current = np.random.default_rng((self.seed, epoch)).permutation(self.num_clips), epoch
+                order, current = np.random.default_rng((self.seed, epoch)).permutation(len(self.clips)), epoch
             chosen = order[batch * self.batch_clips : (batch + 1) * self.batch_clips]
-            yield [(int(clip), step) for clip in chosen]
+            yield [(self.clips[int(place)], step) for place in chosen]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,10 +97,9 @@ class RunData:
     def training_batches(self, first_step: int, num_steps: int) -> DataLoader[PairBatch]:
         """Batches of the steps from `first_step` to `num_steps`; the same for every run with this seed."""
         plan = PlannedBatches(
-            len(self.training_indices), self.batch_clips, self.seed, first_step=first_step, num_steps=num_steps
+            self.training_indices, self.batch_clips, self.seed, first_step=first_step, num_steps=num_steps
         )
-        batches = [[(self.training_indices[clip], draw) for clip, draw in batch] for batch in plan]
-        return self._loader(self.dataset, batches)
+        return self._loader(self.dataset, plan)
 
     def held_out_batches(self) -> DataLoader[PairBatch]:
         """Each held-out clip once, with the same instants at every call."""
@@ -114,7 +113,7 @@ class RunData:
         for reject in batch.rejects:
             self.rejects.add(reject.name, reject.error)
 
-    def _loader(self, dataset: PairDataset, batches: list[list[Draw]]) -> DataLoader[PairBatch]:
+    def _loader(self, dataset: PairDataset, batches: Iterable[list[Draw]]) -> DataLoader[PairBatch]:
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=batches,

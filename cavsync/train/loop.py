@@ -91,6 +91,7 @@ class Trainer:
         budget_seconds = math.inf if self.config.max_minutes is None else self.config.max_minutes * 60
         begin = time.monotonic() - state.elapsed_seconds
         metrics: dict[str, float] = {}
+        first_step = state.step
         model.train()
         for batch in data.training_batches(state.step, num_steps):
             elapsed_seconds = time.monotonic() - begin
@@ -101,7 +102,7 @@ class Trainer:
             rate = learning_rate(self.config, state.step, steps_per_epoch=data.steps_per_epoch, progress=progress)
             if len(batch):
                 output = self._step(fabric, model, optimizer, batch, state.step, rate)
-                metrics = describe(output) | {"learning_rate": rate, "pairs": float(len(batch))}
+                metrics |= describe(output) | {"learning_rate": rate, "pairs": float(len(batch))}
             state = RunState(state.step + 1, time.monotonic() - begin)
             metrics |= {"elapsed_seconds": state.elapsed_seconds, "rejected_clips": float(len(data.rejects))}
             if state.step % self.config.log_every_steps == 0:
@@ -109,7 +110,7 @@ class Trainer:
             self.report(state.step, num_steps, max(state.step / num_steps, progress), metrics)
             if state.step % self.config.checkpoint_every_steps == 0 and state.step < num_steps:
                 save(model.module, optimizer, self.run_dir, state, self.config)
-        if not metrics and state.step < num_steps and self._stop_signal is None:
+        if state.step > first_step and "loss" not in metrics:
             raise DataError(f"No batch could be made ({dict(data.rejects.reasons)}): see `cavsync data check`")
         return state, metrics
 

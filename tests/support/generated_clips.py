@@ -1,0 +1,12 @@
+"""Small generated data sets for tests of everything that reads clips."""
+
+from pathlib import Path
+
+from cavsync.data.synth import draw_specs, generate
+
+
+def make_clips(folder: Path, count: int, *, seed: int = 5, **options: object) -> Path:
+    """Write `count` plain clips of two seconds each into the folder, in this process."""
+    settings: dict[str, object] = {"duration_seconds": 2.0, "plain": True, "speech": "synthetic"} | options
+    generate(folder, draw_specs(count, seed, **settings), workers=1)  # type: ignore[arg-type]
+    return folder

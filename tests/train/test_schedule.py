@@ -1,0 +1,26 @@
+"""Learning rates, against the recipes written out by hand."""
+
+import math
+
+import pytest
+
+from cavsync.train.config import TrainConfig
+from cavsync.train.schedule import learning_rate
+
+
+def test_halving_is_cav_mae_s_recipe() -> None:
+    """5e-5 for nine epochs, halved at epochs 10, 15, 20 and 25."""
+    config = TrainConfig(learning_rate=5e-5)
+    by_hand = [5e-5] * 9 + [2.5e-5] * 5 + [1.25e-5] * 5 + [6.25e-6] * 5 + [3.125e-6]
+    got = [learning_rate(config, 100 * epoch, steps_per_epoch=100, progress=epoch / 25) for epoch in range(25)]
+    assert got == pytest.approx(by_hand)
+
+
+def test_cosine_with_warm_up() -> None:
+    """Rises linearly, then follows the cosine of the progress down to a fiftieth."""
+    config = TrainConfig(schedule="cosine", learning_rate=1e-3, warmup_steps=10)
+    assert learning_rate(config, 0, steps_per_epoch=5, progress=0.0) == pytest.approx(1e-4)
+    half = 1e-3 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi / 2)))
+    assert learning_rate(config, 50, steps_per_epoch=5, progress=0.5) == pytest.approx(half)
+    assert learning_rate(config, 100, steps_per_epoch=5, progress=1.0) == pytest.approx(2e-5)
+    assert learning_rate(config, 100, steps_per_epoch=5, progress=1.3) == pytest.approx(2e-5)
