@@ -35,3 +35,7 @@ class ConfigError(CavsyncError):
 
 class DataError(CavsyncError):
     """A data set cannot be used: nothing readable, a frame count that disagrees with the model."""
+
+
+class ExportError(CavsyncError):
+    """An exported graph does not compute what the model computes, or a bundle cannot be written."""

@@ -1,0 +1,5 @@
+"""Export: a run's encoders as ONNX graphs in a bundle that proves itself."""
+
+from cavsync.export.bundle import PRECISIONS, default_sync, export_bundle
+
+__all__ = ["PRECISIONS", "default_sync", "export_bundle"]

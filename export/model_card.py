@@ -1,0 +1,58 @@
+"""MODEL_CARD.md: what a bundle is, where it comes from, and what was measured of it."""
+
+from __future__ import annotations
+
+from cavsync.export.parity import OutputParity
+from cavsync.manifest import Calibration, Manifest
+
+
+def model_card(manifest: Manifest, parity: list[OutputParity]) -> str:
+    """Markdown of the facts in the manifest and the parity results."""
+    sync, visual, audio = manifest.sync, manifest.visual, manifest.audio
+    lines = [
+        f"# {manifest.name}",
+        "",
+        "Audio and visual encoders that measure how far the sound of a video is early or late. A positive",
+        "`audio_offset_ms` means that the audio is early (ITU-R BT.1359).",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| licence of the weights | {manifest.weights_licence} |",
+        f"| source | step {manifest.source['step']} of run `{manifest.source['run']}`, "
+        f"weights sha256 `{str(manifest.source['weights_sha256'])[:16]}` |",
+        f"| architecture | `{manifest.source['fingerprint']}` |",
+        f"| trained on | {manifest.source['trained_on']} |",
+        f"| precision | {manifest.precision} |",
+        f"| picture | {visual.num_frames} frames of {visual.img_size} x {visual.img_size}, "
+        f"{visual.frame_step_seconds * 1000:.0f} ms apart |",
+        f"| sound | log-mel segments of {audio.segment_frames * 10} ms |",
+        f"| search | ±{sync.max_offset_ms:.0f} ms in steps of {sync.hop_ms:.0f} ms, windows of {sync.window_seconds} s |",
+        "",
+        "## Parity with the PyTorch model",
+        "| graph | output | largest error | relative | cosine |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row.graph} | {row.output} | {row.max_abs_error:.2e} | {row.relative_error:.2e} | {row.cosine:.7f} |"
+            for row in parity
+        ),
+        "",
+        "## Calibration",
+        *_calibration(manifest.calibration),
+        "",
+        "## Limits",
+        "The confidence was fitted on the clips named above and holds for clips like them. On other material it can be",
+        "too high or too low: measure it there before relying on it.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _calibration(calibration: Calibration | None) -> list[str]:
+    if calibration is None:
+        return ["None: every decision of this bundle is `undetermined`. Export again with calibration clips."]
+    return [
+        f"Fitted on {calibration.num_windows} windows of {calibration.num_clips} clips ({calibration.source}). An offset",
+        f"counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability under",
+        f"{calibration.threshold:.2f} are `undetermined`; those above it had a median error of at most",
+        f"{calibration.resolution_ms:.0f} ms, predicted across clips.",
+    ]
