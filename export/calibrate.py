@@ -95,15 +95,13 @@ def calibrate(
         return None
     examples = collect(loaded, bundle, np.random.default_rng(seed))
     if not examples.right.any() or examples.right.all():
-        log.warning(
-            "the peaks of all %d calibration windows are alike, right or wrong: nothing to fit", len(examples.right)
-        )
+        log.warning("all %d calibration windows are right, or all are wrong: nothing to fit", len(examples.right))
         return None
     return fit(examples, num_clips=len(loaded), source=source)
 
 
 def collect(clips: Sequence[ClipRows], bundle: Bundle, random: np.random.Generator) -> Examples:
-    """Windows of every clip, of the default length and of the whole clip, at random shifts inside and outside the range."""
+    """Windows of every clip and every whole clip, at random shifts inside and outside the search range."""
     sync = bundle.manifest.sync
     reach = math.floor(sync.max_offset_ms / sync.hop_ms + 1e-9)
     features, errors, numbers = [], [], []

@@ -105,9 +105,7 @@ def write_graph(stage: Stage, folder: Path, metadata: dict[str, str]) -> Path:
     """Write one ONNX file with its metadata; returns its path."""
     path = folder / stage.spec.file
     name = stage.spec.inputs[0].name
-    dimension = torch.export.Dim(
-        str(stage.spec.inputs[0].shape[stage.dynamic_dim]), min=1 if stage.dynamic_dim == 0 else 400
-    )
+    dimension = torch.export.Dim(str(stage.spec.inputs[0].shape[stage.dynamic_dim]))
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             stage.module.eval(),

@@ -26,7 +26,7 @@ def model_card(manifest: Manifest, parity: list[OutputParity]) -> str:
         f"| picture | {visual.num_frames} frames of {visual.img_size} x {visual.img_size}, "
         f"{visual.frame_step_seconds * 1000:.0f} ms apart |",
         f"| sound | log-mel segments of {audio.segment_frames * 10} ms |",
-        f"| search | ±{sync.max_offset_ms:.0f} ms in steps of {sync.hop_ms:.0f} ms, windows of {sync.window_seconds} s |",
+        f"| search | ±{sync.max_offset_ms:.0f} ms in steps of {sync.hop_ms:.0f} ms, in {sync.window_seconds} s |",
         "",
         "## Parity with the PyTorch model",
         "| graph | output | largest error | relative | cosine |",
@@ -51,8 +51,8 @@ def _calibration(calibration: Calibration | None) -> list[str]:
     if calibration is None:
         return ["None: every decision of this bundle is `undetermined`. Export again with calibration clips."]
     return [
-        f"Fitted on {calibration.num_windows} windows of {calibration.num_clips} clips ({calibration.source}). An offset",
-        f"counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability under",
+        f"Fitted on {calibration.num_windows} windows of {calibration.num_clips} clips ({calibration.source}). An",
+        f"offset counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability under",
         f"{calibration.threshold:.2f} are `undetermined`; those above it had a median error of at most",
         f"{calibration.resolution_ms:.0f} ms, predicted across clips.",
     ]

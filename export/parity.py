@@ -1,4 +1,4 @@
-"""Proof that the written graphs compute what the model computes, on sound and pictures that look like the real thing."""
+"""Proof that the written graphs compute what the model computes, on sound and pictures like real ones."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def check_parity(folder: Path, stages: Mapping[str, Stage], model: CAVMAESync) -
     if failed:
         worst = min(failed, key=lambda result: result.cosine)
         raise ExportError(
-            f"the exported {worst.graph} does not compute what the model computes: output {worst.output} has a largest "
-            f"error of {worst.max_abs_error:.3g}, a cosine of {worst.cosine:.6f} and differs by {worst.batch_error:.3g} "
-            "between batch sizes; no bundle was written, report this with the model's configuration"
+            f"the exported {worst.graph} does not compute what the model computes: output {worst.output} has a "
+            f"largest error of {worst.max_abs_error:.3g}, a cosine of {worst.cosine:.6f}, and differs by "
+            f"{worst.batch_error:.3g} between batch sizes; no bundle was written, report this with the configuration"
         )
     return results
 

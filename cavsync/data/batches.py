@@ -158,8 +158,8 @@ def collate(items: Sequence[ClipPairs | Reject]) -> PairBatch:
 class PlannedBatches(Sampler[list[Draw]]):
     """Which of `clips` (indices) make up each step's batch, from `first_step` on.
 
-    It is a function of the seed alone, so resuming is exact.
-    Every clip comes once per epoch; an epoch's incomplete last batch is left out unless it is the only one.
+    It is a function of the seed alone, so resuming is exact. Every clip comes once per epoch; an epoch's incomplete
+    last batch is left out unless it is the only one.
     """
 
     def __init__(self, clips: Sequence[int], batch_clips: int, seed: int, *, first_step: int, num_steps: int) -> None:

@@ -22,7 +22,7 @@ def preload(
     cache: dict[int, Clip | MediaError] = {}
     total = len(source.names)
     jobs = [(source, index, img_size) for index in range(total)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
         for index, loaded in enumerate(pool.map(_load, jobs, chunksize=CHUNK_CLIPS)):
             cache[index] = loaded
             if progress is not None:
@@ -30,7 +30,8 @@ def preload(
     return cache
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """Initialise a worker process."""
     # The processes share the cores already; threads of their own would only wait for one another.
     torch.set_num_threads(1)
 
