@@ -25,6 +25,7 @@ SETTINGS_NAME = "demo.json"
 MAX_OFFSET_MS = 800.0
 # Clips of the two sets never share a seed.
 HELD_OUT_SEED_STEP = 1_000_000
+MIN_TABLE_COLUMNS = 110
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Settings:
               help="Folder for clips, run, bundle, scores and report.")  # fmt: skip
 @click.option("--clips", type=click.IntRange(min=20), default=160, show_default=True, help="Clips to train on.")
 @click.option("--test-clips", type=click.IntRange(min=1), default=24, show_default=True, help="Clips to score.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=2.5, show_default=True,
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=4.0, show_default=True,
               help="Time to train.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def demo(out: Path, clips: int, test_clips: int, minutes: float, seed: int) -> None:
@@ -167,7 +168,9 @@ def _print_table(rows: list[OffsetRow]) -> None:
             "yes" if row.within_120_ms else "no",
             _number(row.baseline_rise_ms),
         )
-    Console().print(table)
+    # Piped output has no width of its own; eighty columns would cut the numbers.
+    console = Console()
+    Console(width=max(console.width, MIN_TABLE_COLUMNS)).print(table)
 
 
 def _print_summary(out: Path, summary: dict[str, Any], seconds: float) -> None:

@@ -48,6 +48,7 @@ def sync_tiny() -> Recipe:
     train = TrainConfig(
         preset="sync-tiny",
         max_steps=600,
+        held_out_share=0.15,
         batch_clips=6,
         instants_per_clip=40,
         instant_spacing_seconds=0.04,

@@ -29,12 +29,12 @@ def test_fit_recovers_the_probability() -> None:
 
 
 def test_threshold_resolution_and_zero_point() -> None:
-    """Above the threshold 95 % are right; the constant 12 ms comes back as the zero point; resolution is the spread."""
+    """Above the threshold 90 % are right; the constant 12 ms comes back as the zero point; resolution is the spread."""
     examples = made_examples(4000, 1, [1.2, 0.8, 0.0, 0.5, 0.0], -6.0)
     calibration = fit(examples, num_clips=20, source="test")
     logit = examples.features @ np.asarray(calibration.weights) + calibration.bias
     accepted = 1 / (1 + np.exp(-logit)) >= calibration.threshold
-    assert examples.right[accepted].mean() >= 0.94
+    assert examples.right[accepted].mean() >= 0.89
     assert calibration.zero_point_ms == pytest.approx(12, abs=2)
     # Median of |N(0, 20)| is 13.5.
     assert calibration.resolution_ms == pytest.approx(14, abs=2)
