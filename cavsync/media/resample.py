@@ -8,6 +8,7 @@ the count, as after an edit or a lost packet, are followed: else the sound would
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import av
@@ -45,6 +46,21 @@ class SteadyClock:
         self.next_seconds += duration_seconds
 
 
+@lru_cache(maxsize=64)
+def mix_gain(layout: str) -> np.float32:
+    """Gain that makes the weights of a layout's channels in the mix add up to one.
+
+    In floating point libswresample lets them add up to more, 1.41 for stereo; with integers, and so with the tools that
+    made the published data sets, they add up to one. The weights are found by mixing a constant.
+    """
+    ones = av.AudioFrame(format="flt", layout=layout, samples=64)
+    for plane in ones.planes:
+        plane.update(np.ones(plane.buffer_size // 4, dtype=np.float32).tobytes())
+    ones.sample_rate = 16_000
+    mixed = av.AudioResampler(format="flt", layout="mono", rate=16_000).resample(ones)
+    return np.float32(1.0 / mixed[0].to_ndarray().reshape(-1)[:32].mean())
+
+
 class MonoResampler:
     """Push decoded frames (`av.AudioFrame`), get `(pts_seconds, samples)` with mono float32 at `sample_rate_hz`.
 
@@ -58,6 +74,7 @@ class MonoResampler:
         self._rate_hz = sample_rate_hz
         self._resampler: Any = None
         self._source_format: tuple[Any, ...] | None = None
+        self._gain = np.float32(1.0)
         self._clock = SteadyClock(0.0)
         self._origin_seconds = 0.0
         self._samples_out = 0
@@ -72,6 +89,7 @@ class MonoResampler:
         if self._resampler is None:
             self._resampler = av.AudioResampler(format="flt", layout="mono", rate=self._rate_hz)
             self._source_format = source_format
+            self._gain = mix_gain(frame.layout.name)
             self._origin_seconds = self._now_seconds() if pts_seconds is None else pts_seconds
             self._clock = SteadyClock(self._origin_seconds)
             self._samples_out = 0
@@ -92,7 +110,7 @@ class MonoResampler:
 
     def _emit(self, frames: list[Any]) -> Iterator[TimedSamples]:
         for frame in frames:
-            samples = frame.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+            samples = frame.to_ndarray().reshape(-1).astype(np.float32, copy=False) * self._gain
             pts_seconds = self._now_seconds()
             self._samples_out += len(samples)
             if len(samples):

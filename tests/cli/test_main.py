@@ -1,0 +1,96 @@
+"""The command line: help without heavy imports, one sentence per error, the line from clips to score."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from generated_clips import make_clips
+
+from cavsync.cli.main import COMMANDS, DATA_COMMANDS, main
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), *(["data", name] for name in DATA_COMMANDS)])
+def test_help(command: list[str]) -> None:
+    """Every command documents itself."""
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0, result.output
+    assert "Usage:" in result.output
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """`cavsync --help` answers without torch or ONNX Runtime."""
+    code = (
+        "import sys\nfrom cavsync.cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'onnxruntime', 'av', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--preset", "huge", "--data", ".", "--out", "x"], "Unknown preset 'huge'"),
+        (["train", "--preset", "debug", "--data", "none", "--out", "x"], "neither a folder"),
+        (["train", "--preset", "debug", "--data", ".", "--out", "x", "--set", "nothing=1"], "Unknown option 'nothing'"),
+        (["export", "none", "--out", "x"], "is not a run"),
+        (["score", "none.mp4", "--bundle", "none"], "does not exist"),
+        (["data", "check", "none"], "neither a folder"),
+        (["convert", "none.pth", "--out", "x"], "none.pth"),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status 1, `error:`, the sentence, no traceback."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1, result.output
+    lines = [line for line in result.output.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert "Traceback" not in result.output
+
+
+def test_bad_usage_is_status_2() -> None:
+    """A missing option is click's business."""
+    assert CliRunner().invoke(main, ["train"]).exit_code == 2
+
+
+def test_data_check_reports_and_fails(tmp_path: Path) -> None:
+    """Status 1 as soon as one clip would be rejected; the findings are written as JSON too."""
+    folder = make_clips(tmp_path / "clips", 1)
+    assert CliRunner().invoke(main, ["data", "check", str(folder), "--workers", "1"]).exit_code == 0
+    (folder / "bad.mp4").write_text("no video")
+    out = tmp_path / "check.json"
+    result = CliRunner().invoke(main, ["data", "check", str(folder), "--workers", "1", "--json", str(out)])
+    assert result.exit_code == 1
+    assert "unreadable" in result.output
+    assert json.loads(out.read_text())["reasons"] == {"unreadable": 1}
+
+
+@pytest.mark.slow
+def test_demo_in_miniature(tmp_path: Path) -> None:
+    """The whole line on few clips and seconds: every promised file is there, and the summary adds up."""
+    out = tmp_path / "demo"
+    arguments = ["demo", "--out", str(out), "--clips", "20", "--test-clips", "4", "--minutes", "0.2"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["n"] == 4
+    assert len(summary["rows"]) == 4
+    right = [row["within_120_ms"] for row in summary["rows"]]
+    assert summary["within_120_ms"] == pytest.approx(sum(right) / 4)
+    for row in summary["rows"]:
+        near = row["error_ms"] is not None and abs(row["error_ms"]) <= 120
+        assert row["within_120_ms"] == (near and row["state"] != "undetermined")
+        assert abs(row["true_offset_ms"]) <= 800
+    assert set(summary["baseline_within_120_ms"]) == {"motion_against_rise", "motion_against_loudness"}
+    assert {path.name for path in out.iterdir()} == {
+        *("clips", "run", "bundle", "demo.json", "scores.jsonl", "summary.json", "report.html")
+    }
+    again = CliRunner().invoke(main, [*arguments[:-1], "0.3"])
+    assert again.exit_code == 1
+    assert "other settings" in again.output

@@ -1,0 +1,141 @@
+"""The house holds: imports flow one way, files stay small, heavy packages stay where they belong."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {"cavsync": "cavsync", "kernels": "cavsync.kernels", "export": "cavsync.export", "deploy": "cavsync.deploy"}
+MAX_LINES = 320
+TORCH = {"torch", "torchaudio", "torchvision", "lightning_fabric", "triton", "xformers"}
+
+# What each part may import of ours, beside itself; see DECISIONS.md for the shared leaves.
+LEAVES = {"cavsync.errors"}
+ALLOWED = {
+    "cavsync.errors": set(),
+    "cavsync.manifest": LEAVES,
+    "cavsync.media": LEAVES,
+    "cavsync.kernels": set(),
+    "cavsync.model": LEAVES | {"cavsync.kernels"},
+    "cavsync.data": LEAVES | {"cavsync.media", "cavsync.kernels"},
+    "cavsync.train": LEAVES | {"cavsync.media", "cavsync.kernels", "cavsync.model", "cavsync.data"},
+    "cavsync.evaluate": LEAVES | {"cavsync.media", "cavsync.model", "cavsync.data", "cavsync.deploy"},
+    "cavsync.deploy": LEAVES | {"cavsync.manifest", "cavsync.media"},
+    "cavsync.export": LEAVES
+    | {"cavsync.manifest", "cavsync.media", "cavsync.kernels", "cavsync.model", "cavsync.data", "cavsync.deploy"},
+}
+TORCH_FREE = ("cavsync.errors", "cavsync.manifest", "cavsync.media", "cavsync.deploy", "cavsync.data.synth")
+
+
+def sources() -> dict[str, Path]:
+    """Module name -> file, for all four packages."""
+    found = {}
+    for folder, package in PACKAGES.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            found[".".join([package, *(part for part in parts if part != "__init__")])] = path
+    return found
+
+
+SOURCES = sources()
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Absolute names of the modules that the nodes below `tree` import."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def at_module_level(path: Path) -> set[str]:
+    """Imports that happen when the module is imported: not those in functions, nor those for type checkers only."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    kept = [
+        node
+        for node in body
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    ]
+    return imported(ast.Module(kept, []))
+
+
+def within(name: str, packages: set[str] | tuple[str, ...]) -> bool:
+    """Whether the name is one of the packages or lies inside one."""
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+@pytest.mark.parametrize("part", sorted(ALLOWED))
+def test_imports_flow_one_way(part: str) -> None:
+    """No part imports one that it may not, anywhere in its files."""
+    for module, path in SOURCES.items():
+        if within(module, (part,)):
+            ours = {name for name in imported(ast.parse(path.read_text("utf-8"))) if within(name, ("cavsync",))}
+            wrong = {name for name in ours if not within(name, ALLOWED[part] | {part, "cavsync.__version__"})}
+            assert not wrong, f"{module} imports {sorted(wrong)}"
+
+
+def test_every_module_belongs_to_a_part() -> None:
+    """A new folder needs its line above."""
+    stray = [name for name in SOURCES if not within(name, {*ALLOWED, "cavsync.cli"}) and name != "cavsync"]
+    assert stray == []
+
+
+def test_torch_stays_out() -> None:
+    """Scoring, media, generated clips and the commands' own modules never import torch when they are imported."""
+    for module, path in SOURCES.items():
+        if within(module, TORCH_FREE):
+            roots = {name.partition(".")[0] for name in at_module_level(path)}
+            assert not roots & TORCH, module
+
+
+def test_commands_import_nothing_heavy() -> None:
+    """`cavsync --help` costs the standard library and click."""
+    allowed = {"click", "cavsync", *sys.stdlib_module_names}
+    for module, path in SOURCES.items():
+        if within(module, ("cavsync.cli",)):
+            names = at_module_level(path)
+            assert {name.partition(".")[0] for name in names} <= allowed, module
+            ours = {name for name in names if within(name, ("cavsync",))}
+            assert all(within(n, ("cavsync.cli", "cavsync.errors", "cavsync.__version__")) for n in ours), module
+
+
+def test_standard_library_only() -> None:
+    """Errors and the manifest can be read anywhere."""
+    for module in ("cavsync.errors", "cavsync.manifest"):
+        roots = {name.partition(".")[0] for name in imported(ast.parse(SOURCES[module].read_text("utf-8")))}
+        assert roots <= {"cavsync", *sys.stdlib_module_names}, module
+
+
+def test_import_cavsync_costs_nothing() -> None:
+    """It defines the version and no more."""
+    tree = ast.parse(SOURCES["cavsync"].read_text("utf-8"))
+    assert imported(tree) == set()
+    assert [ast.unparse(node.targets[0]) for node in tree.body if isinstance(node, ast.Assign)] == ["__version__"]
+
+
+def test_files_stay_small_and_handlers_narrow() -> None:
+    """No file has outgrown one idea; no `except:` swallows everything."""
+    for module, path in SOURCES.items():
+        text = path.read_text("utf-8")
+        assert text.count("\n") <= MAX_LINES, module
+        handlers = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ExceptHandler)]
+        assert all(handler.type is not None for handler in handlers), module
+
+
+def test_type_checkers_see_every_entry() -> None:
+    """`.types/cavsync` links to whatever the package holds."""
+    links = {path.name for path in (ROOT / ".types" / "cavsync").iterdir()}
+    entries = {path.name for path in (ROOT / "cavsync").iterdir() if path.name != "__pycache__"}
+    assert links == entries | {"kernels", "export", "deploy"}
+
+
+def test_tests_are_no_package() -> None:
+    """With importlib mode, a test package would hide the installed one."""
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
