@@ -144,5 +144,7 @@ import cavsync.deploy.sinks
 
 
 def test_deploy_works_without_torch_and_opens_no_engine_on_import(folder: Path) -> None:
-    result = subprocess.run([sys.executable, "-c", NO_TORCH, str(folder)], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", NO_TORCH, str(folder)], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
