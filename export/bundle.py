@@ -14,8 +14,9 @@ from typing import Any
 
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.deploy import Bundle
-from cavsync.errors import CheckpointError, ConfigError, ExportError
-from cavsync.export.calibrate import calibrate
+from cavsync.errors import BundleError, CheckpointError, ConfigError, ExportError
+from cavsync.export.calibrate import MAX_CLIPS, calibrate
+from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.graphs import Stage, stages, write_graph
 from cavsync.export.model_card import model_card
 from cavsync.export.parity import OutputParity, check_parity, describe
@@ -27,6 +28,7 @@ from cavsync.manifest import (
     SyncSpec,
     VisualSpec,
     describe_files,
+    read_manifest,
     sha256_file,
 )
 from cavsync.model import CAVMAESync
@@ -86,9 +88,10 @@ def export_bundle(
         fresh.mkdir()
         manifest = _draft(run_dir, step, model, sync or default_sync(model.config), name, weights_licence, precision)
         parity = _write_graphs(fresh, model, manifest, on_stage)
-        manifest = _calibrated(fresh, manifest, clips, calibration_clips is None, on_stage)
+        report = _calibrate(fresh, manifest, clips, calibration_clips is None, on_stage)
+        manifest = replace(manifest, calibration=report.calibration if report else None)
         on_stage("writing the manifest")
-        (fresh / CARD_NAME).write_text(model_card(manifest, parity), encoding="utf-8")
+        (fresh / CARD_NAME).write_text(model_card(manifest, parity, report), encoding="utf-8")
         manifest = _write_manifest(fresh, manifest)
         Bundle.open(fresh)
         _put_in_place(fresh, out_dir, scratch)
@@ -169,10 +172,12 @@ def _draft(
 
 
 def _trained_on(run: dict[str, Any]) -> str:
-    if run.get("train"):
-        return f"preset {run['train']['preset']}, seed {run['train']['seed']}"
-    source = run.get("source") or {}
-    return f"converted from {source.get('file', 'another checkpoint')} (sha256 {str(source.get('sha256'))[:16]})"
+    train, source = run.get("train") or {}, run.get("source") or {}
+    if train:
+        return f"preset {train.get('preset', 'not stated')}, seed {train.get('seed', 'not stated')}"
+    if source:
+        return f"converted from {source.get('file', 'another checkpoint')} (sha256 {str(source.get('sha256'))[:16]})"
+    return "not stated"
 
 
 def _write_graphs(folder: Path, model: CAVMAESync, manifest: Manifest, on_stage: Say) -> list[OutputParity]:
@@ -191,18 +196,25 @@ def _write_graphs(folder: Path, model: CAVMAESync, manifest: Manifest, on_stage:
     return parity
 
 
-def _calibrated(folder: Path, manifest: Manifest, clips: list[Path], held_out: bool, on_stage: Say) -> Manifest:
+def _calibrate(
+    folder: Path, manifest: Manifest, clips: list[Path], held_out: bool, on_stage: Say
+) -> CalibrationReport | None:
     if not clips:
         on_stage("leaving the bundle uncalibrated: every decision will be undetermined")
-        return manifest
-    on_stage(f"calibrating on {len(clips)} clips")
+        return None
+    on_stage(f"calibrating on {min(len(clips), MAX_CLIPS)} of {len(clips)} clips")
     # The runtime opens whole bundles only, so there is a manifest before the last one.
     _write_manifest(folder, manifest)
     source = "clips that the run held out" if held_out else "clips given at export"
-    calibration = calibrate(Bundle.open(folder), clips, source=source)
-    if calibration is None:
-        on_stage("the clips do not suffice for a calibration: every decision will be undetermined")
-    return replace(manifest, calibration=calibration)
+    report = calibrate(Bundle.open(folder), clips, source=source)
+    if report is None:
+        on_stage("the clips do not suffice for a calibration (-v says why): every decision will be undetermined")
+    else:
+        on_stage(
+            f"across clips {report.accepted_share:.0%} of the windows with an answer are accepted, "
+            f"{report.false_accepted_share:.0%} of those without, and {report.precision:.0%} of the accepted are right"
+        )
+    return report
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> Manifest:
@@ -215,14 +227,22 @@ def _write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 def _require_free(out_dir: Path, overwrite: bool) -> None:
     if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
         return
-    if not (out_dir / MANIFEST_NAME).is_file():
-        raise ExportError(f"{out_dir} exists and is no bundle: choose another --out")
+    try:
+        read_manifest(out_dir)
+    except BundleError:
+        # Other programs have a manifest.json too, and what lies in their folders is not ours to delete.
+        raise ExportError(f"{out_dir} exists and is no bundle: choose another --out, or remove it yourself") from None
     if not overwrite:
         raise ExportError(f"{out_dir} holds a bundle already: pass --overwrite to replace it, or choose another --out")
 
 
 def _put_in_place(fresh: Path, out_dir: Path, scratch: Path) -> None:
     """Swap by renaming: whatever happens, out_dir is the old bundle or the new one."""
-    if out_dir.exists():
-        out_dir.rename(scratch / "old")
-    fresh.rename(out_dir)
+    old = scratch / "old"
+    try:
+        if out_dir.exists():
+            out_dir.rename(old)
+        fresh.rename(out_dir)
+    finally:
+        if old.exists() and not out_dir.exists():
+            old.rename(out_dir)

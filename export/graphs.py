@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -72,11 +71,11 @@ def stages(model: CAVMAESync) -> dict[str, Stage]:
     model = model.eval()
     config = model.config
     length, size, frames = config.audio_length, config.img_size, config.num_frames
-    pictures = torch.randint(0, 256, (2, frames, size, size, 3), dtype=torch.uint8)
+    pictures = torch.zeros(2, frames, size, size, 3, dtype=torch.uint8)
     return {
         "audio_frontend": Stage(
             LogMelFrontend(),
-            torch.randn(1, SAMPLE_RATE_HZ),
+            torch.zeros(1, SAMPLE_RATE_HZ),
             1,
             GraphSpec(
                 "audio_frontend.onnx",
@@ -86,7 +85,7 @@ def stages(model: CAVMAESync) -> dict[str, Stage]:
         ),
         "audio_encoder": Stage(
             AudioEncoder(model),
-            torch.randn(2, length, 128),
+            torch.zeros(2, length, 128),
             0,
             _encoder_spec(model, "audio_encoder.onnx", TensorSpec("log_mel", ["batch", length, 128], "float32")),
         ),
@@ -118,10 +117,8 @@ def write_graph(stage: Stage, folder: Path, metadata: dict[str, str]) -> Path:
             verbose=False,
         )
     assert program is not None
+    program.model.metadata_props.update(metadata)
     program.save(str(path), external_data=False)
-    graph = onnx.load(str(path))
-    onnx.helper.set_model_props(graph, metadata)
-    onnx.save(graph, str(path))
     return path
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.parity import OutputParity
-from cavsync.manifest import Calibration, Manifest
+from cavsync.manifest import Manifest
 
 
-def model_card(manifest: Manifest, parity: list[OutputParity]) -> str:
-    """Markdown of the facts in the manifest and the parity results."""
+def model_card(manifest: Manifest, parity: list[OutputParity], report: CalibrationReport | None) -> str:
+    """Markdown of the facts in the manifest, the parity results and the calibration's report."""
     sync, visual, audio = manifest.sync, manifest.visual, manifest.audio
     lines = [
         f"# {manifest.name}",
@@ -37,7 +38,7 @@ def model_card(manifest: Manifest, parity: list[OutputParity]) -> str:
         ),
         "",
         "## Calibration",
-        *_calibration(manifest.calibration),
+        *_calibration(report),
         "",
         "## Limits",
         "The confidence was fitted on the clips named above and holds for clips like them. On other material it can be",
@@ -47,12 +48,17 @@ def model_card(manifest: Manifest, parity: list[OutputParity]) -> str:
     return "\n".join(lines)
 
 
-def _calibration(calibration: Calibration | None) -> list[str]:
-    if calibration is None:
+def _calibration(report: CalibrationReport | None) -> list[str]:
+    if report is None:
         return ["None: every decision of this bundle is `undetermined`. Export again with calibration clips."]
+    calibration = report.calibration
     return [
         f"Fitted on {calibration.num_windows} windows of {calibration.num_clips} clips ({calibration.source}). An",
         f"offset counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability under",
-        f"{calibration.threshold:.2f} are `undetermined`; those above it had a median error of at most",
-        f"{calibration.resolution_ms:.0f} ms, predicted across clips.",
+        f"{calibration.threshold:.2f} are `undetermined`. Each clip judged by a fit on the others:",
+        "",
+        f"- {report.accepted_share:.0%} of the windows whose offset lies in the search range are accepted;",
+        f"- {report.false_accepted_share:.0%} of those whose offset lies beyond it are accepted, wrongly;",
+        f"- {report.precision:.0%} of all accepted windows are right, with a median error of at most "
+        f"{calibration.resolution_ms:.0f} ms.",
     ]

@@ -3,19 +3,9 @@
 from pathlib import Path
 
 import pytest
-from small_models import small_model
+from small_models import TUBELETS, small_model
 
 from cavsync.model.checkpoint import save_model
-
-TUBELETS = {
-    "num_frames": 3,
-    "frame_differences": True,
-    "conv_stem": True,
-    "max_pooling": True,
-    "cls_token": False,
-    "num_register_tokens": 0,
-    "has_decoder": False,
-}
 
 
 @pytest.fixture(scope="session")

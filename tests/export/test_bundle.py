@@ -1,6 +1,7 @@
 """An export is a bundle that proves itself, or nothing at all."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 from generated_clips import make_clips
-from small_models import small_model
+from small_models import TUBELETS, small_inputs, small_model
 
 from cavsync.cli.main import main
 from cavsync.deploy import Bundle, score_file
-from cavsync.errors import BundleError, CheckpointError, ExportError
+from cavsync.errors import BundleError, CheckpointError, ConfigError, ExportError
 from cavsync.export import export_bundle
 from cavsync.export import graphs as graphs_module
 from cavsync.manifest import read_manifest
-from cavsync.model.checkpoint import save_model
+from cavsync.model.checkpoint import load_model, save_model
 
 FILES = {
     "manifest.json",
@@ -36,6 +37,21 @@ def bundle_dir(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "bundle"
     export_bundle(run_dir, out, calibration_clips=[])
     return out
+
+
+@pytest.fixture(scope="module")
+def five_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uncalibrated bundle, beside its run, of a model of five frames with trained-looking batch statistics."""
+    folder = tmp_path_factory.mktemp("five")
+    model = small_model(**{**TUBELETS, "num_frames": 5})
+    model.train()
+    fbank, frames = small_inputs(model.config)
+    with torch.no_grad():
+        model.encode_audio(fbank)
+        model.encode_frames(frames)
+    save_model(model, folder / "run", 0)
+    export_bundle(folder / "run", folder / "bundle", calibration_clips=[])
+    return folder / "bundle"
 
 
 def left_in(folder: Path) -> set[str]:
@@ -113,6 +129,7 @@ def test_interrupted_export_leaves_nothing(run_dir: Path, tmp_path: Path) -> Non
 def test_existing_folders(run_dir: Path, tmp_path: Path) -> None:
     """A bundle is replaced only when asked, anything else never."""
     out = tmp_path / "bundle"
+    out.mkdir()
     export_bundle(run_dir, out, calibration_clips=[], name="first")
     with pytest.raises(ExportError, match="--overwrite"):
         export_bundle(run_dir, out, calibration_clips=[])
@@ -124,6 +141,73 @@ def test_existing_folders(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no bundle"):
         export_bundle(run_dir, tmp_path / "letters", overwrite=True)
     assert (tmp_path / "letters" / "a.txt").read_text() == "dear"
+
+
+def test_a_manifest_of_something_else_is_not_replaced(run_dir: Path, tmp_path: Path) -> None:
+    """Other programs call their files manifest.json too."""
+    out = tmp_path / "extension"
+    out.mkdir()
+    (out / "manifest.json").write_text('{"manifest_version": 3}')
+    with pytest.raises(ExportError, match="no bundle"):
+        export_bundle(run_dir, out, calibration_clips=[], overwrite=True)
+    assert (out / "manifest.json").read_text() == '{"manifest_version": 3}'
+
+
+def test_failed_swap_keeps_the_old_bundle(
+    run_dir: Path, bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C after the old bundle was moved aside and before the new one is in place."""
+    out = tmp_path / "bundle"
+    shutil.copytree(bundle_dir, out)
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if target == out and path.name != "old":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_bundle(run_dir, out, calibration_clips=[], name="second", overwrite=True)
+    assert Bundle.open(out).manifest.name == run_dir.name
+    assert left_in(tmp_path) == {"bundle"}
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_tubelets_of_five(batch: int, five_frames: Path) -> None:
+    """T = 5 with every option of the small sync models: both encoders give what PyTorch gives, at any batch."""
+    model = load_model(five_frames.parent / "run").eval()
+    random = np.random.default_rng(batch)
+    sound = random.normal(-5, 4, (batch, 80, 128)).astype(np.float32)
+    pictures = random.integers(0, 256, (batch, 5, 48, 48, 3), dtype=np.uint8)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    normalised = ((pictures / 255 - mean) / std).transpose(0, 1, 4, 2, 3).astype(np.float32)
+    with torch.no_grad():
+        heard = model.encode_audio(torch.from_numpy((sound + np.float32(5.081)) / np.float32(4.4849)))
+        seen = model.encode_frames(torch.from_numpy(normalised))
+    cases = (("audio_encoder", "log_mel", sound, heard), ("visual_encoder", "frames", pictures, seen))
+    for graph, name, array, want in cases:
+        session = onnxruntime.InferenceSession(str(five_frames / f"{graph}.onnx"))
+        embedding, patches = session.run(["embedding", "patches"], {name: array})
+        np.testing.assert_allclose(embedding, torch.nn.functional.normalize(want.pooled).numpy(), atol=2e-5)
+        np.testing.assert_allclose(patches, want.patches.numpy(), atol=1e-4)
+
+
+def test_encoders_leave_the_decoder_behind(tmp_path: Path) -> None:
+    """A model with a decoder gives a graph with as many weights as one without."""
+    sizes = []
+    for has_decoder in (True, False):
+        stage = graphs_module.stages(small_model(has_decoder=has_decoder))["visual_encoder"]
+        graph = onnx.load(str(graphs_module.write_graph(stage, tmp_path, {}))).graph
+        sizes.append(sum(int(np.prod(tensor.dims)) for tensor in graph.initializer))
+    assert sizes[0] == sizes[1]
+
+
+def test_unknown_precision_is_refused(run_dir: Path, tmp_path: Path) -> None:
+    """Before anything is read or written."""
+    with pytest.raises(ConfigError, match="fp32"):
+        export_bundle(run_dir, tmp_path / "bundle", precision="fp7")
+    assert left_in(tmp_path) == set()
 
 
 def test_missing_run_and_held_out_clips(run_dir: Path, tmp_path: Path) -> None:

@@ -2,8 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cavsync.export.calibrate import FEATURES, Examples, fit, fit_logistic
+from cavsync.deploy.rows import Row
+from cavsync.export.calibrate import ClipRows, collect
+from cavsync.export.fit_calibration import FEATURES, Examples, fit
+from cavsync.export.logistic import fit_logistic
+from cavsync.manifest import SyncSpec
+
+SYNC = SyncSpec(frame_rate_hz=25, hop_ms=40, max_offset_ms=1000, window_seconds=2.5, decision_step_seconds=0.5)
 
 
 def made_examples(count: int, seed: int, weights: list[float], bias: float) -> Examples:
@@ -31,7 +39,10 @@ def test_fit_recovers_the_probability() -> None:
 def test_threshold_resolution_and_zero_point() -> None:
     """Above the threshold 90 % are right; the constant 12 ms comes back as the zero point; resolution is the spread."""
     examples = made_examples(4000, 1, [1.2, 0.8, 0.0, 0.5, 0.0], -6.0)
-    calibration = fit(examples, num_clips=20, source="test")
+    report = fit(examples, source="test")
+    calibration = report.calibration
+    assert calibration.num_clips == 20
+    assert report.precision == pytest.approx(0.9, abs=0.03)
     logit = examples.features @ np.asarray(calibration.weights) + calibration.bias
     accepted = 1 / (1 + np.exp(-logit)) >= calibration.threshold
     assert examples.right[accepted].mean() >= 0.89
@@ -45,4 +56,39 @@ def test_no_bias_where_there_is_none() -> None:
     examples = made_examples(400, 2, [1.2, 0.8, 0.0, 0.5, 0.0], -6.0)
     random = np.random.default_rng(3)
     centred = np.where(examples.right, random.normal(0, 20, 400).clip(-119, 119), examples.errors_ms)
-    assert fit(Examples(examples.features, centred, examples.clips), num_clips=20, source="test").zero_point_ms == 0
+    report = fit(Examples(examples.features, centred, examples.clips), source="test")
+    assert report.calibration.zero_point_ms == 0
+
+
+def test_windows_of_one_clip_are_no_independent_evidence_of_a_bias() -> None:
+    """Six clips that err by their own constants around 0: many windows each, but still only six clips."""
+    examples = made_examples(3000, 4, [1.2, 0.8, 0.0, 0.5, 0.0], -6.0)
+    clips = np.arange(3000) % 6
+    constants = np.array([-30.0, -8.0, 4.0, 14.0, 22.0, 35.0])
+    errors = np.where(examples.right, constants[clips], examples.errors_ms)
+    assert fit(Examples(examples.features, errors, clips), source="test").calibration.zero_point_ms == 0
+
+
+def made_clip(true_lag_ms: float, *, level_dbfs: float = -20.0, motion: float = 5.0) -> ClipRows:
+    """Six seconds whose similarity is a bump of 60 ms around the true lag."""
+    lags = np.arange(-62, 63) * 40.0
+    similarity = np.exp(-0.5 * ((lags - true_lag_ms) / 60) ** 2) + 0.05 * np.sin(lags / 130.0)
+    rows = [Row(index * 0.04, similarity, motion, level_dbfs, 0.04) for index in range(150)]
+    return ClipRows("clip", rows, lags, true_lag_ms)
+
+
+@settings(max_examples=20, deadline=None)
+@given(true_lag_ms=st.floats(-120, 120), seed=st.integers(0, 2**31))
+def test_known_bumps_are_right_where_a_right_answer_exists(true_lag_ms: float, seed: int) -> None:
+    """Shifts inside the range give errors within half a hop; shifts beyond it are marked as having no answer."""
+    examples = collect([made_clip(true_lag_ms)], SYNC, np.random.default_rng(seed))
+    solvable = np.isfinite(examples.errors_ms)
+    assert solvable.any()
+    assert np.abs(examples.errors_ms[solvable]).max() <= 20
+    assert not examples.right[~solvable].any()
+
+
+@pytest.mark.parametrize("lack", [{"level_dbfs": -90.0}, {"motion": 0.0}])
+def test_silence_and_still_pictures_teach_nothing(lack: dict[str, float]) -> None:
+    """The scorer never judges them, so they must not shape its confidence."""
+    assert len(collect([made_clip(0.0, **lack)], SYNC, np.random.default_rng(0)).right) == 0

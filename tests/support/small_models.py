@@ -21,6 +21,18 @@ SIZES: dict[str, Any] = {
 }
 
 
+TUBELETS: dict[str, Any] = {
+    "num_frames": 3,
+    "frame_differences": True,
+    "conv_stem": True,
+    "max_pooling": True,
+    "cls_token": False,
+    "num_register_tokens": 0,
+    "has_decoder": False,
+}
+"""Changes that make it a small sync model: three frames, a convolutional stem, no global token, no decoder."""
+
+
 def small_config(**changes: Any) -> ModelConfig:
     """A configuration with a grid of 8 x 5 audio and 3 x 3 picture patches."""
     return ModelConfig(**{**SIZES, **changes})

@@ -1,0 +1,110 @@
+"""From windows with known errors to a calibration: probability, threshold, zero point and resolution."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.export.logistic import fit_logistic, sigmoid
+from cavsync.manifest import Calibration
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+# These rise with how clear a peak is, whatever the model's typical similarity; their weights may not be negative.
+FEATURES = ("peak_z", "margin_z", "sharpness_z", "agreement", "log_frames")
+TOLERANCE_MS = 120.0
+WANTED_PRECISION = 0.9
+THRESHOLDS = (0.5, 0.95)
+FOLDS = 5
+MIN_RESOLUTION_MS = 5.0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Windows with their features (n, F), signed errors in ms (NaN where no peak can be right) and clip numbers."""
+
+    features: FloatArray
+    errors_ms: FloatArray
+    clips: NDArray[np.int64]
+
+    @property
+    def right(self) -> BoolArray:
+        """Whether the peak lies within the tolerance of the truth."""
+        return np.abs(np.nan_to_num(self.errors_ms, nan=np.inf)) <= TOLERANCE_MS
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """A calibration, and what it does to clips that it was not fitted on: the share of windows that it accepts where a
+    right answer exists, the share where none exists, and the share of all accepted windows that are right."""
+
+    calibration: Calibration
+    accepted_share: float
+    false_accepted_share: float
+    precision: float
+
+
+def fit(examples: Examples, *, source: str) -> CalibrationReport:
+    """Logistic regression; threshold and figures come from probabilities that were predicted across clips."""
+    right = examples.right
+    weights, bias = fit_logistic(examples.features, right)
+    unseen = _across_clips(examples)
+    threshold = _threshold(unseen, right)
+    accepted, solvable = unseen >= threshold, np.isfinite(examples.errors_ms)
+    trusted = accepted & right if (accepted & right).any() else right
+    zero_point_ms = _zero_point_ms(examples.errors_ms[trusted], examples.clips[trusted])
+    spread_ms = float(np.median(np.abs(examples.errors_ms[trusted] - zero_point_ms)))
+    calibration = Calibration(
+        features=list(FEATURES),
+        weights=[round(float(weight), 6) for weight in weights],
+        bias=round(bias, 6),
+        threshold=round(threshold, 4),
+        tolerance_ms=TOLERANCE_MS,
+        resolution_ms=float(math.ceil(max(MIN_RESOLUTION_MS, spread_ms))),
+        zero_point_ms=round(zero_point_ms, 2),
+        num_clips=len(np.unique(examples.clips)),
+        num_windows=len(right),
+        source=source,
+    )
+    return CalibrationReport(
+        calibration, _share(accepted, solvable), _share(accepted, ~solvable), _share(right, accepted)
+    )
+
+
+def _across_clips(examples: Examples) -> FloatArray:
+    """Probability of every window from a fit on other clips only."""
+    right, clips = examples.right, np.unique(examples.clips, return_inverse=True)[1]
+    predicted = np.full(len(right), right.mean())
+    for fold in range(FOLDS):
+        test = clips % FOLDS == fold
+        if test.any() and (~test).any():
+            weights, bias = fit_logistic(examples.features[~test], right[~test])
+            predicted[test] = sigmoid(examples.features[test] @ weights + bias)
+    return predicted
+
+
+def _threshold(probabilities: FloatArray, right: BoolArray) -> float:
+    """Smallest probability, within `THRESHOLDS`, above which at least `WANTED_PRECISION` of the peaks are right."""
+    low, high = THRESHOLDS
+    for threshold in np.arange(low, high, 0.01):
+        accepted = probabilities >= threshold
+        if accepted.any() and right[accepted].mean() >= WANTED_PRECISION:
+            return float(threshold)
+    return high
+
+
+def _zero_point_ms(errors_ms: FloatArray, clips: NDArray[np.int64]) -> float:
+    """Median error of the clips, 0 where it may be chance: the windows of a clip err alike, so that clips count."""
+    medians = np.array([np.median(errors_ms[clips == clip]) for clip in np.unique(clips)])
+    centre = float(np.median(medians))
+    deviation = 1.4826 * float(np.median(np.abs(medians - centre)))
+    standard_error = 1.2533 * deviation / math.sqrt(len(medians))
+    return 0.0 if abs(centre) <= 2 * standard_error else centre
+
+
+def _share(of: BoolArray, among: BoolArray) -> float:
+    return float(of[among].mean()) if among.any() else 0.0
