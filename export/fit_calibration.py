@@ -18,6 +18,7 @@ BoolArray = NDArray[np.bool_]
 FEATURES = ("peak_z", "margin_z", "sharpness_z", "agreement", "log_frames")
 TOLERANCE_MS = 120.0
 WANTED_PRECISION = 0.9
+MAX_FALSE_ACCEPTED = 0.1
 THRESHOLDS = (0.5, 0.95)
 FOLDS = 5
 MIN_RESOLUTION_MS = 5.0
@@ -53,8 +54,9 @@ def fit(examples: Examples, *, source: str) -> CalibrationReport:
     right = examples.right
     weights, bias = fit_logistic(examples.features, right)
     unseen = _across_clips(examples)
-    threshold = _threshold(unseen, right)
-    accepted, solvable = unseen >= threshold, np.isfinite(examples.errors_ms)
+    solvable = np.isfinite(examples.errors_ms)
+    threshold = _threshold(unseen, right, solvable)
+    accepted = unseen >= threshold
     trusted = accepted & right if (accepted & right).any() else right
     zero_point_ms = _zero_point_ms(examples.errors_ms[trusted], examples.clips[trusted])
     spread_ms = float(np.median(np.abs(examples.errors_ms[trusted] - zero_point_ms)))
@@ -87,12 +89,14 @@ def _across_clips(examples: Examples) -> FloatArray:
     return predicted
 
 
-def _threshold(probabilities: FloatArray, right: BoolArray) -> float:
-    """Smallest probability, within `THRESHOLDS`, above which at least `WANTED_PRECISION` of the peaks are right."""
+def _threshold(probabilities: FloatArray, right: BoolArray, solvable: BoolArray) -> float:
+    """Smallest probability, within `THRESHOLDS`, above which at least `WANTED_PRECISION` of the peaks are right, and
+    which at most `MAX_FALSE_ACCEPTED` of the windows reach whose true offset lies beyond the search range."""
     low, high = THRESHOLDS
     for threshold in np.arange(low, high, 0.01):
         accepted = probabilities >= threshold
-        if accepted.any() and right[accepted].mean() >= WANTED_PRECISION:
+        precise = accepted.any() and right[accepted].mean() >= WANTED_PRECISION
+        if precise and _share(accepted, ~solvable) <= MAX_FALSE_ACCEPTED:
             return float(threshold)
     return high
 

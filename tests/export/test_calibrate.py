@@ -92,3 +92,12 @@ def test_known_bumps_are_right_where_a_right_answer_exists(true_lag_ms: float, s
 def test_silence_and_still_pictures_teach_nothing(lack: dict[str, float]) -> None:
     """The scorer never judges them, so they must not shape its confidence."""
     assert len(collect([made_clip(0.0, **lack)], SYNC, np.random.default_rng(0)).right) == 0
+
+
+def test_few_windows_without_an_answer_are_accepted() -> None:
+    """Where a tenth of the unsolvable windows looks convincing, the threshold rises until no more than that passes."""
+    examples = made_examples(4000, 4, [1.2, 0.8, 0.0, 0.5, 0.0], -6.0)
+    unsolvable = np.arange(4000) % 4 == 0
+    errors = np.where(unsolvable, np.nan, examples.errors_ms)
+    report = fit(Examples(examples.features, errors, examples.clips), source="test")
+    assert report.false_accepted_share <= 0.1 or report.calibration.threshold == pytest.approx(0.95)
