@@ -57,6 +57,7 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "model": bundle.manifest.name,
         "trained_on": bundle.manifest.source["trained_on"],
+        "threshold": None if bundle.manifest.calibration is None else bundle.manifest.calibration.threshold,
         "clips": len(clips),
         "states_unshifted": dict(states),
         "shifts_ms": SHIFTS_MS,
