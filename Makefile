@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes of one thread each.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: setup demo test test-wheel test-base lint types bench clean
+.PHONY: setup demo test test-wheel test-base lint types kernel-table bench clean
 
 setup: $(INSTALLED)
 
@@ -48,6 +48,10 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# Registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
+kernel-table: setup
+	$(BIN)/python -P benchmarks/kernel_resources.py
 
 bench: setup
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -P benchmarks/score_speed.py

@@ -39,3 +39,7 @@ class DataError(CavsyncError):
 
 class ExportError(CavsyncError):
     """An exported graph does not compute what the model computes, or a bundle cannot be written."""
+
+
+class BackendError(CavsyncError):
+    """A backend was asked for that does not exist here or cannot compute these inputs."""

@@ -1,12 +1,30 @@
-"""Tensor operations that the model calls, and nothing else: no modules, no parameters, no configuration."""
+"""Tensor operations that the model calls, and nothing else: no modules, no parameters, no configuration.
+
+`reference` is the written specification; the folders `triton`, `xformers` and `pytorch` hold faster ways to the same
+numbers, and `dispatch` decides between them.
+"""
 
 from cavsync.kernels.attention import attention
-from cavsync.kernels.reference import (
-    info_nce,
-    layer_norm,
-    masked_reconstruction_loss,
-    patchify,
-    unpatchify,
-)
+from cavsync.kernels.dispatch import OPERATIONS, read_environment, use_backend
+from cavsync.kernels.info_nce import info_nce, symmetric_info_nce
+from cavsync.kernels.layer_norm import modality_layer_norm
+from cavsync.kernels.patch_embedding import kept_patch_embedding
+from cavsync.kernels.reconstruction_loss import masked_reconstruction_loss
+from cavsync.kernels.reference import patchify, unpatchify
+from cavsync.kernels.segments import Segments
 
-__all__ = ["attention", "info_nce", "layer_norm", "masked_reconstruction_loss", "patchify", "unpatchify"]
+__all__ = [
+    "OPERATIONS",
+    "Segments",
+    "attention",
+    "info_nce",
+    "kept_patch_embedding",
+    "masked_reconstruction_loss",
+    "modality_layer_norm",
+    "patchify",
+    "symmetric_info_nce",
+    "unpatchify",
+    "use_backend",
+]
+
+read_environment()

@@ -1,17 +1,49 @@
-"""Attention as the model calls it: the written form for short sequences on a CPU, PyTorch's fused kernel elsewhere."""
+"""Self-attention, dense and packed."""
 
-import torch.nn.functional as F
+from __future__ import annotations
+
 from torch import Tensor
 
 from cavsync.kernels import reference
-
-# Measured on a CPU, forward and backward in bf16: at 17 to 26 tokens the fused kernel takes 2.4 to 9 times as long as
-# two matrix products and a softmax; its blocks are made for hundreds of tokens.
-SHORT_SEQUENCE_TOKENS = 64
+from cavsync.kernels.dispatch import Candidate, Implementation, register
+from cavsync.kernels.segments import Segments
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention, scaled by the square root of the head width: (B, heads, N, head_dim) each."""
-    if query.device.type == "cpu" and query.shape[-2] <= SHORT_SEQUENCE_TOKENS:
-        return reference.attention(query, key, value)
-    return F.scaled_dot_product_attention(query, key, value)
+def _triton() -> Implementation:
+    from cavsync.kernels.triton.attention import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+def _xformers() -> Implementation:
+    from cavsync.kernels.xformers.attention import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+def _pytorch() -> Implementation:
+    from cavsync.kernels.pytorch.attention import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+OPERATION = register(
+    "attention",
+    Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
+    Candidate("sdpa", _pytorch),
+    Candidate("xformers", _xformers, requires=("xformers",), devices=("cuda",)),
+    Candidate("reference", lambda: Implementation(reference.attention)),
+)
+
+
+def attention(qkv: Tensor, segments: Segments | None = None) -> Tensor:
+    """Softmax self-attention, scaled by the square root of the head width; sequences attend to themselves only.
+
+    Dense: qkv (B, N, 3, heads, head_dim) -> (B, N, heads, head_dim).
+    Packed: qkv (tokens, 3, heads, head_dim) and `segments` -> (tokens, heads, head_dim).
+    Raises ValueError where the segments hold another number of tokens. Source: Vaswani et al. 2017, arXiv 1706.03762.
+    """
+    if segments is not None and segments.num_tokens != qkv.shape[0]:
+        raise ValueError(f"The segments hold {segments.num_tokens} tokens, but qkv has {qkv.shape[0]}: match them.")
+    mixed: Tensor = OPERATION(qkv, segments)
+    return mixed

@@ -17,7 +17,7 @@ ALLOWED = {
     "cavsync.errors": set(),
     "cavsync.manifest": LEAVES,
     "cavsync.media": LEAVES,
-    "cavsync.kernels": set(),
+    "cavsync.kernels": LEAVES,
     "cavsync.model": LEAVES | {"cavsync.kernels"},
     "cavsync.data": LEAVES | {"cavsync.media", "cavsync.kernels"},
     "cavsync.train": LEAVES | {"cavsync.media", "cavsync.kernels", "cavsync.model", "cavsync.data"},

@@ -83,6 +83,7 @@ COMMANDS = {
     "convert": ("cavsync.cli.convert:convert", "Read the authors' checkpoints."),
     "export": ("cavsync.cli.export:export", "Write a bundle of ONNX graphs that proves itself."),
     "score": ("cavsync.cli.score:score", "Measure the sync of files."),
+    "info": ("cavsync.cli.info:info", "Say which backends are usable, or the reasons why not."),
 }
 
 

@@ -1,8 +1,8 @@
-"""Multi-head self-attention."""
+"""Multi-head self-attention over packed sequences."""
 
 from torch import Tensor, nn
 
-from cavsync.kernels import attention
+from cavsync.kernels import Segments, attention
 from cavsync.model.init import linear
 
 
@@ -15,11 +15,12 @@ class Attention(nn.Module):
         self.qkv = linear(dim, 3 * dim)
         self.proj = linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, N, D) -> (B, N, D)."""
-        batch, length, dim = x.shape
-        qkv = self.qkv(x).reshape(batch, length, 3, self.num_heads, dim // self.num_heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = attention(query, key, value).transpose(1, 2).reshape(batch, length, dim)
-        projected: Tensor = self.proj(mixed)
+    def forward(self, x: Tensor, segments: Segments) -> Tensor:
+        """x (tokens, D), sequences one behind the other -> (tokens, D); each attends to itself only."""
+        qkv = self.qkv(x).unflatten(1, (3, self.num_heads, x.shape[1] // self.num_heads))
+        if len(segments.runs) == 1:
+            mixed = attention(qkv.unflatten(0, segments.runs[0])).flatten(0, 1)
+        else:
+            mixed = attention(qkv, segments)
+        projected: Tensor = self.proj(mixed.flatten(1))
         return projected

@@ -1,15 +1,31 @@
-"""The transformer block with one set of norms per stream."""
+"""The transformer block with one set of norms per stream, over packed sequences."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cavsync.kernels import Segments
 from cavsync.model.attention import Attention
 from cavsync.model.init import linear
-from cavsync.model.norm import LayerNorm
+from cavsync.model.norm import LayerNorm, add_norm, product_dtype
 
 Stream = Literal["joint", "audio", "visual"]
+
+
+class Packing(NamedTuple):
+    """How packed tokens (tokens, D) are read: their sequences, and for each run of them whose norms it takes."""
+
+    segments: Segments
+    streams: tuple[Stream, ...]
+
+    @classmethod
+    def of(cls, tokens: dict[Stream, Tensor]) -> "Packing":
+        """Of streams (B, N, D) packed one behind the other."""
+        runs = tuple((part.shape[0], part.shape[1]) for part in tokens.values())
+        return cls(Segments(runs), tuple(tokens))
 
 
 class Mlp(nn.Module):
@@ -21,7 +37,7 @@ class Mlp(nn.Module):
         self.fc2 = linear(hidden_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, N, D) -> (B, N, D)."""
+        """x (..., D) -> (..., D)."""
         expanded: Tensor = self.fc2(F.gelu(self.fc1(x)))
         return expanded
 
@@ -39,18 +55,45 @@ class Block(nn.Module):
         self.norm2, self.norm2_a, self.norm2_v = LayerNorm(dim), LayerNorm(dim), LayerNorm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
 
-    def forward(self, x: Tensor, stream: Stream = "joint") -> Tensor:
-        """x (B, N, D) -> (B, N, D) with the norms of `stream`."""
-        norm1, norm2 = {
-            "joint": (self.norm1, self.norm2),
-            "audio": (self.norm1_a, self.norm2_a),
-            "visual": (self.norm1_v, self.norm2_v),
-        }[stream]
-        attended: Tensor = x + self.attn(norm1(x))
-        result: Tensor = attended + self.mlp(norm2(attended))
-        return result
+    def forward(self, x: Tensor, branch: Tensor | None, packing: Packing) -> tuple[Tensor, Tensor]:
+        """One block for all packed streams at once.
+
+        x (tokens, D) is the residual stream, branch what is still to be added to it: the sum is taken together with
+        the norm that follows. Returns both after this block.
+        """
+        rows, dtype = packing.segments.tokens_per_run, product_dtype(x)
+        before_attention = {"joint": self.norm1, "audio": self.norm1_a, "visual": self.norm1_v}
+        before_mlp = {"joint": self.norm2, "audio": self.norm2_a, "visual": self.norm2_v}
+        x, normed = add_norm(x, branch, [before_attention[stream] for stream in packing.streams], rows, dtype)
+        attended = self.attn(normed, packing.segments)
+        x, normed = add_norm(x, attended, [before_mlp[stream] for stream in packing.streams], rows, dtype)
+        return x, self.mlp(normed)
 
 
 def block_stack(depth: int, dim: int, num_heads: int, mlp_ratio: float) -> nn.ModuleList:
     """`depth` blocks of the same size."""
     return nn.ModuleList(Block(dim, num_heads, mlp_ratio) for _ in range(depth))
+
+
+def run_packed(blocks: Iterable[nn.Module], tokens: dict[Stream, Tensor]) -> tuple[Tensor, Tensor | None, Packing]:
+    """Streams (B, N, D) through the blocks in one pass: residual stream, pending branch, and how to read them."""
+    packing = Packing.of(tokens)
+    parts = [part.flatten(0, 1) for part in tokens.values()]
+    x, branch = parts[0] if len(parts) == 1 else torch.cat(parts), None
+    for block in blocks:
+        x, branch = cast(Block, block)(x, branch, packing)
+    return x, branch, packing
+
+
+def run_blocks(blocks: Iterable[nn.Module], tokens: Tensor) -> Tensor:
+    """Tokens (B, N, D) of one stream through the blocks with the joint norms, (B, N, D)."""
+    x, branch, _ = run_packed(blocks, {"joint": tokens})
+    total = x if branch is None else x + branch
+    return total.view(tokens.shape)
+
+
+def unpack(x: Tensor, packing: Packing) -> dict[Stream, Tensor]:
+    """Packed tokens (tokens, D) as streams (B, N, D)."""
+    parts = x.split(list(packing.segments.tokens_per_run)) if len(packing.streams) > 1 else (x,)
+    runs = packing.segments.runs
+    return {s: part.unflatten(0, run) for s, part, run in zip(packing.streams, parts, runs, strict=True)}

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from cavsync.errors import ConfigError
+from cavsync.kernels import masked_reconstruction_loss
+from cavsync.model.block import Stream
 from cavsync.model.config import ModelConfig
 from cavsync.model.decoder import MaskedAutoencoder
-from cavsync.model.losses import contrastive_loss, reconstruction_loss
+from cavsync.model.encoder import Embedding
+from cavsync.model.losses import contrastive_loss
 from cavsync.model.masking import Masking, draw_mask_ratio, make_masking
 from cavsync.model.patch import spectrogram_image, stacked_frames
 
@@ -89,24 +92,30 @@ class CAVMAESync(MaskedAutoencoder):
         if config.multi_ratio_masking:
             mask_ratio_audio = draw_mask_ratio(config, generator)
             mask_ratio_visual = draw_mask_ratio(config, generator)
-        audio, visual = self.embed_audio(fbank), self.embed_frames(frames)
-        _check_pairs(audio, visual)
+        _check_pairs(fbank, frames)
+        batch, device = len(fbank), fbank.device
         audio_masking = make_masking(
-            ids_restore_audio, audio, config.audio_grid, mask_ratio_audio, config.mask_mode_audio, generator
+            ids_restore_audio, batch, device, config.audio_grid, mask_ratio_audio, config.mask_mode_audio, generator
         )
         visual_masking = make_masking(
-            ids_restore_visual, visual, config.visual_grid, mask_ratio_visual, config.mask_mode_visual, generator
+            ids_restore_visual, batch, device, config.visual_grid, mask_ratio_visual, config.mask_mode_visual, generator
         )
-        audio = self.audio_stream(audio_masking.visible(audio))
-        visual = self.visual_stream(visual_masking.visible(visual))
+        audio = self.audio_stream(self.embed_visible_audio(fbank, audio_masking))
+        visual = self.visual_stream(self.embed_visible_frames(frames, visual_masking))
+        tokens: dict[Stream, Tensor] = {"audio": audio, "visual": visual} if contrast_loss_weight else {}
+        if mae_loss_weight:
+            tokens["joint"] = self.joint_input(audio, visual)
+        tokens = self.joint_blocks(tokens)
 
         zero = audio.new_zeros((), dtype=torch.float32)
         rebuilt = Reconstruction(zero, zero, None, None)
         contrast, accuracy, temperature = zero, zero, self.temperature()
         if mae_loss_weight:
-            rebuilt = self._reconstruct(audio, visual, audio_masking, visual_masking, fbank, frames)
+            joint = self.split_joint(tokens["joint"], audio.shape[1] - self._num_global)
+            rebuilt = self._reconstruct(*joint, audio_masking, visual_masking, fbank, frames)
         if contrast_loss_weight:
-            contrast, accuracy = self._contrast(audio, visual, temperature, contrastive_ignore)
+            sound, picture = self.pool(tokens["audio"]), self.pool(tokens["visual"])
+            contrast, accuracy = self._contrast(sound, picture, temperature, contrastive_ignore)
         loss_mae = mae_loss_weight * (rebuilt.loss_audio + rebuilt.loss_visual)
         loss_contrastive = contrast_loss_weight * contrast
         return PretrainOutput(
@@ -132,23 +141,21 @@ class CAVMAESync(MaskedAutoencoder):
         fbank: Tensor,
         frames: Tensor,
     ) -> Reconstruction:
-        """Decode both streams' tokens and compare with the inputs."""
-        joint_audio, joint_visual = self.joint_stream(audio, visual)
-        audio, visual = self.decode(joint_audio, joint_visual, audio_masking, visual_masking)
+        """Decode the joint stream's patch tokens and compare with the inputs."""
+        audio, visual = self.decode(audio, visual, audio_masking, visual_masking)
         patch, norm = self.config.patch_size, self.config.norm_pix_loss
         audio_target, visual_target = spectrogram_image(fbank, self.config), stacked_frames(frames, self.config)
         return Reconstruction(
-            reconstruction_loss(audio_target, audio, audio_masking.hidden, patch, norm),
-            reconstruction_loss(visual_target, visual, visual_masking.hidden, patch, norm),
+            masked_reconstruction_loss(audio, audio_target, audio_masking.hidden, patch, norm),
+            masked_reconstruction_loss(visual, visual_target, visual_masking.hidden, patch, norm),
             audio,
             visual,
         )
 
     def _contrast(
-        self, audio: Tensor, visual: Tensor, temperature: Tensor, ignore: Tensor | None
+        self, sound: Embedding, picture: Embedding, temperature: Tensor, ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Contrastive loss and accuracy of both streams' tokens."""
-        sound, picture = self.audio_embedding(audio), self.visual_embedding(visual)
+        """Contrastive loss and accuracy of both modalities' embeddings."""
         pairs = [(sound.pooled, picture.pooled)]
         if self.config.global_local_losses:
             pairs.append((sound.patches.mean(dim=1), picture.patches.mean(dim=1)))
@@ -166,8 +173,8 @@ def _check_weights(mae_loss_weight: float, contrast_loss_weight: float) -> None:
         )
 
 
-def _check_pairs(audio: Tensor, visual: Tensor) -> None:
-    if len(audio) != len(visual):
+def _check_pairs(fbank: Tensor, frames: Tensor) -> None:
+    if len(fbank) != len(frames):
         raise ConfigError(
-            f"{len(audio)} sounds came with {len(visual)} pictures, expected pairs: pass as many of each."
+            f"{len(fbank)} sounds came with {len(frames)} pictures, expected pairs: pass as many of each."
         )

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 
 from cavsync.errors import ConfigError
-from cavsync.model.block import block_stack
+from cavsync.model.block import block_stack, run_packed
 from cavsync.model.config import ModelConfig
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.init import linear, token
 from cavsync.model.masking import Masking
-from cavsync.model.norm import LayerNorm
+from cavsync.model.norm import LayerNorm, add_norm, product_dtype
 from cavsync.model.pos_embed import position_table
 
 
@@ -51,8 +51,7 @@ class MaskedAutoencoder(AudioVisualEncoder):
         visual = visual_masking.restore(self.decoder_embed(visual), self.mask_token)
         audio = audio + self.decoder_pos_embed_a + self.decoder_modality_a
         visual = visual + self.decoder_pos_embed_v + self.decoder_modality_v
-        x = torch.cat([audio, visual], dim=1)
-        for block in self.decoder_blocks:
-            x = block(x)
-        x = self.decoder_norm(x)
+        x, branch, packing = run_packed(self.decoder_blocks, {"joint": torch.cat([audio, visual], dim=1)})
+        _, x = add_norm(x, branch, [self.decoder_norm], packing.segments.tokens_per_run, product_dtype(x))
+        x = x.unflatten(0, packing.segments.runs[0])
         return self.decoder_pred_a(x[:, : audio.shape[1]]), self.decoder_pred_v(x[:, audio.shape[1] :])

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cavsync.model.block import Block, Stream, block_stack
+from cavsync.model.block import Packing, Stream, block_stack, run_blocks, run_packed, unpack
 from cavsync.model.config import ModelConfig
 from cavsync.model.init import token
-from cavsync.model.norm import LayerNorm
-from cavsync.model.patch import embedded_frames, patch_embedding, spectrogram_image
+from cavsync.model.masking import Masking
+from cavsync.model.norm import LayerNorm, add_norm
+from cavsync.model.patch import PatchEmbed, embedded_frames, patch_embedding, spectrogram_image
 from cavsync.model.pos_embed import position_table
 
 NUM_HEAD_BLOCKS = 2
@@ -72,6 +73,22 @@ class AudioVisualEncoder(nn.Module):
         patches: Tensor = self.patch_embed_v(embedded_frames(frames, self.config))
         return patches + self.pos_embed_v + self.modality_v
 
+    def embed_visible_audio(self, fbank: Tensor, masking: Masking) -> Tensor:
+        """Log-mel (B, audio_length, 128) -> vectors of the patches that stay visible (B, n, D), the others unread."""
+        embed = self.patch_embed_a
+        if isinstance(embed, PatchEmbed):
+            image = spectrogram_image(fbank, self.config)
+            return embed.kept(image, masking.ids_keep, self.pos_embed_a, self.modality_a)
+        return masking.visible(self.embed_audio(fbank))
+
+    def embed_visible_frames(self, frames: Tensor, masking: Masking) -> Tensor:
+        """Frames (B, [T,] 3, H, W) -> vectors of the patches that stay visible (B, n, D), the others unread."""
+        embed = self.patch_embed_v
+        if isinstance(embed, PatchEmbed):
+            image = embedded_frames(frames, self.config)
+            return embed.kept(image, masking.ids_keep, self.pos_embed_v, self.modality_v)
+        return masking.visible(self.embed_frames(frames))
+
     def audio_stream(self, patches: Tensor) -> Tensor:
         """Visible audio patches (B, n, D) through the audio blocks -> tokens ready for the joint blocks."""
         extra = self.config.num_register_tokens
@@ -92,31 +109,73 @@ class AudioVisualEncoder(nn.Module):
             self.register_tokens[extra:] if extra else None,
         )
 
+    def joint_input(self, audio: Tensor, visual: Tensor) -> Tensor:
+        """Tokens of both modalities (B, n, D) as the one sequence in which they attend to each other."""
+        return torch.cat([audio[:, self._num_global :], visual[:, self._num_global :]], dim=1)
+
+    def joint_blocks(self, tokens: dict[Stream, Tensor]) -> dict[Stream, Tensor]:
+        """Streams (B, n, D) through the joint blocks and their final norms, all in one pass.
+
+        Any of "audio" and "visual" (with global token: the contrastive streams) and "joint" (`joint_input`). A stream's
+        result does not depend on which others are passed with it.
+        """
+        first, rest = self._unchained_blocks(tokens)
+        if first:
+            tokens = {**tokens, "joint": run_blocks(first, tokens["joint"])}
+        x, branch, packing = run_packed(rest, tokens)
+        if self.config.contrastive_heads and {"audio", "visual"} & tokens.keys():
+            x, branch = self._through_heads(x if branch is None else x + branch, packing), None
+        norms = {"joint": self.norm, "audio": self.norm_a, "visual": self.norm_v}
+        rows = packing.segments.tokens_per_run
+        _, normed = add_norm(x, branch, [norms[stream] for stream in packing.streams], rows)
+        return unpack(normed, packing)
+
     def joint_stream(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
         """Both modalities' tokens, attending to each other -> patch tokens after the joint norm, (B, n, D) each."""
-        audio, visual = audio[:, self._num_global :], visual[:, self._num_global :]
-        split = audio.shape[1]
-        x = torch.cat([audio, visual], dim=1)
-        for block in self.blocks_u:
-            x = block(x)
-        x = self.norm(x)
-        return self._without_registers(x[:, :split]), self._without_registers(x[:, split:])
+        joint = self.joint_blocks({"joint": self.joint_input(audio, visual)})["joint"]
+        return self.split_joint(joint, audio.shape[1] - self._num_global)
+
+    def split_joint(self, joint: Tensor, num_audio: int) -> tuple[Tensor, Tensor]:
+        """The joint stream's tokens as patch tokens of sound and picture, (B, n, D) each."""
+        return self._without_registers(joint[:, :num_audio]), self._without_registers(joint[:, num_audio:])
 
     def audio_embedding(self, tokens: Tensor) -> Embedding:
         """Audio tokens through the joint blocks with the audio norms -> Embedding."""
-        tokens = self._contrastive_stream(tokens, "audio")
-        if self.config.contrastive_heads:
-            for block in self.constrative_head_audio:
-                tokens = block(tokens)
-        return self._split(self.norm_a(tokens))
+        return self.pool(self.joint_blocks({"audio": tokens})["audio"])
 
     def visual_embedding(self, tokens: Tensor) -> Embedding:
         """Visual tokens through the joint blocks with the visual norms -> Embedding."""
-        tokens = self._contrastive_stream(tokens, "visual")
-        if self.config.contrastive_heads:
-            for block in self.constrative_head_visual:
-                tokens = block(tokens)
-        return self._split(self.norm_v(tokens))
+        return self.pool(self.joint_blocks({"visual": tokens})["visual"])
+
+    def pool(self, tokens: Tensor) -> Embedding:
+        """A contrastive stream's normalised tokens -> Embedding."""
+        tokens = self._without_registers(tokens)
+        patches = tokens[:, self._num_global :]
+        if self.config.cls_token:
+            return Embedding(tokens[:, 0], patches)
+        return Embedding(patches.amax(dim=1) if self.config.max_pooling else patches.mean(dim=1), patches)
+
+    def _unchained_blocks(self, tokens: dict[Stream, Tensor]) -> tuple[list[nn.Module], list[nn.Module]]:
+        """Joint blocks that only the joint stream passes, and those that all streams pass.
+
+        Unchained, each block is applied to the contrastive streams' input and replaces the one before: only the last
+        one counts for them.
+        """
+        blocks = list(self.blocks_u)
+        if self.config.chain_joint_blocks or tokens.keys() == {"joint"}:
+            return [], blocks
+        return (blocks[:-1] if "joint" in tokens else []), blocks[-1:]
+
+    def _through_heads(self, x: Tensor, packing: Packing) -> Tensor:
+        """Packed tokens with the contrastive streams sent through their heads."""
+        streams = unpack(x, packing)
+        for stream, head in self._heads().items():
+            if stream in streams:
+                streams[stream] = run_blocks(head, streams[stream])
+        return torch.cat([part.flatten(0, 1) for part in streams.values()])
+
+    def _heads(self) -> dict[Stream, nn.ModuleList]:
+        return {"audio": self.constrative_head_audio, "visual": self.constrative_head_visual}
 
     @property
     def _num_global(self) -> int:
@@ -136,28 +195,10 @@ class AudioVisualEncoder(nn.Module):
         if registers is not None:
             parts.append(registers.unsqueeze(0).expand(batch, -1, -1))
         # Under autocast the patches are float32 sums, like the tokens: one dtype for the residual stream.
-        tokens = torch.cat(parts, dim=1)
-        for block in blocks:
-            tokens = block(tokens)
+        tokens = run_blocks(blocks, torch.cat(parts, dim=1))
         if registers is None or self.config.keep_register_tokens:
             return tokens
         return tokens[:, : tokens.shape[1] - registers.shape[0]]
 
-    def _contrastive_stream(self, tokens: Tensor, stream: Stream) -> Tensor:
-        if not self.config.chain_joint_blocks:
-            # Each block is applied to the same input and replaces the one before: only the last one counts.
-            last: Block = self.blocks_u[-1]  # type: ignore[assignment]
-            return last(tokens, stream)  # type: ignore[no-any-return]
-        for block in self.blocks_u:
-            tokens = block(tokens, stream)
-        return tokens
-
     def _without_registers(self, tokens: Tensor) -> Tensor:
         return tokens[:, : tokens.shape[1] - self._num_kept_registers]
-
-    def _split(self, tokens: Tensor) -> Embedding:
-        tokens = self._without_registers(tokens)
-        patches = tokens[:, self._num_global :]
-        if self.config.cls_token:
-            return Embedding(tokens[:, 0], patches)
-        return Embedding(patches.amax(dim=1) if self.config.max_pooling else patches.mean(dim=1), patches)

@@ -1,4 +1,4 @@
-"""The two pretraining losses, over the whole batch of all processes."""
+"""The contrastive loss, over the whole batch of all processes."""
 
 from typing import Any
 
@@ -7,14 +7,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from cavsync.errors import ConfigError
-from cavsync.kernels import info_nce, masked_reconstruction_loss, patchify
-
-
-def reconstruction_loss(
-    images: Tensor, prediction: Tensor, hidden: Tensor, patch_size: int, norm_pix_loss: bool
-) -> Tensor:
-    """Squared error of predicted patches (B, N, P) against images (B, C, H, W), mean over hidden (B, N); a scalar."""
-    return masked_reconstruction_loss(prediction, patchify(images, patch_size), hidden, norm_pix_loss)
+from cavsync.kernels import info_nce
 
 
 def contrastive_loss(
@@ -50,11 +43,7 @@ def _one_direction(
         return info_nce(queries, keys, temperature, ignore=ignore)
     all_keys: Tensor = _GatherRows.apply(keys)  # type: ignore[no-untyped-call]
     first = dist.get_rank() * len(queries)
-    if ignore is not None:
-        # Pairs to ignore come from one clip, and a clip's items stay in one process.
-        wide = ignore.new_zeros(len(queries), len(all_keys))
-        wide[:, first : first + len(queries)] = ignore
-        ignore = wide
+    # Pairs to ignore come from one clip, and a clip's items stay in one process.
     return info_nce(queries, all_keys, temperature, first_positive=first, ignore=ignore)
 
 

@@ -25,10 +25,14 @@ class Masking(NamedTuple):
         """Bool (B, N), True where the patch is hidden from the encoder."""
         return self.ids_restore >= self.num_visible
 
+    @property
+    def ids_keep(self) -> Tensor:
+        """Indices (B, num_visible) of the visible patches, in order of rank."""
+        return self.ids_restore.argsort(dim=1)[:, : self.num_visible]
+
     def visible(self, patches: Tensor) -> Tensor:
         """Of patches (B, N, D) the visible ones in order of rank, (B, num_visible, D)."""
-        ids_keep = self.ids_restore.argsort(dim=1)[:, : self.num_visible]
-        return _take(patches, ids_keep)
+        return _take(patches, self.ids_keep)
 
     def restore(self, visible: Tensor, mask_token: Tensor) -> Tensor:
         """Put visible tokens (B, num_visible, D) back in their places, mask_token (1, 1, D) elsewhere: (B, N, D)."""
@@ -85,24 +89,25 @@ def draw_masking(
 
 def make_masking(
     ids_restore: Tensor | None,
-    patches: Tensor,
+    batch: int,
+    device: torch.device,
     grid: Grid,
     mask_ratio: float,
     mode: MaskMode,
     generator: torch.Generator | None,
 ) -> Masking:
-    """The mask of patches (B, N, D) that `ids_restore` (B, N) describes, or a drawn one without it.
+    """The mask of a batch that `ids_restore` (B, N) describes, or a drawn one without it.
 
     Raises ConfigError where ids_restore has another shape.
     """
     if ids_restore is None:
-        return draw_masking(len(patches), grid, mask_ratio, mode, device=patches.device, generator=generator)
-    expected = (len(patches), math.prod(grid))
+        return draw_masking(batch, grid, mask_ratio, mode, device=device, generator=generator)
+    expected = (batch, math.prod(grid))
     if tuple(ids_restore.shape) != expected:
         raise ConfigError(
             f"ids_restore has shape {tuple(ids_restore.shape)}, expected {expected}: give one rank per patch."
         )
-    return Masking(ids_restore.to(patches.device).long(), count_visible(grid, mask_ratio, mode))
+    return Masking(ids_restore.to(device).long(), count_visible(grid, mask_ratio, mode))
 
 
 def draw_mask_ratio(config: ModelConfig, generator: torch.Generator | None = None) -> float:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cavsync.errors import ConfigError
+from cavsync.kernels import kept_patch_embedding
 from cavsync.model.config import NUM_MEL_BINS, ModelConfig
 
 # Between neighbouring frames most of a picture changes by a few hundredths of its own spread.
@@ -26,6 +27,11 @@ class PatchEmbed(nn.Module):
         """images (B, C, H, W) -> (B, N, D)."""
         projected: Tensor = self.proj(images)
         return projected.flatten(2).transpose(1, 2)
+
+    def kept(self, images: Tensor, ids_keep: Tensor, position: Tensor, modality: Tensor) -> Tensor:
+        """Of images (B, C, H, W) only the patches ids_keep (B, n), position (1, N, D) and modality (1, 1, D) added."""
+        assert self.proj.bias is not None
+        return kept_patch_embedding(images, ids_keep, self.proj.weight, self.proj.bias, position[0], modality[0, 0])
 
 
 class ConvStem(nn.Module):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from shared_folder import shared_folder
 
+from cavsync.kernels import use_backend
 from cavsync.model import CAVMAESync, ModelConfig
 
 pytestmark = pytest.mark.shared
@@ -30,20 +32,33 @@ def _fill_rule(folder: Path) -> ModuleType:
     return module
 
 
-@pytest.fixture(params=sorted(CASES))
+BACKENDS = ("automatic", "reference", "torch", "sdpa", "triton")
+"""Every backend that runs here; Triton's kernels on the CPU, where ten seconds of sound take long."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((name, backend), marks=[pytest.mark.slow] if (name, backend) == ("cav_small", "triton") else [])
+        for name in sorted(CASES)
+        for backend in BACKENDS
+    ],
+    ids="-".join,
+)
 def case(request: pytest.FixtureRequest):
+    name, backend = request.param
     folder = shared_folder("parity")
     fill = _fill_rule(folder)
-    config = CASES[request.param]
+    config = CASES[name]
     model = CAVMAESync(config).eval()
     state = model.state_dict()
-    keys = json.loads((folder / f"{request.param}_keys.json").read_text())
-    for name, shape in keys.items():
-        if "pos_embed" not in name:
-            state[name] = torch.from_numpy(fill.weight(name, tuple(shape)))
+    keys = json.loads((folder / f"{name}_keys.json").read_text())
+    for key, shape in keys.items():
+        if "pos_embed" not in key:
+            state[key] = torch.from_numpy(fill.weight(key, tuple(shape)))
     model.load_state_dict(state, strict=True)
     audio, frames = map(torch.from_numpy, fill.inputs(config.audio_length))
-    return model, keys, dict(np.load(folder / f"{request.param}.npz")), audio, frames
+    with nullcontext() if backend == "automatic" else use_backend(backend):
+        yield model, keys, dict(np.load(folder / f"{name}.npz")), audio, frames
 
 
 def _close(ours: torch.Tensor, theirs: np.ndarray) -> None:

@@ -1,0 +1,256 @@
+"""Registers, shared memory and spills of every Triton kernel, compiled ahead of time for several GPU generations.
+
+No GPU is needed. What is compiled is what the operators launch at the sizes of the published model: launches are
+recorded, not imagined. Ends with status 1 where a kernel does not compile, needs more shared memory than the device
+has, or where bf16 attention spills on compute capability 9.0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from triton import knobs
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, make_backend
+from triton.runtime.jit import JITFunction, create_function_from_signature
+
+from cavsync.kernels.triton.attention import attention_backward_op, attention_op
+from cavsync.kernels.triton.info_nce import info_nce_backward_op, info_nce_op
+from cavsync.kernels.triton.layer_norm import layer_norm_backward_op, layer_norm_op
+from cavsync.kernels.triton.patch_embedding import gather_patches_op, patch_embedding_op
+from cavsync.kernels.triton.reconstruction_loss import reconstruction_loss_backward_op, reconstruction_loss_op
+
+SHARED_MEMORY_BYTES = {80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024, 100: 227 * 1024, 120: 99 * 1024}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+MUST_NOT_SPILL = ("short_forward", "short_backward", "long_forward", "long_backward", "long_share")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One specialisation of a kernel, as the compiler takes it."""
+
+    module: str
+    kernel: str
+    dtype: str
+    signature: dict[str, str]
+    constants: dict[tuple[int, ...], Any]
+    attributes: dict[tuple[int, ...], Any]
+    num_warps: int
+    num_stages: int
+
+    def sizes(self) -> str:
+        """The named constants, for reading."""
+        names = list(self.signature)
+        values = {names[path[0]]: value for path, value in self.constants.items() if names[path[0]].isupper()}
+        return " ".join(f"{name.lower()}={value:g}" for name, value in values.items())
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one compiled kernel takes; error holds the compiler's words where it failed."""
+
+    kernel: str
+    sizes: str
+    dtype: str
+    compute_capability: int
+    num_warps: int
+    registers: int = 0
+    shared_bytes: int = 0
+    spill_bytes: int = 0
+    compile_seconds: float = 0.0
+    error: str = ""
+
+    def faults(self) -> Iterator[str]:
+        """Why this kernel must not ship, one sentence each."""
+        what = f"{self.kernel} ({self.sizes}, {self.dtype}, compute capability {self.compute_capability / 10})"
+        limit = SHARED_MEMORY_BYTES[self.compute_capability]
+        if self.error:
+            yield f"{what} does not compile: {self.error}"
+        if self.shared_bytes > limit:
+            yield f"{what} needs {self.shared_bytes} bytes of shared memory, more than {limit}: use smaller tiles."
+        judged = self.kernel in MUST_NOT_SPILL and self.dtype == "bf16" and self.compute_capability == 90
+        if judged and self.spill_bytes:
+            yield f"{what} spills {self.spill_bytes} bytes: use smaller tiles or more warps."
+
+
+@contextmanager
+def recorded(dtype: str) -> Iterator[list[Launch]]:
+    """Inside the block kernels are not launched but noted, once per specialisation."""
+    backend = make_backend(GPUTarget("cuda", 90, 32))
+    found: dict[str, Launch] = {}
+
+    def note(self: JITFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
+        del grid, warmup
+        kwargs |= {"debug": False, "instrumentation_mode": knobs.compilation.instrumentation_mode}
+        bind = create_function_from_signature(self.signature, self.params, backend)
+        bound, specialisation, options = bind(*args, **kwargs)
+        options, signature, constants, attributes = self._pack_args(backend, kwargs, bound, specialisation, options)
+        kind = dtype if f"*{dtype}" in signature.values() else "fp32"
+        launch = Launch(
+            self.fn.__module__,
+            self.fn.__name__,
+            kind,
+            signature,
+            constants,
+            attributes,
+            options.num_warps,
+            options.num_stages,
+        )
+        found.setdefault(repr(launch), launch)
+
+    launches: list[Launch] = []
+    run, JITFunction.run = JITFunction.run, note
+    try:
+        yield launches
+    finally:
+        JITFunction.run = run
+        launches.extend(found.values())
+
+
+def launches_of(dtype: str) -> list[Launch]:
+    """Every launch of the published model's sizes in a dtype, and of wider heads; tensors are on the CPU."""
+    with recorded(dtype) as launches:
+        _attention(DTYPES[dtype])
+        _layer_norm(DTYPES[dtype])
+        _patches_and_losses(DTYPES[dtype])
+    return launches
+
+
+def _attention(dtype: torch.dtype) -> None:
+    for heads, width in ((12, 64), (16, 32), (6, 128)):
+        for lengths in ([8, 20, 58, 61, 119], [53, 50, 101], [404]) if width == 64 else ([53, 101], [404]):
+            qkv = torch.zeros(sum(lengths), 3, heads, width, dtype=dtype)
+            out, lse = attention_op(qkv, [1] * len(lengths), lengths)
+            attention_backward_op(out, qkv, out, lse, [1] * len(lengths), lengths)
+
+
+def _layer_norm(dtype: torch.dtype) -> None:
+    for width, rows in ((768, [53, 50, 101]), (512, [404])):
+        x, affine = torch.zeros(sum(rows), width), torch.ones(len(rows), width)
+        for branch in (x.to(dtype), None) if width == 768 else (x.to(dtype),):
+            _, normed, mean, rstd = layer_norm_op(x, branch, affine, affine, rows, dtype, 1e-5)
+            upstream = None if branch is None else x
+            layer_norm_backward_op(normed, upstream, x, affine, mean, rstd, rows, None if branch is None else dtype)
+
+
+def _patches_and_losses(dtype: torch.dtype) -> None:
+    for images, columns, kept in ((torch.zeros(2, 1, 128, 416), 26, 52), (torch.zeros(2, 3, 224, 224), 14, 49)):
+        channels, count = images.shape[1], images.shape[2] // 16 * columns
+        ids = torch.zeros(2, kept, dtype=torch.long)
+        weight, row = torch.zeros(768, channels, 16, 16, dtype=dtype), torch.zeros(768)
+        patch_embedding_op(images, ids, weight, row, torch.zeros(count, 768), row)
+        gather_patches_op(images, ids, 16, dtype)
+        prediction, hidden = torch.zeros(2, count, 256 * channels, dtype=dtype), torch.ones(2, count) > 0
+        norm_pix = channels == 1
+        reconstruction_loss_op(prediction, images, hidden, 16, norm_pix)
+        reconstruction_loss_backward_op(torch.ones(()), prediction, images, hidden, 16, norm_pix)
+    vectors, one = torch.zeros(256, 768), torch.ones(())
+    for ignore in (None, torch.zeros(256, 256) > 0):
+        log_sum = info_nce_op(vectors, vectors.clone(), one, 0, ignore)[2]
+        info_nce_backward_op(one, vectors, vectors.clone(), one, log_sum, 0, ignore)
+
+
+def compile_for(job: tuple[Launch, int]) -> Resources:
+    """Compile one launch for one compute capability and read what it takes."""
+    launch, capability = job
+    row = Resources(launch.kernel, launch.sizes(), launch.dtype, capability, launch.num_warps)
+    function = getattr(importlib.import_module(launch.module), launch.kernel)
+    source = ASTSource(function, launch.signature, launch.constants, launch.attributes)
+    options = {"num_warps": launch.num_warps, "num_stages": launch.num_stages}
+    begin = time.perf_counter()
+    try:
+        compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    except (triton.CompilationError, RuntimeError, OSError) as error:
+        return Resources(**{**asdict(row), "error": " ".join(str(error).split())[:300]})
+    seconds = time.perf_counter() - begin
+    registers, static_bytes, spill_bytes = _read(compiled.asm["cubin"], compiled.asm["ptx"], capability)
+    taken = {"registers": registers, "shared_bytes": compiled.metadata.shared, "spill_bytes": spill_bytes}
+    # From 9.0 on the driver keeps 1 KiB per block for itself; the limits above are already without it.
+    taken["shared_bytes"] += static_bytes if capability < 90 else 0
+    return Resources(**{**asdict(row), **taken, "compile_seconds": round(seconds, 2)})
+
+
+def _read(cubin: bytes, ptx: str, capability: int) -> tuple[int, int, int]:
+    """Registers per thread, bytes of static shared memory, bytes spilled."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "kernel.cubin")
+        path.write_bytes(cubin)
+        command = [TOOLS / "cuobjdump", "--dump-resource-usage", path]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        usage = re.search(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)", text)
+        assert usage is not None, text
+        registers, stack, static_bytes = map(int, usage.groups())
+        if not stack:
+            return registers, static_bytes, 0
+        source = Path(folder, "kernel.ptx")
+        source.write_text(ptx)
+        tool = TOOLS / ("ptxas-blackwell" if capability >= 100 else "ptxas")
+        target = re.search(r"\.target (\w+)", ptx)
+        assert target is not None
+        command = [tool, "-v", f"--gpu-name={target[1]}", source, "-o", path]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        spilled = re.findall(r"(\d+) bytes spill stores", text)
+        return registers, static_bytes, max(map(int, spilled), default=stack)
+
+
+def show(rows: list[Resources]) -> None:
+    """One line per kernel and dtype; the generations side by side as registers / shared KiB / spilled bytes."""
+    capabilities = sorted({row.compute_capability for row in rows})
+    table = Table("kernel", "sizes", "dtype", "warps", *(f"{c / 10}" for c in capabilities))
+    table.title = "registers / shared KiB / spilled bytes"
+    grouped: dict[tuple[str, str, str, int], dict[int, str]] = {}
+    for row in rows:
+        cell = f"{row.registers} / {row.shared_bytes / 1024:.0f} / {row.spill_bytes}"
+        key = (row.kernel, row.sizes, row.dtype, row.num_warps)
+        grouped.setdefault(key, {})[row.compute_capability] = "failed" if row.error else cell
+    for (kernel, sizes, dtype, warps), cells in sorted(grouped.items()):
+        table.add_row(kernel, sizes, dtype, str(warps), *(cells.get(c, "") for c in capabilities))
+    Console(width=200).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cc", type=int, nargs="+", default=list(SHARED_MEMORY_BYTES), choices=SHARED_MEMORY_BYTES)
+    parser.add_argument("--dtype", nargs="+", default=list(DTYPES), choices=DTYPES)
+    parser.add_argument("--kernel", help="only kernels with this in their name")
+    parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--json", type=Path, help="write one line per kernel, dtype and compute capability")
+    options = parser.parse_args()
+    if knobs.runtime.interpret:
+        sys.exit("TRITON_INTERPRET is set, but compiling needs it unset: remove it from the environment.")
+    # Kernels without a tensor in half precision are the same for all dtypes.
+    launches = list({repr(launch): launch for dtype in options.dtype for launch in launches_of(dtype)}.values())
+    jobs = [(launch, cc) for launch in launches if (options.kernel or "") in launch.kernel for cc in options.cc]
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
+        console = Console(stderr=True)
+        rows = list(track(pool.map(compile_for, jobs), "compiling", total=len(jobs), console=console))
+    show(rows)
+    if options.json is not None:
+        options.json.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
+    faults = [fault for row in rows for fault in row.faults()]
+    print(f"{len(rows)} kernels compiled, {len(faults)} faults")
+    sys.exit("\n".join(faults) or None)
+
+
+if __name__ == "__main__":
+    main()

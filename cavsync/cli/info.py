@@ -1,0 +1,63 @@
+"""`cavsync info`."""
+
+from __future__ import annotations
+
+import click
+
+PACKAGES = ("torch", "triton", "xformers", "onnxruntime", "onnxruntime-gpu", "onnx", "tensorrt", "av", "numpy")
+
+
+@click.command()
+def info() -> None:
+    """Say what this machine can use: versions, devices, every backend of every operation or the reasons against it."""
+    import platform
+
+    from cavsync import __version__
+
+    click.echo(f"cavsync {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    click.echo(", ".join(f"{name} {version}" for name, version in _versions().items()))
+    _show_engines()
+    _show_kernels()
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _show_engines() -> None:
+    import onnxruntime
+
+    click.echo(f"ONNX Runtime providers: {', '.join(onnxruntime.get_available_providers())}")
+
+
+def _show_kernels() -> None:
+    import importlib.util
+    import logging
+
+    from rich.console import Console
+    from rich.table import Table
+
+    if importlib.util.find_spec("torch") is None:
+        click.echo("Kernels: torch is not installed; training and export need it: pip install 'cavsync[train]'")
+        return
+    # Its complaints at import are among the reasons below.
+    logging.getLogger("xformers").setLevel(logging.ERROR)
+    import torch
+
+    from cavsync.kernels.inventory import inventory
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    click.echo(f"GPU: {gpu}")
+    table = Table("operation", "backend", "verdict", title="Backends")
+    for verdict in inventory():
+        usable = "chosen automatically" if verdict.automatic else "usable"
+        table.add_row(verdict.operation, verdict.backend, "; ".join(verdict.reasons) or usable)
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,60 @@
+"""InfoNCE over large and gathered batches."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cavsync.kernels import reference
+from cavsync.kernels.dispatch import Candidate, Implementation, register
+
+
+def _triton() -> Implementation:
+    from cavsync.kernels.triton.info_nce import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+def _pytorch() -> Implementation:
+    from cavsync.kernels.pytorch.info_nce import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+OPERATION = register(
+    "info_nce",
+    Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
+    Candidate("torch", _pytorch),
+    Candidate("reference", lambda: Implementation(reference.info_nce)),
+)
+
+
+def info_nce(
+    queries: Tensor,
+    keys: Tensor,
+    temperature: Tensor | float,
+    first_positive: int = 0,
+    ignore: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """InfoNCE in one direction over cosines: every query against all keys, its positive at its own index.
+
+    queries (N, D) and keys (M, D) need not be normalised; the positive of query i is key `first_positive + i`.
+    ignore: bool (N, N), pairs of a query and an own key `first_positive + j` that are no negatives; positives are
+    never ignored. Returns the mean loss and the share of queries whose positive scores highest, float32 scalars.
+    Computed in float32, also under autocast. Source: van den Oord et al. 2018, arXiv 1807.03748.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        scale = torch.as_tensor(temperature, dtype=torch.float32, device=queries.device)
+        unit_queries, unit_keys = F.normalize(queries.float(), dim=-1), F.normalize(keys.float(), dim=-1)
+        loss, accuracy = OPERATION(unit_queries, unit_keys, scale, first_positive, ignore)
+    return loss, accuracy
+
+
+def symmetric_info_nce(
+    queries: Tensor, keys: Tensor, temperature: Tensor | float, ignore: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean of both directions between queries and keys (N, D); ignore bool (N, N), rows are queries."""
+    forth, forth_accuracy = info_nce(queries, keys, temperature, ignore=ignore)
+    back, back_accuracy = info_nce(keys, queries, temperature, ignore=None if ignore is None else ignore.T)
+    return (forth + back) / 2, (forth_accuracy + back_accuracy) / 2

@@ -1,0 +1,44 @@
+"""Embedding of the patches that masking keeps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cavsync.kernels import reference
+from cavsync.kernels.dispatch import Candidate, Implementation, register
+
+
+def _triton() -> Implementation:
+    from cavsync.kernels.triton.patch_embedding import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+def _pytorch() -> Implementation:
+    from cavsync.kernels.pytorch.patch_embedding import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
+
+OPERATION = register(
+    "kept_patch_embedding",
+    Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
+    Candidate("torch", _pytorch),
+    Candidate("reference", lambda: Implementation(reference.kept_patch_embedding)),
+)
+
+
+def kept_patch_embedding(
+    images: Tensor, ids_keep: Tensor, weight: Tensor, bias: Tensor, position: Tensor, modality: Tensor
+) -> Tensor:
+    """Vectors of the patches named by `ids_keep`, position and modality added; no other patch is embedded.
+
+    images (B, C, H, W), a constant, any strides; ids_keep (B, K) int64, row-major patch indices; weight (D, C, p, p);
+    bias (D,); position (N, D); modality (D,). Returns (B, K, D) in position's dtype. Under autocast the product is
+    taken in its dtype.
+    """
+    if torch.is_autocast_enabled(images.device.type):
+        weight = weight.to(torch.get_autocast_dtype(images.device.type))
+    vectors: Tensor = OPERATION(images, ids_keep, weight, bias, position, modality)
+    return vectors

@@ -1,0 +1,1 @@
+"""Operations by PyTorch's own kernels, arranged for speed or memory."""

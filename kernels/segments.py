@@ -1,0 +1,69 @@
+"""How sequences of different lengths lie one behind the other in one packed tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Sequences packed along the token dimension, without padding, as runs of (count, length).
+
+    `Segments(((8, 53), (8, 101)))` is eight sequences of 53 tokens, then eight of 101. Lengths are known on the host,
+    so that kernels are launched without asking the device. Counts and lengths may be 0.
+    """
+
+    runs: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def uniform(cls, count: int, length: int) -> Segments:
+        """`count` sequences of one length."""
+        return cls(((count, length),))
+
+    @classmethod
+    def from_lengths(cls, lengths: Iterable[int]) -> Segments:
+        """One sequence per length; neighbours of equal length become one run. Raises ValueError for a negative one."""
+        runs = tuple((len(list(group)), length) for length, group in groupby(lengths))
+        if any(length < 0 for _, length in runs):
+            raise ValueError(f"A segment has a negative length in {runs}: lengths are token counts, 0 or more.")
+        return cls(runs)
+
+    @classmethod
+    def from_cu_seqlens(cls, cu_seqlens: Tensor | Sequence[int]) -> Segments:
+        """From cumulative lengths [0, l0, l0 + l1, ...]; a tensor on a GPU is waited for.
+
+        Raises ValueError where they do not start at 0 or fall.
+        """
+        ends = [int(end) for end in (cu_seqlens.tolist() if isinstance(cu_seqlens, Tensor) else cu_seqlens)]
+        if not ends or ends[0] != 0:
+            raise ValueError(f"Cumulative lengths start with {ends[:1]}, expected 0: prepend it.")
+        return cls.from_lengths(after - before for before, after in pairwise(ends))
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all sequences together."""
+        return sum(self.tokens_per_run)
+
+    @property
+    def tokens_per_run(self) -> tuple[int, ...]:
+        """Tokens of each run."""
+        return tuple(count * length for count, length in self.runs)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Length of each sequence."""
+        return [length for count, length in self.runs for _ in range(count)]
+
+    @property
+    def max_length(self) -> int:
+        """Length of the longest sequence; 0 without any."""
+        return max((length for count, length in self.runs if count), default=0)
+
+    def cu_seqlens(self, device: torch.device | None = None) -> Tensor:
+        """Cumulative lengths, int32 (number of sequences + 1,)."""
+        return torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32, device=device)

@@ -1,0 +1,50 @@
+"""What all Triton kernels share."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from triton import knobs
+
+INTERPRETED: tl.constexpr = tl.constexpr(knobs.runtime.interpret)
+"""Whether kernels of this process run on the CPU, statement by statement (TRITON_INTERPRET=1 at import)."""
+
+LOG2_E: tl.constexpr = tl.constexpr(1.4426950408889634)
+SUPPORTED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+MIN_CAPABILITY = (8, 0)
+
+
+@triton.jit
+def dot(a, b):
+    """Matrix product with float32 sums. float32 operands go through three tf32 products, near float32's accuracy."""
+    # The interpreter multiplies bfloat16 bit patterns as integers; the GPU keeps its tensor cores.
+    if INTERPRETED:
+        return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="ieee")
+    return tl.dot(a, b, input_precision="tf32x3")
+
+
+def device_reasons(*tensors: Tensor | None) -> list[str]:
+    """What speaks against Triton kernels on these tensors' device and dtypes."""
+    reasons = []
+    given = [tensor for tensor in tensors if tensor is not None]
+    kinds = {tensor.device.type for tensor in given}
+    if kinds == {"cpu"}:
+        if not INTERPRETED.value:
+            reasons.append("the tensors are on the CPU (TRITON_INTERPRET=1 runs kernels there, slowly)")
+    elif kinds != {"cuda"}:
+        reasons.append(f"the tensors are on {', '.join(sorted(kinds))}, not on one GPU")
+    elif torch.cuda.get_device_capability(given[0].device) < MIN_CAPABILITY:
+        reasons.append("the GPU is older than compute capability 8.0")
+    reasons += [
+        f"dtype {str(tensor.dtype).removeprefix('torch.')} is none of float32, bfloat16, float16"
+        for tensor in given
+        if tensor.dtype.is_floating_point and tensor.dtype not in SUPPORTED_DTYPES
+    ]
+    return list(dict.fromkeys(reasons))
+
+
+def next_power_of_2(size: int) -> int:
+    """The smallest power of two that is at least `size`."""
+    return 1 << max(0, size - 1).bit_length()
