@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes of one thread each.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: setup demo test test-wheel test-base lint types kernel-table bench clean
+.PHONY: setup demo test test-wheel test-base lint types kernel-table gpu-check gpu-wheels bench clean
 
 setup: $(INSTALLED)
 
@@ -52,6 +52,17 @@ types: setup
 # Registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
 kernel-table: setup
 	$(BIN)/python -P benchmarks/kernel_resources.py
+
+# For a machine with an NVIDIA GPU, torch, triton and pytest; this project need not be installed there.
+GPU_PYTHON ?= python3
+GPU_STEPS ?= test kernels step
+gpu-check:
+	benchmarks/gpu_check.sh $(GPU_PYTHON) $(GPU_STEPS)
+
+# What such a machine may lack, fetched where there is a network.
+gpu-wheels: setup
+	for version in 3.11 3.12; do $(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $$version \
+		--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --dest build/gpu-wheels pydantic || exit 1; done
 
 bench: setup
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -P benchmarks/score_speed.py

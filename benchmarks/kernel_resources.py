@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from rich.table import Table
 from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, make_backend
+from triton.errors import TritonError
 from triton.runtime.jit import JITFunction, create_function_from_signature
 
 from cavsync.kernels.triton.attention import attention_backward_op, attention_op
@@ -42,7 +43,7 @@ from cavsync.kernels.triton.reconstruction_loss import reconstruction_loss_backw
 SHARED_MEMORY_BYTES = {80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024, 100: 227 * 1024, 120: 99 * 1024}
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-MUST_NOT_SPILL = ("short_forward", "short_backward", "long_forward", "long_backward", "long_share")
+SYSTEM_SHARED_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,20 @@ class Launch:
         values = {names[path[0]]: value for path, value in self.constants.items() if names[path[0]].isupper()}
         return " ".join(f"{name.lower()}={value:g}" for name, value in values.items())
 
+    def matches(self, words: list[str]) -> bool:
+        """Whether the kernel's file, name and sizes contain all these words."""
+        text = f"{self.module.rpartition('.')[2]} {self.kernel} {self.sizes()}"
+        return all(word in text for word in words)
+
 
 @dataclass(frozen=True)
 class Resources:
-    """What one compiled kernel takes; error holds the compiler's words where it failed."""
+    """What one compiled kernel takes; error holds the compiler's words where it failed.
 
+    shared_bytes: per block, static and dynamic. Spills are per thread. compile_seconds: near 0 from Triton's cache.
+    """
+
+    file: str
     kernel: str
     sizes: str
     dtype: str
@@ -76,7 +86,8 @@ class Resources:
     num_warps: int
     registers: int = 0
     shared_bytes: int = 0
-    spill_bytes: int = 0
+    spill_store_bytes: int = 0
+    spill_load_bytes: int = 0
     compile_seconds: float = 0.0
     error: str = ""
 
@@ -88,9 +99,10 @@ class Resources:
             yield f"{what} does not compile: {self.error}"
         if self.shared_bytes > limit:
             yield f"{what} needs {self.shared_bytes} bytes of shared memory, more than {limit}: use smaller tiles."
-        judged = self.kernel in MUST_NOT_SPILL and self.dtype == "bf16" and self.compute_capability == 90
-        if judged and self.spill_bytes:
-            yield f"{what} spills {self.spill_bytes} bytes: use smaller tiles or more warps."
+        judged = self.file.startswith("attention") and self.dtype == "bf16" and self.compute_capability == 90
+        spilled = max(self.spill_store_bytes, self.spill_load_bytes)
+        if judged and spilled:
+            yield f"{what} spills {spilled} bytes: use smaller tiles or more warps."
 
 
 @contextmanager
@@ -173,66 +185,87 @@ def _patches_and_losses(dtype: torch.dtype) -> None:
 def compile_for(job: tuple[Launch, int]) -> Resources:
     """Compile one launch for one compute capability and read what it takes."""
     launch, capability = job
-    row = Resources(launch.kernel, launch.sizes(), launch.dtype, capability, launch.num_warps)
+    file = launch.module.rpartition(".")[2]
+    row = Resources(file, launch.kernel, launch.sizes(), launch.dtype, capability, launch.num_warps)
     function = getattr(importlib.import_module(launch.module), launch.kernel)
     source = ASTSource(function, launch.signature, launch.constants, launch.attributes)
     options = {"num_warps": launch.num_warps, "num_stages": launch.num_stages}
     begin = time.perf_counter()
     try:
         compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    except (triton.CompilationError, RuntimeError, OSError) as error:
-        return Resources(**{**asdict(row), "error": " ".join(str(error).split())[:300]})
+    except (TritonError, RuntimeError, OSError) as error:
+        return replace(row, error=" ".join(str(error).split())[:300])
     seconds = time.perf_counter() - begin
-    registers, static_bytes, spill_bytes = _read(compiled.asm["cubin"], compiled.asm["ptx"], capability)
-    taken = {"registers": registers, "shared_bytes": compiled.metadata.shared, "spill_bytes": spill_bytes}
-    # From 9.0 on the driver keeps 1 KiB per block for itself; the limits above are already without it.
-    taken["shared_bytes"] += static_bytes if capability < 90 else 0
-    return Resources(**{**asdict(row), **taken, "compile_seconds": round(seconds, 2)})
+    registers, stack_bytes, static_bytes = _usage(compiled.asm["cubin"])
+    # Compilers for 9.0 and later count the KiB per block that the system keeps; the limits above are without it.
+    static_bytes -= SYSTEM_SHARED_BYTES if capability >= 90 and static_bytes else 0
+    stores, loads = _spills(compiled.asm["ptx"], capability) if stack_bytes else (0, 0)
+    return replace(
+        row,
+        registers=registers,
+        shared_bytes=compiled.metadata.shared + static_bytes,
+        spill_store_bytes=stores,
+        spill_load_bytes=loads,
+        compile_seconds=round(seconds, 2),
+    )
 
 
-def _read(cubin: bytes, ptx: str, capability: int) -> tuple[int, int, int]:
-    """Registers per thread, bytes of static shared memory, bytes spilled."""
+def _usage(cubin: bytes) -> tuple[int, int, int]:
+    """Registers per thread, bytes of stack per thread, bytes of static shared memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "kernel.cubin")
         path.write_bytes(cubin)
-        command = [TOOLS / "cuobjdump", "--dump-resource-usage", path]
+        command: list[str | Path] = [TOOLS / "cuobjdump", "--dump-resource-usage", path]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        usage = re.search(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)", text)
-        assert usage is not None, text
-        registers, stack, static_bytes = map(int, usage.groups())
-        if not stack:
-            return registers, static_bytes, 0
+    usage = re.search(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)", text)
+    assert usage is not None, text
+    registers, stack_bytes, static_bytes = map(int, usage.groups())
+    return registers, stack_bytes, static_bytes
+
+
+def _spills(ptx: str, capability: int) -> tuple[int, int]:
+    """Bytes that a thread stores to and loads from local memory for want of registers."""
+    target = re.search(r"\.target (\w+)", ptx)
+    assert target is not None, ptx[:300]
+    with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "kernel.ptx")
-        source.write_text(ptx)
+        source.write_text(ptx, encoding="utf-8")
         tool = TOOLS / ("ptxas-blackwell" if capability >= 100 else "ptxas")
-        target = re.search(r"\.target (\w+)", ptx)
-        assert target is not None
-        command = [tool, "-v", f"--gpu-name={target[1]}", source, "-o", path]
+        command: list[str | Path] = [tool, "-v", f"--gpu-name={target[1]}", source, "-o", Path(folder, "kernel.cubin")]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-        spilled = re.findall(r"(\d+) bytes spill stores", text)
-        return registers, static_bytes, max(map(int, spilled), default=stack)
+    spilled = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", text)
+    assert spilled, text
+    return max(int(stores) for stores, _ in spilled), max(int(loads) for _, loads in spilled)
 
 
 def show(rows: list[Resources]) -> None:
-    """One line per kernel and dtype; the generations side by side as registers / shared KiB / spilled bytes."""
+    """One line per kernel and dtype, the generations side by side."""
     capabilities = sorted({row.compute_capability for row in rows})
-    table = Table("kernel", "sizes", "dtype", "warps", *(f"{c / 10}" for c in capabilities))
-    table.title = "registers / shared KiB / spilled bytes"
-    grouped: dict[tuple[str, str, str, int], dict[int, str]] = {}
+    table = Table("kernel", "sizes", "dtype", "warps", *(f"{c / 10}" for c in capabilities), "seconds")
+    table.title = "registers / KiB of shared memory / bytes of spill stores+loads"
+    grouped: dict[tuple[str, str, str, int], list[Resources]] = {}
     for row in rows:
-        cell = f"{row.registers} / {row.shared_bytes / 1024:.0f} / {row.spill_bytes}"
-        key = (row.kernel, row.sizes, row.dtype, row.num_warps)
-        grouped.setdefault(key, {})[row.compute_capability] = "failed" if row.error else cell
-    for (kernel, sizes, dtype, warps), cells in sorted(grouped.items()):
-        table.add_row(kernel, sizes, dtype, str(warps), *(cells.get(c, "") for c in capabilities))
-    Console(width=200).print(table)
+        grouped.setdefault((row.kernel, row.sizes, row.dtype, row.num_warps), []).append(row)
+    for (kernel, sizes, dtype, warps), group in sorted(grouped.items()):
+        cells = {row.compute_capability: _cell(row) for row in group}
+        seconds = sum(row.compile_seconds for row in group)
+        table.add_row(kernel, sizes, dtype, str(warps), *(cells.get(c, "") for c in capabilities), f"{seconds:.1f}")
+    Console(width=220).print(table)
+
+
+def _cell(row: Resources) -> str:
+    if row.error:
+        return "failed"
+    spills = (row.spill_store_bytes, row.spill_load_bytes)
+    spilled = "+".join(map(str, spills)) if any(spills) else "0"
+    return f"{row.registers} / {row.shared_bytes / 1024:.0f} / {spilled}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cc", type=int, nargs="+", default=list(SHARED_MEMORY_BYTES), choices=SHARED_MEMORY_BYTES)
     parser.add_argument("--dtype", nargs="+", default=list(DTYPES), choices=DTYPES)
-    parser.add_argument("--kernel", help="only kernels with this in their name")
+    parser.add_argument("--kernel", nargs="+", default=[], help="only kernels whose file, name or sizes hold each word")
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--json", type=Path, help="write one line per kernel, dtype and compute capability")
     options = parser.parse_args()
@@ -240,7 +273,7 @@ def main() -> None:
         sys.exit("TRITON_INTERPRET is set, but compiling needs it unset: remove it from the environment.")
     # Kernels without a tensor in half precision are the same for all dtypes.
     launches = list({repr(launch): launch for dtype in options.dtype for launch in launches_of(dtype)}.values())
-    jobs = [(launch, cc) for launch in launches if (options.kernel or "") in launch.kernel for cc in options.cc]
+    jobs = [(launch, cc) for launch in launches if launch.matches(options.kernel) for cc in options.cc]
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         console = Console(stderr=True)
         rows = list(track(pool.map(compile_for, jobs), "compiling", total=len(jobs), console=console))

@@ -1,0 +1,243 @@
+"""Every backend of every operation at the sizes of the published model's pretraining step, forward and backward.
+
+Beside them the written reference under torch.compile. Times are CUDA events with the L2 cache overwritten between
+repetitions; achieved rates stand beside the copy bandwidth and matrix peak of the same run. Ends with a verdict: where
+the default of an operation is not the fastest, it says "default lost".
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import measure
+import torch
+from torch import Tensor
+
+from cavsync.errors import BackendError
+from cavsync.kernels import (
+    OPERATIONS,
+    Segments,
+    attention,
+    info_nce,
+    kept_patch_embedding,
+    masked_reconstruction_loss,
+    modality_layer_norm,
+    use_backend,
+)
+
+RESULTS = measure.RESULTS / "kernels.jsonl"
+COMPILED = "reference, compiled"
+TOLERANCE = 1.03
+"""A default counts as beaten from this ratio on: nearer ones change places from run to run."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation at one size.
+
+    run: leaves (which get gradients) -> differentiable result. flops and moved_bytes: least work of the forward.
+    """
+
+    operation: str
+    shape: str
+    leaves: Callable[[], list[Tensor]]
+    run: Callable[..., Tensor]
+    flops: float
+    moved_bytes: float
+
+
+def cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Case]:
+    """What one pretraining step of cav-mae-sync-base calls."""
+    return [
+        *_attention_cases(batch, device, dtype),
+        *_layer_norm_cases(batch, device, dtype),
+        *_patch_cases(batch, device, dtype),
+        *_loss_cases(batch, device, dtype),
+    ]
+
+
+def _attention_cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Case]:
+    found = []
+    joint = Segments(((batch, 53), (batch, 50), (batch, 101)))
+    for heads, width, segments in (
+        (12, 64, Segments.uniform(batch, 61)),
+        (12, 64, joint),
+        (16, 32, Segments.uniform(batch, 404)),
+    ):
+        dense = segments.runs[0] if len(segments.runs) == 1 else None
+        shape = (*dense, 3, heads, width) if dense else (segments.num_tokens, 3, heads, width)
+        squares = sum(count * length**2 for count, length in segments.runs)
+        found.append(
+            Case(
+                "attention",
+                "x".join(map(str, shape)),
+                lambda shape=shape: [torch.randn(shape, device=device).to(dtype)],  # type: ignore[misc]
+                lambda qkv, packing=None if dense else segments: attention(qkv, packing),
+                4.0 * squares * heads * width,
+                4.0 * segments.num_tokens * heads * width * dtype.itemsize,
+            )
+        )
+    return found
+
+
+def _layer_norm_cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Case]:
+    found = []
+    for width, rows in ((768, [53 * batch, 50 * batch, 101 * batch]), (512, [404 * batch])):
+        tokens = sum(rows)
+
+        def leaves(tokens: int = tokens, width: int = width, sets: int = len(rows)) -> list[Tensor]:
+            stream = torch.randn(tokens, width, device=device)
+            return [stream, stream.to(dtype), *torch.randn(2, sets, width, device=device).unbind(0)]
+
+        def run(x: Tensor, branch: Tensor, weights: Tensor, biases: Tensor, rows: list[int] = rows) -> Tensor:
+            total, normed = modality_layer_norm(x, branch, weights, biases, rows, dtype)
+            return total + normed
+
+        moved = tokens * width * (4 + dtype.itemsize) * 2.0
+        found.append(Case("modality_layer_norm", f"{tokens}x{width}, {len(rows)} sets", leaves, run, 0.0, moved))
+    return found
+
+
+def _patch_cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Case]:
+    found = []
+    for channels, height, width, kept in ((1, 128, 416, 52), (3, 224, 224, 49)):
+        count, pixels = height // 16 * (width // 16), channels * 256
+        images = torch.randn(batch, channels, width, height, device=device).transpose(2, 3)
+        ids = torch.rand(batch, count, device=device).argsort(dim=1)[:, :kept]
+
+        def leaves(channels: int = channels, count: int = count) -> list[Tensor]:
+            shapes = ((768, channels, 16, 16), (768,), (count, 768), (768,))
+            weight, *rest = [torch.randn(shape, device=device) for shape in shapes]
+            return [weight.to(dtype), *rest]
+
+        def run(*parameters: Tensor, images: Tensor = images, ids: Tensor = ids) -> Tensor:
+            return kept_patch_embedding(images, ids, *parameters)
+
+        shape = f"{batch}x{channels}x{height}x{width}, {kept} of {count} kept"
+        moved = batch * kept * (pixels * 4.0 + 768 * 4)
+        found.append(Case("kept_patch_embedding", shape, leaves, run, 2.0 * batch * kept * pixels * 768, moved))
+    return found
+
+
+def _loss_cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Case]:
+    found = []
+    for channels, height, width in ((1, 128, 416), (3, 224, 224)):
+        count, pixels = height // 16 * (width // 16), channels * 256
+        images = torch.randn(batch, channels, width, height, device=device).transpose(2, 3)
+        hidden = torch.rand(batch, count, device=device) < 0.75
+
+        def predictions(count: int = count, pixels: int = pixels) -> list[Tensor]:
+            return [torch.randn(batch, count, pixels, device=device).to(dtype)]
+
+        def loss(prediction: Tensor, images: Tensor = images, hidden: Tensor = hidden) -> Tensor:
+            return masked_reconstruction_loss(prediction, images, hidden, 16, True)
+
+        moved = 0.75 * batch * count * pixels * (4.0 + dtype.itemsize)
+        shape = f"{batch}x{count}x{pixels}"
+        found.append(Case("masked_reconstruction_loss", shape, predictions, loss, 0.0, moved))
+    for rows, keys in ((batch, batch), (16 * batch, 128 * batch)):
+
+        def vectors(rows: int = rows, keys: int = keys) -> list[Tensor]:
+            return [torch.randn(count, 768, device=device) for count in (rows, keys)]
+
+        def contrast(queries: Tensor, others: Tensor) -> Tensor:
+            return info_nce(queries, others, 0.05)[0]
+
+        moved = (rows + keys) * 768 * 4.0
+        found.append(Case("info_nce", f"{rows}x{keys}x768", vectors, contrast, 2.0 * rows * keys * 768, moved))
+    return found
+
+
+def measured(case: Case, backend: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One row: forward alone, and forward with backward."""
+    run = torch.compile(case.run, dynamic=False) if backend == COMPILED else case.run
+    leaves = [leaf.requires_grad_() for leaf in case.leaves()]
+    clock = measure.time_on_gpu if options.device == "cuda" else measure.time_on_cpu
+    with use_backend("reference" if backend == COMPILED else backend, case.operation):
+        upstream = torch.randn_like(run(*leaves))
+
+        def forward() -> None:
+            with torch.no_grad():
+                run(*leaves)
+
+        def both() -> None:
+            torch.autograd.grad(run(*leaves), leaves, upstream)
+
+        forward_ms, both_ms = clock(forward, options.repeats), clock(both, options.repeats)
+    row: dict[str, Any] = {f"forward_{name}": value for name, value in measure.quantiles(forward_ms).items()}
+    row |= measure.quantiles(both_ms)
+    seconds = row["forward_p50_ms"] / 1e3
+    return row | {
+        "forward_tflops": round(case.flops / seconds / 1e12, 2),
+        "forward_gb_per_second": round(case.moved_bytes / seconds / 1e9, 1),
+    }
+
+
+def backends(case: Case, device: torch.device) -> list[str]:
+    """Backends that can run this case here, in the dispatcher's order, then the compiled reference."""
+    found = []
+    for candidate in OPERATIONS[case.operation].candidates:
+        if device.type not in candidate.devices:
+            continue
+        try:
+            with use_backend(candidate.name, case.operation), torch.no_grad():
+                case.run(*case.leaves())
+        except (RuntimeError, BackendError) as error:
+            print(f"{case.operation} {case.shape}: {candidate.name} left out: {str(error)[:200]}")
+        else:
+            found.append(candidate.name)
+    return found + ([COMPILED] if device.type == "cuda" else [])
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    """A line per row, then where the default is not the fastest."""
+    print(f"{'operation':28} {'shape':30} {'backend':22} {'forward us':>10} {'both us':>10} {'TFLOP/s':>8} {'GB/s':>7}")
+    for row in rows:
+        print(
+            f"{row['op']:28} {row['shape']:30} {row['backend']:22} {row['forward_p50_ms'] * 1e3:10.1f} "
+            f"{row['p50_ms'] * 1e3:10.1f} {row['forward_tflops']:8.1f} {row['forward_gb_per_second']:7.0f}"
+        )
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["op"], row["shape"]), []).append(row)
+    for (name, shape), group in groups.items():
+        default, best = group[0], min(group, key=lambda row: row["p50_ms"])
+        ratio = default["p50_ms"] / best["p50_ms"]
+        verdict = "default lost" if ratio > TOLERANCE else "default holds"
+        print(f"{verdict}: {name} {shape}: {default['backend']}, best {best['backend']}, ratio {ratio:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--operation", help="only this one")
+    parser.add_argument("--no-save", action="store_true", help="print only, append nothing to the results")
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("This machine has no NVIDIA GPU that PyTorch can use: run with --device cpu, or elsewhere.")
+    device = torch.device(options.device)
+    dtype = torch.bfloat16 if options.device == "cuda" else torch.float32
+    shared = measure.provenance(device) | {"matrix_peak_tflops": round(measure.matrix_peak_flops(device) / 1e12, 1)}
+    if options.device == "cuda":
+        shared["copy_gb_per_second"] = round(measure.copy_bytes_per_second() / 1e9)
+    table = []
+    torch.manual_seed(0)
+    for case in cases(options.batch, device, dtype):
+        if options.operation in (None, case.operation):
+            for backend in backends(case, device):
+                row = measured(case, backend, options)
+                what = {"benchmark": "kernels", "op": case.operation, "shape": case.shape, "backend": backend}
+                table.append(what | {"dtype": str(dtype).removeprefix("torch.")} | row | shared)
+    report(table)
+    if not options.no_save:
+        measure.append_rows(RESULTS, table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What the benchmarks share: timing, the peaks to compare with, and rows that say where they come from."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+L2_FLUSH_BYTES = 256 * 2**20
+PEAK_SIZE = 8192
+
+
+def provenance(device: torch.device) -> dict[str, str]:
+    """Where and with what a row was measured."""
+    row = {name: _version(name) for name in ("torch", "triton", "xformers")}
+    row |= {"device": _device_name(device), "commit": _commit(), "date": datetime.now(UTC).isoformat("T", "seconds")}
+    if device.type == "cuda":
+        row |= {"cuda": torch.version.cuda or "unknown", "driver": _driver()}
+    return row
+
+
+def quantiles(times_ms: Iterable[float]) -> dict[str, float]:
+    """20th, 50th and 80th percentile in milliseconds."""
+    ordered = sorted(times_ms)
+    if len(ordered) == 1:
+        ordered *= 2
+    cuts = statistics.quantiles(ordered, n=10, method="inclusive")
+    return {"p20_ms": round(cuts[1], 4), "p50_ms": round(cuts[4], 4), "p80_ms": round(cuts[7], 4)}
+
+
+def time_on_gpu(run: Callable[[], Any], repeats: int, warm_up: int = 10) -> list[float]:
+    """Milliseconds of each repetition between CUDA events, the L2 cache overwritten before each."""
+    flush = torch.empty(L2_FLUSH_BYTES // 4, dtype=torch.int32, device="cuda")
+    events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(repeats)]
+    for _ in range(warm_up):
+        run()
+    for begin, end in events:
+        flush.zero_()
+        begin.record()
+        run()
+        end.record()
+    torch.cuda.synchronize()
+    return [begin.elapsed_time(end) for begin, end in events]
+
+
+def time_on_cpu(run: Callable[[], Any], repeats: int, warm_up: int = 1) -> list[float]:
+    """Milliseconds of each repetition by the wall clock."""
+    times = []
+    for turn in range(warm_up + repeats):
+        begin = time.perf_counter()
+        run()
+        if turn >= warm_up:
+            times.append((time.perf_counter() - begin) * 1e3)
+    return times
+
+
+def matrix_peak_flops(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> float:
+    """Operations per second of a large square matrix product on random data, through PyTorch."""
+    size = PEAK_SIZE if device.type == "cuda" else 2048
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    measure = time_on_gpu if device.type == "cuda" else time_on_cpu
+    times = measure(lambda: left @ right, 20 if device.type == "cuda" else 5)
+    return 2 * size**3 / (statistics.median(times) * 1e-3)
+
+
+def copy_bytes_per_second() -> float:
+    """Bytes read and written per second by a large copy within the GPU's memory."""
+    source = torch.empty(2**30, dtype=torch.int32, device="cuda").random_()
+    target = torch.empty_like(source)
+    times = time_on_gpu(lambda: target.copy_(source), 10, warm_up=3)
+    return 2 * source.nbytes / (statistics.median(times) * 1e-3)
+
+
+def append_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Add rows as JSON lines; a second copy goes to the folder that $OUT names, where there is one."""
+    folders = [path.parent] + [Path(name) for name in [os.environ.get("OUT", "")] if name and Path(name).is_dir()]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / path.name).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    names = [line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
+    return f"{names[0].partition(':')[2].strip() if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _commit() -> str:
+    return _output(["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"])
+
+
+def _driver() -> str:
+    return _output(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]).splitlines()[0]
+
+
+def _output(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip() or "unknown"

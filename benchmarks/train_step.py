@@ -1,0 +1,206 @@
+"""One pretraining step, packed and plain: samples per second, memory, and the share of the matrix peak.
+
+Plain is the forward as the papers describe it (`cavsync.model.plain`): all patches embedded, then masked; three joint
+passes; targets of all patches. It runs on the written reference of every operation, with attention written out and,
+as a stronger opponent, with PyTorch's fused attention. Variants take turns, so that a noisy machine harms all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import measure
+import torch
+from torch import Tensor
+
+from cavsync.kernels import use_backend
+from cavsync.model import CAVMAESync, ModelConfig
+from cavsync.model.config import CAV_MAE_SYNC, NUM_MEL_BINS
+from cavsync.model.masking import count_visible
+from cavsync.model.plain import plain_loss
+
+RESULTS = measure.RESULTS / "train_step.jsonl"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+SMALL = ModelConfig(
+    audio_length=96, img_size=64, embed_dim=64, num_heads=2, depth=3, modality_specific_depth=2, num_register_tokens=2,
+    decoder_embed_dim=32, decoder_depth=1, decoder_num_heads=2,
+)  # fmt: skip
+TARGETS = {"plain": 2.5, "plain, compiled": 1.2}
+PEAK_SHARE_TARGET = 0.45
+
+
+def forward_flops(config: ModelConfig, mask_ratio: float = 0.75) -> float:
+    """Floating-point operations of one pair's pretraining forward, counting matrix products only."""
+    extra, globals_ = config.num_register_tokens, int(config.cls_token)
+    audio, visual = (count_visible(grid, mask_ratio) for grid in (config.audio_grid, config.visual_grid))
+    hidden = [rows * columns for rows, columns in (config.audio_grid, config.visual_grid)]
+    depth, patch = config.modality_specific_depth, config.patch_size**2
+    total = 2.0 * config.embed_dim * patch * (audio + visual * config.visual_channels)
+    for tokens in (audio + globals_ + extra, visual + globals_ + extra):
+        total += depth * _block_flops(tokens, config.embed_dim, config.mlp_ratio)
+    for tokens in (audio + globals_, visual + globals_, audio + visual):
+        total += config.joint_depth * _block_flops(tokens, config.embed_dim, config.mlp_ratio)
+    total += 2.0 * (audio + visual) * config.embed_dim * config.decoder_embed_dim
+    total += config.decoder_depth * _block_flops(sum(hidden), config.decoder_embed_dim, config.mlp_ratio)
+    return total + 2.0 * config.decoder_embed_dim * patch * (hidden[0] + hidden[1] * config.visual_channels)
+
+
+def _block_flops(tokens: int, dim: int, mlp_ratio: float) -> float:
+    return 2.0 * tokens * dim * dim * (4 + 2 * mlp_ratio) + 4.0 * tokens * tokens * dim
+
+
+class Variant:
+    """A way to take the step: backends, packed or plain forward, compiled or not, with its own optimiser state."""
+
+    def __init__(self, name: str, model: CAVMAESync, options: argparse.Namespace) -> None:
+        self.name, self.options, self.model = name, options, model
+        self.device = torch.device(options.device)
+        self.failure = ""
+        self.times_ms: list[float] = []
+        self.peak_mib = 0.0
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-6, betas=(0.95, 0.999), fused=True)
+        run: Callable[..., Tensor] = plain_loss if name.startswith("plain") else lambda m, *inputs: m(*inputs).loss
+        self.loss = torch.compile(run) if name.endswith("compiled") else run
+
+    def step(self, fbank: Tensor, frames: Tensor) -> None:
+        """Forward, backward, update."""
+        with ExitStack() as stack:
+            if self.name.startswith("plain"):
+                stack.enter_context(use_backend("reference"))
+            if self.name.startswith("plain") and "written out" not in self.name:
+                stack.enter_context(use_backend("sdpa", "attention"))
+            autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.dtype == "bf16")
+            with autocast:
+                loss = self.loss(self.model, fbank, frames)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+
+    def turn(self, fbank: Tensor, frames: Tensor, repeats: int) -> None:
+        """Time a few steps; running out of memory ends this variant, not the benchmark."""
+        if self.failure:
+            return
+        try:
+            for _ in range(repeats):
+                self.times_ms.append(self._timed(fbank, frames))
+        except torch.OutOfMemoryError as error:
+            self.failure = f"out of memory: {str(error).partition('.')[0]}"
+            self.optimizer.zero_grad()
+
+    def _timed(self, fbank: Tensor, frames: Tensor) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.synchronize()
+        begin = time.perf_counter()
+        self.step(fbank, frames)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+            self.peak_mib = torch.cuda.max_memory_allocated() / 2**20
+        return (time.perf_counter() - begin) * 1e3
+
+
+def names(options: argparse.Namespace) -> list[str]:
+    """The variants to compare, plain ones first."""
+    found = ["plain, written out", "plain"] + (["plain, compiled"] if options.compile else [])
+    return found + ["packed"] + (["packed, compiled"] if options.compile else [])
+
+
+def rows(variants: list[Variant], config: ModelConfig, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """One row per variant."""
+    device = torch.device(options.device)
+    peak = measure.matrix_peak_flops(device, DTYPES[options.dtype])
+    flops = 3 * forward_flops(config) * options.batch
+    shape = {"model": options.model, "batch": options.batch, "dtype": options.dtype}
+    table = []
+    for variant in variants:
+        row: dict[str, Any] = {"benchmark": "train_step", "variant": variant.name, **shape}
+        if variant.failure:
+            row["failure"] = variant.failure
+        else:
+            seconds = statistics.median(variant.times_ms) / 1e3
+            row |= measure.quantiles(variant.times_ms) | {
+                "repeats": len(variant.times_ms),
+                "samples_per_second": round(options.batch / seconds, 2),
+                "model_tflops": round(flops / seconds / 1e12, 2),
+                "matrix_peak_tflops": round(peak / 1e12, 2),
+                "share_of_peak": round(flops / seconds / peak, 3),
+            }
+            row |= {"peak_memory_mib": round(variant.peak_mib)} if device.type == "cuda" else {}
+        table.append(row | measure.provenance(device))
+    return table
+
+
+def report(table: list[dict[str, Any]]) -> None:
+    """The rows, then each ratio against a plain variant and whether it reaches its target."""
+    for row in table:
+        if "failure" in row:
+            print(f"{row['variant']:22} {row['failure']}")
+            continue
+        print(
+            f"{row['variant']:22} {row['p50_ms']:10.1f} ms ({row['p20_ms']:.1f} to {row['p80_ms']:.1f})"
+            f" {row['samples_per_second']:8.1f} samples/s {row['model_tflops']:7.2f} TFLOP/s"
+            f" ({row['share_of_peak']:.0%} of {row['matrix_peak_tflops']:.2f})"
+            + (f" {row['peak_memory_mib']} MiB" if "peak_memory_mib" in row else "")
+        )
+    done = [row for row in table if "failure" not in row]
+    ours = [row for row in done if row["variant"].startswith("packed")]
+    if not ours:
+        return
+    best = min(ours, key=lambda row: row["p50_ms"])
+    # The targets speak of a data-centre GPU and the published size.
+    judged = "cuda" in best and best["model"] == "cav-mae-sync-base"
+    for row in done:
+        if row["variant"].startswith("plain"):
+            ratio = row["p50_ms"] / best["p50_ms"]
+            target = TARGETS.get(row["variant"]) if judged else None
+            verdict = "" if target is None else f", target {target}: {'met' if ratio >= target else 'missed'}"
+            print(f"{best['variant']} is {ratio:.2f} times as fast as {row['variant']}{verdict}")
+    if not judged:
+        return
+    reached = "met" if best["share_of_peak"] >= PEAK_SHARE_TARGET else "missed"
+    print(f"share of the matrix peak {best['share_of_peak']:.0%}, target {PEAK_SHARE_TARGET:.0%}: {reached}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--model", choices=("cav-mae-sync-base", "small"), default="cav-mae-sync-base")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--dtype", choices=DTYPES, default="bf16")
+    parser.add_argument("--turns", type=int, default=5, help="how often the variants alternate")
+    parser.add_argument("--repeats", type=int, default=4, help="steps of a variant in each turn")
+    parser.add_argument("--compile", action="store_true", help="also both paths under torch.compile")
+    parser.add_argument("--no-save", action="store_true", help="print only, append nothing to the results")
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("This machine has no NVIDIA GPU that PyTorch can use: run with --device cpu, or elsewhere.")
+    torch.manual_seed(0)
+    config = CAV_MAE_SYNC if options.model == "cav-mae-sync-base" else SMALL
+    model = CAVMAESync(config).to(options.device)
+    fbank = torch.randn(options.batch, config.audio_length, NUM_MEL_BINS, device=options.device)
+    frames = torch.randn(options.batch, 3, config.img_size, config.img_size, device=options.device)
+    variants = [Variant(name, model, options) for name in names(options)]
+    for variant in variants:
+        # The first steps compile kernels and reserve memory.
+        variant.turn(fbank, frames, 3 if options.device == "cuda" else 1)
+        variant.times_ms.clear()
+    for _ in range(options.turns):
+        for variant in variants:
+            variant.turn(fbank, frames, options.repeats)
+    table = rows(variants, config, options)
+    report(table)
+    if not options.no_save:
+        measure.append_rows(RESULTS, table)
+
+
+if __name__ == "__main__":
+    main()

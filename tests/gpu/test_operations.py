@@ -1,0 +1,183 @@
+"""Every backend of every operation on a GPU against the specification in float64."""
+
+import pytest
+import torch
+from exactness import relative_error
+from torch import Tensor
+
+from cavsync.errors import BackendError
+from cavsync.kernels import (
+    OPERATIONS,
+    Segments,
+    attention,
+    info_nce,
+    kept_patch_embedding,
+    masked_reconstruction_loss,
+    modality_layer_norm,
+    reference,
+    use_backend,
+)
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+]
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+# float32 goes through three tf32 products.
+MAX_RELATIVE_ERROR = {torch.float32: 1e-4, torch.float16: 3e-3, torch.bfloat16: 2e-2}
+LENGTHS = (1, 7, 49, 58, 61, 101, 119, 217, 404, 513)
+
+
+def backends(operation: str) -> list[str]:
+    return [candidate.name for candidate in OPERATIONS[operation].candidates]
+
+
+def normal(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    generator = torch.Generator("cuda").manual_seed(seed + sum(shape))
+    return torch.randn(shape, device="cuda", generator=generator).to(dtype)
+
+
+def compare(backend: str, operation: str, leaves: list[Tensor], ours, exact, dtype: torch.dtype) -> None:
+    """Values and gradients of `ours(*leaves)` by a backend, twice, against `exact(*leaves in float64)`."""
+    doubles = [leaf.double().requires_grad_() for leaf in leaves]
+    wanted = exact(*doubles)
+    # A mean's gradient is spread thin: scaled up, as a loss scaler would, it stays clear of fp16's smallest numbers.
+    upstream = normal(*wanted.shape, seed=1) * (1 if wanted.ndim else 1e4)
+    wanted.backward(upstream.double())
+    runs = []
+    for _ in range(2):
+        fresh = [leaf.clone().requires_grad_() for leaf in leaves]
+        try:
+            with use_backend(backend, operation):
+                value = ours(*fresh)
+        except BackendError as error:
+            pytest.skip(str(error))
+        value.backward(upstream.to(value.dtype))
+        runs.append([value.detach(), *(leaf.grad for leaf in fresh)])
+    for got, again, other in zip(*runs, [wanted, *(leaf.grad for leaf in doubles)], strict=True):
+        assert got.isfinite().all()
+        assert relative_error(got, other) <= MAX_RELATIVE_ERROR[dtype]
+        if backend == "triton":
+            assert torch.equal(got, again), "two runs differ"
+
+
+@pytest.mark.parametrize("backend", backends("attention"))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("head_dim", [32, 64, 128])
+def test_attention_at_odd_lengths(head_dim: int, dtype: torch.dtype, backend: str) -> None:
+    for length in LENGTHS[1:]:
+        qkv = normal(2, length, 3, 2, head_dim, dtype=dtype)
+        compare(backend, "attention", [qkv], attention, reference.attention, dtype)
+
+
+@pytest.mark.parametrize("backend", backends("attention"))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    "runs", [((8, 53), (8, 50), (8, 101)), ((1, 1), (1, 404), (3, 7)), ((2, 61), (1, 0), (1, 130))], ids=str
+)
+def test_packed_attention(runs: tuple, dtype: torch.dtype, backend: str) -> None:
+    segments = Segments(runs)
+    qkv = normal(segments.num_tokens, 3, 12, 64, dtype=dtype)
+    compare(
+        backend, "attention", [qkv], lambda x: attention(x, segments), lambda x: reference.attention(x, segments), dtype
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_attention_of_one_token_copies_its_value(dtype: torch.dtype) -> None:
+    qkv = normal(5, 1, 3, 2, 64, dtype=dtype).requires_grad_()
+    with use_backend("triton", "attention"):
+        mixed = attention(qkv)
+    mixed.sum().backward()
+    assert torch.equal(mixed, qkv[:, :, 2])
+    assert qkv.grad is not None
+    assert (qkv.grad[:, :, 2] == 1).all()
+
+
+@pytest.mark.parametrize("backend", backends("modality_layer_norm"))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rows", [[1], [7, 0, 49], [53 * 8, 50 * 8, 101 * 8]], ids=str)
+@pytest.mark.parametrize("width", [96, 512, 768])
+def test_layer_norm(width: int, rows: list[int], dtype: torch.dtype, backend: str) -> None:
+    affine = normal(2, len(rows), width)
+    leaves = [3 * normal(sum(rows), width) + 1, normal(sum(rows), width, dtype=dtype), affine[0], affine[1]]
+
+    def both(run, out_dtype: torch.dtype):
+        def joined(*inputs: Tensor) -> Tensor:
+            total, normed = run(*inputs, rows, out_dtype)
+            return torch.cat([total, normed.to(total.dtype)])
+
+        return joined
+
+    compare(
+        backend,
+        "modality_layer_norm",
+        leaves,
+        both(modality_layer_norm, dtype),
+        both(reference.modality_layer_norm, torch.float64),
+        dtype,
+    )
+
+
+@pytest.mark.parametrize("backend", backends("kept_patch_embedding"))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    ("channels", "height", "width", "kept"), [(1, 128, 416, 52), (3, 224, 224, 49), (15, 64, 64, 1)]
+)
+def test_kept_patch_embedding(
+    channels: int, height: int, width: int, kept: int, dtype: torch.dtype, backend: str
+) -> None:
+    count = height * width // 256
+    images = normal(4, channels, width, height).transpose(2, 3)
+    ids = torch.rand(4, count, device="cuda").argsort(dim=1)[:, :kept]
+    leaves = [0.05 * normal(768, channels, 16, 16), normal(768), normal(count, 768), normal(768)]
+    leaves[0] = leaves[0].to(dtype)
+    compare(
+        backend,
+        "kept_patch_embedding",
+        leaves,
+        lambda *rest: kept_patch_embedding(images, ids, *rest),
+        lambda *rest: reference.kept_patch_embedding(images.double(), ids, *rest),
+        dtype,
+    )
+
+
+@pytest.mark.parametrize("backend", backends("masked_reconstruction_loss"))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("norm_pix", [False, True])
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 128, 416), (3, 224, 224), (15, 64, 64)])
+def test_reconstruction_loss(
+    channels: int, height: int, width: int, norm_pix: bool, dtype: torch.dtype, backend: str
+) -> None:
+    count = height * width // 256
+    images = 2 * normal(4, channels, width, height).transpose(2, 3) + 1
+    hidden = torch.rand(4, count, device="cuda") < 0.75
+    compare(
+        backend,
+        "masked_reconstruction_loss",
+        [normal(4, count, channels * 256, dtype=dtype)],
+        lambda prediction: masked_reconstruction_loss(prediction, images, hidden, 16, norm_pix),
+        lambda prediction: reference.masked_reconstruction_loss(prediction, images.double(), hidden, 16, norm_pix),
+        dtype,
+    )
+
+
+@pytest.mark.parametrize("backend", backends("info_nce"))
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("count", "keys", "first"), [(7, 9, 2), (256, 256, 0), (130, 3000, 1000)])
+def test_info_nce(count: int, keys: int, first: int, masked: bool, backend: str) -> None:
+    ignore = torch.rand(count, count, device="cuda") < 0.3 if masked else None
+
+    def exact(queries: Tensor, others: Tensor, temperature: Tensor) -> Tensor:
+        units = [torch.nn.functional.normalize(item, dim=-1) for item in (queries, others)]
+        return reference.info_nce(*units, temperature, first, ignore)[0]
+
+    compare(
+        backend,
+        "info_nce",
+        [normal(count, 768), normal(keys, 768), torch.tensor(0.05, device="cuda")],
+        lambda *inputs: info_nce(*inputs, first, ignore)[0],
+        exact,
+        torch.float32,
+    )
