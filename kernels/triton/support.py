@@ -35,14 +35,30 @@ def device_reasons(*tensors: Tensor | None) -> list[str]:
             reasons.append("the tensors are on the CPU (TRITON_INTERPRET=1 runs kernels there, slowly)")
     elif kinds != {"cuda"}:
         reasons.append(f"the tensors are on {', '.join(sorted(kinds))}, not on one GPU")
-    elif torch.cuda.get_device_capability(given[0].device) < MIN_CAPABILITY:
-        reasons.append("the GPU is older than compute capability 8.0")
+    else:
+        reasons += _gpu_reasons(given)
     reasons += [
         f"dtype {str(tensor.dtype).removeprefix('torch.')} is none of float32, bfloat16, float16"
         for tensor in given
         if tensor.dtype.is_floating_point and tensor.dtype not in SUPPORTED_DTYPES
     ]
     return list(dict.fromkeys(reasons))
+
+
+def _gpu_reasons(given: list[Tensor]) -> list[str]:
+    index = given[0].device.index
+    if any(tensor.device.index != index for tensor in given):
+        return ["the tensors are on different GPUs"]
+    if index != torch.cuda.current_device():
+        return [f"the tensors are on GPU {index}, which is not the current one (torch.cuda.set_device)"]
+    if _capability(index) < MIN_CAPABILITY:
+        return ["the GPU is older than compute capability 8.0"]
+    return []
+
+
+@torch.compiler.assume_constant_result
+def _capability(index: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(index)
 
 
 def next_power_of_2(size: int) -> int:
