@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import triton
@@ -34,6 +35,7 @@ from triton.compiler import ASTSource, make_backend
 from triton.errors import TritonError
 from triton.runtime.jit import JITFunction, create_function_from_signature
 
+import cavsync.kernels.triton.attention
 from cavsync.kernels.triton.attention import attention_backward_op, attention_op
 from cavsync.kernels.triton.info_nce import info_nce_backward_op, info_nce_op
 from cavsync.kernels.triton.layer_norm import layer_norm_backward_op, layer_norm_op
@@ -139,9 +141,10 @@ def recorded(dtype: str) -> Iterator[list[Launch]]:
         launches.extend(found.values())
 
 
-def launches_of(dtype: str) -> list[Launch]:
-    """Every launch of the published model's sizes in a dtype, and of wider heads; tensors are on the CPU."""
-    with recorded(dtype) as launches:
+def launches_of(dtype: str, capability: int = 90) -> list[Launch]:
+    """What a GPU launches at the published model's sizes in a dtype, and for wider heads; tensors are on the CPU."""
+    as_if = patch.object(cavsync.kernels.triton.attention, "capability_of", lambda _: divmod(capability, 10))
+    with as_if, recorded(dtype) as launches:
         _attention(DTYPES[dtype])
         _layer_norm(DTYPES[dtype])
         _patches_and_losses(DTYPES[dtype])
@@ -272,8 +275,8 @@ def main() -> None:
     if knobs.runtime.interpret:
         sys.exit("TRITON_INTERPRET is set, but compiling needs it unset: remove it from the environment.")
     # Kernels without a tensor in half precision are the same for all dtypes.
-    launches = list({repr(launch): launch for dtype in options.dtype for launch in launches_of(dtype)}.values())
-    jobs = [(launch, cc) for launch in launches if launch.matches(options.kernel) for cc in options.cc]
+    jobs = [(item, cc) for cc in options.cc for dtype in options.dtype for item in launches_of(dtype, cc)]
+    jobs = [job for job in {repr(job): job for job in jobs}.values() if job[0].matches(options.kernel)]
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         console = Console(stderr=True)
         rows = list(track(pool.map(compile_for, jobs), "compiling", total=len(jobs), console=console))

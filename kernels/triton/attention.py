@@ -15,7 +15,7 @@ from cavsync.kernels.dispatch import Implementation
 from cavsync.kernels.segments import Segments
 from cavsync.kernels.triton.attention_long import long_backward, long_forward, long_share
 from cavsync.kernels.triton.attention_short import short_backward, short_forward
-from cavsync.kernels.triton.support import device_reasons, next_power_of_2
+from cavsync.kernels.triton.support import capability_of, device_reasons, next_power_of_2
 
 MIN_HEAD_DIM, MAX_HEAD_DIM = 16, 128
 SHORT_BLOCKS = (16, 32, 64, 128)
@@ -24,7 +24,7 @@ SHARE_BLOCK_TOKENS = 64
 
 @dataclass(frozen=True)
 class Tiles:
-    """How the kernels cut a head; chosen so that nothing spills and 99 KiB of shared memory hold it on every GPU.
+    """How the kernels cut a head; chosen so that bf16 does not spill and 99 KiB of shared memory hold it on every GPU.
 
     short_limit: longest sequence, in tokens, that the short kernels take. queries, keys: tile of the long forward.
     block, step: tokens whose gradients a program of the long backward makes, and tokens per turn of its loops.
@@ -41,22 +41,28 @@ class Tiles:
     backward_stages: int
 
 
-def tiles_of(head_block: int, dtype: torch.dtype) -> Tiles:
-    """Tiles for a head width (a power of two) and dtype; float32 is for exactness, not for speed."""
+def tiles_of(head_block: int, dtype: torch.dtype, capability: tuple[int, int]) -> Tiles:
+    """Tiles for a head width (a power of two), dtype and GPU; float32 is for exactness, not for speed.
+
+    Before 9.0, and on 12.0, matrix products take both operands from registers: less is left for long sequences.
+    """
     if dtype == torch.float32:
         if head_block <= 64:
             return Tiles(32, 64, 32, 4, 2, 32, 32, 4, 2)
         return Tiles(16, 32, 32, 4, 1, 32, 16, 4, 1)
+    short_limit = 128 if capability[0] in (9, 10) else 64
     if head_block <= 32:
-        return Tiles(128, 128, 64, 8, 3, 64, 32, 4, 2)
+        return Tiles(short_limit, 128, 64, 8, 3, 64, 32, 4, 2)
     if head_block <= 64:
-        return Tiles(128, 128, 64, 8, 3, 64, 64, 4, 2)
+        return Tiles(short_limit, 128, 64, 8, 3, 64, 64, 4, 2)
     return Tiles(64, 128, 64, 8, 2, 64, 32, 8, 2)
 
 
-def short_warps(block_tokens: int) -> int:
+def short_warps(block_tokens: int, head_block: int) -> int:
     """Warps per program of the short kernels."""
-    return {16: 2, 32: 2, 64: 4, 128: 8}[block_tokens]
+    if block_tokens <= 32:
+        return 2
+    return 4 if block_tokens == 64 and head_block <= 64 else 8
 
 
 Runs = tuple[tuple[int, int], ...]
@@ -96,7 +102,7 @@ def attention_op(qkv: Tensor, counts: list[int], lengths: list[int]) -> tuple[Te
     out = qkv.new_empty((num_tokens, heads, head_dim))
     lse = qkv.new_empty((heads, num_tokens), dtype=torch.float32)
     block_d = next_power_of_2(head_dim)
-    tiles = tiles_of(block_d, qkv.dtype)
+    tiles = tiles_of(block_d, qkv.dtype, capability_of(qkv.device.index))
     for bucket in buckets(_runs(counts, lengths), tiles.short_limit, qkv.device):
         arguments = (
             *(qkv, out, lse, bucket.table, head_dim**-0.5, num_tokens),
@@ -104,7 +110,7 @@ def attention_op(qkv: Tensor, counts: list[int], lengths: list[int]) -> tuple[Te
         )
         grid: tuple[int, ...] = (heads, bucket.num_sequences)
         if bucket.block_tokens:
-            warps = short_warps(bucket.block_tokens)
+            warps = short_warps(bucket.block_tokens, block_d)
             short_forward[grid](*arguments, bucket.block_tokens, num_warps=warps)
         else:
             grid = (*grid, math.ceil(bucket.max_length / tiles.queries))
@@ -128,7 +134,7 @@ def attention_backward_op(
     qkv, grad_out = _unit_stride(qkv), grad_out.contiguous()
     grad_qkv = torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device)
     block_d = next_power_of_2(head_dim)
-    tiles = tiles_of(block_d, qkv.dtype)
+    tiles = tiles_of(block_d, qkv.dtype, capability_of(qkv.device.index))
     launches = buckets(_runs(counts, lengths), tiles.short_limit, qkv.device)
     grid: tuple[int, ...]
     share = None
@@ -141,7 +147,7 @@ def attention_backward_op(
         common = (grad_out, grad_qkv, bucket.table, head_dim**-0.5, num_tokens, *strides)
         grid = (heads, bucket.num_sequences)
         if bucket.block_tokens:
-            warps = short_warps(bucket.block_tokens)
+            warps = short_warps(bucket.block_tokens, block_d)
             short_backward[grid](qkv, out, lse, *common, bucket.block_tokens, num_warps=warps)
         else:
             grid = (*grid, math.ceil(bucket.max_length / tiles.block))

@@ -14,6 +14,7 @@ INTERPRETED: tl.constexpr = tl.constexpr(knobs.runtime.interpret)
 LOG2_E: tl.constexpr = tl.constexpr(1.4426950408889634)
 SUPPORTED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MIN_CAPABILITY = (8, 0)
+INTERPRETED_CAPABILITY = (9, 0)
 
 
 @triton.jit
@@ -51,14 +52,15 @@ def _gpu_reasons(given: list[Tensor]) -> list[str]:
         return ["the tensors are on different GPUs"]
     if index != torch.cuda.current_device():
         return [f"the tensors are on GPU {index}, which is not the current one (torch.cuda.set_device)"]
-    if _capability(index) < MIN_CAPABILITY:
+    if capability_of(index) < MIN_CAPABILITY:
         return ["the GPU is older than compute capability 8.0"]
     return []
 
 
 @torch.compiler.assume_constant_result
-def _capability(index: int) -> tuple[int, int]:
-    return torch.cuda.get_device_capability(index)
+def capability_of(gpu: int | None) -> tuple[int, int]:
+    """Compute capability of a GPU by its index; interpreted kernels (None) run as 9.0."""
+    return INTERPRETED_CAPABILITY if gpu is None else torch.cuda.get_device_capability(gpu)
 
 
 def next_power_of_2(size: int) -> int:

@@ -65,21 +65,21 @@ def test_attention_fits_in_registers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_spills_are_seen_and_judged(tmp_path: Path) -> None:
-    """128 x 128 float32 scores on one warp are 512 registers per thread, twice what a thread can have."""
+    """128 x 128 float32 scores on one warp are 512 registers per thread, twice the 255 that a thread can have."""
     code = (
         "from dataclasses import replace\n"
         "from kernel_resources import compile_for, launches_of\n"
         "words = ['short_forward', 'head_dim=64', 'block_n=128']\n"
         "(launch,) = (launch for launch in launches_of('bf16') if launch.matches(words))\n"
         "row = compile_for((replace(launch, num_warps=1), 90))\n"
-        "print(row.registers, row.spill_store_bytes, row.spill_load_bytes, *row.faults(), sep='\\n')\n"
+        "print(row.spill_store_bytes, row.spill_load_bytes, *row.faults(), sep='\\n')\n"
     )
     done = run_compiled(tmp_path, "-c", code)
     assert done.returncode == 0, done.stderr
-    registers, stored, loaded, fault = done.stdout.splitlines()
-    assert int(registers) >= 250
-    assert int(stored) >= 4 * 256
-    assert int(loaded) >= 4 * 256
+    stored, loaded, fault = done.stdout.splitlines()
+    # Registers say nothing here: an overwhelmed assembler gives up on most of them (64 with 26 KB spilled).
+    assert int(stored) >= 4 * (512 - 255)
+    assert int(loaded) >= 4 * (512 - 255)
     assert "short_forward" in fault
     assert "spills" in fault
 
