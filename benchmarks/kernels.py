@@ -16,6 +16,7 @@ from typing import Any
 import measure
 import torch
 from torch import Tensor
+from triton.errors import TritonError
 
 from cavsync.errors import BackendError
 from cavsync.kernels import (
@@ -186,7 +187,7 @@ def backends(case: Case, device: torch.device) -> list[str]:
         try:
             with use_backend(candidate.name, case.operation), torch.no_grad():
                 case.run(*case.leaves())
-        except (RuntimeError, BackendError) as error:
+        except (RuntimeError, TritonError, BackendError) as error:
             print(f"{case.operation} {case.shape}: {candidate.name} left out: {str(error)[:200]}")
         else:
             found.append(candidate.name)

@@ -29,6 +29,12 @@ MAX_RELATIVE_ERROR = {torch.float32: 1e-4, torch.float16: 3e-3, torch.bfloat16: 
 LENGTHS = (1, 7, 49, 58, 61, 101, 119, 217, 404, 513)
 
 
+@pytest.fixture(autouse=True)
+def full_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions of the specification in float32 proper: by default cuDNN rounds them to tf32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 def backends(operation: str) -> list[str]:
     return [candidate.name for candidate in OPERATIONS[operation].candidates]
 
@@ -90,7 +96,8 @@ def test_attention_of_one_token_copies_its_value(dtype: torch.dtype) -> None:
     with use_backend("triton", "attention"):
         mixed = attention(qkv)
     mixed.sum().backward()
-    assert torch.equal(mixed, qkv[:, :, 2])
+    # float32 passes through three tf32 products, which keep 22 of its 24 bits.
+    torch.testing.assert_close(mixed, qkv[:, :, 2], rtol=1e-5 if dtype == torch.float32 else 0, atol=0)
     assert qkv.grad is not None
     assert (qkv.grad[:, :, 2] == 1).all()
 
