@@ -10,7 +10,7 @@ python=${1:-python3}
 # .types/cavsync presents the checkout's four folders as one package.
 export PYTHONPATH="$PWD/.types:$PWD/build/gpu-site" TRITON_INTERPRET=0 PYTHONUNBUFFERED=1
 
-if ! "$python" -c "import sys, torch; sys.exit(not torch.cuda.is_available())"; then
+if ! "$python" -c "import importlib.util as u, sys; sys.exit(not (u.find_spec('torch') and __import__('torch').cuda.is_available()))"; then
   echo "No NVIDIA GPU that PyTorch can use was found, so there is nothing to check: run this on a machine with one." >&2
   exit 1
 fi

@@ -2,7 +2,7 @@
 
 Beside them the written reference under torch.compile. Times are CUDA events with the L2 cache overwritten between
 repetitions; achieved rates stand beside the copy bandwidth and matrix peak of the same run. Ends with a verdict: where
-the default of an operation is not the fastest, it says "default lost".
+the default of an operation is not the fastest, it says "default lost"; where it breaks, "default failed", and exits 1.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def _attention_cases(batch: int, device: torch.device, dtype: torch.dtype) -> li
     joint = Segments(((batch, 53), (batch, 50), (batch, 101)))
     for heads, width, segments in (
         (12, 64, Segments.uniform(batch, 61)),
+        (12, 64, Segments.uniform(batch, 58)),
         (12, 64, joint),
         (16, 32, Segments.uniform(batch, 404)),
     ):
@@ -155,6 +156,8 @@ def _loss_cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Ca
 
 def measured(case: Case, backend: str, options: argparse.Namespace) -> dict[str, Any]:
     """One row: forward alone, and forward with backward."""
+    # Cases of one operation share code: without a reset they would count as recompilations of one function.
+    torch.compiler.reset()
     run = torch.compile(case.run, dynamic=False) if backend == COMPILED else case.run
     leaves = [leaf.requires_grad_() for leaf in case.leaves()]
     clock = measure.time_on_gpu if options.device == "cuda" else measure.time_on_cpu
@@ -179,37 +182,51 @@ def measured(case: Case, backend: str, options: argparse.Namespace) -> dict[str,
 
 
 def backends(case: Case, device: torch.device) -> list[str]:
-    """Backends that can run this case here, in the dispatcher's order, then the compiled reference."""
+    """Backends in the dispatcher's order, then the compiled reference."""
+    candidates = OPERATIONS[case.operation].candidates
+    return [item.name for item in candidates if device.type in item.devices] + [COMPILED] * (device.type == "cuda")
+
+
+def rows(case: Case, shared: dict[str, Any], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row per backend that supports this case; one that breaks, the default included, is a row saying how."""
     found = []
-    for candidate in OPERATIONS[case.operation].candidates:
-        if device.type not in candidate.devices:
-            continue
+    for backend in backends(case, torch.device(options.device)):
+        row: dict[str, Any] = {"benchmark": "kernels", "op": case.operation, "shape": case.shape, "backend": backend}
         try:
-            with use_backend(candidate.name, case.operation), torch.no_grad():
-                case.run(*case.leaves())
-        except (RuntimeError, TritonError, BackendError) as error:
-            print(f"{case.operation} {case.shape}: {candidate.name} left out: {str(error)[:200]}")
-        else:
-            found.append(candidate.name)
-    return found + ([COMPILED] if device.type == "cuda" else [])
+            row |= measured(case, backend, options)
+        except BackendError as error:
+            print(f"{case.operation} {case.shape}: {backend} left out: {error}")
+            continue
+        except (RuntimeError, TritonError) as error:
+            row["failure"] = f"{type(error).__name__}: {str(error)[:200]}"
+        found.append(row | shared)
+    return found
 
 
-def report(rows: list[dict[str, Any]]) -> None:
-    """A line per row, then where the default is not the fastest."""
+def verdict(group: list[dict[str, Any]]) -> str:
+    """Of the rows of one operation at one size, the default first: does it hold, did it lose, or did it break?"""
+    default, *_ = group
+    what = f"{default['op']} {default['shape']}: {default['backend']}"
+    if "failure" in default:
+        return f"default failed: {what}, {default['failure']}"
+    best = min((row for row in group if "failure" not in row), key=lambda row: float(row["p50_ms"]))
+    ratio = default["p50_ms"] / best["p50_ms"]
+    return f"default {'lost' if ratio > TOLERANCE else 'holds'}: {what}, best {best['backend']}, ratio {ratio:.2f}"
+
+
+def report(groups: list[list[dict[str, Any]]]) -> None:
+    """A line per row, then a verdict per operation and size."""
     print(f"{'operation':28} {'shape':30} {'backend':22} {'forward us':>10} {'both us':>10} {'TFLOP/s':>8} {'GB/s':>7}")
-    for row in rows:
+    for row in (row for group in groups for row in group):
+        start = f"{row['op']:28} {row['shape']:30} {row['backend']:22}"
+        if "failure" in row:
+            print(f"{start} {row['failure'].splitlines()[0]}")
+            continue
         print(
-            f"{row['op']:28} {row['shape']:30} {row['backend']:22} {row['forward_p50_ms'] * 1e3:10.1f} "
-            f"{row['p50_ms'] * 1e3:10.1f} {row['forward_tflops']:8.1f} {row['forward_gb_per_second']:7.0f}"
+            f"{start} {row['forward_p50_ms'] * 1e3:10.1f} {row['p50_ms'] * 1e3:10.1f} "
+            f"{row['forward_tflops']:8.1f} {row['forward_gb_per_second']:7.0f}"
         )
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["op"], row["shape"]), []).append(row)
-    for (name, shape), group in groups.items():
-        default, best = group[0], min(group, key=lambda row: row["p50_ms"])
-        ratio = default["p50_ms"] / best["p50_ms"]
-        verdict = "default lost" if ratio > TOLERANCE else "default holds"
-        print(f"{verdict}: {name} {shape}: {default['backend']}, best {best['backend']}, ratio {ratio:.2f}")
+    print("\n".join(map(verdict, groups)))
 
 
 def main() -> None:
@@ -225,19 +242,19 @@ def main() -> None:
     device = torch.device(options.device)
     dtype = torch.bfloat16 if options.device == "cuda" else torch.float32
     shared = measure.provenance(device) | {"matrix_peak_tflops": round(measure.matrix_peak_flops(device) / 1e12, 1)}
+    shared["dtype"] = str(dtype).removeprefix("torch.")
     if options.device == "cuda":
         shared["copy_gb_per_second"] = round(measure.copy_bytes_per_second() / 1e9)
-    table = []
+    groups = []
     torch.manual_seed(0)
     for case in cases(options.batch, device, dtype):
         if options.operation in (None, case.operation):
-            for backend in backends(case, device):
-                row = measured(case, backend, options)
-                what = {"benchmark": "kernels", "op": case.operation, "shape": case.shape, "backend": backend}
-                table.append(what | {"dtype": str(dtype).removeprefix("torch.")} | row | shared)
-    report(table)
-    if not options.no_save:
-        measure.append_rows(RESULTS, table)
+            groups.append(rows(case, shared, options))
+            if not options.no_save:
+                measure.append_rows(RESULTS, groups[-1])
+    report(groups)
+    if any("failure" in group[0] for group in groups):
+        sys.exit("A default broke: see the lines 'default failed'.")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cavsync.kernels import Segments
 from cavsync.model.attention import Attention
@@ -46,7 +47,10 @@ class Block(nn.Module):
     """Pre-norm block: attention, then MLP, shared by the streams; each stream has its own norms (CAV-MAE, section 3).
 
     Every block carries all three sets of norms, also where only the joint one is used: checkpoints hold them.
+    recompute: keep only the block's input for the backward pass and run it a second time there, which saves memory.
     """
+
+    recompute = False
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: float) -> None:
         super().__init__()
@@ -81,7 +85,10 @@ def run_packed(blocks: Iterable[nn.Module], tokens: dict[Stream, Tensor]) -> tup
     parts = [part.flatten(0, 1) for part in tokens.values()]
     x, branch = parts[0] if len(parts) == 1 else torch.cat(parts), None
     for block in blocks:
-        x, branch = cast(Block, block)(x, branch, packing)
+        if cast(Block, block).recompute and torch.is_grad_enabled():
+            x, branch = checkpoint(block, x, branch, packing, use_reentrant=False, preserve_rng_state=False)
+        else:
+            x, branch = cast(Block, block)(x, branch, packing)
     return x, branch, packing
 
 

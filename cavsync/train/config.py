@@ -65,6 +65,10 @@ class TrainConfig(BaseModel):
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """"auto" takes bf16-mixed where the device multiplies it natively."""
+    compile: bool = False
+    """torch.compile the model: the first step takes minutes, the others less."""
+    activation_checkpointing: bool = False
+    """Keep only each block's input for the backward pass and compute the rest a second time: less memory, more work."""
     cache_clips: bool = False
     """Keep all decoded clips in memory; for data sets that fit there."""
     workers: Count = 2

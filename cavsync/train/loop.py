@@ -19,6 +19,7 @@ from lightning_fabric import Fabric
 from cavsync.data.batches import PairBatch
 from cavsync.errors import DataError
 from cavsync.model import CAVMAESync, ModelConfig, PretrainOutput
+from cavsync.model.block import Block
 from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.config import TrainConfig
 from cavsync.train.data import RunData
@@ -62,6 +63,7 @@ class Trainer:
             fabric = make_fabric(self.config)
             model, optimizer_state, state = self._start(resume)
             data = RunData.open(data_path, self.run_dir, self.model_config, self.config, self.on_load)
+            prepare(model, self.config)
             optimizer = make_optimizer(model, self.config, fabric.device)
             wrapped, optimizer = fabric.setup(model, optimizer)
             if optimizer_state is not None:
@@ -151,6 +153,16 @@ class Trainer:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def prepare(model: CAVMAESync, config: TrainConfig) -> None:
+    """Compile the model and switch on activation checkpointing, as configured; names of parameters stay."""
+    if config.activation_checkpointing:
+        for module in model.modules():
+            if isinstance(module, Block):
+                module.recompute = True
+    if config.compile:
+        model.compile()
 
 
 def make_optimizer(model: CAVMAESync, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:

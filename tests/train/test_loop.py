@@ -1,5 +1,6 @@
 """Runs on real (generated) clips: they learn, stop, resume exactly, and never write over one another."""
 
+import functools
 import json
 import os
 import signal
@@ -8,10 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from small_models import small_inputs, small_model
 
 from cavsync.errors import CheckpointError, DataError
+from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import load_model
 from cavsync.train import Trainer, override, preset
+from cavsync.train.loop import prepare
 
 SMALL: dict[str, dict[str, Any]] = {
     "debug": {"workers": 1, "precision": "32-true", "max_steps": 6, "log_every_steps": 1},
@@ -120,3 +124,33 @@ def test_it_learns(clips: Path, tmp_path: Path) -> None:
     curve = losses(run_dir)
     first, last = [curve[step] for step in range(1, 6)], [curve[step] for step in range(56, 61)]
     assert sum(last) < 0.85 * sum(first)
+
+
+@pytest.mark.parametrize("option", ["activation_checkpointing", "compile"])
+def test_switches_change_no_number(option: str, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recomputed or compiled (its front end only, so that no code is generated), a run has the same losses."""
+    monkeypatch.setattr(CAVMAESync, "compile", functools.partialmethod(CAVMAESync.compile, backend="aot_eager"))
+    trainer("debug", tmp_path / "plain", max_steps=3).run(clips)
+    trainer("debug", tmp_path / "switched", max_steps=3, **{option: True}).run(clips)
+    assert losses(tmp_path / "switched") == pytest.approx(losses(tmp_path / "plain"), rel=1e-5)
+    # Parameters keep their names: the run loads like any other.
+    load_model(tmp_path / "switched")
+
+
+def test_activation_checkpointing_keeps_less() -> None:
+    """Bytes kept for the backward pass shrink to a fraction."""
+    kept = []
+    for checkpointed in (False, True):
+        model, config = small_model(depth=6, modality_specific_depth=5), preset("debug")[1]
+        prepare(model, config.model_copy(update={"activation_checkpointing": checkpointed}))
+        tensors: list[torch.Tensor] = []
+
+        def note(tensor: torch.Tensor, tensors: list[torch.Tensor] = tensors) -> torch.Tensor:
+            tensors.append(tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            model(*small_inputs(model.config))
+        names = {parameter.data_ptr() for parameter in model.parameters()}
+        kept.append(sum(t.nbytes for t in {t.data_ptr(): t for t in tensors if t.data_ptr() not in names}.values()))
+    assert kept[1] < 0.5 * kept[0]
