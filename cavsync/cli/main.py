@@ -68,6 +68,7 @@ EXTRAS |= dict.fromkeys(("onnx", "onnxscript"), "export")
 DATA_COMMANDS = {
     "synth": ("cavsync.cli.data_synth:synth", "Generate clips whose true sync is known to the sample."),
     "check": ("cavsync.cli.data_check:check", "Say which clips would be rejected, and why."),
+    "stats": ("cavsync.cli.data_stats:stats", "Measure mean and standard deviation of the log-mel."),
 }
 
 
