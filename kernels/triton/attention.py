@@ -131,7 +131,8 @@ def attention_backward_op(
 ) -> Tensor:
     """Gradient of `attention_op` for its first output: (tokens, 3, heads, head_dim), contiguous."""
     num_tokens, _, heads, head_dim = qkv.shape
-    qkv, grad_out = _unit_stride(qkv), grad_out.contiguous()
+    # Output and its gradient are read with the same strides.
+    qkv, out, grad_out = _unit_stride(qkv), out.contiguous(), grad_out.contiguous()
     grad_qkv = torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device)
     block_d = next_power_of_2(head_dim)
     tiles = tiles_of(block_d, qkv.dtype, capability_of(qkv.device.index))
