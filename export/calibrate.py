@@ -10,26 +10,22 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cavsync.data.synth import read_truth
-from cavsync.deploy import Bundle, SyncScorer
+from cavsync.deploy import Bundle
 from cavsync.deploy.confidence import lack_of_evidence
 from cavsync.deploy.curve import curve_features, curve_of_rows, find_peak
 from cavsync.deploy.rows import Row
 from cavsync.deploy.scorer import evidence_of
 from cavsync.errors import CavsyncError
+from cavsync.evaluate.clip_rows import ClipRows, embed_clip
 from cavsync.export.fit_calibration import FEATURES, CalibrationReport, Examples, fit
 from cavsync.manifest import SyncSpec
-from cavsync.media import MediaReader, VideoFrame
 
 log = logging.getLogger(__name__)
-
-FloatArray = NDArray[np.float64]
 
 MIN_CLIPS = 4
 MAX_CLIPS = 24
@@ -39,16 +35,6 @@ SHIFTS_OUT_OF_RANGE = 1
 RANGE_SHARE = 0.9
 # Wide enough for every shift that `_centres` draws: 1.25 beyond plus the search range itself, and some for the truth.
 WIDE_RANGE = 2.5
-
-
-@dataclass(frozen=True)
-class ClipRows:
-    """A clip's rows of similarities over the wide lags, and the lag at which its sound truly lies."""
-
-    name: str
-    rows: list[Row]
-    lags_ms: FloatArray
-    true_lag_ms: float
 
 
 def calibrate(
@@ -61,7 +47,7 @@ def calibrate(
     """
     random = np.random.default_rng(seed)
     chosen = sorted(random.permutation(len(clips))[:MAX_CLIPS])
-    embedded = (embed_clip(bundle, clips[index], random) for index in chosen)
+    embedded = (_embedded(bundle, clips[index], random) for index in chosen)
     loaded = [clip for clip in embedded if clip is not None]
     if len(loaded) < MIN_CLIPS:
         log.warning("%d usable clips are too few to calibrate with, %d are needed", len(loaded), MIN_CLIPS)
@@ -73,26 +59,21 @@ def calibrate(
     return fit(examples, source=source)
 
 
-def embed_clip(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRows | None:
+def _embedded(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRows | None:
     """Rows of a clip, its sound shifted by a random part of a hop; None, with a log line, where it cannot be used."""
     sync = bundle.manifest.sync
-    shift_ms = float(random.uniform(-0.5, 0.5)) * sync.hop_ms
-    rows: list[Row] = []
     try:
-        scorer = SyncScorer(bundle, max_offset_ms=WIDE_RANGE * sync.max_offset_ms, on_row=rows.append)
-        with MediaReader(path) as reader:
-            for item in reader:
-                if item.pts_seconds > MAX_CLIP_SECONDS:
-                    break
-                if isinstance(item, VideoFrame):
-                    scorer.push_video(item.rgb, pts_seconds=item.pts_seconds)
-                else:
-                    scorer.push_audio(item.samples, pts_seconds=item.pts_seconds + shift_ms / 1000)
-        scorer.flush()
+        return embed_clip(
+            bundle,
+            path,
+            max_lag_ms=WIDE_RANGE * sync.max_offset_ms,
+            true_offset_ms=_true_offset_ms(path),
+            audio_shift_ms=float(random.uniform(-0.5, 0.5)) * sync.hop_ms,
+            max_seconds=MAX_CLIP_SECONDS,
+        )
     except CavsyncError as error:
         log.warning("not used for calibration: %s", error)
         return None
-    return ClipRows(path.name, rows, scorer.lags_ms, shift_ms - _true_offset_ms(path)) if rows else None
 
 
 def collect(clips: Sequence[ClipRows], sync: SyncSpec, random: np.random.Generator) -> Examples:

@@ -99,7 +99,7 @@ def _train(console: Console, out: Path, settings: Settings) -> None:
     from cavsync.train import override, preset
 
     model, config = override(*preset("sync-tiny"), {"max_minutes": settings.minutes, "seed": settings.seed})
-    result = run_training(console, model, config, out / "clips" / "train", out / "run", resume=True)
+    result = run_training(console, model, config, [out / "clips" / "train"], out / "run", resume=True)
     if result.signal_number is not None:
         raise KeyboardInterrupt
 

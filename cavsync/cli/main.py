@@ -67,6 +67,7 @@ EXTRAS |= dict.fromkeys(("onnx", "onnxscript"), "export")
 
 DATA_COMMANDS = {
     "synth": ("cavsync.cli.data_synth:synth", "Generate clips whose true sync is known to the sample."),
+    "pack": ("cavsync.cli.data_pack:pack", "Pack videos or lists into tar shards."),
     "check": ("cavsync.cli.data_check:check", "Say which clips would be rejected, and why."),
     "stats": ("cavsync.cli.data_stats:stats", "Measure mean and standard deviation of the log-mel."),
 }
@@ -77,6 +78,16 @@ def data() -> None:
     """Make and check data sets."""
 
 
+EVAL_COMMANDS = {
+    "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets and the two-choice test."),
+}
+
+
+@click.group("eval", cls=LazyGroup, lazy=EVAL_COMMANDS)
+def evaluate() -> None:
+    """Measure what a model is worth."""
+
+
 COMMANDS = {
     "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole line in minutes."),
     "data": ("cavsync.cli.main:data", "Make and check data sets."),
@@ -84,6 +95,7 @@ COMMANDS = {
     "convert": ("cavsync.cli.convert:convert", "Read the authors' checkpoints."),
     "export": ("cavsync.cli.export:export", "Write a bundle of ONNX graphs that proves itself."),
     "score": ("cavsync.cli.score:score", "Measure the sync of files."),
+    "eval": ("cavsync.cli.main:evaluate", "Measure what a model is worth."),
     "info": ("cavsync.cli.info:info", "Say which backends are usable, or the reasons why not."),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,10 @@ SIGNAL_EXIT_BASE = 128
 
 @click.command("train")
 @click.option("--preset", "preset_name", required=True, help="debug, sync-tiny, cav-mae-sync-base or cav-mae-base.")
-@click.option("--data", "data_path", required=True, type=click.Path(path_type=Path),
-              help="Folder of videos, or a CAV-MAE JSON file.")  # fmt: skip
+@click.option("--data", "data_paths", multiple=True, required=True, type=click.Path(path_type=Path),
+              help="Folder of shards or of videos, or a CAV-MAE JSON file; several are joined.")  # fmt: skip
+@click.option("--held-out", "held_out", multiple=True, type=click.Path(path_type=Path),
+              help="Clips to measure on and never to train on; by default a share of --data.")  # fmt: skip
 @click.option("--out", "run_dir", required=True, type=click.Path(path_type=Path), help="Run folder; absent or empty.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", callback=key_values,
               help="Change an option of the preset's model or training, such as batch_clips=8.")  # fmt: skip
@@ -34,7 +36,8 @@ SIGNAL_EXIT_BASE = 128
 @click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this much time.")
 def train(
     preset_name: str,
-    data_path: Path,
+    data_paths: tuple[Path, ...],
+    held_out: tuple[Path, ...],
     run_dir: Path,
     values: dict[str, Any],
     resume: bool,
@@ -54,11 +57,11 @@ def train(
     values |= {key: value for key, value in limits.items() if value is not None}
     model_config, config = override(*preset(preset_name), values)
     console = Console(stderr=True)
-    result = run_training(console, model_config, config, data_path, run_dir, resume=resume)
+    result = run_training(console, model_config, config, data_paths, run_dir, held_out=held_out, resume=resume)
     if result.signal_number is not None:
         console.print(f"stopped at step {result.state.step}; --resume goes on from there")
         sys.exit(SIGNAL_EXIT_BASE + result.signal_number)
-    for name, value in result.metrics.items():
+    for name, value in result.metrics.items() if result.is_main else ():
         click.echo(f"{name:22} {value:.6g}")
 
 
@@ -68,13 +71,21 @@ def prepare_threads() -> None:
 
 
 def run_training(
-    console: Console, model_config: ModelConfig, config: TrainConfig, data_path: Path, run_dir: Path, *, resume: bool
+    console: Console,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    data_paths: Sequence[Path],
+    run_dir: Path,
+    *,
+    held_out: Sequence[Path] = (),
+    resume: bool,
 ) -> RunResult:
     """Train with a progress bar on `console`."""
     from cavsync.train import Trainer
 
     with _progress(console) as (load, step):
-        return Trainer(model_config, config, run_dir, report=step, on_load=load).run(data_path, resume=resume)
+        trainer = Trainer(model_config, config, run_dir, report=step, on_load=load)
+        return trainer.run(*data_paths, held_out=held_out, resume=resume)
 
 
 @contextmanager

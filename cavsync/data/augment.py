@@ -1,64 +1,47 @@
-"""Random changes that leave the timing of a sample alone: one draw for all instants of a clip."""
+"""Which random changes training makes to a clip: the same for all its instants, so that none moves its timing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
-MAX_SHIFT_SHARE = 0.1
-MAX_CONTRAST_NEPERS = 0.3
-MAX_COLOUR_NEPERS = 0.1
-MAX_BRIGHTNESS_LEVELS = 30.0
-MAX_GAIN_NEPERS = 1.5
-MAX_MASKED_BANDS = 2
-MAX_BAND_BINS = 16
-NOISE_FLOOR_RANGE = (-14.0, -7.0)
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Range = tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)]]
 
 
-@dataclass(frozen=True)
-class ColourChange:
-    """Pixel levels become `levels * gain + offset`, (3,) each; applied where pixels turn into floating point anyway."""
+class Augmentation(BaseModel):
+    """Strengths; the defaults change nothing."""
 
-    gain: NDArray[np.float32]
-    offset: NDArray[np.float32]
+    model_config = ConfigDict(frozen=True)
 
-    @classmethod
-    def draw(cls, random: np.random.Generator) -> ColourChange:
-        """Another contrast, brightness and colour balance, around mid-grey."""
-        nepers = random.uniform(-MAX_CONTRAST_NEPERS, MAX_CONTRAST_NEPERS)
-        gain = np.exp(nepers + random.uniform(-MAX_COLOUR_NEPERS, MAX_COLOUR_NEPERS, size=3))
-        offset = 128 * (1 - gain) + random.uniform(-MAX_BRIGHTNESS_LEVELS, MAX_BRIGHTNESS_LEVELS)
-        return cls(gain.astype(np.float32), offset.astype(np.float32))
+    mirror: Share = 0.0
+    """Chance that the pictures are mirrored."""
+    crop_area: Range = (1.0, 1.0)
+    """RandomResizedCrop: range of the share of the picture that is cut out (Szegedy et al. 2014, arXiv 1409.4842)."""
+    colour: NonNegative = 0.0
+    """Strength of the change of contrast, brightness and colour balance; 1 is visible and harmless."""
+    mixup: Share = 0.0
+    """Chance that pictures and sound are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412)."""
 
-    @classmethod
-    def none(cls) -> ColourChange:
-        """Leaves every pixel as it is."""
-        return cls(np.ones(3, dtype=np.float32), np.zeros(3, dtype=np.float32))
+    tempo: Range = (1.0, 1.0)
+    """Range of the factor by which picture and sound run faster together."""
 
-
-def augment_pictures(frames: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Pictures (..., S, S): mirrored half of the time, moved by up to a tenth of the side, edges repeated."""
-    if random.random() < 0.5:
-        frames = frames[..., ::-1]
-    limit = round(frames.shape[-1] * MAX_SHIFT_SHARE)
-    down, right = (int(step) for step in random.integers(-limit, limit + 1, size=2))
-    return _moved(_moved(frames, down, axis=-2), right, axis=-1)
-
-
-def _moved(frames: NDArray[np.uint8], step: int, axis: int) -> NDArray[np.uint8]:
-    rows = np.clip(np.arange(frames.shape[axis]) - step, 0, frames.shape[axis] - 1)
-    return np.take(frames, rows, axis=axis)
-
-
-def augment_sound(features: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    """Raw log-mel (K, L, 128): another level, a raised noise floor, and SpecAugment's frequency bands at the floor."""
-    floor = random.uniform(*NOISE_FLOOR_RANGE)
-    louder = features + np.float32(random.uniform(-MAX_GAIN_NEPERS, MAX_GAIN_NEPERS))
-    noisy: NDArray[np.float32] = np.logaddexp(louder, np.float32(floor))
-    for _ in range(random.integers(0, MAX_MASKED_BANDS + 1)):
-        width = random.integers(1, MAX_BAND_BINS + 1)
-        first = random.integers(0, features.shape[-1] - width + 1)
-        noisy[..., first : first + width] = floor
-    return noisy
+    gain_db: NonNegative = 0.0
+    """The sound becomes louder or quieter by up to this."""
+    background: Share = 0.0
+    """Chance that another clip's sound is heard below the clip's own."""
+    noise_floor: bool = False
+    """Steady noise of a random level, from none to loud."""
+    mel_shift_bins: Annotated[int, Field(ge=0)] = 0
+    """The spectrum is moved up or down by up to this: other voices, other rooms."""
+    frequency_mask_bins: Annotated[int, Field(ge=0)] = 0
+    """SpecAugment: a band of up to this many mel bins is blanked (Park et al. 2019, arXiv 1904.08779)."""
+    time_mask_frames: Annotated[int, Field(ge=0)] = 0
+    """SpecAugment: a stretch of up to this many frames of every segment is blanked."""
+    feature_noise: NonNegative = 0.0
+    """CAV-MAE's noise: uniform, of a random strength up to this, added to the log-mel."""
+    time_shift_frames: Annotated[int, Field(ge=0)] = 0
+    """CAV-MAE's time shift: every segment is rolled by up to this. It does move the sound against the picture, by
+    design: for models that need no time."""

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from cavsync.data.augment import ColourChange, augment_pictures, augment_sound
-from cavsync.data.clip import Clip
+from cavsync.data.augment import Augmentation
+from cavsync.data.clip import Clip, decoded
 from cavsync.data.logmel import normalise
-from cavsync.data.sampling import SamplePlan, draw_instants, take
+from cavsync.data.order import Draw
+from cavsync.data.picture_changes import ColourChange, Crop
+from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take
+from cavsync.data.sound_changes import add_background, at_tempo, change_sound, mix
 from cavsync.data.source import ClipSource
 from cavsync.errors import MediaError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-Draw = tuple[int, int]
+# As in CAV-MAE: most mixtures are near half and half.
+MIXUP_CONCENTRATION = 10.0
 
 
 @dataclass(frozen=True)
 class ClipPairs:
-    """K pairs of one clip: `frames` (K, T, 3, S, S) uint8, `features` (K, L, 128), `times_seconds` (K,)."""
+    """K pairs of one clip: `pictures` (U, 3, S, S) uint8, `tubelets` (K, T) of them, `features` (K, L, 128),
+    `times_seconds` (K,)."""
 
     name: str
-    frames: Tensor
+    pictures: Tensor
+    tubelets: Tensor
     features: Tensor
     times_seconds: Tensor
     colour: ColourChange
@@ -47,7 +54,8 @@ class PairBatch:
     """The pairs of several clips; `clip_index` (N,) says which pairs belong together."""
 
     names: list[str]
-    frames: list[Tensor]
+    pictures: list[Tensor]
+    tubelets: list[Tensor]
     colours: list[ColourChange]
     features: Tensor
     times_seconds: Tensor
@@ -62,10 +70,11 @@ class PairBatch:
         mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1) * 255
         std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1) * 255
         parts = []
-        for frames, colour in zip(self.frames, self.colours, strict=True):
+        for pictures, tubelets, colour in zip(self.pictures, self.tubelets, self.colours, strict=True):
             gain = torch.from_numpy(colour.gain).to(device).view(3, 1, 1)
             offset = torch.from_numpy(colour.offset).to(device).view(3, 1, 1)
-            parts.append(frames.to(device).float().mul_(gain / std).add_((offset - mean) / std))
+            normalised = pictures.to(device).float().mul_(gain / std).add_((offset - mean) / std)
+            parts.append(normalised[tubelets.to(device)])
         return torch.cat(parts)
 
     def normalised_features(self, device: torch.device) -> Tensor:
@@ -89,7 +98,8 @@ class PairBatch:
 class PairDataset(Dataset[ClipPairs | Reject]):
     """Pairs of the clips of a source. An item is named by (clip, draw): the same name gives the same pairs anywhere.
 
-    `cache` holds decoded clips (or their rejection) by index; it is filled as clips are first used.
+    Clips are loaded with pictures of `load_size` and cut to `img_size`. `cache` holds decoded clips (or their
+    rejection) by index; it is filled as clips are first used.
     """
 
     def __init__(
@@ -98,12 +108,14 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         plan: SamplePlan,
         img_size: int,
         *,
+        load_size: int | None = None,
         seed: int = 0,
-        augment: bool = False,
+        augmentation: Augmentation | None = None,
         cache: dict[int, Clip | MediaError] | None = None,
     ) -> None:
         self.source, self.plan, self.img_size = source, plan, img_size
-        self.seed, self.augment, self.cache = seed, augment, cache
+        self.load_size = load_size or img_size
+        self.seed, self.augmentation, self.cache = seed, augmentation or Augmentation(), cache
 
     def __getitem__(self, draw: Draw) -> ClipPairs | Reject:
         index = draw[0]
@@ -114,10 +126,10 @@ class PairDataset(Dataset[ClipPairs | Reject]):
 
     def _clip(self, index: int) -> Clip:
         if self.cache is None:
-            return self.source.load(index, self.img_size)
+            return self.source.load(index, self.load_size)
         if index not in self.cache:
             try:
-                self.cache[index] = self.source.load(index, self.img_size)
+                self.cache[index] = decoded(self.source.load(index, self.load_size))
             except MediaError as error:
                 self.cache[index] = error
         found = self.cache[index]
@@ -126,55 +138,58 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         return found
 
     def _pairs(self, clip: Clip, random: np.random.Generator) -> ClipPairs:
+        wanted = self.augmentation
+        low, high = wanted.tempo
+        clip = at_tempo(clip, float(np.exp(random.uniform(np.log(low), np.log(high)))))
         sample = take(clip, draw_instants(clip, self.plan, random), self.plan)
-        frames, features, colour = sample.frames, sample.features, ColourChange.none()
-        if self.augment:
-            frames, features = augment_pictures(frames, random), augment_sound(features, random)
-            colour = ColourChange.draw(random)
+        crop, colour = Crop.draw(wanted, random), ColourChange.draw(wanted.colour, random)
+        pictures = crop.of(sample.pictures, self.img_size)
+        pictures, features = self._blended(pictures, sample, random)
         return ClipPairs(
             clip.source,
-            torch.from_numpy(np.ascontiguousarray(frames)),
-            torch.from_numpy(features),
+            torch.from_numpy(np.ascontiguousarray(pictures)),
+            torch.from_numpy(sample.tubelets),
+            torch.from_numpy(change_sound(features, wanted, random)),
             torch.from_numpy(sample.times_seconds),
             colour,
         )
+
+    def _blended(
+        self, pictures: NDArray[np.uint8], sample: Sample, random: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """With another clip heard in the background, or mixed into picture and sound, where the draw says so."""
+        features, times = sample.features, sample.times_seconds
+        if random.random() < self.augmentation.background and (other := self._other(random)):
+            features = add_background(features, times, other.sound, random)
+        if random.random() < self.augmentation.mixup and (other := self._other(random)):
+            share = float(random.beta(MIXUP_CONCENTRATION, MIXUP_CONCENTRATION))
+            features = mix(features, times, other.sound, share, random)
+            chosen = np.sort(random.integers(len(other.frames), size=len(pictures)))
+            theirs = Crop().of(other.frames[chosen], self.img_size)
+            pictures = np.rint(share * pictures + (1 - share) * theirs).astype(np.uint8)
+        return pictures, features
+
+    def _other(self, random: np.random.Generator) -> Clip | None:
+        """Any clip of the source; None where the one drawn is unusable, which its own turn will report."""
+        try:
+            return self._clip(int(random.integers(len(self.source.names))))
+        except MediaError:
+            return None
 
 
 def collate(items: Sequence[ClipPairs | Reject]) -> PairBatch:
     """Join what could be used; rejects leave a smaller batch, never a made-up one."""
     pairs = [item for item in items if isinstance(item, ClipPairs)]
+    names = [item.name for item in pairs]
     counts = torch.tensor([len(item.features) for item in pairs], dtype=torch.long)
     return PairBatch(
-        names=[item.name for item in pairs],
-        frames=[item.frames for item in pairs],
+        names=names,
+        pictures=[item.pictures for item in pairs],
+        tubelets=[item.tubelets for item in pairs],
         colours=[item.colour for item in pairs],
         features=torch.cat([item.features for item in pairs]) if pairs else torch.empty(0),
         times_seconds=torch.cat([item.times_seconds for item in pairs]) if pairs else torch.empty(0),
-        clip_index=torch.arange(len(pairs)).repeat_interleave(counts),
+        # Where one epoch ends and the next begins, a batch may hold a clip twice.
+        clip_index=torch.tensor([names.index(name) for name in names], dtype=torch.long).repeat_interleave(counts),
         rejects=[item for item in items if isinstance(item, Reject)],
     )
-
-
-class PlannedBatches(Sampler[list[Draw]]):
-    """Which of `clips` (indices) make up each step's batch, from `first_step` on.
-
-    It is a function of the seed alone, so resuming is exact. Every clip comes once per epoch; an epoch's incomplete
-    last batch is left out unless it is the only one.
-    """
-
-    def __init__(self, clips: Sequence[int], batch_clips: int, seed: int, *, first_step: int, num_steps: int) -> None:
-        self.clips, self.batch_clips, self.seed = clips, batch_clips, seed
-        self.first_step, self.num_steps = first_step, num_steps
-        self.steps_per_epoch = max(1, len(clips) // batch_clips)
-
-    def __len__(self) -> int:
-        return max(0, self.num_steps - self.first_step)
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        order, current = np.empty(0, dtype=np.int64), -1
-        for step in range(self.first_step, self.num_steps):
-            epoch, batch = divmod(step, self.steps_per_epoch)
-            if epoch != current:
-                order, current = np.random.default_rng((self.seed, epoch)).permutation(len(self.clips)), epoch
-            chosen = order[batch * self.batch_clips : (batch + 1) * self.batch_clips]
-            yield [(self.clips[int(place)], step) for place in chosen]

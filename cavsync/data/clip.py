@@ -1,16 +1,16 @@
-"""One clip in memory, as training sees it: small pictures with their times, and the log-mel of its sound."""
+"""One clip as training sees it: small pictures with their times, and the sound that belongs to them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from cavsync.data.logmel import log_mel
+from cavsync.data.sound import Sound, Waveform
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader, VideoFrame, resize_center_crop
 from cavsync.media.align import SAMPLE_RATE_HZ
@@ -22,18 +22,37 @@ LENGTH_MISMATCH_SHARE = 0.1
 INTERLEAVING_SECONDS = 2.0
 
 
+class Frames(Protocol):
+    """Pictures of one clip, in memory or decoded when they are asked for; a uint8 array (n, 3, S, S) is one."""
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        ...
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """Pictures `indices` (k,): (k, 3, S, S) RGB; MediaError for one that is damaged."""
+        ...
+
+
 @dataclass(frozen=True)
 class Clip:
-    """Pictures `frames` (n, 3, S, S) uint8 at `pts_seconds` (n,), and `features` (m, 128), the raw log-mel of a sound
-    whose first sample is heard at `audio_start_seconds`. `segment_starts` (n,) fixes the log-mel frame at which each
-    picture's segment starts, where a data format defines it by index; None means by time."""
+    """Pictures `frames`, n of them, at `pts_seconds` (n,), and a `sound` whose first sample is heard at
+    `audio_start_seconds`. `segment_starts` (n,) fixes the log-mel frame at which each picture's segment starts, where
+    a data format defines it by index; None means by time. `labels` are the data set's names of the clip's classes."""
 
     source: str
-    frames: NDArray[np.uint8]
+    frames: Frames
     pts_seconds: NDArray[np.float64]
-    features: NDArray[np.float32]
+    sound: Sound
     audio_start_seconds: float = 0.0
     segment_starts: NDArray[np.int64] | None = None
+    labels: tuple[str, ...] = ()
+
+
+def decoded(clip: Clip) -> Clip:
+    """The same clip with all pictures and log-mel in memory, to be drawn from many times. MediaError as for frames."""
+    sound = clip.sound.log_mel() if isinstance(clip.sound, Waveform) else clip.sound
+    return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], sound=sound)
 
 
 def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf) -> Clip:
@@ -60,9 +79,8 @@ def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf)
     if not pictures or not chunks:
         raise MediaError(f"{path} holds no picture or no sound: give a complete file", reason="corrupt")
     samples, start_seconds = join_chunks(chunks)
-    _require_same_length(path, times, start_seconds + len(samples) / SAMPLE_RATE_HZ)
-    features = log_mel(torch.from_numpy(samples)).numpy()
-    return Clip(str(path), np.stack(pictures), np.asarray(times), features, start_seconds)
+    require_same_length(path, times, start_seconds + len(samples) / SAMPLE_RATE_HZ)
+    return Clip(str(path), np.stack(pictures), np.asarray(times), Waveform(samples), start_seconds)
 
 
 def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
@@ -82,7 +100,8 @@ def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
     return np.concatenate(parts), start_seconds
 
 
-def _require_same_length(path: Path | str, times: list[float], audio_end_seconds: float) -> None:
+def require_same_length(path: Path | str, times: list[float], audio_end_seconds: float) -> None:
+    """MediaError where the pictures at `times` (s) and the sound end too far apart to belong together."""
     period_seconds = (times[-1] - times[0]) / max(1, len(times) - 1)
     video_end_seconds = times[-1] + period_seconds
     allowed = max(LENGTH_MISMATCH_SECONDS, LENGTH_MISMATCH_SHARE * video_end_seconds)

@@ -12,15 +12,16 @@ AUDIO_MEAN = -5.081
 AUDIO_STD = 4.4849
 
 
-def log_mel(waveform: Tensor) -> Tensor:
+def log_mel(waveform: Tensor, mean: Tensor | None = None) -> Tensor:
     """Mono 16 kHz samples (n,) in [-1, 1] -> raw log-mel (frames, 128), 10 ms a frame.
 
-    The mean of the waveform is removed first; sound shorter than one 25 ms window gives no frame.
+    The mean of the waveform is removed first, or `mean`, where the samples are a part of a longer sound. Sound shorter
+    than one 25 ms window gives no frame.
     """
     if waveform.numel() < FRAME_LENGTH_SAMPLES:
         return waveform.new_zeros((0, NUM_MEL_BINS))
     features: Tensor = kaldi.fbank(
-        (waveform - waveform.mean())[None],
+        (waveform - (waveform.mean() if mean is None else mean))[None],
         htk_compat=True,
         sample_frequency=SAMPLE_RATE_HZ,
         use_energy=False,

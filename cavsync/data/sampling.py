@@ -39,9 +39,11 @@ class SamplePlan:
 
 @dataclass(frozen=True)
 class Sample:
-    """K instants of one clip: `frames` (K, T, 3, S, S) uint8, `features` (K, L, 128) raw log-mel, `times` (K,) s."""
+    """K instants of one clip: `pictures` (U, 3, S, S) uint8, each once; `tubelets` (K, T), which of them make up each
+    instant; `features` (K, L, 128) raw log-mel; `times_seconds` (K,)."""
 
-    frames: NDArray[np.uint8]
+    pictures: NDArray[np.uint8]
+    tubelets: NDArray[np.int64]
     features: NDArray[np.float32]
     times_seconds: NDArray[np.float64]
 
@@ -55,7 +57,7 @@ def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
     if plan.pad or clip.segment_starts is not None:
         return np.arange(len(clip.frames))
     starts = _starts(clip, clip.pts_seconds, plan)
-    inside = np.flatnonzero((starts >= 0) & (starts + plan.segment_frames <= len(clip.features)))
+    inside = np.flatnonzero((starts >= 0) & (starts + plan.segment_frames <= len(clip.sound)))
     if len(inside) < plan.instants:
         raise MediaError(
             f"{clip.source} is too short: {len(inside)} pictures have a whole segment of "
@@ -84,15 +86,17 @@ def draw_instants(clip: Clip, plan: SamplePlan, random: np.random.Generator) -> 
 def take(clip: Clip, instants: Instants, plan: SamplePlan) -> Sample:
     """Cut the tubelets and segments of the pictures `instants` out of the clip."""
     times = clip.pts_seconds[instants]
-    if plan.num_frames == 1:
-        frames = clip.frames[instants][:, None]
-    else:
-        wanted = tubelet_times_seconds(times, plan.num_frames, plan.frame_step_seconds)
-        frames = clip.frames[nearest_index(clip.pts_seconds, wanted)]
+    wanted = instants[:, None]
+    if plan.num_frames > 1:
+        tubelet_seconds = tubelet_times_seconds(times, plan.num_frames, plan.frame_step_seconds)
+        wanted = nearest_index(clip.pts_seconds, tubelet_seconds)
+    # Neighbouring tubelets share pictures: each is decoded, changed and moved once.
+    used, places = np.unique(wanted, return_inverse=True)
     starts = _starts(clip, times, plan) if clip.segment_starts is None else clip.segment_starts[instants]
     if plan.pad:
-        starts = np.clip(starts, 0, max(0, len(clip.features) - plan.segment_frames))
-    return Sample(frames, _segments(clip.features, starts, plan.segment_frames), times)
+        starts = np.clip(starts, 0, max(0, len(clip.sound) - plan.segment_frames))
+    features = clip.sound.segments(starts, plan.segment_frames)
+    return Sample(clip.frames[used], places.reshape(wanted.shape), features, times)
 
 
 def segment_error_seconds(clip: Clip, instants: Instants, plan: SamplePlan) -> NDArray[np.float64]:
@@ -104,10 +108,3 @@ def segment_error_seconds(clip: Clip, instants: Instants, plan: SamplePlan) -> N
 
 def _starts(clip: Clip, times_seconds: NDArray[np.float64], plan: SamplePlan) -> Instants:
     return segment_start_frame(times_seconds - clip.audio_start_seconds, plan.segment_frames)
-
-
-def _segments(features: NDArray[np.float32], starts: Instants, length: int) -> NDArray[np.float32]:
-    rows = starts[:, None] + np.arange(length)
-    inside = (rows >= 0) & (rows < len(features))
-    segments = features[np.clip(rows, 0, max(0, len(features) - 1))] if len(features) else np.zeros((*rows.shape, 128))
-    return np.where(inside[..., None], segments, np.float32(0)).astype(np.float32, copy=False)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import av
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cavsync.data.clip import Clip, join_chunks, load_clip
-from cavsync.data.logmel import log_mel
+from cavsync.data.shards import ShardFolder, is_shard_folder
+from cavsync.data.sound import Waveform
 from cavsync.errors import DataError, MediaError
 from cavsync.media.align import FRAME_SHIFT_SECONDS, upstream_start_frame
 from cavsync.media.decode import AudioChunk
@@ -30,8 +32,13 @@ class ClipSource(Protocol):
     """Named clips that can be loaded one by one, in any process."""
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         """A name per clip: its path."""
+        ...
+
+    @property
+    def shard_of(self) -> NDArray[np.int64] | None:
+        """Number of the shard that each clip lies in; None where clips are files of their own."""
         ...
 
     def load(self, index: int, img_size: int) -> Clip:
@@ -44,6 +51,7 @@ class VideoFolder:
     """Every media file below a folder, in the order of their paths."""
 
     names: list[str]
+    shard_of: None = None
 
     @classmethod
     def open(cls, folder: Path) -> VideoFolder:
@@ -67,6 +75,7 @@ class CavMaeJson:
     entries: list[dict[str, str]]
     frames_per_clip: int
     segment_frames: int
+    shard_of: None = None
 
     @classmethod
     def open(cls, path: Path, *, frames_per_clip: int, segment_frames: int) -> CavMaeJson:
@@ -108,13 +117,13 @@ class CavMaeJson:
         found = self.count_frames(index)
         if found != self.frames_per_clip:
             raise MediaError(str(self.wrong_count(index, found)), reason="frame_count")
-        features = log_mel(torch.from_numpy(read_sound(self.entries[index]["wav"]))).numpy()
-        total = max(len(features), 1)
+        sound = Waveform(read_sound(self.entries[index]["wav"]))
+        total = max(len(sound), 1)
         frames = [self._picture(index, number, img_size) for number in range(found)]
         starts = [upstream_start_frame(number, found, total, self.segment_frames) for number in range(found)]
         times = np.arange(found) * total * FRAME_SHIFT_SECONDS / found
         return Clip(
-            self.names[index], np.stack(frames), times, features, segment_starts=np.asarray(starts, dtype=np.int64)
+            self.names[index], np.stack(frames), times, sound, segment_starts=np.asarray(starts, dtype=np.int64)
         )
 
     def _frame_path(self, index: int, number: int) -> Path:
@@ -150,12 +159,14 @@ def read_sound(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
 
 
 def open_source(path: Path, *, frames_per_clip: int, segment_frames: int) -> ClipSource:
-    """A folder of videos, or a CAV-MAE JSON file; DataError for anything else."""
+    """A folder of shards or of videos, or a CAV-MAE JSON file; DataError for anything else."""
+    if is_shard_folder(path):
+        return ShardFolder.open(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
     if path.is_dir():
         return VideoFolder.open(path)
     if path.suffix.lower() == ".json" and path.is_file():
         return CavMaeJson.open(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
-    raise DataError(f"{path} is neither a folder of videos nor a CAV-MAE .json file: give one of the two")
+    raise DataError(f"{path} is neither a folder of shards or videos nor a CAV-MAE .json file: give one of these")
 
 
 @dataclass
@@ -171,6 +182,12 @@ class Rejects:
             self.sentences[name] = str(error)
             self.reasons[error.reason] += 1
             log.warning("rejected: %s", error)
+
+    def add_damage(self, source: ClipSource) -> None:
+        """Count what was found to be lost when a folder of shards was opened."""
+        if isinstance(source, ShardFolder):
+            for number, entry in enumerate(source.damage):
+                self.add(f"{entry.shard}/{entry.sample}#{number}", entry.as_error())
 
     def __len__(self) -> int:
         return len(self.sentences)

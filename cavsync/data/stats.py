@@ -87,6 +87,7 @@ def _moments(job: tuple[ClipSource, int]) -> Moments | str:
     """Moments of one clip, or the reason why it is rejected."""
     source, index = job
     try:
-        return Moments.of(source.load(index, IMG_SIZE).features)
+        sound = source.load(index, IMG_SIZE).sound
+        return Moments.of(sound.segments(np.zeros(1, dtype=np.int64), len(sound)))
     except MediaError as error:
         return error.reason

@@ -72,6 +72,40 @@ def estimate_offset_ms(
     )
 
 
+def motion_curves(
+    frames: npt.NDArray[np.uint8],
+    frame_pts_seconds: npt.ArrayLike,
+    audio: npt.NDArray[np.float32],
+    sample_rate: int,
+    max_lag_ms: float,
+) -> tuple[Signal, Signal, Signal]:
+    """Correlation of motion with the loudness and with its rise, over lags in steps of 10 ms: (lags_ms, energy, rise).
+
+    Inputs as for `estimate_offset_ms`. NaN where less than a second is common to both.
+    """
+    pts = np.asarray(frame_pts_seconds, dtype=np.float64)
+    steps = round(max_lag_ms / 1000 * _GRID_HZ)
+    lags = np.arange(-steps, steps + 1)
+    grid = np.arange(pts[1], min(pts[-1], len(audio) / sample_rate), 1 / _GRID_HZ) if len(pts) > 2 else np.empty(0)
+    lags_ms, nothing = lags * 1000.0 / _GRID_HZ, np.full(len(lags), np.nan)
+    if len(grid) < _MIN_OVERLAP_SECONDS * _GRID_HZ:
+        return lags_ms, nothing, nothing
+    motion = np.interp(grid, pts[1:], motion_energy(frames))
+    loudness = log_energy(audio, sample_rate, grid)
+    rise = np.maximum(np.diff(loudness, prepend=loudness[0]), 0.0)
+    common = len(grid) - np.abs(lags) >= _MIN_OVERLAP_SECONDS * _GRID_HZ
+    curves = [
+        np.array(
+            [
+                _correlation(motion, envelope, int(lag)) if fits else np.nan
+                for lag, fits in zip(lags, common, strict=True)
+            ]
+        )
+        for envelope in (loudness, rise)
+    ]
+    return lags_ms, curves[0], curves[1]
+
+
 def motion_energy(frames: npt.NDArray[np.uint8]) -> Signal:
     """Mean absolute difference of each frame from the one before it; (n, height, width) -> (n - 1,)."""
     differences = np.abs(np.diff(frames.astype(np.int16), axis=0))

@@ -1,6 +1,7 @@
 """CAV-MAE Sync: masked reconstruction and contrast of sound and picture, in one forward."""
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from cavsync.model.config import ModelConfig
 from cavsync.model.decoder import MaskedAutoencoder
 from cavsync.model.encoder import Embedding
 from cavsync.model.losses import contrastive_loss
-from cavsync.model.masking import Masking, draw_mask_ratio, make_masking
+from cavsync.model.masking import BatchPlace, Masking, draw_mask_ratio, make_masking
 from cavsync.model.patch import spectrogram_image, stacked_frames
 
 MAX_LOGIT_SCALE = math.log(100.0)
@@ -79,13 +80,15 @@ class CAVMAESync(MaskedAutoencoder):
         ids_restore_visual: Tensor | None = None,
         contrastive_ignore: Tensor | None = None,
         generator: torch.Generator | None = None,
+        place: BatchPlace | None = None,
     ) -> PretrainOutput:
         """One pretraining step's losses for paired log-mel (B, audio_length, 128) and frames (B, [T,] 3, H, W).
 
         mae_loss_weight=0 leaves out the joint stream and the decoder, contrast_loss_weight=0 the contrastive streams.
         ids_restore_*: (B, N) ranks in place of the random draw; the lowest ranks stay visible.
         contrastive_ignore: bool (B, B), [picture, sound] pairs that are no negatives, such as near-by instants.
-        generator: makes the draws reproducible. Raises ConfigError for shapes, ratios or weights that do not fit.
+        generator: makes the draws reproducible. place: where the batch lies in that of all processes, whose masks are
+        then drawn by each and cut. Raises ConfigError for shapes, ratios or weights that do not fit.
         """
         _check_weights(mae_loss_weight, contrast_loss_weight)
         config = self.config
@@ -94,11 +97,12 @@ class CAVMAESync(MaskedAutoencoder):
             mask_ratio_visual = draw_mask_ratio(config, generator)
         _check_pairs(fbank, frames)
         batch, device = len(fbank), fbank.device
-        audio_masking = make_masking(
-            ids_restore_audio, batch, device, config.audio_grid, mask_ratio_audio, config.mask_mode_audio, generator
+        draw = partial(make_masking, batch=batch, device=device, generator=generator, place=place)
+        audio_masking = draw(
+            ids_restore_audio, grid=config.audio_grid, mask_ratio=mask_ratio_audio, mode=config.mask_mode_audio
         )
-        visual_masking = make_masking(
-            ids_restore_visual, batch, device, config.visual_grid, mask_ratio_visual, config.mask_mode_visual, generator
+        visual_masking = draw(
+            ids_restore_visual, grid=config.visual_grid, mask_ratio=mask_ratio_visual, mode=config.mask_mode_visual
         )
         audio = self.audio_stream(self.embed_visible_audio(fbank, audio_masking))
         visual = self.visual_stream(self.embed_visible_frames(frames, visual_masking))

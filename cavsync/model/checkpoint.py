@@ -5,23 +5,25 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from cavsync.atomic import write_text_atomically
 from cavsync.errors import CheckpointError
 from cavsync.model.cav_mae_sync import CAVMAESync
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.config import ModelConfig
-from cavsync.model.state import load_strict
+from cavsync.model.state import load_strict, read_state
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
+AVERAGE = "average.safetensors"
 STEP_PREFIX = "step-"
-
-Model = TypeVar("Model", CAVMAESync, CAVMAEFT)
+SCRATCH_PREFIX = ".writing-"
 
 
 def save_model(
@@ -31,34 +33,61 @@ def save_model(
     *,
     train: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
-    write_beside: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write the weights of one step and the run's configuration; returns the step's folder.
 
     train: how the run trains; source: `sha256`, `fingerprint` and `file` of the checkpoint it came from; both as plain
-    JSON values, and both kept from the existing config.json where None. write_beside: called with the folder before it
-    appears under its name, to add files such as optimizer state. A step that exists is replaced.
+    JSON values, and both kept from the existing config.json where None. A step that exists is replaced.
     Raises CheckpointError where the run holds a model of another configuration.
     """
-    run_dir = Path(run_dir)
+    write_run_config(
+        run_dir,
+        model.config,
+        train=train,
+        source=source,
+        label_dim=model.label_dim if isinstance(model, CAVMAEFT) else None,
+    )
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    return save_state(weights, run_dir, step)
+
+
+def save_state(
+    weights: Mapping[str, Tensor], run_dir: str | Path, step: int, write_beside: Callable[[Path], None] = lambda _: None
+) -> Path:
+    """Write the weights of one step; returns the step's folder, which appears when all of it is on the disk.
+
+    write_beside: called with the folder before it gets its name, to add files such as optimizer state. A step that
+    exists is replaced.
+    """
     folder = step_folder(run_dir, step)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _write_config(model, run_dir, train, source)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as scratch:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=SCRATCH_PREFIX) as scratch:
         fresh, old = Path(scratch, "new"), Path(scratch, "old")
         fresh.mkdir()
-        tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-        save_file(tensors, fresh / WEIGHTS)
-        if write_beside is not None:
-            write_beside(fresh)
+        save_file(dict(weights), fresh / WEIGHTS)
+        write_beside(fresh)
+        for path in (*fresh.iterdir(), fresh):
+            _sync(path)
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
+        _sync(folder.parent)
     return folder
 
 
-def load_model(run_dir: str | Path, step: int | Literal["latest"] | None = None) -> CAVMAESync:
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load_model(run_dir: str | Path, step: int | None = None, *, averaged: bool = True) -> CAVMAESync:
     """The pretraining model of a run, on the CPU, at `step` or at its last one.
+
+    averaged: take the moving average of the weights where the run keeps one.
 
     Raises CheckpointError where the run or step is missing, unreadable, or holds a classifier.
     """
@@ -67,17 +96,30 @@ def load_model(run_dir: str | Path, step: int | Literal["latest"] | None = None)
         raise CheckpointError(f"'{run_dir}' holds a classifier, not a pretraining model: use load_classifier.")
     with torch.device("meta"):
         model = CAVMAESync(ModelConfig.model_validate(config["model"]))
-    return _with_weights(model, run_dir, step)
+    load_state(model, run_dir, step, averaged=averaged)
+    return model
 
 
-def load_classifier(run_dir: str | Path, step: int | Literal["latest"] | None = None) -> CAVMAEFT:
+def initialise_from(model: CAVMAESync, path: str | Path) -> None:
+    """Copy the weights of a run's last step, or of a checkpoint of the authors, into a model of the same sizes.
+
+    Raises CheckpointError where it is missing, damaged, or of another size.
+    """
+    state = load_model(path).state_dict() if Path(path).is_dir() else read_state(Path(path))
+    load_strict(
+        model, state, f"'{path}'", "A run starts from weights of its own model: change the options or the file."
+    )
+
+
+def load_classifier(run_dir: str | Path, step: int | None = None) -> CAVMAEFT:
     """The classifier of a run, on the CPU; CheckpointError as for `load_model`."""
     config = read_run_config(run_dir)
     if config.get("label_dim") is None:
         raise CheckpointError(f"'{run_dir}' holds a pretraining model, not a classifier: use load_model.")
     with torch.device("meta"):
         model = CAVMAEFT(ModelConfig.model_validate(config["model"]), int(config["label_dim"]))
-    return _with_weights(model, run_dir, step)
+    load_state(model, run_dir, step)
+    return model
 
 
 def step_folder(run_dir: str | Path, step: int) -> Path:
@@ -85,11 +127,16 @@ def step_folder(run_dir: str | Path, step: int) -> Path:
     return Path(run_dir, "checkpoints", f"{STEP_PREFIX}{step}")
 
 
-def latest_step(run_dir: str | Path) -> int | None:
-    """The highest step that has weights, None without any."""
+def all_steps(run_dir: str | Path) -> list[int]:
+    """The steps that have weights, ascending."""
     found = Path(run_dir, "checkpoints").glob(f"{STEP_PREFIX}*/{WEIGHTS}")
     names = (path.parent.name.removeprefix(STEP_PREFIX) for path in found)
-    return max((int(name) for name in names if name.isdecimal()), default=None)
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def latest_step(run_dir: str | Path) -> int | None:
+    """The highest step that has weights, None without any."""
+    return max(all_steps(run_dir), default=None)
 
 
 def read_run_config(run_dir: str | Path) -> dict[str, Any]:
@@ -109,8 +156,14 @@ def read_run_config(run_dir: str | Path) -> dict[str, Any]:
     return content
 
 
-def _with_weights(model: Model, run_dir: str | Path, step: int | Literal["latest"] | None) -> Model:
-    number = latest_step(run_dir) if step is None or step == "latest" else step
+def load_state(
+    model: CAVMAESync | CAVMAEFT, run_dir: str | Path, step: int | None = None, *, averaged: bool = False
+) -> None:
+    """Put the weights of a step, or of the last one, into a model of the run's configuration.
+
+    averaged: take the moving average of the weights where the run keeps one. CheckpointError as for `load_model`.
+    """
+    number = latest_step(run_dir) if step is None else step
     if number is None:
         raise CheckpointError(f"'{run_dir}' has no checkpoint yet: train it first, or name another run.")
     path = step_folder(run_dir, number) / WEIGHTS
@@ -118,27 +171,35 @@ def _with_weights(model: Model, run_dir: str | Path, step: int | Literal["latest
         raise CheckpointError(f"'{run_dir}' has no step {number}: its latest is {latest_step(run_dir)}.")
     try:
         state = load_file(path)
+        if averaged and path.with_name(AVERAGE).is_file():
+            state |= load_file(path.with_name(AVERAGE))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"'{path}' is damaged or unreadable: use another step of the run.") from error
     load_strict(model, state, f"'{path}'", "Its config.json belongs to another model: restore the file.")
-    return model
 
 
-def _write_config(
-    model: CAVMAESync | CAVMAEFT, run_dir: Path, train: Mapping[str, Any] | None, source: Mapping[str, Any] | None
+def write_run_config(
+    run_dir: str | Path,
+    model: ModelConfig,
+    *,
+    train: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
+    label_dim: int | None = None,
 ) -> None:
-    path = run_dir / "config.json"
+    """Write a run's config.json; `train` and `source` as for `save_model`.
+
+    Raises CheckpointError where the folder holds a run of another model.
+    """
+    path = Path(run_dir, "config.json")
     kept = read_run_config(run_dir) if path.exists() else {}
-    label_dim = {"label_dim": model.label_dim} if isinstance(model, CAVMAEFT) else {}
     content = {
         "format": FORMAT,
-        "model": model.config.model_dump(mode="json"),
-        **label_dim,
+        "model": model.model_dump(mode="json"),
+        **({} if label_dim is None else {"label_dim": label_dim}),
         "train": kept.get("train") if train is None else dict(train),
         "source": kept.get("source") if source is None else dict(source),
     }
     if kept and (kept["model"], kept.get("label_dim")) != (content["model"], content.get("label_dim")):
         raise CheckpointError(f"'{run_dir}' holds a model of another configuration: write to an empty folder.")
-    scratch = path.with_name(f".config-{os.getpid()}.json")
-    scratch.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(path, json.dumps(content, indent=2) + "\n")

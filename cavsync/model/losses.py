@@ -20,8 +20,8 @@ def contrastive_loss(
     """InfoNCE between pooled vectors (B, D): each picture against all sounds, and the reverse where bidirectional.
 
     ignore: bool (B, B), [picture, sound] pairs left out of the negatives; own pairs always stay in.
-    In a process group the negatives come from all processes, which must hold equally large batches; the mean of the
-    processes' losses is the loss of the whole batch. Returns (loss, accuracy), scalars.
+    In a process group the negatives come from all processes; the mean of the processes' losses, weighted by their
+    numbers of pairs, is the loss of the whole batch. Returns (loss, accuracy), scalars.
     Raises ConfigError where ignore has another shape. Source: CAV-MAE, arXiv 2210.07839, section 3.
     """
     batch = audio.shape[0]
@@ -41,25 +41,36 @@ def _one_direction(
 ) -> tuple[Tensor, Tensor]:
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return info_nce(queries, keys, temperature, ignore=ignore)
-    all_keys: Tensor = _GatherRows.apply(keys)  # type: ignore[no-untyped-call]
-    first = dist.get_rank() * len(queries)
+    counts = _counts_of_ranks(len(keys), keys.device)
+    all_keys: Tensor = _GatherRows.apply(keys, counts)  # type: ignore[no-untyped-call]
+    first = sum(counts[: dist.get_rank()])
     # Pairs to ignore come from one clip, and a clip's items stay in one process.
     return info_nce(queries, all_keys, temperature, first_positive=first, ignore=ignore)
+
+
+def _counts_of_ranks(count: int, device: torch.device) -> list[int]:
+    """Rows that each process holds: unequal where clips were rejected."""
+    mine = torch.tensor([count], device=device)
+    found = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(found, mine)
+    return [int(number) for number in torch.cat(found).tolist()]
 
 
 class _GatherRows(torch.autograd.Function):
     """Rows of all processes, in order of rank; gradients of all processes flow back to the owner."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ctx.num_rows = len(rows)
-        gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(gathered, rows.contiguous())
-        return torch.cat(gathered)
+    def forward(ctx: Any, rows: Tensor, counts: list[int]) -> Tensor:
+        ctx.counts = counts
+        padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+        padded[: len(rows)] = rows
+        gathered = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(gathered, padded)
+        return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         gradient = gradients[0].contiguous()
         dist.all_reduce(gradient)
-        first = dist.get_rank() * ctx.num_rows
-        return gradient[first : first + ctx.num_rows]
+        first = sum(ctx.counts[: dist.get_rank()])
+        return gradient[first : first + ctx.counts[dist.get_rank()]], None

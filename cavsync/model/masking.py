@@ -13,6 +13,9 @@ from torch import Tensor
 from cavsync.errors import ConfigError
 from cavsync.model.config import Grid, MaskMode, ModelConfig
 
+BatchPlace = tuple[int, int]
+"""Where a batch lies in the batch of all processes: (index of its first item, number of items in all)."""
+
 
 class Masking(NamedTuple):
     """One batch's mask: `ids_restore` (B, N) int64, rank of each patch; ranks below `num_visible` are seen."""
@@ -95,13 +98,17 @@ def make_masking(
     mask_ratio: float,
     mode: MaskMode,
     generator: torch.Generator | None,
+    place: BatchPlace | None = None,
 ) -> Masking:
     """The mask of a batch that `ids_restore` (B, N) describes, or a drawn one without it.
 
+    place: the batch is a part of a larger one, for which the draw is made: equal for any way to deal it out.
     Raises ConfigError where ids_restore has another shape.
     """
     if ids_restore is None:
-        return draw_masking(batch, grid, mask_ratio, mode, device=device, generator=generator)
+        first, total = (0, batch) if place is None else place
+        drawn = draw_masking(total, grid, mask_ratio, mode, device=device, generator=generator)
+        return Masking(drawn.ids_restore[first : first + batch], drawn.num_visible)
     expected = (batch, math.prod(grid))
     if tuple(ids_restore.shape) != expected:
         raise ConfigError(

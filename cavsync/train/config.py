@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
+from cavsync.data.augment import Augmentation
 from cavsync.errors import ConfigError
 from cavsync.model import ModelConfig
 
@@ -30,19 +31,28 @@ class TrainConfig(BaseModel):
     """Wall-clock budget; the schedule then follows whichever of steps and time is further on."""
     epochs: Positive = 25
     batch_clips: Positive = 48
+    """Clips per optimiser step, over all processes and parts together."""
     instants_per_clip: Positive = 1
     """Pairs drawn from each clip; with several, other moments of a clip are negatives, which teaches time."""
     instant_spacing_seconds: NonNegative = 0.0
     """Between neighbouring instants of a clip; 0 spreads them at random over the whole clip."""
     guard_seconds: NonNegative = 0.0
     """Instants of one clip closer than this are not negatives of each other."""
+    guard_start_seconds: NonNegative = 0.0
+    """Curriculum from far to near: the guard distance shrinks from this to `guard_seconds`..."""
+    curriculum_share: Share = 0.0
+    """...over this share of the run."""
     negatives: Literal["batch", "clip"] = "batch"
     """Negatives are all other pairs of the batch, or other moments of the same clip only."""
     pad_segments: bool = True
     """Push segments inside the sound and pad them, as upstream does, rather than leave such instants out."""
     frames_per_clip: Positive = 10
     """Frames that a CAV-MAE JSON data set must hold per clip."""
-    augment: bool = True
+    repeats: tuple[Positive, ...] = ()
+    """How often an epoch visits the clips of each data source; empty visits all of them once."""
+    augmentation: Augmentation = Augmentation()
+    load_size: Positive | None = None
+    """Side at which pictures are decoded, for crops that lose no detail; None decodes at the model's img_size."""
     held_out_share: Share = 0.1
     """Share of the clips that is never trained on: it measures the run and calibrates the exported bundle."""
 
@@ -62,7 +72,19 @@ class TrainConfig(BaseModel):
     mae_loss_weight: NonNegative = 1.0
     contrast_loss_weight: NonNegative = 0.01
 
+    gradient_accumulation: Positive = 1
+    """Parts in which a batch is computed one after the other; contrast then sees the negatives of its part."""
+    ema_decay: Share = 0.0
+    """Keep an exponential moving average of the weights, which is what is evaluated and exported; 0 keeps none."""
+    init_from: str | None = None
+    """A run, or a checkpoint of the authors, whose weights the run starts from."""
+
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Positive = 1
+    """Processes per node; under torchrun those that it started count."""
+    nodes: Positive = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How several processes share a model: copies (ddp), or each a part of the weights (fsdp); "auto" takes ddp."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """"auto" takes bf16-mixed where the device multiplies it natively."""
     compile: bool = False
@@ -74,6 +96,12 @@ class TrainConfig(BaseModel):
     workers: Count = 2
     log_every_steps: Positive = 10
     checkpoint_every_steps: Positive = 1000
+    keep_checkpoints: Positive = 3
+    """The last checkpoints that stay; older ones are deleted..."""
+    keep_every_steps: Count = 0
+    """...but for those of steps that are a multiple of this; 0 keeps none of them."""
+    max_rejected_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    """The run stops when more than this share of the clips turns out to be unusable."""
     vision_mae: str | None = None
     """Path of a ViT vision-MAE checkpoint that initialises both encoders."""
 
@@ -89,18 +117,17 @@ class TrainConfig(BaseModel):
 
 
 def override(model: ModelConfig, train: TrainConfig, values: Mapping[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-    """Apply `--set key=value` options; each key belongs to exactly one of the two records.
+    """Apply `--set key=value` options; each key belongs to exactly one of the model, the training, the augmentation.
 
     Raises:
         ConfigError: an unknown key, or a value that the record refuses.
     """
     model_values, train_values = model.model_dump(), train.model_dump()
+    records = (model_values, train_values, train_values["augmentation"])
     for key, value in values.items():
-        if key in model_values:
-            model_values[key] = value
-        elif key in train_values:
-            train_values[key] = value
-        else:
-            known = ", ".join(sorted([*model_values, *train_values]))
+        record = next((record for record in records if key in record and key != "augmentation"), None)
+        if record is None:
+            known = ", ".join(sorted({key for record in records for key in record} - {"augmentation"}))
             raise ConfigError(f"Unknown option '{key}': expected one of {known}.")
+        record[key] = value
     return ModelConfig.model_validate(model_values), TrainConfig.model_validate(train_values)

@@ -9,17 +9,21 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from cavsync.data.batches import Draw, PairBatch, PairDataset, PlannedBatches, collate
+from cavsync.data.batches import PairBatch, PairDataset, collate
 from cavsync.data.clip import Clip
+from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
 from cavsync.data.preload import preload
 from cavsync.data.sampling import SamplePlan
-from cavsync.data.source import ClipSource, Rejects, open_source
+from cavsync.data.source import ClipSource, Rejects
 from cavsync.errors import DataError, MediaError
+from cavsync.media.files import MEDIA_ENDINGS
 from cavsync.model import ModelConfig
 from cavsync.train.config import TrainConfig
-from cavsync.train.split import split, write_held_out
+from cavsync.train.ranks import Ranks
+from cavsync.train.split import RunPaths, write_held_out
 
 HELD_OUT_DRAW = 0
+NUM_NAMED = 5
 
 
 def sample_plan(model: ModelConfig, train: TrainConfig) -> SamplePlan:
@@ -43,70 +47,115 @@ class RunData:
     training_indices: list[int]
     held_out_indices: list[int]
     batch_clips: int
+    parts: int
     seed: int
     workers: int
     rejects: Rejects
+    ranks: Ranks
+    num_clips: int
+    shard_of: Order | None = None
 
     @classmethod
     def open(
         cls,
-        path: Path,
+        paths: RunPaths,
         run_dir: Path,
         model: ModelConfig,
         train: TrainConfig,
+        ranks: Ranks,
         progress: Callable[[int, int], None] | None = None,
     ) -> RunData:
-        """Open the source, split it, and decode it into memory where the run asks for that.
+        """Open the sources, split them, and decode them into memory where the run asks for that.
 
         Raises:
-            DataError: nothing to train on.
+            DataError: nothing to train on. ConfigError: as many repeats as sources are expected.
         """
-        source = open_source(path, frames_per_clip=train.frames_per_clip, segment_frames=model.audio_length)
+        source = paths.open(train.frames_per_clip, model.audio_length)
         cache: dict[int, Clip | MediaError] | None = None
         rejects = Rejects()
+        for part in source.sources:
+            rejects.add_damage(part)
+        load_size = train.load_size or model.img_size
         usable = list(range(len(source.names)))
         if train.cache_clips:
-            cache = preload(source, model.img_size, workers=max(1, train.workers), progress=progress)
+            cache = preload(source, load_size, workers=max(1, train.workers), progress=progress)
             for index, found in cache.items():
                 if isinstance(found, MediaError):
                     rejects.add(source.names[index], found)
             usable = [index for index in usable if not isinstance(cache[index], MediaError)]
         if not usable:
-            raise DataError(f"No clip of {path} can be used ({dict(rejects.reasons)}): see `cavsync data check {path}`")
-        training, held_out = split(len(usable), train.held_out_share, train.seed)
+            raise DataError(
+                f"No clip of {paths} can be used ({dict(rejects.reasons)}): see `cavsync data check {paths.train[0]}`"
+            )
+        training, held_out = paths.split(source, usable, train)
         plan = sample_plan(model, train)
         data = cls(
-            dataset=PairDataset(source, plan, model.img_size, seed=train.seed, augment=train.augment, cache=cache),
-            held_out=PairDataset(source, plan, model.img_size, seed=train.seed, cache=cache),
-            training_indices=[usable[index] for index in training],
-            held_out_indices=[usable[index] for index in held_out],
+            dataset=PairDataset(
+                source,
+                plan,
+                model.img_size,
+                load_size=load_size,
+                seed=train.seed,
+                augmentation=train.augmentation,
+                cache=cache,
+            ),
+            held_out=PairDataset(source, plan, model.img_size, load_size=load_size, seed=train.seed, cache=cache),
+            training_indices=training,
+            held_out_indices=held_out,
             batch_clips=train.batch_clips,
+            parts=train.gradient_accumulation,
             seed=train.seed,
             # Cached clips live in this process; handing them to others would copy them all.
             workers=0 if train.cache_clips else train.workers,
             rejects=rejects,
+            ranks=ranks,
+            num_clips=len(source.names) + len(rejects),
+            shard_of=source.shard_of,
         )
-        write_held_out(run_dir, data._held_out_files(source, path))
+        divisor = train.gradient_accumulation * ranks.size
+        if not batch_size(len(training), train.batch_clips, divisor):
+            raise DataError(
+                f"{paths} leaves {len(training)} clips to train on, but {divisor} processes and parts of a batch need "
+                "at least one each: give more clips, or lower gradient_accumulation"
+            )
+        if ranks.is_main:
+            write_held_out(run_dir, data._held_out_files(source))
         return data
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps that see every clip once."""
-        return max(1, len(self.training_indices) // self.batch_clips)
+    def steps_per_epoch(self) -> float:
+        """Optimiser steps that see every clip once; rarely a whole number."""
+        return len(self.training_indices) / self.plan(0, 0).batch_clips
+
+    def plan(self, first_step: int, num_steps: int) -> PlannedBatches:
+        """This process's part of the steps from `first_step` to `num_steps`; see `PlannedBatches`."""
+        return PlannedBatches(
+            self.training_indices,
+            self.batch_clips,
+            self.seed,
+            first_step=first_step,
+            num_steps=num_steps,
+            rank=self.ranks.rank,
+            num_ranks=self.ranks.size,
+            parts=self.parts,
+            shard_of=self.shard_of,
+        )
 
     def training_batches(self, first_step: int, num_steps: int) -> DataLoader[PairBatch]:
-        """Batches of the steps from `first_step` to `num_steps`; the same for every run with this seed."""
-        plan = PlannedBatches(
-            self.training_indices, self.batch_clips, self.seed, first_step=first_step, num_steps=num_steps
-        )
-        return self._loader(self.dataset, plan)
+        """Batches of the steps from `first_step` to `num_steps`, `parts` for each; the same for every run with this
+        seed."""
+        return self._loader(self.dataset, self.plan(first_step, num_steps))
 
     def held_out_batches(self) -> DataLoader[PairBatch]:
-        """Each held-out clip once, with the same instants at every call."""
+        """This process's part of the held-out clips, each once, with the same instants at every call.
+
+        Every process gets equally many batches; some of them may be empty.
+        """
+        share = max(1, self.batch_clips // (self.parts * self.ranks.size))
         draws = [(index, HELD_OUT_DRAW) for index in self.held_out_indices]
-        return self._loader(
-            self.held_out, [draws[i : i + self.batch_clips] for i in range(0, len(draws), self.batch_clips)]
-        )
+        firsts = range(0, len(draws), share * self.ranks.size)
+        starts = [first + self.ranks.rank * share for first in firsts]
+        return self._loader(self.held_out, [draws[start : start + share] for start in starts])
 
     def note_rejects(self, batch: PairBatch) -> None:
         """Count what the loader could not use."""
@@ -123,9 +172,22 @@ class RunData:
             persistent_workers=False,
         )
 
-    def _held_out_files(self, source: ClipSource, path: Path) -> list[str]:
+    def rejects_sentence(self, allowed_share: float) -> str:
+        """Why the run stops, with the first clips that could not be used."""
+        some = "; ".join(list(self.rejects.sentences.values())[:NUM_NAMED])
+        return (
+            f"{len(self.rejects)} of {self.num_clips} clips cannot be used ({dict(self.rejects.reasons)}), more than "
+            f"the share of {allowed_share:g} that max_rejected_share allows: {some}"
+        )
+
+    def too_many_rejects(self, allowed_share: float) -> bool:
+        """Whether more than this share of the clips turned out to be unusable."""
+        return len(self.rejects) > allowed_share * self.num_clips
+
+    def _held_out_files(self, source: ClipSource) -> list[str]:
         """Only video files can be scored, so only they serve calibration."""
-        return [source.names[index] for index in self.held_out_indices] if path.is_dir() else []
+        names = [source.names[index] for index in self.held_out_indices]
+        return [name for name in names if Path(name).suffix.lower() in MEDIA_ENDINGS]
 
 
 def _one_thread(_worker: int) -> None:

@@ -1,22 +1,81 @@
-"""Where and in which precision a run computes."""
+"""Where, in which precision and over how many processes a run computes."""
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
 
+from cavsync.errors import ConfigError
+from cavsync.model.block import Block
 from cavsync.train.config import TrainConfig
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """Fabric on one device, as configured; "auto" takes a GPU where there is one."""
+    """Fabric as configured, its processes launched or joined; "auto" takes GPUs where there are any.
+
+    Under `torchrun` the processes are those that it started, on one node or many; otherwise `devices` are started here.
+
+    Raises:
+        ConfigError: the batch cannot be dealt out evenly.
+    """
     accelerator = config.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     precision = config.precision if config.precision != "auto" else _native_precision(accelerator)
-    return Fabric(accelerator=accelerator, devices=1, precision=precision)
+    devices, nodes = _processes(config)
+    parts = devices * nodes * config.gradient_accumulation
+    if config.batch_clips % parts:
+        raise ConfigError(
+            f"batch_clips {config.batch_clips} cannot be dealt out to {devices * nodes} processes in "
+            f"{config.gradient_accumulation} parts each: use a multiple of {parts}."
+        )
+    strategy = _strategy(config, devices * nodes)
+    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def _processes(config: TrainConfig) -> tuple[int, int]:
+    """(processes per node, nodes): torchrun's where it started this process, else the configured ones."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        per_node = int(os.environ["LOCAL_WORLD_SIZE"])
+        return per_node, int(os.environ["WORLD_SIZE"]) // per_node
+    return config.devices, config.nodes
+
+
+def _strategy(config: TrainConfig, num_processes: int) -> Strategy | str:
+    if num_processes == 1:
+        return "auto"
+    if config.strategy == "fsdp":
+        return ModelParallelStrategy(_shard, data_parallel_size=num_processes, tensor_parallel_size=1)
+    # Norms that no stream uses get no gradient, and DDP must not wait for it.
+    return DDPStrategy(find_unused_parameters=True)
+
+
+def _shard(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
+    """FSDP: each block's parameters are spread over the processes and gathered when it runs."""
+    data_parallel = mesh["data_parallel"]
+    for block in [module for module in model.modules() if isinstance(module, Block)]:
+        fully_shard(block, mesh=data_parallel)
+    fully_shard(model, mesh=data_parallel)
+    return model
+
+
+def sync_batch_norm(model: nn.Module, fabric: Fabric) -> nn.Module:
+    """Batch statistics over all processes on GPUs; PyTorch has none on CPUs, where each process uses its own."""
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return converted
+    return model
 
 
 def _native_precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:

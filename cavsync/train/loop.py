@@ -3,160 +3,210 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
-from cavsync.data.batches import PairBatch
-from cavsync.errors import DataError
-from cavsync.model import CAVMAESync, ModelConfig, PretrainOutput
+from cavsync.errors import CavsyncError, DataError
+from cavsync.model import CAVMAESync, ModelConfig
 from cavsync.model.block import Block
+from cavsync.model.checkpoint import initialise_from
 from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.config import TrainConfig
 from cavsync.train.data import RunData
-from cavsync.train.device import make_fabric
+from cavsync.train.device import make_fabric, sync_batch_norm
+from cavsync.train.ema import WeightAverage
+from cavsync.train.held_out import held_out_metrics
 from cavsync.train.metrics import MetricsLog
+from cavsync.train.optimizer import make_optimizer
+from cavsync.train.ranks import Ranks
 from cavsync.train.schedule import learning_rate
-from cavsync.train.state import RunState, require_new, restore, save
+from cavsync.train.signals import StopSignals
+from cavsync.train.split import RunPaths
+from cavsync.train.state import RunState, Training, begin, initial_weights, restore, save
+from cavsync.train.step import optimise, over_ranks
 
 StepReport = Callable[[int, int, float, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: its position, the last metrics, and the signal that stopped it early, if one did."""
+    """How a run ended: its position, the last metrics, the signal that stopped it early, if one did, and whether this
+    is the process that reports."""
 
     state: RunState
     metrics: dict[str, float]
     signal_number: int | None = None
+    is_main: bool = True
 
 
 @dataclass
 class Trainer:
     """One run. `report(step, num_steps, progress, metrics)` is called after every step, `on_load(done, total)` while
-    clips are decoded into memory."""
+    clips are decoded into memory; both in the main process only."""
 
     model_config: ModelConfig
     config: TrainConfig
     run_dir: Path
     report: StepReport = lambda *_: None
     on_load: Callable[[int, int], None] = lambda *_: None
-    _stop_signal: int | None = field(default=None, init=False)
 
-    def run(self, data_path: Path, *, resume: bool = False) -> RunResult:
+    def run(self, *data_paths: Path, held_out: Sequence[Path] = (), resume: bool = False) -> RunResult:
         """Train to the end of the budget, or to SIGINT/SIGTERM; both leave a checkpoint.
+
+        data_paths, held_out: sources to train on, and to measure on; see `RunPaths`.
 
         Raises:
             CheckpointError: the run folder is not empty, or does not fit when resuming.
-            DataError: nothing to train on, or a loss that is not finite.
+            ConfigError: options that contradict one another or the number of processes.
+            DataError: nothing to train on, too many rejects, or a loss that is not finite.
         """
-        with self._stoppable():
+        with StopSignals() as stop:
             fabric = make_fabric(self.config)
-            model, optimizer_state, state = self._start(resume)
-            data = RunData.open(data_path, self.run_dir, self.model_config, self.config, self.on_load)
-            prepare(model, self.config)
-            optimizer = make_optimizer(model, self.config, fabric.device)
-            wrapped, optimizer = fabric.setup(model, optimizer)
-            if optimizer_state is not None:
-                optimizer.load_state_dict(optimizer_state)
-            with MetricsLog(self.run_dir) as log:
-                state, metrics = self._steps(fabric, wrapped, optimizer, data, state, log)
-                save(model, optimizer, self.run_dir, state, self.config)
-                if self._stop_signal is None:
-                    metrics |= held_out_metrics(wrapped, data, self.config, fabric)
-                    log.write(state.step, metrics)
-        return RunResult(state, metrics, self._stop_signal)
+            ranks = Ranks.current()
+            step = _together(ranks, lambda: begin(self.run_dir, self.model_config, self.config, resume=resume))
+            on_load = self.on_load if ranks.is_main else lambda *_: None
+            paths = RunPaths(data_paths, tuple(held_out))
+            data = RunData.open(paths, self.run_dir, self.model_config, self.config, ranks, on_load)
+            wrapped, training, state = self._start(fabric, step)
+            session = Session(self, fabric, ranks, data, wrapped, training, stop)
+            state, metrics = session.train(state)
+        return RunResult(state, metrics, stop.received, ranks.is_main)
 
-    def _start(self, resume: bool) -> tuple[CAVMAESync, dict[str, Any] | None, RunState]:
+    def _start(self, fabric: Fabric, step: int | None) -> tuple[Any, Training, RunState]:
+        """The model on its devices, its optimizer, and where the run stands."""
         torch.manual_seed(self.config.seed)
-        if resume and (self.run_dir / "config.json").exists():
-            return restore(self.run_dir, self.model_config, self.config)
-        require_new(self.run_dir)
         model = CAVMAESync(self.model_config)
-        if self.config.vision_mae is not None:
-            initialise_from_vision_mae(model, self.config.vision_mae)
-        return model, None, RunState()
+        if step is not None:
+            initial_weights(model, self.run_dir, step)
+        else:
+            _initialise(model, self.config)
+        sync_batch_norm(model, fabric)
+        prepare(model, self.config)
+        # FSDP replaces the parameters, so the optimizer comes after it.
+        wrapped = fabric.setup_module(model)
+        optimizer = make_optimizer(model, self.config, fabric.device)
+        average = WeightAverage(model, self.config.ema_decay) if self.config.ema_decay else None
+        training = Training(model, optimizer, average)
+        state = RunState() if step is None else restore(training, self.run_dir, step)
+        return wrapped, training, state
 
-    def _steps(
-        self, fabric: Fabric, model: Any, optimizer: Any, data: RunData, state: RunState, log: MetricsLog
-    ) -> tuple[RunState, dict[str, float]]:
-        num_steps = self.config.max_steps or self.config.epochs * data.steps_per_epoch
-        budget_seconds = math.inf if self.config.max_minutes is None else self.config.max_minutes * 60
-        begin = time.monotonic() - state.elapsed_seconds
-        metrics: dict[str, float] = {}
-        first_step = state.step
-        model.train()
-        for batch in data.training_batches(state.step, num_steps):
-            elapsed_seconds = time.monotonic() - begin
-            progress = max(state.step / num_steps, elapsed_seconds / budget_seconds)
-            if self._stop_signal is not None or progress >= 1.0:
-                break
-            data.note_rejects(batch)
-            rate = learning_rate(self.config, state.step, steps_per_epoch=data.steps_per_epoch, progress=progress)
-            if len(batch):
-                output = self._step(fabric, model, optimizer, batch, state.step, rate)
-                metrics |= describe(output) | {"learning_rate": rate, "pairs": float(len(batch))}
-            state = RunState(state.step + 1, time.monotonic() - begin)
-            metrics |= {"elapsed_seconds": state.elapsed_seconds, "rejected_clips": float(len(data.rejects))}
-            if state.step % self.config.log_every_steps == 0:
-                log.write(state.step, metrics)
-            self.report(state.step, num_steps, max(state.step / num_steps, progress), metrics)
-            if state.step % self.config.checkpoint_every_steps == 0 and state.step < num_steps:
-                save(model.module, optimizer, self.run_dir, state, self.config)
-        if state.step > first_step and "loss" not in metrics:
-            raise DataError(f"No batch could be made ({dict(data.rejects.reasons)}): see `cavsync data check`")
+
+@dataclass
+class Session:
+    """One process's part of a run from its start, or from a checkpoint, to its end or the next interruption."""
+
+    trainer: Trainer
+    fabric: Fabric
+    ranks: Ranks
+    data: RunData
+    model: Any
+    training: Training
+    stop: StopSignals
+
+    def train(self, state: RunState) -> tuple[RunState, dict[str, float]]:
+        """All steps that are left, a last checkpoint, and the held-out clips. Returns the last metrics."""
+        log = MetricsLog(self.trainer.run_dir, state.step) if self.ranks.is_main else None
+        try:
+            state, metrics = self._steps(state, log)
+            self._save(state)
+            if self.stop.received is None:
+                metrics |= held_out_metrics(
+                    self.model, self.data, self.trainer.config, self.fabric, self.ranks, self.training.average
+                )
+                if log is not None:
+                    log.write(state.step, metrics)
+        finally:
+            if log is not None:
+                log.__exit__(None, None, None)
         return state, metrics
 
-    def _step(
-        self, fabric: Fabric, model: Any, optimizer: Any, batch: PairBatch, step: int, rate: float
-    ) -> PretrainOutput:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        output = forward(model, batch, self.config, fabric.device, generator)
-        if not torch.isfinite(output.loss):
-            raise DataError(
-                f"The loss of step {step} is not finite, its batch held {', '.join(batch.names)}: lower learning_rate, "
-                "or resume from the last checkpoint without these clips"
+    def _steps(self, state: RunState, log: MetricsLog | None) -> tuple[RunState, dict[str, float]]:
+        config = self.trainer.config
+        num_steps = config.max_steps or math.ceil(config.epochs * self.data.steps_per_epoch)
+        budget_seconds = math.inf if config.max_minutes is None else config.max_minutes * 60
+        begin_seconds = time.monotonic() - state.elapsed_seconds
+        optimizer: Any = self.fabric.setup_optimizers(self.training.optimizer)
+        metrics: dict[str, float] = {}
+        learned = False
+        self.model.train()
+        batches = iter(self.data.training_batches(state.step, num_steps))
+        while state.step < num_steps:
+            parts = [next(batches) for _ in range(config.gradient_accumulation)]
+            for part in parts:
+                self.data.note_rejects(part)
+            elapsed_seconds = time.monotonic() - begin_seconds
+            progress = max(state.step / num_steps, elapsed_seconds / budget_seconds)
+            counts, progress = self._agree([len(part) for part in parts], progress)
+            if self.stop.received is not None or progress >= 1.0:
+                break
+            rate = learning_rate(config, state.step, steps_per_epoch=self.data.steps_per_epoch, progress=progress)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            found = optimise(
+                self.fabric,
+                self.model,
+                optimizer,
+                parts,
+                counts,
+                config,
+                self.ranks,
+                step=state.step,
+                progress=progress,
+                run_dir=self.trainer.run_dir,
             )
-        optimizer.zero_grad()
-        fabric.backward(output.loss)
-        if self.config.clip_gradient_norm:
-            fabric.clip_gradients(model, optimizer, max_norm=self.config.clip_gradient_norm)
-        optimizer.step()
-        return output
+            learned = learned or bool(found)
+            state = RunState(state.step + 1, time.monotonic() - begin_seconds)
+            if found and self.training.average is not None:
+                self.training.average.update(state.step)
+            if state.step % config.log_every_steps == 0 or state.step == num_steps:
+                metrics = over_ranks(found, self.ranks) | {"learning_rate": rate, **self._totals(counts, state)}
+                if log is not None:
+                    log.write(state.step, metrics)
+            elif found:
+                metrics |= found[-1][0]
+            if self.ranks.is_main:
+                self.trainer.report(state.step, num_steps, max(state.step / num_steps, progress), metrics)
+            if state.step % config.checkpoint_every_steps == 0 and state.step < num_steps:
+                self._save(state)
+        if metrics and not learned:
+            raise DataError(f"No batch could be made ({dict(self.data.rejects.reasons)}): see `cavsync data check`")
+        return state, metrics
 
-    @contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the loop after the step under way; a second one acts as usual."""
+    def _agree(self, num_pairs: list[int], progress: float) -> tuple[list[list[float]], float]:
+        """Pairs of every process by part, and the main process's progress; stops all where one was told to.
 
-        def stop(number: int, _frame: FrameType | None) -> None:
-            self._stop_signal = number
-            signal.signal(number, previous[number])
+        Raises DataError where too many clips are unusable.
+        """
+        config = self.trainer.config
+        too_many = self.data.too_many_rejects(config.max_rejected_share)
+        told = self.ranks.gather([progress, float(self.stop.received or 0), float(too_many), *map(float, num_pairs)])
+        signals = [int(row[1]) for row in told if row[1]]
+        if signals and self.stop.received is None:
+            self.stop.received = signals[0]
+        if any(row[2] for row in told):
+            raise DataError(self.data.rejects_sentence(config.max_rejected_share))
+        return [row[3:] for row in told], told[0][0]
 
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        previous: dict[int, Any]
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+    def _totals(self, counts: list[list[float]], state: RunState) -> dict[str, float]:
+        rejected = sum(row[0] for row in self.ranks.gather([float(len(self.data.rejects))]))
+        return {
+            "pairs": sum(sum(row) for row in counts),
+            "elapsed_seconds": state.elapsed_seconds,
+            "rejected_clips": rejected,
+        }
+
+    def _save(self, state: RunState) -> None:
+        save(self.training, self.trainer.run_dir, state, self.trainer.config, self.ranks)
 
 
 def prepare(model: CAVMAESync, config: TrainConfig) -> None:
-    """Compile the model and switch on activation checkpointing, as configured; names of parameters stay."""
+    """Apply the options that change how the model computes, and no number: call it before the model is wrapped."""
     if config.activation_checkpointing:
         for module in model.modules():
             if isinstance(module, Block):
@@ -165,60 +215,23 @@ def prepare(model: CAVMAESync, config: TrainConfig) -> None:
         model.compile()
 
 
-def make_optimizer(model: CAVMAESync, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Adam as CAV-MAE uses it (decay on everything), or AdamW with decay on matrices only."""
-    rest: dict[str, Any] = {"lr": config.learning_rate, "betas": config.betas, "fused": device.type in ("cpu", "cuda")}
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if config.optimizer == "adam":
-        return torch.optim.Adam(trained, weight_decay=config.weight_decay, **rest)
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, **rest)
+def _initialise(model: CAVMAESync, config: TrainConfig) -> None:
+    if config.init_from is not None:
+        initialise_from(model, config.init_from)
+    elif config.vision_mae is not None:
+        initialise_from_vision_mae(model, config.vision_mae)
 
 
-def forward(
-    model: Any, batch: PairBatch, config: TrainConfig, device: torch.device, generator: torch.Generator
-) -> PretrainOutput:
-    """One pretraining forward of a batch."""
-    output: PretrainOutput = model(
-        batch.normalised_features(device),
-        batch.normalised_frames(device),
-        config.mask_ratio_audio,
-        config.mask_ratio_visual,
-        config.mae_loss_weight,
-        config.contrast_loss_weight,
-        contrastive_ignore=batch.ignored_pairs(config.guard_seconds, config.negatives == "clip", device),
-        generator=generator,
-    )
-    return output
-
-
-def describe(output: PretrainOutput) -> dict[str, float]:
-    """The scalars of a step."""
-    names = ("loss", "loss_mae", "loss_mae_audio", "loss_mae_visual", "loss_contrastive", "contrastive_accuracy")
-    return {name: float(getattr(output, name).detach()) for name in (*names, "temperature")}
-
-
-@torch.no_grad()
-def held_out_metrics(model: Any, data: RunData, config: TrainConfig, fabric: Fabric) -> dict[str, float]:
-    """Mean loss and contrastive accuracy over the held-out clips, without augmentation."""
-    model.eval()
-    losses, accuracies, weights = [], [], []
-    for batch in data.held_out_batches():
-        data.note_rejects(batch)
-        if len(batch):
-            generator = torch.Generator().manual_seed(config.seed)
-            output = forward(model, batch, config, fabric.device, generator)
-            losses.append(float(output.loss))
-            accuracies.append(float(output.contrastive_accuracy))
-            weights.append(len(batch))
-    model.train()
-    if not weights:
-        return {}
-    total = sum(weights)
-    return {
-        "held_out_loss": sum(a * w for a, w in zip(losses, weights, strict=True)) / total,
-        "held_out_accuracy": sum(a * w for a, w in zip(accuracies, weights, strict=True)) / total,
-    }
+def _together(ranks: Ranks, action: Callable[[], Any]) -> Any:
+    """The result of something that the main process does for all; its error is everyone's."""
+    result: Any = None
+    error: CavsyncError | None = None
+    if ranks.is_main:
+        try:
+            result = action()
+        except CavsyncError as raised:
+            error = raised
+    result, error = ranks.from_main((result, error))
+    if error is not None:
+        raise error
+    return result

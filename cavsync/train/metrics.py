@@ -9,16 +9,23 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
+from cavsync.atomic import write_text_atomically
+
 METRICS_NAME = "metrics.jsonl"
 
 
 class MetricsLog:
-    """Appends to RUN/metrics.jsonl and to RUN/tensorboard; use as a context manager."""
+    """Appends to RUN/metrics.jsonl and to RUN/tensorboard; use as a context manager.
 
-    def __init__(self, run_dir: Path) -> None:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        self._lines = (run_dir / METRICS_NAME).open("a", encoding="utf-8", buffering=1)
-        self._events = SummaryWriter(run_dir / "tensorboard")
+    What an interrupted session logged after `step`, where this one goes on, is taken back: it will be logged again.
+    """
+
+    def __init__(self, run_dir: Path, step: int = 0) -> None:
+        path = run_dir / METRICS_NAME
+        if path.exists():
+            _take_back(path, step)
+        self._lines = path.open("a", encoding="utf-8", buffering=1)
+        self._events = SummaryWriter(run_dir / "tensorboard", purge_step=step + 1 if step else None)
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -35,3 +42,15 @@ class MetricsLog:
         self._lines.write(json.dumps({"step": step, **finite}) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
+
+
+def _take_back(path: Path, step: int) -> None:
+    """Keep the lines of steps up to `step`; a line that a kill cut off is none."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:
+            break
+    write_text_atomically(path, "".join(kept))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cavsync.data.augment import Augmentation
 from cavsync.errors import ConfigError
 from cavsync.model import ModelConfig
 from cavsync.model.config import CAV_MAE, CAV_MAE_SYNC
@@ -23,22 +24,23 @@ def cav_mae_sync_base() -> Recipe:
 
 
 def sync_tiny() -> Recipe:
-    """A small model that resolves a frame: tubelets of five frames, 0.48 s of sound, 40 instants per clip.
+    """A small model that resolves a frame, 4.8 M parameters: tubelets of nine frames, 0.48 s of sound.
 
-    Contrast only, and only against other moments of the same clip. Trains in minutes on two CPU cores.
+    Contrast only, of 40 instants per clip, and only against other moments of the same clip, far ones first. Made for two CPU cores: it trains in
+    an hour and scores 25 frames a second many times over.
     """
     model = ModelConfig(
         audio_length=48,
         img_size=64,
-        embed_dim=128,
+        embed_dim=256,
         num_heads=4,
-        depth=2,
-        modality_specific_depth=1,
+        depth=3,
+        modality_specific_depth=2,
         num_register_tokens=0,
         cls_token=False,
         max_pooling=True,
         conv_stem=True,
-        num_frames=5,
+        num_frames=9,
         frame_differences=True,
         has_decoder=False,
         bidirectional_contrast=True,
@@ -47,26 +49,42 @@ def sync_tiny() -> Recipe:
     )
     train = TrainConfig(
         preset="sync-tiny",
-        max_steps=600,
+        max_steps=6000,
         held_out_share=0.15,
-        batch_clips=6,
+        batch_clips=4,
         instants_per_clip=40,
         instant_spacing_seconds=0.04,
         negatives="clip",
+        guard_start_seconds=0.2,
+        curriculum_share=0.1,
         pad_segments=False,
         optimizer="adamw",
-        learning_rate=2e-3,
+        # Four times as much and all embeddings become one.
+        learning_rate=5e-4,
         betas=(0.9, 0.98),
         weight_decay=0.05,
         schedule="cosine",
-        warmup_steps=20,
+        warmup_steps=50,
         clip_gradient_norm=1.0,
+        ema_decay=0.998,
         mask_ratio_audio=0.0,
         mask_ratio_visual=0.0,
         mae_loss_weight=0.0,
         contrast_loss_weight=1.0,
+        load_size=80,
+        augmentation=Augmentation(
+            mirror=0.5,
+            crop_area=(0.5, 1.0),
+            colour=1.0,
+            tempo=(0.85, 1.18),
+            gain_db=6.5,
+            background=0.3,
+            noise_floor=True,
+            mel_shift_bins=5,
+            frequency_mask_bins=16,
+        ),
         cache_clips=True,
-        checkpoint_every_steps=200,
+        checkpoint_every_steps=250,
     )
     return model, train
 

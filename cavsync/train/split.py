@@ -3,11 +3,61 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cavsync.atomic import write_text_atomically
+from cavsync.data.joined import JoinedSources
+from cavsync.data.source import open_source
+from cavsync.errors import ConfigError
+from cavsync.train.config import TrainConfig
+
 HELD_OUT_NAME = "held_out.json"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """What a run reads: sources to train on, and sources that it never trains on.
+
+    Without the latter, a share of the clips is held out at random.
+    """
+
+    train: tuple[Path, ...]
+    held_out: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.train))
+
+    def open(self, frames_per_clip: int, segment_frames: int) -> JoinedSources:
+        """All sources as one, those to train on first. DataError where one cannot be opened."""
+        return JoinedSources(
+            tuple(
+                open_source(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
+                for path in (*self.train, *self.held_out)
+            )
+        )
+
+    def split(self, source: JoinedSources, usable: list[int], config: TrainConfig) -> tuple[list[int], list[int]]:
+        """Of the `usable` indices those to train on, each as often as its source is repeated, and those held out.
+
+        Raises ConfigError where there are other than as many repeats as sources.
+        """
+        repeats = config.repeats or (1,) * len(self.train)
+        if len(repeats) != len(self.train):
+            raise ConfigError(
+                f"repeats names {len(repeats)} numbers for {len(self.train)} data sources: give one for each of them."
+            )
+        starts = source.first_clip
+        first_held_out = starts[len(self.train)]
+        training = [index for index in usable if index < first_held_out]
+        held_out = [index for index in usable if index >= first_held_out]
+        if not self.held_out:
+            chosen, kept = split(len(training), config.held_out_share, config.seed)
+            training, held_out = [training[i] for i in chosen], [training[i] for i in kept]
+        times = [repeats[int(np.searchsorted(starts, index, side="right")) - 1] for index in training]
+        return [index for index, count in zip(training, times, strict=True) for _ in range(count)], held_out
 
 
 def split(num_clips: int, held_out_share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -23,4 +73,4 @@ def write_held_out(run_dir: Path, names: list[str]) -> None:
     """Note the paths of the held-out clips in the run, for export's calibration."""
     run_dir.mkdir(parents=True, exist_ok=True)
     paths = [str(Path(name).resolve()) for name in names]
-    (run_dir / HELD_OUT_NAME).write_text(json.dumps({"clips": paths}, indent=1) + "\n", encoding="utf-8")
+    write_text_atomically(run_dir / HELD_OUT_NAME, json.dumps({"clips": paths}, indent=1) + "\n")

@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from cavsync.errors import CheckpointError
 from cavsync.model import CAVMAESync
-from cavsync.model.checkpoint import latest_step, load_model, read_run_config, save_model, step_folder
+from cavsync.model.checkpoint import (
+    AVERAGE,
+    SCRATCH_PREFIX,
+    all_steps,
+    latest_step,
+    load_state,
+    read_run_config,
+    save_state,
+    step_folder,
+    write_run_config,
+)
 from cavsync.model.config import ModelConfig
 from cavsync.train.config import TrainConfig
+from cavsync.train.ema import WeightAverage
+from cavsync.train.optimizer import load_optimizer_state, optimizer_state, whole_tensor
+from cavsync.train.ranks import Ranks
 
 OPTIMIZER_NAME = "optimizer.pt"
 STATE_NAME = "state.json"
-KEPT_CHECKPOINTS = 3
+# Where and how fast a run computes, and for how long, may change between sessions: going on is what resuming is for.
+FREE_OPTIONS = frozenset(
+    (
+        *("max_steps", "max_minutes", "epochs", "workers", "log_every_steps", "checkpoint_every_steps"),
+        *("keep_checkpoints", "keep_every_steps", "accelerator", "devices", "nodes", "strategy", "compile"),
+        *("activation_checkpointing", "max_rejected_share", "init_from", "vision_mae"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -28,63 +52,94 @@ class RunState:
     elapsed_seconds: float = 0.0
 
 
-def save(
-    model: CAVMAESync, optimizer: torch.optim.Optimizer, run_dir: Path, state: RunState, train: TrainConfig
-) -> None:
-    """Write one checkpoint, whole or not at all, and drop all but the last few."""
+@dataclass
+class Training:
+    """What a checkpoint holds beside the position: the model, its optimizer, and the average where one is kept."""
 
-    def write_beside(folder: Path) -> None:
-        torch.save(optimizer.state_dict(), folder / OPTIMIZER_NAME)
-        (folder / STATE_NAME).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
-
-    save_model(model, run_dir, state.step, train=train.model_dump(mode="json"), write_beside=write_beside)
-    _drop_old(run_dir)
+    model: CAVMAESync
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None = None
 
 
-def restore(run_dir: Path, model: ModelConfig, train: TrainConfig) -> tuple[CAVMAESync, dict[str, Any], RunState]:
-    """Model, optimizer state and position of the last checkpoint of a run of the same configuration.
+def save(training: Training, run_dir: Path, state: RunState, config: TrainConfig, ranks: Ranks) -> None:
+    """Write one checkpoint, whole or not at all, and drop those that need not stay. Called by all processes."""
+    weights = {name: whole_tensor(value).contiguous() for name, value in training.model.state_dict().items()}
+    moments = optimizer_state(training.model, training.optimizer)
+    average = None if training.average is None else training.average.state()
+    if ranks.is_main:
+
+        def write_beside(folder: Path) -> None:
+            torch.save(moments, folder / OPTIMIZER_NAME)
+            if average is not None:
+                save_file(average, folder / AVERAGE)
+            (folder / STATE_NAME).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+
+        save_state(weights, run_dir, state.step, write_beside)
+        _drop_old(run_dir, config)
+    ranks.any(False)  # nobody goes on, and perhaps ends, before the files are there
+
+
+def begin(run_dir: Path, model: ModelConfig, train: TrainConfig, *, resume: bool) -> int | None:
+    """Claim the folder of a new run, or check that a run of the same configuration can be gone on with.
+
+    Returns the step to go on from, None where there is none yet. Raises CheckpointError for a folder that holds
+    anything else, or a run of another configuration.
+    """
+    if resume and (run_dir / "config.json").exists():
+        _require_same(run_dir, model, train)
+        for left_over in (run_dir / "checkpoints").glob(f"{SCRATCH_PREFIX}*"):
+            shutil.rmtree(left_over)
+        return latest_step(run_dir)
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise CheckpointError(
+            f"'{run_dir}' exists and is not an empty folder: pass --resume to go on with it, or choose another --out."
+        )
+    write_run_config(run_dir, model, train=train.model_dump(mode="json"))
+    return None
+
+
+def restore(training: Training, run_dir: Path, step: int) -> RunState:
+    """Put the checkpoint of `step` back into model, optimizer and average; each process reads it for itself.
 
     Raises:
-        CheckpointError: no checkpoint, another configuration, or a damaged file.
+        CheckpointError: a damaged or incomplete checkpoint.
     """
+    folder = step_folder(run_dir, step)
+    try:
+        state = RunState(**json.loads((folder / STATE_NAME).read_text(encoding="utf-8")))
+        moments: Mapping[str, Mapping[str, Tensor]] = torch.load(
+            folder / OPTIMIZER_NAME, weights_only=True, map_location="cpu"
+        )
+        average = load_file(folder / AVERAGE) if training.average is not None else {}
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"'{folder}' cannot be resumed from ({error}): delete it to use the one before."
+        ) from None
+    load_optimizer_state(training.model, training.optimizer, moments)
+    if training.average is not None:
+        training.average.load(average)
+    return state
+
+
+def initial_weights(model: CAVMAESync, run_dir: Path, step: int) -> None:
+    """Load the weights of `step`, before the model is distributed. CheckpointError where they are damaged."""
+    load_state(model, run_dir, step)
+
+
+def _require_same(run_dir: Path, model: ModelConfig, train: TrainConfig) -> None:
     config = read_run_config(run_dir)
-    # The budget may change between sessions: training on is what resuming is for.
-    free = {"max_steps", "max_minutes", "epochs", "workers", "log_every_steps", "checkpoint_every_steps"}
-    wanted = train.model_dump(mode="json")
-    changed = [key for key, value in (config["train"] or {}).items() if key not in free and wanted.get(key) != value]
+    wanted: dict[str, Any] = train.model_dump(mode="json")
+    stored = config["train"] or {}
+    changed = [key for key, value in wanted.items() if key not in FREE_OPTIONS and stored.get(key) != value]
     if config["model"] != model.model_dump(mode="json") or changed:
         what = f"option '{changed[0]}'" if changed else "the model"
         raise CheckpointError(
             f"'{run_dir}' was trained with another configuration ({what} differs): resume it with its own preset and "
             "options, or choose another --out."
         )
-    step = latest_step(run_dir)
-    if step is None:
-        raise CheckpointError(f"'{run_dir}' has no checkpoint to resume from: train it without --resume.")
-    folder = step_folder(run_dir, step)
-    try:
-        state = RunState(**json.loads((folder / STATE_NAME).read_text(encoding="utf-8")))
-        optimizer = torch.load(folder / OPTIMIZER_NAME, weights_only=True, map_location="cpu")
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(
-            f"'{folder}' cannot be resumed from ({error}): delete it to use the one before."
-        ) from None
-    return load_model(run_dir, step), optimizer, state
 
 
-def require_new(run_dir: Path) -> None:
-    """Refuse a folder that holds anything: a run is never overwritten by accident."""
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        raise CheckpointError(
-            f"'{run_dir}' exists and is not an empty folder: pass --resume to go on with it, or choose another --out."
-        )
-
-
-def _drop_old(run_dir: Path) -> None:
-    folders = sorted(
-        (run_dir / "checkpoints").glob("step-*"), key=lambda folder: int(folder.name.removeprefix("step-"))
-    )
-    for folder in folders[:-KEPT_CHECKPOINTS]:
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+def _drop_old(run_dir: Path, config: TrainConfig) -> None:
+    for step in all_steps(run_dir)[: -config.keep_checkpoints]:
+        if not config.keep_every_steps or step % config.keep_every_steps:
+            shutil.rmtree(step_folder(run_dir, step))

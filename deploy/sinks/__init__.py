@@ -1,6 +1,6 @@
 """Where scores go: JSON lines, CSV, WebVTT cues and a self-contained HTML report. Each turns outcomes into text."""
 
-from cavsync.deploy.sinks.atomic import check_writable, write_text_atomically
+from cavsync.atomic import check_writable, write_text_atomically
 from cavsync.deploy.sinks.csv_table import csv_text
 from cavsync.deploy.sinks.html import html_text
 from cavsync.deploy.sinks.jsonl import jsonl_text

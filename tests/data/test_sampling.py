@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cavsync.data.augment import ColourChange, augment_pictures, augment_sound
-from cavsync.data.batches import ClipPairs, PairDataset, PlannedBatches, collate
+from cavsync.data.augment import Augmentation
+from cavsync.data.batches import ClipPairs, PairDataset, collate
 from cavsync.data.check import check_source
 from cavsync.data.clip import Clip, join_chunks, load_clip
 from cavsync.data.logmel import cut_segment, log_mel
+from cavsync.data.picture_changes import ColourChange
 from cavsync.data.sampling import SamplePlan, draw_instants, segment_error_seconds, take, usable_instants
-from cavsync.data.source import CavMaeJson, VideoFolder, open_source
+from cavsync.data.sound import LogMel
+from cavsync.data.source import CavMaeJson, VideoFolder, open_source, read_sound
 from cavsync.errors import DataError, MediaError
 from cavsync.media import AudioChunk
 from cavsync.media.align import upstream_start_frame
@@ -28,9 +30,12 @@ def made_clip(seconds: float = 4.0, fps: float = 25.0, audio_start_seconds: floa
     count, frames = round(seconds * fps), round(seconds * 100)
     pictures = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 3, 8, 8)).copy()
     features = np.broadcast_to(np.arange(frames, dtype=np.float32)[:, None], (frames, 128)).copy()
-    return Clip("made", pictures, np.arange(count) / fps, features, audio_start_seconds)
+    return Clip("made", pictures, np.arange(count) / fps, LogMel(features), audio_start_seconds)
 
 
+AUGMENTATION = Augmentation(
+    mirror=0.5, crop_area=(0.5, 1.0), colour=1.0, tempo=(0.9, 1.1), gain_db=6.0, background=0.5, mixup=0.5
+)
 PLAN = SamplePlan(segment_frames=48, num_frames=5, frame_step_seconds=0.04, instants=6, spacing_seconds=0.08)
 
 
@@ -50,7 +55,7 @@ def test_instants_and_their_segments(fps: float, audio_start_seconds: float, see
         for step in range(5):
             wanted = moment + (step - 2) * 0.04
             distance = np.abs(clip.pts_seconds - wanted)
-            shown = int(sample.frames[place, step, 0, 0, 0])
+            shown = int(sample.pictures[sample.tubelets[place, step], 0, 0, 0])
             assert distance[shown] <= distance.min() + 1e-9
 
 
@@ -61,7 +66,8 @@ def test_padding_is_upstream_s() -> None:
     sample = take(clip, np.array([0, 120, 249]), plan)
     for row in sample.features:
         np.testing.assert_array_equal(row[:, 0], np.append(np.arange(998), np.zeros(26)))
-    np.testing.assert_array_equal(cut_segment(torch.from_numpy(clip.features), 0, 1024).numpy(), sample.features[0])
+    whole = clip.sound.segments(np.zeros(1, dtype=np.int64), 998)[0]
+    np.testing.assert_array_equal(cut_segment(torch.from_numpy(whole), 0, 1024).numpy(), sample.features[0])
 
 
 def test_too_short_is_refused() -> None:
@@ -71,33 +77,16 @@ def test_too_short_is_refused() -> None:
     assert caught.value.reason == "too_short"
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.integers(0, 500), min_size=1, max_size=40, unique=True),
-    st.integers(1, 8),
-    st.integers(0, 99),
-    st.integers(0, 30),
-)
-def test_batches_are_a_function_of_the_seed(clips: list[int], batch: int, seed: int, resume_at: int) -> None:
-    """Every epoch holds each clip at most once, all but a last incomplete batch; resuming gives the same tail."""
-    whole = list(PlannedBatches(clips, batch, seed, first_step=0, num_steps=40))
-    assert list(PlannedBatches(clips, batch, seed, first_step=resume_at, num_steps=40)) == whole[resume_at:]
-    per_epoch = max(1, len(clips) // batch)
-    first = [clip for step in whole[:per_epoch] for clip, _ in step]
-    assert len(set(first)) == len(first)
-    assert set(first) <= set(clips)
-    assert len(first) == min(len(clips), per_epoch * batch)
-
-
 def pairs(name: str, times: list[float]) -> ClipPairs:
     """Pairs of one clip at the given times."""
     count = len(times)
     return ClipPairs(
         name,
-        torch.randint(0, 256, (count, 2, 3, 4, 4), dtype=torch.uint8),
+        torch.randint(0, 256, (count + 1, 3, 4, 4), dtype=torch.uint8),
+        torch.arange(count)[:, None] + torch.arange(2),
         torch.randn(count, 6, 128),
         torch.tensor(times),
-        ColourChange.draw(np.random.default_rng(1)),
+        ColourChange.draw(1.0, np.random.default_rng(1)),
     )
 
 
@@ -123,8 +112,9 @@ def test_normalised_frames() -> None:
     item = pairs("a", [0.0, 1.0])
     got = collate([item]).normalised_frames(torch.device("cpu")).numpy()
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    frames = item.pictures[item.tubelets]
     for channel in range(3):
-        levels = item.frames[:, :, channel].numpy() * item.colour.gain[channel] + item.colour.offset[channel]
+        levels = frames[:, :, channel].numpy() * item.colour.gain[channel] + item.colour.offset[channel]
         np.testing.assert_allclose(got[:, :, channel], (levels / 255 - mean[channel]) / std[channel], atol=1e-4)
 
 
@@ -132,33 +122,17 @@ def test_same_draw_same_pairs(tmp_path: Path) -> None:
     """An item is its name: equal draws give equal tensors, other steps other ones; a reject shrinks the batch."""
     folder = make_clips(tmp_path / "clips", 2)
     (folder / "z.mp4").write_bytes(b"nothing")
-    dataset = PairDataset(VideoFolder.open(folder), PLAN, 32, seed=3, augment=True)
+    dataset = PairDataset(VideoFolder.open(folder), PLAN, 32, seed=3, augmentation=AUGMENTATION)
     once, again, other = dataset[(0, 5)], dataset[(0, 5)], dataset[(0, 6)]
     assert isinstance(once, ClipPairs)
     assert isinstance(again, ClipPairs)
     assert isinstance(other, ClipPairs)
-    assert torch.equal(once.frames, again.frames)
+    assert torch.equal(once.pictures, again.pictures)
     assert torch.equal(once.features, again.features)
     assert not torch.equal(once.features, other.features)
     batch = collate([once, dataset[(2, 5)]])
     assert len(batch) == PLAN.instants
     assert [reject.error.reason for reject in batch.rejects] == ["unreadable"]
-
-
-def test_augmentation_leaves_time_alone() -> None:
-    """Pictures are moved and mirrored as one; sound keeps its onset."""
-    random = np.random.default_rng(0)
-    frames = random.integers(0, 256, (3, 5, 3, 20, 20), dtype=np.uint8)
-    moved = augment_pictures(frames, np.random.default_rng(4))
-    assert moved.shape == frames.shape
-    for place in range(3):
-        for step in range(5):
-            same = augment_pictures(frames[place, step], np.random.default_rng(4))
-            np.testing.assert_array_equal(moved[place, step], same)
-    sound = np.full((2, 48, 128), -15.0, dtype=np.float32)
-    sound[:, 20:] = 3.0
-    energy = augment_sound(sound, random).mean(axis=(0, 2))
-    assert np.argmax(np.diff(energy)) == 19
 
 
 def test_join_chunks_fills_gaps_and_keeps_what_came_first() -> None:
@@ -174,8 +148,8 @@ def test_loaded_features_are_torchaudio_s(tmp_path: Path) -> None:
     """A clip's log-mel is that of its decoded sound."""
     path = next(make_clips(tmp_path / "clips", 1).glob("*.mp4"))
     clip = load_clip(path, 32)
-    assert clip.frames.shape == (50, 3, 32, 32)
-    assert len(clip.features) == pytest.approx(200, abs=6)
+    assert clip.frames[np.arange(len(clip.frames))].shape == (50, 3, 32, 32)
+    assert len(clip.sound) == pytest.approx(200, abs=6)
     silence = log_mel(torch.zeros(399))
     assert silence.shape == (0, 128)
 
@@ -204,10 +178,11 @@ def test_json_pairs_by_upstream_s_rule(tmp_path: Path) -> None:
     clip = source.load(0, 32)
     plan = SamplePlan(segment_frames=96, num_frames=1, frame_step_seconds=0.04, pad=True)
     sample = take(clip, np.arange(4), plan)
+    whole = log_mel(torch.from_numpy(read_sound(source.entries[0]["wav"]))).numpy()
     for index in range(4):
-        start = upstream_start_frame(index, 4, len(clip.features), 96)
-        np.testing.assert_array_equal(sample.features[index], clip.features[start : start + 96])
-        assert abs(int(sample.frames[index, 0, 0, 16, 16]) - 10 * index) <= 2
+        start = upstream_start_frame(index, 4, len(clip.sound), 96)
+        np.testing.assert_allclose(sample.features[index], whole[start : start + 96], atol=1e-4)
+        assert abs(int(sample.pictures[index, 0, 16, 16]) - 10 * index) <= 2
 
 
 def test_json_with_another_frame_count_is_refused(tmp_path: Path) -> None:

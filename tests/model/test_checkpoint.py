@@ -38,7 +38,7 @@ def test_the_latest_step_is_the_highest_number(tmp_path) -> None:
     save_model(second, tmp_path, 10, train={"lr": 1})
     save_model(second, tmp_path, 10)
     assert latest_step(tmp_path) == 10
-    assert _same(load_model(tmp_path, "latest"), second)
+    assert _same(load_model(tmp_path), second)
     assert _same(load_model(tmp_path, 9), first)
     assert json.loads((tmp_path / "config.json").read_text())["train"] == {"lr": 1}
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-10", "step-9"]

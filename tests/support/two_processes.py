@@ -9,31 +9,35 @@ from torch import Tensor
 from cavsync.model.losses import contrastive_loss
 
 BATCH, DIM = 6, 5
+FIRST_SIZE = 4
+PARTS = (slice(0, FIRST_SIZE), slice(FIRST_SIZE, BATCH))
+"""What each process holds: unequal parts, as rejected clips leave them."""
 
 
 def whole_batch() -> tuple[Tensor, Tensor, Tensor]:
-    """Audio and visual vectors, and a mask that ignores pairs only within each half of the batch."""
+    """Audio and visual vectors, and a mask that ignores pairs only within each part of the batch."""
     generator = torch.Generator().manual_seed(0)
     audio, visual = (torch.randn(BATCH, DIM, generator=generator) for _ in range(2))
-    half = torch.arange(BATCH) // (BATCH // 2)
-    same_half = half[:, None] == half[None, :]
-    return audio, visual, same_half & (torch.rand(BATCH, BATCH, generator=generator) < 0.5)
+    part = torch.arange(BATCH) >= FIRST_SIZE
+    same_part = part[:, None] == part[None, :]
+    return audio, visual, same_part & (torch.rand(BATCH, BATCH, generator=generator) < 0.5)
 
 
-def step(audio: Tensor, visual: Tensor, ignore: Tensor) -> dict[str, Tensor]:
-    """Loss, accuracy and gradients of one step."""
+def step(audio: Tensor, visual: Tensor, ignore: Tensor, weight: float = 1.0) -> dict[str, Tensor]:
+    """Loss, accuracy and gradients of the weighted loss of one step."""
     audio, visual = audio.clone().requires_grad_(), visual.clone().requires_grad_()
     loss, accuracy = contrastive_loss(audio, visual, 0.1, bidirectional=True, ignore=ignore)
-    loss.backward()
+    (loss * weight).backward()
     assert audio.grad is not None
     assert visual.grad is not None
     return {"loss": loss.detach(), "accuracy": accuracy, "audio": audio.grad, "visual": visual.grad}
 
 
 def run(rank: int, folder: str) -> None:
-    """What each process does: its half of the batch, result saved under its rank."""
+    """What each process does: its part of the batch, result saved under its rank."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     audio, visual, ignore = whole_batch()
-    mine = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2)
-    torch.save(step(audio[mine], visual[mine], ignore[mine, mine]), Path(folder, f"{rank}.pt"))
+    mine = PARTS[rank]
+    result = step(audio[mine], visual[mine], ignore[mine, mine], weight=2 * len(audio[mine]) / BATCH)
+    torch.save(result, Path(folder, f"{rank}.pt"))
     dist.destroy_process_group()

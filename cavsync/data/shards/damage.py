@@ -1,0 +1,89 @@
+"""What is wrong with the tars of a folder, found by their sizes and headers when the folder is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cavsync.data.shards.index import IDX_ENDING, read_report
+from cavsync.data.shards.manifest import ShardEntry
+from cavsync.data.shards.walk import Walk, walk
+from cavsync.errors import MediaError
+
+_BECAUSE = {
+    "truncated": "is truncated: copy it again",
+    "corrupt": "is corrupt: copy it again",
+    "empty": "is empty: write it again",
+    "missing": "is missing: copy it again",
+    "unreadable": "cannot be read: restore it",
+}
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A sample that cannot be used (`sample` is its key, or "" for the shard as such) and why, as of a MediaError."""
+
+    shard: str
+    sample: str
+    reason: str
+    error: str
+
+    def as_error(self) -> MediaError:
+        """To be counted among a run's rejects."""
+        return MediaError(self.error, reason=self.reason)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Usable clips of a tar, and its damage."""
+
+    clips: int
+    damage: list[Damage]
+
+
+def inspect(path: Path, entry: ShardEntry | None) -> Inspection:
+    """Look at a tar, without its data. `entry` is what the manifest says of it, if there is one.
+
+    One that has the size that it was written with is not looked into.
+    """
+    try:
+        num_bytes = path.stat().st_size
+        if entry is not None and entry.bytes == num_bytes and path.with_suffix(IDX_ENDING).is_file():
+            return Inspection(entry.clips, [])
+        report = read_report(path)
+        if report is not None and entry is None and report.bytes == num_bytes:
+            return Inspection(len(report.keys), [])
+        found = walk(path)
+    except OSError as error:
+        reason = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+        return Inspection(0, _lost(path, reason, set(), "", entry))
+    incomplete = [
+        Damage(str(path), key, "incomplete", f"{path}: sample {key} lacks {missing}: write it again")
+        for key, missing in found.incomplete.items()
+    ]
+    present = {*found.index.keys, *found.incomplete}
+    reason = _reason(found, num_bytes, len(present), entry)
+    return Inspection(len(found.index), incomplete + _lost(path, reason, present, found.cut_key, entry))
+
+
+def _reason(found: Walk, num_bytes: int, num_present: int, entry: ShardEntry | None) -> str:
+    """Why samples are not there; "" where none is known to be lost."""
+    if not num_bytes or not (found.end or num_present):
+        return "empty"
+    return found.end or ("truncated" if entry is not None and num_present < entry.clips else "")
+
+
+def _lost(path: Path, reason: str, present: set[str], cut_key: str, entry: ShardEntry | None) -> list[Damage]:
+    """The samples that ought to be in a tar and are not, by their keys where those are known, else by their number;
+    the shard as such where not even that is."""
+    if not reason:
+        return []
+    report = read_report(path)
+    if report is not None:
+        keys = [key for key in report.keys if key not in present]
+    elif entry is not None:
+        keys = [cut_key or "?", *["?"] * entry.clips][: entry.clips - len(present)]
+    else:
+        keys = [cut_key]
+    because = f"{path} {_BECAUSE[reason]}"
+    return [Damage(str(path), key, reason, f"Sample {key} is lost, {because}" if key else because) for key in keys]

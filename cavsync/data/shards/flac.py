@@ -1,0 +1,56 @@
+"""Sound as FLAC, 16 bits, 16 kHz, mono."""
+
+from __future__ import annotations
+
+import io
+
+import av
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.errors import MediaError
+from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.resample import MonoResampler
+
+Samples = NDArray[np.float32]
+FULL_SCALE = 32_768
+
+
+def encode_flac(samples: Samples) -> bytes:
+    """FLAC of mono 16 kHz `samples` (n,), rounded to 16 bits; what lies outside ±1 is clipped."""
+    rounded = np.clip(np.rint(samples * np.float32(FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="flac", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("flac", rate=SAMPLE_RATE_HZ, layout="mono", format="s16")
+        frame = av.AudioFrame.from_ndarray(rounded[None], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE_HZ
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def decode_flac(data: bytes, where: str) -> Samples:
+    """Mono 16 kHz samples (n,) float32 of a FLAC of any rate and layout. Raises MediaError that names `where`."""
+    try:
+        with av.open(io.BytesIO(data), "r") as container:
+            if not container.streams.audio:
+                raise MediaError(f"{where} holds no sound: write it again", reason="corrupt")
+            frames = list(container.decode(audio=0))
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{where} is no readable sound ({error}): write it again", reason="corrupt") from None
+    samples = _mono(frames)
+    if not len(samples):
+        raise MediaError(f"{where} holds no sound: write it again", reason="corrupt")
+    return samples
+
+
+def _mono(frames: list[av.AudioFrame]) -> Samples:
+    if all((frame.sample_rate, frame.layout.name, frame.format.name) == (16_000, "mono", "s16") for frame in frames):
+        # Nothing to mix or resample, which would take longer than decoding.
+        whole = [frame.to_ndarray().reshape(-1) for frame in frames] or [np.empty(0, dtype=np.int16)]
+        return np.concatenate(whole).astype(np.float32) / np.float32(FULL_SCALE)
+    resampler = MonoResampler(SAMPLE_RATE_HZ)
+    parts = [samples for frame in frames for _, samples in resampler.push(frame)]
+    parts += [samples for _, samples in resampler.flush()]
+    return np.concatenate(parts)

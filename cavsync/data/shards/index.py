@@ -1,0 +1,108 @@
+"""Where in a tar the members of each sample lie, and the file beside the tar that remembers it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cavsync.data.shards.storage import whole_file
+
+log = logging.getLogger(__name__)
+
+IDX_ENDING = ".idx"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Byte ranges (offset, size) of one sample's members in its tar; `key` is what their names share."""
+
+    key: str
+    description: tuple[int, int]
+    sound: tuple[int, int]
+    pictures: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """Samples of one tar, n of them. Members of sample i are rows first[i] to first[i + 1] of `ranges` (m, 2), which
+    hold offset and size: its description, its sound, then its pictures."""
+
+    keys: list[str]
+    first: NDArray[np.int64]
+    ranges: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, samples: list[Sample]) -> ShardIndex:
+        """Join samples."""
+        rows = [(sample.description, sample.sound, *sample.pictures) for sample in samples]
+        flat = [entry for row in rows for entry in row]
+        first = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
+        return cls([sample.key for sample in samples], first, np.asarray(flat, dtype=np.int64).reshape(-1, 2))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, position: int) -> Sample:
+        rows = self.ranges[self.first[position] : self.first[position + 1]].tolist()
+        description, sound, *pictures = [(offset, size) for offset, size in rows]
+        return Sample(self.keys[position], description, sound, pictures)
+
+
+class Reject(BaseModel):
+    """A clip that could not be packed: a line of rejects.jsonl."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    reason: str
+    error: str
+
+
+class ShardReport(BaseModel):
+    """What is known of a shard that is finished: its tar (none where no clip was usable), its index, its rejects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["cavsync-shard-index-1"] = "cavsync-shard-index-1"
+    bytes: int
+    sha256: str
+    seconds: float
+    rejects: list[Reject]
+    keys: list[str]
+    members: list[int]
+    offsets: list[int]
+    sizes: list[int]
+
+    @property
+    def index(self) -> ShardIndex:
+        """As arrays."""
+        first = np.cumsum([0, *self.members], dtype=np.int64)
+        return ShardIndex(self.keys, first, np.column_stack([self.offsets, self.sizes]).astype(np.int64).reshape(-1, 2))
+
+    def write(self, tar_path: Path) -> None:
+        """Remember it beside the tar, which then counts as finished."""
+        with whole_file(tar_path.with_suffix(IDX_ENDING)) as stream:
+            stream.write(self.model_dump_json().encode())
+
+
+def read_report(tar_path: Path) -> ShardReport | None:
+    """What was remembered beside a tar; None where nothing was, or it is damaged."""
+    path = tar_path.with_suffix(IDX_ENDING)
+    try:
+        report = ShardReport.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        log.warning("%s is no index (%s) and is not used", path, error)
+        return None
+    members = sum(report.members)
+    if len(report.keys) != len(report.members) or members != len(report.offsets) or members != len(report.sizes):
+        log.warning("%s contradicts itself and is not used", path)
+        return None
+    return report

@@ -1,0 +1,26 @@
+"""What a pack is made with: everything that decides its bytes, beside the source."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class PackOptions(BaseModel):
+    """Options of a pack; the same source and options give the same bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    frames: PositiveInt | None = None
+    """This many pictures per clip, spread evenly over it; None keeps pictures at `frame_rate_hz`."""
+    frame_rate_hz: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """Pictures per second; 0 keeps all."""
+    short_side_px: PositiveInt = 256
+    jpeg_quality: int = Field(default=90, ge=1, le=100)
+    max_seconds: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
+    """Longest part of a clip that is kept, from its start on."""
+    licence: str = ""
+    shard_clips: PositiveInt | None = None
+    """Clips per shard; None finds out how many make about `shard_megabytes`."""
+    shard_megabytes: PositiveFloat = 500.0
+    seed: int = Field(default=0, ge=0)
+    """Order of the clips: shards should hold a mixture, and folders are often sorted by class."""

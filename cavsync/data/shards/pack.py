@@ -1,0 +1,215 @@
+"""Pack a source into tar shards: in parallel, to be interrupted at any time, to the same bytes every time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cavsync.data.shards.index import ShardReport, read_report
+from cavsync.data.shards.items import Item
+from cavsync.data.shards.labels import Label, label_names
+from cavsync.data.shards.manifest import (
+    REJECTS_NAME,
+    Manifest,
+    ShardEntry,
+    read_manifest,
+    shard_name,
+)
+from cavsync.data.shards.options import PackOptions
+from cavsync.data.shards.run_jobs import run_jobs
+from cavsync.data.shards.sources import fingerprint, list_items
+from cavsync.data.shards.storage import only_writer, whole_file
+from cavsync.data.shards.write_shard import ShardJob, read_members
+from cavsync.errors import ConfigError, DataError, MediaError
+
+Progress = Callable[[int, int], None]
+
+# Enough to tell the mean size of a clip, few enough to be read twice.
+MEASURED_CLIPS = 8
+CLIPS_PER_SHARD_UNMEASURED = 1000
+_LEFTOVER = re.compile(r"\.(shard-\d{6,}\.(tar|idx)|manifest\.json|rejects\.jsonl)\.part")
+_OURS = re.compile(rf"shard-\d{{6,}}\.(tar|idx)|manifest\.json|rejects\.jsonl|{_LEFTOVER.pattern}")
+
+
+def pack(
+    source: Path,
+    out: Path,
+    options: PackOptions,
+    *,
+    media: Path | None = None,
+    vocabulary: Sequence[Label] | None = None,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Write `source` (a folder of videos, a CAV-MAE .json, or a .csv of parts of the videos below `media`) into `out`.
+
+    Shards that are there already are kept, so a second call finishes what was interrupted, or does nothing. With
+    `vocabulary` every label has to be in it. `progress(done, total)` counts clips. Callers need the usual
+    `if __name__ == "__main__"` guard.
+
+    Raises:
+        ConfigError: options that do not fit the source.
+        DataError: no source, no usable clip, a folder with other content or without room, or a killed worker.
+    """
+    if source.suffix.lower() == ".json" and (options.frames or options.frame_rate_hz or options.max_seconds):
+        raise ConfigError(
+            f"{source} lists frames that belong to their sound by number: leave out frames, rate and max_seconds"
+        )
+    root, listed = list_items(source, media)
+    items = [listed[place] for place in shuffled(len(listed), options.seed)]
+    known = None if vocabulary is None else label_names(vocabulary)
+    wanted = _new_manifest(options, vocabulary, items)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with only_writer(out):
+            manifest = _begin(out, root, items, known, wanted)
+            if not _is_done(out, manifest):
+                jobs = _jobs(out, root, items, known, manifest)
+                _run(jobs, len(items), workers, progress)
+                manifest = _finish(out, manifest)
+            return manifest
+    except OSError as error:
+        raise DataError(
+            f"{out} cannot be written ({error}): make room or give another folder, then pack again; finished shards "
+            "are kept"
+        ) from None
+
+
+def shuffled(num_items: int, seed: int) -> list[int]:
+    """The order in which clips are packed: a function of their number and the seed."""
+    order: list[int] = np.random.default_rng(seed).permutation(num_items).tolist()
+    return order
+
+
+def shard_ranges(num_items: int, clips_per_shard: int) -> list[range]:
+    """Which places of the order make up each shard."""
+    starts = range(0, num_items, clips_per_shard)
+    return [range(start, min(start + clips_per_shard, num_items)) for start in starts]
+
+
+def _new_manifest(options: PackOptions, vocabulary: Sequence[Label] | None, items: Sequence[Item]) -> Manifest:
+    return Manifest(
+        options=options,
+        labels=None if vocabulary is None else list(vocabulary),
+        source_sha256=fingerprint(items),
+        items=len(items),
+        clips_per_shard=options.shard_clips or CLIPS_PER_SHARD_UNMEASURED,
+    )
+
+
+def _begin(out: Path, root: Path, items: Sequence[Item], known: frozenset[str] | None, wanted: Manifest) -> Manifest:
+    """The manifest of what is to be made: that of an earlier, equal call, or a new one. DataError for anything else."""
+    found = read_manifest(out)
+    allowed = _LEFTOVER if found is None else _OURS
+    strange = sorted(path.name for path in out.iterdir() if not allowed.fullmatch(path.name))
+    if strange:
+        raise DataError(f"{out} holds {strange[0]}, which is not of this pack: pack into an empty folder")
+    for leftover in out.glob(".*.part"):
+        leftover.unlink()
+    if found is None:
+        if wanted.options.shard_clips is None:
+            wanted = wanted.model_copy(update={"clips_per_shard": _measured(root, items, known, wanted.options)})
+        wanted.write(out)
+        return wanted
+    if found.options != wanted.options or found.labels != wanted.labels:
+        raise DataError(f"{out} holds a pack with other options: use the same ones, or pack into another folder")
+    if found.source_sha256 != wanted.source_sha256:
+        raise DataError(f"{out} holds a pack of another source: pack into another folder")
+    return found
+
+
+def _measured(root: Path, items: Sequence[Item], known: frozenset[str] | None, options: PackOptions) -> int:
+    """How many clips make a shard of the wanted size, by the first ones that can be used."""
+    sizes = []
+    for item in items[: 2 * MEASURED_CLIPS]:
+        try:
+            _, members = read_members(item, root, options, known)
+        except MediaError:
+            continue
+        sizes.append(sum(len(data) + 1024 for _, data in members))
+        if len(sizes) == MEASURED_CLIPS:
+            break
+    if not sizes:
+        return CLIPS_PER_SHARD_UNMEASURED
+    return max(1, round(options.shard_megabytes * 1e6 * len(sizes) / sum(sizes)))
+
+
+def finished(tar_path: Path) -> ShardReport | None:
+    """What is known of a shard that is whole; None where it has to be made."""
+    report = read_report(tar_path)
+    if report is None or (report.keys and not (tar_path.is_file() and tar_path.stat().st_size == report.bytes)):
+        return None
+    return report
+
+
+def _is_done(out: Path, manifest: Manifest) -> bool:
+    paths = [out / shard_name(number) for number in range(manifest.num_shards)]
+    is_whole = manifest.complete and manifest.clips > 0 and (out / REJECTS_NAME).is_file()
+    return is_whole and all(finished(path) is not None for path in paths)
+
+
+def _jobs(
+    out: Path, root: Path, items: Sequence[Item], known: frozenset[str] | None, manifest: Manifest
+) -> Iterator[ShardJob]:
+    for number, chosen in enumerate(shard_ranges(len(items), manifest.clips_per_shard)):
+        part = items[chosen.start : chosen.stop]
+        yield ShardJob(out / shard_name(number), root, part, chosen.start, manifest.options, known)
+
+
+def _run(jobs: Iterator[ShardJob], total: int, workers: int, progress: Progress | None) -> None:
+    """Make the shards that are not there yet."""
+    done = 0
+
+    def advance(number: int) -> None:
+        nonlocal done
+        done += number
+        if progress is not None and number:
+            progress(done, total)
+
+    def unfinished() -> Iterator[ShardJob]:
+        for job in jobs:
+            if finished(job.tar_path) is None:
+                yield job
+            else:
+                advance(len(job.items))
+
+    run_jobs(unfinished(), workers, advance)
+
+
+def _finish(out: Path, manifest: Manifest) -> Manifest:
+    """Collect the shards' own reports into rejects.jsonl and the complete manifest."""
+    entries: list[ShardEntry] = []
+    reasons: Counter[str] = Counter()
+    seconds = 0.0
+    with whole_file(out / REJECTS_NAME) as stream:
+        for number in range(manifest.num_shards):
+            report = finished(out / shard_name(number))
+            if report is None:
+                raise DataError(f"{out / shard_name(number)} was changed meanwhile: pack again")
+            seconds += report.seconds
+            reasons.update(reject.reason for reject in report.rejects)
+            stream.writelines(reject.model_dump_json().encode() + b"\n" for reject in report.rejects)
+            if report.keys:
+                entries.append(
+                    ShardEntry(
+                        name=shard_name(number), clips=len(report.keys), bytes=report.bytes, sha256=report.sha256
+                    )
+                )
+    complete = manifest.model_copy(
+        update={
+            "complete": True,
+            "clips": sum(entry.clips for entry in entries),
+            "rejects": reasons.total(),
+            "reasons": Counter(dict(sorted(reasons.items()))),
+            "hours": round(seconds / 3600, 6),
+            "shards": entries,
+        }
+    )
+    complete.write(out)
+    if not entries:
+        raise DataError(f"No clip could be packed ({dict(reasons)}): see {out / REJECTS_NAME}")
+    return complete

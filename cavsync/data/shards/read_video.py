@@ -1,0 +1,136 @@
+"""Read a video file, or a part of it, without ever holding more than one decoded picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+
+from cavsync.data.clip import INTERLEAVING_SECONDS, join_chunks, require_same_length
+from cavsync.data.shards.contents import Contents
+from cavsync.data.shards.frame_choice import choose_frames
+from cavsync.data.shards.jpeg import encode_jpeg
+from cavsync.data.shards.options import PackOptions
+from cavsync.errors import MediaError
+from cavsync.media import AudioChunk, MediaReader
+from cavsync.media.align import SAMPLE_RATE_HZ
+
+# Headers round, and the last picture's duration may be missing from them.
+DURATION_TOLERANCE_SECONDS = 0.5
+CUT_TOLERANCE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is read of a file: times count from `zero_seconds`; pictures from `begin_seconds` until `end_seconds`."""
+
+    zero_seconds: float
+    begin_seconds: float
+    end_seconds: float
+
+    def holds(self, seconds: float) -> bool:
+        return self.begin_seconds <= seconds < self.end_seconds
+
+
+@dataclass
+class _Decoded:
+    """Times of all pictures of a part, the kept ones as JPEG by their time, and the sound."""
+
+    times: list[float] = field(default_factory=list)
+    pictures: dict[float, bytes] = field(default_factory=dict)
+    chunks: list[AudioChunk] = field(default_factory=list)
+
+
+def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, float] | None = None) -> Contents:
+    """Pictures and sound of a file as `options` choose them. With `cut_seconds` the file may be the whole video, of
+    which only that part counts; one that is too short for it is taken to be the part itself.
+
+    Raises:
+        MediaError: unreadable, truncated, without picture or sound, too short for the cut, or picture and sound of
+            different lengths.
+    """
+    cut = None if cut_seconds is None else _cut_in_file(path, cut_seconds)
+    limit_seconds = math.inf if options.max_seconds is None else options.max_seconds
+    part = _Part(cut[0], 0.0, min(cut[1] - cut[0], limit_seconds)) if cut else _Part(0.0, -math.inf, limit_seconds)
+    # The packets tell the times without decoding, so that only the pictures that stay need to be encoded; where they
+    # told something else than the pictures do, a second pass encodes the right ones.
+    found = _decode(path, part, frozenset(_choose(_packet_times(path, part), options)), options)
+    chosen = _choose(found.times, options)
+    if not found.pictures.keys() >= set(chosen):
+        found = _decode(path, part, frozenset(chosen), options)
+    if not found.times or not found.chunks:
+        where = f" between {cut[0]:g} and {cut[1]:g} s" if cut else ""
+        raise MediaError(f"{path} holds no picture or no sound{where}: give a complete file", reason="corrupt")
+    samples, audio_start_seconds = join_chunks(found.chunks)
+    require_same_length(path, found.times, audio_start_seconds + len(samples) / SAMPLE_RATE_HZ)
+    pictures = [found.pictures[time] for time in chosen]
+    return Contents(pictures, np.asarray(chosen), samples, audio_start_seconds, cut)
+
+
+def _cut_in_file(path: Path, cut_seconds: tuple[float, float]) -> tuple[float, float] | None:
+    """The cut where the file reaches its end, None where the file can only be the cut itself."""
+    with MediaReader(path, video_threads=1) as reader:
+        declared_seconds = reader.info.duration_seconds
+    if declared_seconds is None or declared_seconds >= cut_seconds[1] - DURATION_TOLERANCE_SECONDS:
+        return cut_seconds
+    if declared_seconds <= cut_seconds[1] - cut_seconds[0] + CUT_TOLERANCE_SECONDS:
+        return None
+    raise MediaError(
+        f"{path} lasts {declared_seconds:.1f} s: too short for the whole video, of which {cut_seconds[0]:g} to "
+        f"{cut_seconds[1]:g} s are wanted, and too long for just this part: download it again",
+        reason="too_short",
+    )
+
+
+def _choose(times: list[float], options: PackOptions) -> list[float]:
+    kept = choose_frames(np.asarray(times, dtype=np.float64), count=options.frames, rate_hz=options.frame_rate_hz)
+    return [times[index] for index in kept]
+
+
+def _packet_times(path: Path, part: _Part) -> list[float]:
+    """Times of the part's pictures as the container lists them; none where it does not."""
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            if not container.streams.video:
+                return []
+            start_seconds = 0.0 if container.start_time is None else container.start_time / av.time_base
+            times = {
+                float(packet.pts * packet.time_base) - start_seconds - part.zero_seconds
+                for packet in container.demux(container.streams.video[0])
+                if packet.pts is not None and packet.time_base is not None and not packet.is_discard
+            }
+    except (av.error.FFmpegError, OSError, ValueError):
+        # Decoding meets the same damage and says what it is.
+        return []
+    return sorted(filter(part.holds, times))
+
+
+def _decode(path: Path, part: _Part, wanted: Container[float], options: PackOptions) -> _Decoded:
+    found = _Decoded()
+    with MediaReader(path, video_threads=1) as reader:
+        for item in reader:
+            seconds = item.pts_seconds - part.zero_seconds
+            if seconds >= part.end_seconds + INTERLEAVING_SECONDS:
+                break
+            if seconds >= part.end_seconds:
+                continue
+            if isinstance(item, AudioChunk):
+                found.chunks += _from(part.begin_seconds, AudioChunk(seconds, item.samples))
+            elif part.holds(seconds) and (not found.times or seconds > found.times[-1]):
+                found.times.append(seconds)
+                if seconds in wanted:
+                    found.pictures[seconds] = encode_jpeg(item.rgb, options.short_side_px, options.jpeg_quality)
+    return found
+
+
+def _from(begin_seconds: float, chunk: AudioChunk) -> list[AudioChunk]:
+    """The chunk without what lies before `begin_seconds`; nothing where all of it does."""
+    early = 0 if chunk.pts_seconds >= begin_seconds else round((begin_seconds - chunk.pts_seconds) * SAMPLE_RATE_HZ)
+    if early >= len(chunk.samples):
+        return [] if early else [chunk]
+    return [AudioChunk(chunk.pts_seconds + early / SAMPLE_RATE_HZ, chunk.samples[early:])]

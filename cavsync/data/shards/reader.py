@@ -1,0 +1,190 @@
+"""A folder of tar shards as a source of clips."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.data.clip import Clip
+from cavsync.data.shards.damage import Damage, inspect
+from cavsync.data.shards.flac import decode_flac
+from cavsync.data.shards.index import Sample
+from cavsync.data.shards.labels import Label, check_labels, label_names
+from cavsync.data.shards.manifest import Manifest, read_manifest
+from cavsync.data.shards.record import SampleRecord, parse_record
+from cavsync.data.shards.tar_files import TarFiles
+from cavsync.data.shards.tar_frames import TarFrames, read_checked
+from cavsync.data.sound import Waveform
+from cavsync.errors import DataError, MediaError
+from cavsync.media.align import upstream_start_frame
+from cavsync.media.files import MEDIA_ENDINGS
+
+log = logging.getLogger(__name__)
+
+
+def is_shard_folder(path: Path) -> bool:
+    """Whether a folder holds tars rather than videos."""
+    if not path.is_dir():
+        return False
+    endings = {entry.suffix.lower() for entry in path.iterdir()}
+    return ".tar" in endings and not endings & MEDIA_ENDINGS
+
+
+@dataclass(frozen=True)
+class ShardFolder:
+    """Clips of the tars in a folder, in the order of the tars and of the samples in them.
+
+    `names` are `TAR/KEY`, looked up when one is read. `shard_of` (n,) is the number of each clip's tar: readers that
+    stay in a tar for a while read locally. `damage` is what was found on opening; what only reading tells, `load`
+    raises. It can be sent to other processes for the price of its paths.
+    """
+
+    files: TarFiles
+    first_clip: NDArray[np.int64]
+    frames_per_clip: int
+    segment_frames: int
+    vocabulary: tuple[Label, ...] | None
+    known_labels: frozenset[str] | None
+    damage: tuple[Damage, ...]
+
+    @classmethod
+    def open(cls, folder: Path, *, frames_per_clip: int, segment_frames: int) -> ShardFolder:
+        """Find the tars, written by `cavsync data pack` or any tool that writes WebDataset samples of the same members.
+
+        frames_per_clip, segment_frames: for clips that came from a CAV-MAE list, whose frames are placed by number.
+        Raises DataError for a folder without usable clips.
+        """
+        manifest = read_manifest(folder)
+        expected = {} if manifest is None else {entry.name: entry for entry in manifest.shards}
+        paths = sorted({*folder.glob("*.tar"), *(folder / name for name in expected)})
+        if not paths:
+            raise DataError(f"{folder} holds no .tar: give a folder that `cavsync data pack` wrote")
+        found = [inspect(path, expected.get(path.name)) for path in paths]
+        damage = [*_unfinished(folder, manifest), *(entry for shard in found for entry in shard.damage)]
+        for entry in damage:
+            log.warning("rejected: %s", entry.error)
+        counts = [shard.clips for shard in found]
+        if not sum(counts):
+            raise DataError(f"{folder} holds no usable clip ({damage[0].error}): pack or copy it again")
+        vocabulary = None if manifest is None or manifest.labels is None else tuple(manifest.labels)
+        return cls(
+            files=TarFiles([str(path) for path in paths]),
+            first_clip=np.cumsum([0, *counts], dtype=np.int64),
+            frames_per_clip=frames_per_clip,
+            segment_frames=segment_frames,
+            vocabulary=vocabulary,
+            known_labels=None if vocabulary is None else label_names(vocabulary),
+            damage=tuple(damage),
+        )
+
+    @property
+    def names(self) -> Sequence[str]:
+        """`TAR/KEY` of each clip."""
+        return ClipNames(self)
+
+    @property
+    def shard_of(self) -> NDArray[np.int64]:
+        """Number of each clip's tar."""
+        return np.repeat(np.arange(len(self.first_clip) - 1), np.diff(self.first_clip))
+
+    def __len__(self) -> int:
+        return int(self.first_clip[-1])
+
+    def place(self, index: int) -> tuple[int, int]:
+        """(number of the tar, place in it) of a clip."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"Clip {index} of {len(self)}")
+        shard = int(np.searchsorted(self.first_clip, index, side="right")) - 1
+        return shard, index - int(self.first_clip[shard])
+
+    def sample(self, index: int) -> tuple[int, Sample]:
+        """(number of the tar, members in it) of a clip. MediaError where the tar has changed since it was opened."""
+        shard, position = self.place(index)
+        found = self.files.index(shard)
+        if position >= len(found):
+            raise MediaError(
+                f"{self.files.paths[shard]} holds {len(found)} samples, place {position} is lost: copy it again",
+                reason="truncated",
+            )
+        return shard, found[position]
+
+    def load(self, index: int, img_size: int) -> Clip:
+        """Read one clip: its sound now, its pictures when they are asked for. MediaError where it cannot be used."""
+        shard, sample = self.sample(index)
+        where = f"{self.files.paths[shard]}: sample {sample.key}"
+        record = self._record(shard, sample, where)
+        crc32 = record.crc32
+        flac = read_checked(self.files, shard, sample.sound, None if crc32 is None else crc32[0])
+        samples = decode_flac(flac, f"{where}, its sound,")
+        if record.audio_samples not in (None, len(samples)):
+            raise MediaError(
+                f"{where} has {len(samples)} samples of sound instead of {record.audio_samples}: write it again",
+                reason="corrupt",
+            )
+        sound = Waveform(samples)
+        return Clip(
+            source=where,
+            frames=TarFrames(self.files, shard, sample.pictures, None if crc32 is None else crc32[1:], img_size),
+            pts_seconds=np.asarray(record.pts_seconds),
+            sound=sound,
+            audio_start_seconds=record.audio_start_seconds,
+            segment_starts=self._starts(len(sound), record, where) if record.segment_rule == "index" else None,
+            labels=record.labels,
+        )
+
+    def _record(self, shard: int, sample: Sample, where: str) -> SampleRecord:
+        record = parse_record(self.files.read(shard, sample.description), where)
+        if len(record.pts_seconds) != len(sample.pictures):
+            raise MediaError(
+                f"{where} has {len(sample.pictures)} pictures and {len(record.pts_seconds)} times: write it again",
+                reason="incomplete",
+            )
+        check_labels(record.labels, self.known_labels, where)
+        return record
+
+    def _starts(self, num_log_mel: int, record: SampleRecord, where: str) -> NDArray[np.int64]:
+        found, total = len(record.pts_seconds), max(num_log_mel, 1)
+        if found != self.frames_per_clip:
+            raise MediaError(
+                f"{where} has {found} frames of a CAV-MAE list, the configuration expects {self.frames_per_clip}: pass "
+                f"--set frames_per_clip={found}",
+                reason="frame_count",
+            )
+        starts = [upstream_start_frame(number, found, total, self.segment_frames) for number in range(found)]
+        return np.asarray(starts, dtype=np.int64)
+
+
+class ClipNames(Sequence[str]):
+    """Names of the clips of a folder, read from the tars' indexes one at a time."""
+
+    def __init__(self, folder: ShardFolder) -> None:
+        self._folder = folder
+
+    def __len__(self) -> int:
+        return len(self._folder)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        shard, position = self._folder.place(number)
+        try:
+            key = self._folder.sample(number)[1].key
+        except MediaError:
+            key = f"(place {position})"
+        return f"{self._folder.files.paths[shard]}/{key}"
+
+
+def _unfinished(folder: Path, manifest: Manifest | None) -> Iterator[Damage]:
+    if manifest is not None and not manifest.complete:
+        yield Damage(str(folder), "", "unfinished", f"{folder} was not packed to its end: pack it again to go on")

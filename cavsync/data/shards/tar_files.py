@@ -1,0 +1,87 @@
+"""Read members of many tars from any process: few files and indexes are open at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+from cavsync.data.shards.index import ShardIndex, read_report
+from cavsync.data.shards.walk import walk
+from cavsync.errors import MediaError
+
+MAX_OPEN = 16
+_NAME_BYTES = 100
+_HEADER_BYTES = 512
+
+
+def load_index(path: Path) -> ShardIndex:
+    """Samples of a tar: as remembered beside it where that fits its size, else by its headers. OSError: unreadable."""
+    report = read_report(path)
+    if report is not None and report.bytes == path.stat().st_size:
+        return report.index
+    return walk(path).index
+
+
+class _OpenTar:
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY)
+        self.index = load_index(path)
+
+    def read(self, offset: int, size: int) -> bytes:
+        # pread leaves no position behind: processes that were forked share descriptors.
+        return os.pread(self._descriptor, size, offset)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+
+class TarFiles:
+    """The tars of a data set by number. Pickled, it is a list of paths; files are opened where they are read."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = list(paths)
+        self._open: OrderedDict[int, _OpenTar] = OrderedDict()
+
+    def __getstate__(self) -> list[str]:
+        return self.paths
+
+    def __setstate__(self, paths: list[str]) -> None:
+        self.paths, self._open = paths, OrderedDict()
+
+    def index(self, shard: int) -> ShardIndex:
+        """Samples of a tar. MediaError where it cannot be read."""
+        return self._tar(shard).index
+
+    def read(self, shard: int, place: tuple[int, int]) -> bytes:
+        """The bytes at (offset, size). MediaError where there are fewer of them."""
+        offset, size = place
+        try:
+            data = self._tar(shard).read(offset, size)
+        except OSError as error:
+            raise self._unreadable(shard, error) from None
+        if len(data) < size:
+            raise MediaError(f"{self.paths[shard]} ends before byte {offset + size}: copy it again", reason="truncated")
+        return data
+
+    def member_name(self, shard: int, place: tuple[int, int]) -> str:
+        """`shard: member` of the member whose data is at `place`, for messages."""
+        header = self._tar(shard).read(place[0] - _HEADER_BYTES, _NAME_BYTES)
+        return f"{self.paths[shard]}: {header.split(bytes(1))[0].decode(errors='replace')}"
+
+    def _tar(self, shard: int) -> _OpenTar:
+        if shard not in self._open:
+            try:
+                self._open[shard] = _OpenTar(Path(self.paths[shard]))
+            except OSError as error:
+                raise self._unreadable(shard, error) from None
+            if len(self._open) > MAX_OPEN:
+                self._open.popitem(last=False)
+        self._open.move_to_end(shard)
+        return self._open[shard]
+
+    def _unreadable(self, shard: int, error: OSError) -> MediaError:
+        reason = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+        return MediaError(f"{self.paths[shard]} cannot be read ({error.strerror}): restore it", reason=reason)

@@ -1,0 +1,52 @@
+"""Pictures of one clip that are decoded when they are asked for."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.data.shards.jpeg import decode_jpeg
+from cavsync.data.shards.tar_files import TarFiles
+from cavsync.errors import MediaError
+
+
+@dataclass(frozen=True)
+class TarFrames:
+    """The JPEGs at `places` (offset, size) of a tar, as pictures of `img_size`. `crc32` of each, if known."""
+
+    files: TarFiles
+    shard: int
+    places: list[tuple[int, int]]
+    crc32: tuple[int, ...] | None
+    img_size: int
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """Pictures `indices` (...): (..., 3, S, S) RGB, each decoded once. Raises MediaError for a damaged one."""
+        wanted, position = np.unique(np.arange(len(self))[indices], return_inverse=True)
+        pictures = np.empty((len(wanted), 3, self.img_size, self.img_size), dtype=np.uint8)
+        for place, number in enumerate(wanted):
+            pictures[place] = self._picture(int(number))
+        found: NDArray[np.uint8] = pictures[position.reshape(np.shape(indices))]
+        return found
+
+    def _picture(self, number: int) -> NDArray[np.uint8]:
+        place = self.places[number]
+        data = read_checked(self.files, self.shard, place, None if self.crc32 is None else self.crc32[number])
+        return decode_jpeg(data, self.img_size, self.files.member_name(self.shard, place))
+
+
+def read_checked(files: TarFiles, shard: int, place: tuple[int, int], crc32: int | None) -> bytes:
+    """A member's bytes. Raises MediaError where they are not those that were written."""
+    data = files.read(shard, place)
+    if crc32 is not None and zlib.crc32(data) != crc32:
+        raise MediaError(
+            f"{files.member_name(shard, place)} was changed since it was written: copy or pack the shard again",
+            reason="corrupt",
+        )
+    return data

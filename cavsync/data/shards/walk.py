@@ -1,0 +1,115 @@
+"""Find the samples of a tar by its headers alone: for tars without an index, and for damaged ones."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from cavsync.data.shards.index import Sample, ShardIndex
+from cavsync.data.shards.record import FLAC_SUFFIX, JSON_SUFFIX, frame_number
+
+log = logging.getLogger(__name__)
+
+# Beyond the mark of the end, tools fill up to a multiple of their record size with zeros.
+LONGEST_PADDING_BYTES = 1 << 20
+# WebDataset's rule: the key ends at the first dot of the last part of the path.
+_NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What was found: whole samples, those with missing members (key -> which), and how the tar ends: `end` is "" for
+    the mark that it should end with, else `truncated`, or `corrupt` where something else stands there; `cut_key` is
+    the sample that it breaks off in."""
+
+    index: ShardIndex
+    incomplete: dict[str, str]
+    end: str
+    cut_key: str
+
+
+@dataclass
+class _Members:
+    """Byte ranges of one sample's members as they come."""
+
+    key: str = ""
+    named: dict[str, tuple[int, int]] = field(default_factory=dict)
+    pictures: dict[int, tuple[int, int]] = field(default_factory=dict)
+    twice: list[str] = field(default_factory=list)
+
+    def add(self, suffix: str, place: tuple[int, int]) -> None:
+        number = frame_number(suffix)
+        if number is None:
+            known = suffix in self.named
+            self.named[suffix] = place
+        else:
+            known = number in self.pictures
+            self.pictures[number] = place
+        if known:
+            self.twice.append(suffix)
+
+    @property
+    def end_offset(self) -> int:
+        """Where the last member's data ends."""
+        return max(offset + size for offset, size in (*self.named.values(), *self.pictures.values()))
+
+    @property
+    def missing(self) -> str:
+        """What a sample needs and this one lacks; "" for nothing."""
+        wanted = [suffix for suffix in (JSON_SUFFIX, FLAC_SUFFIX) if suffix not in self.named]
+        if self.pictures.keys() != set(range(len(self.pictures))) or not self.pictures:
+            wanted.append("pictures numbered from 0 on")
+        return ", ".join([*wanted, *(f"a single {suffix}" for suffix in self.twice)])
+
+    def sample(self) -> Sample:
+        pictures = [self.pictures[number] for number in range(len(self.pictures))]
+        return Sample(self.key, self.named[JSON_SUFFIX], self.named[FLAC_SUFFIX], pictures)
+
+
+def walk(path: Path) -> Walk:
+    """Read a tar's headers. Members of one sample stand side by side; what has no key or another suffix is passed over.
+
+    OSError where the file cannot be read.
+    """
+    groups, end = _groups(path)
+    num_bytes = path.stat().st_size
+    cut_key = ""
+    if end and groups and (groups[-1].missing or groups[-1].end_offset > num_bytes):
+        cut_key = groups.pop().key
+    whole = [group.sample() for group in groups if not group.missing]
+    incomplete = {group.key: group.missing for group in groups if group.missing}
+    return Walk(ShardIndex.of(whole), incomplete, end, cut_key)
+
+
+def _groups(path: Path) -> tuple[list[_Members], str]:
+    """Members by sample, and how the tar ends (see Walk)."""
+    groups: list[_Members] = []
+    with path.open("rb") as stream:
+        try:
+            tar = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115 (it owns nothing but the stream)
+        except tarfile.ReadError:
+            return [], _end(stream, 0)
+        try:
+            for info in tar:
+                match = _NAME.fullmatch(info.name) if info.isreg() else None
+                if match is None:
+                    continue
+                if not groups or groups[-1].key != match[1]:
+                    groups.append(_Members(match[1]))
+                groups[-1].add(match[2].lower(), (info.offset_data, info.size))
+        except tarfile.ReadError:
+            log.debug("%s: no whole header at byte %d", path, tar.offset)
+        return groups, _end(stream, tar.offset)
+
+
+def _end(stream: BinaryIO, offset: int) -> str:
+    """What stands where no further header was found: "" for the mark of the end, else `truncated` or `corrupt`."""
+    stream.seek(offset)
+    rest = stream.read(LONGEST_PADDING_BYTES)
+    if len(rest) < tarfile.BLOCKSIZE:
+        return "truncated"
+    return "corrupt" if any(rest) else ""

@@ -1,0 +1,132 @@
+"""Make one shard, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from threading import Thread
+
+from cavsync.data.shards.contents import Contents
+from cavsync.data.shards.index import Reject, Sample, ShardReport
+from cavsync.data.shards.items import Item
+from cavsync.data.shards.labels import check_labels
+from cavsync.data.shards.options import PackOptions
+from cavsync.data.shards.storage import whole_file
+from cavsync.data.shards.tar_writer import TarWriter
+from cavsync.errors import MediaError
+
+Members = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """Which clips go into which tar. `first` is the place of the first of them in the pack's order."""
+
+    tar_path: Path
+    root: Path
+    items: Sequence[Item]
+    first: int
+    options: PackOptions
+    known_labels: frozenset[str] | None
+
+
+class Stopped(Exception):  # noqa: N818 (no error: the user ended it)
+    """The pack was stopped before this shard was finished."""
+
+
+class Signals:
+    """What a worker process shares with the one that started it: clips done, and whether to stop."""
+
+    done: Synchronized[int] | None = None
+    stop: Event | None = None
+
+
+def start_worker(done: Synchronized[int], stop: Event) -> None:
+    """Initialise a worker process: it leaves Ctrl-C to its parent, and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Signals.done, Signals.stop = done, stop
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> None:
+    """Write the tar and, when it is whole, its index. `advance` is called before each clip; that of a worker process
+    counts, and raises Stopped."""
+    advance = advance or _advance
+    samples: list[Sample] = []
+    rejects: list[Reject] = []
+    seconds = 0.0
+    job.tar_path.unlink(missing_ok=True)
+    with whole_file(job.tar_path) as stream:
+        tar = TarWriter(stream)
+        for place, item in enumerate(job.items, start=job.first):
+            advance()
+            try:
+                contents, members = read_members(item, job.root, job.options, job.known_labels)
+            except MediaError as error:
+                rejects.append(Reject(name=item_name(item), reason=error.reason, error=str(error)))
+                continue
+            samples.append(_append(tar, f"{place:09d}", members))
+            seconds += contents.seconds
+        tar.close()
+    if not samples:
+        job.tar_path.unlink()
+    _report(tar, samples, rejects, seconds).write(job.tar_path)
+
+
+def read_members(
+    item: Item, root: Path, options: PackOptions, known_labels: frozenset[str] | None
+) -> tuple[Contents, Members]:
+    """A clip and the members that it becomes. MediaError where it cannot be used."""
+    name = item_name(item)
+    check_labels(item.labels, known_labels, name)
+    contents = item.read(root, options)
+    members = contents.members(
+        source_id=item.id, file=item.file, labels=item.labels, licence=options.licence, where=name
+    )
+    return contents, members
+
+
+def item_name(item: Item) -> str:
+    """What a clip is called in messages."""
+    return item.file or item.id
+
+
+def _append(tar: TarWriter, key: str, members: Members) -> Sample:
+    description, sound, *pictures = [(tar.add(f"{key}.{suffix}", data), len(data)) for suffix, data in members]
+    return Sample(key, description, sound, pictures)
+
+
+def _report(tar: TarWriter, samples: list[Sample], rejects: list[Reject], seconds: float) -> ShardReport:
+    ranges = [(sample.description, sample.sound, *sample.pictures) for sample in samples]
+    return ShardReport(
+        bytes=tar.num_bytes if samples else 0,
+        sha256=tar.sha256 if samples else "",
+        seconds=seconds,
+        rejects=rejects,
+        keys=[sample.key for sample in samples],
+        members=[len(row) for row in ranges],
+        offsets=[offset for row in ranges for offset, _ in row],
+        sizes=[size for row in ranges for _, size in row],
+    )
+
+
+def _advance() -> None:
+    if Signals.stop is not None and Signals.stop.is_set():
+        raise Stopped
+    if Signals.done is not None:
+        with Signals.done.get_lock():
+            Signals.done.value += 1
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        # A killed parent can neither collect results nor tell anyone to stop; there is nothing to clean up for it.
+        os._exit(1)

@@ -1,0 +1,38 @@
+"""What a model makes of the clips that it never trains on."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from cavsync.train.config import TrainConfig
+from cavsync.train.data import RunData
+from cavsync.train.ema import WeightAverage
+from cavsync.train.ranks import Ranks
+from cavsync.train.step import describe, forward, over_ranks
+
+
+@torch.no_grad()
+def held_out_metrics(
+    model: Any, data: RunData, config: TrainConfig, fabric: Fabric, ranks: Ranks, average: WeightAverage | None
+) -> dict[str, float]:
+    """Mean loss and contrastive accuracy over the held-out clips, without augmentation, with the averaged weights where
+    the run keeps them. Empty without held-out clips. Called by all processes."""
+    model.eval()
+    found = []
+    with nullcontext() if average is None else average.swapped_in():
+        for batch in data.held_out_batches():
+            data.note_rejects(batch)
+            counts = ranks.gather([float(len(batch))])
+            # Contrast gathers from all processes, so all of them need something to give.
+            if min(count[0] for count in counts) > 0:
+                generator = torch.Generator().manual_seed(config.seed)
+                output = forward(model, batch, config, fabric.device, generator)
+                found.append((describe(output), float(len(batch))))
+    model.train()
+    means = over_ranks(found, ranks)
+    names = {"held_out_loss": "loss", "held_out_accuracy": "contrastive_accuracy"}
+    return {name: means[source] for name, source in names.items()} if means else {}

@@ -1,0 +1,65 @@
+"""The optimizer, and its state by parameter names: the same file for one process, DDP and FSDP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from cavsync.errors import CheckpointError
+from cavsync.train.config import TrainConfig
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+    """Adam as CAV-MAE uses it (decay on everything), or AdamW with decay on matrices only."""
+    rest: dict[str, Any] = {"lr": config.learning_rate, "betas": config.betas, "fused": device.type in ("cpu", "cuda")}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if config.optimizer == "adam":
+        return torch.optim.Adam(trained, weight_decay=config.weight_decay, **rest)
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, **rest)
+
+
+def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+    """State of every parameter that has one, whole and on the CPU, by the parameter's name. Called by all processes."""
+    return {
+        name: {key: whole_tensor(value) for key, value in optimizer.state[parameter].items()}
+        for name, parameter in model.named_parameters()
+        if parameter in optimizer.state
+    }
+
+
+def load_optimizer_state(
+    model: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Put a state back, sharded like the parameters. CheckpointError for state of a parameter that is not there."""
+    parameters = dict(model.named_parameters())
+    unknown = saved.keys() - parameters.keys()
+    if unknown:
+        raise CheckpointError(
+            f"The optimizer state names '{min(unknown)}', which the model does not have: not its own."
+        )
+    for name, state in saved.items():
+        parameter = parameters[name]
+        optimizer.state[parameter] = {key: _like(value, parameter) for key, value in state.items()}
+
+
+def whole_tensor(value: Tensor) -> Tensor:
+    """A tensor on the CPU, gathered from all processes where it is sharded."""
+    value = value.detach()
+    return (value.full_tensor() if isinstance(value, DTensor) else value).cpu()
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """Counters stay as they are; what has the parameter's shape goes to its device, and is sharded as it is."""
+    if value.shape != parameter.shape:
+        return value.clone()
+    if isinstance(parameter, DTensor):
+        return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
+    return value.to(parameter.device, copy=True)

@@ -1,0 +1,134 @@
+"""One optimiser step over all processes and all parts of its batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from cavsync.atomic import write_text_atomically
+from cavsync.data.batches import PairBatch
+from cavsync.errors import DataError
+from cavsync.model import PretrainOutput
+from cavsync.model.masking import BatchPlace
+from cavsync.train.config import TrainConfig
+from cavsync.train.ranks import Ranks
+from cavsync.train.schedule import guard_seconds
+
+Counts = list[list[float]]
+NUM_NAMED = 4
+
+
+def forward(
+    model: Any,
+    batch: PairBatch,
+    config: TrainConfig,
+    device: torch.device,
+    generator: torch.Generator,
+    place: BatchPlace | None = None,
+    progress: float = 1.0,
+) -> PretrainOutput:
+    """One pretraining forward of a batch; `progress` in [0, 1] says how much of the run is over. `place` as for the
+    model."""
+    output: PretrainOutput = model(
+        batch.normalised_features(device),
+        batch.normalised_frames(device),
+        config.mask_ratio_audio,
+        config.mask_ratio_visual,
+        config.mae_loss_weight,
+        config.contrast_loss_weight,
+        contrastive_ignore=batch.ignored_pairs(guard_seconds(config, progress), config.negatives == "clip", device),
+        generator=generator,
+        place=place,
+    )
+    return output
+
+
+def describe(output: PretrainOutput) -> dict[str, float]:
+    """The scalars of a forward."""
+    names = ("loss", "loss_mae", "loss_mae_audio", "loss_mae_visual", "loss_contrastive", "contrastive_accuracy")
+    return {name: float(getattr(output, name).detach()) for name in (*names, "temperature")}
+
+
+def optimise(
+    fabric: Fabric,
+    model: Any,
+    optimizer: Any,
+    parts: Sequence[PairBatch],
+    counts: Counts,
+    config: TrainConfig,
+    ranks: Ranks,
+    *,
+    step: int,
+    progress: float,
+    run_dir: Path,
+) -> list[tuple[dict[str, float], float]]:
+    """One step over `parts`, of which process r holds `counts[r][part]` pairs.
+
+    Every pair weighs the same, however unequal rejected clips have left the parts. Returns each used part's scalars in
+    this process with its weight. Parts that a process has no pair for are left out everywhere; without any, nothing
+    happens.
+
+    Raises:
+        DataError: a loss that is not finite, in any process; the names of the batch are in the run's folder then.
+    """
+    used = [part for part in range(len(parts)) if min(count[part] for count in counts) > 0]
+    total = sum(count[part] for count in counts for part in used)
+    found = []
+    for part in used:
+        weight = counts[ranks.rank][part] / total
+        generator = torch.Generator().manual_seed(_mask_seed(config, step, part))
+        place = (int(sum(count[part] for count in counts[: ranks.rank])), int(sum(count[part] for count in counts)))
+        with fabric.no_backward_sync(model, enabled=part != used[-1]):
+            output = forward(model, parts[part], config, fabric.device, generator, place, progress)
+            _require_finite(output, parts[part], ranks, step, run_dir)
+            # Gradients are averaged over the processes, so that the sum of their weighted losses is the whole's.
+            fabric.backward(output.loss * (weight * ranks.size))
+        found.append((describe(output), weight))
+    if not used:
+        return []
+    if config.clip_gradient_norm:
+        fabric.clip_gradients(model, optimizer, max_norm=config.clip_gradient_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return found
+
+
+def over_ranks(found: Sequence[tuple[dict[str, float], float]], ranks: Ranks) -> dict[str, float]:
+    """Scalars of the whole batch: the weighted means over parts and processes."""
+    if not found:
+        return {}
+    names = list(found[0][0])
+    mine = [sum(values[name] * weight for values, weight in found) for name in names]
+    weights = sum(weight for _, weight in found)
+    everywhere = ranks.gather([*mine, weights])
+    total = sum(row[-1] for row in everywhere)
+    return {name: sum(row[place] for row in everywhere) / total for place, name in enumerate(names)}
+
+
+def _mask_seed(config: TrainConfig, step: int, part: int) -> int:
+    """Seed of the masks: another one for every step and part; all processes draw for the whole batch."""
+    return (config.seed * 1_000_003 + step) * config.gradient_accumulation + part
+
+
+def _require_finite(output: PretrainOutput, batch: PairBatch, ranks: Ranks, step: int, run_dir: Path) -> None:
+    if not ranks.any(not bool(torch.isfinite(output.loss))):
+        return
+    names = list(_flatten(ranks.gather_objects(batch.names)))
+    path = run_dir / f"non_finite_step_{step}.json"
+    if ranks.is_main:
+        write_text_atomically(path, json.dumps({"step": step, "clips": names}, indent=1) + "\n")
+    some = ", ".join(names[:NUM_NAMED]) + (" ..." if len(names) > NUM_NAMED else "")
+    raise DataError(
+        f"The loss of step {step} is not finite, its batch held {some} ({path.name} lists all): lower learning_rate, "
+        "or resume from the last checkpoint without these clips"
+    )
+
+
+def _flatten(lists: Sequence[Sequence[str]]) -> Iterator[str]:
+    for names in lists:
+        yield from names

@@ -1,0 +1,85 @@
+"""A run that is killed again and again, and started again each time.
+
+The parent imports everything and computes nothing, so that a forked child is training within a fraction of a second.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cavsync.train import Trainer, override, preset
+
+OPTIONS: dict[str, Any] = {
+    "precision": "32-true",
+    "accelerator": "cpu",
+    "workers": 0,
+    "cache_clips": False,
+    "log_every_steps": 1,
+    "checkpoint_every_steps": 2,
+    "keep_checkpoints": 2,
+    "max_steps": 60,
+    "ema_decay": 0.9,
+    "learning_rate": 1e-3,
+}
+# Events of Python's audit hooks that change, or are about to change, what is on the disk.
+FILE_EVENTS = frozenset(("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"))
+
+
+def train(data: Path, run_dir: Path) -> int:
+    """Run to the end; returns the last step."""
+    return Trainer(*override(*preset("debug"), OPTIONS), run_dir).run(data, resume=True).state.step
+
+
+def die_at_file_event(run_dir: Path, number: int) -> None:
+    """SIGKILL this process when it touches the run's folder for the `number`-th time."""
+    left = [number]
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in FILE_EVENTS and arguments and str(run_dir) in str(arguments[0]):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+def start_and_kill(data: Path, run_dir: Path, random_source: random.Random) -> tuple[bool, bool]:
+    """One life of the run: ended by a signal at a random time or at a random file operation, or by its own end.
+
+    Returns whether it was killed, and whether a checkpoint was being written then.
+    """
+    at_file_event = random_source.random() < 0.6
+    child = os.fork()
+    if child == 0:
+        try:
+            if at_file_event:
+                die_at_file_event(run_dir, random_source.randint(1, 60))
+            train(data, run_dir)
+        finally:
+            os._exit(0)
+    if not at_file_event:
+        time.sleep(random_source.uniform(0.3, 3.0))
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status), any((run_dir / "checkpoints").glob(".writing-*"))
+
+
+def main(data: str, run_dir: str, kills: str) -> None:
+    """Kill the run as often as asked, then let it end; writes the kills, and those in the middle of a checkpoint."""
+    random_source = random.Random(7)
+    killed = in_checkpoint = 0
+    while killed < int(kills):
+        was_killed, was_writing = start_and_kill(Path(data), Path(run_dir), random_source)
+        killed, in_checkpoint = killed + was_killed, in_checkpoint + (was_killed and was_writing)
+        if not was_killed:
+            break
+    train(Path(data), Path(run_dir))
+    sys.stdout.write(f"{killed} {in_checkpoint}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

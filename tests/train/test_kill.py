@@ -1,0 +1,54 @@
+"""Whenever a run is killed, going on with it gives what it would have given."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from cavsync.data.shards import PackOptions
+from cavsync.data.shards.pack import pack
+from cavsync.model.checkpoint import all_steps, load_model
+
+KILLS = 24
+
+
+def lives(data: Path, run_dir: Path, kills: int) -> tuple[int, int]:
+    """Train with so many kills; returns the kills, and those in the middle of a checkpoint."""
+    script = Path(__file__).resolve().parent.parent / "support" / "killed_run.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(data), str(run_dir), str(kills)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=540,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    killed, in_checkpoint = done.stdout.split()[-2:]
+    return int(killed), int(in_checkpoint)
+
+
+def curve(run_dir: Path) -> list[tuple[int, float]]:
+    """(step, loss) of every line of the log, in its order."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+
+@pytest.mark.slow
+def test_killed_runs_end_like_others(clips: Path, tmp_path: Path) -> None:
+    """Over twenty SIGKILLs, some in the middle of a checkpoint: the same losses, to the last bit, and weights."""
+    shards = tmp_path / "shards"
+    pack(clips, shards, PackOptions(short_side_px=96, shard_clips=3), workers=1)
+    assert lives(shards, tmp_path / "whole", 0) == (0, 0)
+    killed, in_checkpoint = lives(shards, tmp_path / "killed", KILLS)
+    assert killed >= 20
+    assert in_checkpoint >= 3
+    assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
+    assert [step for step, _ in curve(tmp_path / "killed")] == list(range(1, 61))
+    assert all_steps(tmp_path / "killed") == [58, 60]
+    whole, other = load_model(tmp_path / "whole").state_dict(), load_model(tmp_path / "killed").state_dict()
+    for name, value in whole.items():
+        assert torch.equal(other[name], value), name
