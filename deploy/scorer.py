@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cavsync.deploy.bundle import Bundle
 from cavsync.deploy.confidence import Evidence, judge
 from cavsync.deploy.curve import curve_of_rows
+from cavsync.deploy.default_bundle import default_bundle
 from cavsync.deploy.input_audio import AudioInput
 from cavsync.deploy.profiles import DEFAULT_PROFILE, Profile, resolve_profile
 from cavsync.deploy.records import SyncScore
@@ -71,15 +72,24 @@ class SyncScorer:
 
     @classmethod
     def from_bundle(
-        cls, path: Path | str, *, providers: Sequence[str] | None = None, threads: int | None = None, **options: Any
+        cls,
+        path: Path | str | None = None,
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+        **options: Any,
     ) -> SyncScorer:
-        """Open the bundle folder `path` and make a scorer of it; `options` are those of the class.
+        """Open the bundle folder `path`, or the one that comes with the package, and make a scorer of it.
+
+        `options` are those of the class.
 
         Raises:
             BundleError: missing, changed or inconsistent bundle.
             ConfigError: a provider or option that cannot be used.
         """
-        return cls(Bundle.open(path, providers=providers, threads=threads), **options)
+        return cls(
+            Bundle.open(default_bundle() if path is None else path, providers=providers, threads=threads), **options
+        )
 
     def reset(self) -> None:
         """Forget the stream; the next push starts a new one."""

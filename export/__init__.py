@@ -1,5 +1,5 @@
 """Export: a run's encoders as ONNX graphs in a bundle that proves itself."""
 
-from cavsync.export.bundle import PRECISIONS, default_sync, export_bundle
+from cavsync.export.bundle import PRECISIONS, amend_card, default_sync, export_bundle
 
-__all__ = ["PRECISIONS", "default_sync", "export_bundle"]
+__all__ = ["PRECISIONS", "amend_card", "default_sync", "export_bundle"]

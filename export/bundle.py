@@ -18,6 +18,7 @@ from cavsync.errors import BundleError, CheckpointError, ConfigError, ExportErro
 from cavsync.export.calibrate import MAX_CLIPS, calibrate
 from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.graphs import Stage, stages, write_graph
+from cavsync.export.half_storage import round_to_half, store_in_half
 from cavsync.export.model_card import model_card
 from cavsync.export.parity import OutputParity, check_parity, describe
 from cavsync.manifest import (
@@ -56,6 +57,7 @@ def export_bundle(
     sync: SyncSpec | None = None,
     weights_licence: str = "not stated",
     name: str | None = None,
+    half_storage: bool = False,
     overwrite: bool = False,
     on_stage: Say = lambda _: None,
 ) -> tuple[Manifest, list[OutputParity]]:
@@ -68,6 +70,7 @@ def export_bundle(
         step: checkpoint to take; the last one by default.
         calibration_clips: clips that the model never saw; None takes those that the run held out, an empty list leaves
             the bundle uncalibrated.
+        half_storage: round the weights to half precision and store them so; arithmetic stays `precision`.
         sync: grid and windows; chosen by the length of the audio segments where None.
         on_stage: called with what is being done.
 
@@ -80,6 +83,8 @@ def export_bundle(
     _require_free(out_dir, overwrite)
     on_stage("loading the model")
     model = load_model(run_dir, step)
+    if half_storage:
+        round_to_half(model)
     clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=out_dir.parent, prefix=f".{out_dir.name}-"))
@@ -87,7 +92,7 @@ def export_bundle(
         fresh = scratch / "bundle"
         fresh.mkdir()
         manifest = _draft(run_dir, step, model, sync or default_sync(model.config), name, weights_licence, precision)
-        parity = _write_graphs(fresh, model, manifest, on_stage)
+        parity = _write_graphs(fresh, model, manifest, on_stage, half_storage=half_storage)
         report = _calibrate(fresh, manifest, clips, calibration_clips is None, on_stage)
         manifest = replace(manifest, calibration=report.calibration if report else None)
         on_stage("writing the manifest")
@@ -98,6 +103,24 @@ def export_bundle(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return manifest, parity
+
+
+def amend_card(bundle: Path, text: str) -> None:
+    """Append `text` to a bundle's model card, such as what was measured of it; the bundle stays as it was otherwise.
+
+    Raises BundleError where it is no whole bundle.
+    """
+    Bundle.open(bundle)
+    scratch = Path(tempfile.mkdtemp(dir=bundle.resolve().parent, prefix=f".{bundle.name}-"))
+    try:
+        fresh = scratch / "bundle"
+        shutil.copytree(bundle, fresh)
+        with (fresh / CARD_NAME).open("a", encoding="utf-8") as card:
+            card.write("\n" + text)
+        _write_manifest(fresh, read_manifest(bundle))
+        _put_in_place(fresh, bundle, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def default_sync(config: ModelConfig) -> SyncSpec:
@@ -180,7 +203,9 @@ def _trained_on(run: dict[str, Any]) -> str:
     return "not stated"
 
 
-def _write_graphs(folder: Path, model: CAVMAESync, manifest: Manifest, on_stage: Say) -> list[OutputParity]:
+def _write_graphs(
+    folder: Path, model: CAVMAESync, manifest: Manifest, on_stage: Say, *, half_storage: bool
+) -> list[OutputParity]:
     written: dict[str, Stage] = stages(model)
     for key, stage in written.items():
         on_stage(f"exporting {stage.spec.file}")
@@ -189,7 +214,9 @@ def _write_graphs(folder: Path, model: CAVMAESync, manifest: Manifest, on_stage:
             "cavsync_version": manifest.versions["cavsync"],
             "fingerprint": str(manifest.source["fingerprint"]),
         }
-        write_graph(stage, folder, metadata)
+        path = write_graph(stage, folder, metadata)
+        if half_storage:
+            store_in_half(path)
     on_stage("checking parity")
     parity = check_parity(folder, written, model)
     (folder / PARITY_NAME).write_text(json.dumps(describe(parity), indent=1) + "\n", encoding="utf-8")

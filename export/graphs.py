@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cavsync.data.batches import IMAGENET_MEAN, IMAGENET_STD
+from cavsync.data.frontend import LogMelFrontend
 from cavsync.data.logmel import normalise
-from cavsync.export.frontend import LogMelFrontend
 from cavsync.manifest import GraphSpec, TensorSpec
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.model import CAVMAESync

@@ -47,7 +47,7 @@ class Settings:
               help="Time to train.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def demo(out: Path, clips: int, test_clips: int, minutes: float, seed: int) -> None:
-    """Generate clips, train sync-tiny, export it, and score unseen clips with injected offsets.
+    """Generate clips, train a small model, export it, and score unseen clips with injected offsets.
 
     A folder that holds an unfinished demo of the same settings is gone on with.
     """
@@ -60,7 +60,7 @@ def demo(out: Path, clips: int, test_clips: int, minutes: float, seed: int) -> N
     _claim(out, settings)
     with _stage(console, f"1/4 generating {clips} clips to train on and {test_clips} to score"):
         _generate(console, out, settings)
-    with _stage(console, f"2/4 training sync-tiny for up to {minutes:g} minutes"):
+    with _stage(console, f"2/4 training a small model for up to {minutes:g} minutes"):
         _train(console, out, settings)
     with _stage(console, "3/4 exporting, checking parity, calibrating on held-out clips"):
         bundle = _export(out)
@@ -98,7 +98,7 @@ def _generate(console: Console, out: Path, settings: Settings) -> None:
 def _train(console: Console, out: Path, settings: Settings) -> None:
     from cavsync.train import override, preset
 
-    model, config = override(*preset("sync-tiny"), {"max_minutes": settings.minutes, "seed": settings.seed})
+    model, config = override(*preset("demo"), {"max_minutes": settings.minutes, "seed": settings.seed})
     result = run_training(console, model, config, [out / "clips" / "train"], out / "run", resume=True)
     if result.signal_number is not None:
         raise KeyboardInterrupt
@@ -111,7 +111,7 @@ def _export(out: Path) -> Bundle:
     export_bundle(
         out / "run",
         out / "bundle",
-        name="sync-tiny-demo",
+        name="demo",
         weights_licence="Apache-2.0 (trained on generated clips only)",
         overwrite=True,
     )

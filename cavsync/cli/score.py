@@ -20,7 +20,8 @@ REFRESH_SECONDS = 0.2
 
 @click.command("score")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@click.option("--bundle", required=True, type=click.Path(path_type=Path), help="Folder that `cavsync export` wrote.")
+@click.option("--bundle", type=click.Path(path_type=Path),
+              help="Folder that `cavsync export` wrote; by default the model that comes with cavsync.")  # fmt: skip
 @click.option("--json", "json_out", metavar="FILE|-", help="Write JSON lines: a line per decision and one per file.")
 @click.option("--csv", "csv_out", type=FILE, help="Write a CSV table of the same.")
 @click.option("--html", "html_out", type=FILE, help="Write a report page with charts; it needs no other file.")
@@ -35,7 +36,7 @@ REFRESH_SECONDS = 0.2
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for the model; all cores by default.")
 def score(
     inputs: tuple[str, ...],
-    bundle: Path,
+    bundle: Path | None,
     json_out: str | None,
     csv_out: Path | None,
     html_out: Path | None,
@@ -49,6 +50,7 @@ def score(
     and some broadcast gear use the opposite sign. Exit code 1: an input or the bundle could not be used.
     """
     from cavsync.deploy import Bundle, FileFailure, resolve_profile
+    from cavsync.deploy.default_bundle import default_bundle
     from cavsync.deploy.sinks import check_writable
     from cavsync.errors import CavsyncError, ConfigError
 
@@ -60,7 +62,7 @@ def score(
         for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
             if out is not None:
                 check_writable(out)
-        opened = Bundle.open(bundle, threads=threads)
+        opened = Bundle.open(default_bundle() if bundle is None else bundle, threads=threads)
         _check_options(opened, options)
         sources = _media_files(inputs)
         if vtt_out is not None and len(sources) != 1:

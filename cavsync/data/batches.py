@@ -16,13 +16,19 @@ from cavsync.data.clip import Clip, decoded
 from cavsync.data.logmel import normalise
 from cavsync.data.order import Draw
 from cavsync.data.picture_changes import ColourChange, Crop
+from cavsync.data.planned_sound import PlannedSound, features_of
 from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take
-from cavsync.data.sound_changes import add_background, at_tempo, change_sound, mix
+from cavsync.data.segments import Segments, cut
+from cavsync.data.sound import Sound
+from cavsync.data.sound_changes import Background, Mixture, SoundChange, at_tempo
 from cavsync.data.source import ClipSource
 from cavsync.errors import MediaError
+from cavsync.media.align import FRAME_SHIFT_SECONDS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Others = tuple[tuple[Segments, Background | Mixture], ...]
 
 # As in CAV-MAE: most mixtures are near half and half.
 MIXUP_CONCENTRATION = 10.0
@@ -30,13 +36,12 @@ MIXUP_CONCENTRATION = 10.0
 
 @dataclass(frozen=True)
 class ClipPairs:
-    """K pairs of one clip: `pictures` (U, 3, S, S) uint8, `tubelets` (K, T) of them, `features` (K, L, 128),
-    `times_seconds` (K,)."""
+    """K pairs of one clip: `pictures` (U, 3, S, S) uint8, `tubelets` (K, T) of them, `sound`, `times_seconds` (K,)."""
 
     name: str
     pictures: Tensor
     tubelets: Tensor
-    features: Tensor
+    sound: PlannedSound
     times_seconds: Tensor
     colour: ColourChange
 
@@ -57,7 +62,7 @@ class PairBatch:
     pictures: list[Tensor]
     tubelets: list[Tensor]
     colours: list[ColourChange]
-    features: Tensor
+    sounds: list[PlannedSound]
     times_seconds: Tensor
     clip_index: Tensor
     rejects: list[Reject]
@@ -79,7 +84,7 @@ class PairBatch:
 
     def normalised_features(self, device: torch.device) -> Tensor:
         """Normalised log-mel (N, L, 128) on `device`."""
-        return normalise(self.features.to(device))
+        return normalise(features_of(self.sounds, device))
 
     def ignored_pairs(self, guard_seconds: float, same_clip_only: bool, device: torch.device) -> Tensor | None:
         """Bool (N, N): pairs that do not count as negatives; None where all do.
@@ -98,6 +103,7 @@ class PairBatch:
 class PairDataset(Dataset[ClipPairs | Reject]):
     """Pairs of the clips of a source. An item is named by (clip, draw): the same name gives the same pairs anywhere.
 
+    With `log_mel_on_device` pairs carry samples, and the batch makes their log-mel where the model is.
     Clips are loaded with pictures of `load_size` and cut to `img_size`. `cache` holds decoded clips (or their
     rejection) by index; it is filled as clips are first used.
     """
@@ -112,10 +118,12 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         seed: int = 0,
         augmentation: Augmentation | None = None,
         cache: dict[int, Clip | MediaError] | None = None,
+        log_mel_on_device: bool = False,
     ) -> None:
         self.source, self.plan, self.img_size = source, plan, img_size
         self.load_size = load_size or img_size
         self.seed, self.augmentation, self.cache = seed, augmentation or Augmentation(), cache
+        self.log_mel_on_device = log_mel_on_device
 
     def __getitem__(self, draw: Draw) -> ClipPairs | Reject:
         index = draw[0]
@@ -141,33 +149,42 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         wanted = self.augmentation
         low, high = wanted.tempo
         clip = at_tempo(clip, float(np.exp(random.uniform(np.log(low), np.log(high)))))
-        sample = take(clip, draw_instants(clip, self.plan, random), self.plan)
+        instants = draw_instants(clip, self.plan, random)
+        sample = take(clip, instants, self.plan, as_samples=self.log_mel_on_device)
         crop, colour = Crop.draw(wanted, random), ColourChange.draw(wanted.colour, random)
         pictures = crop.of(sample.pictures, self.img_size)
-        pictures, features = self._blended(pictures, sample, random)
+        pictures, others = self._blended(pictures, sample, random)
+        sound = PlannedSound(sample.sound, others, SoundChange.draw(wanted, self.plan.segment_frames, random))
         return ClipPairs(
             clip.source,
             torch.from_numpy(np.ascontiguousarray(pictures)),
             torch.from_numpy(sample.tubelets),
-            torch.from_numpy(change_sound(features, wanted, random)),
+            sound if self.log_mel_on_device else sound.done(),
             torch.from_numpy(sample.times_seconds),
             colour,
         )
 
     def _blended(
         self, pictures: NDArray[np.uint8], sample: Sample, random: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """With another clip heard in the background, or mixed into picture and sound, where the draw says so."""
-        features, times = sample.features, sample.times_seconds
+    ) -> tuple[NDArray[np.uint8], Others]:
+        """Another clip to be heard in the background, or mixed into picture and sound, where the draw says so."""
+        others: list[tuple[Segments, Background | Mixture]] = []
         if random.random() < self.augmentation.background and (other := self._other(random)):
-            features = add_background(features, times, other.sound, random)
+            others.append((self._some_segments(other.sound, sample.times_seconds, random), Background.draw(random)))
         if random.random() < self.augmentation.mixup and (other := self._other(random)):
             share = float(random.beta(MIXUP_CONCENTRATION, MIXUP_CONCENTRATION))
-            features = mix(features, times, other.sound, share, random)
+            others.append((self._some_segments(other.sound, sample.times_seconds, random), Mixture(share)))
             chosen = np.sort(random.integers(len(other.frames), size=len(pictures)))
             theirs = Crop().of(other.frames[chosen], self.img_size)
             pictures = np.rint(share * pictures + (1 - share) * theirs).astype(np.uint8)
-        return pictures, features
+        return pictures, tuple(others)
+
+    def _some_segments(self, sound: Sound, times_seconds: NDArray[np.float64], random: np.random.Generator) -> Segments:
+        """Segments spaced like the pairs, from a random place on; a short sound starts again at its end."""
+        steps = np.rint((times_seconds - times_seconds[0]) / FRAME_SHIFT_SECONDS).astype(np.int64)
+        last = max(1, len(sound) - self.plan.segment_frames + 1)
+        starts = (int(random.integers(last)) + steps) % last
+        return cut(sound, starts, self.plan.segment_frames, as_samples=self.log_mel_on_device)
 
     def _other(self, random: np.random.Generator) -> Clip | None:
         """Any clip of the source; None where the one drawn is unusable, which its own turn will report."""
@@ -181,13 +198,13 @@ def collate(items: Sequence[ClipPairs | Reject]) -> PairBatch:
     """Join what could be used; rejects leave a smaller batch, never a made-up one."""
     pairs = [item for item in items if isinstance(item, ClipPairs)]
     names = [item.name for item in pairs]
-    counts = torch.tensor([len(item.features) for item in pairs], dtype=torch.long)
+    counts = torch.tensor([len(item.sound) for item in pairs], dtype=torch.long)
     return PairBatch(
         names=names,
         pictures=[item.pictures for item in pairs],
         tubelets=[item.tubelets for item in pairs],
         colours=[item.colour for item in pairs],
-        features=torch.cat([item.features for item in pairs]) if pairs else torch.empty(0),
+        sounds=[item.sound for item in pairs],
         times_seconds=torch.cat([item.times_seconds for item in pairs]) if pairs else torch.empty(0),
         # Where one epoch ends and the next begins, a batch may hold a clip twice.
         clip_index=torch.tensor([names.index(name) for name in names], dtype=torch.long).repeat_interleave(counts),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
+from cavsync.data.segments import Segments, cut
 from cavsync.errors import MediaError
 from cavsync.media.align import (
     FRAME_SHIFT_SECONDS,
@@ -40,11 +41,11 @@ class SamplePlan:
 @dataclass(frozen=True)
 class Sample:
     """K instants of one clip: `pictures` (U, 3, S, S) uint8, each once; `tubelets` (K, T), which of them make up each
-    instant; `features` (K, L, 128) raw log-mel; `times_seconds` (K,)."""
+    instant; `sound`, the segments of L frames; `times_seconds` (K,)."""
 
     pictures: NDArray[np.uint8]
     tubelets: NDArray[np.int64]
-    features: NDArray[np.float32]
+    sound: Segments
     times_seconds: NDArray[np.float64]
 
 
@@ -83,8 +84,8 @@ def draw_instants(clip: Clip, plan: SamplePlan, random: np.random.Generator) -> 
     return usable[nearest_index(times, wanted)]
 
 
-def take(clip: Clip, instants: Instants, plan: SamplePlan) -> Sample:
-    """Cut the tubelets and segments of the pictures `instants` out of the clip."""
+def take(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples: bool = False) -> Sample:
+    """Cut the tubelets and segments of the pictures `instants` out of the clip; the sound as for `segments.cut`."""
     times = clip.pts_seconds[instants]
     wanted = instants[:, None]
     if plan.num_frames > 1:
@@ -95,8 +96,8 @@ def take(clip: Clip, instants: Instants, plan: SamplePlan) -> Sample:
     starts = _starts(clip, times, plan) if clip.segment_starts is None else clip.segment_starts[instants]
     if plan.pad:
         starts = np.clip(starts, 0, max(0, len(clip.sound) - plan.segment_frames))
-    features = clip.sound.segments(starts, plan.segment_frames)
-    return Sample(clip.frames[used], places.reshape(wanted.shape), features, times)
+    sound = cut(clip.sound, starts, plan.segment_frames, as_samples=as_samples)
+    return Sample(clip.frames[used], places.reshape(wanted.shape), sound, times)
 
 
 def segment_error_seconds(clip: Clip, instants: Instants, plan: SamplePlan) -> NDArray[np.float64]:

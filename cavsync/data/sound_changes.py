@@ -1,63 +1,104 @@
-"""Random changes of sound: one draw for all segments of a clip. Log-mel values are natural logarithms of power."""
+"""Random changes of sound: one draw for all segments of a clip, applied on any device.
+
+Log-mel values are natural logarithms of power.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from cavsync.data.augment import Augmentation
 from cavsync.data.clip import Clip
-from cavsync.data.logmel import AUDIO_MEAN
-from cavsync.data.sound import LogMel, Sound, Waveform
-from cavsync.media.align import FRAME_SHIFT_SECONDS
+from cavsync.data.logmel import AUDIO_MEAN, NUM_MEL_BINS
+from cavsync.data.sound import LogMel, Waveform
 
 NEPERS_PER_DB = math.log(10) / 10
 NOISE_FLOOR_RANGE = (-14.0, -7.0)
 BACKGROUND_RANGE_DB = (-20.0, -3.0)
-LOUD_PERCENTILE = 95
+LOUD_SHARE = 0.95
 
-Features = NDArray[np.float32]
-Times = NDArray[np.float64]
-
-
-def change_sound(features: Features, augmentation: Augmentation, random: np.random.Generator) -> Features:
-    """Raw log-mel (K, L, 128) after all changes but those that need another clip."""
-    limit = augmentation.gain_db * NEPERS_PER_DB
-    changed = features + np.float32(random.uniform(-limit, limit))
-    if augmentation.mel_shift_bins:
-        shift = random.integers(-augmentation.mel_shift_bins, augmentation.mel_shift_bins + 1)
-        bins = np.clip(np.arange(features.shape[-1]) - shift, 0, features.shape[-1] - 1)
-        changed = changed[..., bins]
-    if augmentation.noise_floor:
-        changed = np.logaddexp(changed, np.float32(random.uniform(*NOISE_FLOOR_RANGE)))
-    _blank(changed, augmentation.frequency_mask_bins, -1, random)
-    _blank(changed, augmentation.time_mask_frames, -2, random)
-    if augmentation.feature_noise:
-        strength = np.float32(random.uniform(0, augmentation.feature_noise))
-        changed += random.random(changed.shape, dtype=np.float32) * strength
-    if augmentation.time_shift_frames:
-        steps = random.integers(-augmentation.time_shift_frames, augmentation.time_shift_frames + 1)
-        changed = np.roll(changed, steps, axis=-2)
-    return changed
+Stretch = tuple[int, int]
 
 
-def add_background(features: Features, times_seconds: Times, other: Sound, random: np.random.Generator) -> Features:
-    """Another clip's sound, going on through the segments (K, L, 128) at times (K,), below their level."""
-    background = _some_segments(other, times_seconds, features.shape[1], random)
-    below = random.uniform(*BACKGROUND_RANGE_DB) * NEPERS_PER_DB
-    level = np.percentile(features, LOUD_PERCENTILE) - np.percentile(background, LOUD_PERCENTILE)
-    mixed: Features = np.logaddexp(features, background + np.float32(level + below))
-    return mixed
+@dataclass(frozen=True)
+class SoundChange:
+    """What happens to all segments of a clip. Stretches are (first, number) of the bins or frames that are blanked."""
+
+    gain_nepers: float = 0.0
+    mel_shift_bins: int = 0
+    noise_floor: float | None = None
+    blank_bins: Stretch = (0, 0)
+    blank_frames: Stretch = (0, 0)
+    noise: float = 0.0
+    noise_seed: int = 0
+    roll_frames: int = 0
+
+    @classmethod
+    def draw(cls, augmentation: Augmentation, length_frames: int, random: np.random.Generator) -> SoundChange:
+        """As strong as the augmentation allows, for segments of `length_frames`."""
+        limit = augmentation.gain_db * NEPERS_PER_DB
+        shift, roll = augmentation.mel_shift_bins, augmentation.time_shift_frames
+        return cls(
+            gain_nepers=float(random.uniform(-limit, limit)),
+            mel_shift_bins=int(random.integers(-shift, shift + 1)),
+            noise_floor=float(random.uniform(*NOISE_FLOOR_RANGE)) if augmentation.noise_floor else None,
+            blank_bins=_stretch(augmentation.frequency_mask_bins, NUM_MEL_BINS, random),
+            blank_frames=_stretch(augmentation.time_mask_frames, length_frames, random),
+            noise=float(random.uniform(0, augmentation.feature_noise)),
+            noise_seed=int(random.integers(2**31)),
+            roll_frames=int(random.integers(-roll, roll + 1)),
+        )
+
+    def of(self, features: Tensor) -> Tensor:
+        """Raw log-mel (K, L, 128) after all changes."""
+        changed = features + self.gain_nepers
+        if self.mel_shift_bins:
+            bins = torch.arange(NUM_MEL_BINS, device=features.device) - self.mel_shift_bins
+            changed = changed[..., bins.clamp(0, NUM_MEL_BINS - 1)]
+        if self.noise_floor is not None:
+            changed = torch.logaddexp(changed, changed.new_tensor(self.noise_floor))
+        first, number = self.blank_bins
+        changed[..., first : first + number] = AUDIO_MEAN
+        first, number = self.blank_frames
+        changed[..., first : first + number, :] = AUDIO_MEAN
+        if self.noise:
+            # Drawn on the CPU: the same numbers wherever it is applied.
+            generator = torch.Generator().manual_seed(self.noise_seed)
+            changed = changed + torch.rand(changed.shape, generator=generator).to(changed.device) * self.noise
+        return changed.roll(self.roll_frames, dims=-2) if self.roll_frames else changed
 
 
-def mix(features: Features, times_seconds: Times, other: Sound, share: float, random: np.random.Generator) -> Features:
-    """Log-mel of `share` of the amplitude of features (K, L, 128) and the rest of another sound, taken as unrelated."""
-    rest = _some_segments(other, times_seconds, features.shape[1], random) + np.float32(2 * math.log(1 - share))
-    mixed: Features = np.logaddexp(features + np.float32(2 * math.log(share)), rest)
-    return mixed
+@dataclass(frozen=True)
+class Background:
+    """Another sound below the clip's own level, by `below_nepers` at the loud end of both."""
+
+    below_nepers: float
+
+    @classmethod
+    def draw(cls, random: np.random.Generator) -> Background:
+        """Three to twenty decibels below."""
+        return cls(float(random.uniform(*BACKGROUND_RANGE_DB)) * NEPERS_PER_DB)
+
+    def of(self, features: Tensor, other: Tensor) -> Tensor:
+        """Log-mel of both sounds (K, L, 128), taken as unrelated: powers add."""
+        level = torch.quantile(features, LOUD_SHARE) - torch.quantile(other, LOUD_SHARE)
+        return torch.logaddexp(features, other + (level + self.below_nepers))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """`share` of the amplitude of the clip's own sound, and the rest of another's."""
+
+    share: float
+
+    def of(self, features: Tensor, other: Tensor) -> Tensor:
+        """Log-mel of both sounds (K, L, 128), taken as unrelated: powers add."""
+        return torch.logaddexp(features + 2 * math.log(self.share), other + 2 * math.log(1 - self.share))
 
 
 def at_tempo(clip: Clip, factor: float) -> Clip:
@@ -78,16 +119,6 @@ def at_tempo(clip: Clip, factor: float) -> Clip:
     )
 
 
-def _some_segments(sound: Sound, times_seconds: Times, length: int, random: np.random.Generator) -> Features:
-    """Segments spaced like `times_seconds`, from a random place on; a short sound starts again at its end."""
-    steps = np.rint((times_seconds - times_seconds[0]) / FRAME_SHIFT_SECONDS).astype(np.int64)
-    last = max(1, len(sound) - length + 1)
-    return sound.segments((int(random.integers(last)) + steps) % last, length)
-
-
-def _blank(features: Features, widest: int, axis: int, random: np.random.Generator) -> None:
-    """Set a random stretch along an axis to the data's mean, in place."""
-    size = features.shape[axis]
+def _stretch(widest: int, size: int, random: np.random.Generator) -> Stretch:
     width = int(random.integers(0, min(widest, size) + 1))
-    first = int(random.integers(0, size - width + 1))
-    np.moveaxis(features, axis, 0)[first : first + width] = AUDIO_MEAN
+    return int(random.integers(0, size - width + 1)), width

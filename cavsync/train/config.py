@@ -91,6 +91,8 @@ class TrainConfig(BaseModel):
     """torch.compile the model: the first step takes minutes, the others less."""
     activation_checkpointing: bool = False
     """Keep only each block's input for the backward pass and compute the rest a second time: less memory, more work."""
+    log_mel: Literal["auto", "workers", "device"] = "auto"
+    """Where sound becomes log-mel; "auto" takes the device where that is a GPU."""
     cache_clips: bool = False
     """Keep all decoded clips in memory; for data sets that fit there."""
     workers: Count = 2

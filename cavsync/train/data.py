@@ -64,6 +64,8 @@ class RunData:
         train: TrainConfig,
         ranks: Ranks,
         progress: Callable[[int, int], None] | None = None,
+        *,
+        log_mel_on_device: bool = False,
     ) -> RunData:
         """Open the sources, split them, and decode them into memory where the run asks for that.
 
@@ -98,6 +100,7 @@ class RunData:
                 seed=train.seed,
                 augmentation=train.augmentation,
                 cache=cache,
+                log_mel_on_device=log_mel_on_device,
             ),
             held_out=PairDataset(source, plan, model.img_size, load_size=load_size, seed=train.seed, cache=cache),
             training_indices=training,

@@ -72,7 +72,10 @@ class Trainer:
             step = _together(ranks, lambda: begin(self.run_dir, self.model_config, self.config, resume=resume))
             on_load = self.on_load if ranks.is_main else lambda *_: None
             paths = RunPaths(data_paths, tuple(held_out))
-            data = RunData.open(paths, self.run_dir, self.model_config, self.config, ranks, on_load)
+            on_device = {"auto": fabric.device.type == "cuda", "device": True, "workers": False}[self.config.log_mel]
+            data = RunData.open(
+                paths, self.run_dir, self.model_config, self.config, ranks, on_load, log_mel_on_device=on_device
+            )
             wrapped, training, state = self._start(fabric, step)
             session = Session(self, fabric, ranks, data, wrapped, training, stop)
             state, metrics = session.train(state)
@@ -116,11 +119,12 @@ class Session:
             state, metrics = self._steps(state, log)
             self._save(state)
             if self.stop.received is None:
-                metrics |= held_out_metrics(
+                held_out = held_out_metrics(
                     self.model, self.data, self.trainer.config, self.fabric, self.ranks, self.training.average
                 )
-                if log is not None:
-                    log.write(state.step, metrics)
+                metrics |= held_out
+                if log is not None and held_out:
+                    log.write(state.step, held_out)
         finally:
             if log is not None:
                 log.__exit__(None, None, None)

@@ -39,7 +39,7 @@ FREE_OPTIONS = frozenset(
     (
         *("max_steps", "max_minutes", "epochs", "workers", "log_every_steps", "checkpoint_every_steps"),
         *("keep_checkpoints", "keep_every_steps", "accelerator", "devices", "nodes", "strategy", "compile"),
-        *("activation_checkpointing", "max_rejected_share", "init_from", "vision_mae"),
+        *("activation_checkpointing", "max_rejected_share", "log_mel", "init_from", "vision_mae"),
     )
 )
 

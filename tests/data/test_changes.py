@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as vision
 
 from cavsync.data.augment import Augmentation
+from cavsync.data.batches import PairDataset, collate
 from cavsync.data.clip import Clip
 from cavsync.data.logmel import AUDIO_MEAN, log_mel
 from cavsync.data.picture_changes import Crop
 from cavsync.data.sampling import SamplePlan, segment_error_seconds, take, usable_instants
 from cavsync.data.sound import LogMel, Waveform
-from cavsync.data.sound_changes import add_background, at_tempo, change_sound, mix
+from cavsync.data.sound_changes import Background, Mixture, SoundChange, at_tempo
 
 STRONG = Augmentation(
     mirror=0.5,
@@ -57,6 +58,11 @@ def test_sound_keeps_its_onset() -> None:
         energy = np.abs(np.diff(changed.mean(axis=(0, 2))))
         assert np.argmax(energy) == 19
         np.testing.assert_array_equal(changed[0], changed[1])
+
+
+def change_sound(features: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:
+    """A draw, applied."""
+    return SoundChange.draw(augmentation, features.shape[1], random).of(torch.tensor(features)).numpy()
 
 
 def test_nothing_asked_nothing_changed() -> None:
@@ -110,16 +116,51 @@ def test_tempo_keeps_sound_and_picture_together(factor: float) -> None:
 
 def test_background_and_mixtures_add_powers() -> None:
     """In the power domain, written out: a mixture of shares, a background below the clip's own level."""
-    random = np.random.default_rng(0)
-    features = random.normal(size=(2, 10, 128)).astype(np.float32)
-    other = LogMel(np.full((10, 128), 2.0, np.float32))
-    times = np.array([0.0, 0.04])
-    mixed = mix(features, times, other, 0.25, np.random.default_rng(1))
-    np.testing.assert_allclose(np.exp(mixed), 0.25**2 * np.exp(features) + 0.75**2 * np.exp(2.0), rtol=1e-5)
+    features = torch.randn(2, 10, 128, generator=torch.Generator().manual_seed(0))
+    other = torch.full((2, 10, 128), 2.0)
+    expected = 0.25**2 * features.exp() + 0.75**2 * float(np.exp(2.0))
+    torch.testing.assert_close(Mixture(0.25).of(features, other).exp(), expected)
     for seed in range(20):
-        louder = np.exp(add_background(features, times, other, np.random.default_rng(seed))) - np.exp(features)
-        below_db = 10 * np.log10(louder.mean() / np.exp(np.percentile(features, 95)))
+        background = Background.draw(np.random.default_rng(seed))
+        added = background.of(features, other).exp() - features.exp()
+        below_db = 10 * np.log10(float(added.mean()) / np.exp(np.percentile(features.numpy(), 95)))
         assert -20.1 <= below_db <= -2.9
+
+
+@pytest.mark.parametrize("pad", [True, False])
+def test_device_and_workers_agree(pad: bool) -> None:
+    """The same draw gives the same features, whoever makes the log-mel: within 1e-4, but where float32 runs out."""
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (50, 3, 8, 8), dtype=np.uint8)
+    clips = [
+        Clip(f"clip{number}", frames, np.arange(50) / 25, Waveform(random.normal(0.01, 0.1, 30_000).astype(np.float32)))
+        for number in range(3)
+    ]
+    plan = SamplePlan(96 if pad else 24, 1, 0.04, instants=4, pad=pad)
+    changes = Augmentation(gain_db=6, background=0.7, mixup=0.5, noise_floor=True, mel_shift_bins=3, feature_noise=0.1)
+
+    def batch(on_device: bool) -> torch.Tensor:
+        cache = dict(enumerate(clips))
+        source = Made([clip.source for clip in clips])
+        dataset = PairDataset(source, plan, 8, augmentation=changes, cache=cache, log_mel_on_device=on_device)
+        made = collate([dataset[index, visit] for index in range(3) for visit in range(4)])
+        return made.normalised_features(torch.device("cpu"))
+
+    difference = (batch(True) - batch(False)).abs()
+    assert difference.mean() <= 1e-5
+    assert (difference > 1e-4).float().mean() <= 1e-3
+    assert difference.max() <= 2e-3
+
+
+@dataclasses.dataclass
+class Made:
+    """A source whose clips are all in the cache."""
+
+    names: list[str]
+    shard_of: None = None
+
+    def load(self, index: int, img_size: int) -> Clip:
+        raise AssertionError(f"clip {index} at {img_size} is not in the cache")
 
 
 def test_waveform_segments_are_the_whole_s() -> None:

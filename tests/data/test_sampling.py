@@ -17,7 +17,9 @@ from cavsync.data.check import check_source
 from cavsync.data.clip import Clip, join_chunks, load_clip
 from cavsync.data.logmel import cut_segment, log_mel
 from cavsync.data.picture_changes import ColourChange
+from cavsync.data.planned_sound import PlannedSound
 from cavsync.data.sampling import SamplePlan, draw_instants, segment_error_seconds, take, usable_instants
+from cavsync.data.segments import Segments
 from cavsync.data.sound import LogMel
 from cavsync.data.source import CavMaeJson, VideoFolder, open_source, read_sound
 from cavsync.errors import DataError, MediaError
@@ -48,9 +50,11 @@ def test_instants_and_their_segments(fps: float, audio_start_seconds: float, see
     assert (np.diff(instants) >= 0).all()
     assert np.abs(segment_error_seconds(clip, instants, PLAN)).max() <= 0.005 + 1e-9
     sample = take(clip, instants, PLAN)
-    starts = sample.features[:, 0, 0]
+    starts = sample.sound.values.numpy()[:, 0, 0]
     assert (starts >= 0).all()
-    np.testing.assert_array_equal(sample.features[:, :, 0] - starts[:, None], np.tile(np.arange(48), (6, 1)))
+    np.testing.assert_array_equal(
+        sample.sound.values.numpy()[:, :, 0] - starts[:, None], np.tile(np.arange(48), (6, 1))
+    )
     for place, moment in enumerate(sample.times_seconds):
         for step in range(5):
             wanted = moment + (step - 2) * 0.04
@@ -64,10 +68,10 @@ def test_padding_is_upstream_s() -> None:
     plan = SamplePlan(segment_frames=1024, num_frames=1, frame_step_seconds=0.04, pad=True)
     clip = made_clip(seconds=9.98)
     sample = take(clip, np.array([0, 120, 249]), plan)
-    for row in sample.features:
+    for row in sample.sound.values.numpy():
         np.testing.assert_array_equal(row[:, 0], np.append(np.arange(998), np.zeros(26)))
     whole = clip.sound.segments(np.zeros(1, dtype=np.int64), 998)[0]
-    np.testing.assert_array_equal(cut_segment(torch.from_numpy(whole), 0, 1024).numpy(), sample.features[0])
+    np.testing.assert_array_equal(cut_segment(torch.from_numpy(whole), 0, 1024).numpy(), sample.sound.values.numpy()[0])
 
 
 def test_too_short_is_refused() -> None:
@@ -84,7 +88,7 @@ def pairs(name: str, times: list[float]) -> ClipPairs:
         name,
         torch.randint(0, 256, (count + 1, 3, 4, 4), dtype=torch.uint8),
         torch.arange(count)[:, None] + torch.arange(2),
-        torch.randn(count, 6, 128),
+        PlannedSound(Segments(torch.randn(count, 6, 128))),
         torch.tensor(times),
         ColourChange.draw(1.0, np.random.default_rng(1)),
     )
@@ -128,8 +132,8 @@ def test_same_draw_same_pairs(tmp_path: Path) -> None:
     assert isinstance(again, ClipPairs)
     assert isinstance(other, ClipPairs)
     assert torch.equal(once.pictures, again.pictures)
-    assert torch.equal(once.features, again.features)
-    assert not torch.equal(once.features, other.features)
+    assert torch.equal(once.sound.own.values, again.sound.own.values)
+    assert not torch.equal(once.sound.own.values, other.sound.own.values)
     batch = collate([once, dataset[(2, 5)]])
     assert len(batch) == PLAN.instants
     assert [reject.error.reason for reject in batch.rejects] == ["unreadable"]
@@ -181,7 +185,7 @@ def test_json_pairs_by_upstream_s_rule(tmp_path: Path) -> None:
     whole = log_mel(torch.from_numpy(read_sound(source.entries[0]["wav"]))).numpy()
     for index in range(4):
         start = upstream_start_frame(index, 4, len(clip.sound), 96)
-        np.testing.assert_allclose(sample.features[index], whole[start : start + 96], atol=1e-4)
+        np.testing.assert_allclose(sample.sound.values.numpy()[index], whole[start : start + 96], atol=1e-4)
         assert abs(int(sample.pictures[index, 0, 16, 16]) - 10 * index) <= 2
 
 

@@ -7,7 +7,7 @@ import torch
 from small_models import small_config, small_inputs, small_model
 
 from cavsync.errors import CheckpointError
-from cavsync.model.checkpoint import latest_step, load_classifier, load_model, save_model, step_folder
+from cavsync.model.checkpoint import latest_step, load_classifier, load_model, save_model, save_state, step_folder
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.fingerprint import architecture_fingerprint
 
@@ -46,13 +46,14 @@ def test_the_latest_step_is_the_highest_number(tmp_path) -> None:
 
 def test_a_failed_write_leaves_the_old_step(tmp_path) -> None:
     model = small_model()
-    save_model(model, tmp_path, 1, write_beside=lambda folder: (folder / "optimizer.pt").write_text("old"))
+    save_model(model, tmp_path, 1)
+    save_state(model.state_dict(), tmp_path, 1, lambda folder: (folder / "optimizer.pt").write_text("old"))
 
     def fail(folder):
         raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
-        save_model(small_model(seed=5), tmp_path, 1, write_beside=fail)
+        save_state(small_model(seed=5).state_dict(), tmp_path, 1, fail)
     assert _same(load_model(tmp_path), model)
     assert (step_folder(tmp_path, 1) / "optimizer.pt").read_text() == "old"
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1

@@ -13,6 +13,7 @@ from typing import Any
 
 from cavsync.train import Trainer, override, preset
 
+NUM_STEPS = 160
 OPTIONS: dict[str, Any] = {
     "precision": "32-true",
     "accelerator": "cpu",
@@ -21,7 +22,7 @@ OPTIONS: dict[str, Any] = {
     "log_every_steps": 1,
     "checkpoint_every_steps": 2,
     "keep_checkpoints": 2,
-    "max_steps": 60,
+    "max_steps": NUM_STEPS,
     "ema_decay": 0.9,
     "learning_rate": 1e-3,
 }
@@ -62,7 +63,7 @@ def start_and_kill(data: Path, run_dir: Path, random_source: random.Random) -> t
         finally:
             os._exit(0)
     if not at_file_event:
-        time.sleep(random_source.uniform(0.3, 3.0))
+        time.sleep(random_source.uniform(0.2, 1.5))
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status), any((run_dir / "checkpoints").glob(".writing-*"))

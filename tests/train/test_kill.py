@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from killed_run import NUM_STEPS
 
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack
@@ -47,8 +48,8 @@ def test_killed_runs_end_like_others(clips: Path, tmp_path: Path) -> None:
     assert killed >= 20
     assert in_checkpoint >= 3
     assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
-    assert [step for step, _ in curve(tmp_path / "killed")] == list(range(1, 61))
-    assert all_steps(tmp_path / "killed") == [58, 60]
+    assert [step for step, _ in curve(tmp_path / "killed")] == list(range(1, NUM_STEPS + 1))
+    assert all_steps(tmp_path / "killed") == [NUM_STEPS - 2, NUM_STEPS]
     whole, other = load_model(tmp_path / "whole").state_dict(), load_model(tmp_path / "killed").state_dict()
     for name, value in whole.items():
         assert torch.equal(other[name], value), name

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cavsync.data.frontend import LogMelFrontend
 from cavsync.data.logmel import log_mel
 from cavsync.data.synth import ClipSpec, render
-from cavsync.export.frontend import LogMelFrontend
 from cavsync.media.align import num_log_mel_frames
 
 FRONTEND = LogMelFrontend()

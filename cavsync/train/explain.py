@@ -1,0 +1,271 @@
+"""What a run would be: its options, sizes, costs, schedule, and how long it would take, without starting anything.
+
+Everything is arithmetic on the configuration. Sizes, operations and schedules are exact; memory leaves out activations;
+times rest on an assumed share of the vendors' peak rates.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from cavsync.data.order import batch_size
+from cavsync.errors import ConfigError
+from cavsync.model import ModelConfig
+from cavsync.model.flops import ParameterCount, Part, count_parameters, encoder_flops, pretraining_flops
+from cavsync.train.config import TrainConfig
+from cavsync.train.schedule import learning_rate
+
+PEAK_TFLOPS = {"A100": 312.0, "H100 SXM": 989.0, "H200": 989.0, "L40S": 362.0, "RTX 4090": 165.0, "B200": 2250.0}
+"""Dense bf16 rates with float32 sums, from the vendor's data sheets, rounded."""
+
+ASSUMED_UTILISATION = 0.35
+"""Share of the peak that a well-fed ViT-B reaches; reading clips may cost far more than that."""
+
+VGGSOUND_CLIPS = 183_727
+"""Training clips that CAV-MAE's log of VGGSound counts: the data set that is assumed unless a size is given."""
+
+CAVEAT = (
+    "An estimate from arithmetic, not a measurement: it counts matrix products at an assumed share of the peak, and "
+    "neither decoding, nor communication, nor the memory of activations."
+)
+
+FLOAT32_BYTES = 4
+ADAM_MOMENTS = 2
+SECONDS_PER_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of the model, the training or the augmentation, as plain JSON values."""
+
+    name: str
+    value: Any
+    default: Any
+    differs: bool
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Operations per pair. embedding_*: of an unmasked sound and picture, as when scoring; the others: of pretraining,
+    forward by part and in all, and of a whole training step."""
+
+    embedding_audio: float
+    embedding_visual: float
+    audio: float
+    visual: float
+    joint: float
+    decoder: float
+    forward: float
+    training: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on each GPU that do not depend on the batch."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    average: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Rates of an epoch's first and last step; epochs count from 1, steps from 0."""
+
+    epoch: int
+    first_step: int
+    first_rate: float
+    last_rate: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a data set of `clips` becomes steps; `clips` = training_clips + held_out_clips."""
+
+    clips: int
+    training_clips: int
+    held_out_clips: int
+    batch_clips: int
+    pairs_per_step: int
+    steps_per_epoch: float
+    steps: int
+    pairs: int
+    epochs: tuple[Epoch, ...]
+
+
+@dataclass(frozen=True)
+class GpuTime:
+    """Estimated hours of the run on as many GPUs of one kind as were asked about."""
+
+    gpu: str
+    peak_tflops: float
+    hours: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All of it; `to_dict` gives plain JSON values."""
+
+    preset: str
+    model: tuple[Option, ...]
+    train: tuple[Option, ...]
+    parameters: dict[Part, ParameterCount]
+    costs: Costs
+    memory: Memory
+    schedule: Schedule
+    gpus: int
+    utilisation: float
+    times: tuple[GpuTime, ...]
+    notes: tuple[str, ...]
+    caveat: str = CAVEAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as dictionaries, lists, numbers and strings."""
+        return asdict(self)
+
+
+def explain(
+    model: ModelConfig,
+    train: TrainConfig,
+    gpus: int | None = None,
+    *,
+    clips: int = VGGSOUND_CLIPS,
+    utilisation: float = ASSUMED_UTILISATION,
+) -> Explanation:
+    """What training this would be on `gpus` GPUs (None: as many processes as configured) and a data set of `clips`.
+
+    Raises:
+        ConfigError: a number out of range, or a data set too small for the processes and parts of a batch.
+    """
+    gpus = train.devices * train.nodes if gpus is None else gpus
+    if gpus < 1 or clips < 1 or not 0.0 < utilisation <= 1.0:
+        raise ConfigError(
+            f"{gpus} GPUs, {clips} clips and a utilisation of {utilisation:g} were given, expected at least one of "
+            "each and a share above 0 up to 1: change them."
+        )
+    parameters = count_parameters(model)
+    costs, schedule = _costs(model, train), _schedule(train, gpus, clips)
+    operations = schedule.pairs * costs.training
+    return Explanation(
+        preset=train.preset,
+        model=_options(model),
+        train=_options(train),
+        parameters=parameters,
+        costs=costs,
+        memory=_memory(parameters, train, gpus),
+        schedule=schedule,
+        gpus=gpus,
+        utilisation=utilisation,
+        times=tuple(
+            GpuTime(name, peak, operations / (gpus * peak * 1e12 * utilisation) / SECONDS_PER_HOUR)
+            for name, peak in PEAK_TFLOPS.items()
+        ),
+        notes=tuple(_notes(train, gpus, schedule)),
+    )
+
+
+def _options(record: BaseModel) -> tuple[Option, ...]:
+    """All options with their defaults; those of records inside are named as `--set` names them."""
+    defaults = type(record)().model_dump(mode="json")
+    found: list[Option] = []
+    for name, value in record.model_dump(mode="json").items():
+        inner = getattr(record, name)
+        if isinstance(inner, BaseModel):
+            found += _options(inner)
+        else:
+            found.append(Option(name, value, defaults[name], value != defaults[name]))
+    return tuple(found)
+
+
+def _costs(model: ModelConfig, train: TrainConfig) -> Costs:
+    embedding = encoder_flops(model)
+    flops = pretraining_flops(
+        model, train.mask_ratio_audio, train.mask_ratio_visual, train.mae_loss_weight, train.contrast_loss_weight
+    )
+    return Costs(
+        embedding_audio=embedding.audio,
+        embedding_visual=embedding.visual,
+        audio=flops.audio,
+        visual=flops.visual,
+        joint=flops.joint,
+        decoder=flops.decoder,
+        forward=flops.forward,
+        training=flops.training(train.activation_checkpointing),
+    )
+
+
+def _memory(parameters: dict[Part, ParameterCount], train: TrainConfig, gpus: int) -> Memory:
+    total = sum(count.total for count in parameters.values())
+    trained = sum(count.trained for count in parameters.values())
+    shards = gpus if train.strategy == "fsdp" else 1
+    weights, gradients = (math.ceil(FLOAT32_BYTES * count / shards) for count in (total, trained))
+    moments, average = ADAM_MOMENTS * gradients, weights if train.ema_decay else 0
+    return Memory(weights, gradients, moments, average, weights + gradients + moments + average)
+
+
+def _schedule(train: TrainConfig, gpus: int, clips: int) -> Schedule:
+    held_out = round(clips * train.held_out_share)
+    if train.held_out_share > 0 and clips > 1:
+        held_out = max(1, held_out)
+    training, divisor = clips - held_out, gpus * train.gradient_accumulation
+    batch = batch_size(training, train.batch_clips, divisor)
+    if not batch:
+        raise ConfigError(
+            f"{clips} clips leave {training} to train on, but {gpus} GPUs in {train.gradient_accumulation} parts each "
+            "need at least one apiece: state more clips, or fewer GPUs."
+        )
+    per_epoch = training / batch
+    steps = train.max_steps or math.ceil(train.epochs * per_epoch)
+    pairs = batch * train.instants_per_clip
+    return Schedule(
+        clips=clips,
+        training_clips=training,
+        held_out_clips=held_out,
+        batch_clips=batch,
+        pairs_per_step=pairs,
+        steps_per_epoch=per_epoch,
+        steps=steps,
+        pairs=steps * pairs,
+        epochs=_epochs(train, per_epoch, steps),
+    )
+
+
+def _epochs(train: TrainConfig, steps_per_epoch: float, steps: int) -> tuple[Epoch, ...]:
+    """Every epoch that begins within the run: with the first step that lies behind the end of the one before."""
+
+    def first_step(epoch: int) -> int:
+        return min(steps, math.ceil((epoch - 1) * steps_per_epoch))
+
+    def rate(step: int) -> float:
+        return learning_rate(train, step, steps_per_epoch=steps_per_epoch, progress=step / steps)
+
+    return tuple(
+        Epoch(epoch, first_step(epoch), rate(first_step(epoch)), rate(first_step(epoch + 1) - 1))
+        for epoch in range(1, math.ceil(steps / steps_per_epoch) + 1)
+        if first_step(epoch) < first_step(epoch + 1)
+    )
+
+
+def _notes(train: TrainConfig, gpus: int, schedule: Schedule) -> list[str]:
+    """What the numbers do not show."""
+    divisor = gpus * train.gradient_accumulation
+    start = train.init_from or train.vision_mae
+    notes = [f"Starts from '{start}'." if start else "Starts from random weights: init_from and vision_mae are unset."]
+    if train.batch_clips % divisor:
+        notes.append(
+            f"batch_clips {train.batch_clips} cannot be dealt out to {gpus} GPUs: a multiple of {divisor} can."
+        )
+    if train.gradient_accumulation > 1 and train.negatives == "batch" and train.contrast_loss_weight:
+        part = schedule.pairs_per_step // train.gradient_accumulation
+        notes.append(f"Contrast sees {part} pairs at a time: gradient_accumulation splits the negatives.")
+    if train.max_minutes is not None:
+        notes.append(f"The run stops after {train.max_minutes:g} minutes, and a cosine schedule ends there.")
+    if train.precision == "32-true":
+        notes.append("precision is 32-true, but the rates are those of bf16: such a run takes several times as long.")
+    return notes
