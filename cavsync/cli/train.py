@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavsync.cli.options import key_values
+from cavsync.cli.train_explain import explain_options, show_explanation
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,26 +24,29 @@ SIGNAL_EXIT_BASE = 128
 
 
 @click.command("train")
-@click.option("--preset", "preset_name", required=True, help="debug, sync-tiny, cav-mae-sync-base or cav-mae-base.")
-@click.option("--data", "data_paths", multiple=True, required=True, type=click.Path(path_type=Path),
+@click.option("--preset", "preset_name", help="Name of a recipe; a wrong one lists them all.")
+@click.option("--data", "data_paths", multiple=True, type=click.Path(path_type=Path),
               help="Folder of shards or of videos, or a CAV-MAE JSON file; several are joined.")  # fmt: skip
 @click.option("--held-out", "held_out", multiple=True, type=click.Path(path_type=Path),
               help="Clips to measure on and never to train on; by default a share of --data.")  # fmt: skip
-@click.option("--out", "run_dir", required=True, type=click.Path(path_type=Path), help="Run folder; absent or empty.")
+@click.option("--out", "run_dir", type=click.Path(path_type=Path), help="Run folder; absent or empty.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", callback=key_values,
               help="Change an option of the preset's model or training, such as batch_clips=8.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps in all.")
 @click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this much time.")
+@explain_options
 def train(
-    preset_name: str,
+    preset_name: str | None,
     data_paths: tuple[Path, ...],
     held_out: tuple[Path, ...],
-    run_dir: Path,
+    run_dir: Path | None,
     values: dict[str, Any],
     resume: bool,
     max_steps: int | None,
     max_minutes: float | None,
+    explained: str | None,
+    **explain_values: Any,
 ) -> None:
     """Pretrain a model on clips.
 
@@ -55,6 +59,11 @@ def train(
 
     limits = {"max_steps": max_steps, "max_minutes": max_minutes}
     values |= {key: value for key, value in limits.items() if value is not None}
+    if explained is not None:
+        show_explanation(explained, values, **explain_values)
+        return
+    if preset_name is None or run_dir is None or not data_paths:
+        raise click.UsageError("A run needs --preset, --data and --out; --explain PRESET starts none.")
     model_config, config = override(*preset(preset_name), values)
     console = Console(stderr=True)
     result = run_training(console, model_config, config, data_paths, run_dir, held_out=held_out, resume=resume)

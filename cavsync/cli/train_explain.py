@@ -135,7 +135,8 @@ def _print_times(console: Console, found: Explanation) -> None:
     title = f"Estimated time on {found.gpus} GPU{'s' if found.gpus > 1 else ''} at {found.utilisation:.0%} of the peak"
     table = Table("GPU", "peak, dense bf16 (TFLOP/s)", "hours", title=title)
     for time in found.times:
-        table.add_row(time.gpu, f"{time.peak_tflops:g}", f"{time.hours:,.2f}")
+        hours = f"{time.hours:,.2f}" if time.hours >= 1 else f"{time.hours:.2g}"
+        table.add_row(time.gpu, f"{time.peak_tflops:g}", hours)
     console.print(table)
 
 

@@ -62,7 +62,7 @@ class TrainConfig(BaseModel):
     weight_decay: NonNegative = 5e-7
     schedule: Literal["halving", "cosine"] = "halving"
     warmup_steps: Count = 0
-    halve_from_epoch: Positive = 10
+    halve_from_epoch: Positive = 11
     halve_every_epochs: Positive = 5
     clip_gradient_norm: NonNegative = 0.0
     """Largest gradient norm; 0 does not clip."""

@@ -9,9 +9,9 @@ from cavsync.train.schedule import learning_rate
 
 
 def test_halving_is_cav_mae_s_recipe() -> None:
-    """5e-5 for nine epochs, halved at epochs 10, 15, 20 and 25."""
+    """5e-5 for ten epochs, halved after 10, 15 and 20: the scripts pass the number of finished epochs."""
     config = TrainConfig(learning_rate=5e-5)
-    by_hand = [5e-5] * 9 + [2.5e-5] * 5 + [1.25e-5] * 5 + [6.25e-6] * 5 + [3.125e-6]
+    by_hand = [5e-5] * 10 + [2.5e-5] * 5 + [1.25e-5] * 5 + [6.25e-6] * 5
     got = [learning_rate(config, 100 * epoch, steps_per_epoch=100, progress=epoch / 25) for epoch in range(25)]
     assert got == pytest.approx(by_hand)
 
