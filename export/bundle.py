@@ -18,9 +18,9 @@ from cavsync.errors import BundleError, CheckpointError, ConfigError, ExportErro
 from cavsync.export.calibrate import MAX_CLIPS, calibrate
 from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.graphs import Stage, stages, write_graph
-from cavsync.export.half_storage import round_to_half, store_in_half
 from cavsync.export.model_card import model_card
 from cavsync.export.parity import OutputParity, check_parity, describe
+from cavsync.export.storage import Storage, round_weights, store_compactly
 from cavsync.manifest import (
     MANIFEST_NAME,
     AudioSpec,
@@ -57,7 +57,7 @@ def export_bundle(
     sync: SyncSpec | None = None,
     weights_licence: str = "not stated",
     name: str | None = None,
-    half_storage: bool = False,
+    storage: Storage = "float32",
     overwrite: bool = False,
     on_stage: Say = lambda _: None,
 ) -> tuple[Manifest, list[OutputParity]]:
@@ -70,7 +70,7 @@ def export_bundle(
         step: checkpoint to take; the last one by default.
         calibration_clips: clips that the model never saw; None takes those that the run held out, an empty list leaves
             the bundle uncalibrated.
-        half_storage: round the weights to half precision and store them so; arithmetic stays `precision`.
+        storage: how the weights lie on the disk; see `cavsync.export.storage`.
         sync: grid and windows; chosen by the length of the audio segments where None.
         on_stage: called with what is being done.
 
@@ -83,8 +83,7 @@ def export_bundle(
     _require_free(out_dir, overwrite)
     on_stage("loading the model")
     model = load_model(run_dir, step)
-    if half_storage:
-        round_to_half(model)
+    round_weights(model, storage)
     clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=out_dir.parent, prefix=f".{out_dir.name}-"))
@@ -92,7 +91,7 @@ def export_bundle(
         fresh = scratch / "bundle"
         fresh.mkdir()
         manifest = _draft(run_dir, step, model, sync or default_sync(model.config), name, weights_licence, precision)
-        parity = _write_graphs(fresh, model, manifest, on_stage, half_storage=half_storage)
+        parity = _write_graphs(fresh, model, manifest, on_stage, compact=storage != "float32")
         report = _calibrate(fresh, manifest, clips, calibration_clips is None, on_stage)
         manifest = replace(manifest, calibration=report.calibration if report else None)
         on_stage("writing the manifest")
@@ -204,7 +203,7 @@ def _trained_on(run: dict[str, Any]) -> str:
 
 
 def _write_graphs(
-    folder: Path, model: CAVMAESync, manifest: Manifest, on_stage: Say, *, half_storage: bool
+    folder: Path, model: CAVMAESync, manifest: Manifest, on_stage: Say, *, compact: bool
 ) -> list[OutputParity]:
     written: dict[str, Stage] = stages(model)
     for key, stage in written.items():
@@ -215,8 +214,8 @@ def _write_graphs(
             "fingerprint": str(manifest.source["fingerprint"]),
         }
         path = write_graph(stage, folder, metadata)
-        if half_storage:
-            store_in_half(path)
+        if compact:
+            store_compactly(path)
     on_stage("checking parity")
     parity = check_parity(folder, written, model)
     (folder / PARITY_NAME).write_text(json.dumps(describe(parity), indent=1) + "\n", encoding="utf-8")

@@ -87,7 +87,7 @@ def train(clips: Path, run: Path, minutes: float) -> None:
 
 def export(run: Path, random_run: Path, out: Path, clips: Path) -> None:
     """The bundle, and that of the same model untrained."""
-    options = ("--half-storage", "--overwrite")
+    options = ("--storage", "int8", "--overwrite")
     named = ("--name", "sync-tiny", "--weights-licence", LICENCE, "--calibration", clips / "calibration")
     cavsync("export", run, "--out", out / "sync-tiny", *named, *options)
     if not random_run.exists():

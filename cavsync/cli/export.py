@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from cavsync.export.parity import OutputParity
+    from cavsync.export.storage import Storage
     from cavsync.manifest import Manifest
 
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
               help="Clips to calibrate on; by default those that the run held out.")  # fmt: skip
 @click.option("--name", help="Name of the bundle; the run's by default.")
 @click.option("--weights-licence", default="not stated", show_default=True, help="Licence of the weights.")
-@click.option("--half-storage", is_flag=True,
-              help="Store the weights in half precision: half the size, arithmetic as --precision says.")  # fmt: skip
+@click.option("--storage", type=click.Choice(["float32", "half", "int8"]), default="float32", show_default=True,
+              help="How weights lie on the disk; arithmetic is as --precision says.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
 def export(
     run: Path,
@@ -33,7 +34,7 @@ def export(
     calibration: str | None,
     name: str | None,
     weights_licence: str,
-    half_storage: bool,
+    storage: Storage,
     overwrite: bool,
 ) -> None:
     """Export the encoders of RUN to ONNX, check that they compute the same, and calibrate the confidence.
@@ -54,7 +55,7 @@ def export(
         calibration_clips=_clips(calibration),
         name=name,
         weights_licence=weights_licence,
-        half_storage=half_storage,
+        storage=storage,
         overwrite=overwrite,
         on_stage=lambda text: console.print(f"{time.monotonic() - begin:6.1f} s  {text}"),
     )
