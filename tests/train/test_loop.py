@@ -116,6 +116,10 @@ def test_non_finite_loss_names_the_clips(clips: Path, tmp_path: Path) -> None:
     """A run that diverges stops with the names of the batch instead of saving NaN."""
     with pytest.raises(DataError, match=r"not finite.*\.mp4"):
         trainer("debug", tmp_path / "run", learning_rate=1e30, max_steps=20).run(clips)
+    found = next((tmp_path / "run").glob("non_finite_step_*.json"))
+    batch = json.loads(found.read_text())["clips"]
+    assert len(batch) == 4
+    assert all(Path(name).is_file() for name in batch)
 
 
 def test_it_learns(clips: Path, tmp_path: Path) -> None:

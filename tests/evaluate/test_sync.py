@@ -1,0 +1,129 @@
+"""The sync test, on clips whose offset is known and a bundle that measures light and loudness."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from fake_bundle import write_fake_bundle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sync_clips import write_clip
+
+from cavsync.cli.main import main
+from cavsync.deploy import Bundle
+from cavsync.errors import DataError
+from cavsync.evaluate.intervals import share_of_clips
+from cavsync.evaluate.motion_baseline import estimate_offset_ms, motion_curves
+from cavsync.evaluate.offsets import grey_and_sound
+from cavsync.evaluate.sync import TWO_CHOICE_SHIFTS_MS, evaluate_sync
+from cavsync.evaluate.sync_cases import SyncCase, sync_cases
+
+
+@pytest.fixture(scope="module")
+def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_bundle(tmp_path_factory.mktemp("bundles") / "meter", max_offset_ms=400.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two kinds of clips that are in sync, one that cannot be read, and their table."""
+    out = tmp_path_factory.mktemp("clips")
+    for seed in range(3):
+        write_clip(out / f"clip{seed}.mkv", seconds=5.0, seed=seed)
+    (out / "bad.mkv").write_bytes(b"nothing")
+    with (out / "manifest.csv").open("w", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(["path", "kind", "use"])
+        for name, kind in (("clip0", "lamp"), ("clip1", "lamp"), ("clip2", "siren"), ("bad", "siren")):
+            writer.writerow([f"{name}.mkv", kind, "no" if name == "bad" else "yes"])
+    return out
+
+
+@pytest.mark.parametrize("true_offset_ms", [0.0, 170.0])
+def test_a_good_meter_passes(true_offset_ms: float, bundle_dir: Path, tmp_path: Path) -> None:
+    """Injected offsets are found to a few milliseconds, whatever the clip's own offset, and every choice is right."""
+    path = write_clip(tmp_path / "clip.mkv", seconds=6.0, audio_offset_ms=true_offset_ms)
+    case = SyncCase(path, "lamp", true_offset_ms)
+    result = evaluate_sync({"meter": Bundle.open(bundle_dir)}, [case], max_offset_ms=250.0, offsets_per_clip=8)
+    answers = result.clips[0].methods["meter"]
+    assert len(answers.trials) == 8
+    assert len({trial.offset_ms for trial in answers.trials}) >= 6
+    assert max(trial.error_ms for trial in answers.trials) <= 10
+    assert all(trial.decided for trial in answers.trials)
+    assert answers.two_choice == dict.fromkeys(TWO_CHOICE_SHIFTS_MS, 1.0)
+    assert result.clips[0].frame_ms == pytest.approx(40)
+
+
+def test_a_wrong_truth_fails(bundle_dir: Path, tmp_path: Path) -> None:
+    """A clip that is said to be in sync and is 300 ms off: the errors are 300 ms, and so is the choice at 300 ms, at
+    least one way. A test that could not fail would prove nothing."""
+    path = write_clip(tmp_path / "clip.mkv", seconds=6.0, audio_offset_ms=300.0)
+    bundle = Bundle.open(bundle_dir)
+    result = evaluate_sync({"meter": bundle}, [SyncCase(path, "lamp", 0.0)], max_offset_ms=50.0)
+    answers = result.clips[0].methods["meter"]
+    assert [trial.error_ms for trial in answers.trials] == pytest.approx([300.0] * 3, abs=12)
+    assert answers.two_choice[300.0] <= 0.5
+
+
+def test_report_and_command(bundle_dir: Path, folder: Path, tmp_path: Path) -> None:
+    """Kinds come from the table, rejects are named, shares have intervals; --only chooses rows."""
+    out = tmp_path / "report.json"
+    done = CliRunner().invoke(
+        main, ["eval", "sync", str(folder), "--bundle", str(bundle_dir), "--max-offset-ms", "200", "--json", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    report = json.loads(out.read_text())
+    assert report["clips"] == 3
+    assert [Path(name).name for name in report["rejects"]] == ["bad.mkv"]
+    assert {kind: content["clips"] for kind, content in report["kinds"].items()} == {"all": 3, "lamp": 2, "siren": 1}
+    meter = report["kinds"]["all"]["methods"]["meter"]
+    assert meter["within_one_frame"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "clips": 3}
+    assert meter["two_choice"]["50"]["mean"] == 1.0
+    assert set(report["kinds"]["all"]["methods"]) == {"meter", "motion against loudness", "motion against its rise"}
+    chosen = [case.path.name for case in sync_cases(folder, {"use": "yes", "kind": "siren"})]
+    assert chosen == ["clip2.mkv"]
+
+
+def test_cases_that_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no column 'colour'"):
+        sync_cases(folder, {"colour": "red"})
+    with pytest.raises(DataError, match="no clip that was selected"):
+        sync_cases(folder, {"kind": "harp"})
+    with pytest.raises(DataError, match="no clip"):
+        sync_cases(tmp_path)
+    (tmp_path / "manifest.csv").write_text("file\na.mp4\n")
+    with pytest.raises(DataError, match="expected 'path'"):
+        sync_cases(tmp_path)
+
+
+def test_motion_curves_are_the_estimate_s(tmp_path: Path) -> None:
+    """The peak of the curve is where the estimate of the baseline lies, which is tested on its own."""
+    path = write_clip(tmp_path / "clip.mkv", seconds=6.0, audio_offset_ms=120.0)
+    frames, times, samples = grey_and_sound(path)
+    found = estimate_offset_ms(frames, times, samples, 16_000, 500.0)
+    lags_ms, energy, rise = motion_curves(frames, times, samples, 16_000, 500.0)
+    assert -lags_ms[np.argmax(energy)] == found.energy.audio_offset_ms
+    assert energy.max() == pytest.approx(found.energy.correlation)
+    assert -lags_ms[np.argmax(rise)] == found.rise.audio_offset_ms
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=2, max_size=60), st.integers(0, 99))
+def test_intervals_hold_the_mean(values: list[float], seed: int) -> None:
+    """The interval holds the mean, and is about that of a normal approximation where there are many clips."""
+    share = share_of_clips(values, seed)
+    assert share.mean == pytest.approx(np.mean(values))
+    assert share.low is not None
+    assert share.high is not None
+    assert share.low - 1e-9 <= np.mean(values) <= share.high + 1e-9
+    if len(values) >= 30:
+        half = 1.96 * np.std(values) / np.sqrt(len(values))
+        assert share.high - share.low == pytest.approx(2 * half, rel=0.3, abs=0.02)
+
+
+def test_too_few_for_an_interval() -> None:
+    assert share_of_clips([]).mean is None
+    assert (share_of_clips([0.5]).low, share_of_clips([0.5]).clips) == (None, 1)

@@ -1,0 +1,44 @@
+"""The average of the weights, against a loop, and its way into checkpoints."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from cavsync.model.checkpoint import AVERAGE, load_model, step_folder
+from cavsync.train import Trainer, override, preset
+from cavsync.train.ema import WeightAverage
+
+
+def test_against_a_loop() -> None:
+    """With the early steps' smaller decay; batch statistics are the latest."""
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    average = WeightAverage(model, 0.9)
+    expected = model[0].weight.detach().double().numpy().copy()
+    for step in range(1, 120):
+        with torch.no_grad():
+            model[0].weight.add_(torch.randn(2, 3, generator=torch.Generator().manual_seed(step)))
+            model[1].running_mean.add_(1.0)
+        average.update(step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * model[0].weight.detach().double().numpy()
+    state = average.state()
+    np.testing.assert_allclose(state["0.weight"].numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(state["1.running_mean"], model[1].running_mean)
+    kept = model[0].weight.detach().clone()
+    with average.swapped_in():
+        assert torch.equal(model[0].weight, state["0.weight"])
+    assert torch.equal(model[0].weight, kept)
+
+
+def test_it_is_what_a_run_gives(clips: Path, tmp_path: Path) -> None:
+    """Checkpoints hold both; loading gives the average unless the weights are asked for."""
+    options = {"ema_decay": 0.5, "max_steps": 3, "workers": 0, "precision": "32-true", "learning_rate": 1e-2}
+    Trainer(*override(*preset("debug"), options), tmp_path / "run").run(clips)
+    stored = load_file(step_folder(tmp_path / "run", 3) / AVERAGE)
+    name = "patch_embed_a.proj.weight"
+    assert torch.equal(load_model(tmp_path / "run").state_dict()[name], stored[name])
+    weights = load_model(tmp_path / "run", averaged=False).state_dict()[name]
+    assert not torch.equal(weights, stored[name])
