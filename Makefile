@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes of one thread each.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: setup demo test test-wheel test-base lint types kernel-table gpu-check gpu-wheels bench clean
+.PHONY: setup demo test test-wheel test-base lint types kernel-table gpu-check gpu-wheels sync-tiny bench clean
 
 setup: $(INSTALLED)
 
@@ -40,7 +40,9 @@ test-base: setup
 	$(PYTHON) -m venv $(BASE_VENV)
 	$(BASE_VENV)/bin/python -m pip install --quiet --constraint constraints.txt .
 	$(BASE_VENV)/bin/python -P -c "import importlib.util as u, cavsync.deploy; assert u.find_spec('torch') is None"
-	$(BASE_VENV)/bin/cavsync score --help > /dev/null
+	rm -rf build/base-clips
+	$(BASE_VENV)/bin/cavsync data synth build/base-clips --clips 1 --seed 3 --max-offset-ms 400 > /dev/null
+	cd build && ../$(BASE_VENV)/bin/cavsync score base-clips > /dev/null
 
 lint: setup
 	$(BIN)/ruff check .
@@ -63,6 +65,11 @@ gpu-check:
 gpu-wheels: setup
 	for version in 3.11 3.12; do $(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $$version \
 		--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --dest build/gpu-wheels pydantic || exit 1; done
+
+# Make the model that comes along anew: about an hour and a half on two cores. REAL holds clips and manifest.csv.
+REAL ?= ../shared/data
+sync-tiny: setup
+	$(BIN)/python -P models/train_sync_tiny.py --real $(REAL) --out build/sync-tiny
 
 bench: setup
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -P benchmarks/score_speed.py

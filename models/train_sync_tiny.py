@@ -1,6 +1,6 @@
 """Make the bundle `sync-tiny` from nothing but its seeds and the real clips: generate, train, export, test, describe.
 
-    python models/train_sync_tiny.py --real DATA --out build/sync-tiny
+    make sync-tiny REAL=DATA
 
 DATA is a folder with manifest.csv (columns path, use, kind). Clips of use `train+test` are trained on, but for the
 speakers that are held out; those of use `test-only` are measured and nothing else. A run that was interrupted goes on.
@@ -130,7 +130,7 @@ def card(reports: dict[str, dict[str, object]]) -> str:
                 cells.insert(2, "-" if found["median_error_ms"] is None else f"{found['median_error_ms']:.0f} ms")
                 lines.append(f"| {method} | {' | '.join(cells)} |")
             lines.append("")
-    lines += ["## Made with", "`python models/train_sync_tiny.py --real DATA --out build/sync-tiny`, seed 0."]
+    lines += ["## Made with", "`make sync-tiny REAL=DATA` (models/train_sync_tiny.py), seed 0."]
     return "\n".join(lines) + "\n"
 
 

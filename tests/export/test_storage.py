@@ -20,7 +20,7 @@ from cavsync.model.checkpoint import load_model, save_model
 def written(path: Path, weights: dict[str, np.ndarray]) -> Path:
     """x @ w for each weight, as one graph."""
     nodes = [helper.make_node("MatMul", ["x", name], [f"y_{name}"]) for name in weights]
-    outputs = [helper.make_tensor_value_info(f"y_{name}", TensorProto.FLOAT, None) for name in weights]
+    outputs = [helper.make_tensor_value_info(f"y_{name}", TensorProto.FLOAT, [1, 64]) for name in weights]
     rows = next(iter(weights.values())).shape[0]
     graph = helper.make_graph(
         nodes,

@@ -44,7 +44,7 @@ def test_options_that_differ_are_marked() -> None:
     marked = {option.name: (option.value, option.default) for option in (*found.model, *found.train) if option.differs}
     assert marked.keys() == {
         *("audio_length", "num_register_tokens", "cls_token", "norm_pix_loss", "preset", "batch_clips", "mirror"),
-        *("learning_rate", "halve_from_epoch", "held_out_share", "feature_noise", "time_shift_frames"),
+        *("learning_rate", "held_out_share", "feature_noise", "time_shift_frames"),
     }
     assert marked["learning_rate"] == (3e-4, 5e-5)
     assert marked["mirror"] == (0.5, 0.0)
