@@ -92,6 +92,7 @@ COMMANDS = {
     "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole line in minutes."),
     "data": ("cavsync.cli.main:data", "Make and check data sets."),
     "train": ("cavsync.cli.train:train", "Pretrain a model."),
+    "average": ("cavsync.cli.average:average", "Average the weights of several checkpoints."),
     "convert": ("cavsync.cli.convert:convert", "Read the authors' checkpoints."),
     "export": ("cavsync.cli.export:export", "Write a bundle of ONNX graphs that proves itself."),
     "score": ("cavsync.cli.score:score", "Measure the sync of files."),

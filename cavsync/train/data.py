@@ -14,13 +14,13 @@ from cavsync.data.clip import Clip
 from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
 from cavsync.data.preload import preload
 from cavsync.data.sampling import SamplePlan
-from cavsync.data.source import ClipSource, Rejects
+from cavsync.data.source import Rejects
 from cavsync.errors import DataError, MediaError
 from cavsync.media.files import MEDIA_ENDINGS
 from cavsync.model import ModelConfig
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
-from cavsync.train.split import RunPaths, write_held_out
+from cavsync.train.split import RunPaths
 
 HELD_OUT_DRAW = 0
 NUM_NAMED = 5
@@ -59,7 +59,6 @@ class RunData:
     def open(
         cls,
         paths: RunPaths,
-        run_dir: Path,
         model: ModelConfig,
         train: TrainConfig,
         ranks: Ranks,
@@ -121,8 +120,6 @@ class RunData:
                 f"{paths} leaves {len(training)} clips to train on, but {divisor} processes and parts of a batch need "
                 "at least one each: give more clips, or lower gradient_accumulation"
             )
-        if ranks.is_main:
-            write_held_out(run_dir, data._held_out_files(source))
         return data
 
     @property
@@ -187,9 +184,9 @@ class RunData:
         """Whether more than this share of the clips turned out to be unusable."""
         return len(self.rejects) > allowed_share * self.num_clips
 
-    def _held_out_files(self, source: ClipSource) -> list[str]:
-        """Only video files can be scored, so only they serve calibration."""
-        names = [source.names[index] for index in self.held_out_indices]
+    def held_out_files(self) -> list[str]:
+        """Those of the held-out clips that can be scored, and so serve calibration: video files."""
+        names = [self.held_out.source.names[index] for index in self.held_out_indices]
         return [name for name in names if Path(name).suffix.lower() in MEDIA_ENDINGS]
 
 

@@ -27,8 +27,8 @@ from cavsync.train.optimizer import make_optimizer
 from cavsync.train.ranks import Ranks
 from cavsync.train.schedule import learning_rate
 from cavsync.train.signals import StopSignals
-from cavsync.train.split import RunPaths
-from cavsync.train.state import RunState, Training, begin, initial_weights, restore, save
+from cavsync.train.split import RunPaths, write_held_out
+from cavsync.train.state import RunState, Training, begin, claim, initial_weights, restore, save
 from cavsync.train.step import optimise, over_ranks
 
 StepReport = Callable[[int, int, float, dict[str, float]], None]
@@ -73,13 +73,17 @@ class Trainer:
             on_load = self.on_load if ranks.is_main else lambda *_: None
             paths = RunPaths(data_paths, tuple(held_out))
             on_device = {"auto": fabric.device.type == "cuda", "device": True, "workers": False}[self.config.log_mel]
-            data = RunData.open(
-                paths, self.run_dir, self.model_config, self.config, ranks, on_load, log_mel_on_device=on_device
-            )
+            data = RunData.open(paths, self.model_config, self.config, ranks, on_load, log_mel_on_device=on_device)
+            _together(ranks, lambda: self._claim(data))
             wrapped, training, state = self._start(fabric, step)
             session = Session(self, fabric, ranks, data, wrapped, training, stop)
             state, metrics = session.train(state)
         return RunResult(state, metrics, stop.received, ranks.is_main)
+
+    def _claim(self, data: RunData) -> None:
+        """What a run's folder holds from its first moment; not before the data has turned out to be usable."""
+        claim(self.run_dir, self.model_config, self.config)
+        write_held_out(self.run_dir, data.held_out_files())
 
     def _start(self, fabric: Fabric, step: int | None) -> tuple[Any, Training, RunState]:
         """The model on its devices, its optimizer, and where the run stands."""

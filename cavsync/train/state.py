@@ -80,7 +80,7 @@ def save(training: Training, run_dir: Path, state: RunState, config: TrainConfig
 
 
 def begin(run_dir: Path, model: ModelConfig, train: TrainConfig, *, resume: bool) -> int | None:
-    """Claim the folder of a new run, or check that a run of the same configuration can be gone on with.
+    """Check that a folder is free for a new run, or that a run of the same configuration can be gone on with.
 
     Returns the step to go on from, None where there is none yet. Raises CheckpointError for a folder that holds
     anything else, or a run of another configuration.
@@ -94,8 +94,13 @@ def begin(run_dir: Path, model: ModelConfig, train: TrainConfig, *, resume: bool
         raise CheckpointError(
             f"'{run_dir}' exists and is not an empty folder: pass --resume to go on with it, or choose another --out."
         )
-    write_run_config(run_dir, model, train=train.model_dump(mode="json"))
     return None
+
+
+def claim(run_dir: Path, model: ModelConfig, train: TrainConfig) -> None:
+    """Make the folder this run's own, before anything else is written there."""
+    if not (run_dir / "config.json").exists():
+        write_run_config(run_dir, model, train=train.model_dump(mode="json"))
 
 
 def restore(training: Training, run_dir: Path, step: int) -> RunState:

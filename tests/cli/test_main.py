@@ -12,7 +12,9 @@ from generated_clips import make_clips
 from cavsync.cli.main import COMMANDS, DATA_COMMANDS, main
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), *(["data", name] for name in DATA_COMMANDS)])
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in COMMANDS), *(["data", name] for name in DATA_COMMANDS), ["eval", "sync"]]
+)
 def test_help(command: list[str]) -> None:
     """Every command documents itself."""
     result = CliRunner().invoke(main, [*command, "--help"])
@@ -40,6 +42,8 @@ def test_help_loads_nothing_heavy() -> None:
         (["export", "none", "--out", "x"], "is not a run"),
         (["score", "none.mp4", "--bundle", "none"], "does not exist"),
         (["data", "check", "none"], "neither a folder"),
+        (["average", "none", "--out", "x"], "has no checkpoint"),
+        (["eval", "sync", ".", "--bundle", "none"], "no clip"),
         (["convert", "none.pth", "--out", "x"], "none.pth"),
     ],
 )
@@ -52,6 +56,7 @@ def test_errors_are_one_line(arguments: list[str], words: str, tmp_path: Path, m
     assert len(lines) == 1
     assert words in lines[0]
     assert "Traceback" not in result.output
+    assert not Path("x").exists()
 
 
 def test_bad_usage_is_status_2() -> None:

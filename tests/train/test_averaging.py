@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from small_models import TUBELETS, small_model
 
+from cavsync.cli.main import main
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model.checkpoint import all_steps, load_model, read_run_config, save_model, save_state, step_folder
 from cavsync.train.averaging import average_checkpoints, write_average
@@ -118,3 +120,14 @@ def test_refusals(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="leave step 40 out"):
         write_average(run, STEPS, out)
     assert not out.exists()
+
+
+def test_command(run: Path, tmp_path: Path) -> None:
+    """All checkpoints by default, those that are named otherwise."""
+    done = CliRunner().invoke(main, ["average", str(run), "--out", str(tmp_path / "all")])
+    assert done.exit_code == 0, done.output
+    assert read_run_config(tmp_path / "all")["source"]["averaged_steps"] == list(STEPS)
+    done = CliRunner().invoke(main, ["average", str(run), "--out", str(tmp_path / "two"), "--steps", "10,40"])
+    assert done.exit_code == 0, done.output
+    assert read_run_config(tmp_path / "two")["source"]["averaged_steps"] == [10, 40]
+    assert CliRunner().invoke(main, ["average", str(run), "--out", "x", "--steps", "ten"]).exit_code == 2

@@ -1,6 +1,5 @@
 """What a run reads: several sources, their repeats, clips held out on purpose, damaged shards."""
 
-import json
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -22,26 +21,25 @@ from cavsync.train.split import RunPaths
 QUICK: dict[str, Any] = {"workers": 0, "precision": "32-true", "max_steps": 3, "cache_clips": False}
 
 
-def opened(paths: RunPaths, run_dir: Path, **options: Any) -> RunData:
+def opened(paths: RunPaths, **options: Any) -> RunData:
     model, train = override(*preset("debug"), QUICK | options)
     assert isinstance(model, ModelConfig)
     assert isinstance(train, TrainConfig)
-    return RunData.open(paths, run_dir, model, train, Ranks())
+    return RunData.open(paths, model, train, Ranks())
 
 
 def test_repeats_and_held_out_sources(clips: Path, tmp_path: Path) -> None:
     """An epoch visits each source as often as asked, another way each time; what is held out is never trained on."""
     other, kept = make_clips(tmp_path / "other", 2, seed=8), make_clips(tmp_path / "kept", 2, seed=9)
-    data = opened(RunPaths((clips, other), (kept,)), tmp_path / "run", repeats=(1, 3), batch_clips=7)
+    data = opened(RunPaths((clips, other), (kept,)), repeats=(1, 3), batch_clips=7)
     assert data.steps_per_epoch == 2
     draws = [draw for batch in data.plan(0, 2) for draw in batch]
     assert Counter(clip for clip, _ in draws) == {**dict.fromkeys(range(8), 1), 8: 3, 9: 3}
     assert len(set(draws)) == 14
     assert data.held_out_indices == [10, 11]
-    named = json.loads((tmp_path / "run" / "held_out.json").read_text())["clips"]
-    assert {Path(name).parent.name for name in named} == {"kept"}
+    assert {Path(name).parent.name for name in data.held_out_files()} == {"kept"}
     with pytest.raises(ConfigError, match="3 numbers for 2 data sources"):
-        opened(RunPaths((clips, other)), tmp_path / "run2", repeats=(1, 1, 1))
+        opened(RunPaths((clips, other)), repeats=(1, 1, 1))
 
 
 def test_shards_and_folders_train_together(clips: Path, tmp_path: Path) -> None:
