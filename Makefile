@@ -41,7 +41,7 @@ test-base: setup
 	$(BASE_VENV)/bin/python -m pip install --quiet --constraint constraints.txt .
 	$(BASE_VENV)/bin/python -P -c "import importlib.util as u, cavsync.deploy; assert u.find_spec('torch') is None"
 	rm -rf build/base-clips
-	$(BASE_VENV)/bin/cavsync data synth build/base-clips --clips 1 --seed 3 --max-offset-ms 400 > /dev/null
+	$(BIN)/cavsync data synth build/base-clips --clips 1 --seed 3 --max-offset-ms 400 > /dev/null
 	cd build && ../$(BASE_VENV)/bin/cavsync score base-clips > /dev/null
 
 lint: setup

@@ -56,7 +56,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """The pairs of several clips; `clip_index` (N,) says which pairs belong together."""
+    """The pairs of several visits to clips; `clip_index` (N,) says which pairs belong to one visit."""
 
     names: list[str]
     pictures: list[Tensor]
@@ -104,6 +104,7 @@ class PairDataset(Dataset[ClipPairs | Reject]):
     """Pairs of the clips of a source. An item is named by (clip, draw): the same name gives the same pairs anywhere.
 
     With `log_mel_on_device` pairs carry samples, and the batch makes their log-mel where the model is.
+    Clips that are mixed in are drawn from `partners` (indices), by default from all.
     Clips are loaded with pictures of `load_size` and cut to `img_size`. `cache` holds decoded clips (or their
     rejection) by index; it is filled as clips are first used.
     """
@@ -119,11 +120,13 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         augmentation: Augmentation | None = None,
         cache: dict[int, Clip | MediaError] | None = None,
         log_mel_on_device: bool = False,
+        partners: Sequence[int] | None = None,
     ) -> None:
         self.source, self.plan, self.img_size = source, plan, img_size
         self.load_size = load_size or img_size
         self.seed, self.augmentation, self.cache = seed, augmentation or Augmentation(), cache
         self.log_mel_on_device = log_mel_on_device
+        self.partners = partners
 
     def __getitem__(self, draw: Draw) -> ClipPairs | Reject:
         index = draw[0]
@@ -187,9 +190,10 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         return cut(sound, starts, self.plan.segment_frames, as_samples=self.log_mel_on_device)
 
     def _other(self, random: np.random.Generator) -> Clip | None:
-        """Any clip of the source; None where the one drawn is unusable, which its own turn will report."""
+        """Another clip; None where the one drawn is unusable, which its own turn will report."""
+        place = int(random.integers(len(self.source.names) if self.partners is None else len(self.partners)))
         try:
-            return self._clip(int(random.integers(len(self.source.names))))
+            return self._clip(place if self.partners is None else self.partners[place])
         except MediaError:
             return None
 
@@ -197,16 +201,14 @@ class PairDataset(Dataset[ClipPairs | Reject]):
 def collate(items: Sequence[ClipPairs | Reject]) -> PairBatch:
     """Join what could be used; rejects leave a smaller batch, never a made-up one."""
     pairs = [item for item in items if isinstance(item, ClipPairs)]
-    names = [item.name for item in pairs]
     counts = torch.tensor([len(item.sound) for item in pairs], dtype=torch.long)
     return PairBatch(
-        names=names,
+        names=[item.name for item in pairs],
         pictures=[item.pictures for item in pairs],
         tubelets=[item.tubelets for item in pairs],
         colours=[item.colour for item in pairs],
         sounds=[item.sound for item in pairs],
         times_seconds=torch.cat([item.times_seconds for item in pairs]) if pairs else torch.empty(0),
-        # Where one epoch ends and the next begins, a batch may hold a clip twice.
-        clip_index=torch.tensor([names.index(name) for name in names], dtype=torch.long).repeat_interleave(counts),
+        clip_index=torch.arange(len(pairs)).repeat_interleave(counts),
         rejects=[item for item in items if isinstance(item, Reject)],
     )

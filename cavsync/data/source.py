@@ -175,13 +175,30 @@ class Rejects:
 
     sentences: dict[str, str] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
+    _reason_of: dict[str, str] = field(default_factory=dict)
+    _has_news: bool = False
 
     def add(self, name: str, error: MediaError) -> None:
         """Count a clip; the same one again changes nothing."""
         if name not in self.sentences:
-            self.sentences[name] = str(error)
-            self.reasons[error.reason] += 1
+            self._note(name, str(error), error.reason)
+            self._has_news = True
             log.warning("rejected: %s", error)
+
+    def join(self, others: Rejects) -> None:
+        """Take over what another process has found."""
+        for name, sentence in others.sentences.items():
+            if name not in self.sentences:
+                self._note(name, sentence, others._reason_of[name])
+
+    def take_news(self) -> bool:
+        """Whether something was added here since this was last asked."""
+        had, self._has_news = self._has_news, False
+        return had
+
+    def _note(self, name: str, sentence: str, reason: str) -> None:
+        self.sentences[name], self._reason_of[name] = sentence, reason
+        self.reasons[reason] += 1
 
     def add_damage(self, source: ClipSource) -> None:
         """Count what was found to be lost when a folder of shards was opened."""

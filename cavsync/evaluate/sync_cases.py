@@ -45,10 +45,17 @@ def sync_cases(folder: Path, only: Mapping[str, str] | None = None) -> list[Sync
         raise DataError(
             f"{folder} holds no clip{' that was selected' if rows else ''}: name another folder or selection."
         )
-    return [
-        SyncCase(folder / row["path"], str(row.get("kind", "clips")), float(row.get("audio_offset_ms", 0)), bool(truth))
-        for row in kept
-    ]
+    try:
+        return [
+            SyncCase(
+                folder / row["path"], str(row.get("kind", "clips")), float(row.get("audio_offset_ms", 0)), bool(truth)
+            )
+            for row in kept
+        ]
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder} has a row without a path, or with an audio_offset_ms that is no number ({error}): correct it."
+        ) from None
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

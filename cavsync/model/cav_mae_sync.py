@@ -57,7 +57,8 @@ class CAVMAESync(MaskedAutoencoder):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         if config.learnable_temperature:
-            self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.contrastive_temperature)))
+            # One element and not a scalar: FSDP shards along the first dimension.
+            self.logit_scale = nn.Parameter(torch.tensor([-math.log(config.contrastive_temperature)]))
 
     def temperature(self) -> Tensor:
         """Temperature of the contrastive softmax, a scalar; a learned one stays at or above 0.01."""
@@ -65,7 +66,7 @@ class CAVMAESync(MaskedAutoencoder):
             return self.pos_embed_a.new_full((), self.config.contrastive_temperature)
         # Clamped in value only: a zero gradient would hold the scale at the limit for good.
         excess = (self.logit_scale - self.logit_scale.clamp(max=MAX_LOGIT_SCALE)).detach()
-        return torch.exp(excess - self.logit_scale)
+        return torch.exp(excess - self.logit_scale).squeeze()
 
     def forward(
         self,
@@ -79,6 +80,7 @@ class CAVMAESync(MaskedAutoencoder):
         ids_restore_audio: Tensor | None = None,
         ids_restore_visual: Tensor | None = None,
         contrastive_ignore: Tensor | None = None,
+        gather_negatives: bool = True,
         generator: torch.Generator | None = None,
         place: BatchPlace | None = None,
     ) -> PretrainOutput:
@@ -87,6 +89,7 @@ class CAVMAESync(MaskedAutoencoder):
         mae_loss_weight=0 leaves out the joint stream and the decoder, contrast_loss_weight=0 the contrastive streams.
         ids_restore_*: (B, N) ranks in place of the random draw; the lowest ranks stay visible.
         contrastive_ignore: bool (B, B), [picture, sound] pairs that are no negatives, such as near-by instants.
+        gather_negatives: False leaves the pairs of other processes out of the negatives.
         generator: makes the draws reproducible. place: where the batch lies in that of all processes, whose masks are
         then drawn by each and cut. Raises ConfigError for shapes, ratios or weights that do not fit.
         """
@@ -119,7 +122,7 @@ class CAVMAESync(MaskedAutoencoder):
             rebuilt = self._reconstruct(*joint, audio_masking, visual_masking, fbank, frames)
         if contrast_loss_weight:
             sound, picture = self.pool(tokens["audio"]), self.pool(tokens["visual"])
-            contrast, accuracy = self._contrast(sound, picture, temperature, contrastive_ignore)
+            contrast, accuracy = self._contrast(sound, picture, temperature, contrastive_ignore, gather_negatives)
         loss_mae = mae_loss_weight * (rebuilt.loss_audio + rebuilt.loss_visual)
         loss_contrastive = contrast_loss_weight * contrast
         return PretrainOutput(
@@ -157,14 +160,14 @@ class CAVMAESync(MaskedAutoencoder):
         )
 
     def _contrast(
-        self, sound: Embedding, picture: Embedding, temperature: Tensor, ignore: Tensor | None
+        self, sound: Embedding, picture: Embedding, temperature: Tensor, ignore: Tensor | None, gather: bool
     ) -> tuple[Tensor, Tensor]:
         """Contrastive loss and accuracy of both modalities' embeddings."""
         pairs = [(sound.pooled, picture.pooled)]
         if self.config.global_local_losses:
             pairs.append((sound.patches.mean(dim=1), picture.patches.mean(dim=1)))
         both_ways = self.config.bidirectional_contrast
-        terms = [contrastive_loss(a, v, temperature, both_ways, ignore) for a, v in pairs]
+        terms = [contrastive_loss(a, v, temperature, both_ways, ignore, gather) for a, v in pairs]
         losses, accuracies = zip(*terms, strict=True)
         return torch.stack(losses).mean(), torch.stack(accuracies).mean()
 

@@ -16,12 +16,13 @@ def contrastive_loss(
     temperature: Tensor | float,
     bidirectional: bool = False,
     ignore: Tensor | None = None,
+    gather: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """InfoNCE between pooled vectors (B, D): each picture against all sounds, and the reverse where bidirectional.
 
     ignore: bool (B, B), [picture, sound] pairs left out of the negatives; own pairs always stay in.
-    In a process group the negatives come from all processes; the mean of the processes' losses, weighted by their
-    numbers of pairs, is the loss of the whole batch. Returns (loss, accuracy), scalars.
+    In a process group the negatives come from all processes, unless `gather` is False; the mean of the processes'
+    losses, weighted by their numbers of pairs, is the loss of the whole batch. Returns (loss, accuracy), scalars.
     Raises ConfigError where ignore has another shape. Source: CAV-MAE, arXiv 2210.07839, section 3.
     """
     batch = audio.shape[0]
@@ -29,22 +30,24 @@ def contrastive_loss(
         raise ConfigError(
             f"contrastive_ignore has shape {tuple(ignore.shape)}, expected ({batch}, {batch}): one entry per pair."
         )
-    loss, accuracy = _one_direction(visual, audio, temperature, ignore)
+    loss, accuracy = _one_direction(visual, audio, temperature, ignore, gather)
     if not bidirectional:
         return loss, accuracy
-    reverse_loss, reverse_accuracy = _one_direction(audio, visual, temperature, None if ignore is None else ignore.T)
+    reverse_loss, reverse_accuracy = _one_direction(
+        audio, visual, temperature, None if ignore is None else ignore.T, gather
+    )
     return (loss + reverse_loss) / 2, (accuracy + reverse_accuracy) / 2
 
 
 def _one_direction(
-    queries: Tensor, keys: Tensor, temperature: Tensor | float, ignore: Tensor | None
+    queries: Tensor, keys: Tensor, temperature: Tensor | float, ignore: Tensor | None, gather: bool
 ) -> tuple[Tensor, Tensor]:
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not (gather and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return info_nce(queries, keys, temperature, ignore=ignore)
     counts = _counts_of_ranks(len(keys), keys.device)
     all_keys: Tensor = _GatherRows.apply(keys, counts)  # type: ignore[no-untyped-call]
     first = sum(counts[: dist.get_rank()])
-    # Pairs to ignore come from one clip, and a clip's items stay in one process.
+    # Pairs to ignore come from one visit to a clip, which stays in one process.
     return info_nce(queries, all_keys, temperature, first_positive=first, ignore=ignore)
 
 

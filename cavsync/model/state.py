@@ -48,6 +48,13 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str, advi
     `source` is what the message calls the checkpoint, `advice` what it says to do.
     """
     expected = model.state_dict()
+    # One number is one number, with a dimension or without.
+    state = {
+        name: value.reshape(expected[name].shape)
+        if name in expected and value.numel() == expected[name].numel() == 1
+        else value
+        for name, value in state.items()
+    }
     missing = [name for name in expected if name not in state]
     left_over = [name for name in state if name not in expected]
     reshaped = [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -76,6 +78,7 @@ class RunData:
         rejects = Rejects()
         for part in source.sources:
             rejects.add_damage(part)
+        num_clips = len(source.names) + len(rejects)
         load_size = train.load_size or model.img_size
         usable = list(range(len(source.names)))
         if train.cache_clips:
@@ -100,6 +103,7 @@ class RunData:
                 augmentation=train.augmentation,
                 cache=cache,
                 log_mel_on_device=log_mel_on_device,
+                partners=sorted(set(training)),
             ),
             held_out=PairDataset(source, plan, model.img_size, load_size=load_size, seed=train.seed, cache=cache),
             training_indices=training,
@@ -111,7 +115,7 @@ class RunData:
             workers=0 if train.cache_clips else train.workers,
             rejects=rejects,
             ranks=ranks,
-            num_clips=len(source.names) + len(rejects),
+            num_clips=num_clips,
             shard_of=source.shard_of,
         )
         divisor = train.gradient_accumulation * ranks.size
@@ -149,13 +153,15 @@ class RunData:
     def held_out_batches(self) -> DataLoader[PairBatch]:
         """This process's part of the held-out clips, each once, with the same instants at every call.
 
-        Every process gets equally many batches; some of them may be empty.
+        Every process gets equally many batches, none of them empty; none at all where there are fewer clips than
+        processes.
         """
-        share = max(1, self.batch_clips // (self.parts * self.ranks.size))
+        size = self.ranks.size
+        share = max(1, self.batch_clips // (self.parts * size))
         draws = [(index, HELD_OUT_DRAW) for index in self.held_out_indices]
-        firsts = range(0, len(draws), share * self.ranks.size)
-        starts = [first + self.ranks.rank * share for first in firsts]
-        return self._loader(self.held_out, [draws[start : start + share] for start in starts])
+        rounds = np.array_split(np.arange(len(draws)), max(1, len(draws) // (share * size)))
+        mine = [np.array_split(places, size)[self.ranks.rank] for places in rounds if len(places) >= size]
+        return self._loader(self.held_out, [[draws[place] for place in places] for places in mine])
 
     def note_rejects(self, batch: PairBatch) -> None:
         """Count what the loader could not use."""
@@ -183,6 +189,15 @@ class RunData:
     def too_many_rejects(self, allowed_share: float) -> bool:
         """Whether more than this share of the clips turned out to be unusable."""
         return len(self.rejects) > allowed_share * self.num_clips
+
+    def fingerprint(self) -> str:
+        """Changes when clips come, go or are told apart otherwise: then a seed no longer means the same batches."""
+        digest = hashlib.sha256()
+        for name in self.dataset.source.names:
+            digest.update(Path(name).name.encode() + b"\0")
+        digest.update(np.asarray(self.training_indices, dtype=np.int64).tobytes())
+        digest.update(np.asarray(self.held_out_indices, dtype=np.int64).tobytes())
+        return digest.hexdigest()
 
     def held_out_files(self) -> list[str]:
         """Those of the held-out clips that can be scored, and so serve calibration: video files."""

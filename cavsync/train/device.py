@@ -25,11 +25,12 @@ def make_fabric(config: TrainConfig) -> Fabric:
     Under `torchrun` the processes are those that it started, on one node or many; otherwise `devices` are started here.
 
     Raises:
-        ConfigError: the batch cannot be dealt out evenly.
+        ConfigError: the batch cannot be dealt out evenly, or there are fewer GPUs than asked for.
     """
     accelerator = config.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    _require_devices(accelerator, config)
     precision = config.precision if config.precision != "auto" else _native_precision(accelerator)
     devices, nodes = _processes(config)
     parts = devices * nodes * config.gradient_accumulation
@@ -42,6 +43,17 @@ def make_fabric(config: TrainConfig) -> Fabric:
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
     fabric.launch()
     return fabric
+
+
+def _require_devices(accelerator: str, config: TrainConfig) -> None:
+    if accelerator != "cuda":
+        return
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    wanted = _processes(config)[0]
+    if found < wanted:
+        raise ConfigError(
+            f"{wanted} GPUs are asked for on this node and {found} can be used: lower devices, or set accelerator=cpu."
+        )
 
 
 def _processes(config: TrainConfig) -> tuple[int, int]:

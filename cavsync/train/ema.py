@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cavsync.train.optimizer import whole_tensor
@@ -36,11 +37,13 @@ class WeightAverage:
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """The model computes with the average inside the block."""
+        _reshard(self.model)
         kept = {name: value.detach().clone() for name, value in _floats(self.model)}
         self._put(self.average)
         try:
             yield
         finally:
+            _reshard(self.model)
             self._put(kept)
 
     def state(self) -> dict[str, Tensor]:
@@ -59,6 +62,13 @@ class WeightAverage:
     def _put(self, values: Mapping[str, Tensor]) -> None:
         for name, value in _floats(self.model):
             value.copy_(values[name])
+
+
+def _reshard(model: nn.Module) -> None:
+    """FSDP leaves parameters whole after a forward pass that no backward pass follows."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 def _floats(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -20,7 +20,7 @@ def held_out_metrics(
     model: Any, data: RunData, config: TrainConfig, fabric: Fabric, ranks: Ranks, average: WeightAverage | None
 ) -> dict[str, float]:
     """Mean loss and contrastive accuracy over the held-out clips, without augmentation, with the averaged weights where
-    the run keeps them. Empty without held-out clips. Called by all processes."""
+    the run keeps them. Empty with fewer held-out clips than processes. Called by all processes."""
     model.eval()
     found = []
     with nullcontext() if average is None else average.swapped_in():
@@ -30,7 +30,9 @@ def held_out_metrics(
             # Contrast gathers from all processes, so all of them need something to give.
             if min(count[0] for count in counts) > 0:
                 generator = torch.Generator().manual_seed(config.seed)
-                output = forward(model, batch, config, fabric.device, generator)
+                sizes = [int(count[0]) for count in counts]
+                place = (sum(sizes[: ranks.rank]), sum(sizes))
+                output = forward(model, batch, config, fabric.device, generator, place)
                 found.append((describe(output), float(len(batch))))
     model.train()
     means = over_ranks(found, ranks)

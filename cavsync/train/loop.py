@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from cavsync.train.optimizer import make_optimizer
 from cavsync.train.ranks import Ranks
 from cavsync.train.schedule import learning_rate
 from cavsync.train.signals import StopSignals
-from cavsync.train.split import RunPaths, write_held_out
+from cavsync.train.split import RunPaths, note_data, write_held_out
 from cavsync.train.state import RunState, Training, begin, claim, initial_weights, restore, save
 from cavsync.train.step import optimise, over_ranks
 
@@ -66,7 +67,7 @@ class Trainer:
             ConfigError: options that contradict one another or the number of processes.
             DataError: nothing to train on, too many rejects, or a loss that is not finite.
         """
-        with StopSignals() as stop:
+        with StopSignals() as stop, ExitStack() as held:
             fabric = make_fabric(self.config)
             ranks = Ranks.current()
             step = _together(ranks, lambda: begin(self.run_dir, self.model_config, self.config, resume=resume))
@@ -74,15 +75,16 @@ class Trainer:
             paths = RunPaths(data_paths, tuple(held_out))
             on_device = {"auto": fabric.device.type == "cuda", "device": True, "workers": False}[self.config.log_mel]
             data = RunData.open(paths, self.model_config, self.config, ranks, on_load, log_mel_on_device=on_device)
-            _together(ranks, lambda: self._claim(data))
+            _together(ranks, lambda: self._claim(data, step, held))
             wrapped, training, state = self._start(fabric, step)
             session = Session(self, fabric, ranks, data, wrapped, training, stop)
             state, metrics = session.train(state)
         return RunResult(state, metrics, stop.received, ranks.is_main)
 
-    def _claim(self, data: RunData) -> None:
+    def _claim(self, data: RunData, step: int | None, held: ExitStack) -> None:
         """What a run's folder holds from its first moment; not before the data has turned out to be usable."""
-        claim(self.run_dir, self.model_config, self.config)
+        held.enter_context(claim(self.run_dir, self.model_config, self.config))
+        note_data(self.run_dir, data.fingerprint(), is_new=step is None)
         write_held_out(self.run_dir, data.held_out_files())
 
     def _start(self, fabric: Fabric, step: int | None) -> tuple[Any, Training, RunState]:
@@ -115,14 +117,17 @@ class Session:
     model: Any
     training: Training
     stop: StopSignals
+    _saved_step: int | None = None
 
     def train(self, state: RunState) -> tuple[RunState, dict[str, float]]:
         """All steps that are left, a last checkpoint, and the held-out clips. Returns the last metrics."""
         log = MetricsLog(self.trainer.run_dir, state.step) if self.ranks.is_main else None
+        self._saved_step = state.step or None
         try:
             state, metrics = self._steps(state, log)
             self._save(state)
-            if self.stop.received is None:
+            # A signal may reach one process only, or only now.
+            if not self.ranks.any(self.stop.received is not None):
                 held_out = held_out_metrics(
                     self.model, self.data, self.trainer.config, self.fabric, self.ranks, self.training.average
                 )
@@ -192,24 +197,29 @@ class Session:
         Raises DataError where too many clips are unusable.
         """
         config = self.trainer.config
-        too_many = self.data.too_many_rejects(config.max_rejected_share)
-        told = self.ranks.gather([progress, float(self.stop.received or 0), float(too_many), *map(float, num_pairs)])
+        fresh = self.data.rejects.take_news()
+        told = self.ranks.gather([progress, float(self.stop.received or 0), float(fresh), *map(float, num_pairs)])
         signals = [int(row[1]) for row in told if row[1]]
         if signals and self.stop.received is None:
             self.stop.received = signals[0]
         if any(row[2] for row in told):
+            for rejects in self.ranks.gather_objects(self.data.rejects):
+                self.data.rejects.join(rejects)
+        if self.data.too_many_rejects(config.max_rejected_share):
             raise DataError(self.data.rejects_sentence(config.max_rejected_share))
         return [row[3:] for row in told], told[0][0]
 
     def _totals(self, counts: list[list[float]], state: RunState) -> dict[str, float]:
-        rejected = sum(row[0] for row in self.ranks.gather([float(len(self.data.rejects))]))
         return {
             "pairs": sum(sum(row) for row in counts),
             "elapsed_seconds": state.elapsed_seconds,
-            "rejected_clips": rejected,
+            "rejected_clips": float(len(self.data.rejects)),
         }
 
     def _save(self, state: RunState) -> None:
+        if self._saved_step == state.step:
+            return
+        self._saved_step = state.step
         save(self.training, self.trainer.run_dir, state, self.trainer.config, self.ranks)
 
 

@@ -57,9 +57,9 @@ def whole_tensor(value: Tensor) -> Tensor:
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:
-    """Counters stay as they are; what has the parameter's shape goes to its device, and is sharded as it is."""
+    """On the parameter's device, where fused optimizers want their counters too; sharded as the parameter is."""
     if value.shape != parameter.shape:
-        return value.clone()
+        return value.to(parameter.device, copy=True)
     if isinstance(parameter, DTensor):
         return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
     return value.to(parameter.device, copy=True)

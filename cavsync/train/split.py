@@ -11,10 +11,11 @@ import numpy as np
 from cavsync.atomic import write_text_atomically
 from cavsync.data.joined import JoinedSources
 from cavsync.data.source import open_source
-from cavsync.errors import ConfigError
+from cavsync.errors import CheckpointError, ConfigError
 from cavsync.train.config import TrainConfig
 
 HELD_OUT_NAME = "held_out.json"
+DATA_NAME = "data.json"
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,21 @@ class RunPaths:
         return ", ".join(map(str, self.train))
 
     def open(self, frames_per_clip: int, segment_frames: int) -> JoinedSources:
-        """All sources as one, those to train on first. DataError where one cannot be opened."""
-        return JoinedSources(
-            tuple(
-                open_source(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
-                for path in (*self.train, *self.held_out)
-            )
-        )
+        """All sources as one, those to train on first.
+
+        DataError where one cannot be opened; ConfigError where a clip is both trained on and held out.
+        """
+        opened = [
+            open_source(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
+            for path in (*self.train, *self.held_out)
+        ]
+        if self.held_out:
+            kept = {Path(name).resolve() for source in opened[len(self.train) :] for name in source.names}
+            names = (Path(name).resolve() for source in opened[: len(self.train)] for name in source.names)
+            both = next((name for name in names if name in kept), None)
+            if both is not None:
+                raise ConfigError(f"{both} is both to be trained on and held out: take it out of one of the two.")
+        return JoinedSources(tuple(opened))
 
     def split(self, source: JoinedSources, usable: list[int], config: TrainConfig) -> tuple[list[int], list[int]]:
         """Of the `usable` indices those to train on, each as often as its source is repeated, and those held out.
@@ -67,6 +76,18 @@ def split(num_clips: int, held_out_share: float, seed: int) -> tuple[list[int], 
         count = max(1, count)
     order = np.random.default_rng((seed, 0xE1D)).permutation(num_clips)
     return sorted(int(i) for i in order[count:]), sorted(int(i) for i in order[:count])
+
+
+def note_data(run_dir: Path, fingerprint: str, *, is_new: bool) -> None:
+    """Note which clips a run was begun with; CheckpointError where it would go on with others."""
+    path = run_dir / DATA_NAME
+    if is_new or not path.is_file():
+        write_text_atomically(path, json.dumps({"sha256": fingerprint}) + "\n")
+    elif json.loads(path.read_text(encoding="utf-8")).get("sha256") != fingerprint:
+        raise CheckpointError(
+            f"'{run_dir}' was begun with other clips, and would train on those that it held out: give it the same "
+            "data, or start a new run from its weights with --set init_from."
+        )
 
 
 def write_held_out(run_dir: Path, names: list[str]) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -32,8 +35,13 @@ from cavsync.train.ema import WeightAverage
 from cavsync.train.optimizer import load_optimizer_state, optimizer_state, whole_tensor
 from cavsync.train.ranks import Ranks
 
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError),
+    *(pickle.UnpicklingError, SafetensorError),
+)
 OPTIMIZER_NAME = "optimizer.pt"
 STATE_NAME = "state.json"
+LOCK_NAME = ".lock"
 # Where and how fast a run computes, and for how long, may change between sessions: going on is what resuming is for.
 FREE_OPTIONS = frozenset(
     (
@@ -87,9 +95,11 @@ def begin(run_dir: Path, model: ModelConfig, train: TrainConfig, *, resume: bool
     """
     if resume and (run_dir / "config.json").exists():
         _require_same(run_dir, model, train)
-        for left_over in (run_dir / "checkpoints").glob(f"{SCRATCH_PREFIX}*"):
-            shutil.rmtree(left_over)
         return latest_step(run_dir)
+    if run_dir.is_dir():
+        # What a kill in the very first moment leaves.
+        for left_over in run_dir.glob(".config.json.*"):
+            left_over.unlink()
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise CheckpointError(
             f"'{run_dir}' exists and is not an empty folder: pass --resume to go on with it, or choose another --out."
@@ -97,10 +107,24 @@ def begin(run_dir: Path, model: ModelConfig, train: TrainConfig, *, resume: bool
     return None
 
 
-def claim(run_dir: Path, model: ModelConfig, train: TrainConfig) -> None:
-    """Make the folder this run's own, before anything else is written there."""
+def claim(run_dir: Path, model: ModelConfig, train: TrainConfig) -> TextIO:
+    """Make the folder this run's own, before anything else is written there.
+
+    Returns its lock, held until it is closed or the process ends, however it ends. CheckpointError where another
+    session holds it.
+    """
     if not (run_dir / "config.json").exists():
         write_run_config(run_dir, model, train=train.model_dump(mode="json"))
+    lock = (run_dir / LOCK_NAME).open("w", encoding="utf-8")
+    try:
+        # Unlike flock, this kind of lock is not shared with workers, which outlive a killed parent by seconds.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise CheckpointError(f"'{run_dir}' is being trained by another session: wait for it or stop it.") from None
+    for left_over in (run_dir / "checkpoints").glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(left_over)
+    return lock
 
 
 def restore(training: Training, run_dir: Path, step: int) -> RunState:
@@ -116,13 +140,13 @@ def restore(training: Training, run_dir: Path, step: int) -> RunState:
             folder / OPTIMIZER_NAME, weights_only=True, map_location="cpu"
         )
         average = load_file(folder / AVERAGE) if training.average is not None else {}
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        load_optimizer_state(training.model, training.optimizer, moments)
+        if training.average is not None:
+            training.average.load(average)
+    except UNREADABLE as error:
         raise CheckpointError(
-            f"'{folder}' cannot be resumed from ({error}): delete it to use the one before."
+            f"'{folder}' cannot be resumed from ({error!r}): delete it to use the one before."
         ) from None
-    load_optimizer_state(training.model, training.optimizer, moments)
-    if training.average is not None:
-        training.average.load(average)
     return state
 
 

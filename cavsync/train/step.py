@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from cavsync.atomic import write_text_atomically
 from cavsync.data.batches import PairBatch
@@ -42,6 +45,8 @@ def forward(
         config.mae_loss_weight,
         config.contrast_loss_weight,
         contrastive_ignore=batch.ignored_pairs(guard_seconds(config, progress), config.negatives == "clip", device),
+        # Other clips do not count then, wherever they are.
+        gather_negatives=config.negatives == "batch",
         generator=generator,
         place=place,
     )
@@ -74,7 +79,8 @@ def optimise(
     happens.
 
     Raises:
-        DataError: a loss that is not finite, in any process; the names of the batch are in the run's folder then.
+        DataError: a loss or gradient that is not finite, in any process, before any weight has changed; the names of
+            the batch are in the run's folder then.
     """
     used = [part for part in range(len(parts)) if min(count[part] for count in counts) > 0]
     total = sum(count[part] for count in counts for part in used)
@@ -85,14 +91,17 @@ def optimise(
         place = (int(sum(count[part] for count in counts[: ranks.rank])), int(sum(count[part] for count in counts)))
         with fabric.no_backward_sync(model, enabled=part != used[-1]):
             output = forward(model, parts[part], config, fabric.device, generator, place, progress)
-            _require_finite(output, parts[part], ranks, step, run_dir)
+            _require_finite("loss", output.loss, parts[part : part + 1], ranks, step, run_dir)
             # Gradients are averaged over the processes, so that the sum of their weighted losses is the whole's.
             fabric.backward(output.loss * (weight * ranks.size))
         found.append((describe(output), weight))
     if not used:
         return []
-    if config.clip_gradient_norm:
-        fabric.clip_gradients(model, optimizer, max_norm=config.clip_gradient_norm)
+    limit = config.clip_gradient_norm or math.inf
+    norm = fabric.clip_gradients(model, optimizer, max_norm=limit, error_if_nonfinite=False)
+    assert norm is not None
+    norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+    _require_finite("gradient", norm, parts, ranks, step, run_dir)
     optimizer.step()
     optimizer.zero_grad()
     return found
@@ -115,17 +124,19 @@ def _mask_seed(config: TrainConfig, step: int, part: int) -> int:
     return (config.seed * 1_000_003 + step) * config.gradient_accumulation + part
 
 
-def _require_finite(output: PretrainOutput, batch: PairBatch, ranks: Ranks, step: int, run_dir: Path) -> None:
-    if not ranks.any(not bool(torch.isfinite(output.loss))):
+def _require_finite(
+    what: str, value: Tensor, parts: Sequence[PairBatch], ranks: Ranks, step: int, run_dir: Path
+) -> None:
+    if not ranks.any(not bool(torch.isfinite(value))):
         return
-    names = list(_flatten(ranks.gather_objects(batch.names)))
+    names = list(_flatten(ranks.gather_objects(list(_flatten([part.names for part in parts])))))
     path = run_dir / f"non_finite_step_{step}.json"
     if ranks.is_main:
         write_text_atomically(path, json.dumps({"step": step, "clips": names}, indent=1) + "\n")
     some = ", ".join(names[:NUM_NAMED]) + (" ..." if len(names) > NUM_NAMED else "")
     raise DataError(
-        f"The loss of step {step} is not finite, its batch held {some} ({path.name} lists all): lower learning_rate, "
-        "or resume from the last checkpoint without these clips"
+        f"The {what} of step {step} is not finite, its batch held {some} ({path.name} lists all): lower "
+        "learning_rate, or look at these clips and train without those that are at fault"
     )
 
 

@@ -144,3 +144,25 @@ def test_two_nodes_survive_the_loss_of_one(clips: Path, tmp_path: Path) -> None:
                 node.kill()
     train(clips, tmp_path / "whole", "max_steps=300", "learning_rate=1e-4")
     assert losses(run_dir) == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_what_teaches_time_trains_on_several_processes(strategy: str, clips: Path, tmp_path: Path) -> None:
+    """Negatives of the same clip only, a learned temperature, an average, held-out clips: all as in one process."""
+    options = ("negatives=clip", "instants_per_clip=4", "learnable_temperature=true", "bidirectional_contrast=true")
+    options += ("contrast_loss_weight=1.0", "mae_loss_weight=0.0", "has_decoder=false", "ema_decay=0.5", "max_steps=2")
+    options += ("learning_rate=1e-5", "gradient_accumulation=2", "weight_decay=0.0", "checkpoint_every_steps=1")
+    train(clips, tmp_path / "one", *options)
+    train(clips, tmp_path / "two", *options, f"strategy={strategy}", processes=2)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    expected, got = first_gradients(tmp_path / "one"), first_gradients(tmp_path / "two")
+    for name, gradient in expected.items():
+        torch.testing.assert_close(got[name], gradient, rtol=1e-5, atol=1e-5, msg=name)
+    held_out = [held_out_metrics(tmp_path / name) for name in ("one", "two")]
+    assert held_out[1] == pytest.approx(held_out[0], rel=1e-4)
+
+
+def held_out_metrics(run_dir: Path) -> dict[str, float]:
+    """What the last line of the log says."""
+    last = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[-1])
+    return {name: last[name] for name in ("held_out_loss", "held_out_accuracy")}
