@@ -143,9 +143,9 @@ def restore(training: Training, run_dir: Path, step: int) -> RunState:
         load_optimizer_state(training.model, training.optimizer, moments)
         if training.average is not None:
             training.average.load(average)
-    except UNREADABLE as error:
+    except (*UNREADABLE, CheckpointError) as error:
         raise CheckpointError(
-            f"'{folder}' cannot be resumed from ({error!r}): delete it to use the one before."
+            f"'{folder}' cannot be resumed from ({error}): delete it to use the one before."
         ) from None
     return state
 

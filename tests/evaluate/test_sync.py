@@ -97,6 +97,10 @@ def test_cases_that_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("file\na.mp4\n")
     with pytest.raises(DataError, match="expected 'path'"):
         sync_cases(tmp_path)
+    for row in ("a.mp4,early", "a.mp4"):
+        (tmp_path / "manifest.csv").write_text(f"path,audio_offset_ms\n{row}\n")
+        with pytest.raises(DataError, match="no number"):
+            sync_cases(tmp_path)
 
 
 def test_motion_curves_are_the_estimate_s(tmp_path: Path) -> None:
