@@ -86,7 +86,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights(
 
     def poisoned(model: CAVMAESync, *inputs: Any, **options: Any) -> Any:
         output = plain(model, *inputs, **options)
-        for weight in model.parameters():
+        for weight in filter(lambda weight: weight.requires_grad, model.parameters()):
             weight.register_hook(lambda gradient: gradient * float("nan"))
         return output
 
