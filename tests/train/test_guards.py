@@ -91,7 +91,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights(
         return output
 
     monkeypatch.setattr(CAVMAESync, "forward", poisoned)
-    with pytest.raises(DataError, match=r"The gradient of step 1 is not finite.*\.mp4"):
+    with pytest.raises(DataError, match=r"The gradient of step 0 is not finite.*\.mp4"):
         trainer(tmp_path / "run").run(clips)
     assert list((tmp_path / "run").glob("non_finite_step_*.json"))
     assert not list((tmp_path / "run").glob("checkpoints/step-*"))
