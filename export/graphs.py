@@ -118,6 +118,9 @@ def write_graph(stage: Stage, folder: Path, metadata: dict[str, str]) -> Path:
         )
     assert program is not None
     program.model.metadata_props.update(metadata)
+    for node in program.model.graph:
+        # It names files of the machine that exported.
+        node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
     program.save(str(path), external_data=False)
     return path
 

@@ -139,7 +139,6 @@ def test_a_bad_bundle_comes_before_any_input(clips: Path, tmp_path: Path) -> Non
     "arguments",
     [
         [],
-        ["clip.mp4"],
         ["clip.mp4", "--bundle", "b", "--profile", "nobody"],
         ["clip.mp4", "--bundle", "b", "--profile", "custom", "--early-ms", "3"],
         ["clip.mp4", "--bundle", "b", "--early-ms", "3"],

@@ -71,6 +71,8 @@ def test_files_and_facts(bundle_dir: Path, run_dir: Path) -> None:
     assert all(row["passed"] for row in rows)
     graph = onnx.load(str(bundle_dir / "audio_encoder.onnx"))
     assert {item.key for item in graph.metadata_props} >= {"role", "cavsync_version", "fingerprint"}
+    # Nothing of the machine that exported.
+    assert str(Path(graphs_module.__file__).parent).encode() not in (bundle_dir / "audio_encoder.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("options", [{}, {"cls_token": False, "num_register_tokens": 0, "norm_pix_loss": True}])
