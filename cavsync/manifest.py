@@ -14,9 +14,13 @@ from typing import Any, TypeVar
 
 from cavsync.errors import BundleError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
+MAX_FILES = 256
+MAX_FILE_BYTES = 16 << 30
+GRAPHS = ("audio_frontend", "audio_encoder", "visual_encoder")
+RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
 
 Section = TypeVar("Section")
 
@@ -100,6 +104,20 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class EngineSpec:
+    """Another way to compute a graph: `file` is what `runtime` opens, `companions` are the files that belong to it.
+
+    `graph` is one of GRAPHS, whose names, shapes and types are the engine's too; `runtime` is one of RUNTIMES.
+    """
+
+    graph: str
+    runtime: str
+    precision: str
+    file: str
+    companions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class FileEntry:
     """Size and hash of a file of the bundle."""
 
@@ -125,6 +143,7 @@ class Manifest:
     versions: dict[str, str]
     source: dict[str, Any]
     calibration: Calibration | None = None
+    engines: list[EngineSpec] = field(default_factory=list)
     files: dict[str, FileEntry] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
@@ -191,10 +210,7 @@ def verify_files(bundle: Path | str, manifest: Manifest) -> None:
         BundleError: a name that leaves the folder, a missing file, another size, another hash.
     """
     bundle = Path(bundle)
-    graphs = (manifest.audio_frontend, manifest.audio_encoder, manifest.visual_encoder)
-    for name in [graph.file for graph in graphs]:
-        if name not in manifest.files:
-            raise BundleError(f"{bundle} names the graph {name} without a hash: export the bundle again")
+    _check_names(bundle, manifest)
     for name, entry in manifest.files.items():
         path = bundle / name
         if Path(name).name != name or path.is_symlink():
@@ -205,9 +221,32 @@ def verify_files(bundle: Path | str, manifest: Manifest) -> None:
             raise BundleError(f"{path} differs from the hash in the manifest: the bundle was changed, export it again")
 
 
+def _check_names(bundle: Path, manifest: Manifest) -> None:
+    """Everything named is hashed, of a sensible size, and there are not too many."""
+    if len(manifest.files) > MAX_FILES:
+        raise BundleError(f"{bundle} names {len(manifest.files)} files, at most {MAX_FILES} are read: do not use it")
+    for name, entry in manifest.files.items():
+        if not 0 <= entry.size_bytes <= MAX_FILE_BYTES:
+            raise BundleError(
+                f"{bundle} declares {name} with {entry.size_bytes} bytes, at most {MAX_FILE_BYTES} are read: "
+                "do not use it"
+            )
+    named = [manifest.audio_frontend.file, manifest.audio_encoder.file, manifest.visual_encoder.file]
+    for engine in manifest.engines:
+        if engine.graph not in GRAPHS or engine.runtime not in RUNTIMES:
+            raise BundleError(
+                f"{bundle} names an engine for {engine.graph!r} on {engine.runtime!r}, unknown to this version: "
+                "export the bundle again with this version"
+            )
+        named += [engine.file, *engine.companions]
+    for name in named:
+        if name not in manifest.files:
+            raise BundleError(f"{bundle} names {name} without a hash: export the bundle again")
+
+
 def _parse(content: dict[str, Any], path: Path) -> Manifest:
     try:
-        graphs = {name: _graph(content.pop(name)) for name in ("audio_frontend", "audio_encoder", "visual_encoder")}
+        graphs = {name: _graph(content.pop(name)) for name in GRAPHS}
         calibration = content.pop("calibration")
         return _section(
             Manifest,
@@ -219,6 +258,7 @@ def _parse(content: dict[str, Any], path: Path) -> Manifest:
                 "visual": _section(VisualSpec, content["visual"]),
                 "sync": _section(SyncSpec, content["sync"]),
                 "calibration": None if calibration is None else _section(Calibration, calibration),
+                "engines": [_section(EngineSpec, engine) for engine in content["engines"]],
                 "files": {name: _section(FileEntry, entry) for name, entry in content["files"].items()},
             },
         )

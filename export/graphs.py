@@ -51,7 +51,8 @@ class VisualEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Normalise, encode, scale to unit length."""
-        pictures = frames.permute(0, 1, 4, 2, 3).float()
+        # Cast first: TensorRT does nothing else with bytes.
+        pictures = frames.float().permute(0, 1, 4, 2, 3)
         encoded = self.model.encode_frames((pictures - self.mean) / self.std)
         return F.normalize(encoded.pooled, dim=-1), encoded.patches
 
