@@ -95,7 +95,7 @@ def judge(
         window_seconds=window_seconds,
         audio_offset_ms=offset_ms,
         offset_resolution_ms=calibration.resolution_ms if calibration else None,
-        suggested_audio_delay_ms=offset_ms,
+        suggested_audio_delay_ms=offset_ms if is_measured else None,
         similarity=peak.similarity if peak else None,
         confidence=confidence,
         state=state,

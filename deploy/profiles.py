@@ -56,7 +56,6 @@ def resolve_profile(name: str, early_ms: float | None = None, late_ms: float | N
         return Profile(name, *early_late)
     for side, limit in (("early", early_ms), ("late", late_ms)):
         if limit is None or not math.isfinite(limit) or limit < 0:
-            raise ConfigError(
-                f"profile {CUSTOM} got {limit} as its {side} limit: give both limits as milliseconds, zero or more"
-            )
+            found = f"has no {side} limit" if limit is None else f"got {limit} as its {side} limit"
+            raise ConfigError(f"profile {CUSTOM} {found}: give both limits as milliseconds, zero or more")
     return Profile(CUSTOM, early_ms, late_ms)

@@ -36,9 +36,10 @@ class SyncScore:
 
     `audio_offset_ms > 0` means that the audio is early, so delaying it by `suggested_audio_delay_ms` repairs it
     (ITU-R BT.1359). Numbers without evidence are None. `state` is one of `STATES`; `reason` says in one sentence why
-    a decision is undetermined. `is_measured` tells that the offset is trusted even where the state is undetermined
-    because the offset lies too near a limit. `curve` and `features` are what the decision rests on; they are not
-    serialised.
+    a decision is undetermined. `is_measured` tells that the offset is trusted, even where the state is undetermined
+    because the offset lies too near a limit; otherwise it is the best match and no more, and no delay is suggested.
+    `is_varying` tells of a whole file whose offset is not one number. `curve` and `features` are what the decision
+    rests on; they are not serialised.
     """
 
     time_seconds: float
@@ -53,6 +54,7 @@ class SyncScore:
     within_profile: bool | None
     reason: str | None = None
     is_measured: bool = False
+    is_varying: bool = False
     curve: Curve | None = field(default=None, repr=False, compare=False)
     features: dict[str, float] | None = field(default=None, repr=False, compare=False)
 

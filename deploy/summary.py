@@ -172,4 +172,5 @@ def _varying(overall: SyncScore, measured: Sequence[SyncScore], offsets: FloatAr
         reason=f"the offset varies from {low:+.0f} to {high:+.0f} ms over the file, no single delay repairs it: "
         f"given is the median of its {len(measured)} measured windows",
         is_measured=False,
+        is_varying=True,
     )

@@ -14,7 +14,7 @@ STATE_WORDS = {
 
 def headline(score: SyncScore) -> str:
     """The verdict in a few words: `Audio late by 120 ms`, or `Mostly audio late` where the offset is not constant."""
-    if is_varying(score):
+    if score.is_varying:
         return "Offset varies" if score.state == UNDETERMINED else f"Mostly {STATE_WORDS[score.state]}"
     if score.state == UNDETERMINED or score.audio_offset_ms is None:
         return "Undetermined"
@@ -23,15 +23,10 @@ def headline(score: SyncScore) -> str:
     return f"{STATE_WORDS[score.state].capitalize()} by {abs(score.audio_offset_ms):.0f} ms"
 
 
-def is_varying(score: SyncScore) -> bool:
-    """Whether this is a whole file without one offset: it has a median, and no delay that would repair it."""
-    return score.audio_offset_ms is not None and score.suggested_audio_delay_ms is None
-
-
 def explanation(score: SyncScore) -> str:
     """What the number means for the ear, and what would repair it."""
     sentences = []
-    if score.audio_offset_ms is not None and not is_varying(score):
+    if score.is_measured and score.audio_offset_ms is not None:
         sentences.append(_offset_sentence(score.audio_offset_ms, score.offset_resolution_ms))
     if score.state in (AUDIO_EARLY, AUDIO_LATE) and score.suggested_audio_delay_ms is not None:
         delay_ms = score.suggested_audio_delay_ms

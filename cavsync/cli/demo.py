@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -51,6 +52,9 @@ def demo(out: Path, clips: int, test_clips: int, minutes: float, seed: int) -> N
 
     A folder that holds an unfinished demo of the same settings is gone on with.
     """
+    # Whatever it needs is asked for before anything is begun.
+    for package in ("scipy", "torch", "onnx", "onnxscript"):
+        importlib.import_module(package)
     prepare_threads()
     from rich.console import Console
 

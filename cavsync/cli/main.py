@@ -10,16 +10,17 @@ from typing import Any
 import click
 
 from cavsync import __version__
-from cavsync.errors import CavsyncError
+from cavsync.errors import CavsyncError, ConfigError
 
 EXIT_FAILURE = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
     """A group whose commands are named by `module:attribute`, so that --help of one does not import torch for another.
 
-    Errors that the input caused become one sentence and exit status 1.
+    Errors that the input caused become one sentence and exit status 1; options that cannot be, exit status 2.
     """
 
     def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **kwargs: Any) -> None:
@@ -50,7 +51,7 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except CavsyncError as error:
             click.echo(f"error: {error}", err=True)
-            sys.exit(EXIT_FAILURE)
+            sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
         except ModuleNotFoundError as error:
             extra = EXTRAS.get((error.name or "").partition(".")[0])
             if extra is None:

@@ -11,11 +11,13 @@ import click
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, Outcome
+    from cavsync.deploy.records import SyncScore
     from cavsync.deploy.score_file import Progress
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 INTERRUPTED = 130
 REFRESH_SECONDS = 0.2
+CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to be trusted"
 
 
 @click.command("score")
@@ -67,15 +69,16 @@ def score(
         sources = _media_files(inputs)
         if vtt_out is not None and len(sources) != 1:
             raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
-        outcomes = _score_all(sources, opened, options)
-        _write(outcomes, json_out, csv_out, html_out, vtt_out)
-        _print_table(outcomes, to_stderr=json_out == "-")
+        outcomes, was_interrupted = _score_all(sources, opened, options)
+        if outcomes:
+            _write(outcomes, json_out, csv_out, html_out, vtt_out)
+            _print_table(outcomes, to_stderr=json_out == "-")
     except CavsyncError as error:
         click.echo(f"error: {error}", err=True)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        click.echo("interrupted: nothing was written", err=True)
-        raise SystemExit(INTERRUPTED) from None
+    if was_interrupted:
+        click.echo(f"interrupted: {len(outcomes)} of {len(sources)} inputs are in what was written", err=True)
+        raise SystemExit(INTERRUPTED)
     if any(isinstance(outcome, FileFailure) for outcome in outcomes):
         raise SystemExit(1)
 
@@ -108,7 +111,8 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(sources))
 
 
-def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) -> list[Outcome]:
+def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) -> tuple[list[Outcome], bool]:
+    """What became of each input, and whether Ctrl-C ended it early."""
     from cavsync.deploy import FileFailure, score_file
     from cavsync.errors import BundleError, CavsyncError
 
@@ -118,6 +122,8 @@ def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) 
             try:
                 outcomes.append(score_file(source, opened, on_progress=on_progress, **options))
                 continue
+            except KeyboardInterrupt:
+                return outcomes, True
             except BundleError:
                 # The next file would meet the same fault.
                 raise
@@ -125,7 +131,7 @@ def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) 
                 failure = FileFailure(source, str(error))
         outcomes.append(failure)
         click.echo(f"error: {failure.error}", err=True)
-    return outcomes
+    return outcomes, False
 
 
 @contextmanager
@@ -183,7 +189,7 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
     from cavsync.deploy import FileFailure
     from cavsync.deploy.words import headline
 
-    table = Table(caption="offset > 0: the audio is early", caption_justify="left", box=None, pad_edge=False)
+    table = Table(caption=CAPTION, caption_justify="left", box=None, pad_edge=False)
     for column, justify in (("clip", "left"), ("verdict", "left"), ("offset ms", "right"), ("confidence", "right")):
         table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")
     for column in ("drift ms/min", "windows undetermined"):
@@ -198,12 +204,18 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
         table.add_row(
             name,
             headline(total),
-            _number(total.audio_offset_ms, "+.0f", 0),
+            _offset(total),
             _number(total.confidence, ".2f", 2),
             _number(summary.drift_ms_per_minute, "+.1f", 1),
             f"{summary.undetermined_share:.0%} of {summary.num_windows}",
         )
     Console(stderr=to_stderr).print(table)
+
+
+def _offset(score: SyncScore) -> str:
+    number = _number(score.audio_offset_ms, "+.0f", 0)
+    is_trusted = score.audio_offset_ms is None or score.is_measured or score.is_varying
+    return number if is_trusted else f"({number})"
 
 
 def _number(value: float | None, form: str, decimals: int) -> str:

@@ -60,7 +60,7 @@ def test_it_packs_and_says_what_it_left_out(videos: Path, tmp_path: Path) -> Non
         (["none", "{out}"], 1, "is no source"),
         (["{videos}", "{videos}"], 1, "empty folder"),
         (["{videos}", "{out}", "--labels", "{videos}/broken.mp4"], 1, "index,mid,display_name"),
-        (["{videos}", "{out}", "--media", "{videos}"], 1, "do not fit"),
+        (["{videos}", "{out}", "--media", "{videos}"], 2, "do not fit"),
     ],
 )
 def test_errors_are_one_sentence(

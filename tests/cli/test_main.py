@@ -34,24 +34,30 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "words", "status"),
     [
-        (["train", "--preset", "huge", "--data", ".", "--out", "x"], "Unknown preset 'huge'"),
-        (["train", "--preset", "debug", "--data", "none", "--out", "x"], "neither a folder"),
-        (["train", "--preset", "debug", "--data", ".", "--out", "x", "--set", "nothing=1"], "Unknown option 'nothing'"),
-        (["export", "none", "--out", "x"], "is not a run"),
-        (["score", "none.mp4", "--bundle", "none"], "does not exist"),
-        (["data", "check", "none"], "neither a folder"),
-        (["average", "none", "--out", "x"], "has no checkpoint"),
-        (["eval", "sync", ".", "--bundle", "none"], "no clip"),
-        (["convert", "none.pth", "--out", "x"], "none.pth"),
+        (["train", "--preset", "huge", "--data", ".", "--out", "x"], "Unknown preset 'huge'", 2),
+        (["train", "--preset", "debug", "--data", "none", "--out", "x"], "neither a folder", 1),
+        (
+            ["train", "--preset", "debug", "--data", ".", "--out", "x", "--set", "nothing=1"],
+            "Unknown option 'nothing'",
+            2,
+        ),
+        (["export", "none", "--out", "x"], "is not a run", 1),
+        (["score", "none.mp4", "--bundle", "none"], "does not exist", 1),
+        (["data", "check", "none"], "neither a folder", 1),
+        (["average", "none", "--out", "x"], "has no checkpoint", 1),
+        (["eval", "sync", ".", "--bundle", "none"], "no clip", 1),
+        (["convert", "none.pth", "--out", "x"], "none.pth", 1),
     ],
 )
-def test_errors_are_one_line(arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Status 1, `error:`, the sentence, no traceback."""
+def test_errors_are_one_line(
+    arguments: list[str], words: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status 1, or 2 for options that cannot be; `error:`, the sentence, no traceback."""
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 1, result.output
+    assert result.exit_code == status, result.output
     lines = [line for line in result.output.splitlines() if line.startswith("error:")]
     assert len(lines) == 1
     assert words in lines[0]
@@ -97,5 +103,5 @@ def test_demo_in_miniature(tmp_path: Path) -> None:
         *("clips", "run", "bundle", "demo.json", "scores.jsonl", "summary.json", "report.html")
     }
     again = CliRunner().invoke(main, [*arguments[:-1], "0.3"])
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert "other settings" in again.output

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from fake_bundle import write_fake_bundle
 from sync_clips import write_clip
 
+from cavsync import deploy
 from cavsync.cli.score import score
 from cavsync.deploy.records import RECORD_FIELDS
 
@@ -190,3 +191,21 @@ def test_names_from_files_cannot_write_html_or_formulas(bundle_path: Path, tmp_p
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert all(row["source"].startswith("'=") for row in csv.DictReader((tmp_path / "out.csv").open()))
+
+
+def test_ctrl_c_keeps_what_was_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle_path: Path) -> None:
+    """Interrupted in the second of three files: status 130, and the first one's records are in the file."""
+    clips = [write_clip(tmp_path / f"clip{number}.mkv", seconds=5.0) for number in range(3)]
+    plain = deploy.score_file
+
+    def interrupted(source: str, *arguments: object, **options: object) -> object:
+        if source.endswith("clip1.mkv"):
+            raise KeyboardInterrupt
+        return plain(source, *arguments, **options)
+
+    monkeypatch.setattr(deploy, "score_file", interrupted)
+    result = run(*map(str, clips), "--bundle", str(bundle_path), "--json", str(tmp_path / "scores.jsonl"))
+    assert result.exit_code == 130
+    assert "1 of 3" in result.output
+    lines = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert {line["source"] for line in lines} == {str(clips[0])}
