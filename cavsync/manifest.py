@@ -1,28 +1,38 @@
 """The bundle's manifest: what a model is, what it expects, and the hash of every file (standard library only).
 
-A bundle is a folder of data. Nothing in it is executed or unpickled, paths cannot leave it, and a file that differs
-from its hash in the manifest by one byte is refused, the manifest itself included (`digest`).
+A bundle is a folder of data. Nothing in it is executed or unpickled, and the manifest says of every file, and of itself
+(`digest`), what it must be to the byte. That keeps out accidents, not forgers, so whatever it says is distrusted too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, field, fields
+import os
+import re
+import stat
+from collections import Counter
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from cavsync.errors import BundleError
 
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
-MAX_FILES = 256
-MAX_FILE_BYTES = 16 << 30
+MAX_DEPTH = 16
+MAX_NUMBER = 1e18
+TOO_DEEP = f"nests values more than {MAX_DEPTH} deep"
 GRAPHS = ("audio_frontend", "audio_encoder", "visual_encoder")
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
-
-Section = TypeVar("Section")
+# A system that lacks one of these flags lacks the kind of file that it is for.
+READ_PLAIN = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
+# As canonical JSON spells them, except line breaks and tabs: a terminal would obey them.
+CONTROL_CHARACTERS = re.compile(r"(?<!\\)(?:\\\\)*\\u00[01]|[\x7f-\x9f]")
+KINDS = {str: "text", int: "a whole number below 1e18", float: "a number below 1e18", list: "a list", dict: "an object"}
 
 
 @dataclass(frozen=True)
@@ -169,118 +179,120 @@ def describe_files(folder: Path, names: list[str]) -> dict[str, FileEntry]:
     return {name: FileEntry(sha256_file(folder / name), (folder / name).stat().st_size) for name in names}
 
 
+def open_plain(path: Path) -> BufferedReader:
+    """Open a file of a bundle for reading; never follows a link, waits on a pipe or opens a device.
+
+    Raises:
+        OSError: there is no such file, or it may not be read.
+        BundleError: it is there and no plain file.
+    """
+    if stat.S_ISREG(path.lstat().st_mode):
+        stream = os.fdopen(os.open(path, READ_PLAIN), "rb")
+        if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            return stream
+        stream.close()
+    raise BundleError(f"{path} is a link, folder or pipe, a bundle has plain files only: copy the files themselves")
+
+
 def read_manifest(bundle: Path | str) -> Manifest:
     """Read and check the manifest of the bundle folder, without looking at its other files.
 
     Raises:
         BundleError: no such folder, no manifest, a changed manifest, or a format that this version does not know.
     """
-    bundle = Path(bundle)
-    path = bundle / MANIFEST_NAME
-    if not bundle.is_dir():
-        raise BundleError(f"bundle {bundle} does not exist: give the folder that `cavsync export` wrote")
-    if not path.is_file():
-        raise BundleError(
-            f"{bundle} is not a bundle, it has no {MANIFEST_NAME}: give a folder that `cavsync export` wrote"
-        )
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
+    path = Path(bundle) / MANIFEST_NAME
+    data = _read(path)
+    try:
+        text = data.decode()
+        content = json.loads(text, object_pairs_hook=_object)
+        if not isinstance(content, dict):
+            raise _UnfitError("does not hold a JSON object")
+        version = content.get("format_version")
+        if type(version) is not int or version != FORMAT_VERSION:
+            raise _UnfitError(f"has bundle format {_shown(version)}, this cavsync reads {FORMAT_VERSION}")
+        if _depth(content) > MAX_DEPTH:
+            raise _UnfitError(TOO_DEEP)
+        if CONTROL_CHARACTERS.search(text):
+            raise _UnfitError("holds control characters, names and notes are plain text")
+        digest = content.pop("digest", None)
+        sealed = _canonical({**content, "digest": digest})
+        if digest != hashlib.sha256(_canonical(content)).hexdigest() or sealed != data:
+            raise _UnfitError("does not match its own digest, it was changed after export")
+        manifest: Manifest = _build(Manifest, content, "")
+        # What the format leaves open may hold no NaN either.
+        json.dumps(content, allow_nan=False)
+    except _UnfitError as error:
+        problem = str(error)
+    except RecursionError:
+        problem = TOO_DEEP
+    except ValueError:
+        problem = "is not valid JSON, the bundle was changed or cut short"
+    else:
+        return manifest
+    raise BundleError(f"{path} {problem}: export the bundle again with this version")
+
+
+class _UnfitError(ValueError):
+    """What is wrong with a manifest, as the part of the sentence that follows its path."""
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open_plain(path) as stream:
+            data = stream.read(MAX_MANIFEST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        problem = f"is not a bundle, it has no {MANIFEST_NAME}" if path.parent.is_dir() else "does not exist"
+        raise BundleError(f"{path.parent} {problem}: give a folder that `cavsync export` wrote") from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}): give a folder that is yours to read") from None
+    if len(data) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes, no manifest is: export the bundle again")
-    data = path.read_bytes()
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        raise BundleError(f"{path} is not valid JSON, the bundle was changed or cut short: export it again") from None
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} does not hold a JSON object: export the bundle again")
-    if content.get("format_version") != FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has bundle format {content.get('format_version')!r}, this cavsync reads {FORMAT_VERSION}: "
-            "export the bundle again with this version"
-        )
-    digest = content.pop("digest", None)
-    if digest != hashlib.sha256(_canonical(content)).hexdigest() or _canonical({**content, "digest": digest}) != data:
-        raise BundleError(f"{path} does not match its own digest, it was changed after export: export the bundle again")
-    return _parse(content, path)
+    return data
 
 
-def verify_files(bundle: Path | str, manifest: Manifest) -> None:
-    """Check that every file that the manifest names is there with its size and hash.
-
-    Raises:
-        BundleError: a name that leaves the folder, a missing file, another size, another hash.
-    """
-    bundle = Path(bundle)
-    _check_names(bundle, manifest)
-    for name, entry in manifest.files.items():
-        path = bundle / name
-        if Path(name).name != name or path.is_symlink():
-            raise BundleError(f"{bundle} names the file {name!r}, which is not a plain file inside it: do not use it")
-        if not path.is_file():
-            raise BundleError(f"{bundle} lacks {name}: copy the whole bundle or export it again")
-        if path.stat().st_size != entry.size_bytes or sha256_file(path) != entry.sha256:
-            raise BundleError(f"{path} differs from the hash in the manifest: the bundle was changed, export it again")
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = Counter(name for name, _ in pairs)
+    if len(names) < len(pairs):
+        raise _UnfitError(f"names {_shown(names.most_common(1)[0][0])} twice")
+    return dict(pairs)
 
 
-def _check_names(bundle: Path, manifest: Manifest) -> None:
-    """Everything named is hashed, of a sensible size, and there are not too many."""
-    if len(manifest.files) > MAX_FILES:
-        raise BundleError(f"{bundle} names {len(manifest.files)} files, at most {MAX_FILES} are read: do not use it")
-    for name, entry in manifest.files.items():
-        if not 0 <= entry.size_bytes <= MAX_FILE_BYTES:
-            raise BundleError(
-                f"{bundle} declares {name} with {entry.size_bytes} bytes, at most {MAX_FILE_BYTES} are read: "
-                "do not use it"
-            )
-    named = [manifest.audio_frontend.file, manifest.audio_encoder.file, manifest.visual_encoder.file]
-    for engine in manifest.engines:
-        if engine.graph not in GRAPHS or engine.runtime not in RUNTIMES:
-            raise BundleError(
-                f"{bundle} names an engine for {engine.graph!r} on {engine.runtime!r}, unknown to this version: "
-                "export the bundle again with this version"
-            )
-        named += [engine.file, *engine.companions]
-    for name in named:
-        if name not in manifest.files:
-            raise BundleError(f"{bundle} names {name} without a hash: export the bundle again")
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """`value` as the annotation `kind` has it, objects as dataclasses; `where` names it in the sentence."""
+    options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    for option in options:
+        outer, inner = get_origin(option) or option, get_args(option)
+        if option is Any:
+            return value
+        if is_dataclass(option) and type(value) is dict:
+            return _build_section(option, value, where)
+        # True is no number here.
+        if type(value) is outer or (outer is float and type(value) is int):
+            if outer is list:
+                return [_build(inner[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
+            if outer is dict:
+                return {name: _build(inner[1], item, f"{where}[{_shown(name)}]") for name, item in value.items()}
+            if value is None or isinstance(value, str) or abs(value) < MAX_NUMBER:
+                return value
+    wanted = " or ".join(KINDS.get(get_origin(item) or item, "an object") for item in options if item is not NoneType)
+    raise _UnfitError(f"declares {where} = {_shown(value)}, which should be {wanted}")
 
 
-def _parse(content: dict[str, Any], path: Path) -> Manifest:
-    try:
-        graphs = {name: _graph(content.pop(name)) for name in GRAPHS}
-        calibration = content.pop("calibration")
-        return _section(
-            Manifest,
-            {
-                **content,
-                **graphs,
-                "frontend": _section(FrontendSpec, content["frontend"]),
-                "audio": _section(AudioSpec, content["audio"]),
-                "visual": _section(VisualSpec, content["visual"]),
-                "sync": _section(SyncSpec, content["sync"]),
-                "calibration": None if calibration is None else _section(Calibration, calibration),
-                "engines": [_section(EngineSpec, engine) for engine in content["engines"]],
-                "files": {name: _section(FileEntry, entry) for name, entry in content["files"].items()},
-            },
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{path} does not follow bundle format {FORMAT_VERSION} ({error}): export it again") from None
+def _build_section(kind: Any, value: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(kind)
+    required = [item.name for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING]
+    for problem, names in (("an unknown", value.keys() - hints.keys()), ("no", set(required) - value.keys())):
+        if names:
+            raise _UnfitError(f"has {problem} entry {_shown(min(names))} in {where or 'the manifest'}")
+    return kind(**{name: _build(hints[name], item, f"{where}.{name}".lstrip(".")) for name, item in value.items()})
 
 
-def _graph(content: dict[str, Any]) -> GraphSpec:
-    tensors = {side: [_section(TensorSpec, item) for item in content[side]] for side in ("inputs", "outputs")}
-    return GraphSpec(file=content["file"], **tensors)
+def _depth(value: Any) -> int:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, items), default=0)
 
 
-def _section(kind: type[Section], content: dict[str, Any]) -> Section:
-    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(content) - set(known))
-    if unknown:
-        raise TypeError(f"unknown entry {unknown[0]}")
-    missing = [
-        name
-        for name, item in known.items()
-        if name not in content and item.default is MISSING and item.default_factory is MISSING
-    ]
-    if missing:
-        raise TypeError(f"missing entry {missing[0]}")
-    return kind(**content)
+def _shown(value: Any) -> str:
+    """What a stranger wrote, in few words and without anything that a terminal would obey."""
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.deploy.bundle_files import verify_files
 from cavsync.deploy.curve import FEATURE_NAMES
-from cavsync.deploy.engine import Graph
+from cavsync.deploy.engines import ONNX_RUNTIME, Engine, choose_engines, open_engine
 from cavsync.errors import BundleError
-from cavsync.manifest import GraphSpec, Manifest, read_manifest, verify_files
+from cavsync.manifest import Calibration, GraphSpec, Manifest, read_manifest
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
 HOP_UNIT_MS = 1000 * FRAME_SHIFT_SAMPLES / SAMPLE_RATE_HZ
-Rule = tuple[str, Callable[[Manifest], bool]]
+# What one input of an encoder, one window and one term of the calibration may come to; models are far below.
+MAX_PICTURE_BYTES = 1 << 26
+MAX_AUDIO_VALUES = 1 << 24
+MAX_WINDOW_INSTANTS = 100_000
+MAX_WEIGHT = 1e9
+MAX_OFFSET_MS = 60_000
 
 
-def _are_finite(numbers: Sequence[float]) -> bool:
-    return all(math.isfinite(number) for number in numbers)
+def _are_sensible(numbers: Sequence[float]) -> bool:
+    return all(abs(number) <= MAX_WEIGHT for number in numbers)
 
 
 def _is_whole_hop(hop_ms: float) -> bool:
@@ -29,36 +34,32 @@ def _is_whole_hop(hop_ms: float) -> bool:
     return frames >= 1 and abs(frames - round(frames)) < 1e-6
 
 
-GRID_RULES: tuple[Rule, ...] = (
+GRID_RULES: tuple[tuple[str, Callable[[Manifest], bool]], ...] = (
     ("frontend.sample_rate_hz", lambda m: m.frontend.sample_rate_hz == SAMPLE_RATE_HZ),
     ("frontend.frame_length_samples", lambda m: m.frontend.frame_length_samples == FRAME_LENGTH_SAMPLES),
     ("frontend.frame_shift_samples", lambda m: m.frontend.frame_shift_samples == FRAME_SHIFT_SAMPLES),
     ("frontend.num_mel_bins", lambda m: m.frontend.num_mel_bins in range(1, 4097)),
     ("audio.segment_frames", lambda m: m.audio.segment_frames in range(1, 6001)),
+    ("audio.segment_frames", lambda m: m.audio.segment_frames * m.frontend.num_mel_bins <= MAX_AUDIO_VALUES),
     ("visual.img_size", lambda m: m.visual.img_size in range(1, 4097)),
     ("visual.num_frames", lambda m: m.visual.num_frames in range(1, 1025)),
+    ("visual.num_frames", lambda m: 3 * m.visual.num_frames * m.visual.img_size**2 <= MAX_PICTURE_BYTES),
     ("visual.frame_step_seconds", lambda m: 0 <= m.visual.frame_step_seconds <= 10),
     ("sync.frame_rate_hz", lambda m: 0 < m.sync.frame_rate_hz <= 1000),
     ("sync.hop_ms", lambda m: _is_whole_hop(m.sync.hop_ms)),
-    ("sync.max_offset_ms", lambda m: 2 * m.sync.hop_ms <= m.sync.max_offset_ms <= 60_000),
+    ("sync.max_offset_ms", lambda m: 2 * m.sync.hop_ms <= m.sync.max_offset_ms <= MAX_OFFSET_MS),
     ("sync.window_seconds", lambda m: 0 < m.sync.window_seconds <= 3600),
+    ("sync.window_seconds", lambda m: m.sync.window_seconds * m.sync.frame_rate_hz <= MAX_WINDOW_INSTANTS),
     ("sync.decision_step_seconds", lambda m: 0.001 <= m.sync.decision_step_seconds <= 3600),
 )
-CALIBRATION_RULES: tuple[Rule, ...] = (
-    ("calibration.features", lambda m: m.calibration is not None and set(m.calibration.features) <= set(FEATURE_NAMES)),
-    (
-        "calibration.weights",
-        lambda m: (
-            m.calibration is not None
-            and len(m.calibration.weights) == len(m.calibration.features)
-            and _are_finite(m.calibration.weights)
-        ),
-    ),
-    ("calibration.bias", lambda m: m.calibration is not None and math.isfinite(m.calibration.bias)),
-    ("calibration.threshold", lambda m: m.calibration is not None and 0 <= m.calibration.threshold <= 1),
-    ("calibration.resolution_ms", lambda m: m.calibration is not None and 0 <= m.calibration.resolution_ms < math.inf),
-    ("calibration.tolerance_ms", lambda m: m.calibration is not None and 0 <= m.calibration.tolerance_ms < math.inf),
-    ("calibration.zero_point_ms", lambda m: m.calibration is not None and math.isfinite(m.calibration.zero_point_ms)),
+CALIBRATION_RULES: tuple[tuple[str, Callable[[Calibration], bool]], ...] = (
+    ("calibration.features", lambda c: set(c.features) <= set(FEATURE_NAMES)),
+    ("calibration.weights", lambda c: len(c.weights) == len(c.features) and _are_sensible(c.weights)),
+    ("calibration.bias", lambda c: _are_sensible([c.bias])),
+    ("calibration.threshold", lambda c: 0 <= c.threshold <= 1),
+    ("calibration.resolution_ms", lambda c: 0 <= c.resolution_ms <= MAX_OFFSET_MS),
+    ("calibration.tolerance_ms", lambda c: 0 <= c.tolerance_ms <= MAX_OFFSET_MS),
+    ("calibration.zero_point_ms", lambda c: abs(c.zero_point_ms) <= MAX_OFFSET_MS),
 )
 
 
@@ -68,23 +69,31 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    frontend: Graph
-    audio: Graph
-    visual: Graph
+    frontend: Engine
+    audio: Engine
+    visual: Engine
     embedding_dim: int
 
     @classmethod
-    def open(cls, path: Path | str, *, providers: Sequence[str] | None = None, threads: int | None = None) -> Bundle:
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        engine: str = ONNX_RUNTIME,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> Bundle:
         """Check the bundle folder `path` and open its graphs.
 
         Args:
             path: folder that `cavsync export` wrote.
+            engine: what computes the encoders, see `choose_engines`; never another one instead.
             providers: ONNX Runtime execution providers in order of preference; None means the CPU.
             threads: threads inside one operator; None lets ONNX Runtime choose.
 
         Raises:
             BundleError: missing, changed or inconsistent bundle.
-            ConfigError: a provider that cannot be used here.
+            ConfigError: an engine or a provider that cannot be used here.
         """
         path = Path(path)
         manifest = read_manifest(path)
@@ -92,15 +101,17 @@ class Bundle:
         _check_numbers(path, manifest)
         embedding_dim = _check_graphs(path, manifest)
 
-        def graph(spec: GraphSpec) -> Graph:
-            return Graph(path, spec, providers=providers, threads=threads)
+        chosen = choose_engines(path, manifest, engine)
+
+        def graph(name: str, spec: GraphSpec) -> Engine:
+            return open_engine(path, manifest, spec, chosen.get(name), providers=providers, threads=threads)
 
         return cls(
             path=path,
             manifest=manifest,
-            frontend=graph(manifest.audio_frontend),
-            audio=graph(manifest.audio_encoder),
-            visual=graph(manifest.visual_encoder),
+            frontend=graph("audio_frontend", manifest.audio_frontend),
+            audio=graph("audio_encoder", manifest.audio_encoder),
+            visual=graph("visual_encoder", manifest.visual_encoder),
             embedding_dim=embedding_dim,
         )
 
@@ -133,18 +144,16 @@ class Bundle:
 
 def _check_numbers(path: Path, manifest: Manifest) -> None:
     """Refuse numbers that no scorer can work with: what is valid JSON need not be a valid grid."""
-    for name, holds in (*GRID_RULES, *(CALIBRATION_RULES if manifest.calibration is not None else ())):
-        section, entry = name.split(".")
+    unusable = [name for name, holds in GRID_RULES if not holds(manifest)]
+    if manifest.calibration is not None:
+        unusable += [name for name, holds in CALIBRATION_RULES if not holds(manifest.calibration)]
+    if unusable:
+        section, entry = unusable[0].split(".")
         value = getattr(getattr(manifest, section), entry)
-        try:
-            is_usable = holds(manifest)
-        except (TypeError, ValueError, OverflowError):
-            is_usable = False
-        if not is_usable:
-            raise BundleError(
-                f"{path} declares {name} = {value!r}, which this version cannot use: "
-                "export the bundle again with this version"
-            )
+        raise BundleError(
+            f"{path} declares {unusable[0]} = {value!r:.80}, which this version cannot use: "
+            "export the bundle again with this version"
+        )
 
 
 def _check_graphs(path: Path, manifest: Manifest) -> int:
@@ -156,20 +165,20 @@ def _check_graphs(path: Path, manifest: Manifest) -> int:
     )
     for graph, spec, wanted_input, wanted_output in contract:
         outputs = [tensor.name for tensor in spec.outputs]
-        if [tensor.name for tensor in spec.inputs] != [wanted_input] or wanted_output not in outputs:
+        if [tensor.name for tensor in spec.inputs] != [wanted_input] or outputs.count(wanted_output) != 1:
             raise BundleError(
                 f"{path} declares {graph} without the input {wanted_input} or the output {wanted_output}: "
                 "export the bundle again"
             )
     widths = [
-        tensor.shape[-1]
+        tensor.shape[-1] if tensor.shape else "none"
         for spec in (manifest.audio_encoder, manifest.visual_encoder)
         for tensor in spec.outputs
         if tensor.name == "embedding"
     ]
     if not isinstance(widths[0], int) or widths[0] < 1 or widths[0] != widths[1]:
         raise BundleError(
-            f"{path} declares audio embeddings of width {widths[0]} and visual ones of width {widths[1]}, they should "
-            "be the same number: export the bundle again"
+            f"{path} declares audio embeddings of width {widths[0]!s:.40} and visual ones of width {widths[1]!s:.40}, "
+            "they should be the same number: export the bundle again"
         )
     return widths[0]

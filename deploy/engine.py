@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.deploy.bundle_files import read_graph
+from cavsync.deploy.self_contained import check_self_contained
 from cavsync.errors import BundleError, ConfigError
-from cavsync.manifest import GraphSpec, TensorSpec
+from cavsync.manifest import FileEntry, GraphSpec, TensorSpec
 
 CPU_PROVIDER = "CPUExecutionProvider"
 # ONNX Runtime's names for the types that a bundle may use.
@@ -23,23 +26,36 @@ class Graph:
     Args:
         folder: the bundle.
         spec: file, inputs and outputs as the manifest declares them.
+        entry: size and hash of the file.
         providers: execution providers in order of preference; None means the CPU.
         threads: threads inside one operator; None lets ONNX Runtime choose.
 
     Raises:
-        BundleError: the file is no valid graph, or its inputs and outputs differ from the manifest.
+        BundleError: the file differs from `entry`, points at other files or is no valid graph, or its inputs and
+            outputs differ from the manifest.
         ConfigError: the first provider asked for cannot be used here.
     """
 
-    def __init__(self, folder: Path, spec: GraphSpec, *, providers: Sequence[str] | None, threads: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spec: GraphSpec,
+        entry: FileEntry,
+        *,
+        providers: Sequence[str] | None,
+        threads: int | None,
+    ) -> None:
         self._path = folder / spec.file
-        self._session = _open_session(self._path, providers, threads)
+        content = read_graph(folder, spec.file, entry)
+        check_self_contained(self._path, content)
+        self._session = _open_session(self._path, content, providers, threads)
         for side, declared, found in (
             ("input", spec.inputs, self._session.get_inputs()),
             ("output", spec.outputs, self._session.get_outputs()),
         ):
             _check_tensors(self._path, side, declared, found)
         self._input = spec.inputs[0].name
+        self._takes_one = self._session.get_inputs()[0].shape[0] == 1
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
         """Value of the output named `output` for the one input `values`, as float32.
@@ -47,6 +63,8 @@ class Graph:
         Raises:
             BundleError: the graph refuses the input or gives values that are not finite.
         """
+        if self._takes_one and len(values) > 1:
+            return np.concatenate([self.run(values[place : place + 1], output) for place in range(len(values))])
         try:
             (result,) = self._session.run([output], {self._input: values})
         except _runtime_errors() as error:
@@ -63,15 +81,25 @@ class Graph:
 
 def runtime_version() -> str:
     """Version of ONNX Runtime, whichever of its packages is installed."""
-    import onnxruntime as ort
-
-    return str(ort.__version__)
+    return str(_onnxruntime().__version__)
 
 
-def _open_session(path: Path, providers: Sequence[str] | None, threads: int | None) -> Any:
-    # Importing the runtime costs a tenth of a second and is needed only once a bundle is opened.
-    import onnxruntime as ort
+def _onnxruntime() -> Any:
+    """The runtime, imported only once it is needed: that costs a tenth of a second.
 
+    Since 1.29 its official builds note a device identifier in the home folder and send events about sessions and models
+    to their maker, unless the environment says otherwise before the import. Opening a bundle writes and sends nothing;
+    whoever wants that sets ORT_DISABLE_TELEMETRY=0.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def _open_session(path: Path, content: bytes, providers: Sequence[str] | None, threads: int | None) -> Any:
+    """A session for the graph `content`; `path` is only what the sentences call it."""
+    ort = _onnxruntime()
     wanted = list(providers) if providers else [CPU_PROVIDER]
     available = ort.get_available_providers()
     for provider in wanted:
@@ -82,14 +110,19 @@ def _open_session(path: Path, providers: Sequence[str] | None, threads: int | No
             )
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    # Never the runtime's own format, which nothing here has looked into.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
-        session = ort.InferenceSession(str(path), sess_options=options, providers=wanted)
+        session = ort.InferenceSession(content, sess_options=options, providers=wanted, read_config_from_model=0)
     except _runtime_errors() as error:
         raise BundleError(
             f"{path} is not a usable ONNX graph ({_first_line(error)}): export the bundle again"
         ) from None
+    # It keeps the bytes to start once more on other providers, which nobody asked for.
+    session.disable_fallback()
+    session._model_bytes = None
     # The runtime falls back to the CPU by itself when a provider's libraries do not load.
     if session.get_providers()[0] != wanted[0]:
         raise ConfigError(
@@ -103,14 +136,14 @@ def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: lis
     names, actual = [tensor.name for tensor in declared], [tensor.name for tensor in found]
     if names != actual:
         raise BundleError(
-            f"{path} has the {side}s {', '.join(actual)}, the manifest declares {', '.join(names)}: "
+            f"{path} has the {side}s {_plain(', '.join(actual))}, the manifest declares {_plain(', '.join(names))}: "
             "export the bundle again"
         )
     for spec, tensor in zip(declared, found, strict=True):
         if RUNTIME_DTYPES.get(spec.dtype) != tensor.type or not _shapes_agree(spec.shape, tensor.shape):
             raise BundleError(
-                f"{path} has the {side} {spec.name} as {tensor.type} {tensor.shape}, the manifest declares "
-                f"{spec.dtype} {spec.shape}: export the bundle again"
+                f"{path} has the {side} {_plain(spec.name)} as {_plain(f'{tensor.type} {tensor.shape}')}, the manifest "
+                f"declares {_plain(f'{spec.dtype} {spec.shape}')}: export the bundle again"
             )
 
 
@@ -124,11 +157,15 @@ def _shapes_agree(declared: list[int | str], found: list[Any]) -> bool:
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
     """ONNX Runtime's exceptions; they share no base class of their own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
+    state = _onnxruntime().capi.onnxruntime_pybind11_state
     kinds = [item for item in vars(state).values() if isinstance(item, type) and issubclass(item, Exception)]
     return (*kinds, RuntimeError)
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(". ")[:200] if str(error).strip() else type(error).__name__
+    return _plain(str(error).strip().splitlines()[0].rstrip(". ")) if str(error).strip() else type(error).__name__
+
+
+def _plain(text: str) -> str:
+    """What a graph says of itself, short and without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])

@@ -15,6 +15,7 @@ from cavsync.deploy.bundle import Bundle
 from cavsync.deploy.confidence import Evidence, judge
 from cavsync.deploy.curve import curve_of_rows
 from cavsync.deploy.default_bundle import default_bundle
+from cavsync.deploy.engines import ONNX_RUNTIME
 from cavsync.deploy.input_audio import AudioInput
 from cavsync.deploy.profiles import DEFAULT_PROFILE, Profile, resolve_profile
 from cavsync.deploy.records import SyncScore
@@ -75,20 +76,24 @@ class SyncScorer:
         cls,
         path: Path | str | None = None,
         *,
+        engine: str = ONNX_RUNTIME,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
         **options: Any,
     ) -> SyncScorer:
         """Open the bundle folder `path`, or the one that comes with the package, and make a scorer of it.
 
-        `options` are those of the class.
+        `engine` says what computes the encoders (see `choose_engines`); `options` are those of the class.
 
         Raises:
             BundleError: missing, changed or inconsistent bundle.
-            ConfigError: a provider or option that cannot be used.
+            ConfigError: an engine, provider or option that cannot be used.
         """
         return cls(
-            Bundle.open(default_bundle() if path is None else path, providers=providers, threads=threads), **options
+            Bundle.open(
+                default_bundle() if path is None else path, engine=engine, providers=providers, threads=threads
+            ),
+            **options,
         )
 
     def reset(self) -> None:

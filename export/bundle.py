@@ -1,48 +1,38 @@
-"""Write a bundle: graphs, parity, calibration, card, manifest; all of it or nothing."""
+"""Write a bundle: graphs, engines, parity, calibration, card, manifest; all of it or nothing."""
 
 from __future__ import annotations
 
 import json
-import platform
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.deploy import Bundle
-from cavsync.errors import BundleError, CheckpointError, ConfigError, ExportError
+from cavsync.errors import BundleError, CheckpointError, ConfigError
+from cavsync.export.artefacts import Artefacts
+from cavsync.export.atomic_folder import fresh_folder, require_free
 from cavsync.export.calibrate import MAX_CLIPS, calibrate
+from cavsync.export.draft import draft
 from cavsync.export.fit_calibration import CalibrationReport
-from cavsync.export.graphs import Stage, stages, write_graph
 from cavsync.export.model_card import model_card
-from cavsync.export.parity import OutputParity, check_parity, describe
-from cavsync.export.storage import Storage, round_weights, store_compactly
-from cavsync.manifest import (
-    MANIFEST_NAME,
-    AudioSpec,
-    FrontendSpec,
-    Manifest,
-    SyncSpec,
-    VisualSpec,
-    describe_files,
-    read_manifest,
-    sha256_file,
-)
+from cavsync.export.parity import OutputParity, Reference, describe
+from cavsync.export.samples import noise, sample_sets
+from cavsync.export.storage import Storage, round_weights
+from cavsync.export.tensorrt import write_tensorrt
+from cavsync.export.trt.library import find_library
+from cavsync.export.trt.options import TensorRTOptions
+from cavsync.manifest import MANIFEST_NAME, Manifest, SyncSpec, describe_files, read_manifest
 from cavsync.model import CAVMAESync
-from cavsync.model.checkpoint import WEIGHTS, latest_step, load_model, read_run_config, step_folder
-from cavsync.model.config import ModelConfig
+from cavsync.model.checkpoint import load_model
 from cavsync.model.fingerprint import architecture_fingerprint
 
 PARITY_NAME = "parity.json"
+CANDIDATES_NAME = "int8_candidates.json"
 CARD_NAME = "MODEL_CARD.md"
 HELD_OUT_NAME = "held_out.json"
-PRECISIONS = ("fp32",)
-REPORTED_PACKAGES = ("cavsync", "torch", "torchaudio", "onnx", "onnxruntime")
-SHORT_SEGMENT_FRAMES = 100
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "auto")
 
 Say = Callable[[str], None]
 
@@ -52,6 +42,7 @@ def export_bundle(
     out_dir: Path,
     *,
     precision: str = "fp32",
+    tensorrt: TensorRTOptions | None = None,
     step: int | None = None,
     calibration_clips: Sequence[Path] | None = None,
     sync: SyncSpec | None = None,
@@ -66,42 +57,89 @@ def export_bundle(
     Args:
         run_dir: what `cavsync train` or `cavsync convert` wrote.
         out_dir: the bundle's folder; absent, empty, or a bundle to replace with `overwrite`.
-        precision: of the graphs' weights and arithmetic.
+        precision: of the encoders' products. "int8" measures every way there is on this machine and takes the fastest
+            that is near enough; "auto" keeps them all beside one another. With "bf16", which ONNX Runtime has on GPUs
+            only, the float32 encoders stay in the bundle too.
+        tensorrt: also build engines, in the same precision.
         step: checkpoint to take; the last one by default.
         calibration_clips: clips that the model never saw; None takes those that the run held out, an empty list leaves
-            the bundle uncalibrated.
-        storage: how the weights lie on the disk; see `cavsync.export.storage`.
+            the bundle uncalibrated. Graphs are compared and quantized on them too, or on generated clips without.
+        storage: how float32 weights lie on the disk; see `cavsync.export.storage`.
         sync: grid and windows; chosen by the length of the audio segments where None.
         on_stage: called with what is being done.
 
     Raises:
-        ExportError: parity failed, or out_dir holds something else. CheckpointError, ConfigError: the run or an option
-        cannot be used. Nothing is left behind in any case.
+        ExportError: parity failed, an engine cannot be built, or out_dir holds something else. CheckpointError,
+        ConfigError: the run or an option cannot be used. Nothing is left behind in any case.
     """
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision {precision} is not known: use {' or '.join(PRECISIONS)}")
-    _require_free(out_dir, overwrite)
+    check_options(precision, storage)
+    require_bundle_folder(out_dir, overwrite=overwrite)
+    library = None
+    if tensorrt is not None:
+        library, finding = find_library(tensorrt.library)
+        on_stage(finding)
     on_stage("loading the model")
-    model = load_model(run_dir, step)
+    model = load_model(run_dir, step).eval()
     round_weights(model, storage)
     clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=out_dir.parent, prefix=f".{out_dir.name}-"))
-    try:
-        fresh = scratch / "bundle"
-        fresh.mkdir()
-        manifest = _draft(run_dir, step, model, sync or default_sync(model.config), name, weights_licence, precision)
-        parity = _write_graphs(fresh, model, manifest, on_stage, compact=storage != "float32")
+    with fresh_folder(out_dir) as fresh:
+        artefacts = _begin(fresh, model, clips, on_stage)
+        paths = artefacts.write_encoders(precision, compact=storage != "float32")
+        if tensorrt is not None and library is not None:
+            write_tensorrt(artefacts, paths, precision, library, tensorrt)
+        manifest = draft(
+            run_dir,
+            step,
+            model,
+            artefacts.graphs,
+            sync=sync,
+            name=name,
+            weights_licence=weights_licence,
+            precision=artefacts.precision,
+        )
+        manifest = replace(manifest, engines=artefacts.engines)
+        _write_reports(fresh, artefacts)
         report = _calibrate(fresh, manifest, clips, calibration_clips is None, on_stage)
         manifest = replace(manifest, calibration=report.calibration if report else None)
         on_stage("writing the manifest")
-        (fresh / CARD_NAME).write_text(model_card(manifest, parity, report), encoding="utf-8")
+        card = model_card(manifest, artefacts.parity, artefacts.candidates, report)
+        (fresh / CARD_NAME).write_text(card, encoding="utf-8")
         manifest = _write_manifest(fresh, manifest)
         Bundle.open(fresh)
-        _put_in_place(fresh, out_dir, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return manifest, parity
+    return manifest, artefacts.parity
+
+
+def check_options(precision: str, storage: str) -> None:
+    """ConfigError for a precision that is not known, or a storage that does not go with it."""
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision {precision} is not known: use {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}")
+    if storage != "float32" and precision != "fp32":
+        raise ConfigError(f"storage {storage} is for float32 graphs, precision is {precision}: leave one of them out")
+
+
+def require_bundle_folder(out_dir: Path, *, overwrite: bool) -> None:
+    """ExportError where `out_dir` holds something that is not to be replaced."""
+    require_free(out_dir, overwrite=overwrite, kind="bundle", is_ours=_is_bundle)
+
+
+def _begin(fresh: Path, model: CAVMAESync, clips: Sequence[Path], on_stage: Say) -> Artefacts:
+    """The model's own outputs on clips and noise, which everything that is written is compared with."""
+    on_stage("taking samples to compare on")
+    sets = sample_sets(model.config, clips)
+    on_stage(f"running the model on {sets.compare.source}")
+    reference = Reference.of(model, sets.compare, noise(model.config))
+    work = fresh.parent / "work"
+    work.mkdir()
+    metadata = {"cavsync_version": version("cavsync"), "fingerprint": architecture_fingerprint(model.state_dict())}
+    return Artefacts(fresh, work, model, sets, reference, metadata, on_stage)
+
+
+def _write_reports(folder: Path, artefacts: Artefacts) -> None:
+    parity = describe(artefacts.parity, artefacts.samples.compare)
+    (folder / PARITY_NAME).write_text(json.dumps(parity, indent=1) + "\n", encoding="utf-8")
+    if artefacts.candidates:
+        table = json.dumps(artefacts.candidates, indent=1) + "\n"
+        (folder / CANDIDATES_NAME).write_text(table, encoding="utf-8")
 
 
 def amend_card(bundle: Path, text: str) -> None:
@@ -110,27 +148,11 @@ def amend_card(bundle: Path, text: str) -> None:
     Raises BundleError where it is no whole bundle.
     """
     Bundle.open(bundle)
-    scratch = Path(tempfile.mkdtemp(dir=bundle.resolve().parent, prefix=f".{bundle.name}-"))
-    try:
-        fresh = scratch / "bundle"
-        shutil.copytree(bundle, fresh)
+    with fresh_folder(bundle) as fresh:
+        shutil.copytree(bundle, fresh, dirs_exist_ok=True)
         with (fresh / CARD_NAME).open("a", encoding="utf-8") as card:
             card.write("\n" + text)
         _write_manifest(fresh, read_manifest(bundle))
-        _put_in_place(fresh, bundle, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def default_sync(config: ModelConfig) -> SyncSpec:
-    """A frame-exact grid for short segments; a coarse and affordable one for the published models' seconds."""
-    if config.audio_length <= SHORT_SEGMENT_FRAMES:
-        return SyncSpec(
-            frame_rate_hz=25.0, hop_ms=40.0, max_offset_ms=1000.0, window_seconds=2.5, decision_step_seconds=0.5
-        )
-    return SyncSpec(
-        frame_rate_hz=1.6, hop_ms=200.0, max_offset_ms=2000.0, window_seconds=10.0, decision_step_seconds=2.0
-    )
 
 
 def held_out_clips(run_dir: Path) -> list[Path]:
@@ -153,73 +175,6 @@ def held_out_clips(run_dir: Path) -> list[Path]:
             "--calibration, or pass --calibration none"
         )
     return clips
-
-
-def _draft(
-    run_dir: Path,
-    step: int | None,
-    model: CAVMAESync,
-    sync: SyncSpec,
-    name: str | None,
-    weights_licence: str,
-    precision: str,
-) -> Manifest:
-    """The manifest but for the calibration and the files' hashes."""
-    config, run = model.config, read_run_config(run_dir)
-    number = latest_step(run_dir) if step is None else step
-    assert number is not None
-    weights_sha256 = sha256_file(step_folder(run_dir, number) / WEIGHTS)
-    graphs = {key: stage.spec for key, stage in stages(model).items()}
-    return Manifest(
-        name=name or run_dir.resolve().name,
-        model=config.model_dump(mode="json"),
-        precision=precision,
-        frontend=FrontendSpec(),
-        audio=AudioSpec(segment_frames=config.audio_length, mean=AUDIO_MEAN, std=AUDIO_STD),
-        visual=VisualSpec(config.img_size, config.num_frames, config.frame_step_seconds),
-        sync=sync,
-        audio_frontend=graphs["audio_frontend"],
-        audio_encoder=graphs["audio_encoder"],
-        visual_encoder=graphs["visual_encoder"],
-        weights_licence=weights_licence,
-        versions={package: version(package) for package in REPORTED_PACKAGES} | {"python": platform.python_version()},
-        source={
-            "run": run_dir.resolve().name,
-            "step": number,
-            "fingerprint": architecture_fingerprint(model.state_dict()),
-            "weights_sha256": weights_sha256,
-            "trained_on": _trained_on(run),
-        },
-    )
-
-
-def _trained_on(run: dict[str, Any]) -> str:
-    train, source = run.get("train") or {}, run.get("source") or {}
-    if train:
-        return f"preset {train.get('preset', 'not stated')}, seed {train.get('seed', 'not stated')}"
-    if source:
-        return f"converted from {source.get('file', 'another checkpoint')} (sha256 {str(source.get('sha256'))[:16]})"
-    return "not stated"
-
-
-def _write_graphs(
-    folder: Path, model: CAVMAESync, manifest: Manifest, on_stage: Say, *, compact: bool
-) -> list[OutputParity]:
-    written: dict[str, Stage] = stages(model)
-    for key, stage in written.items():
-        on_stage(f"exporting {stage.spec.file}")
-        metadata = {
-            "role": key,
-            "cavsync_version": manifest.versions["cavsync"],
-            "fingerprint": str(manifest.source["fingerprint"]),
-        }
-        path = write_graph(stage, folder, metadata)
-        if compact:
-            store_compactly(path)
-    on_stage("checking parity")
-    parity = check_parity(folder, written, model)
-    (folder / PARITY_NAME).write_text(json.dumps(describe(parity), indent=1) + "\n", encoding="utf-8")
-    return parity
 
 
 def _calibrate(
@@ -250,25 +205,10 @@ def _write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _require_free(out_dir: Path, overwrite: bool) -> None:
-    if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
-        return
+def _is_bundle(folder: Path) -> bool:
+    """Other programs have a manifest.json too, and what lies in their folders is not ours to delete."""
     try:
-        read_manifest(out_dir)
+        read_manifest(folder)
     except BundleError:
-        # Other programs have a manifest.json too, and what lies in their folders is not ours to delete.
-        raise ExportError(f"{out_dir} exists and is no bundle: choose another --out, or remove it yourself") from None
-    if not overwrite:
-        raise ExportError(f"{out_dir} holds a bundle already: pass --overwrite to replace it, or choose another --out")
-
-
-def _put_in_place(fresh: Path, out_dir: Path, scratch: Path) -> None:
-    """Swap by renaming: whatever happens, out_dir is the old bundle or the new one."""
-    old = scratch / "old"
-    try:
-        if out_dir.exists():
-            out_dir.rename(old)
-        fresh.rename(out_dir)
-    finally:
-        if old.exists() and not out_dir.exists():
-            old.rename(out_dir)
+        return False
+    return True

@@ -20,9 +20,6 @@ from cavsync.manifest import GraphSpec, TensorSpec
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.model import CAVMAESync
 
-# The newest opset that TensorRT builds in float32; later ones fuse attention into an operator that it refuses.
-OPSET = 18
-
 
 class AudioEncoder(nn.Module):
     """Raw log-mel (B, L, 128) -> L2-normalised embedding (B, D) and patch tokens (B, N, D)."""
@@ -101,7 +98,7 @@ def stages(model: CAVMAESync) -> dict[str, Stage]:
     }
 
 
-def write_graph(stage: Stage, folder: Path, metadata: dict[str, str]) -> Path:
+def write_graph(stage: Stage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
     """Write one ONNX file with its metadata; returns its path."""
     path = folder / stage.spec.file
     name = stage.spec.inputs[0].name
@@ -111,7 +108,7 @@ def write_graph(stage: Stage, folder: Path, metadata: dict[str, str]) -> Path:
             stage.module.eval(),
             (stage.example,),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=[name],
             output_names=[tensor.name for tensor in stage.spec.outputs],
             dynamic_shapes=({stage.dynamic_dim: dimension},),

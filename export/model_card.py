@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.parity import OutputParity
 from cavsync.manifest import Manifest
 
 
-def model_card(manifest: Manifest, parity: list[OutputParity], report: CalibrationReport | None) -> str:
-    """Markdown of the facts in the manifest, the parity results and the calibration's report."""
+def model_card(
+    manifest: Manifest,
+    parity: list[OutputParity],
+    candidates: dict[str, list[dict[str, Any]]],
+    report: CalibrationReport | None,
+) -> str:
+    """Markdown of the manifest's facts, the parity results, the int8 candidates and the calibration's report."""
     sync, visual, audio = manifest.sync, manifest.visual, manifest.audio
     lines = [
         f"# {manifest.name}",
@@ -30,13 +37,15 @@ def model_card(manifest: Manifest, parity: list[OutputParity], report: Calibrati
         f"| search | ±{sync.max_offset_ms:.0f} ms in steps of {sync.hop_ms:.0f} ms, in {sync.window_seconds} s |",
         "",
         "## Parity with the PyTorch model",
-        "| graph | output | largest error | relative | cosine |",
-        "|---|---|---|---|---|",
+        "| artefact | output | largest error | relative | cosine | centred |",
+        "|---|---|---|---|---|---|",
         *(
-            f"| {row.graph} | {row.output} | {row.max_abs_error:.2e} | {row.relative_error:.2e} | {row.cosine:.7f} |"
+            f"| {row.artefact} | {row.output} | {row.max_abs_error:.2e} | {row.relative_error:.2e} "
+            f"| {row.cosine:.7f} | {row.centred_cosine:.5f} |"
             for row in parity
         ),
         "",
+        *_candidates(candidates),
         "## Calibration",
         *_calibration(report),
         "",
@@ -46,6 +55,25 @@ def model_card(manifest: Manifest, parity: list[OutputParity], report: Calibrati
         "",
     ]
     return "\n".join(lines)
+
+
+def _candidates(candidates: dict[str, list[dict[str, Any]]]) -> list[str]:
+    if not candidates:
+        return []
+    rows = [(graph, row) for graph, found in candidates.items() for row in found]
+    return [
+        "## Ways to int8",
+        "Single inputs on the machine that exported, timed in turns; centred cosine to float32.",
+        "",
+        "| encoder | way | ms | MB | centred cosine | layers left in float32 | |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {graph} | {row['name']} | {row['milliseconds']:.1f} | {row['size_bytes'] / 1e6:.1f} | "
+            f"{row['centred_cosine']:.4f} | {len(row['float32_layers'])} | {'fastest' if row['chosen'] else ''} |"
+            for graph, row in rows
+        ),
+        "",
+    ]
 
 
 def _calibration(report: CalibrationReport | None) -> list[str]:

@@ -1,194 +1,209 @@
-"""Proof that the written graphs compute what the model computes, on sound and pictures like real ones."""
+"""Proof that what was written computes what the model computes: errors per output, on clips and on noise."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD, NUM_MEL_BINS, log_mel
-from cavsync.data.synth import ClipSpec, render
 from cavsync.errors import ExportError
-from cavsync.export.graphs import Stage
-from cavsync.manifest import GraphSpec
-from cavsync.media.align import SAMPLE_RATE_HZ, nearest_index, tubelet_times_seconds
-from cavsync.media.picture import resize_center_crop
+from cavsync.export.samples import Samples, reference_log_mel
 from cavsync.model import CAVMAESync
 
 Array = NDArray[Any]
+# A graph's outputs for one input, in the order of the manifest.
+Runner = Callable[[Array], list[Array]]
 
-SAMPLES = 6
-RANDOM_SAMPLES = 3
-# float32 through another order of summation: relative to the largest value of the output.
-MAX_RELATIVE_ERROR = 1e-4
-MIN_COSINE = 0.99999
-# What sets samples apart must survive too, where there is more of it than rounding.
-MIN_CENTRED_COSINE = 0.999
-MIN_SPREAD = 1e-3
+OUTPUTS = {"audio_frontend": ("log_mel",), "audio_encoder": ("embedding", "patches")}
+OUTPUTS["visual_encoder"] = OUTPUTS["audio_encoder"]
 # Log-mel values are logarithms: an absolute error is already relative.
 MAX_LOG_MEL_ERROR = 2e-2
 MEAN_LOG_MEL_ERROR = 1e-4
+# What sets samples apart must survive too, where there is more of it than rounding.
+MIN_SPREAD = 1e-3
+NUM_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an output in some precision may differ by: `relative_error` to the largest value of the output, the worst
+    sample's `cosine`, the `centred_cosine` over all samples of the embedding and of the patches, and `batch_error`
+    between batch 1 and batch N, relative like the first."""
+
+    relative_error: float
+    cosine: float
+    centred_cosine: float
+    centred_cosine_of_patches: float
+    batch_error: float
+
+
+# float32 differs by another order of summation; the others by their rounding, which batches must not change much.
+LIMITS = {
+    "fp32": Limits(1e-4, 0.99999, 0.999, 0.999, 1e-4),
+    "fp16": Limits(3e-2, 0.9995, 0.999, 0.999, 1e-2),
+    "bf16": Limits(1e-1, 0.995, 0.99, 0.99, 5e-2),
+    "int8": Limits(1.0, 0.9, 0.98, 0.95, 1e-3),
+}
 
 
 @dataclass(frozen=True)
 class OutputParity:
-    """One output against the model's: absolute errors, the largest relative to the output's range, and the worst
-    sample's cosine, plain and after removing the mean over the samples. `batch_error` compares batch 1 with batch N."""
+    """One output of one artefact against the model's.
 
-    graph: str
+    Absolute errors, their largest and mean relative to the output's range, the worst sample's cosine, the cosine over
+    all samples after the mean over samples is removed, `batch_error` between batch 1 and batch N, and the names of the
+    worst samples, worst first. Noise counts for errors and the plain cosine, clips alone for the centred one.
+    """
+
+    artefact: str
     output: str
     max_abs_error: float
     mean_abs_error: float
     relative_error: float
+    mean_relative_error: float
     cosine: float
     centred_cosine: float
     batch_error: float
+    worst_samples: list[str]
     passed: bool
 
 
-def check_parity(folder: Path, stages: Mapping[str, Stage], model: CAVMAESync) -> list[OutputParity]:
-    """Run every graph of `folder` in ONNX Runtime beside its module.
-
-    Raises:
-        ExportError: an output that departs, with its figures.
-    """
-    inputs = parity_inputs(model)
-    results: list[OutputParity] = []
-    for name, stage in stages.items():
-        results += _check_graph(folder, name, stage, model, inputs[name])
-    failed = [result for result in results if not result.passed]
-    if failed:
-        worst = max(failed, key=_departure)
-        raise ExportError(
-            f"the exported {worst.graph} does not compute what the model computes: output {worst.output} has a "
-            f"largest error of {worst.max_abs_error:.3g}, a cosine of {worst.cosine:.6f}, and differs by "
-            f"{worst.batch_error:.3g} of its range between batch sizes; no bundle was written, "
-            "report this with the configuration"
-        )
-    return results
-
-
-def parity_inputs(model: CAVMAESync) -> dict[str, Array]:
-    """Realistic inputs, then random ones: quiet noise and silence, log-mel noise, pictures of noise."""
-    config, random = model.config, np.random.default_rng(11)
-    quiet = random.normal(0, 1e-3, (1, SAMPLE_RATE_HZ))
-    noise = random.normal(AUDIO_MEAN, AUDIO_STD, (RANDOM_SAMPLES, config.audio_length, NUM_MEL_BINS))
-    pictures = (RANDOM_SAMPLES, config.num_frames, config.img_size, config.img_size, 3)
-    extra = {
-        "audio_frontend": np.concatenate([quiet, np.zeros((1, SAMPLE_RATE_HZ // 4))], axis=1).astype(np.float32),
-        "audio_encoder": noise.astype(np.float32),
-        "visual_encoder": random.integers(0, 256, pictures, dtype=np.uint8),
-    }
-    return {
-        name: np.concatenate([array, extra[name]], axis=1 if name == "audio_frontend" else 0)
-        for name, array in realistic_inputs(model).items()
-    }
-
-
-def realistic_inputs(model: CAVMAESync) -> dict[str, Array]:
-    """A generated clip as each graph's input: sound (1, n), raw log-mel segments and tubelets of pictures."""
-    config = model.config
-    length_seconds = max(3.0, config.audio_length / 100 + 1.0)
-    clip = render(ClipSpec(seed=11, family="impacts", duration_seconds=length_seconds))
-    waveform = np.ascontiguousarray(clip.audio.mean(axis=1), dtype=np.float32)
-    features = reference_log_mel(waveform)
-    starts = np.linspace(0, len(features) - config.audio_length, SAMPLES).astype(int)
-    times, pictures = [], []
-    for pts_seconds, rgb in clip.frames:
-        times.append(pts_seconds)
-        pictures.append(resize_center_crop(rgb, config.img_size))
-    centres = np.linspace(0.2, times[-1] - 0.2, SAMPLES)
-    wanted = tubelet_times_seconds(centres, config.num_frames, config.frame_step_seconds)
-    return {
-        "audio_frontend": waveform[None],
-        "audio_encoder": np.stack([features[start : start + config.audio_length] for start in starts]),
-        "visual_encoder": np.stack(pictures)[nearest_index(np.asarray(times), wanted)],
-    }
-
-
-def reference_log_mel(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """torchaudio's features of samples (n,), (frames, 128)."""
-    features: NDArray[np.float32] = log_mel(torch.from_numpy(waveform)).numpy()
-    return features
-
-
 @torch.no_grad()
-def reference_outputs(name: str, model: CAVMAESync, array: Array) -> list[Array]:
+def reference_outputs(graph: str, model: CAVMAESync, array: Array) -> list[Array]:
     """What a graph should give, computed without the modules that were exported."""
-    if name == "audio_frontend":
+    if graph == "audio_frontend":
         return [reference_log_mel(array[0])[None]]
-    # Written out again on purpose: constants from the papers, not from the exported modules.
-    if name == "audio_encoder":
-        encoded = model.encode_audio((torch.from_numpy(array) + 5.081) / 4.4849)
-    else:
-        pictures = torch.from_numpy(array).permute(0, 1, 4, 2, 3).double() / 255
-        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        encoded = model.encode_frames(((pictures - mean.view(3, 1, 1)) / std.view(3, 1, 1)).float())
+    encoded = encode_plainly(graph, model, array)
     pooled = encoded.pooled / encoded.pooled.norm(dim=-1, keepdim=True)
     return [pooled.numpy(), encoded.patches.numpy()]
 
 
-def describe(results: list[OutputParity]) -> dict[str, Any]:
+def encode_plainly(graph: str, model: CAVMAESync, array: Array) -> Any:
+    """The model's embedding of an encoder's input, its preprocessing written out again on purpose: constants from the
+    papers, not from the exported modules."""
+    if graph == "audio_encoder":
+        return model.encode_audio((torch.from_numpy(array) + 5.081) / 4.4849)
+    pictures = torch.from_numpy(array).permute(0, 1, 4, 2, 3).double() / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    return model.encode_frames(((pictures - mean.view(3, 1, 1)) / std.view(3, 1, 1)).float())
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The model's outputs for `samples`, and for noise behind them, by graph."""
+
+    samples: Samples
+    inputs: dict[str, Array]
+    outputs: dict[str, list[Array]]
+
+    @classmethod
+    def of(cls, model: CAVMAESync, samples: Samples, noise: Mapping[str, Array]) -> Reference:
+        """Run the model, one sample at a time so that memory stays small."""
+        inputs, outputs = {}, {}
+        for graph, array in samples.inputs.items():
+            axis = 1 if graph == "audio_frontend" else 0
+            inputs[graph] = np.concatenate([array, noise[graph]], axis=axis)
+            parts = [reference_outputs(graph, model, inputs[graph][i : i + 1]) for i in range(len(inputs[graph]))]
+            outputs[graph] = [np.concatenate(found) for found in zip(*parts, strict=True)]
+        return cls(samples, inputs, outputs)
+
+    def check(self, artefact: str, graph: str, run: Runner, precision: str) -> list[OutputParity]:
+        """Compare an artefact of `graph` that computes in `precision` (a key of LIMITS), at batch 1 and at batch N."""
+        array = self.inputs[graph]
+        alone = [run(array[i : i + 1]) for i in range(len(array))]
+        together = run(array)
+        limits = LIMITS["fp32" if graph == "audio_frontend" else precision]
+        return [
+            self._compare(artefact, output, np.concatenate([got[place] for got in alone]), together[place],
+                          self.outputs[graph][place], limits)
+            for place, output in enumerate(OUTPUTS[graph])
+        ]  # fmt: skip
+
+    def _compare(
+        self, artefact: str, output: str, got: Array, together: Array, want: Array, limits: Limits
+    ) -> OutputParity:
+        if got.shape != want.shape:
+            raise ExportError(
+                f"{artefact} gives {output} as {got.shape}, the model as {want.shape}: report this configuration"
+            )
+        error = np.abs(got.astype(np.float64) - want)
+        scale = float(np.abs(want).max()) + 1e-12
+        batch_error = float(np.abs(together - got).max()) / scale
+        rows_got, rows_want = (value.reshape(len(value), -1).astype(np.float64) for value in (got, want))
+        cosines = _cosines(rows_got, rows_want)
+        if output == "log_mel":
+            centred, worst = float(cosines.min()), []
+            passed = error.max() <= MAX_LOG_MEL_ERROR and error.mean() <= MEAN_LOG_MEL_ERROR
+        else:
+            number = len(self.samples)
+            centred = centred_cosine(rows_got[:number], rows_want[:number])
+            worst = [self._name(place) for place in np.argsort(np.nan_to_num(cosines, nan=-1.0))[:NUM_NAMED]]
+            wanted = limits.centred_cosine if output == "embedding" else limits.centred_cosine_of_patches
+            is_flat = _spread(rows_want[:number]) < MIN_SPREAD
+            passed = error.max() / scale <= limits.relative_error and cosines.min() >= limits.cosine
+            passed = passed and (centred >= wanted or is_flat)
+        passed = bool(passed and batch_error <= limits.batch_error and np.isfinite(got).all())
+        return OutputParity(
+            artefact,
+            output,
+            float(error.max()),
+            float(error.mean()),
+            float(error.max()) / scale,
+            float(error.mean()) / scale,
+            float(cosines.min()),
+            centred,
+            batch_error,
+            worst,
+            passed,
+        )
+
+    def _name(self, place: int) -> str:
+        return self.samples.moments[place] if place < len(self.samples) else "noise"
+
+
+def centred_cosine(got: Array, want: Array) -> float:
+    """Cosine of all samples (N, D) taken together, after the mean over the samples is removed from both."""
+    first, second = got - got.mean(axis=0), want - want.mean(axis=0)
+    return float((first * second).sum() / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-30))
+
+
+def complaint(failed: Sequence[OutputParity], culprit: str) -> str:
+    """The sentence about artefacts that depart; `culprit` says where it begins."""
+    worst = max(failed, key=_departure)
+    return (
+        f"the exported {worst.artefact} does not compute what the model computes: output {worst.output} has a largest "
+        f"error of {worst.max_abs_error:.3g}, a cosine of {worst.cosine:.6f}, centred {worst.centred_cosine:.4f}, and "
+        f"differs by {worst.batch_error:.3g} of its range between batch sizes"
+        + (f", worst for {', '.join(worst.worst_samples)}" if worst.worst_samples else "")
+        + f"; {culprit}; no bundle was written"
+    )
+
+
+def describe(results: Sequence[OutputParity], samples: Samples) -> dict[str, Any]:
     """Content of parity.json."""
     return {
         "reference": "the PyTorch model and torchaudio's Kaldi filter bank, float32 on the CPU",
-        "inputs": f"a generated clip, {SAMPLES} instants, sound at {SAMPLE_RATE_HZ} Hz; {RANDOM_SAMPLES} of noise",
-        "runtime": f"onnxruntime {onnxruntime.__version__}, CPU",
+        "inputs": f"{samples.source}, and noise",
+        "limits": {name: asdict(limits) for name, limits in LIMITS.items()},
         "outputs": [asdict(result) for result in results],
     }
 
 
-def _check_graph(folder: Path, name: str, stage: Stage, model: CAVMAESync, array: Array) -> list[OutputParity]:
-    session = onnxruntime.InferenceSession(str(folder / stage.spec.file), providers=["CPUExecutionProvider"])
-    got = _run(session, stage.spec, array)
-    alone = [_run(session, stage.spec, array[i : i + 1]) for i in range(len(array))]
-    want = reference_outputs(name, model, array)
-    results = []
-    for index, tensor in enumerate(stage.spec.outputs):
-        single = np.concatenate([outputs[index] for outputs in alone])
-        results.append(_compare(name, tensor.name, got[index], want[index], single))
-    return results
-
-
-def _run(session: Any, spec: GraphSpec, array: Array) -> list[Array]:
-    outputs: list[Array] = session.run([tensor.name for tensor in spec.outputs], {spec.inputs[0].name: array})
-    return outputs
-
-
-def _compare(graph: str, output: str, got: Array, want: Array, single: Array) -> OutputParity:
-    if got.shape != want.shape:
-        raise ExportError(f"the exported {graph} gives {output} as {got.shape}, the model as {want.shape}: report this")
-    error = np.abs(got.astype(np.float64) - want)
-    relative = float(error.max() / (np.abs(want).max() + 1e-12))
-    batch_error = float(np.abs(single - got).max() / (np.abs(want).max() + 1e-12))
-    rows_got, rows_want = (value.reshape(len(value), -1).astype(np.float64) for value in (got, want))
-    cosine = _cosine(rows_got, rows_want)
-    if output == "log_mel":
-        passed = error.max() <= MAX_LOG_MEL_ERROR and error.mean() <= MEAN_LOG_MEL_ERROR
-        centred = cosine
-    else:
-        apart = rows_want - rows_want.mean(axis=0)
-        centred = _cosine(rows_got - rows_got.mean(axis=0), apart)
-        is_flat = np.linalg.norm(apart, axis=1).min() < MIN_SPREAD * np.linalg.norm(rows_want, axis=1).max()
-        passed = relative <= MAX_RELATIVE_ERROR and cosine >= MIN_COSINE
-        passed = passed and (centred >= MIN_CENTRED_COSINE or is_flat)
-    passed = bool(passed and batch_error <= MAX_RELATIVE_ERROR and np.isfinite(got).all())
-    return OutputParity(
-        graph, output, float(error.max()), float(error.mean()), relative, cosine, centred, batch_error, passed
-    )
-
-
 def _departure(result: OutputParity) -> float:
-    figures = np.array([result.relative_error, 1 - result.cosine, result.batch_error])
+    figures = np.array([result.relative_error, 1 - result.cosine, 1 - result.centred_cosine, result.batch_error])
     return float(np.nan_to_num(figures, nan=np.inf).max())
 
 
-def _cosine(got: Array, want: Array) -> float:
+def _cosines(got: Array, want: Array) -> Array:
     norms = np.linalg.norm(got, axis=1) * np.linalg.norm(want, axis=1)
-    return float(np.min((got * want).sum(axis=1) / np.maximum(norms, 1e-30)))
+    found: Array = (got * want).sum(axis=1) / np.maximum(norms, 1e-30)
+    return found
+
+
+def _spread(rows: Array) -> float:
+    apart = np.linalg.norm(rows - rows.mean(axis=0), axis=1).min()
+    return float(apart / max(np.linalg.norm(rows, axis=1).max(), 1e-30))

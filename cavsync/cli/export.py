@@ -4,63 +4,128 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from cavsync.deploy.sidecar import BatchProfile
+    from cavsync.export import TensorRTOptions
     from cavsync.export.parity import OutputParity
-    from cavsync.export.storage import Storage
     from cavsync.manifest import Manifest
 
 
 @click.command("export")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bundle; absent or empty.")
-@click.option("--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True)
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8", "auto"]), default="fp32",
+              show_default=True,
+              help="Of the encoders' products. int8: the fastest way on this machine that is near enough to float32; "
+              "auto: all of them beside one another.")  # fmt: skip
+@click.option("--trt", "tensorrt", type=click.Choice(["auto", "tensorrt", "rtx"]), is_flag=False, flag_value="auto",
+              help="Also build TensorRT engines. tensorrt: for the GPU of this machine; rtx: ahead of time, for "
+              "GeForce and RTX GPUs; auto: the first where it can be.")  # fmt: skip
+@click.option("--compute-capability", "compute_capabilities", multiple=True, metavar="CC",
+              help="Build an engine for this, such as 89; may be given several times.")  # fmt: skip
+@click.option("--batch", default="1,8,64", show_default=True, metavar="MIN,OPT,MAX", help="Batch sizes of engines.")
+@click.option("--timing-cache", type=click.Path(dir_okay=False, path_type=Path),
+              help="File in which full TensorRT keeps what it has timed.")  # fmt: skip
+@click.option("--triton-repo", type=click.Path(path_type=Path),
+              help="Also write a model repository for NVIDIA's Triton Inference Server.")  # fmt: skip
 @click.option("--step", type=click.IntRange(min=0), help="Checkpoint to export; the last one by default.")
 @click.option("--calibration", metavar="FOLDER|none",
-              help="Clips to calibrate on; by default those that the run held out.")  # fmt: skip
+              help="Clips to calibrate, compare and quantize on; by default those that the run held out.")  # fmt: skip
 @click.option("--name", help="Name of the bundle; the run's by default.")
 @click.option("--weights-licence", default="not stated", show_default=True, help="Licence of the weights.")
 @click.option("--storage", type=click.Choice(["float32", "half", "int8"]), default="float32", show_default=True,
-              help="How weights lie on the disk; arithmetic is as --precision says.")  # fmt: skip
+              help="How weights of float32 graphs lie on the disk; arithmetic stays float32.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
+@click.option("--dry-run", is_flag=True, help="Say what would be built, how large and what for, and build nothing.")
 def export(
     run: Path,
     out: Path,
-    precision: str,
-    step: int | None,
+    tensorrt: str | None,
+    compute_capabilities: tuple[str, ...],
+    batch: str,
+    timing_cache: Path | None,
+    triton_repo: Path | None,
     calibration: str | None,
-    name: str | None,
-    weights_licence: str,
-    storage: Storage,
-    overwrite: bool,
+    dry_run: bool,
+    **options: Any,
 ) -> None:
-    """Export the encoders of RUN to ONNX, check that they compute the same, and calibrate the confidence.
+    """Export the encoders of RUN to ONNX and TensorRT, check that they compute the same, calibrate the confidence.
 
     The bundle appears only if all of it succeeded.
     """
     from rich.console import Console
 
-    from cavsync.export import export_bundle
+    from cavsync.export import TensorRTOptions, export_bundle
 
+    engines = None
+    if tensorrt is not None:
+        engines = TensorRTOptions(tensorrt, compute_capabilities, _profile(batch), timing_cache)  # type: ignore[arg-type]
+    elif compute_capabilities or timing_cache:
+        raise click.UsageError("--compute-capability and --timing-cache are for engines: add --trt.")
+    if dry_run:
+        _plan(run, out, engines, triton_repo, calibration, options)
+        return
+    if triton_repo is not None:
+        from cavsync.export.triton_repository import check_triton_repository
+
+        check_triton_repository(out, triton_repo, overwrite=options["overwrite"])
     console = Console(stderr=True)
     begin = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"{time.monotonic() - begin:6.1f} s  {text}", soft_wrap=True, highlight=False)
+
     manifest, parity = export_bundle(
-        run,
-        out,
-        precision=precision,
-        step=step,
-        calibration_clips=_clips(calibration),
-        name=name,
-        weights_licence=weights_licence,
-        storage=storage,
-        overwrite=overwrite,
-        on_stage=lambda text: console.print(f"{time.monotonic() - begin:6.1f} s  {text}"),
+        run, out, tensorrt=engines, calibration_clips=_clips(calibration), on_stage=say, **options
     )
+    if triton_repo is not None:
+        from cavsync.export.triton_repository import write_triton_repository
+
+        say("writing the Triton model repository")
+        write_triton_repository(out, triton_repo, overwrite=options["overwrite"])
     _print(manifest, parity)
     click.echo(f"wrote {out}")
+
+
+def _profile(batch: str) -> BatchProfile:
+    from cavsync.deploy.sidecar import BatchProfile
+
+    try:
+        least, usual, most = (int(part) for part in batch.split(","))
+    except ValueError:
+        raise click.UsageError(f"--batch is {batch!r}, expected three numbers such as 1,8,64.") from None
+    profile = BatchProfile(min=least, opt=usual, max=most)
+    if not profile.is_ordered:
+        raise click.UsageError(f"--batch is {batch!r}, expected numbers from 1 on that do not fall.")
+    return profile
+
+
+def _plan(
+    run: Path,
+    out: Path,
+    engines: TensorRTOptions | None,
+    triton_repo: Path | None,
+    calibration: str | None,
+    options: dict[str, Any],
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from cavsync.export.plan import plan
+
+    made = plan(run, out, tensorrt=engines, calibration_clips=_clips(calibration), **options)
+    table = Table(title=f"Would be written to {out}")
+    for column in ("file", "for", "precision", "about", "needs"):
+        table.add_column(column, justify="right" if column == "about" else "left")
+    for row in made.files:
+        table.add_row(row.file, row.purpose, row.precision, f"{row.size_bytes / 1e6:,.1f} MB", row.needs)
+    Console().print(table)
+    for note in (*made.notes, *([f"a Triton model repository in {triton_repo}"] if triton_repo else [])):
+        click.echo(note)
 
 
 def _clips(calibration: str | None) -> list[Path] | None:
@@ -82,15 +147,15 @@ def _print(manifest: Manifest, parity: list[OutputParity]) -> None:
     from rich.table import Table
 
     table = Table(title="Parity with the PyTorch model")
-    for column in ("graph", "output", "largest error", "relative", "cosine", "batch 1 against N"):
+    for column in ("artefact", "output", "relative error", "cosine", "centred", "batch 1 : N"):
         table.add_column(column)
     for row in parity:
         table.add_row(
-            row.graph,
+            row.artefact,
             row.output,
-            f"{row.max_abs_error:.2e}",
             f"{row.relative_error:.2e}",
             f"{row.cosine:.7f}",
+            f"{row.centred_cosine:.5f}",
             f"{row.batch_error:.2e}",
         )
     Console().print(table)

@@ -64,7 +64,9 @@ class LazyGroup(click.Group):
 
 
 EXTRAS = dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train")
-EXTRAS |= dict.fromkeys(("onnx", "onnxscript"), "export")
+EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
+EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
+EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
 
 DATA_COMMANDS = {
     "synth": ("cavsync.cli.data_synth:synth", "Generate clips whose true sync is known to the sample."),
@@ -96,6 +98,7 @@ COMMANDS = {
     "average": ("cavsync.cli.average:average", "Average the weights of several checkpoints."),
     "convert": ("cavsync.cli.convert:convert", "Read the authors' checkpoints."),
     "export": ("cavsync.cli.export:export", "Write a bundle of ONNX graphs that proves itself."),
+    "bundle": ("cavsync.cli.bundle:bundle", "Look into a bundle, or verify it to the byte."),
     "score": ("cavsync.cli.score:score", "Measure the sync of files."),
     "eval": ("cavsync.cli.main:evaluate", "Measure what a model is worth."),
     "info": ("cavsync.cli.info:info", "Say which backends are usable, or the reasons why not."),

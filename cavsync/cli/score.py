@@ -35,6 +35,9 @@ CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to
 @click.option("--late-ms", type=float, help="With --profile custom: how much the audio may be late.")
 @click.option("--window-seconds", type=float, help="Length of the window of a decision; the bundle's own by default.")
 @click.option("--max-offset-ms", type=float, help="Search range to either side; the bundle's own by default.")
+@click.option("--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
+              help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto for the best of "
+              "them that can run here. Never another one instead.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for the model; all cores by default.")
 def score(
     inputs: tuple[str, ...],
@@ -43,6 +46,7 @@ def score(
     csv_out: Path | None,
     html_out: Path | None,
     vtt_out: Path | None,
+    engine: str,
     threads: int | None,
     **options: Any,
 ) -> None:
@@ -64,7 +68,7 @@ def score(
         for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
             if out is not None:
                 check_writable(out)
-        opened = Bundle.open(default_bundle() if bundle is None else bundle, threads=threads)
+        opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
         _check_options(opened, options)
         sources = _media_files(inputs)
         if vtt_out is not None and len(sources) != 1:

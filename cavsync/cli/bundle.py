@@ -1,0 +1,149 @@
+"""`cavsync bundle`: what a bundle says of itself, and whether it is what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cavsync.manifest import GraphSpec, Manifest, SyncSpec, TensorSpec
+
+FOLDER = click.argument("folder", metavar="BUNDLE", type=click.Path(path_type=Path))
+
+
+@click.group("bundle")
+def bundle() -> None:
+    """Look into a bundle, or verify it to the byte; a bundle is data, nothing in it is executed or changed."""
+
+
+@bundle.command("show")
+@FOLDER
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest, for programs.")
+def show(folder: Path, as_json: bool) -> None:
+    """Say what BUNDLE is and where it comes from.
+
+    This reads the manifest alone; `cavsync bundle verify` looks at the files too.
+    """
+    import json
+
+    from cavsync.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    if as_json:
+        # Escaped, so that it can be printed on any terminal.
+        click.echo(json.dumps(json.loads(manifest.to_bytes()), indent=1, sort_keys=True))
+        return
+    _print_rows([("bundle", manifest.name), *_rows(manifest)])
+    _print_rows(
+        [(name, f"{entry.size_bytes:,} bytes, sha256 {entry.sha256[:16]}...") for name, entry in manifest.files.items()]
+    )
+
+
+@bundle.command("verify")
+@FOLDER
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for the graphs; all cores by default.")
+def verify(folder: Path, threads: int | None) -> None:
+    """Check every byte of BUNDLE and open its graphs.
+
+    Each check that holds prints a line: digest, sizes, hashes, numbers, graphs in ONNX Runtime. The first that does not
+    ends the command with one sentence and exit code 1.
+    """
+    from cavsync.deploy import Bundle
+    from cavsync.deploy.bundle_files import check_names, verify_file
+    from cavsync.deploy.engine import runtime_version
+    from cavsync.manifest import GRAPHS, MANIFEST_NAME, read_manifest
+
+    manifest = read_manifest(folder)
+    click.echo(f"ok: {MANIFEST_NAME}, bundle format {manifest.format_version}, matches its digest")
+    check_names(folder, manifest)
+    for name, entry in manifest.files.items():
+        verify_file(folder, name, entry)
+        click.echo(_plain(f"ok: {name}, {entry.size_bytes:,} bytes, matches its hash"))
+    Bundle.open(folder, threads=threads)
+    click.echo("ok: the numbers are in range")
+    click.echo(f"ok: {', '.join(GRAPHS)} open in ONNX Runtime {runtime_version()}")
+    if manifest.engines:
+        click.echo(f"not opened: engines beside the graphs ({len(manifest.engines)}), whose files match their hashes")
+    # A folder whose files may be read but not listed has been verified all the same.
+    with suppress(OSError):
+        strays = sorted({path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST_NAME})
+        if strays:
+            click.echo(_plain(f"not part of the bundle, never opened: {', '.join(strays)}"))
+
+
+def _rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """What there is to say, files aside."""
+    yield "format", str(manifest.format_version)
+    yield "precision", manifest.precision
+    yield "licence", manifest.weights_licence
+    yield "source", _pairs(manifest.source)
+    for name, graph in _graphs(manifest):
+        yield name, f"{graph.file}: {_tensors(graph.inputs)} -> {_tensors(graph.outputs)}"
+    for engine in manifest.engines:
+        files = ", ".join([engine.file, *engine.companions])
+        yield "engine", f"{engine.graph} on {engine.runtime}, {engine.precision}: {files}"
+    if not manifest.engines:
+        yield "engine", "none beside ONNX Runtime on the graphs"
+    yield "calibration", _calibration(manifest)
+    yield "sync", _grid(manifest.sync)
+    yield "versions", _pairs(manifest.versions)
+
+
+def _grid(sync: SyncSpec) -> str:
+    return (
+        f"{sync.frame_rate_hz:g} pictures a second, hop {sync.hop_ms:g} ms, offsets within ±{sync.max_offset_ms:g} ms, "
+        f"windows of {sync.window_seconds:g} s every {sync.decision_step_seconds:g} s"
+    )
+
+
+def _graphs(manifest: Manifest) -> tuple[tuple[str, GraphSpec], ...]:
+    return (
+        ("audio_frontend", manifest.audio_frontend),
+        ("audio_encoder", manifest.audio_encoder),
+        ("visual_encoder", manifest.visual_encoder),
+    )
+
+
+def _tensors(tensors: list[TensorSpec]) -> str:
+    return ", ".join(f"{tensor.name} {tensor.dtype}[{', '.join(map(str, tensor.shape))}]" for tensor in tensors)
+
+
+def _calibration(manifest: Manifest) -> str:
+    found = manifest.calibration
+    if found is None:
+        return "none, every decision will be undetermined"
+    return (
+        f"{found.source}: {found.num_clips} clips, {found.num_windows} windows; probability of being within "
+        f"±{found.tolerance_ms:g} ms from {', '.join(found.features)}, accepted from {found.threshold:g}; "
+        f"resolution {found.resolution_ms:g} ms, zero point {found.zero_point_ms:+g} ms"
+    )
+
+
+def _pairs(entries: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in entries.items()) or "not stated"
+
+
+def _plain(text: str) -> str:
+    """Whoever wrote a bundle does not command the terminal of whoever looks into it."""
+    import sys
+
+    encoding = sys.stdout.encoding or "utf-8"
+    known = text.encode(encoding, "replace").decode(encoding)
+    return "".join(letter if letter.isprintable() else " " for letter in known)
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(max_width=40, overflow="fold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(_plain(name)), Text(_plain(value)))
+    Console().print(table)

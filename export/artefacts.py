@@ -1,0 +1,173 @@
+"""The files of a bundle that compute, each proven against the model before it is kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from cavsync.errors import ExportError
+from cavsync.export.departure import departure_from_graph, departure_from_model
+from cavsync.export.graphs import stages, write_graph
+from cavsync.export.parity import OutputParity, Reference, complaint
+from cavsync.export.precision.candidates import Candidate, fastest, fastest_runtime, int8_candidates
+from cavsync.export.precision.half import Half, in_half
+from cavsync.export.runners import open_runner
+from cavsync.export.samples import SampleSets
+from cavsync.export.storage import store_compactly
+from cavsync.manifest import EngineSpec, GraphSpec, TensorSpec
+from cavsync.model import CAVMAESync
+
+Array = NDArray[Any]
+Say = Callable[[str], None]
+ENCODERS = ("audio_encoder", "visual_encoder")
+# The newest opset that TensorRT builds in float32: later ones fuse attention into an operator that it refuses. bf16
+# convolutions exist from 22 on.
+OPSETS = {"bf16": 22}
+DEFAULT_OPSET = 18
+
+
+@dataclass
+class Artefacts:
+    """What has been written to `folder` so far: graphs by name, engines, parity, the table of int8 candidates."""
+
+    folder: Path
+    work: Path
+    model: CAVMAESync
+    samples: SampleSets
+    reference: Reference
+    metadata: dict[str, str]
+    on_stage: Say
+    graphs: dict[str, GraphSpec] = field(default_factory=dict)
+    engines: list[EngineSpec] = field(default_factory=list)
+    parity: list[OutputParity] = field(default_factory=list)
+    candidates: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    precision: str = "fp32"
+
+    def write_encoders(self, precision: str, *, compact: bool) -> dict[str, Path]:
+        """All graphs, the encoders in `precision`; returns the float32 graphs, from which engines can be built."""
+        paths = self._write_float32(precision, compact=compact)
+        if precision in ("int8", "auto"):
+            self._write_int8(paths, keep_all=precision == "auto")
+            self.precision = "int8"
+        else:
+            half = paths if precision == "fp32" else self.write_half(paths, precision)
+            for name in ENCODERS:
+                # The CPU provider has no bf16 products: float32 stays the graph, and bf16 comes beside it.
+                shutil.copy((paths if precision == "bf16" else half)[name], self.folder / self.graphs[name].file)
+                if precision == "bf16":
+                    shutil.copy(half[name], self.folder)
+                    self.engines.append(EngineSpec(name, "onnxruntime", precision, half[name].name))
+            self.precision = "fp32" if precision == "bf16" else precision
+        return paths
+
+    def _write_float32(self, precision: str, *, compact: bool) -> dict[str, Path]:
+        """The graphs as the exporter gives them, in the opset that `precision` needs; the front end is final."""
+        paths = {}
+        for name, stage in stages(self.model).items():
+            self.on_stage(f"exporting {stage.spec.file}")
+            opset = OPSETS.get(precision, DEFAULT_OPSET)
+            paths[name] = write_graph(stage, self.work, {"role": name, **self.metadata}, opset)
+            if compact:
+                store_compactly(paths[name])
+            self.graphs[name] = stage.spec
+        self.on_stage("checking parity of the float32 graphs")
+        for name, path in paths.items():
+            results = self.reference.check(name, name, open_runner(path, "onnxruntime"), "fp32")
+            self.require(results, partial(self._departure_from_model, name, path))
+        shutil.copy(paths["audio_frontend"], self.folder)
+        return paths
+
+    def write_half(self, paths: dict[str, Path], precision: str) -> dict[str, Path]:
+        """fp16 or bf16 encoders, proven, in the work folder."""
+        made = {}
+        for name in ENCODERS:
+            self.on_stage(f"computing the products of {name} in {precision}")
+            source = onnx.load(str(paths[name]))
+            made[name] = self.work / f"{name}.{precision}.onnx"
+            onnx.save(in_half(source, cast(Half, precision)), str(made[name]))
+            self.check(f"{name} in {precision}", name, made[name], "onnxruntime", precision, source)
+        return made
+
+    def _write_int8(self, paths: dict[str, Path], *, keep_all: bool) -> None:
+        """int8 encoders: the fastest for ONNX Runtime is the graph; the fastest of all, or every one, comes beside."""
+        found = {}
+        for name in ENCODERS:
+            self.on_stage(f"quantizing {name}")
+            found[name] = int8_candidates(paths[name], self.work, *self.int8_samples(name), self.on_stage)
+        best = fastest_runtime(found)
+        for name, candidates in found.items():
+            chosen, portable = fastest(candidates, best), fastest(candidates, "onnxruntime")
+            source = onnx.load(str(paths[name]))
+            for candidate in candidates:
+                if not candidate.reaches_goal or not (keep_all or candidate in (chosen, portable)):
+                    continue
+                if candidate is portable:
+                    self._place_graph(name, candidate)
+                    artefact = name
+                else:
+                    self.engines.append(self._place_engine(name, candidate))
+                    artefact = f"{name}, {candidate.name}"
+                self.check(artefact, name, candidate.files[0], candidate.runtime, candidate.precision, source)
+            self.candidates[name] = [candidate.row(candidate is chosen) for candidate in candidates]
+
+    def int8_samples(self, name: str) -> tuple[Array, Array, Array]:
+        """Inputs to find ranges with, inputs to compare on, and the model's embeddings of the latter."""
+        compare = self.samples.compare.inputs[name]
+        return self.samples.ranges.inputs[name], compare, self.reference.outputs[name][0][: len(compare)]
+
+    def check(self, artefact: str, graph: str, path: Path, runtime: str, precision: str, source: ModelProto) -> None:
+        """Parity of one file against the model; ExportError names the first layer that departs from `source`."""
+        run = open_runner(path, runtime, precision)
+
+        def culprit() -> str:
+            sample = self.reference.inputs[graph][:1]
+            if runtime == "openvino":
+                return "OpenVINO's graph has no tensors to compare"
+            return departure_from_graph(source, onnx.load(str(path)), sample, precision)
+
+        self.require(self.reference.check(artefact, graph, run, precision), culprit)
+
+    def require(self, results: Sequence[OutputParity], culprit: Callable[[], str]) -> None:
+        """Note results; ExportError with what `culprit` finds where some did not pass."""
+        self.parity += results
+        failed = [result for result in results if not result.passed]
+        if failed:
+            raise ExportError(complaint(failed, culprit()))
+
+    def _departure_from_model(self, name: str, path: Path) -> str:
+        if name not in ENCODERS:
+            return "its filter bank differs from torchaudio's"
+        return departure_from_model(name, onnx.load(str(path)), self.model, self.reference.inputs[name][:1])
+
+    def _place_graph(self, name: str, candidate: Candidate) -> None:
+        shutil.copy(candidate.files[0], self.folder / self.graphs[name].file)
+        if candidate.is_single:
+            self.graphs[name] = single(self.graphs[name])
+
+    def _place_engine(self, name: str, candidate: Candidate) -> EngineSpec:
+        for path in candidate.files:
+            shutil.copy(path, self.folder / self._engine_file(path))
+        names = [self._engine_file(path) for path in candidate.files]
+        return EngineSpec(name, candidate.runtime, candidate.precision, names[0], names[1:])
+
+    def _engine_file(self, path: Path) -> str:
+        """The float32 graph of the bundle's own name would be the graph itself."""
+        return path.name if path.name not in {spec.file for spec in self.graphs.values()} else f"{path.stem}.fp32.onnx"
+
+
+def single(spec: GraphSpec) -> GraphSpec:
+    """The same graph for one input at a time."""
+
+    def fixed(tensors: list[TensorSpec]) -> list[TensorSpec]:
+        return [replace(tensor, shape=[1, *tensor.shape[1:]]) for tensor in tensors]
+
+    return replace(spec, inputs=fixed(spec.inputs), outputs=fixed(spec.outputs))

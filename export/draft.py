@@ -1,0 +1,86 @@
+"""The manifest of a bundle, but for what is only known once its files are there: calibration, engines, hashes."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
+from cavsync.manifest import AudioSpec, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec, sha256_file
+from cavsync.model import CAVMAESync
+from cavsync.model.checkpoint import WEIGHTS, latest_step, read_run_config, step_folder
+from cavsync.model.config import ModelConfig
+from cavsync.model.fingerprint import architecture_fingerprint
+
+REPORTED_PACKAGES = ("cavsync", "torch", "torchaudio", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt_rtx")
+SHORT_SEGMENT_FRAMES = 100
+
+
+def default_sync(config: ModelConfig) -> SyncSpec:
+    """A frame-exact grid for short segments; a coarse and affordable one for the published models' seconds."""
+    if config.audio_length <= SHORT_SEGMENT_FRAMES:
+        return SyncSpec(
+            frame_rate_hz=25.0, hop_ms=40.0, max_offset_ms=1000.0, window_seconds=2.5, decision_step_seconds=0.5
+        )
+    return SyncSpec(
+        frame_rate_hz=1.6, hop_ms=200.0, max_offset_ms=2000.0, window_seconds=10.0, decision_step_seconds=2.0
+    )
+
+
+def draft(
+    run_dir: Path,
+    step: int | None,
+    model: CAVMAESync,
+    graphs: dict[str, GraphSpec],
+    *,
+    sync: SyncSpec | None,
+    name: str | None,
+    weights_licence: str,
+    precision: str,
+) -> Manifest:
+    """What is known of a bundle from its run, its model and its options."""
+    config, run = model.config, read_run_config(run_dir)
+    number = latest_step(run_dir) if step is None else step
+    assert number is not None
+    return Manifest(
+        name=name or run_dir.resolve().name,
+        model=config.model_dump(mode="json"),
+        precision=precision,
+        frontend=FrontendSpec(),
+        audio=AudioSpec(segment_frames=config.audio_length, mean=AUDIO_MEAN, std=AUDIO_STD),
+        visual=VisualSpec(config.img_size, config.num_frames, config.frame_step_seconds),
+        sync=sync or default_sync(config),
+        audio_frontend=graphs["audio_frontend"],
+        audio_encoder=graphs["audio_encoder"],
+        visual_encoder=graphs["visual_encoder"],
+        weights_licence=weights_licence,
+        versions=_versions(),
+        source={
+            "run": run_dir.resolve().name,
+            "step": number,
+            "fingerprint": architecture_fingerprint(model.state_dict()),
+            "weights_sha256": sha256_file(step_folder(run_dir, number) / WEIGHTS),
+            "trained_on": _trained_on(run),
+        },
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in REPORTED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _trained_on(run: dict[str, Any]) -> str:
+    train, source = run.get("train") or {}, run.get("source") or {}
+    if train:
+        return f"preset {train.get('preset', 'not stated')}, seed {train.get('seed', 'not stated')}"
+    if source:
+        return f"converted from {source.get('file', 'another checkpoint')} (sha256 {str(source.get('sha256'))[:16]})"
+    return "not stated"

@@ -1,0 +1,111 @@
+"""What an export would write: files, sizes and needs, without writing or computing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cavsync.export.artefacts import ENCODERS
+from cavsync.export.bundle import check_options, held_out_clips, require_bundle_folder
+from cavsync.export.precision import openvino
+from cavsync.export.tensorrt import AUTO
+from cavsync.export.trt.library import Library, find_library
+from cavsync.export.trt.options import TensorRTOptions
+from cavsync.model import CAVMAESync
+from cavsync.model.checkpoint import load_model
+from cavsync.model.flops import Part, count_parameters
+
+BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.02}
+STORED_BYTES = {"float32": 4.0, "half": 2.0, "int8": 1.02}
+# Filter bank and the transform before it.
+FRONTEND_BYTES = 960_000
+NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A file with its approximate size."""
+
+    file: str
+    purpose: str
+    precision: str
+    size_bytes: float
+    needs: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Files in the order in which they are written, and sentences about the rest."""
+
+    files: list[PlannedFile]
+    notes: list[str]
+
+
+def plan(
+    run_dir: Path,
+    out_dir: Path,
+    *,
+    precision: str,
+    storage: str,
+    tensorrt: TensorRTOptions | None,
+    calibration_clips: Sequence[Path] | None,
+    step: int | None,
+    overwrite: bool,
+    name: str | None = None,
+    weights_licence: str = "",
+) -> Plan:
+    """Check everything that `export_bundle` checks before it begins; arguments and errors are its own."""
+    del name, weights_licence
+    check_options(precision, storage)
+    require_bundle_folder(out_dir, overwrite=overwrite)
+    model = load_model(run_dir, step)
+    clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
+    notes = [
+        f"calibrated, compared and quantized on {len(clips)} clips"
+        if clips
+        else "compared on generated clips; not calibrated: every decision would be undetermined"
+    ]
+    files = [PlannedFile("audio_frontend.onnx", "ONNX Runtime", "fp32", FRONTEND_BYTES, "")]
+    for encoder in ENCODERS:
+        files += _graph_files(model, encoder, precision, storage)
+    if tensorrt is not None:
+        library, finding = find_library(tensorrt.library)
+        notes.append(finding)
+        files += _engine_files(model, AUTO if precision == "auto" else precision, library, tensorrt)
+    return Plan(files, notes)
+
+
+def _graph_files(model: CAVMAESync, encoder: str, precision: str, storage: str) -> Iterator[PlannedFile]:
+    parameters = _num_parameters(model, encoder)
+    runtime = NAMES["onnxruntime"]
+    if precision in ("fp32", "bf16"):
+        yield PlannedFile(f"{encoder}.onnx", runtime, "fp32", parameters * STORED_BYTES[storage], "")
+    if precision == "bf16":
+        yield PlannedFile(f"{encoder}.bf16.onnx", runtime, "bf16", parameters * BYTES["bf16"], "a GPU")
+    if precision in ("fp16", "int8", "auto"):
+        kind = "fp16" if precision == "fp16" else "int8"
+        yield PlannedFile(f"{encoder}.onnx", runtime, kind, parameters * BYTES[kind], "")
+    if precision == "auto":
+        yield PlannedFile(f"{encoder}.fp32.onnx", runtime, "fp32", parameters * BYTES["fp32"], "")
+    if precision in ("int8", "auto") and openvino.is_installed():
+        needs = "openvino" if precision == "auto" else "openvino; only if it is faster"
+        yield PlannedFile(f"{encoder}.openvino.xml, .bin", NAMES["openvino"], "int8", parameters * BYTES["int8"], needs)
+
+
+def _engine_files(
+    model: CAVMAESync, precision: str, library: Library, options: TensorRTOptions
+) -> Iterator[PlannedFile]:
+    wanted = [library.resolve([item]) for item in options.compute_capabilities] or [library.resolve(None)]
+    for encoder in ENCODERS:
+        for targets in wanted:
+            file = ".".join([encoder, library.runtime, *(f"sm{item}" for item in targets), "engine"])
+            needs = f"{library.name}, compute capability {', '.join(targets) or ', '.join(library.offered)}"
+            size_bytes = _num_parameters(model, encoder) * BYTES[precision]
+            yield PlannedFile(file, library.name, precision, size_bytes, needs)
+
+
+def _num_parameters(model: CAVMAESync, encoder: str) -> int:
+    counts = count_parameters(model.config)
+    own: Part = "audio" if encoder == "audio_encoder" else "visual"
+    return counts[own].total + counts["joint"].total

@@ -1,0 +1,185 @@
+"""int8 for CPUs: every way that is installed here is tried, on this machine, for its speed and for what it loses."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from cavsync.errors import ExportError
+from cavsync.export.parity import LIMITS, centred_cosine
+from cavsync.export.precision import openvino
+from cavsync.export.precision.int8 import as_matmul, quantize_dynamically, quantize_statically
+from cavsync.export.precision.sensitivity import most_sensitive
+from cavsync.export.runners import open_runner
+
+Array = NDArray[Any]
+Say = Callable[[str], None]
+
+GOAL = LIMITS["int8"].centred_cosine
+# How many layers stay in float32, the most sensitive first, until the goal is met.
+KEPT_LAYERS = (0, 2, 8)
+TIMED_TURNS = 7
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One form of an encoder: its files (the first is opened), what it costs and what it loses.
+
+    `milliseconds` is the median of single inputs, timed in turns with the other candidates; `centred_cosine` compares
+    the embedding with float32; `float32_layers` stayed as they were. `is_single` tells that it takes
+    one input at a time.
+    """
+
+    name: str
+    runtime: str
+    precision: str
+    files: tuple[Path, ...]
+    milliseconds: float
+    centred_cosine: float
+    float32_layers: tuple[str, ...]
+    is_single: bool = False
+
+    @property
+    def reaches_goal(self) -> bool:
+        """Whether it may be used at all."""
+        return self.precision != "int8" or self.centred_cosine >= GOAL
+
+    def row(self, chosen: bool) -> dict[str, Any]:
+        """As the bundle's table holds it."""
+        return {
+            "name": self.name,
+            "runtime": self.runtime,
+            "precision": self.precision,
+            "milliseconds": round(self.milliseconds, 2),
+            "centred_cosine": round(self.centred_cosine, 5),
+            "size_bytes": sum(path.stat().st_size for path in self.files),
+            "float32_layers": list(self.float32_layers),
+            "chosen": chosen,
+        }
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a candidate is made: `quantize(source, target, ranges, exclude)` writes `target` and what belongs to it."""
+
+    name: str
+    runtime: str
+    ending: str
+    quantize: Callable[[Path, Path, Array, Sequence[str]], None]
+    is_single: bool
+
+
+WAYS = (
+    _Way("ONNX Runtime, dynamic int8", "onnxruntime", ".dynamic.onnx",
+         lambda source, target, _, exclude: quantize_dynamically(source, target, exclude), True),
+    _Way("ONNX Runtime, static int8", "onnxruntime", ".static.onnx", quantize_statically, False),
+    _Way("OpenVINO, NNCF int8", "openvino", ".openvino.xml", openvino.quantize, False),
+)  # fmt: skip
+
+
+def int8_candidates(
+    source: Path, scratch: Path, ranges: Array, compare: Array, want: Array, on_stage: Say
+) -> list[Candidate]:
+    """Quantize the float32 graph `source` in every way, keep what each way needs in float32, and time them in turns.
+
+    ranges, compare: inputs (N, ...) to scale by and to compare on; want: the model's embeddings (N, D) of the latter.
+    The float32 graph comes first in what is returned. Files are left in `scratch`.
+    """
+    prepared = scratch / f"{source.stem}.matmul.onnx"
+    onnx.save(as_matmul(onnx.load(str(source))), str(prepared))
+    made = [Candidate("ONNX Runtime, float32", "onnxruntime", "fp32", (source,), 0.0, 1.0, ())]
+    ranking: list[str] = []
+    for way in WAYS:
+        if way.runtime == "openvino" and not openvino.is_installed():
+            on_stage("  OpenVINO and NNCF are not installed: left out")
+            continue
+        found, ranking = _reach_goal(
+            way, prepared, scratch / f"{source.stem}{way.ending}", ranges, compare, want, ranking
+        )
+        kept = f", {len(found.float32_layers)} layers kept in float32" if found.float32_layers else ""
+        on_stage(f"  {source.stem}: {way.name}, centred cosine {found.centred_cosine:.4f}{kept}")
+        made.append(found)
+    prepared.unlink()
+    return _timed(made, compare[:1])
+
+
+def fastest(candidates: Sequence[Candidate], runtime: str | None = None) -> Candidate:
+    """The fastest int8 candidate that reaches the goal, of one runtime or of all; ExportError where none does."""
+    fit = [c for c in candidates if c.precision == "int8" and c.reaches_goal and runtime in (None, c.runtime)]
+    if not fit:
+        best = max((c.centred_cosine for c in candidates if c.precision == "int8"), default=0.0)
+        raise ExportError(
+            f"no int8 form of {candidates[0].files[0].stem} comes near enough to float32: the best centred cosine is "
+            f"{best:.4f}, expected {GOAL}; use --precision fp32, or calibrate on clips like those to be scored"
+        )
+    return min(fit, key=lambda candidate: candidate.milliseconds)
+
+
+def fastest_runtime(encoders: Mapping[str, Sequence[Candidate]]) -> str:
+    """The runtime that computes all encoders in int8 in the least time; ExportError as for `fastest`."""
+    times = {}
+    for runtime in ("onnxruntime", "openvino"):
+        try:
+            times[runtime] = sum(fastest(found, runtime).milliseconds for found in encoders.values())
+        except ExportError:
+            # ONNX Runtime has to reach it: its graph is what every bundle holds.
+            if runtime == "onnxruntime":
+                raise
+    return min(times, key=lambda runtime: times[runtime])
+
+
+def tensorrt_int8(source: Path, target: Path, ranges: Array, compare: Array, want: Array) -> Candidate:
+    """Quantize a float32 graph as TensorRT reads it, symmetric Q/DQ pairs; arguments as for `int8_candidates`.
+
+    Raises ExportError where it does not reach the goal.
+    """
+    prepared = target.with_suffix(".matmul.onnx")
+    onnx.save(as_matmul(onnx.load(str(source))), str(prepared))
+    way = _Way("TensorRT, static int8", "onnxruntime", "", partial(quantize_statically, symmetric=True), False)
+    found, _ = _reach_goal(way, prepared, target, ranges, compare, want, [])
+    prepared.unlink()
+    return fastest([found])
+
+
+def _reach_goal(
+    way: _Way, source: Path, target: Path, ranges: Array, compare: Array, want: Array, ranking: list[str]
+) -> tuple[Candidate, list[str]]:
+    """The candidate with as few float32 layers as the goal needs, and the ranking of layers once it was needed."""
+    for count in KEPT_LAYERS:
+        if count and not ranking:
+            ranking = most_sensitive(source, ranges)
+        exclude = ranking[:count]
+        way.quantize(source, target, ranges, exclude)
+        run = open_runner(target, way.runtime)
+        got = np.concatenate([run(sample[np.newaxis])[0] for sample in compare])
+        cosine = centred_cosine(got.astype(np.float64), want.astype(np.float64))
+        if cosine >= GOAL:
+            break
+    weights = target.with_suffix(".bin")
+    files = (target, weights) if weights.exists() else (target,)
+    return Candidate(way.name, way.runtime, "int8", files, 0.0, cosine, tuple(exclude), way.is_single), ranking
+
+
+def _timed(candidates: Sequence[Candidate], sample: Array) -> list[Candidate]:
+    """Each with the median of its times; the candidates take turns, so that a busy machine slows them all."""
+    runs = [open_runner(candidate.files[0], candidate.runtime) for candidate in candidates]
+    times: list[list[float]] = [[] for _ in runs]
+    for turn in range(TIMED_TURNS + 1):
+        for place, run in enumerate(runs):
+            begin = time.perf_counter()
+            run(sample)
+            if turn:
+                times[place].append(1000 * (time.perf_counter() - begin))
+    return [
+        Candidate(**{**vars(candidate), "milliseconds": statistics.median(found)})
+        for candidate, found in zip(candidates, times, strict=True)
+    ]

@@ -1,0 +1,113 @@
+"""fp16 and bf16 graphs: matrix products in half precision; norms, softmax and the residual stream in float32.
+
+Precision lies in the graph itself, so that strongly typed runtimes need no flags, and nothing that sums squares or
+exponentials can overflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from cavsync.errors import ExportError
+
+Half = Literal["fp16", "bf16"]
+PRODUCTS = ("MatMul", "Gemm", "Conv")
+HALF_TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+LARGEST_FP16 = float(np.finfo(np.float16).max)
+
+
+def in_half(model: ModelProto, kind: Half, operations: tuple[str, ...] = PRODUCTS) -> ModelProto:
+    """A copy of a float32 graph whose `operations` compute in half precision, between casts; names stay.
+
+    Raises:
+        ExportError: a weight that half precision cannot hold.
+    """
+    return _Halved(model, kind, operations).model
+
+
+class _Halved:
+    """The copy while it is made: weights and casts that several products share are made once."""
+
+    def __init__(self, source: ModelProto, kind: Half, operations: tuple[str, ...]) -> None:
+        self.kind, self.dtype = kind, HALF_TYPES[kind]
+        self.weights = {tensor.name: tensor for tensor in source.graph.initializer}
+        self.halves: dict[str, TensorProto] = {}
+        self.cast: set[str] = set()
+        nodes: list[NodeProto] = []
+        for node in source.graph.node:
+            nodes += self._product(node) if node.op_type in operations else [node]
+        used = {name for node in nodes for name in node.input}
+        self.model = ModelProto()
+        self.model.CopyFrom(source)
+        graph = self.model.graph
+        kept = [tensor for tensor in graph.initializer if tensor.name in used]
+        del graph.node[:], graph.initializer[:], graph.value_info[:]
+        graph.node.extend(nodes)
+        graph.initializer.extend([*kept, *self.halves.values()])
+
+    def _product(self, node: NodeProto) -> Iterator[NodeProto]:
+        product = NodeProto()
+        product.CopyFrom(node)
+        for position, name in enumerate(node.input):
+            if not name:
+                continue
+            half = f"{name}.{self.kind}"
+            product.input[position] = half
+            if name in self.weights:
+                self.halves.setdefault(half, self._halved(self.weights[name], half))
+            elif half not in self.cast:
+                self.cast.add(half)
+                yield helper.make_node("Cast", [name], [half], name=f"{half}/cast", to=self.dtype)
+        name = node.output[0]
+        product.output[0] = f"{name}.in_{self.kind}"
+        yield product
+        restored = helper.make_node("Cast", list(product.output), [name], name=f"{name}/cast", to=TensorProto.FLOAT)
+        restored.metadata_props.extend(node.metadata_props)
+        yield restored
+
+    def _halved(self, tensor: TensorProto, name: str) -> TensorProto:
+        values = numpy_helper.to_array(tensor)
+        if self.kind == "fp16" and np.abs(values).max(initial=0.0) > LARGEST_FP16:
+            raise ExportError(
+                f"{tensor.name} holds values up to {np.abs(values).max():.3g}, fp16 ends at {LARGEST_FP16:.0f}: "
+                "use --precision bf16 or fp32"
+            )
+        return numpy_helper.from_array(values.astype(helper.tensor_dtype_to_np_dtype(self.dtype)), name)
+
+
+def on_cpu(model: ModelProto) -> ModelProto:
+    """The same numbers from float32 products of bf16 operands, rounded to bf16, for runtimes without bf16 products."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    weights = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.BFLOAT16]
+    for tensor in weights:
+        exact = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(exact, tensor.name))
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        is_rounding = node.op_type == "Cast" and helper.get_node_attr_value(node, "to") == TensorProto.BFLOAT16
+        rounds_after = node.op_type in PRODUCTS and node.output[0].endswith(".in_bf16")
+        if is_rounding:
+            nodes += _rounded(node.input[0], node.output[0])
+        elif rounds_after:
+            name = node.output[0]
+            node.output[0] = f"{name}.exact"
+            nodes += [node, *_rounded(f"{name}.exact", name)]
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return copy
+
+
+def _rounded(source: str, target: str) -> list[NodeProto]:
+    """float32 -> bf16 -> float32."""
+    return [
+        helper.make_node("Cast", [source], [f"{target}.rounded"], to=TensorProto.BFLOAT16),
+        helper.make_node("Cast", [f"{target}.rounded"], [target], to=TensorProto.FLOAT),
+    ]

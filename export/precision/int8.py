@@ -1,0 +1,125 @@
+"""int8 graphs by ONNX Runtime's quantizer: matrix products only, a scale per output channel of their weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+
+Array = NDArray[Any]
+QUANTIZED = ["MatMul"]
+
+
+def as_matmul(model: ModelProto) -> ModelProto:
+    """A copy whose Gemms with constant weights are MatMul and Add, under the same names: all that quantizers know."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        if node.op_type != "Gemm" or node.input[1] not in weights:
+            nodes.append(node)
+            continue
+        facts = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+        assert facts.get("alpha", 1.0) == facts.get("beta", 1.0) == 1.0
+        assert not facts.get("transA", 0)
+        if facts.get("transB", 0):
+            weight = weights[node.input[1]]
+            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).T.copy(), weight.name))
+        has_bias = len(node.input) == 3
+        product = f"{node.output[0]}.product" if has_bias else node.output[0]
+        nodes.append(helper.make_node("MatMul", node.input[:2], [product], name=node.name))
+        if has_bias:
+            nodes.append(helper.make_node("Add", [product, node.input[2]], [node.output[0]], name=f"{node.name}/bias"))
+        nodes[-1].metadata_props.extend(node.metadata_props)
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    return copy
+
+
+def products(model: ModelProto) -> list[str]:
+    """Names of the products with constant weights: what is quantized."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [node.name for node in model.graph.node if node.op_type in QUANTIZED and node.input[1] in weights]
+
+
+def quantize_dynamically(source: Path, target: Path, exclude: Sequence[str]) -> None:
+    """Activations are scaled by their range in each call.
+
+    A result would hang on its batch, so the graph takes one input at a time.
+    """
+    with _quiet():
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=QUANTIZED,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(exclude),
+            extra_options={"MatMulConstBOnly": True},
+        )
+    model = onnx.load(str(target))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, str(target))
+
+
+def quantize_statically(
+    source: Path, target: Path, samples: Array, exclude: Sequence[str], *, symmetric: bool = False
+) -> None:
+    """Activations are scaled by their ranges over `samples` (N, ...), by Q/DQ pairs; `symmetric` is TensorRT's way."""
+    model = onnx.load(str(source))
+    others = [node.name for node in model.graph.node if node.op_type in QUANTIZED]
+    constant = set(products(model))
+    with _quiet():
+        quantize_static(
+            source,
+            target,
+            _Reader(model.graph.input[0].name, samples),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=QUANTIZED,
+            per_channel=True,
+            activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            # Products of two activations, as in attention, stay.
+            nodes_to_exclude=[*exclude, *(name for name in others if name not in constant)],
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True, "MatMulConstBOnly": True},
+        )
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Gives the quantizer one sample after the other."""
+
+    def __init__(self, name: str, samples: Array) -> None:
+        self._feeds: Iterator[dict[str, Array]] = iter({name: sample[np.newaxis]} for sample in samples)
+
+    def get_next(self) -> dict[str, Array] | None:
+        return next(self._feeds, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer recommends steps that are taken already, and writes scratch files into the working folder."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)

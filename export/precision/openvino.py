@@ -1,0 +1,57 @@
+"""OpenVINO's form of an encoder, in float32 or quantized to int8 by NNCF."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def is_installed() -> bool:
+    """Whether OpenVINO and NNCF are there."""
+    return find_spec("openvino") is not None and find_spec("nncf") is not None
+
+
+def quantize(source: Path, target: Path, samples: Array, exclude: Sequence[str]) -> None:
+    """Quantize an ONNX graph (`as_matmul`) to int8 with ranges from `samples` (N, ...); writes target and its .bin.
+
+    exclude: names of nodes that stay in float32.
+    """
+    import nncf
+    import openvino
+
+    with _quiet():
+        model = openvino.convert_model(str(source))
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset([sample[np.newaxis] for sample in samples]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(samples),
+            ignored_scope=nncf.IgnoredScope(names=list(exclude)) if exclude else None,
+            # Smoothing moves the outliers of these activations into the weights, where they cost more: 0.976 for 0.997.
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=-1)
+            ),
+        )
+    openvino.save_model(quantized, str(target), compress_to_fp16=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """NNCF logs advice, and draws its progress on stdout, which belongs to results."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,57 @@
+"""Run a written graph on this machine's CPU, whichever runtime it is for: all outputs, in their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from cavsync.export.parity import Runner
+from cavsync.export.precision.half import on_cpu
+
+Array = NDArray[Any]
+
+
+def open_runner(path: Path, runtime: str, precision: str = "fp32") -> Runner:
+    """A function from one input to all outputs (float32). bf16 products are computed in float32 on rounded operands,
+    which gives the same numbers; no runtime here has them."""
+    if runtime == "openvino":
+        return _openvino(path)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Threads that wait in a loop would slow whatever is timed next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    source: str | bytes = str(path)
+    if precision == "bf16":
+        # Optimisers take rounding for a detour.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        source = on_cpu(onnx.load(str(path))).SerializeToString()
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    source_tensor = session.get_inputs()[0]
+    is_single = source_tensor.shape[0] == 1
+
+    def run(values: Array) -> list[Array]:
+        if is_single and len(values) > 1:
+            parts = [run(values[place : place + 1]) for place in range(len(values))]
+            return [np.concatenate(found) for found in zip(*parts, strict=True)]
+        return [np.asarray(found, dtype=np.float32) for found in session.run(None, {source_tensor.name: values})]
+
+    return run
+
+
+def _openvino(path: Path) -> Runner:
+    import openvino
+
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    request = compiled.create_infer_request()
+
+    def run(values: Array) -> list[Array]:
+        found = request.infer({0: values})
+        return [np.array(found[output], dtype=np.float32) for output in compiled.outputs]
+
+    return run

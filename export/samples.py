@@ -1,0 +1,152 @@
+"""What graphs are compared and quantized on: moments of real clips where there are any, of generated ones otherwise."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cavsync.data.clip import Clip, load_clip
+from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD, NUM_MEL_BINS, log_mel
+from cavsync.data.sound import Waveform
+from cavsync.data.synth import ClipSpec, render
+from cavsync.errors import MediaError
+from cavsync.media.align import SAMPLE_RATE_HZ, nearest_index, tubelet_times_seconds
+from cavsync.media.picture import resize_center_crop
+from cavsync.model.config import ModelConfig
+
+Array = NDArray[Any]
+log = logging.getLogger(__name__)
+
+FAMILIES = ("impacts", "face", "drummer", "keys")
+MOMENTS_PER_CLIP = 4
+MAX_CLIPS = 12
+MAX_CLIP_SECONDS = 30.0
+FRAME_SECONDS = 0.01
+NOISE_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs of each graph by its name: sound (1, n), raw log-mel (N, L, 128), tubelets (N, T, H, W, 3) of bytes.
+
+    `moments` (N) says where each log-mel segment and tubelet comes from, `source` what all of them are.
+    """
+
+    inputs: dict[str, Array]
+    moments: list[str]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+
+@dataclass(frozen=True)
+class SampleSets:
+    """Samples to compare on, and others, of other clips, to find the ranges of activations with."""
+
+    compare: Samples
+    ranges: Samples
+
+
+def sample_sets(config: ModelConfig, clips: Sequence[Path]) -> SampleSets:
+    """Of `clips` every second one is compared on; generated clips take their place where fewer than two can be used."""
+    loaded = [clip for clip in (_load(path, config) for path in _spread(clips)) if clip is not None]
+    if len(loaded) >= 2:
+        halves = loaded[::2], loaded[1::2]
+        compare, ranges = (_samples(half, config, f"{len(half)} clips") for half in halves)
+    else:
+        if clips:
+            log.warning("fewer than two of the clips are long enough to compare on: generated ones are used instead")
+        first, second = (generated_clips(config, seed) for seed in (11, 12))
+        compare, ranges = (_samples(half, config, "generated clips") for half in (first, second))
+    return SampleSets(compare, ranges)
+
+
+def generated_clips(config: ModelConfig, seed: int) -> list[Clip]:
+    """One clip of each family, long enough for some segments."""
+    seconds = max(3.0, config.audio_length * FRAME_SECONDS + 1.0)
+    return [_rendered(ClipSpec(seed=seed, family=family, duration_seconds=seconds), config) for family in FAMILIES]
+
+
+def noise(config: ModelConfig) -> dict[str, Array]:
+    """Inputs unlike any clip: quiet noise and silence, log-mel noise, pictures of noise."""
+    random = np.random.default_rng(11)
+    quiet = random.normal(0, 1e-3, (1, SAMPLE_RATE_HZ))
+    segments = random.normal(AUDIO_MEAN, AUDIO_STD, (NOISE_SAMPLES, config.audio_length, NUM_MEL_BINS))
+    pictures = (NOISE_SAMPLES, config.num_frames, config.img_size, config.img_size, 3)
+    return {
+        "audio_frontend": np.concatenate([quiet, np.zeros((1, SAMPLE_RATE_HZ // 4))], axis=1).astype(np.float32),
+        "audio_encoder": segments.astype(np.float32),
+        "visual_encoder": random.integers(0, 256, pictures, dtype=np.uint8),
+    }
+
+
+def reference_log_mel(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """torchaudio's features of samples (n,), (frames, 128)."""
+    features: NDArray[np.float32] = log_mel(torch.from_numpy(waveform)).numpy()
+    return features
+
+
+def _spread(clips: Sequence[Path]) -> list[Path]:
+    """At most MAX_CLIPS of them, from all over the list."""
+    places = np.linspace(0, len(clips) - 1, min(len(clips), MAX_CLIPS)).round().astype(int)
+    return [clips[place] for place in places]
+
+
+def _load(path: Path, config: ModelConfig) -> Clip | None:
+    try:
+        clip = load_clip(path, config.img_size, max_seconds=MAX_CLIP_SECONDS)
+    except MediaError as error:
+        log.warning("not compared on: %s", error)
+        return None
+    first, last = _span_seconds(clip, config)
+    return clip if last > first else None
+
+
+def _rendered(spec: ClipSpec, config: ModelConfig) -> Clip:
+    made = render(spec)
+    times, pictures = [], []
+    for pts_seconds, rgb in made.frames:
+        times.append(pts_seconds)
+        pictures.append(resize_center_crop(rgb, config.img_size).transpose(2, 0, 1))
+    waveform = np.ascontiguousarray(made.audio.mean(axis=1), dtype=np.float32)
+    return Clip(f"generated {spec.family} {spec.seed}", np.stack(pictures), np.asarray(times), Waveform(waveform))
+
+
+def _span_seconds(clip: Clip, config: ModelConfig) -> tuple[float, float]:
+    """First and last time around which both the segment of sound and the tubelet lie within the clip."""
+    half_sound = config.audio_length * FRAME_SECONDS / 2 + 2 * FRAME_SECONDS
+    half_picture = (config.num_frames - 1) * config.frame_step_seconds / 2
+    sound = clip.sound
+    assert isinstance(sound, Waveform)
+    end_seconds = clip.audio_start_seconds + len(sound.samples) / SAMPLE_RATE_HZ
+    first = max(clip.audio_start_seconds + half_sound, float(clip.pts_seconds[0]) + half_picture)
+    last = min(end_seconds - half_sound, float(clip.pts_seconds[-1]) - half_picture)
+    return first, last
+
+
+def _samples(clips: Sequence[Clip], config: ModelConfig, source: str) -> Samples:
+    segments: list[Array] = []
+    tubelets: list[Array] = []
+    moments: list[str] = []
+    for clip in clips:
+        assert isinstance(clip.sound, Waveform)
+        centres = np.linspace(*_span_seconds(clip, config), MOMENTS_PER_CLIP)
+        features = reference_log_mel(clip.sound.samples)
+        starts = (centres - clip.audio_start_seconds) / FRAME_SECONDS - config.audio_length / 2
+        segments += [features[start : start + config.audio_length] for start in map(math.floor, starts)]
+        wanted = tubelet_times_seconds(centres, config.num_frames, config.frame_step_seconds)
+        chosen = nearest_index(clip.pts_seconds, wanted)
+        tubelets += [clip.frames[indices].transpose(0, 2, 3, 1) for indices in chosen]
+        moments += [f"{Path(clip.source).name} at {centre:.2f} s" for centre in centres]
+    sound = np.concatenate([clip.sound.samples for clip in clips if isinstance(clip.sound, Waveform)][:2])
+    inputs = {"audio_frontend": sound[None], "audio_encoder": np.stack(segments), "visual_encoder": np.stack(tubelets)}
+    return Samples(inputs, moments, f"{len(moments)} moments of {source}")

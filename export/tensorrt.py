@@ -1,0 +1,89 @@
+"""TensorRT engines of a bundle's encoders, from graphs that are proven first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from cavsync.deploy.tensorrt_runtime import TensorRTGraph
+from cavsync.export.artefacts import ENCODERS, Artefacts
+from cavsync.export.graphs import stages
+from cavsync.export.parity import OUTPUTS, Array
+from cavsync.export.precision.candidates import tensorrt_int8
+from cavsync.export.trt.engines import write_engines
+from cavsync.export.trt.library import Library
+from cavsync.export.trt.options import TensorRTOptions
+from cavsync.manifest import EngineSpec, GraphSpec
+
+# What "auto" means on a GPU: half the size, and nothing that needs calibration.
+AUTO = "fp16"
+
+
+def write_tensorrt(
+    artefacts: Artefacts, paths: dict[str, Path], precision: str, library: Library, options: TensorRTOptions
+) -> None:
+    """Build the engines of both encoders in `precision` from their float32 graphs, and run them where they can run.
+
+    Raises:
+        ExportError: a graph that departs from the model, an engine that is refused or departs.
+    """
+    precision = AUTO if precision == "auto" else precision
+    specs = {name: stage.spec for name, stage in stages(artefacts.model).items()}
+    sources = _graphs(artefacts, paths, precision)
+    for name in ENCODERS:
+        artefacts.on_stage(f"building {library.name} engines of {name} in {precision}")
+        engines = write_engines(
+            artefacts.folder,
+            name,
+            sources[name],
+            specs[name],
+            precision,
+            library,
+            options.profile,
+            list(options.compute_capabilities) or None,
+            options.timing_cache,
+        )
+        artefacts.engines += engines
+        for engine in engines:
+            if _runs_here(engine, library):
+                _check(artefacts, specs[name], engine)
+
+
+def _graphs(artefacts: Artefacts, paths: dict[str, Path], precision: str) -> dict[str, Path]:
+    """Proven graphs in the precision asked for, as TensorRT reads them."""
+    if precision == "fp32":
+        return paths
+    if precision != "int8":
+        made = {name: artefacts.work / f"{name}.{precision}.onnx" for name in ENCODERS}
+        return made if all(path.exists() for path in made.values()) else artefacts.write_half(paths, precision)
+    made = {}
+    for name in ENCODERS:
+        artefacts.on_stage(f"quantizing {name} for TensorRT")
+        made[name] = artefacts.work / f"{name}.tensorrt.onnx"
+        tensorrt_int8(paths[name], made[name], *artefacts.int8_samples(name))
+        source = onnx.load(str(paths[name]))
+        artefacts.check(f"{name} in int8 for TensorRT", name, made[name], "onnxruntime", precision, source)
+    return made
+
+
+def _runs_here(engine: EngineSpec, library: Library) -> bool:
+    gpu = library.gpu
+    if gpu is None:
+        return False
+    return library.runtime == "tensorrt" or f".sm{gpu.compute_capability}." in engine.file
+
+
+def _check(artefacts: Artefacts, spec: GraphSpec, engine: EngineSpec) -> None:
+    """Parity of an engine on this machine's GPU."""
+    artefacts.on_stage(f"checking parity of {engine.file}")
+    graph = TensorRTGraph(artefacts.folder, spec, engine)
+
+    def run(values: Array) -> list[Array]:
+        return [graph.run(values, output) for output in OUTPUTS[engine.graph]]
+
+    try:
+        results = artefacts.reference.check(engine.file, engine.graph, run, engine.precision)
+        artefacts.require(results, lambda: f"the graph that {engine.file} was built from agrees")
+    finally:
+        graph.close()

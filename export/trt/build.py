@@ -1,0 +1,173 @@
+"""Build one engine in a process of its own, and say in one sentence why it was refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cavsync.deploy.sidecar import MAX_BATCH, BatchProfile
+from cavsync.deploy.tensorrt_library import PRODUCTS, first_line, first_reason
+from cavsync.errors import ExportError
+from cavsync.export.trt.library import Library
+from cavsync.manifest import TensorSpec
+
+logger = logging.getLogger(__name__)
+
+SCRIPT = Path(__file__).with_name("builder_process.py")
+# What finding the libraries takes. The rest of the environment lies in the builder's memory, and the engine's bytes
+# depend on where things lie.
+PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_PATH")
+UNSUPPORTED = ("UNSUPPORTED_NODE", "UNSUPPORTED_NODE_ATTR")
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """An engine on the disk. `compute_capabilities` is empty where the library chose; -1 in a shape is the batch."""
+
+    path: Path
+    compute_capabilities: list[str]
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+def build_engine(
+    library: Library,
+    onnx_path: Path,
+    engine_path: Path,
+    profile: BatchProfile,
+    compute_capabilities: Sequence[str] | None,
+    timing_cache: Path | None,
+    *,
+    precision: str = "",
+) -> BuiltEngine:
+    """Build the engine of a graph whose inputs have an open first dimension, the batch, and no other.
+
+    The same graph, profile and targets give the same bytes on one machine, where the system lets a process switch
+    address randomisation off (Linux does; some containers forbid it). TensorRT measures kernels and gives the same
+    bytes only with the same timing cache.
+
+    Args:
+        library: of `find_library`.
+        onnx_path: the graph; its arithmetic has the precision of its tensors.
+        engine_path: what to write; there is all of it or nothing.
+        profile: batch sizes that the engine must take.
+        compute_capabilities: "75" ... of the GPUs that the one engine is for, or "current"; None leaves it to the
+            library, which means the GPU at hand for TensorRT and all since Ampere for TensorRT-RTX.
+        timing_cache: file to read and to update; left alone where the library measures nothing.
+        precision: word for the message where the library refuses.
+
+    Raises:
+        ExportError: an impossible profile or target, or the library refuses the graph.
+    """
+    if not profile.is_ordered:
+        raise ExportError(
+            f"batch profile {profile.min}, {profile.opt}, {profile.max} is impossible: give a smallest, a usual and a "
+            f"largest batch, each no smaller than the one before, from 1 to {MAX_BATCH}"
+        )
+    if not onnx_path.is_file():
+        raise ExportError(f"{onnx_path} does not exist: export the graph before its engine")
+    targets = library.resolve(None if compute_capabilities is None else list(compute_capabilities))
+    cache = timing_cache if library.has_timing_cache else None
+    request = {
+        "module": PRODUCTS[library.runtime].module,
+        "batch": [profile.min, profile.opt, profile.max],
+        # TensorRT knows its GPU, and has no names for others.
+        "compute_capabilities": targets if library.runtime == "tensorrt_rtx" else [],
+        "timing_cache": cache is not None,
+    }
+    with tempfile.TemporaryDirectory(dir=engine_path.parent, prefix=".engine-") as name:
+        folder = Path(name)
+        if cache is not None and cache.is_file():
+            shutil.copyfile(cache, folder / "timing.cache")
+        result = _run_builder(folder, request, onnx_path)
+        if not (folder / "engine.bin").is_file():
+            raise ExportError(_refusal(library, onnx_path, targets, precision, timing_cache, result))
+        if cache is not None:
+            _replace_beside(folder / "timing.cache", cache)
+        (folder / "engine.bin").replace(engine_path)
+    sides = {side: [TensorSpec(**tensor) for tensor in result[side]] for side in ("inputs", "outputs")}
+    return BuiltEngine(engine_path, targets, **sides)
+
+
+def _run_builder(folder: Path, request: dict[str, Any], onnx_path: Path) -> dict[str, Any]:
+    """Everything that the process sees has the same name in every build."""
+    (folder / "model.onnx").symlink_to(onnx_path.resolve())
+    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    ended = subprocess.run(
+        [sys.executable, "-P", str(SCRIPT)],
+        cwd=folder,
+        env={**environment, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        check=False,
+    )
+    said = (ended.stdout + ended.stderr).decode(errors="replace")
+    if said.strip():
+        logger.debug("%s: %s", onnx_path, said.strip())
+    if ended.returncode:
+        how = f"was ended by signal {-ended.returncode}" if ended.returncode < 0 else "failed"
+        reason = first_line("\n".join(reversed(said.strip().splitlines())))
+        raise ExportError(
+            f"the TensorRT builder {how} on {onnx_path.name} ({reason}): build where more memory is free, or report "
+            "this with the output of -v"
+        )
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return result
+
+
+def _refusal(
+    library: Library,
+    onnx_path: Path,
+    targets: list[str],
+    precision: str,
+    timing_cache: Path | None,
+    result: dict[str, Any],
+) -> str:
+    """Why there is no engine, as one sentence."""
+    if result.get("layout"):
+        shapes = ", ".join(f"{tensor['name']} {tensor['shape']}" for tensor in result["inputs"])
+        return (
+            f"{onnx_path.name} has the inputs {shapes}, a batch engine needs the first dimension open (-1) and all "
+            "others fixed: build engines of the encoders only"
+        )
+    if result.get("stale_cache"):
+        return (
+            f"timing cache {timing_cache} is of another GPU or release than {library.name} here: delete it or name "
+            "another file"
+        )
+    if result.get("refused"):
+        return (
+            f"{library.name} does not read {onnx_path.name} ({_parser_reason(result['refused'])}): export the graph "
+            "again with this version"
+        )
+    what = f"{onnx_path.name}{f' in {precision}' if precision else ''}"
+    wanted = f" for compute capability {', '.join(targets)}" if targets else ""
+    reason = first_reason(result["texts"]) or "it gives no reason"
+    # Turing multiplies matrices in half precision only.
+    advice = "export with --precision fp16, or leave 75 out" if "75" in targets else "export with another --precision"
+    return f"{library.name} does not build {what}{wanted} ({reason}): {advice}"
+
+
+def _parser_reason(refused: list[dict[str, str]]) -> str:
+    error = refused[0]
+    reason = first_reason([error["text"]])
+    if error["code"] in UNSUPPORTED or not reason:
+        reason = f"operator {error['operator']} is not supported"
+    return f"node {error['node']}: {reason}" if error["node"] and error["node"] not in reason else reason
+
+
+def _replace_beside(source: Path, target: Path) -> None:
+    """Put `source` in the place of `target`, which may lie on another disk; whoever reads sees the old or the new."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}-", delete=False) as beside:
+        beside.write(source.read_bytes())
+    Path(beside.name).replace(target)

@@ -1,0 +1,141 @@
+"""Which TensorRT builds the engines, and what it can build for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, get_args
+
+from cavsync.deploy.cuda_device import Gpu, find_gpu
+from cavsync.deploy.tensorrt_library import PRODUCTS, import_library
+from cavsync.errors import ConfigError, ExportError
+
+Choice = Literal["auto", "tensorrt", "rtx"]
+CURRENT = "current"
+# NVIDIA's packages carry it in their names.
+CUDA_VERSIONS = ("12", "13", "14")
+
+
+@dataclass(frozen=True)
+class Library:
+    """One of the two libraries, as much of it as building needs.
+
+    `offered` are the compute capabilities that it builds for without such a GPU, written "89"; none for full TensorRT,
+    which builds for the GPU at hand and no other. `gpu` is the one at hand. `cuda_version` is empty where unknown.
+    """
+
+    runtime: str
+    version: str
+    cuda_version: str
+    offered: tuple[str, ...]
+    gpu: Gpu | None
+
+    @property
+    def name(self) -> str:
+        """As in a sentence."""
+        return f"{PRODUCTS[self.runtime].name} {self.version}"
+
+    @property
+    def has_timing_cache(self) -> bool:
+        """Whether measured times of kernels can be kept: TensorRT-RTX measures none, and its functions do nothing."""
+        return self.runtime == "tensorrt"
+
+    def resolve(self, wanted: list[str] | None) -> list[str]:
+        """The compute capabilities to build for, as the library takes them; empty leaves the choice to TensorRT-RTX.
+
+        `wanted` may be ["current"] for the GPU at hand.
+
+        Raises:
+            ExportError: the library does not build for one of them here.
+        """
+        if self.runtime == "tensorrt":
+            return self._resolve_at_hand(wanted)
+        if wanted and CURRENT in wanted and (self.gpu is None or len(wanted) > 1):
+            raise ExportError(
+                "compute capability current stands for the one GPU of this machine and cannot be used here: name "
+                f"capabilities instead, {self.name} builds for {_listed(self.offered)}"
+            )
+        capabilities = [self.gpu.compute_capability if self.gpu and item == CURRENT else item for item in wanted or []]
+        for capability in capabilities:
+            if capability not in self.offered:
+                raise ExportError(
+                    f"{self.name} does not build for compute capability {capability}, it is for GeForce and RTX GPUs "
+                    f"({_listed(self.offered)}) and for no data-centre GPU such as 90 or 100: name one of these, or "
+                    "build on a machine with that GPU with --trt tensorrt"
+                )
+        return list(dict.fromkeys(capabilities))
+
+    def _resolve_at_hand(self, wanted: list[str] | None) -> list[str]:
+        if self.gpu is None:
+            raise ExportError(
+                f"{self.name} builds on the GPU that will run the engine and this machine has none: build there, or "
+                "ahead of time with --trt rtx"
+            )
+        at_hand = self.gpu.compute_capability
+        if wanted and set(wanted) - {at_hand, CURRENT}:
+            raise ExportError(
+                f"{self.name} builds only for the GPU at hand, which has compute capability {at_hand}, not for "
+                f"{_listed(wanted)}: build on that GPU, or ahead of time with --trt rtx"
+            )
+        return [at_hand]
+
+
+def find_library(choice: Choice) -> tuple[Library, str]:
+    """The library to build with, and a sentence for the user: which, and why.
+
+    "auto" takes full TensorRT where it is installed and a GPU is usable, and TensorRT-RTX elsewhere.
+
+    Raises:
+        ExportError: the library is not installed, or full TensorRT was asked for where there is no GPU.
+    """
+    if choice not in get_args(Choice):
+        raise ExportError(f"TensorRT library {choice} is not known: use {', '.join(get_args(Choice))}")
+    gpu, finding = find_gpu()
+    if choice == "tensorrt":
+        full = _open("tensorrt", gpu)
+        full.resolve(None)
+        return full, f"{full.name} builds for this machine's {finding}, as asked for"
+    reason = "as asked for" if choice == "rtx" else f"because {finding}"
+    if choice == "auto" and gpu is not None:
+        try:
+            full = _open("tensorrt", gpu)
+        except ExportError:
+            reason = "because full TensorRT is not installed"
+        else:
+            return full, f"{full.name} builds for this machine's {finding}"
+    rtx = _open("tensorrt_rtx", gpu)
+    told = f"{rtx.name} builds ahead of time, {reason}"
+    if gpu is not None and gpu.compute_capability not in rtx.offered:
+        told += f"; its engines do not run on this machine's {gpu.name}"
+    return rtx, told
+
+
+def _open(runtime: str, gpu: Gpu | None) -> Library:
+    try:
+        module = import_library(runtime)
+    except ConfigError as error:
+        raise ExportError(str(error)) from None
+    return Library(runtime, str(module.__version__), _cuda_version(runtime), _offered(module, runtime), gpu)
+
+
+def _offered(module: Any, runtime: str) -> tuple[str, ...]:
+    """What the library itself lists, so that a later release's new GPUs need no new version of ours."""
+    if runtime == "tensorrt":
+        return ()
+    found = [re.fullmatch(r"SM(\d+)", name) for name in module.ComputeCapability.__members__]
+    return tuple(sorted((match[1] for match in found if match), key=int))
+
+
+def _cuda_version(runtime: str) -> str:
+    for number in CUDA_VERSIONS:
+        try:
+            version(f"{PRODUCTS[runtime].module}_cu{number}")
+        except PackageNotFoundError:
+            continue
+        return number
+    return ""
+
+
+def _listed(items: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(items)

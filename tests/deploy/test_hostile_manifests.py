@@ -1,0 +1,139 @@
+"""Manifests that a forger wrote, digest and all: what they say is bounded and of the right kind, or refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile import AUDIO, Attack, engine, forge, put, refusal, seal, update, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cavsync.errors import BundleError
+from cavsync.manifest import MANIFEST_NAME, read_manifest
+
+
+@pytest.fixture
+def folder(bundle_path: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+
+
+TYPES: dict[str, tuple[Attack, str]] = {
+    "size is text": (put("files", AUDIO, "size_bytes", value="12"), "size_bytes = '12', which should be a whole"),
+    "size is true": (put("files", AUDIO, "size_bytes", value=True), "size_bytes = True, which should be a whole"),
+    "size is broken": (put("files", AUDIO, "size_bytes", value=1.5), "size_bytes = 1.5, which should be a whole"),
+    "size is negative": (put("files", AUDIO, "size_bytes", value=-1), "with -1 bytes"),
+    "size is huge": (put("files", AUDIO, "size_bytes", value=10**400), "which should be a whole number below 1e18"),
+    "hash is a number": (put("files", AUDIO, "sha256", value=5), "sha256 = 5, which should be text"),
+    "files is a list": (put("files", value=[AUDIO]), "files = ['audio_encoder.onnx'], which should be an object"),
+    "file is a list": (put("files", AUDIO, value=[1]), "files['audio_encoder.onnx'] = [1], which should be an object"),
+    "engines is an object": (put("engines", value={}), "engines = {}, which should be a list"),
+    "engine is text": (put("engines", value=["tensorrt"]), "engines[0] = 'tensorrt', which should be an object"),
+    "companions is text": (
+        put("engines", value=[engine(runtime="openvino", companions="weights.bin")]),
+        "engines[0].companions = 'weights.bin', which should be a list",
+    ),
+    "unknown runtime": (
+        put("engines", value=[engine(runtime="python", companions=[])]),
+        "on 'python', unknown to this version",
+    ),
+    "companion without a hash": (
+        put("engines", value=[engine(runtime="openvino", companions=["../weights.bin"])]),
+        "names '../weights.bin' without a hash",
+    ),
+    "unknown entry": (put("autorun", value="x"), "has an unknown entry 'autorun' in the manifest"),
+    "unknown entry below": (put("sync", "autorun", value=1), "has an unknown entry 'autorun' in sync"),
+    "missing entry": (forge(lambda content: content["sync"].pop("hop_ms")), "has no entry 'hop_ms' in sync"),
+    "graph is null": (put("audio_encoder", value=None), "audio_encoder = None, which should be an object"),
+    "shape holds a list": (put("audio_encoder", "inputs", 0, "shape", 0, value=[]), "whole number below 1e18 or text"),
+    "no shape": (put("audio_encoder", "outputs", 0, "shape", value=[]), "audio embeddings of width none"),
+    "no input": (put("audio_encoder", "inputs", value=[]), "without the input log_mel"),
+    "version is text": (put("format_version", value="2"), "has bundle format '2'"),
+    "version is broken": (put("format_version", value=2.0), "has bundle format 2.0"),
+    "version is true": (put("format_version", value=True), "has bundle format True"),
+    "version is long": (put("format_version", value="9" * 1000), "has bundle format '9999"),
+    "no version": (forge(lambda content: content.pop("format_version")), "has bundle format None"),
+    "not a number": (put("sync", "hop_ms", value=float("nan")), "sync.hop_ms = nan, which should be a number"),
+    "endless": (put("calibration", "bias", value=float("inf")), "calibration.bias = inf, which should be a number"),
+    "huge": (put("calibration", "bias", value=10**400), "which should be a number below 1e18"),
+    "large": (put("calibration", "weights", 0, value=1e17), "calibration.weights = [1e+17, 3.0], which this version"),
+    "not a number anywhere": (put("source", value={"step": float("nan")}), "is not valid JSON"),
+    "all memory for pictures": (
+        update(visual={"img_size": 4096, "num_frames": 1024}),
+        "visual.num_frames = 1024, which this version cannot use",
+    ),
+    "all memory for sound": (
+        update(audio={"segment_frames": 6000}, frontend={"num_mel_bins": 4096}),
+        "audio.segment_frames = 6000, which this version cannot use",
+    ),
+    "all time for a window": (
+        update(sync={"window_seconds": 3600, "frame_rate_hz": 1000}),
+        "sync.window_seconds = 3600, which this version cannot use",
+    ),
+    "a terminal's commands": (put("name", value="\x1b]0;owned\x07"), "holds control characters"),
+    "deep": (put("model", value={"x": json.loads("[" * 40 + "]" * 40)}), "nests values more than 16 deep"),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_content_of_the_wrong_kind_is_refused(kind: str, folder: Path) -> None:
+    attack, words = TYPES[kind]
+    assert words in refusal(folder, attack)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b"null", "does not hold a JSON object"),
+        (b"[" * 200_000, "more than 16 deep"),
+        (b'{"a":' * 150_000, "more than 16 deep"),
+        (b'{"format_version": ' + b"9" * 5000 + b"}", "not valid JSON"),
+        ('{"format_version": 2}'.encode("utf-16"), "not valid JSON"),
+        (b'{"format_version": 2, "name": "\\ud800"}', "not valid JSON"),
+        (b'{"format_version": 2, "format_version": 2}', "names 'format_version' twice"),
+        (b'\xef\xbb\xbf{"format_version": 2}', "not valid JSON"),
+    ],
+)
+def test_manifests_that_are_none(data: bytes, words: str, folder: Path) -> None:
+    assert words in refusal(folder, write(MANIFEST_NAME, lambda _: data))
+
+
+def test_spaces_and_another_order_are_changes(folder: Path) -> None:
+    """One content, one spelling: otherwise a digest could be kept while bytes change."""
+    content = json.loads((folder / MANIFEST_NAME).read_text())
+    assert "its own digest" in refusal(folder, write(MANIFEST_NAME, lambda _: json.dumps(content).encode()))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_value_anywhere_is_read_or_refused(bundle_path: Path, data: st.DataObject) -> None:
+    """A forged manifest with something else in one place: a manifest or a BundleError, never anything else."""
+    content = json.loads((bundle_path / MANIFEST_NAME).read_text())
+    spot: Any = content
+    while True:
+        key = data.draw(st.sampled_from(sorted(spot) if isinstance(spot, dict) else range(len(spot))))
+        if not isinstance(spot[key], dict | list) or not spot[key] or data.draw(st.booleans()):
+            break
+        spot = spot[key]
+    spot[key] = data.draw(JSON)
+    copy = bundle_path.parent / "forged"
+    copy.mkdir(exist_ok=True)
+    (copy / MANIFEST_NAME).write_bytes(seal(content))
+    with suppress(BundleError):
+        manifest = read_manifest(copy)
+        # What is read can be written and read again.
+        (copy / MANIFEST_NAME).write_bytes(manifest.to_bytes())
+        assert read_manifest(copy) == manifest
