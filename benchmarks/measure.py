@@ -23,7 +23,7 @@ PEAK_SIZE = 8192
 
 def provenance(device: torch.device) -> dict[str, str]:
     """Where and with what a row was measured."""
-    row = {name: _version(name) for name in ("torch", "triton", "xformers")}
+    row = {name: version_of(name) for name in ("torch", "triton", "xformers")}
     row |= {"device": _device_name(device), "commit": _commit(), "date": datetime.now(UTC).isoformat("T", "seconds")}
     if device.type == "cuda":
         row |= {"cuda": torch.version.cuda or "unknown", "driver": _driver()}
@@ -93,7 +93,7 @@ def append_rows(path: Path, rows: list[dict[str, Any]]) -> None:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:

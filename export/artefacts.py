@@ -18,7 +18,7 @@ from cavsync.export.departure import departure_from_graph, departure_from_model
 from cavsync.export.graphs import stages, write_graph
 from cavsync.export.parity import OutputParity, Reference, complaint
 from cavsync.export.precision.candidates import Candidate, fastest, fastest_runtime, int8_candidates
-from cavsync.export.precision.half import Half, in_half
+from cavsync.export.precision.half import Half, in_half, on_cpu
 from cavsync.export.runners import open_runner
 from cavsync.export.samples import SampleSets
 from cavsync.export.storage import store_compactly
@@ -29,8 +29,8 @@ Array = NDArray[Any]
 Say = Callable[[str], None]
 ENCODERS = ("audio_encoder", "visual_encoder")
 # The newest opset that TensorRT builds in float32: later ones fuse attention into an operator that it refuses. bf16
-# convolutions exist from 22 on.
-OPSETS = {"bf16": 22}
+# convolutions exist from 22 on, 8-bit floats from 19 on.
+OPSETS = {"bf16": 22, "fp8": 22}
 DEFAULT_OPSET = 18
 
 
@@ -59,14 +59,14 @@ class Artefacts:
             self._write_int8(paths, keep_all=precision == "auto")
             self.precision = "int8"
         else:
-            half = paths if precision == "fp32" else self.write_half(paths, precision)
+            half = paths if precision in ("fp32", "fp8") else self.write_half(paths, precision)
             for name in ENCODERS:
                 # The CPU provider has no bf16 products: float32 stays the graph, and bf16 comes beside it.
                 shutil.copy((paths if precision == "bf16" else half)[name], self.folder / self.graphs[name].file)
                 if precision == "bf16":
                     shutil.copy(half[name], self.folder)
                     self.engines.append(EngineSpec(name, "onnxruntime", precision, half[name].name))
-            self.precision = "fp32" if precision == "bf16" else precision
+            self.precision = "fp32" if precision in ("bf16", "fp8") else precision
         return paths
 
     def _write_float32(self, precision: str, *, compact: bool) -> dict[str, Path]:
@@ -132,7 +132,10 @@ class Artefacts:
             sample = self.reference.inputs[graph][:1]
             if runtime == "openvino":
                 return "OpenVINO's graph has no tensors to compare"
-            return departure_from_graph(source, onnx.load(str(path)), sample, precision)
+            candidate = onnx.load(str(path))
+            return departure_from_graph(
+                source, on_cpu(candidate) if precision == "bf16" else candidate, sample, precision
+            )
 
         self.require(self.reference.check(artefact, graph, run, precision), culprit)
 

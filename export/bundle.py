@@ -32,7 +32,7 @@ PARITY_NAME = "parity.json"
 CANDIDATES_NAME = "int8_candidates.json"
 CARD_NAME = "MODEL_CARD.md"
 HELD_OUT_NAME = "held_out.json"
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "auto")
+PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8", "auto")
 
 Say = Callable[[str], None]
 
@@ -59,7 +59,7 @@ def export_bundle(
         out_dir: the bundle's folder; absent, empty, or a bundle to replace with `overwrite`.
         precision: of the encoders' products. "int8" measures every way there is on this machine and takes the fastest
             that is near enough; "auto" keeps them all beside one another. With "bf16", which ONNX Runtime has on GPUs
-            only, the float32 encoders stay in the bundle too.
+            only, the float32 encoders stay in the bundle too. "fp8" is for engines, beside float32 encoders.
         tensorrt: also build engines, in the same precision.
         step: checkpoint to take; the last one by default.
         calibration_clips: clips that the model never saw; None takes those that the run held out, an empty list leaves
@@ -72,7 +72,7 @@ def export_bundle(
         ExportError: parity failed, an engine cannot be built, or out_dir holds something else. CheckpointError,
         ConfigError: the run or an option cannot be used. Nothing is left behind in any case.
     """
-    check_options(precision, storage)
+    check_options(precision, storage, has_engines=tensorrt is not None)
     require_bundle_folder(out_dir, overwrite=overwrite)
     library = None
     if tensorrt is not None:
@@ -109,12 +109,14 @@ def export_bundle(
     return manifest, artefacts.parity
 
 
-def check_options(precision: str, storage: str) -> None:
-    """ConfigError for a precision that is not known, or a storage that does not go with it."""
+def check_options(precision: str, storage: str, *, has_engines: bool) -> None:
+    """ConfigError for a precision that is not known, or a storage or lack of engines that does not go with it."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision {precision} is not known: use {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}")
     if storage != "float32" and precision != "fp32":
         raise ConfigError(f"storage {storage} is for float32 graphs, precision is {precision}: leave one of them out")
+    if precision == "fp8" and not has_engines:
+        raise ConfigError("fp8 is for TensorRT engines on GPUs of compute capability 89 and later: add --trt")
 
 
 def require_bundle_folder(out_dir: Path, *, overwrite: bool) -> None:

@@ -27,7 +27,7 @@ from cavsync.model.patch import ConvStem
 Array = NDArray[Any]
 SCOPES = "pkg.torch.onnx.name_scopes"
 # Well above rounding in float32, and what the precisions may lose on the way to a layer.
-DEPARTED = {"fp32": 1e-3, "fp16": 5e-2, "bf16": 2e-1, "int8": 5e-1}
+DEPARTED = {"fp32": 1e-3, "fp16": 5e-2, "bf16": 2e-1, "fp8": 5e-1, "int8": 5e-1}
 WRAPPER = "model."
 
 

@@ -16,7 +16,7 @@ from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import load_model
 from cavsync.model.flops import Part, count_parameters
 
-BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.02}
+BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.02, "int8": 1.02}
 STORED_BYTES = {"float32": 4.0, "half": 2.0, "int8": 1.02}
 # Filter bank and the transform before it.
 FRONTEND_BYTES = 960_000
@@ -57,7 +57,7 @@ def plan(
 ) -> Plan:
     """Check everything that `export_bundle` checks before it begins; arguments and errors are its own."""
     del name, weights_licence
-    check_options(precision, storage)
+    check_options(precision, storage, has_engines=tensorrt is not None)
     require_bundle_folder(out_dir, overwrite=overwrite)
     model = load_model(run_dir, step)
     clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
@@ -79,7 +79,7 @@ def plan(
 def _graph_files(model: CAVMAESync, encoder: str, precision: str, storage: str) -> Iterator[PlannedFile]:
     parameters = _num_parameters(model, encoder)
     runtime = NAMES["onnxruntime"]
-    if precision in ("fp32", "bf16"):
+    if precision in ("fp32", "bf16", "fp8"):
         yield PlannedFile(f"{encoder}.onnx", runtime, "fp32", parameters * STORED_BYTES[storage], "")
     if precision == "bf16":
         yield PlannedFile(f"{encoder}.bf16.onnx", runtime, "bf16", parameters * BYTES["bf16"], "a GPU")

@@ -10,7 +10,7 @@ from cavsync.deploy.tensorrt_runtime import TensorRTGraph
 from cavsync.export.artefacts import ENCODERS, Artefacts
 from cavsync.export.graphs import stages
 from cavsync.export.parity import OUTPUTS, Array
-from cavsync.export.precision.candidates import tensorrt_int8
+from cavsync.export.precision.candidates import for_tensorrt
 from cavsync.export.trt.engines import write_engines
 from cavsync.export.trt.library import Library
 from cavsync.export.trt.options import TensorRTOptions
@@ -54,16 +54,16 @@ def _graphs(artefacts: Artefacts, paths: dict[str, Path], precision: str) -> dic
     """Proven graphs in the precision asked for, as TensorRT reads them."""
     if precision == "fp32":
         return paths
-    if precision != "int8":
+    if precision not in ("int8", "fp8"):
         made = {name: artefacts.work / f"{name}.{precision}.onnx" for name in ENCODERS}
         return made if all(path.exists() for path in made.values()) else artefacts.write_half(paths, precision)
     made = {}
     for name in ENCODERS:
         artefacts.on_stage(f"quantizing {name} for TensorRT")
         made[name] = artefacts.work / f"{name}.tensorrt.onnx"
-        tensorrt_int8(paths[name], made[name], *artefacts.int8_samples(name))
+        for_tensorrt(paths[name], made[name], *artefacts.int8_samples(name), precision)
         source = onnx.load(str(paths[name]))
-        artefacts.check(f"{name} in int8 for TensorRT", name, made[name], "onnxruntime", precision, source)
+        artefacts.check(f"{name} in {precision} for TensorRT", name, made[name], "onnxruntime", precision, source)
     return made
 
 

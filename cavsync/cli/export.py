@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("export")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bundle; absent or empty.")
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8", "auto"]), default="fp32",
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "fp8", "int8", "auto"]), default="fp32",
               show_default=True,
               help="Of the encoders' products. int8: the fastest way on this machine that is near enough to float32; "
               "auto: all of them beside one another.")  # fmt: skip

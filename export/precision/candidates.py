@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cavsync.errors import ExportError
 from cavsync.export.parity import LIMITS, centred_cosine
 from cavsync.export.precision import openvino
-from cavsync.export.precision.int8 import as_matmul, quantize_dynamically, quantize_statically
+from cavsync.export.precision.int8 import as_matmul, quantize_dynamically, quantize_statically, quantize_to_fp8
 from cavsync.export.precision.sensitivity import most_sensitive
 from cavsync.export.runners import open_runner
 
@@ -51,7 +51,7 @@ class Candidate:
     @property
     def reaches_goal(self) -> bool:
         """Whether it may be used at all."""
-        return self.precision != "int8" or self.centred_cosine >= GOAL
+        return self.precision not in ("int8", "fp8") or self.centred_cosine >= GOAL
 
     def row(self, chosen: bool) -> dict[str, Any]:
         """As the bundle's table holds it."""
@@ -76,6 +76,7 @@ class _Way:
     ending: str
     quantize: Callable[[Path, Path, Array, Sequence[str]], None]
     is_single: bool
+    precision: str = "int8"
 
 
 WAYS = (
@@ -116,12 +117,18 @@ def fastest(candidates: Sequence[Candidate], runtime: str | None = None) -> Cand
     """The fastest int8 candidate that reaches the goal, of one runtime or of all; ExportError where none does."""
     fit = [c for c in candidates if c.precision == "int8" and c.reaches_goal and runtime in (None, c.runtime)]
     if not fit:
-        best = max((c.centred_cosine for c in candidates if c.precision == "int8"), default=0.0)
-        raise ExportError(
-            f"no int8 form of {candidates[0].files[0].stem} comes near enough to float32: the best centred cosine is "
-            f"{best:.4f}, expected {GOAL}; use --precision fp32, or calibrate on clips like those to be scored"
-        )
+        raise _too_far(candidates)
     return min(fit, key=lambda candidate: candidate.milliseconds)
+
+
+def _too_far(candidates: Sequence[Candidate]) -> ExportError:
+    quantized = [candidate for candidate in candidates if candidate.precision != "fp32"]
+    best = max(quantized, key=lambda candidate: candidate.centred_cosine)
+    return ExportError(
+        f"no {best.precision} form of {candidates[0].files[0].stem} comes near enough to float32: the best centred "
+        f"cosine is {best.centred_cosine:.4f}, expected {GOAL}; use another --precision, or calibrate on clips like "
+        "those to be scored"
+    )
 
 
 def fastest_runtime(encoders: Mapping[str, Sequence[Candidate]]) -> str:
@@ -137,17 +144,24 @@ def fastest_runtime(encoders: Mapping[str, Sequence[Candidate]]) -> str:
     return min(times, key=lambda runtime: times[runtime])
 
 
-def tensorrt_int8(source: Path, target: Path, ranges: Array, compare: Array, want: Array) -> Candidate:
-    """Quantize a float32 graph as TensorRT reads it, symmetric Q/DQ pairs; arguments as for `int8_candidates`.
+def for_tensorrt(
+    source: Path, target: Path, ranges: Array, compare: Array, want: Array, precision: str = "int8"
+) -> Candidate:
+    """Quantize a float32 graph to int8 or fp8 as TensorRT reads it: symmetric Q/DQ pairs.
+
+    Arguments as for `int8_candidates`.
 
     Raises ExportError where it does not reach the goal.
     """
     prepared = target.with_suffix(".matmul.onnx")
     onnx.save(as_matmul(onnx.load(str(source))), str(prepared))
-    way = _Way("TensorRT, static int8", "onnxruntime", "", partial(quantize_statically, symmetric=True), False)
+    quantize = quantize_to_fp8 if precision == "fp8" else partial(quantize_statically, symmetric=True)
+    way = _Way(f"TensorRT, static {precision}", "onnxruntime", "", quantize, False, precision)
     found, _ = _reach_goal(way, prepared, target, ranges, compare, want, [])
     prepared.unlink()
-    return fastest([found])
+    if not found.reaches_goal:
+        raise _too_far([found])
+    return found
 
 
 def _reach_goal(
@@ -159,14 +173,14 @@ def _reach_goal(
             ranking = most_sensitive(source, ranges)
         exclude = ranking[:count]
         way.quantize(source, target, ranges, exclude)
-        run = open_runner(target, way.runtime)
+        run = open_runner(target, way.runtime, way.precision)
         got = np.concatenate([run(sample[np.newaxis])[0] for sample in compare])
         cosine = centred_cosine(got.astype(np.float64), want.astype(np.float64))
         if cosine >= GOAL:
             break
     weights = target.with_suffix(".bin")
     files = (target, weights) if weights.exists() else (target,)
-    return Candidate(way.name, way.runtime, "int8", files, 0.0, cosine, tuple(exclude), way.is_single), ranking
+    return Candidate(way.name, way.runtime, way.precision, files, 0.0, cosine, tuple(exclude), way.is_single), ranking
 
 
 def _timed(candidates: Sequence[Candidate], sample: Array) -> list[Candidate]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -32,6 +33,7 @@ def as_matmul(model: ModelProto) -> ModelProto:
     graph = copy.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     nodes: list[NodeProto] = []
+    turned: dict[str, TensorProto] = {}
     for node in graph.node:
         if node.op_type != "Gemm" or node.input[1] not in weights:
             nodes.append(node)
@@ -39,18 +41,27 @@ def as_matmul(model: ModelProto) -> ModelProto:
         facts = {item.name: helper.get_attribute_value(item) for item in node.attribute}
         assert facts.get("alpha", 1.0) == facts.get("beta", 1.0) == 1.0
         assert not facts.get("transA", 0)
+        weight = node.input[1]
         if facts.get("transB", 0):
-            weight = weights[node.input[1]]
-            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).T.copy(), weight.name))
+            # Under a name of its own: layers may share a weight, and not all of them need turn it.
+            weight = f"{weight}.turned"
+            turned.setdefault(weight, _turned(weights[node.input[1]], weight))
         has_bias = len(node.input) == 3
         product = f"{node.output[0]}.product" if has_bias else node.output[0]
-        nodes.append(helper.make_node("MatMul", node.input[:2], [product], name=node.name))
+        nodes.append(helper.make_node("MatMul", [node.input[0], weight], [product], name=node.name))
         if has_bias:
             nodes.append(helper.make_node("Add", [product, node.input[2]], [node.output[0]], name=f"{node.name}/bias"))
         nodes[-1].metadata_props.extend(node.metadata_props)
-    del graph.node[:], graph.value_info[:]
+    used = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(nodes)
+    graph.initializer.extend([*kept, *turned.values()])
     return copy
+
+
+def _turned(tensor: TensorProto, name: str) -> TensorProto:
+    return numpy_helper.from_array(numpy_helper.to_array(tensor).T.copy(), name)
 
 
 def products(model: ModelProto) -> list[str]:
@@ -104,6 +115,26 @@ def quantize_statically(
         )
 
 
+def quantize_to_fp8(source: Path, target: Path, samples: Array, exclude: Sequence[str]) -> None:
+    """The same in 8-bit floating point (E4M3), for TensorRT on GPUs of compute capability 89 and later."""
+    model = onnx.load(str(source))
+    constant = set(products(model))
+    others = [node.name for node in model.graph.node if node.op_type in QUANTIZED and node.name not in constant]
+    with _quiet():
+        quantize_static(
+            source,
+            target,
+            _Reader(model.graph.input[0].name, samples),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=QUANTIZED,
+            activation_type=QuantType.QFLOAT8E4M3FN,
+            weight_type=QuantType.QFLOAT8E4M3FN,
+            nodes_to_exclude=[*exclude, *others],
+            # The only one that the quantizer has for this type.
+            calibrate_method=CalibrationMethod.Distribution,
+        )
+
+
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """Gives the quantizer one sample after the other."""
 
@@ -116,10 +147,11 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantizer recommends steps that are taken already, and writes scratch files into the working folder."""
+    """The quantizer recommends steps that are taken already, and prints on stdout, which belongs to results."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(level)

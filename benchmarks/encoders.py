@@ -1,0 +1,149 @@
+"""What the encoders cost on a CPU: PyTorch, ONNX Runtime and OpenVINO in every precision, and what each loses.
+
+The published model with random weights, single inputs, everything in one process and in turns. Centred cosines are
+against PyTorch in float32, on moments of real clips where a folder of them is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import measure
+import numpy as np
+import onnx
+import openvino
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from cavsync.export.graphs import stages, write_graph
+from cavsync.export.parity import Reference, centred_cosine
+from cavsync.export.precision.candidates import for_tensorrt, int8_candidates
+from cavsync.export.precision.half import in_half
+from cavsync.export.runners import open_runner
+from cavsync.export.samples import noise, sample_sets
+from cavsync.media.files import find_media
+from cavsync.model import CAVMAESync
+from cavsync.model.upstream import load_upstream
+from cavsync.train import preset
+
+RESULTS = measure.RESULTS / "encoders.jsonl"
+EAGER, FLOAT32 = "PyTorch eager, float32", "ONNX Runtime, float32"
+# int8 against these, at least so many times faster.
+TARGETS = {EAGER: 5.0, FLOAT32: 2.0}
+Run = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+
+
+def published_model(folder: Path) -> CAVMAESync:
+    """The published size with random weights, by way of a checkpoint in the authors' format."""
+    torch.manual_seed(0)
+    state = {f"module.{name}": value for name, value in CAVMAESync(preset("cav-mae-sync-base")[0]).state_dict().items()}
+    torch.save(state, folder / "published.pth")
+    model = load_upstream(folder / "published.pth")
+    assert isinstance(model, CAVMAESync)
+    return model.eval()
+
+
+def eager(module: torch.nn.Module, *, bf16: bool) -> Run:
+    """The exported module itself."""
+
+    def run(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            found: np.ndarray[Any, Any] = module(torch.from_numpy(values))[0].float().numpy()
+        return found
+
+    return run
+
+
+def in_openvino(path: Path, precision: str) -> Run:
+    """An ONNX file computed by OpenVINO in f32 or bf16."""
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    request = compiled.create_infer_request()
+    return lambda values: np.array(request.infer({0: values})[compiled.outputs[0]])
+
+
+def ways(encoder: str, model: CAVMAESync, folder: Path, samples: tuple[Any, Any, Any]) -> dict[str, Run]:
+    """Every way to compute an encoder, by name."""
+    stage = stages(model)[encoder]
+    path = write_graph(stage, folder, {})
+    half = folder / f"{encoder}.fp16.onnx"
+    onnx.save(in_half(onnx.load(str(path)), "fp16"), str(half))
+    found: dict[str, Run] = {
+        EAGER: eager(stage.module, bf16=False),
+        "PyTorch, bf16 autocast": eager(stage.module, bf16=True),
+    }
+    files = [(c.name, c.files[0], c.runtime) for c in int8_candidates(path, folder, *samples, print)]
+    symmetric = for_tensorrt(path, folder / f"{encoder}.tensorrt.onnx", *samples)
+    files += [("ONNX Runtime, fp16", half, "onnxruntime")]
+    files += [("ONNX Runtime, static int8, symmetric", symmetric.files[0], "onnxruntime")]
+    for name, file, runtime in files:
+        run = open_runner(file, runtime)
+        found[name] = lambda values, run=run: run(values)[0]
+    return found | {f"OpenVINO, {precision}": in_openvino(path, precision) for precision in ("f32", "bf16")}
+
+
+def measure_ways(runs: dict[str, Run], compare: Any, want: Any, turns: int) -> dict[str, dict[str, float]]:
+    """Median milliseconds of single inputs, in turns, and the centred cosine."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(turns + 1):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run(compare[:1])
+            if turn:
+                times[name].append(1000 * (time.perf_counter() - begin))
+    cosines = {
+        name: centred_cosine(np.concatenate([run(sample[None]) for sample in compare]).astype(np.float64), want)
+        for name, run in runs.items()
+    }
+    return {
+        name: {"milliseconds": round(statistics.median(times[name]), 2), "centred_cosine": round(cosines[name], 5)}
+        for name in runs
+    }
+
+
+def show(encoder: str, found: dict[str, dict[str, float]]) -> None:
+    """The table, with the ratios that are asked for."""
+    table = Table(title=f"{encoder}, single inputs")
+    for column in ("way", "ms", "times eager", "times ORT float32", "centred cosine"):
+        table.add_column(column, justify="left" if column == "way" else "right")
+    for name, row in found.items():
+        ratios = [found[base]["milliseconds"] / row["milliseconds"] for base in TARGETS]
+        cells = [f"{row['milliseconds']:.1f}", *(f"{ratio:.2f}" for ratio in ratios), f"{row['centred_cosine']:.4f}"]
+        table.add_row(name, *cells)
+    Console(width=110).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=Path, help="folder of real clips; without it generated ones are used")
+    parser.add_argument("--turns", type=int, default=15)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = published_model(folder)
+        sets = sample_sets(model.config, find_media(options.clips) if options.clips else [])
+        reference = Reference.of(model, sets.compare, noise(model.config))
+        tables = {}
+        for encoder in ("audio_encoder", "visual_encoder"):
+            compare = sets.compare.inputs[encoder]
+            want = reference.outputs[encoder][0][: len(compare)].astype(np.float64)
+            runs = ways(encoder, model, folder, (sets.ranges.inputs[encoder], compare, want))
+            tables[encoder] = measure_ways(runs, compare, want, options.turns)
+            show(encoder, tables[encoder])
+    row = {"encoders": tables, "samples": sets.compare.source, **measure.provenance(torch.device("cpu"))}
+    row |= {name: measure.version_of(name) for name in ("onnxruntime", "openvino", "nncf")}
+    measure.append_rows(RESULTS, [row])
+
+
+if __name__ == "__main__":
+    main()
