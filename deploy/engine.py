@@ -112,6 +112,8 @@ def _open_session(path: Path, content: bytes, providers: Sequence[str] | None, t
     options.log_severity_level = 4
     # Never the runtime's own format, which nothing here has looked into.
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Three sessions take turns: threads of one that wait in a loop would slow the next by a third on two cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
