@@ -15,14 +15,28 @@ if TYPE_CHECKING:
     from cavsync.manifest import Manifest
 
 
-@click.command("export")
+LIBRARIES = ("auto", "tensorrt", "rtx")
+
+
+class ExportCommand(click.Command):
+    """Takes `--trt` without a value, wherever it stands: what follows may well be RUN."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give `--trt` its usual value where it has none."""
+        for place in reversed(range(len(args))):
+            if args[place] == "--trt" and args[place + 1 : place + 2] not in [[name] for name in LIBRARIES]:
+                args.insert(place + 1, LIBRARIES[0])
+        return super().parse_args(ctx, args)
+
+
+@click.command("export", cls=ExportCommand)
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bundle; absent or empty.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "fp8", "int8", "auto"]), default="fp32",
               show_default=True,
               help="Of the encoders' products. int8: the fastest way on this machine that is near enough to float32; "
               "auto: all of them beside one another.")  # fmt: skip
-@click.option("--trt", "tensorrt", type=click.Choice(["auto", "tensorrt", "rtx"]), is_flag=False, flag_value="auto",
+@click.option("--trt", "tensorrt", type=click.Choice(LIBRARIES), metavar="[auto|tensorrt|rtx]",
               help="Also build TensorRT engines. tensorrt: for the GPU of this machine; rtx: ahead of time, for "
               "GeForce and RTX GPUs; auto: the first where it can be.")  # fmt: skip
 @click.option("--compute-capability", "compute_capabilities", multiple=True, metavar="CC",
