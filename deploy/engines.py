@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.cuda_device import find_gpu
-from cavsync.deploy.engine import Graph
+from cavsync.deploy.cuda_device import Gpu, find_gpu
+from cavsync.deploy.engine import CPU_PROVIDER, Graph
 from cavsync.deploy.openvino_runtime import OpenVINOGraph
-from cavsync.deploy.sidecar import read_sidecar
-from cavsync.deploy.tensorrt_runtime import TensorRTGraph
-from cavsync.errors import ConfigError
+from cavsync.deploy.sidecar import Sidecar, is_same_release, read_sidecar, runs_on
+from cavsync.deploy.tensorrt_library import import_library
+from cavsync.deploy.tensorrt_runtime import TensorRTGraph, read_fitting_sidecar
+from cavsync.errors import BundleError, ConfigError
 from cavsync.manifest import RUNTIMES, EngineSpec, GraphSpec, Manifest
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,12 @@ def open_engine(
     threads: int | None,
 ) -> Engine:
     """Open one graph, as ONNX where there is no engine for it. Errors are those of the runtime's own class."""
+    is_on_cpu = not providers or providers[0] == CPU_PROVIDER
+    if engine is not None and engine.precision == "bf16" and engine.runtime == ONNX_RUNTIME and is_on_cpu:
+        raise ConfigError(
+            f"{folder / engine.file} computes in bf16, which ONNX Runtime has on GPUs only: ask for "
+            "CUDAExecutionProvider, or for another engine"
+        )
     if engine is None or engine.runtime == ONNX_RUNTIME:
         file = spec.file if engine is None else engine.file
         graph = GraphSpec(file, spec.inputs, spec.outputs)
@@ -81,13 +88,30 @@ def open_engine(
     return TensorRTGraph(folder, spec, engine)
 
 
+def check_sidecar(bundle: Path, manifest: Manifest, engine: EngineSpec) -> None:
+    """Compare what a TensorRT engine's sidecar says with the manifest; needs neither GPU nor library.
+
+    Raises BundleError where they differ.
+    """
+    specs = {
+        "audio_frontend": manifest.audio_frontend,
+        "audio_encoder": manifest.audio_encoder,
+        "visual_encoder": manifest.visual_encoder,
+    }
+    sidecar = read_fitting_sidecar(bundle, specs[engine.graph], engine)
+    if sidecar.engine_sha256 != manifest.files[engine.file].sha256:
+        raise BundleError(
+            f"{bundle / engine.file} is not the engine that its sidecar describes: rebuild it with "
+            f"`{sidecar.rebuild_command}`"
+        )
+
+
 def _best(bundle: Path, manifest: Manifest) -> dict[str, EngineSpec]:
     gpu, finding = find_gpu()
-    can_run = {runtime: gpu is not None and find_spec(runtime) is not None for runtime in GPU_RUNTIMES}
-    can_run["openvino"] = find_spec("openvino") is not None
-    for runtime, is_there in can_run.items():
+    for runtime in (*GPU_RUNTIMES, "openvino"):
         found = _of(bundle, manifest, runtime, "")
-        if is_there and all(graph in found for graph in ENCODERS) and _fits_gpu(bundle, found, gpu):
+        is_whole = all(graph in found for graph in ENCODERS) and find_spec(runtime) is not None
+        if is_whole and (runtime == "openvino" or all(_opens_here(bundle, engine, gpu) for engine in found.values())):
             log.info("encoders computed by %s (%s)", runtime, found[ENCODERS[0]].precision)
             return found
     log.info("encoders computed by %s (%s); %s", ONNX_RUNTIME, manifest.precision, finding)
@@ -95,23 +119,27 @@ def _best(bundle: Path, manifest: Manifest) -> dict[str, EngineSpec]:
 
 
 def _of(bundle: Path, manifest: Manifest, runtime: str, precision: str) -> dict[str, EngineSpec]:
-    """The first engine of each encoder; of those built for one GPU each, the one for the GPU at hand."""
+    """The first engine of each encoder; of those built for one GPU each, one for the GPU at hand."""
     found: dict[str, EngineSpec] = {}
-    capability = getattr(find_gpu()[0], "compute_capability", None) if runtime in GPU_RUNTIMES else None
+    gpu = find_gpu()[0] if runtime in GPU_RUNTIMES else None
     for engine in manifest.engines:
-        if engine.runtime != runtime or precision not in ("", engine.precision):
-            continue
-        is_better = capability is not None and capability in _capabilities(bundle, engine)
-        if engine.graph not in found or is_better:
-            found[engine.graph] = engine
+        if engine.runtime == runtime and precision in ("", engine.precision):
+            is_better = gpu is not None and runs_on(_sidecar(bundle, engine), gpu.compute_capability)
+            if engine.graph not in found or is_better:
+                found[engine.graph] = engine
     return found
 
 
-def _fits_gpu(bundle: Path, found: dict[str, EngineSpec], gpu: Any) -> bool:
-    engines = [engine for engine in found.values() if engine.runtime in GPU_RUNTIMES]
-    named = [_capabilities(bundle, engine) for engine in engines]
-    return all(not capabilities or gpu.compute_capability in capabilities for capabilities in named)
+def _opens_here(bundle: Path, engine: EngineSpec, gpu: Gpu | None) -> bool:
+    """Whether a TensorRT engine is for this GPU and for the release that is installed."""
+    if gpu is None:
+        return False
+    sidecar = _sidecar(bundle, engine)
+    installed = str(import_library(engine.runtime).__version__)
+    return runs_on(sidecar, gpu.compute_capability) and is_same_release(sidecar, installed)
 
 
-def _capabilities(bundle: Path, engine: EngineSpec) -> list[str]:
-    return read_sidecar(bundle / engine.companions[0]).compute_capabilities if engine.companions else []
+def _sidecar(bundle: Path, engine: EngineSpec) -> Sidecar:
+    if not engine.companions:
+        raise BundleError(f"{bundle / engine.file} is declared without a sidecar: export the bundle again")
+    return read_sidecar(bundle / engine.companions[0])

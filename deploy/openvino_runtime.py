@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.bundle_files import read_graph
-from cavsync.errors import BundleError, ConfigError
+from cavsync.deploy.openvino_library import import_openvino
+from cavsync.errors import BundleError
 from cavsync.manifest import EngineSpec, FileEntry, GraphSpec, TensorSpec
 
 # OpenVINO's names for the types that a bundle may use.
+MAX_HEAD_BYTES = 1000
 RUNTIME_DTYPES = {"float32": "f32", "float16": "f16", "uint8": "u8"}
 
 
@@ -37,8 +39,9 @@ class OpenVINOGraph:
         self._path = folder / engine.file
         if len(engine.companions) != 1:
             raise BundleError(f"{self._path} is declared without its weights, one .bin file: export the bundle again")
-        openvino = _library()
+        openvino = import_openvino()
         description, weights = (read_graph(folder, name, files[name]) for name in (engine.file, *engine.companions))
+        _require_own_format(self._path, description)
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -52,6 +55,7 @@ class OpenVINOGraph:
             ) from None
         _check_tensors(self._path, "input", spec.inputs, self._compiled.inputs)
         _check_tensors(self._path, "output", spec.outputs, self._compiled.outputs)
+        self._input = spec.inputs[0]
         self._outputs = {tensor.name: place for place, tensor in enumerate(spec.outputs)}
         self._request = self._compiled.create_infer_request()
         self._lock = Lock()
@@ -61,6 +65,12 @@ class OpenVINOGraph:
 
         Raises BundleError where the graph refuses the input or gives values that are not finite.
         """
+        # OpenVINO converts other types, and of other shapes it computes nothing.
+        if values.dtype != np.dtype(self._input.dtype) or list(values.shape[1:]) != self._input.shape[1:]:
+            raise BundleError(
+                f"{self._path} takes {self._input.dtype} {self._input.shape}, it was given {values.dtype} "
+                f"{list(values.shape)}: export the bundle again"
+            )
         with self._lock:
             try:
                 self._request.infer({0: values})
@@ -77,14 +87,10 @@ class OpenVINOGraph:
         return result
 
 
-def _library() -> Any:
-    try:
-        import openvino
-    except ImportError:
-        raise ConfigError(
-            "the engine openvino needs OpenVINO: pip install openvino, or score with --engine onnxruntime"
-        ) from None
-    return openvino
+def _require_own_format(path: Path, description: bytes) -> None:
+    """The reader takes whatever it recognises, ONNX with files elsewhere too."""
+    if not description.lstrip().startswith(b"<?xml") or b"<net " not in description[:MAX_HEAD_BYTES]:
+        raise BundleError(f"{path} is no OpenVINO graph, expected its XML: export the bundle again")
 
 
 def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: list[Any]) -> None:

@@ -28,6 +28,7 @@ DTYPES = ("float32", "float16", "uint8")
 # TensorRT-RTX for no named compute capability: these, and later ones, but no data-centre GPU among them.
 RTX_PORTABLE = ("80", "86", "89", "120", "121")
 EXAMPLE = "cavsync export RUN --out BUNDLE"
+FIRST_WITH_FP8 = 89
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class BatchProfile:
     def is_ordered(self) -> bool:
         """Whether these numbers can be a profile at all."""
         return 1 <= self.min <= self.opt <= self.max <= MAX_BATCH
+
+
+DEFAULT_BATCH = BatchProfile(min=1, opt=8, max=64)
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,16 @@ class Sidecar:
         return (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode()
 
 
-def rebuild_command(runtime: str, precision: str, compute_capabilities: Sequence[str]) -> str:
+def rebuild_command(
+    runtime: str, precision: str, compute_capabilities: Sequence[str], batch: BatchProfile | None = None
+) -> str:
     """The command that builds such an engine, with a run and a bundle in place of its capitals."""
     words = [EXAMPLE, "--trt", PRODUCTS[runtime].choice]
     words += ["--precision", precision] if precision != "fp32" else []
     for capability in compute_capabilities:
         words += ["--compute-capability", capability]
+    if batch is not None and batch != DEFAULT_BATCH:
+        words += ["--batch", f"{batch.min},{batch.opt},{batch.max}"]
     return " ".join(words)
 
 
@@ -125,7 +133,7 @@ RULES: dict[str, Callable[[Any], bool]] = {
     "source_sha256": _is_hash,
     "size_bytes": lambda value: type(value) is int and 0 < value <= MAX_ENGINE_BYTES,
     # It is printed for people to paste.
-    "rebuild_command": _matches(r"cavsync export [\w ./=-]{1,300}"),
+    "rebuild_command": _matches(r"cavsync export [\w ./=,-]{1,300}"),
     "format_version": lambda value: type(value) is int and value == SIDECAR_VERSION,
 }
 
@@ -169,13 +177,13 @@ def check_loadable(sidecar: Sidecar, engine_path: Path, *, library_version: str,
     """
     plan = _read_engine(sidecar, engine_path)
     product = PRODUCTS[sidecar.runtime]
-    if _release(sidecar.library_version) != _release(library_version):
+    if not is_same_release(sidecar, library_version):
         raise BundleError(
             f"{engine_path} was built by {product.name} {sidecar.library_version} and this machine has "
             f"{library_version}, an engine opens only in the release that built it: install that release, or rebuild "
             f"the engine with `{sidecar.rebuild_command}`"
         )
-    if not _runs_on(sidecar, compute_capability):
+    if not runs_on(sidecar, compute_capability):
         wanted = ", ".join(sidecar.compute_capabilities) or "80, 86, 89, 120 and later GeForce and RTX GPUs"
         raise BundleError(
             f"{engine_path} was built for compute capability {wanted} and this GPU has {compute_capability}: "
@@ -222,11 +230,15 @@ def _read_engine(sidecar: Sidecar, engine_path: Path) -> bytes:
     return plan
 
 
-def _release(version: str) -> list[str]:
-    return version.split(".")[:3]
+def is_same_release(sidecar: Sidecar, library_version: str) -> bool:
+    """Whether a library is of the release that built the engine."""
+    return sidecar.library_version.split(".")[:3] == library_version.split(".")[:3]
 
 
-def _runs_on(sidecar: Sidecar, compute_capability: str) -> bool:
+def runs_on(sidecar: Sidecar, compute_capability: str) -> bool:
+    """Whether the engine was built for GPUs of this compute capability."""
+    if sidecar.precision == "fp8" and int(compute_capability) < FIRST_WITH_FP8:
+        return False
     if sidecar.compute_capabilities:
         return compute_capability in sidecar.compute_capabilities
     if sidecar.runtime == "tensorrt_rtx":
@@ -237,5 +249,5 @@ def _runs_on(sidecar: Sidecar, compute_capability: str) -> bool:
 def _command_for(sidecar: Sidecar, compute_capability: str) -> str:
     """The command for this GPU, with the library that builds for it."""
     if sidecar.runtime == "tensorrt_rtx" and compute_capability in ("75", *RTX_PORTABLE):
-        return rebuild_command(sidecar.runtime, sidecar.precision, [compute_capability])
-    return rebuild_command("tensorrt", sidecar.precision, [])
+        return rebuild_command(sidecar.runtime, sidecar.precision, [compute_capability], sidecar.batch)
+    return rebuild_command("tensorrt", sidecar.precision, [], sidecar.batch)

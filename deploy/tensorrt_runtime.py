@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -33,7 +34,7 @@ class TensorRTGraph:
 
     def __init__(self, folder: Path, spec: GraphSpec, engine: EngineSpec) -> None:
         self._path = folder / engine.file
-        self._sidecar = _read_fitting_sidecar(folder, spec, engine)
+        self._sidecar = read_fitting_sidecar(folder, spec, engine)
         self._input = self._sidecar.inputs[0]
         self._outputs = {tensor.name: tensor for tensor in self._sidecar.outputs}
         library = import_library(engine.runtime)
@@ -138,7 +139,7 @@ class TensorRTGraph:
         )
 
 
-def _read_fitting_sidecar(folder: Path, spec: GraphSpec, engine: EngineSpec) -> Sidecar:
+def read_fitting_sidecar(folder: Path, spec: GraphSpec, engine: EngineSpec) -> Sidecar:
     """The engine's sidecar, which must say of it what the manifest says."""
     if len(engine.companions) != 1:
         raise BundleError(
@@ -151,8 +152,8 @@ def _read_fitting_sidecar(folder: Path, spec: GraphSpec, engine: EngineSpec) -> 
         ("graph", sidecar.graph, engine.graph),
         ("runtime", sidecar.runtime, engine.runtime),
         ("precision", sidecar.precision, engine.precision),
-        ("inputs", sidecar.inputs, spec.inputs),
-        ("outputs", sidecar.outputs, spec.outputs),
+        ("inputs", _items(sidecar.inputs), _items(spec.inputs)),
+        ("outputs", _items(sidecar.outputs), _items(spec.outputs)),
     ):
         if told != declared:
             raise BundleError(
@@ -160,6 +161,11 @@ def _read_fitting_sidecar(folder: Path, spec: GraphSpec, engine: EngineSpec) -> 
                 f"the engine with `{sidecar.rebuild_command}`"
             )
     return sidecar
+
+
+def _items(tensors: list[TensorSpec]) -> list[TensorSpec]:
+    """Without the batch: an int8 graph may take one input at a time, the engine beside it takes many."""
+    return [replace(tensor, shape=tensor.shape[1:]) for tensor in tensors]
 
 
 def _item_shape(tensor: TensorSpec) -> list[int]:

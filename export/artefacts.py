@@ -16,7 +16,7 @@ from onnx import ModelProto
 from cavsync.errors import ExportError
 from cavsync.export.departure import departure_from_graph, departure_from_model
 from cavsync.export.graphs import stages, write_graph
-from cavsync.export.parity import OutputParity, Reference, complaint
+from cavsync.export.parity import OutputParity, Reference, complaint, differs_only_by_batch, worst_of
 from cavsync.export.precision.candidates import Candidate, fastest, fastest_runtime, int8_candidates
 from cavsync.export.precision.half import Half, in_half, on_cpu
 from cavsync.export.runners import open_runner
@@ -28,6 +28,7 @@ from cavsync.model import CAVMAESync
 Array = NDArray[Any]
 Say = Callable[[str], None]
 ENCODERS = ("audio_encoder", "visual_encoder")
+INT8_GRAPH = ("onnxruntime", "int8")
 # The newest opset that TensorRT builds in float32: later ones fuse attention into an operator that it refuses. bf16
 # convolutions exist from 22 on, 8-bit floats from 19 on.
 OPSETS = {"bf16": 22, "fp8": 22}
@@ -36,7 +37,8 @@ DEFAULT_OPSET = 18
 
 @dataclass
 class Artefacts:
-    """What has been written to `folder` so far: graphs by name, engines, parity, the table of int8 candidates."""
+    """What has been written to `folder` so far: graphs by name, engines, parity, the table of int8 candidates,
+    and the engines that could not be run here."""
 
     folder: Path
     work: Path
@@ -50,6 +52,7 @@ class Artefacts:
     parity: list[OutputParity] = field(default_factory=list)
     candidates: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
+    not_run: list[str] = field(default_factory=list)
     precision: str = "fp32"
 
     def write_encoders(self, precision: str, *, compact: bool) -> dict[str, Path]:
@@ -81,7 +84,7 @@ class Artefacts:
             self.graphs[name] = stage.spec
         self.on_stage("checking parity of the float32 graphs")
         for name, path in paths.items():
-            results = self.reference.check(name, name, open_runner(path, "onnxruntime"), "fp32")
+            results = self.reference.check(f"{name}, float32", name, open_runner(path, "onnxruntime"), "fp32")
             self.require(results, partial(self._departure_from_model, name, path))
         shutil.copy(paths["audio_frontend"], self.folder)
         return paths
@@ -94,7 +97,7 @@ class Artefacts:
             source = onnx.load(str(paths[name]))
             made[name] = self.work / f"{name}.{precision}.onnx"
             onnx.save(in_half(source, cast(Half, precision)), str(made[name]))
-            self.check(f"{name} in {precision}", name, made[name], "onnxruntime", precision, source)
+            self.check(f"{name}, {precision}", name, made[name], "onnxruntime", precision, source)
         return made
 
     def _write_int8(self, paths: dict[str, Path], *, keep_all: bool) -> None:
@@ -108,15 +111,16 @@ class Artefacts:
             chosen, portable = fastest(candidates, best), fastest(candidates, "onnxruntime")
             source = onnx.load(str(paths[name]))
             for candidate in candidates:
-                if not candidate.reaches_goal or not (keep_all or candidate in (chosen, portable)):
+                # One file per runtime and precision: another could not be asked for.
+                is_beside = candidate is chosen or (keep_all and (candidate.runtime, candidate.precision) != INT8_GRAPH)
+                if candidate is not portable and not (is_beside and candidate.reaches_goal):
                     continue
+                artefact = f"{name}, {candidate.name}"
+                self.check(artefact, name, candidate.files[0], candidate.runtime, candidate.precision, source)
                 if candidate is portable:
                     self._place_graph(name, candidate)
-                    artefact = name
                 else:
                     self.engines.append(self._place_engine(name, candidate))
-                    artefact = f"{name}, {candidate.name}"
-                self.check(artefact, name, candidate.files[0], candidate.runtime, candidate.precision, source)
             self.candidates[name] = [candidate.row(candidate is chosen) for candidate in candidates]
 
     def int8_samples(self, name: str) -> tuple[Array, Array, Array]:
@@ -126,30 +130,31 @@ class Artefacts:
 
     def check(self, artefact: str, graph: str, path: Path, runtime: str, precision: str, source: ModelProto) -> None:
         """Parity of one file against the model; ExportError names the first layer that departs from `source`."""
-        run = open_runner(path, runtime, precision)
 
-        def culprit() -> str:
-            sample = self.reference.inputs[graph][:1]
+        def culprit(worst: OutputParity) -> str:
             if runtime == "openvino":
                 return "OpenVINO's graph has no tensors to compare"
-            candidate = onnx.load(str(path))
-            return departure_from_graph(
-                source, on_cpu(candidate) if precision == "bf16" else candidate, sample, precision
-            )
+            found = onnx.load(str(path))
+            candidate = on_cpu(found) if precision in ("fp16", "bf16") else found
+            return departure_from_graph(source, candidate, self.reference.worst_input(graph, worst), precision)
 
-        self.require(self.reference.check(artefact, graph, run, precision), culprit)
+        self.require(self.reference.check(artefact, graph, open_runner(path, runtime, precision), precision), culprit)
 
-    def require(self, results: Sequence[OutputParity], culprit: Callable[[], str]) -> None:
-        """Note results; ExportError with what `culprit` finds where some did not pass."""
+    def require(self, results: Sequence[OutputParity], culprit: Callable[[OutputParity], str]) -> None:
+        """Note results; ExportError with what `culprit` finds for the worst of them where some did not pass."""
         self.parity += results
         failed = [result for result in results if not result.passed]
-        if failed:
-            raise ExportError(complaint(failed, culprit()))
+        if not failed:
+            return
+        worst = worst_of(failed)
+        is_batch = differs_only_by_batch(worst)
+        raise ExportError(complaint(failed, "single inputs agree, batches do not" if is_batch else culprit(worst)))
 
-    def _departure_from_model(self, name: str, path: Path) -> str:
+    def _departure_from_model(self, name: str, path: Path, worst: OutputParity) -> str:
         if name not in ENCODERS:
-            return "its filter bank differs from torchaudio's"
-        return departure_from_model(name, onnx.load(str(path)), self.model, self.reference.inputs[name][:1])
+            return "compare its samples, windows, filter bank and logarithm with torchaudio's"
+        sample = self.reference.worst_input(name, worst)
+        return departure_from_model(name, onnx.load(str(path)), self.model, sample)
 
     def _place_graph(self, name: str, candidate: Candidate) -> None:
         shutil.copy(candidate.files[0], self.folder / self.graphs[name].file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cavsync.errors import ExportError
+
+# Linux's AT_FDCWD and RENAME_EXCHANGE.
+AT_CURRENT_FOLDER, EXCHANGE = -100, 2
 
 
 def require_free(
@@ -41,17 +46,22 @@ def fresh_folder(out_dir: Path) -> Iterator[Path]:
     out_dir = out_dir.resolve()
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=out_dir.parent, prefix=f".{out_dir.name}-"))
+    old = scratch / "old"
     try:
         fresh = scratch / "fresh"
         fresh.mkdir()
         yield fresh
-        _swap(fresh, out_dir, scratch / "old")
+        _swap(fresh, out_dir, old)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        # What could not be put back stays in sight.
+        if out_dir.exists() or not old.exists():
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _swap(fresh: Path, out_dir: Path, old: Path) -> None:
     """Whatever happens, `out_dir` is the old folder or the new one."""
+    if out_dir.exists() and _exchange(fresh, out_dir):
+        return
     try:
         if out_dir.exists():
             out_dir.rename(old)
@@ -59,3 +69,13 @@ def _swap(fresh: Path, out_dir: Path, old: Path) -> None:
     finally:
         if old.exists() and not out_dir.exists():
             old.rename(out_dir)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two folders in one step, so that not even a kill finds neither; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    paths = (os.fsencode(first), os.fsencode(second))
+    return bool(rename(AT_CURRENT_FOLDER, paths[0], AT_CURRENT_FOLDER, paths[1], EXCHANGE) == 0)

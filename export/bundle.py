@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cavsync.deploy import Bundle
-from cavsync.errors import BundleError, CheckpointError, ConfigError
+from cavsync.errors import CheckpointError, ConfigError
 from cavsync.export.artefacts import Artefacts
 from cavsync.export.atomic_folder import fresh_folder, require_free
 from cavsync.export.calibrate import MAX_CLIPS, calibrate
@@ -23,7 +23,7 @@ from cavsync.export.storage import Storage, round_weights
 from cavsync.export.tensorrt import write_tensorrt
 from cavsync.export.trt.library import find_library
 from cavsync.export.trt.options import TensorRTOptions
-from cavsync.manifest import MANIFEST_NAME, Manifest, SyncSpec, describe_files, read_manifest
+from cavsync.manifest import GRAPHS, MANIFEST_NAME, Manifest, SyncSpec, describe_files, read_manifest
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import load_model
 from cavsync.model.fingerprint import architecture_fingerprint
@@ -102,7 +102,7 @@ def export_bundle(
         report = _calibrate(fresh, manifest, clips, calibration_clips is None, on_stage)
         manifest = replace(manifest, calibration=report.calibration if report else None)
         on_stage("writing the manifest")
-        card = model_card(manifest, artefacts.parity, artefacts.candidates, report)
+        card = model_card(manifest, artefacts.parity, artefacts.not_run, artefacts.candidates, report)
         (fresh / CARD_NAME).write_text(card, encoding="utf-8")
         manifest = _write_manifest(fresh, manifest)
         Bundle.open(fresh)
@@ -137,7 +137,7 @@ def _begin(fresh: Path, model: CAVMAESync, clips: Sequence[Path], on_stage: Say)
 
 
 def _write_reports(folder: Path, artefacts: Artefacts) -> None:
-    parity = describe(artefacts.parity, artefacts.samples.compare)
+    parity = describe(artefacts.parity, artefacts.samples.compare, artefacts.not_run)
     (folder / PARITY_NAME).write_text(json.dumps(parity, indent=1) + "\n", encoding="utf-8")
     if artefacts.candidates:
         table = json.dumps(artefacts.candidates, indent=1) + "\n"
@@ -208,9 +208,13 @@ def _write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def _is_bundle(folder: Path) -> bool:
-    """Other programs have a manifest.json too, and what lies in their folders is not ours to delete."""
+    """Whether a folder is a bundle, perhaps damaged or of another version, and holds nothing else.
+
+    Other programs have a manifest.json too, and what lies in their folders is not ours to delete.
+    """
     try:
-        read_manifest(folder)
-    except BundleError:
+        content = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+        named = {*content["files"], MANIFEST_NAME}
+        return {"format_version", "digest", *GRAPHS} <= content.keys() and {p.name for p in folder.iterdir()} <= named
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
-    return True

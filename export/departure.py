@@ -74,7 +74,7 @@ def departure_from_model(graph_name: str, graph: ModelProto, model: CAVMAESync, 
             error = _relative(got[name].reshape(wanted.shape), wanted) if got[name].size == wanted.size else np.inf
             if not error <= DEPARTED["fp32"]:
                 return str(Departure(path, is_input, error))
-    return "every linear layer agrees: it departs after the last of them"
+    return "every linear layer agrees for the worst sample: it departs after the last of them"
 
 
 def _layer_tensors(graph: ModelProto, model: CAVMAESync) -> list[tuple[str, str, str]]:

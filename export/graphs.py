@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from torch.nn import functional as F
 from cavsync.data.batches import IMAGENET_MEAN, IMAGENET_STD
 from cavsync.data.frontend import LogMelFrontend
 from cavsync.data.logmel import normalise
+from cavsync.export.quiet import quiet
 from cavsync.manifest import GraphSpec, TensorSpec
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.model import CAVMAESync
@@ -103,7 +100,7 @@ def write_graph(stage: Stage, folder: Path, metadata: dict[str, str], opset: int
     path = folder / stage.spec.file
     name = stage.spec.inputs[0].name
     dimension = torch.export.Dim(str(stage.spec.inputs[0].shape[stage.dynamic_dim]))
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
             stage.module.eval(),
             (stage.example,),
@@ -134,16 +131,3 @@ def _encoder_spec(model: CAVMAESync, file: str, source: TensorSpec) -> GraphSpec
             TensorSpec("patches", ["batch", grid[0] * grid[1], width], "float32"),
         ],
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter reports each of its passes as a warning; errors still come through."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

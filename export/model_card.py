@@ -12,6 +12,7 @@ from cavsync.manifest import Manifest
 def model_card(
     manifest: Manifest,
     parity: list[OutputParity],
+    not_run: list[str],
     candidates: dict[str, list[dict[str, Any]]],
     report: CalibrationReport | None,
 ) -> str:
@@ -45,6 +46,7 @@ def model_card(
             for row in parity
         ),
         "",
+        *([f"Built and not run, for want of such a GPU: {', '.join(not_run)}.", ""] if not_run else []),
         *_candidates(candidates),
         "## Calibration",
         *_calibration(report),

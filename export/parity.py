@@ -26,6 +26,7 @@ MEAN_LOG_MEL_ERROR = 1e-4
 # What sets samples apart must survive too, where there is more of it than rounding.
 MIN_SPREAD = 1e-3
 NUM_NAMED = 3
+NOISE = "noise"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class OutputParity:
     """
 
     artefact: str
+    precision: str
     output: str
     max_abs_error: float
     mean_abs_error: float
@@ -117,16 +119,22 @@ class Reference:
         array = self.inputs[graph]
         alone = [run(array[i : i + 1]) for i in range(len(array))]
         together = run(array)
-        limits = LIMITS["fp32" if graph == "audio_frontend" else precision]
         return [
-            self._compare(artefact, output, np.concatenate([got[place] for got in alone]), together[place],
-                          self.outputs[graph][place], limits)
+            self._compare(artefact, precision, output, np.concatenate([got[place] for got in alone]), together[place],
+                          self.outputs[graph][place])
             for place, output in enumerate(OUTPUTS[graph])
         ]  # fmt: skip
 
+    def worst_input(self, graph: str, result: OutputParity) -> Array:
+        """The input (1, ...) of a graph for which an output is worst."""
+        names = result.worst_samples
+        place = self.samples.moments.index(names[0]) if names and names[0] != NOISE else len(self.samples)
+        return self.inputs[graph][place : place + 1]
+
     def _compare(
-        self, artefact: str, output: str, got: Array, together: Array, want: Array, limits: Limits
+        self, artefact: str, precision: str, output: str, got: Array, together: Array, want: Array
     ) -> OutputParity:
+        limits = LIMITS[precision]
         if got.shape != want.shape:
             raise ExportError(
                 f"{artefact} gives {output} as {got.shape}, the model as {want.shape}: report this configuration"
@@ -150,6 +158,7 @@ class Reference:
         passed = bool(passed and batch_error <= limits.batch_error and np.isfinite(got).all())
         return OutputParity(
             artefact,
+            precision,
             output,
             float(error.max()),
             float(error.mean()),
@@ -163,7 +172,7 @@ class Reference:
         )
 
     def _name(self, place: int) -> str:
-        return self.samples.moments[place] if place < len(self.samples) else "noise"
+        return self.samples.moments[place] if place < len(self.samples) else NOISE
 
 
 def centred_cosine(got: Array, want: Array) -> float:
@@ -174,7 +183,7 @@ def centred_cosine(got: Array, want: Array) -> float:
 
 def complaint(failed: Sequence[OutputParity], culprit: str) -> str:
     """The sentence about artefacts that depart; `culprit` says where it begins."""
-    worst = max(failed, key=_departure)
+    worst = worst_of(failed)
     return (
         f"the exported {worst.artefact} does not compute what the model computes: output {worst.output} has a largest "
         f"error of {worst.max_abs_error:.3g}, a cosine of {worst.cosine:.6f}, centred {worst.centred_cosine:.4f}, and "
@@ -184,14 +193,25 @@ def complaint(failed: Sequence[OutputParity], culprit: str) -> str:
     )
 
 
-def describe(results: Sequence[OutputParity], samples: Samples) -> dict[str, Any]:
+def describe(results: Sequence[OutputParity], samples: Samples, not_run: Sequence[str]) -> dict[str, Any]:
     """Content of parity.json."""
     return {
         "reference": "the PyTorch model and torchaudio's Kaldi filter bank, float32 on the CPU",
         "inputs": f"{samples.source}, and noise",
         "limits": {name: asdict(limits) for name, limits in LIMITS.items()},
+        "built_and_not_run": list(not_run),
         "outputs": [asdict(result) for result in results],
     }
+
+
+def worst_of(failed: Sequence[OutputParity]) -> OutputParity:
+    """The output that departs most."""
+    return max(failed, key=_departure)
+
+
+def differs_only_by_batch(result: OutputParity) -> bool:
+    """Whether single inputs give what they should and only batches do not."""
+    return result.batch_error > LIMITS[result.precision].batch_error and result.relative_error < result.batch_error
 
 
 def _departure(result: OutputParity) -> float:
@@ -206,5 +226,6 @@ def _cosines(got: Array, want: Array) -> Array:
 
 
 def _spread(rows: Array) -> float:
-    apart = np.linalg.norm(rows - rows.mean(axis=0), axis=1).min()
-    return float(apart / max(np.linalg.norm(rows, axis=1).max(), 1e-30))
+    """Root mean square of what sets samples apart, relative to the samples themselves."""
+    apart = np.linalg.norm(rows - rows.mean(axis=0), axis=1)
+    return float(np.sqrt((apart**2).mean()) / max(np.linalg.norm(rows, axis=1).max(), 1e-30))

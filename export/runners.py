@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from cavsync.deploy.openvino_library import import_openvino
 from cavsync.export.parity import Runner
 from cavsync.export.precision.half import on_cpu
 
@@ -26,10 +27,10 @@ def open_runner(path: Path, runtime: str, precision: str = "fp32") -> Runner:
     # Threads that wait in a loop would slow whatever is timed next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     source: str | bytes = str(path)
-    if precision in ("bf16", "fp8"):
+    if precision in ("fp16", "bf16", "fp8"):
         # Optimisers take rounding for a detour, and move it to where operators do not know fp8.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if precision == "bf16":
+    if precision in ("fp16", "bf16"):
         source = on_cpu(onnx.load(str(path))).SerializeToString()
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     source_tensor = session.get_inputs()[0]
@@ -45,8 +46,7 @@ def open_runner(path: Path, runtime: str, precision: str = "fp32") -> Runner:
 
 
 def _openvino(path: Path) -> Runner:
-    import openvino
-
+    openvino = import_openvino()
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(str(path), "CPU", settings)
     request = compiled.create_infer_request()

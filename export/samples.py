@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cavsync.model.config import ModelConfig
 Array = NDArray[Any]
 log = logging.getLogger(__name__)
 
+ENCODERS = ("audio_encoder", "visual_encoder")
 FAMILIES = ("impacts", "face", "drummer", "keys")
 MOMENTS_PER_CLIP = 4
 MAX_CLIPS = 12
@@ -58,16 +60,15 @@ class SampleSets:
 
 def sample_sets(config: ModelConfig, clips: Sequence[Path]) -> SampleSets:
     """Of `clips` every second one is compared on; generated clips take their place where fewer than two can be used."""
-    loaded = [clip for clip in (_load(path, config) for path in _spread(clips)) if clip is not None]
-    if len(loaded) >= 2:
-        halves = loaded[::2], loaded[1::2]
-        compare, ranges = (_samples(half, config, f"{len(half)} clips") for half in halves)
-    else:
-        if clips:
-            log.warning("fewer than two of the clips are long enough to compare on: generated ones are used instead")
-        first, second = (generated_clips(config, seed) for seed in (11, 12))
-        compare, ranges = (_samples(half, config, "generated clips") for half in (first, second))
-    return SampleSets(compare, ranges)
+    # One clip in memory at a time.
+    taken = [_moments(clip, config) for clip in map(partial(_load, config=config), _spread(clips)) if clip is not None]
+    if len(taken) >= 2:
+        halves = taken[::2], taken[1::2]
+        return SampleSets(*(_joined(half, f"{len(half)} clips") for half in halves))
+    if clips:
+        log.warning("fewer than two of the clips are long enough to compare on: generated ones are used instead")
+    made = [[_moments(clip, config) for clip in generated_clips(config, seed)] for seed in (11, 12)]
+    return SampleSets(*(_joined(half, "generated clips") for half in made))
 
 
 def generated_clips(config: ModelConfig, seed: int) -> list[Clip]:
@@ -133,20 +134,27 @@ def _span_seconds(clip: Clip, config: ModelConfig) -> tuple[float, float]:
     return first, last
 
 
-def _samples(clips: Sequence[Clip], config: ModelConfig, source: str) -> Samples:
-    segments: list[Array] = []
-    tubelets: list[Array] = []
-    moments: list[str] = []
-    for clip in clips:
-        assert isinstance(clip.sound, Waveform)
-        centres = np.linspace(*_span_seconds(clip, config), MOMENTS_PER_CLIP)
-        features = reference_log_mel(clip.sound.samples)
-        starts = (centres - clip.audio_start_seconds) / FRAME_SECONDS - config.audio_length / 2
-        segments += [features[start : start + config.audio_length] for start in map(math.floor, starts)]
-        wanted = tubelet_times_seconds(centres, config.num_frames, config.frame_step_seconds)
-        chosen = nearest_index(clip.pts_seconds, wanted)
-        tubelets += [clip.frames[indices].transpose(0, 2, 3, 1) for indices in chosen]
-        moments += [f"{Path(clip.source).name} at {centre:.2f} s" for centre in centres]
-    sound = np.concatenate([clip.sound.samples for clip in clips if isinstance(clip.sound, Waveform)][:2])
-    inputs = {"audio_frontend": sound[None], "audio_encoder": np.stack(segments), "visual_encoder": np.stack(tubelets)}
-    return Samples(inputs, moments, f"{len(moments)} moments of {source}")
+def _moments(clip: Clip, config: ModelConfig) -> Samples:
+    """Moments of one clip, evenly spread."""
+    assert isinstance(clip.sound, Waveform)
+    centres = np.linspace(*_span_seconds(clip, config), MOMENTS_PER_CLIP)
+    features = reference_log_mel(clip.sound.samples)
+    starts = (centres - clip.audio_start_seconds) / FRAME_SECONDS - config.audio_length / 2
+    segments = [features[start : start + config.audio_length] for start in map(math.floor, starts)]
+    wanted = tubelet_times_seconds(centres, config.num_frames, config.frame_step_seconds)
+    chosen = nearest_index(clip.pts_seconds, wanted)
+    tubelets = [clip.frames[indices].transpose(0, 2, 3, 1) for indices in chosen]
+    inputs: dict[str, Array] = {
+        "audio_frontend": clip.sound.samples[None],
+        "audio_encoder": np.stack(segments),
+        "visual_encoder": np.stack(tubelets),
+    }
+    return Samples(inputs, [f"{Path(clip.source).name} at {centre:.2f} s" for centre in centres], clip.source)
+
+
+def _joined(parts: Sequence[Samples], source: str) -> Samples:
+    """All moments; of the sound, that of two clips is enough for a front end."""
+    moments = [moment for part in parts for moment in part.moments]
+    inputs = {name: np.concatenate([part.inputs[name] for part in parts]) for name in ENCODERS}
+    sound = np.concatenate([part.inputs["audio_frontend"] for part in parts[:2]], axis=1)
+    return Samples({"audio_frontend": sound, **inputs}, moments, f"{len(moments)} moments of {source}")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import onnx
 
+from cavsync.deploy.sidecar import read_sidecar, runs_on
 from cavsync.deploy.tensorrt_runtime import TensorRTGraph
+from cavsync.errors import ConfigError
 from cavsync.export.artefacts import ENCODERS, Artefacts
 from cavsync.export.graphs import stages
 from cavsync.export.parity import OUTPUTS, Array
@@ -28,6 +30,8 @@ def write_tensorrt(
     Raises:
         ExportError: a graph that departs from the model, an engine that is refused or departs.
     """
+    if options.timing_cache is not None and not library.has_timing_cache:
+        raise ConfigError(f"{library.name} times no kernels and has no timing cache: leave out --timing-cache")
     precision = AUTO if precision == "auto" else precision
     specs = {name: stage.spec for name, stage in stages(artefacts.model).items()}
     sources = _graphs(artefacts, paths, precision)
@@ -46,8 +50,11 @@ def write_tensorrt(
         )
         artefacts.engines += engines
         for engine in engines:
-            if _runs_here(engine, library):
+            if _runs_here(artefacts.folder, engine, library):
                 _check(artefacts, specs[name], engine)
+            else:
+                artefacts.on_stage(f"  {engine.file} is built and not run: there is no such GPU here")
+                artefacts.not_run.append(engine.file)
 
 
 def _graphs(artefacts: Artefacts, paths: dict[str, Path], precision: str) -> dict[str, Path]:
@@ -63,15 +70,13 @@ def _graphs(artefacts: Artefacts, paths: dict[str, Path], precision: str) -> dic
         made[name] = artefacts.work / f"{name}.tensorrt.onnx"
         for_tensorrt(paths[name], made[name], *artefacts.int8_samples(name), precision)
         source = onnx.load(str(paths[name]))
-        artefacts.check(f"{name} in {precision} for TensorRT", name, made[name], "onnxruntime", precision, source)
+        artefacts.check(f"{name}, {precision} for TensorRT", name, made[name], "onnxruntime", precision, source)
     return made
 
 
-def _runs_here(engine: EngineSpec, library: Library) -> bool:
+def _runs_here(folder: Path, engine: EngineSpec, library: Library) -> bool:
     gpu = library.gpu
-    if gpu is None:
-        return False
-    return library.runtime == "tensorrt" or f".sm{gpu.compute_capability}." in engine.file
+    return gpu is not None and runs_on(read_sidecar(folder / engine.companions[0]), gpu.compute_capability)
 
 
 def _check(artefacts: Artefacts, spec: GraphSpec, engine: EngineSpec) -> None:
@@ -84,6 +89,6 @@ def _check(artefacts: Artefacts, spec: GraphSpec, engine: EngineSpec) -> None:
 
     try:
         results = artefacts.reference.check(engine.file, engine.graph, run, engine.precision)
-        artefacts.require(results, lambda: f"the graph that {engine.file} was built from agrees")
+        artefacts.require(results, lambda _: f"the graph that {engine.file} was built from agrees")
     finally:
         graph.close()

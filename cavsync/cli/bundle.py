@@ -55,6 +55,7 @@ def verify(folder: Path, threads: int | None) -> None:
     from cavsync.deploy import Bundle
     from cavsync.deploy.bundle_files import check_names, verify_file
     from cavsync.deploy.engine import runtime_version
+    from cavsync.deploy.engines import GPU_RUNTIMES, check_sidecar
     from cavsync.manifest import GRAPHS, MANIFEST_NAME, read_manifest
 
     manifest = read_manifest(folder)
@@ -66,8 +67,12 @@ def verify(folder: Path, threads: int | None) -> None:
     Bundle.open(folder, threads=threads)
     click.echo("ok: the numbers are in range")
     click.echo(f"ok: {', '.join(GRAPHS)} open in ONNX Runtime {runtime_version()}")
-    if manifest.engines:
-        click.echo(f"not opened: engines beside the graphs ({len(manifest.engines)}), whose files match their hashes")
+    for engine in manifest.engines:
+        if engine.runtime in GPU_RUNTIMES:
+            check_sidecar(folder, manifest, engine)
+            click.echo(_plain(f"ok: {engine.file} is what its sidecar says; not opened"))
+        else:
+            click.echo(_plain(f"not opened: {engine.file}, which matches its hash"))
     # A folder whose files may be read but not listed has been verified all the same.
     with suppress(OSError):
         strays = sorted({path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST_NAME})

@@ -41,7 +41,7 @@ class ExportCommand(click.Command):
               "GeForce and RTX GPUs; auto: the first where it can be.")  # fmt: skip
 @click.option("--compute-capability", "compute_capabilities", multiple=True, metavar="CC",
               help="Build an engine for this, such as 89; may be given several times.")  # fmt: skip
-@click.option("--batch", default="1,8,64", show_default=True, metavar="MIN,OPT,MAX", help="Batch sizes of engines.")
+@click.option("--batch", metavar="MIN,OPT,MAX", help="Batch sizes of engines; 1,8,64 by default.")
 @click.option("--timing-cache", type=click.Path(dir_okay=False, path_type=Path),
               help="File in which full TensorRT keeps what it has timed.")  # fmt: skip
 @click.option("--triton-repo", type=click.Path(path_type=Path),
@@ -60,7 +60,7 @@ def export(
     out: Path,
     tensorrt: str | None,
     compute_capabilities: tuple[str, ...],
-    batch: str,
+    batch: str | None,
     timing_cache: Path | None,
     triton_repo: Path | None,
     calibration: str | None,
@@ -73,20 +73,23 @@ def export(
     """
     from rich.console import Console
 
+    from cavsync.deploy.sidecar import DEFAULT_BATCH
     from cavsync.export import TensorRTOptions, export_bundle
 
     engines = None
     if tensorrt is not None:
         engines = TensorRTOptions(tensorrt, compute_capabilities, _profile(batch), timing_cache)  # type: ignore[arg-type]
-    elif compute_capabilities or timing_cache:
-        raise click.UsageError("--compute-capability and --timing-cache are for engines: add --trt.")
-    if dry_run:
-        _plan(run, out, engines, triton_repo, calibration, options)
-        return
+    elif compute_capabilities or timing_cache or batch:
+        raise click.UsageError("--compute-capability, --batch and --timing-cache are for engines: add --trt.")
     if triton_repo is not None:
         from cavsync.export.triton_repository import check_triton_repository
 
+        if engines is not None and engines.profile.min > 1:
+            raise click.UsageError("Triton also sends single inputs: let --batch begin with 1.")
         check_triton_repository(out, triton_repo, overwrite=options["overwrite"])
+    if dry_run:
+        _plan(run, out, engines, triton_repo, calibration, options)
+        return
     console = Console(stderr=True)
     begin = time.monotonic()
 
@@ -100,14 +103,17 @@ def export(
         from cavsync.export.triton_repository import write_triton_repository
 
         say("writing the Triton model repository")
-        write_triton_repository(out, triton_repo, overwrite=options["overwrite"])
+        largest = (engines.profile if engines else DEFAULT_BATCH).max
+        write_triton_repository(out, triton_repo, max_batch_size=largest, overwrite=options["overwrite"])
     _print(manifest, parity)
     click.echo(f"wrote {out}")
 
 
-def _profile(batch: str) -> BatchProfile:
-    from cavsync.deploy.sidecar import BatchProfile
+def _profile(batch: str | None) -> BatchProfile:
+    from cavsync.deploy.sidecar import DEFAULT_BATCH, BatchProfile
 
+    if batch is None:
+        return DEFAULT_BATCH
     try:
         least, usual, most = (int(part) for part in batch.split(","))
     except ValueError:

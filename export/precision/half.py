@@ -80,24 +80,28 @@ class _Halved:
 
 
 def on_cpu(model: ModelProto) -> ModelProto:
-    """The same numbers from float32 products of bf16 operands, rounded to bf16, for runtimes without bf16 products."""
+    """The same numbers from float32 products of rounded operands, the results rounded again, in float32 throughout.
+
+    No CPU provider has bf16 products, and those that have fp16 compute it in float32, where nothing overflows.
+    """
     copy = ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph
-    weights = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.BFLOAT16]
-    for tensor in weights:
-        exact = numpy_helper.to_array(tensor).astype(np.float32)
-        tensor.CopyFrom(numpy_helper.from_array(exact, tensor.name))
+    halves = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    for tensor in graph.initializer:
+        if tensor.data_type in halves:
+            exact = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(exact, tensor.name))
     nodes: list[NodeProto] = []
     for node in graph.node:
-        is_rounding = node.op_type == "Cast" and helper.get_node_attr_value(node, "to") == TensorProto.BFLOAT16
-        rounds_after = node.op_type in PRODUCTS and node.output[0].endswith(".in_bf16")
-        if is_rounding:
-            nodes += _rounded(node.input[0], node.output[0])
-        elif rounds_after:
+        kind = next((kind for kind in HALF_TYPES if node.output[0].endswith(f".in_{kind}")), None)
+        target = helper.get_node_attr_value(node, "to") if node.op_type == "Cast" else None
+        if target in halves:
+            nodes += _rounded(node.input[0], node.output[0], target)
+        elif kind is not None:
             name = node.output[0]
             node.output[0] = f"{name}.exact"
-            nodes += [node, *_rounded(f"{name}.exact", name)]
+            nodes += [node, *_rounded(f"{name}.exact", name, HALF_TYPES[kind])]
         else:
             nodes.append(node)
     del graph.node[:]
@@ -105,9 +109,9 @@ def on_cpu(model: ModelProto) -> ModelProto:
     return copy
 
 
-def _rounded(source: str, target: str) -> list[NodeProto]:
-    """float32 -> bf16 -> float32."""
+def _rounded(source: str, target: str, dtype: int) -> list[NodeProto]:
+    """float32 -> half precision -> float32; beyond fp16's range that is infinity."""
     return [
-        helper.make_node("Cast", [source], [f"{target}.rounded"], to=TensorProto.BFLOAT16),
+        helper.make_node("Cast", [source], [f"{target}.rounded"], to=dtype),
         helper.make_node("Cast", [f"{target}.rounded"], [target], to=TensorProto.FLOAT),
     ]

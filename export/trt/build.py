@@ -25,7 +25,16 @@ logger = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_name("builder_process.py")
 # What finding the libraries takes. The rest of the environment lies in the builder's memory, and the engine's bytes
 # depend on where things lie.
-PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_PATH")
+PASSED_ON = (
+    "PATH",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_HOME",
+    "CUDA_PATH",
+)
 UNSUPPORTED = ("UNSUPPORTED_NODE", "UNSUPPORTED_NODE_ATTR")
 
 

@@ -83,7 +83,7 @@ def _describe(
         engine_sha256=sha256_file(path),
         source_sha256=sha256_file(onnx_path),
         size_bytes=path.stat().st_size,
-        rebuild_command=rebuild_command(library.runtime, precision, named),
+        rebuild_command=rebuild_command(library.runtime, precision, named, profile),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from cavsync.deploy.sidecar import BatchProfile
+from cavsync.deploy.sidecar import DEFAULT_BATCH, BatchProfile
 from cavsync.export.trt.library import Choice
 
 
@@ -19,5 +19,5 @@ class TensorRTOptions:
 
     library: Choice = "auto"
     compute_capabilities: tuple[str, ...] = ()
-    profile: BatchProfile = field(default_factory=lambda: BatchProfile(min=1, opt=8, max=64))
+    profile: BatchProfile = DEFAULT_BATCH
     timing_cache: Path | None = None

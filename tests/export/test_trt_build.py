@@ -22,7 +22,9 @@ from small_models import TUBELETS, small_model
 from cavsync.deploy.cuda_device import Gpu
 from cavsync.deploy.sidecar import BatchProfile, check_loadable, read_sidecar
 from cavsync.errors import ExportError
+from cavsync.export.artefacts import OPSETS
 from cavsync.export.graphs import Stage, stages, write_graph
+from cavsync.export.precision.half import in_half
 from cavsync.export.trt import Library, build_engine, find_library, write_engines
 from cavsync.manifest import EngineSpec, TensorSpec, sha256_file
 
@@ -146,6 +148,40 @@ def test_pictures_for_every_gpu(
     sidecar = read_sidecar(tmp_path / f"{file}.json")
     assert sidecar.inputs == spec.inputs
     assert sidecar.rebuild_command.endswith(f"--compute-capability {capability}")
+
+
+@pytest.fixture(scope="module")
+def bf16_graphs(encoders: dict[str, Stage], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """As an export makes them, products alone in bf16."""
+    folder = tmp_path_factory.mktemp("bf16")
+    for name in ("audio_encoder", "visual_encoder"):
+        source = onnx.load(str(write_graph(encoders[name], folder, {}, OPSETS["bf16"])))
+        onnx.save(in_half(source, "bf16"), str(folder / f"{name}.bf16.onnx"))
+    return {name: folder / f"{name}.bf16.onnx" for name in ("audio_encoder", "visual_encoder")}
+
+
+@rtx_only
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("name", ["audio_encoder", "visual_encoder"])
+def test_bf16_for_every_gpu_that_has_it(
+    name: str, capability: str, encoders: dict[str, Stage], bf16_graphs: dict[str, Path], rtx: Library, tmp_path: Path
+) -> None:
+    """All but Turing, which came before bf16."""
+    spec, source = encoders[name].spec, bf16_graphs[name]
+    if capability == "75":
+        with pytest.raises(ExportError) as caught:
+            write_engines(tmp_path, name, source, spec, "bf16", rtx, PROFILE, [capability])
+        message = str(caught.value)
+        assert f"does not build {name}.bf16.onnx in bf16 for compute capability 75 (" in message
+        assert message.endswith("export with --precision fp16, or leave 75 out")
+        assert "\n" not in message
+        assert list(tmp_path.iterdir()) == []
+        return
+    (engine,) = write_engines(tmp_path, name, source, spec, "bf16", rtx, PROFILE, [capability])
+    file = f"{name}.tensorrt_rtx.sm{capability}.engine"
+    assert engine == EngineSpec(name, "tensorrt_rtx", "bf16", file, [f"{file}.json"])
+    check(tmp_path, engine, rtx, capability, source)
+    assert read_sidecar(tmp_path / f"{file}.json").outputs == spec.outputs
 
 
 @rtx_only

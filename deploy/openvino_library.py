@@ -1,0 +1,34 @@
+"""Import OpenVINO and what belongs to it, without their telemetry."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from cavsync.errors import ConfigError
+
+TELEMETRY = "openvino_telemetry"
+
+
+def import_openvino(name: str = "openvino") -> Any:
+    """The module `openvino` or `nncf`, which report their use on import unless their telemetry package is missing: it
+    is, for as long as the import takes.
+
+    Raises ConfigError where the module is not installed.
+    """
+    if sys.modules.get(name) is not None:
+        return sys.modules[name]
+    hidden = sys.modules.get(TELEMETRY)
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ConfigError(
+            f"the engine openvino needs {name}: pip install 'cavsync[openvino]', or use --engine onnxruntime"
+        ) from None
+    finally:
+        if hidden is None:
+            del sys.modules[TELEMETRY]
+        else:
+            sys.modules[TELEMETRY] = hidden

@@ -1,0 +1,124 @@
+"""New timestamps for copied packets: continuous over splices, rising in each stream, and later where asked."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+# A stream that jumps further than this while no other stream is there marks a splice (as FFmpeg's own tool has it).
+MAX_JUMP_SECONDS = Fraction(10)
+MAX_STEP_BACK_SECONDS = Fraction(1, 2)
+# Delays are applied in steps no coarser than this, whatever the container counts in.
+FINEST_STEP_SECONDS = Fraction(1, 90_000)
+SPLICED_KINDS = ("video", "audio")
+
+
+class Splicer:
+    """Turns the times of a spliced broadcast into one continuous line, without touching its audio-visual relation.
+
+    Streams cross a splice one after another. The first to cross fixes how far the part behind it is moved; each
+    other stream is moved by the same when it gets there.
+    """
+
+    def __init__(self) -> None:
+        self._offsets = [Fraction(0)]
+        self._part_of: dict[int, int] = {}
+        self._next: dict[int, Fraction] = {}
+
+    def offset_seconds(self, stream: int, kind: str, time_seconds: Fraction, duration_seconds: Fraction) -> Fraction:
+        """How much to add to the times of this packet; packets come in the order of the file."""
+        if kind not in SPLICED_KINDS:
+            return self._offsets[self._nearest(time_seconds, 0)]
+        part = self._part_of.get(stream)
+        if part is None:
+            part = self._nearest(time_seconds, 0)
+        elif self._has_jumped(stream, time_seconds + self._offsets[part]):
+            part = self._part_behind(part, time_seconds)
+        self._part_of[stream] = part
+        self._next[stream] = time_seconds + self._offsets[part] + duration_seconds
+        return self._offsets[part]
+
+    def _has_jumped(self, stream: int, time_seconds: Fraction) -> bool:
+        jump = time_seconds - self._next[stream]
+        if jump < -MAX_STEP_BACK_SECONDS:
+            return True
+        # Silence of any length is no splice while the picture goes on.
+        return jump > MAX_JUMP_SECONDS and time_seconds - self._latest() > MAX_JUMP_SECONDS
+
+    def _part_behind(self, part: int, time_seconds: Fraction) -> int:
+        if part + 1 < len(self._offsets):
+            found = self._nearest(time_seconds, part + 1)
+            if abs(time_seconds + self._offsets[found] - self._latest()) <= MAX_JUMP_SECONDS:
+                return found
+        self._offsets.append(self._latest() - time_seconds)
+        return len(self._offsets) - 1
+
+    def _nearest(self, time_seconds: Fraction, first: int) -> int:
+        """The part, from `first` on, in which the time lies nearest to what was copied last."""
+        latest = self._latest()
+        parts = range(first, len(self._offsets))
+        return min(parts, key=lambda part: abs(time_seconds + self._offsets[part] - latest))
+
+    def _latest(self) -> Fraction:
+        return max(self._next.values(), default=Fraction(0))
+
+
+class PacketClock:
+    """Sets the timestamps of packets, stream by stream.
+
+    Args:
+        delays_seconds: stream index -> how much later its packets become; never negative.
+        is_spliced: the container may jump in time (MPEG transport and programme streams).
+    """
+
+    def __init__(self, delays_seconds: dict[int, Fraction], *, is_spliced: bool) -> None:
+        self._delays_seconds = delays_seconds
+        self._splicer = Splicer() if is_spliced else None
+        self._last: dict[int, int] = {}
+
+    def stamp(self, packet: Any) -> Fraction | None:
+        """Rewrite pts, dts, duration and time base in place.
+
+        Returns:
+            The presentation time in seconds without the delay; None where the packet has none.
+        """
+        index, coarse = packet.stream_index, packet.time_base
+        split = -int(-coarse // FINEST_STEP_SECONDS)
+        step = coarse / split
+        delay = round(self._delays_seconds.get(index, Fraction(0)) / step)
+        pts, dts = packet.pts, packet.dts
+        moved = round(self._splice_seconds(packet) / step)
+        duration = (packet.duration or 0) * split
+        if pts is not None:
+            pts = pts * split + moved
+        if dts is not None:
+            dts = dts * split + moved
+        pts, dts = self._rising(index, pts, dts, duration)
+        packet.time_base = step
+        packet.duration = duration
+        packet.pts = None if pts is None else pts + delay
+        packet.dts = None if dts is None else dts + delay
+        return None if pts is None else pts * step
+
+    def _splice_seconds(self, packet: Any) -> Fraction:
+        time = packet.pts if packet.dts is None else packet.dts
+        if self._splicer is None or time is None:
+            return Fraction(0)
+        base = packet.time_base
+        return self._splicer.offset_seconds(
+            packet.stream_index, packet.stream.type, time * base, (packet.duration or 0) * base
+        )
+
+    def _rising(self, index: int, pts: int | None, dts: int | None, duration: int) -> tuple[int | None, int | None]:
+        """Muxers refuse decoding times that do not rise; damaged files and splices have them."""
+        last = self._last.get(index)
+        if dts is None and last is not None:
+            dts = last + max(1, duration) if pts is None else min(pts, last + max(1, duration))
+        if dts is None:
+            return pts, dts
+        if last is not None and dts <= last:
+            dts = last + 1
+        if pts is not None:
+            pts = max(pts, dts)
+        self._last[index] = dts
+        return pts, dts
