@@ -20,7 +20,7 @@ from cavsync.export.model_card import model_card
 from cavsync.export.parity import OutputParity, Reference, describe
 from cavsync.export.samples import noise, sample_sets
 from cavsync.export.storage import Storage, round_weights
-from cavsync.export.tensorrt import write_tensorrt
+from cavsync.export.trt.encoders import write_tensorrt
 from cavsync.export.trt.library import find_library
 from cavsync.export.trt.options import TensorRTOptions
 from cavsync.manifest import GRAPHS, MANIFEST_NAME, Manifest, SyncSpec, describe_files, read_manifest

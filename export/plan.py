@@ -9,7 +9,7 @@ from pathlib import Path
 from cavsync.export.artefacts import ENCODERS
 from cavsync.export.bundle import check_options, held_out_clips, require_bundle_folder
 from cavsync.export.precision import openvino
-from cavsync.export.tensorrt import AUTO
+from cavsync.export.trt.encoders import AUTO
 from cavsync.export.trt.library import Library, find_library
 from cavsync.export.trt.options import TensorRTOptions
 from cavsync.model import CAVMAESync
