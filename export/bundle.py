@@ -20,6 +20,7 @@ from cavsync.export.model_card import model_card
 from cavsync.export.parity import OutputParity, Reference, describe
 from cavsync.export.samples import noise, sample_sets
 from cavsync.export.storage import Storage, round_weights
+from cavsync.export.trt.encoders import check_options as check_engine_options
 from cavsync.export.trt.encoders import write_tensorrt
 from cavsync.export.trt.library import find_library
 from cavsync.export.trt.options import TensorRTOptions
@@ -78,6 +79,7 @@ def export_bundle(
     if tensorrt is not None:
         library, finding = find_library(tensorrt.library)
         on_stage(finding)
+        check_engine_options(precision, library, tensorrt)
     on_stage("loading the model")
     model = load_model(run_dir, step).eval()
     round_weights(model, storage)

@@ -10,6 +10,7 @@ from cavsync.export.artefacts import ENCODERS
 from cavsync.export.bundle import check_options, held_out_clips, require_bundle_folder
 from cavsync.export.precision import openvino
 from cavsync.export.trt.encoders import AUTO
+from cavsync.export.trt.encoders import check_options as check_engine_options
 from cavsync.export.trt.library import Library, find_library
 from cavsync.export.trt.options import TensorRTOptions
 from cavsync.model import CAVMAESync
@@ -71,6 +72,7 @@ def plan(
         files += _graph_files(model, encoder, precision, storage)
     if tensorrt is not None:
         library, finding = find_library(tensorrt.library)
+        check_engine_options(precision, library, tensorrt)
         notes.append(finding)
         files += _engine_files(model, AUTO if precision == "auto" else precision, library, tensorrt)
     return Plan(files, notes)

@@ -156,6 +156,8 @@ def _clips(calibration: str | None) -> list[Path] | None:
         return None
     if calibration == "none":
         return []
+    if not Path(calibration).is_dir():
+        raise DataError(f"{calibration} is no folder: give a folder of videos to calibrate on, or none")
     found = find_media(Path(calibration))
     if not found:
         raise DataError(f"{calibration} holds no media file to calibrate on: give a folder of videos, or none")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from cavsync.deploy.sidecar import read_sidecar, runs_on
+from cavsync.deploy.sidecar import FIRST_WITH_FP8, read_sidecar, runs_on
 from cavsync.deploy.tensorrt_runtime import TensorRTGraph
 from cavsync.errors import ConfigError
 from cavsync.export.artefacts import ENCODERS, Artefacts
@@ -30,8 +30,6 @@ def write_tensorrt(
     Raises:
         ExportError: a graph that departs from the model, an engine that is refused or departs.
     """
-    if options.timing_cache is not None and not library.has_timing_cache:
-        raise ConfigError(f"{library.name} times no kernels and has no timing cache: leave out --timing-cache")
     precision = AUTO if precision == "auto" else precision
     specs = {name: stage.spec for name, stage in stages(artefacts.model).items()}
     sources = _graphs(artefacts, paths, precision)
@@ -55,6 +53,23 @@ def write_tensorrt(
             else:
                 artefacts.on_stage(f"  {engine.file} is built and not run: there is no such GPU here")
                 artefacts.not_run.append(engine.file)
+
+
+def check_options(precision: str, library: Library, options: TensorRTOptions) -> None:
+    """What can be told before anything is computed.
+
+    Raises:
+        ExportError: the library does not build for one of the GPUs. ConfigError: options that do not go together.
+    """
+    for capability in options.compute_capabilities:
+        targets = library.resolve([capability])
+        if precision == "fp8" and any(int(target) < FIRST_WITH_FP8 for target in targets):
+            raise ConfigError(
+                f"GPUs of compute capability {capability} have no fp8, those from {FIRST_WITH_FP8} on do: use another "
+                "--precision or name another GPU"
+            )
+    if options.timing_cache is not None and not library.has_timing_cache:
+        raise ConfigError(f"{library.name} times no kernels and has no timing cache: leave out --timing-cache")
 
 
 def _graphs(artefacts: Artefacts, paths: dict[str, Path], precision: str) -> dict[str, Path]:
