@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto
 
 from cavsync.errors import ExportError
 from cavsync.export.departure import departure_from_graph, departure_from_model
@@ -51,7 +50,6 @@ class Artefacts:
     engines: list[EngineSpec] = field(default_factory=list)
     parity: list[OutputParity] = field(default_factory=list)
     candidates: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
     not_run: list[str] = field(default_factory=list)
     precision: str = "fp32"
 
@@ -97,7 +95,7 @@ class Artefacts:
             source = onnx.load(str(paths[name]))
             made[name] = self.work / f"{name}.{precision}.onnx"
             onnx.save(in_half(source, cast(Half, precision)), str(made[name]))
-            self.check(f"{name}, {precision}", name, made[name], "onnxruntime", precision, source)
+            self.check(f"{name}, {precision}", name, made[name], "onnxruntime", precision, paths[name])
         return made
 
     def _write_int8(self, paths: dict[str, Path], *, keep_all: bool) -> None:
@@ -109,14 +107,13 @@ class Artefacts:
         best = fastest_runtime(found)
         for name, candidates in found.items():
             chosen, portable = fastest(candidates, best), fastest(candidates, "onnxruntime")
-            source = onnx.load(str(paths[name]))
             for candidate in candidates:
                 # One file per runtime and precision: another could not be asked for.
                 is_beside = candidate is chosen or (keep_all and (candidate.runtime, candidate.precision) != INT8_GRAPH)
                 if candidate is not portable and not (is_beside and candidate.reaches_goal):
                     continue
                 artefact = f"{name}, {candidate.name}"
-                self.check(artefact, name, candidate.files[0], candidate.runtime, candidate.precision, source)
+                self.check(artefact, name, candidate.files[0], candidate.runtime, candidate.precision, paths[name])
                 if candidate is portable:
                     self._place_graph(name, candidate)
                 else:
@@ -128,15 +125,18 @@ class Artefacts:
         compare = self.samples.compare.inputs[name]
         return self.samples.ranges.inputs[name], compare, self.reference.outputs[name][0][: len(compare)]
 
-    def check(self, artefact: str, graph: str, path: Path, runtime: str, precision: str, source: ModelProto) -> None:
-        """Parity of one file against the model; ExportError names the first layer that departs from `source`."""
+    def check(self, artefact: str, graph: str, path: Path, runtime: str, precision: str, source: Path) -> None:
+        """Parity of one file against the model; ExportError names the first layer that departs from `source`,
+        the float32 graph."""
 
         def culprit(worst: OutputParity) -> str:
             if runtime == "openvino":
                 return "OpenVINO's graph has no tensors to compare"
             found = onnx.load(str(path))
             candidate = on_cpu(found) if precision in ("fp16", "bf16") else found
-            return departure_from_graph(source, candidate, self.reference.worst_input(graph, worst), precision)
+            return departure_from_graph(
+                onnx.load(str(source)), candidate, self.reference.worst_input(graph, worst), precision
+            )
 
         self.require(self.reference.check(artefact, graph, open_runner(path, runtime, precision), precision), culprit)
 

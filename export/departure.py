@@ -83,7 +83,7 @@ def _layer_tensors(graph: ModelProto, model: CAVMAESync) -> list[tuple[str, str,
     weights = {tensor.name for tensor in graph.graph.initializer}
     found: dict[str, tuple[str, str]] = {}
     for node in graph.graph.node:
-        path = next((scope.removeprefix(WRAPPER) for scope in reversed(_scopes(node)[:-1]) if scope), "")
+        path = _module(node)
         if path in modules:
             source = found[path][0] if path in found else next(name for name in node.input if name not in weights)
             found[path] = (source, node.output[0])
@@ -156,12 +156,12 @@ def _relative(got: Array, want: Array) -> float:
     return float(np.abs(got.astype(np.float64) - want).max() / (np.abs(want).max() + 1e-12))
 
 
-def _scopes(node: NodeProto) -> list[str]:
+def _module(node: NodeProto) -> str:
+    """The model's module that a node comes from, empty for what lies outside of all."""
     text = next((item.value for item in node.metadata_props if item.key == SCOPES), "[]")
     scopes: list[str] = ast.literal_eval(text)
-    return scopes
+    return next((scope.removeprefix(WRAPPER) for scope in reversed(scopes[:-1]) if scope), "")
 
 
 def _layer(node: NodeProto) -> str:
-    path = next((scope.removeprefix(WRAPPER) for scope in reversed(_scopes(node)[:-1]) if scope), "preprocessing")
-    return f"{path} ({node.op_type})"
+    return f"{_module(node) or 'preprocessing'} ({node.op_type})"

@@ -99,31 +99,39 @@ def quantize_statically(
     source: Path, target: Path, samples: Array, exclude: Sequence[str], *, symmetric: bool = False
 ) -> None:
     """Activations are scaled by their ranges over `samples` (N, ...), by Q/DQ pairs; `symmetric` is TensorRT's way."""
-    model = onnx.load(str(source))
-    others = [node.name for node in model.graph.node if node.op_type in QUANTIZED]
-    constant = set(products(model))
-    with quiet():
-        quantize_static(
-            source,
-            target,
-            _Reader(model.graph.input[0].name, samples),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=QUANTIZED,
-            per_channel=True,
-            reduce_range=not symmetric,
-            activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            # Products of two activations, as in attention, stay.
-            nodes_to_exclude=[*exclude, *(name for name in others if name not in constant)],
-            calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True, "MatMulConstBOnly": True},
-        )
+    _by_pairs(
+        source,
+        target,
+        samples,
+        exclude,
+        per_channel=True,
+        reduce_range=not symmetric,
+        activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.MinMax,
+        extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True, "MatMulConstBOnly": True},
+    )
 
 
 def quantize_to_fp8(source: Path, target: Path, samples: Array, exclude: Sequence[str]) -> None:
     """The same in 8-bit floating point (E4M3), for TensorRT on GPUs of compute capability 89 and later."""
+    _by_pairs(
+        source,
+        target,
+        samples,
+        exclude,
+        activation_type=QuantType.QFLOAT8E4M3FN,
+        weight_type=QuantType.QFLOAT8E4M3FN,
+        # The only one that the quantizer has for this type.
+        calibrate_method=CalibrationMethod.Distribution,
+    )
+
+
+def _by_pairs(source: Path, target: Path, samples: Array, exclude: Sequence[str], **how: Any) -> None:
+    """Q/DQ pairs around the products with constant weights; `how` goes to the quantizer."""
     model = onnx.load(str(source))
     constant = set(products(model))
+    # Products of two activations, as in attention, stay.
     others = [node.name for node in model.graph.node if node.op_type in QUANTIZED and node.name not in constant]
     with quiet():
         quantize_static(
@@ -132,11 +140,8 @@ def quantize_to_fp8(source: Path, target: Path, samples: Array, exclude: Sequenc
             _Reader(model.graph.input[0].name, samples),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=QUANTIZED,
-            activation_type=QuantType.QFLOAT8E4M3FN,
-            weight_type=QuantType.QFLOAT8E4M3FN,
             nodes_to_exclude=[*exclude, *others],
-            # The only one that the quantizer has for this type.
-            calibrate_method=CalibrationMethod.Distribution,
+            **how,
         )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onnx
-
 from cavsync.deploy.sidecar import FIRST_WITH_FP8, read_sidecar, runs_on
 from cavsync.deploy.tensorrt_runtime import TensorRTGraph
 from cavsync.errors import ConfigError
@@ -84,8 +82,7 @@ def _graphs(artefacts: Artefacts, paths: dict[str, Path], precision: str) -> dic
         artefacts.on_stage(f"quantizing {name} for TensorRT")
         made[name] = artefacts.work / f"{name}.tensorrt.onnx"
         for_tensorrt(paths[name], made[name], *artefacts.int8_samples(name), precision)
-        source = onnx.load(str(paths[name]))
-        artefacts.check(f"{name}, {precision} for TensorRT", name, made[name], "onnxruntime", precision, source)
+        artefacts.check(f"{name}, {precision} for TensorRT", name, made[name], "onnxruntime", precision, paths[name])
     return made
 
 
