@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import onnx
 import pytest
+from exported import float32_graph
 from small_models import TUBELETS, small_model
 
+from cavsync.export.artefacts import ENCODERS
+from cavsync.export.precision.int8 import as_matmul
 from cavsync.model.checkpoint import save_model
 
 
@@ -14,3 +18,12 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     save_model(small_model(**TUBELETS), folder, 3, train={"preset": "test", "seed": 0})
     return folder
+
+
+@pytest.fixture(scope="session")
+def matmuls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The encoders as quantizers take them."""
+    folder = tmp_path_factory.mktemp("matmuls")
+    for name in ENCODERS:
+        onnx.save(as_matmul(onnx.load(str(float32_graph(name)))), str(folder / f"{name}.onnx"))
+    return {name: folder / f"{name}.onnx" for name in ENCODERS}

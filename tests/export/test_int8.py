@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from exported import exported, float32_graph, lively_run, remembered_graph
+from exported import exported, float32_graph, inputs_of, lively_run, needs_openvino, remembered_graph
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
@@ -29,26 +29,6 @@ ENCODERS = ("audio_encoder", "visual_encoder")
 # 7 bits with their sign: pairs of products with 8 overflow the 16 bits of older CPUs.
 CPU_LEVELS = 64
 WAYS_OF_THE_GRAPH = [way.name for way in WAYS if way.runtime == "onnxruntime"]
-
-needs_openvino = pytest.mark.skipif(
-    not openvino.is_installed(), reason="OpenVINO or NNCF is not installed: pip install 'cavsync[openvino]'"
-)
-
-
-def inputs_of(name: str, count: int = 3, seed: int = 3) -> Array:
-    random = np.random.default_rng(seed)
-    if name == "audio_encoder":
-        return random.normal(-5, 4, (count, 80, 128)).astype(np.float32)
-    return random.integers(0, 256, (count, 3, 48, 48, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def matmuls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The encoders as quantizers take them."""
-    folder = tmp_path_factory.mktemp("matmuls")
-    for name in ENCODERS:
-        onnx.save(as_matmul(onnx.load(str(float32_graph(name)))), str(folder / f"{name}.onnx"))
-    return {name: folder / f"{name}.onnx" for name in ENCODERS}
 
 
 def constants(model: ModelProto) -> dict[str, Array]:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from exported import float32_graph
+from exported import inputs_of, needs_openvino
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from cavsync.errors import ExportError
 from cavsync.export.precision import candidates as candidates_module
-from cavsync.export.precision import openvino
 from cavsync.export.precision.candidates import (
     GOAL,
     KEPT_LAYERS,
@@ -26,7 +25,7 @@ from cavsync.export.precision.candidates import (
     for_tensorrt,
     int8_candidates,
 )
-from cavsync.export.precision.int8 import as_matmul, products
+from cavsync.export.precision.int8 import products
 from cavsync.export.precision.sensitivity import most_sensitive
 from cavsync.export.runners import open_runner
 
@@ -37,26 +36,6 @@ WIDTH = 24
 # Channel 0 of a layer with no weights for it is never more than zero.
 BIAS = np.full(WIDTH, 0.1, np.float32)
 BIAS[0] = -0.1
-
-needs_openvino = pytest.mark.skipif(
-    not openvino.is_installed(), reason="OpenVINO or NNCF is not installed: pip install 'cavsync[openvino]'"
-)
-
-
-def inputs_of(name: str, count: int = 3, seed: int = 3) -> Array:
-    random = np.random.default_rng(seed)
-    if name == "audio_encoder":
-        return random.normal(-5, 4, (count, 80, 128)).astype(np.float32)
-    return random.integers(0, 256, (count, 3, 48, 48, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def matmuls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The encoders as quantizers take them."""
-    folder = tmp_path_factory.mktemp("matmuls")
-    for name in ENCODERS:
-        onnx.save(as_matmul(onnx.load(str(float32_graph(name)))), str(folder / f"{name}.onnx"))
-    return {name: folder / f"{name}.onnx" for name in ENCODERS}
 
 
 def layers_graph(path: Path, weights: dict[str, Array]) -> Path:

@@ -7,13 +7,17 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from small_models import TUBELETS, small_model
 
 from cavsync.export import artefacts, export_bundle
 from cavsync.export.graphs import Stage, stages, write_graph
+from cavsync.export.precision import openvino
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import load_model, save_model
 
@@ -69,3 +73,15 @@ def exported(precision: str) -> Path:
         patched.setattr(artefacts, "write_graph", remembered_graph)
         export_bundle(lively_run(), scratch() / precision, precision=precision, calibration_clips=[])
     return scratch() / precision
+
+
+needs_openvino = pytest.mark.skipif(
+    not openvino.is_installed(), reason="OpenVINO or NNCF is not installed: pip install 'cavsync[openvino]'"
+)
+
+
+def inputs_of(name: str, count: int = 3, seed: int = 3) -> NDArray[Any]:
+    random = np.random.default_rng(seed)
+    if name == "audio_encoder":
+        return random.normal(-5, 4, (count, 80, 128)).astype(np.float32)
+    return random.integers(0, 256, (count, 3, 48, 48, 3), dtype=np.uint8)
