@@ -66,6 +66,7 @@ class LazyGroup(click.Group):
 EXTRAS = dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train")
 EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
 EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
+EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")
 EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
 
 DATA_COMMANDS = {
