@@ -20,11 +20,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import measure
 import numpy as np
 import onnx
-import openvino
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from cavsync.deploy.openvino_library import openvino_core
 from cavsync.export.graphs import stages, write_graph
 from cavsync.export.parity import Reference, centred_cosine
 from cavsync.export.precision.candidates import for_tensorrt, int8_candidates
@@ -67,7 +67,7 @@ def eager(module: torch.nn.Module, *, bf16: bool) -> Run:
 def in_openvino(path: Path, precision: str) -> Run:
     """An ONNX file computed by OpenVINO in f32 or bf16."""
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    compiled = openvino_core().compile_model(str(path), "CPU", settings)
     request = compiled.create_infer_request()
     return lambda values: np.array(request.infer({0: values})[compiled.outputs[0]])
 

@@ -1,166 +1,133 @@
-"""The sound of one stream: placed on an absolute 16 kHz clock, turned into one embedding per grid instant.
-
-Instant j is the segment that starts at log-mel frame j * hop_frames; sample 0 is time 0 of the stream, and j may be
-negative. Log-mel is computed once per frame. Instants are embedded in groups at fixed places of the grid, so the
-result does not depend on how the stream was cut into chunks.
-"""
+"""The sound of one stream, whatever its timestamps do: stretches of sound, in epochs of its clock."""
 
 from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.deploy.audio_stretch import AudioStretch
 from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.limits import GROUP_INSTANTS, MAX_JUMP_SECONDS
-from cavsync.deploy.timeline import Timeline
-from cavsync.errors import BundleError, MediaError
-from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ, num_log_mel_frames
+from cavsync.deploy.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
+from cavsync.deploy.stream_clock import StreamClock
+from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.resample import SteadyClock
 
-# One lost packet of any common codec (at most 32 ms) must not cost a whole segment; more is no longer the same sound.
-TOLERATED_GAP_SECONDS = 0.05
-TOLERATED_GAP_SHARE = 0.1
+
+@dataclass(frozen=True)
+class _Placed:
+    epoch: int
+    stretch: AudioStretch
 
 
 class AudioTrack:
-    """Push 16 kHz mono samples, read embeddings by grid instant. Missing instants are NaN.
+    """Push 16 kHz mono samples, read embeddings by epoch and grid instant (see `AudioStretch`).
 
-    Kept: the samples of one segment and one group, and the embeddings that `drop_before` has not released.
+    A hole longer than `HOLE_SECONDS` begins a new stretch, a clock that is set back a new epoch. At most `keep_seconds`
+    of sound are kept; the oldest goes first.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, hop_frames: int, keep_seconds: float) -> None:
         self._bundle = bundle
-        self._segment_frames = bundle.manifest.audio.segment_frames
-        self._hop_frames = bundle.hop_frames
-        self._hop_samples = self._hop_frames * FRAME_SHIFT_SAMPLES
-        self._span_samples = (self._segment_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
-        self._samples = Timeline((), np.float32, 0.0)
-        self._present = Timeline((), np.bool_, 0.0)
-        self._log_mel = Timeline((bundle.manifest.frontend.num_mel_bins,), np.float32, 0.0)
-        self._embeddings = Timeline((bundle.embedding_dim,), np.float32, np.nan)
-        self._levels = Timeline((), np.float32, np.nan)
-        self._clock = SteadyClock(0.0)
-        self._started = False
+        self._hop_frames = hop_frames
+        self._keep_samples = round(keep_seconds * SAMPLE_RATE_HZ)
+        self._stretches: deque[_Placed] = deque()
+        self._steady = SteadyClock(0.0)
+        self.clock = StreamClock()
         self.finished = False
 
     @property
-    def end_instant(self) -> int:
-        """First instant that is not embedded yet."""
-        return self._embeddings.end if self._started else -(2**62)
+    def progress_seconds(self) -> float:
+        """How far the sound has come; infinite once no more will come, minus infinity before the first."""
+        if self.finished:
+            return math.inf
+        return self.clock.progress(self._end_seconds) if self._stretches else -math.inf
 
-    def embeddings(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Embeddings (stop - start, D) of instants [start, stop); NaN where there is no sound."""
-        return self._embeddings.read(start, stop)
-
-    def level_dbfs(self, instant: int) -> float:
-        """Level of the instant's segment in dB relative to a full-scale square wave; NaN where there is no sound."""
-        return float(self._levels.read(instant, instant + 1)[0])
-
-    def drop_before(self, instant: int) -> None:
-        """Release the embeddings of the instants before `instant`."""
-        self._embeddings.drop_before(instant)
-        self._levels.drop_before(instant)
+    @property
+    def _end_seconds(self) -> float:
+        return self._stretches[-1].stretch.end_sample / SAMPLE_RATE_HZ
 
     def push(self, samples: NDArray[np.float32], pts_seconds: float) -> None:
-        """Place samples (n,) on the clock: gaps are missing sound, of an overlap what came first stays.
+        """Place samples (n,) on the clock; timestamps that merely jitter do not cut the sound (`SteadyClock`)."""
+        if not self._stretches or not self._steady.follows(pts_seconds):
+            self._resume(pts_seconds)
+        place = round(self._steady.next_seconds * SAMPLE_RATE_HZ)
+        self._steady.advance(pts_seconds, len(samples) / SAMPLE_RATE_HZ)
+        self._stretches[-1].stretch.append(samples, place)
+        self._limit()
 
-        Timestamps that merely jitter do not cut the sound (`SteadyClock`).
+    def has(self, epoch: int, stop: int) -> bool:
+        """Whether all instants before `stop` of an epoch are there, or never will be."""
+        if self.finished or epoch < self.clock.epoch:
+            return True
+        last = self._stretches[-1] if self._stretches else None
+        return last is not None and last.epoch == epoch and last.stretch.end_instant >= stop
 
-        Raises:
-            MediaError: the timestamp jumps ahead by more than `MAX_JUMP_SECONDS`.
-        """
-        if not self._started:
-            self._start(pts_seconds)
-        clock = self._clock if self._clock.follows(pts_seconds) else SteadyClock(pts_seconds)
-        ahead = round(clock.next_seconds * SAMPLE_RATE_HZ) - self._samples.end
-        if ahead > MAX_JUMP_SECONDS * SAMPLE_RATE_HZ:
-            raise MediaError(
-                f"the sound's timestamp jumps from {self._samples.end / SAMPLE_RATE_HZ:.1f} s to {pts_seconds:.1f} s, "
-                f"at most {MAX_JUMP_SECONDS:.0f} s can be bridged: reset the scorer or mend the timestamps"
-            )
-        clock.advance(pts_seconds, len(samples) / SAMPLE_RATE_HZ)
-        self._clock = clock
-        self._samples.append_fill(max(0, ahead))
-        self._present.append_fill(max(0, ahead))
-        new = samples[max(0, -ahead) :]
-        self._samples.append(new)
-        self._present.append(np.ones(len(new), dtype=np.bool_))
-        self._embed_groups()
+    def embed(self, epoch: int, wanted: NDArray[np.int64]) -> None:
+        """Embed those of the ascending instants `wanted` that can be and are not yet."""
+        for placed in self._stretches:
+            if placed.epoch == epoch:
+                placed.stretch.embed(wanted)
+
+    def embeddings(self, epoch: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Embeddings (stop - start, D) of instants [start, stop); NaN where there is none."""
+        found = [
+            placed.stretch.embeddings(start, stop)
+            for placed in self._stretches
+            if placed.epoch == epoch and placed.stretch.first_instant < stop and placed.stretch.end_instant > start
+        ]
+        if not found:
+            return np.full((stop - start, self._bundle.embedding_dim), np.nan, dtype=np.float32)
+        merged = found[0]
+        for other in found[1:]:
+            merged = np.where(np.isnan(merged), other, merged)
+        return merged
+
+    def level_dbfs(self, epoch: int, instant: int) -> float:
+        """Level of the instant's segment in dB relative to a full-scale square wave; NaN where there is no sound."""
+        levels = [placed.stretch.level_dbfs(instant) for placed in self._stretches if placed.epoch == epoch]
+        return next((level for level in levels if not math.isnan(level)), math.nan)
+
+    def drop_before(self, epoch: int, instant: int) -> None:
+        """Release the epochs before `epoch`, and its instants before `instant`."""
+        while self._stretches and self._is_passed(self._stretches[0], epoch, instant):
+            self._stretches.popleft()
+        if self._stretches and self._stretches[0].epoch == epoch:
+            self._stretches[0].stretch.drop_before(instant)
 
     def finish(self) -> None:
-        """No more sound: embed what is left."""
-        if self._started and not self.finished:
-            self._embed_groups()
-            complete = (self._samples.end - self._span_samples) // self._hop_samples + 1
-            if complete > self.end_instant:
-                self._embed(self.end_instant, complete)
+        """No more sound."""
         self.finished = True
 
-    def _start(self, start_seconds: float) -> None:
-        self._clock = SteadyClock(start_seconds)
-        start_sample = round(start_seconds * SAMPLE_RATE_HZ)
-        self._samples.start_at(start_sample)
-        self._present.start_at(start_sample)
-        first_instant = -(-start_sample // self._hop_samples)
-        self._embeddings.start_at(first_instant)
-        self._levels.start_at(first_instant)
-        self._log_mel.start_at(first_instant * self._hop_frames)
-        self._started = True
+    def _is_passed(self, placed: _Placed, epoch: int, instant: int) -> bool:
+        is_last = len(self._stretches) == 1
+        return not is_last and (
+            placed.epoch < epoch or (placed.epoch == epoch and placed.stretch.end_instant <= instant)
+        )
 
-    def _embed_groups(self) -> None:
-        while True:
-            stop = (self.end_instant // GROUP_INSTANTS + 1) * GROUP_INSTANTS
-            if self._samples.end < (stop - 1) * self._hop_samples + self._span_samples:
-                return
-            self._embed(self.end_instant, stop)
+    def _resume(self, pts_seconds: float) -> None:
+        """Continue at a timestamp that does not follow from the last one."""
+        self._steady = SteadyClock(pts_seconds)
+        if self._stretches and pts_seconds < self._end_seconds - JUMP_BACK_SECONDS:
+            self.clock.set_back(self._end_seconds, pts_seconds)
+            self._begin(pts_seconds)
+        elif not self._stretches or pts_seconds > self._end_seconds + HOLE_SECONDS:
+            self._begin(pts_seconds)
 
-    def _embed(self, start: int, stop: int) -> None:
-        """Embed instants [start, stop), whose samples have all arrived or never will."""
-        count = stop - start
-        embeddings = np.full((count, self._bundle.embedding_dim), np.nan, dtype=np.float32)
-        levels = np.full(count, np.nan, dtype=np.float32)
-        spans = [self._span(instant) for instant in range(start, stop)]
-        usable = [index for index, (_, present) in enumerate(spans) if self._is_usable(present)]
-        if usable:
-            segments = np.stack([self._segment(start + index) for index in usable])
-            embeddings[usable] = self._bundle.embed_audio(segments)
-            levels[usable] = [_level_dbfs(spans[index][0][spans[index][1]]) for index in usable]
-        self._embeddings.append(embeddings)
-        self._levels.append(levels)
-        self._samples.drop_before(stop * self._hop_samples)
-        self._present.drop_before(stop * self._hop_samples)
-        self._log_mel.drop_before(stop * self._hop_frames)
+    def _begin(self, pts_seconds: float) -> None:
+        stretch = AudioStretch(self._bundle, self._hop_frames, round(pts_seconds * SAMPLE_RATE_HZ))
+        self._stretches.append(_Placed(self.clock.epoch, stretch))
 
-    def _span(self, instant: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        start = instant * self._hop_samples
-        stop = start + self._span_samples
-        return self._samples.read(start, stop), self._present.read(start, stop)
-
-    def _is_usable(self, present: NDArray[np.bool_]) -> bool:
-        tolerated = min(TOLERATED_GAP_SECONDS * SAMPLE_RATE_HZ, TOLERATED_GAP_SHARE * len(present))
-        return bool(np.count_nonzero(~present) <= tolerated)
-
-    def _segment(self, instant: int) -> NDArray[np.float32]:
-        """Log-mel (segment_frames, bins) of one instant; frames that are not there yet are computed."""
-        start = instant * self._hop_frames
-        stop = start + self._segment_frames
-        if start > self._log_mel.end:
-            self._log_mel.start_at(start)
-        if stop > self._log_mel.end:
-            first_sample = self._log_mel.end * FRAME_SHIFT_SAMPLES
-            last_sample = (stop - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
-            waveform = self._samples.read(first_sample, last_sample)
-            frames = self._bundle.log_mel(waveform)
-            if len(frames) != num_log_mel_frames(len(waveform)):
-                raise BundleError(
-                    f"{self._bundle.path} gives {len(frames)} log-mel frames for {len(waveform)} samples, "
-                    f"{num_log_mel_frames(len(waveform))} were expected (no padding): export the bundle again"
-                )
-            self._log_mel.append(frames)
-        segment: NDArray[np.float32] = self._log_mel.read(start, stop)
-        return segment
-
-
-def _level_dbfs(samples: NDArray[np.float32]) -> float:
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
-    return float(10 * np.log10(power + 1e-20))
+    def _limit(self) -> None:
+        excess = sum(placed.stretch.num_samples for placed in self._stretches) - self._keep_samples
+        while excess > 0:
+            oldest = self._stretches[0].stretch
+            if oldest.num_samples <= excess and len(self._stretches) > 1:
+                excess -= oldest.num_samples
+                self._stretches.popleft()
+                continue
+            oldest.drop_samples(excess)
+            return

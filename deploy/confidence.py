@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.curve import MIN_ROWS, Curve, curve_features, find_peak
+from cavsync.deploy.curve import MIN_ROWS, Curve, Peak, curve_features, find_peak
 from cavsync.deploy.profiles import Profile
 from cavsync.deploy.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, UNDETERMINED, SyncScore
 from cavsync.manifest import Calibration
@@ -76,25 +76,32 @@ def judge(
     *,
     time_seconds: float,
     window_seconds: float,
+    resolution_floor_ms: float = 0.0,
 ) -> SyncScore:
-    """Decide about one stretch of stream that ends at `time_seconds`."""
+    """Decide about one stretch of stream that ends at `time_seconds`.
+
+    resolution_floor_ms: what the grid of lags can resolve, where it is coarser than the one of the calibration.
+    """
     features = curve_features(curve)
     peak = find_peak(curve.lags_ms, curve.similarity)
     reason = lack_of_evidence(curve, evidence)
     if reason is None and peak is not None and peak.at_edge:
         reason = f"the best match lies at the end of the search range, the offset may be beyond {_range(curve)}"
+    resolution_ms = _resolution_ms(curve, peak, calibration, resolution_floor_ms)
     offset_ms = confidence = None
     state = UNDETERMINED
     if reason is None and peak is not None:
         offset_ms = -peak.lag_ms - (calibration.zero_point_ms if calibration else 0.0)
         confidence = probability(calibration, features) if calibration else None
-        state, reason = _verdict(offset_ms, confidence, calibration, profile, evidence.frame_period_seconds)
+        state, reason = _verdict(
+            offset_ms, confidence, calibration, resolution_ms, profile, evidence.frame_period_seconds
+        )
     is_measured = calibration is not None and confidence is not None and confidence >= calibration.threshold
     return SyncScore(
         time_seconds=time_seconds,
         window_seconds=window_seconds,
         audio_offset_ms=offset_ms,
-        offset_resolution_ms=calibration.resolution_ms if calibration else None,
+        offset_resolution_ms=resolution_ms,
         suggested_audio_delay_ms=offset_ms if is_measured else None,
         similarity=peak.similarity if peak else None,
         confidence=confidence,
@@ -112,17 +119,28 @@ def _verdict(
     offset_ms: float,
     confidence: float | None,
     calibration: Calibration | None,
+    resolution_ms: float | None,
     profile: Profile,
     frame_period_seconds: float,
 ) -> tuple[str, str | None]:
-    if calibration is None or confidence is None:
+    if calibration is None or confidence is None or resolution_ms is None:
         return UNDETERMINED, "this bundle is not calibrated: its offsets are estimates without a known confidence"
     if confidence < calibration.threshold:
         return (
             UNDETERMINED,
             f"the confidence {confidence:.2f} is below the bundle's threshold {calibration.threshold:.2f}",
         )
-    return compare_with_limits(offset_ms, calibration.resolution_ms, profile, frame_period_seconds)
+    return compare_with_limits(offset_ms, resolution_ms, profile, frame_period_seconds)
+
+
+def _resolution_ms(curve: Curve, peak: Peak | None, calibration: Calibration | None, floor_ms: float) -> float | None:
+    """What the bundle resolves, or the grid where it is coarser; None for a bundle that is not calibrated."""
+    if calibration is None:
+        return None
+    hop_ms = float(curve.lags_ms[1] - curve.lags_ms[0]) if len(curve.lags_ms) > 1 else 0.0
+    # Between lags that were left out the peak may lie anywhere.
+    left_out_ms = peak.spacing_ms if peak is not None and peak.spacing_ms > 1.5 * hop_ms else 0.0
+    return max(calibration.resolution_ms, floor_ms, left_out_ms)
 
 
 def compare_with_limits(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,15 +37,25 @@ class Curve:
     part_similarity: FloatArray
     num_frames: int
 
+    @property
+    def peak_lag_ms(self) -> float:
+        """Lag of the highest point, NaN where no lag counts."""
+        peak = find_peak(self.lags_ms, self.similarity)
+        return math.nan if peak is None else peak.lag_ms
+
 
 @dataclass(frozen=True)
 class Peak:
-    """Highest point of a curve: `lag_ms` refined below the grid by a parabola, and whether it lies at an end."""
+    """Highest point of a curve: `lag_ms` refined below the grid by a parabola, and whether it lies at an end.
+
+    `spacing_ms` is how far the lags beside it lie, one hop unless an adaptive search left some out.
+    """
 
     index: int
     lag_ms: float
     similarity: float
     at_edge: bool
+    spacing_ms: float = 0.0
 
 
 def lag_grid_ms(max_offset_ms: float, hop_ms: float) -> FloatArray:
@@ -90,7 +100,10 @@ def find_peak(lags_ms: FloatArray, similarity: FloatArray) -> Peak | None:
             shift = 0.5 * (left - right) / bend
             lag_ms += shift * float(lags_ms[index + 1] - lags_ms[index])
             top -= 0.25 * (left - right) * shift
-    return Peak(index, lag_ms, top, at_edge)
+    beside = lags_ms[valid[valid != index]] - lags_ms[index]
+    below, above = beside[beside < 0], beside[beside > 0]
+    spacing_ms = max(-below.max() if len(below) else 0.0, above.min() if len(above) else 0.0)
+    return Peak(index, lag_ms, top, at_edge, float(spacing_ms))
 
 
 def curve_features(curve: Curve) -> dict[str, float]:
@@ -106,6 +119,7 @@ def curve_features(curve: Curve) -> dict[str, float]:
     peak = find_peak(curve.lags_ms, curve.similarity)
     if peak is None:
         return dict.fromkeys(FEATURE_NAMES, 0.0)
+    curve = _without_holes(curve)
     finite = curve.similarity[np.isfinite(curve.similarity)]
     median = float(np.median(finite))
     spread = 1.4826 * float(np.median(np.abs(finite - median))) + 1e-6
@@ -124,6 +138,20 @@ def curve_features(curve: Curve) -> dict[str, float]:
         math.log(max(1, curve.num_frames)),
     )
     return dict(zip(FEATURE_NAMES, values, strict=True))
+
+
+def _without_holes(curve: Curve) -> Curve:
+    """The curve with the lags that an adaptive search left out between others, drawn straight.
+
+    Else the many lags around a tracked peak would count as the background that it is compared with.
+    """
+    known = np.flatnonzero(np.isfinite(curve.similarity))
+    if len(known) == known[-1] - known[0] + 1:
+        return curve
+    inside = slice(known[0], known[-1] + 1)
+    similarity = curve.similarity.copy()
+    similarity[inside] = np.interp(curve.lags_ms[inside], curve.lags_ms[known], curve.similarity[known])
+    return replace(curve, similarity=similarity)
 
 
 def _best_rival(curve: Curve, peak: Peak, median: float) -> float:

@@ -19,6 +19,11 @@ MAX_RATE_HZ = 768_000
 # Float sound may exceed full scale a little; numbers like these are unscaled integers.
 MAX_AMPLITUDE = 100.0
 MICROSECOND = Fraction(1, 1_000_000)
+# Timestamps that advance by less than this share of the sound belong to another rate (44.1 for 48 kHz: 0.92). One step
+# back, as after an edit, is over within one span; a wrong rate goes on.
+MIN_ADVANCE_SHARE = 0.95
+RATE_CHECK_SECONDS = 2.0
+RATE_CHECK_SPANS = 2
 
 
 class AudioInput:
@@ -26,15 +31,17 @@ class AudioInput:
 
     def __init__(self) -> None:
         self._resampler: MonoResampler | None = None
+        self._rate_check = _RateCheck()
 
     def push(self, samples: Any, pts_seconds: float, sample_rate_hz: int) -> Iterator[TimedSamples]:
         """Check and convert one piece of sound.
 
         Raises:
-            MediaError: wrong type, shape or rate, or values that are not finite.
+            MediaError: wrong type, shape or rate, values that are not finite, or timestamps that contradict the rate.
         """
         mono = _checked_mono(samples)
         rate_hz = _checked_rate(sample_rate_hz)
+        self._rate_check.add(pts_seconds, len(mono) / rate_hz, rate_hz)
         return self._convert(mono, pts_seconds, rate_hz) if len(mono) else iter(())
 
     def flush(self) -> Iterator[TimedSamples]:
@@ -55,6 +62,39 @@ class AudioInput:
         frame.pts = round(pts_seconds / MICROSECOND)
         frame.time_base = MICROSECOND
         yield from self._resampler.push(frame)
+
+
+class _RateCheck:
+    """Compares how far timestamps advance with how much sound they stand for: a wrong rate must not be scored."""
+
+    def __init__(self) -> None:
+        self._last_seconds: float | None = None
+        self._advance_seconds = 0.0
+        self._sound_seconds = 0.0
+        self._last_length_seconds = 0.0
+        self._num_short_spans = 0
+
+    def add(self, pts_seconds: float, length_seconds: float, rate_hz: int) -> None:
+        """Add a piece; MediaError where those before it overlapped too much for too long."""
+        last_seconds, self._last_seconds = self._last_seconds, pts_seconds
+        last_length_seconds, self._last_length_seconds = self._last_length_seconds, length_seconds
+        is_continued = last_seconds is not None and 0 < pts_seconds - last_seconds < last_length_seconds + 1
+        if last_seconds is None or not is_continued:
+            self._advance_seconds = self._sound_seconds = 0.0
+            self._num_short_spans = 0
+            return
+        self._advance_seconds += pts_seconds - last_seconds
+        self._sound_seconds += last_length_seconds
+        if self._sound_seconds < RATE_CHECK_SECONDS:
+            return
+        share = self._advance_seconds / self._sound_seconds
+        self._advance_seconds = self._sound_seconds = 0.0
+        self._num_short_spans = self._num_short_spans + 1 if share < MIN_ADVANCE_SHARE else 0
+        if self._num_short_spans >= RATE_CHECK_SPANS:
+            raise MediaError(
+                f"the sound's timestamps advance by {share:.2f} s per second of sound at {rate_hz} Hz: push it with "
+                f"the rate that it has, perhaps {rate_hz / share:.0f} Hz"
+            )
 
 
 def _checked_mono(samples: Any) -> NDArray[np.float32]:

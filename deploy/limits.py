@@ -3,5 +3,11 @@
 GROUP_INSTANTS = 16
 """Instants embedded together. Groups lie at fixed places of the stream, so that results do not depend on chunks."""
 
-MAX_JUMP_SECONDS = 600.0
-"""Timestamps may jump ahead by this much; more is a broken clock, and bridging it would take memory and time."""
+JUMP_BACK_SECONDS = 1.0
+"""Timestamps that go back by less are a stray packet, which is ignored; by more, the clock itself was set back."""
+
+HOLE_SECONDS = 10.0
+"""A hole in the timestamps up to this long lies inside a window; after a longer one, decisions begin anew."""
+
+PATIENCE_SECONDS = 5.0
+"""Clocks of picture and sound that are set back within this much of each other were set back together."""

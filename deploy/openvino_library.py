@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import lru_cache
 from typing import Any
 
 from cavsync.errors import ConfigError
@@ -32,3 +33,15 @@ def import_openvino(name: str = "openvino") -> Any:
             del sys.modules[TELEMETRY]
         else:
             sys.modules[TELEMETRY] = hidden
+
+
+@lru_cache(maxsize=1)
+def openvino_core() -> Any:
+    """The one `openvino.Core` of this process, never closed.
+
+    Its CPU plugin puts up a stack for signals and takes it down with the core. Of two cores whose lives overlap, the
+    second puts the first one's stack back after that was freed, and the next Ctrl-C ends in a segmentation fault.
+
+    Raises ConfigError where OpenVINO is not installed.
+    """
+    return import_openvino().Core()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.bundle_files import read_graph
-from cavsync.deploy.openvino_library import import_openvino
+from cavsync.deploy.openvino_library import openvino_core
 from cavsync.errors import BundleError
 from cavsync.manifest import EngineSpec, FileEntry, GraphSpec, TensorSpec
 
@@ -39,14 +39,13 @@ class OpenVINOGraph:
         self._path = folder / engine.file
         if len(engine.companions) != 1:
             raise BundleError(f"{self._path} is declared without its weights, one .bin file: export the bundle again")
-        openvino = import_openvino()
+        core = openvino_core()
         description, weights = (read_graph(folder, name, files[name]) for name in (engine.file, *engine.companions))
         _require_own_format(self._path, description)
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            core = openvino.Core()
             model = core.read_model(model=description, weights=weights)
             self._compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:

@@ -7,6 +7,7 @@ similarities of the two neighbours are interpolated: rounding to the nearer one 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,39 +16,67 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.audio_track import AudioTrack
 from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.curve import lag_grid_ms
+from cavsync.deploy.grid import Grid
+from cavsync.deploy.limits import GROUP_INSTANTS
+from cavsync.deploy.search import Search
+from cavsync.deploy.stream_clock import EpochPairing
 from cavsync.deploy.video_track import VideoTrack, VisualInstant
 from cavsync.media.align import segment_center_seconds
 
 ON_GRID = 1e-6
 
 
+def instants_per_group(grid: Grid, group_seconds: float) -> int:
+    """Pictures that are embedded together so that none waits much longer than `group_seconds`."""
+    return max(1, min(GROUP_INSTANTS, round(grid.frame_rate_hz * group_seconds)))
+
+
 @dataclass(frozen=True)
 class Row:
-    """Similarities (lags,) of the picture at `time_seconds`, NaN without sound; its motion, level and frame period."""
+    """Similarities (lags,) of the picture at `time_seconds`, NaN without sound; its motion, level and frame period.
+
+    `epoch` counts how often the clock of the pictures was set back.
+    """
 
     time_seconds: float
     similarity: NDArray[np.float64]
     motion: float
     level_dbfs: float
     period_seconds: float
+    epoch: int = 0
+
+
+@dataclass
+class _Group:
+    """Instants that are embedded together, the embeddings of their pictures (n, D), and the lags that they are for."""
+
+    instants: list[VisualInstant]
+    embeddings: NDArray[np.float32]
+    lags: NDArray[np.bool_]
 
 
 class RowStream:
     """Push pictures into `video` and sound into `audio`, take rows from `complete_rows`.
 
-    Memory: what both tracks keep, plus one embedding per instant of the stream that runs ahead of the other
-    (4 D bytes, about 25 of them per second for each second of lead).
+    Rows wait for their sound until the pictures are `max_lead_seconds` further. Memory: what both tracks keep, and one
+    embedding per picture that waits (4 D bytes).
     """
 
-    def __init__(self, bundle: Bundle, max_offset_ms: float) -> None:
-        sync = bundle.manifest.sync
-        self.video = VideoTrack(bundle)
-        self.audio = AudioTrack(bundle)
-        self.lags_ms = lag_grid_ms(max_offset_ms, sync.hop_ms)
-        self._reach = len(self.lags_ms) // 2
-        self._hop_seconds = sync.hop_ms / 1000
+    def __init__(
+        self, bundle: Bundle, grid: Grid, search: Search, *, max_lead_seconds: float, group_instants: int
+    ) -> None:
+        self._bundle = bundle
+        self._grid = grid
+        self._search = search
+        self._max_lead_seconds = max_lead_seconds
         self._first_center_seconds = float(segment_center_seconds(0, bundle.manifest.audio.segment_frames))
+        self.video = VideoTrack(bundle, grid.frame_rate_hz, group_instants)
+        segment_seconds = 2 * self._first_center_seconds
+        group_seconds = group_instants / grid.frame_rate_hz
+        keep_seconds = 2 * grid.max_offset_ms / 1000 + segment_seconds + 2 * group_seconds + max_lead_seconds
+        self.audio = AudioTrack(bundle, grid.hop_frames, keep_seconds)
+        self._pairing = EpochPairing(self.video.clock, self.audio.clock)
+        self._groups: deque[_Group] = deque()
 
     def finish(self) -> None:
         """Both streams have ended."""
@@ -55,28 +84,73 @@ class RowStream:
         self.audio.finish()
 
     def complete_rows(self) -> Iterator[Row]:
-        """Rows whose sound has arrived, or never will because the stream has ended."""
-        while self.video.ready:
-            instant = self.video.ready[0]
-            position = (instant.time_seconds - self._first_center_seconds) / self._hop_seconds
-            below = math.floor(position + ON_GRID)
-            if not self.audio.finished and self.audio.end_instant < below + self._reach + 2:
-                return
-            self.video.ready.popleft()
-            yield self._row(instant, below, max(0.0, position - below))
-            self.audio.drop_before(below - self._reach)
+        """Rows whose sound has arrived, or will not be waited for any longer.
 
-    def _row(self, instant: VisualInstant, below: int, share_above: float) -> Row:
-        candidates = self.audio.embeddings(below - self._reach, below + self._reach + 2)
-        similarity = (candidates @ instant.embedding).astype(np.float64)
+        Take all of them before anything else is pushed.
+        """
+        while True:
+            self._embed_pictures()
+            if not self._groups:
+                return
+            group = self._groups[0]
+            epoch = self._audio_epoch(group)
+            if epoch is None:
+                return
+            self._embed_sound(group, epoch)
+            self._groups.popleft()
+            for instant, embedding in zip(group.instants, group.embeddings, strict=True):
+                yield self._row(instant, embedding, group.lags, epoch)
+            self.audio.drop_before(epoch, self._place(group.instants[-1])[0] - self._grid.reach)
+
+    def _embed_pictures(self) -> None:
+        # What an adaptive search looks at next follows from the rows before.
+        while not (self._search.is_adaptive and self._groups):
+            taken = self.video.take_group()
+            if not taken:
+                return
+            plan = self._search.next_group()
+            kept = [instant for index, instant in enumerate(taken) if plan.takes(index)]
+            if kept:
+                embeddings = self._bundle.embed_pictures(self.video.tubelets(kept))
+                self._groups.append(_Group(kept, embeddings, plan.lags))
+
+    def _audio_epoch(self, group: _Group) -> int | None:
+        """Epoch of the group's sound once all of it is there; None while it is to be waited for."""
+        last = group.instants[-1]
+        is_late = self.video.elapsed_seconds - last.elapsed_seconds > self._max_lead_seconds
+        progress_seconds = math.inf if is_late else self.audio.progress_seconds
+        epoch = self._pairing.epoch_of(last.epoch, group.instants[0].progress_seconds, audio_progress=progress_seconds)
+        if epoch is None or is_late:
+            return epoch
+        return epoch if self.audio.has(epoch, self._place(last)[0] + self._grid.reach + 2) else None
+
+    def _embed_sound(self, group: _Group, epoch: int) -> None:
+        reach = self._grid.reach
+        offsets = np.flatnonzero(group.lags) - reach
+        below = np.array([self._place(instant)[0] for instant in group.instants], dtype=np.int64)
+        lower = (below[:, None] + offsets).reshape(-1)
+        self.audio.embed(epoch, np.unique(np.concatenate([lower, lower + 1])))
+
+    def _place(self, instant: VisualInstant) -> tuple[int, float]:
+        """The grid instant at or below the picture's time, and how far above it the time lies (share of a hop)."""
+        position = (instant.time_seconds - self._first_center_seconds) / self._grid.hop_seconds
+        below = math.floor(position + ON_GRID)
+        return below, max(0.0, position - below)
+
+    def _row(self, instant: VisualInstant, embedding: NDArray[np.float32], lags: NDArray[np.bool_], epoch: int) -> Row:
+        below, share_above = self._place(instant)
+        reach = self._grid.reach
+        candidates = self.audio.embeddings(epoch, below - reach, below + reach + 2)
+        similarity = (candidates @ embedding).astype(np.float64)
         lower, upper = similarity[:-1], similarity[1:]
         # A missing neighbour must not spoil a row that falls on the grid.
         row = lower if share_above < ON_GRID else (1 - share_above) * lower + share_above * upper
         nearest = below if share_above <= 0.5 else below + 1
         return Row(
             time_seconds=instant.time_seconds,
-            similarity=row,
+            similarity=np.where(lags, row, np.nan),
             motion=instant.motion,
-            level_dbfs=self.audio.level_dbfs(nearest),
+            level_dbfs=self.audio.level_dbfs(epoch, nearest),
             period_seconds=instant.period_seconds,
+            epoch=instant.epoch,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,34 +15,47 @@ from cavsync.deploy.confidence import Evidence, judge
 from cavsync.deploy.curve import curve_of_rows
 from cavsync.deploy.default_bundle import default_bundle
 from cavsync.deploy.engines import ONNX_RUNTIME
+from cavsync.deploy.grid import MAX_WINDOW_SECONDS, choose_grid
 from cavsync.deploy.input_audio import AudioInput
 from cavsync.deploy.profiles import DEFAULT_PROFILE, Profile, resolve_profile
 from cavsync.deploy.records import SyncScore
-from cavsync.deploy.rows import Row, RowStream
+from cavsync.deploy.rows import Row, RowStream, instants_per_group
+from cavsync.deploy.run import Run
+from cavsync.deploy.search import Search
+from cavsync.deploy.stray import StrayFilter
 from cavsync.errors import ConfigError, MediaError
+from cavsync.media.align import SAMPLE_RATE_HZ
 
-MAX_OFFSET_MS = 60_000.0
-# The end of a window is met by the picture's timestamp, which containers round to a millisecond.
-TIME_TOLERANCE_SECONDS = 1e-3
+MAX_LEAD_SECONDS = 30.0
+GROUP_SECONDS = 0.64
 
 
 class SyncScorer:
     """Scores one stream. Decisions come every `decision_step_seconds` once the first window is full.
 
-    Results do not depend on how the stream was cut into pieces. Memory: one window of rows, the pictures and samples of
-    a fraction of a second, and one embedding per instant of the stream that runs ahead (see `RowStream`). Not safe for
-    several threads; several scorers may share one opened bundle.
+    Results do not depend on how the stream was cut into pieces, nor on which of picture and sound was pushed first, as
+    long as neither is more than `max_lead_seconds` ahead of the other. Timestamps may have holes, jump ahead, and be
+    set back (a wrap, a sender that starts again): after a hole of more than 10 s and after a clock that was set back by
+    more than 1 s, windows begin anew; where only one of the two was set back, decisions say that there is no sound. A
+    single piece with a timestamp out of line is dropped. Memory is bounded. Not safe for several threads; several
+    scorers may share one opened bundle.
 
     Args:
         bundle: an opened bundle.
-        window_seconds: length of a decision's window; the bundle's own by default.
-        max_offset_ms: half the search range; the bundle's own by default.
+        window_seconds: length of a decision's window.
+        max_offset_ms: half the search range.
+        frame_rate_hz: pictures looked at per second, at most.
+        hop_ms: step of the lags, a multiple of 10 ms. These four are the bundle's own by default; fewer pictures and
+            longer hops cost less and see less.
+        adaptive: begin with a coarse look, then track the peak, and widen where confidence drops (see `Search`).
         profile: name of the limits, see `profiles`.
         early_ms, late_ms: limits of the profile `custom`.
+        max_lead_seconds: how long a picture waits for its sound, in time of the stream; sound waits as long.
+        group_seconds: pictures of this much time are embedded together: less is sooner, more is cheaper.
         on_row: called with each row of similarities, in order.
 
     Raises:
-        ConfigError: a window, range or profile that cannot be used.
+        ConfigError: a grid, profile or limit that cannot be used.
     """
 
     def __init__(
@@ -52,22 +64,31 @@ class SyncScorer:
         *,
         window_seconds: float | None = None,
         max_offset_ms: float | None = None,
+        frame_rate_hz: float | None = None,
+        hop_ms: float | None = None,
+        adaptive: bool = False,
         profile: str | Profile = DEFAULT_PROFILE,
         early_ms: float | None = None,
         late_ms: float | None = None,
+        max_lead_seconds: float = MAX_LEAD_SECONDS,
+        group_seconds: float = GROUP_SECONDS,
         on_row: Callable[[Row], None] | None = None,
     ) -> None:
-        sync = bundle.manifest.sync
         self.bundle = bundle
         self.profile = profile if isinstance(profile, Profile) else resolve_profile(profile, early_ms, late_ms)
-        self.window_seconds = sync.window_seconds if window_seconds is None else float(window_seconds)
-        self.max_offset_ms = sync.max_offset_ms if max_offset_ms is None else float(max_offset_ms)
-        if not 0 < self.window_seconds <= 3600:
-            raise ConfigError(f"the window is {window_seconds} s long: give more than 0 and at most 3600 seconds")
-        if not 2 * sync.hop_ms <= self.max_offset_ms <= MAX_OFFSET_MS:
-            raise ConfigError(
-                f"the search range is ±{max_offset_ms} ms: give {2 * sync.hop_ms:.0f} to {MAX_OFFSET_MS:.0f} ms"
-            )
+        self.grid = choose_grid(
+            bundle.manifest.sync,
+            frame_rate_hz=frame_rate_hz,
+            hop_ms=hop_ms,
+            max_offset_ms=max_offset_ms,
+            window_seconds=window_seconds,
+        )
+        for name, seconds in (("max_lead_seconds", max_lead_seconds), ("group_seconds", group_seconds)):
+            if not 0 < seconds <= MAX_WINDOW_SECONDS:
+                raise ConfigError(f"{name} is {seconds}: give more than 0 and at most {MAX_WINDOW_SECONDS:.0f} seconds")
+        self._is_adaptive = adaptive
+        self._max_lead_seconds = max_lead_seconds
+        self._group_seconds = group_seconds
         self._on_row = on_row
         self.reset()
 
@@ -98,40 +119,65 @@ class SyncScorer:
 
     def reset(self) -> None:
         """Forget the stream; the next push starts a new one."""
-        self._stream = RowStream(self.bundle, self.max_offset_ms)
+        group_instants = instants_per_group(self.grid, self._group_seconds)
+        self._search = Search(self.grid, is_adaptive=self._is_adaptive, group_instants=group_instants)
+        self._stream = RowStream(
+            self.bundle, self.grid, self._search, max_lead_seconds=self._max_lead_seconds, group_instants=group_instants
+        )
         self._input = AudioInput()
-        self._rows: deque[Row] = deque()
-        self._num_decisions = 0
+        self._video_filter: StrayFilter[NDArray[np.uint8]] = StrayFilter()
+        self._audio_filter: StrayFilter[NDArray[np.float32]] = StrayFilter()
+        self._run: Run | None = None
         self._finished = False
+
+    @property
+    def window_seconds(self) -> float:
+        """Length of a decision's window."""
+        return self.grid.window_seconds
+
+    @property
+    def max_offset_ms(self) -> float:
+        """Half the search range."""
+        return self.grid.max_offset_ms
 
     @property
     def lags_ms(self) -> NDArray[np.float64]:
         """The grid of lags of every row and curve."""
-        return self._stream.lags_ms
+        return self.grid.lags_ms
 
     @property
     def video_span_seconds(self) -> tuple[float, float] | None:
-        """Start of the first picture and end of the last one so far; None before the first."""
+        """Start of the first picture and end of the last one so far; None before the first.
+
+        Where the clock was set back, the end is where it would be had it gone on.
+        """
         video = self._stream.video
         if video.first_seconds is None:
             return None
         period = video.period_seconds if math.isfinite(video.period_seconds) else 0.0
-        return video.first_seconds, video.last_seconds + period
+        return video.first_seconds, video.progress_seconds + period
+
+    @property
+    def audio_progress_seconds(self) -> float:
+        """How far the sound has come, minus infinity before the first."""
+        return self._stream.audio.progress_seconds
 
     @property
     def num_ignored_frames(self) -> int:
-        """Pictures that were ignored because their timestamp did not advance."""
-        return self._stream.video.num_ignored
+        """Pictures that were ignored because their timestamp did not advance, or lay apart from all others."""
+        return self._stream.video.num_ignored + self._video_filter.num_dropped
 
     def push_video(self, frame: NDArray[np.uint8], *, pts_seconds: float) -> list[SyncScore]:
         """Add one picture, RGB (H, W, 3) uint8 shown from `pts_seconds` on; returns the decisions that are due.
 
         Raises:
-            MediaError: not such a picture, or a timestamp that is not finite or jumps; the scorer stays usable.
+            MediaError: not such a picture, or a timestamp that is not finite; the scorer stays usable.
         """
         self._check_open()
         _check_frame(frame)
-        self._stream.video.push(frame, _checked_pts(pts_seconds))
+        seconds = _checked_pts(pts_seconds)
+        for due_seconds, picture in self._video_filter.push(seconds, 0.0, frame):
+            self._stream.video.push(picture, due_seconds)
         return self._decide()
 
     def push_audio(
@@ -144,11 +190,12 @@ class SyncScorer:
         """Add sound, float32 in [-1, 1] or int16, (n,) or (n, channels), the first of it heard at `pts_seconds`.
 
         Raises:
-            MediaError: not such sound, values or timestamp that are not finite; the scorer stays usable.
+            MediaError: not such sound, values or timestamp that are not finite, or a rate that the timestamps
+                contradict; the scorer stays usable.
         """
         self._check_open()
         for start_seconds, mono in self._input.push(samples, _checked_pts(pts_seconds), sample_rate_hz):
-            self._stream.audio.push(mono, start_seconds)
+            self._push_mono(start_seconds, mono)
         return self._decide()
 
     def flush(self) -> list[SyncScore]:
@@ -156,55 +203,51 @@ class SyncScorer:
         if self._finished:
             return []
         for start_seconds, mono in self._input.flush():
+            self._push_mono(start_seconds, mono)
+        for start_seconds, mono in self._audio_filter.flush():
             self._stream.audio.push(mono, start_seconds)
+        for pts_seconds, picture in self._video_filter.flush():
+            self._stream.video.push(picture, pts_seconds)
         self._stream.finish()
         decisions = self._decide()
-        span = self.video_span_seconds
+        if self._run is not None:
+            video = self._stream.video
+            period_seconds = video.period_seconds if math.isfinite(video.period_seconds) else 0.0
+            decisions += self._run.finish(video.last_seconds + period_seconds)
         self._finished = True
-        if span is None:
-            return decisions
-        # Half a frame of grace: the period of the last picture is an estimate.
-        half_period = (span[1] - self._stream.video.last_seconds) / 2
-        while (end_seconds := self._next_end_seconds(span[0])) <= span[1] + max(half_period, TIME_TOLERANCE_SECONDS):
-            decisions.append(self._decision(end_seconds))
-        if self._num_decisions == 0:
-            decisions.append(self._judge_window(list(self._rows), span[1], span[1] - span[0]))
         return decisions
+
+    def _push_mono(self, start_seconds: float, mono: NDArray[np.float32]) -> None:
+        for due_seconds, samples in self._audio_filter.push(start_seconds, len(mono) / SAMPLE_RATE_HZ, mono):
+            self._stream.audio.push(samples, due_seconds)
 
     def _decide(self) -> list[SyncScore]:
         decisions: list[SyncScore] = []
-        first_seconds = self._stream.video.first_seconds
         for row in self._stream.complete_rows():
-            assert first_seconds is not None
-            while row.time_seconds >= (end_seconds := self._next_end_seconds(first_seconds)) - TIME_TOLERANCE_SECONDS:
-                decisions.append(self._decision(end_seconds))
-            self._rows.append(row)
+            if self._run is not None and not self._run.continues_with(row):
+                decisions += self._run.finish()
+                self._run = None
+            if self._run is None:
+                self._run = Run(self.grid, self._judge_window, row)
+            decisions += self._run.add(row)
             if self._on_row is not None:
                 self._on_row(row)
         return decisions
 
-    def _next_end_seconds(self, first_seconds: float) -> float:
-        step_seconds = self.bundle.manifest.sync.decision_step_seconds
-        return first_seconds + self.window_seconds + self._num_decisions * step_seconds
-
-    def _decision(self, end_seconds: float) -> SyncScore:
-        start_seconds = end_seconds - self.window_seconds - TIME_TOLERANCE_SECONDS
-        while self._rows and self._rows[0].time_seconds < start_seconds:
-            self._rows.popleft()
-        self._num_decisions += 1
-        inside = [row for row in self._rows if row.time_seconds < end_seconds - TIME_TOLERANCE_SECONDS]
-        return self._judge_window(inside, end_seconds, self.window_seconds)
-
     def _judge_window(self, rows: list[Row], end_seconds: float, window_seconds: float) -> SyncScore:
         similarity = np.array([row.similarity for row in rows]).reshape(len(rows), len(self.lags_ms))
-        return judge(
+        hop_ms = self.grid.hop_ms
+        score = judge(
             curve_of_rows(self.lags_ms, similarity),
             evidence_of(rows),
             self.bundle.manifest.calibration,
             self.profile,
             time_seconds=end_seconds,
             window_seconds=window_seconds,
+            resolution_floor_ms=hop_ms / 2 if hop_ms > self.bundle.manifest.sync.hop_ms else 0.0,
         )
+        self._search.note(score)
+        return score
 
     def _check_open(self) -> None:
         if self._finished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -87,7 +88,8 @@ class WholeFile:
 
     def add(self, row: Row) -> None:
         """Add the next row."""
-        if not self._starts or row.time_seconds >= self._starts[-1] + self._block_seconds:
+        begun = self._starts[-1] if self._starts else math.inf
+        if not begun <= row.time_seconds < begun + self._block_seconds:
             self._starts.append(row.time_seconds)
             self._sums.append(np.zeros(len(self._lags_ms)))
             self._counts.append(np.zeros(len(self._lags_ms), dtype=np.int64))

@@ -41,6 +41,11 @@ class Timeline:
         begin = self._reserve(count)
         self._rows[begin : begin + count] = self._fill
 
+    def write(self, start: int, rows: NDArray[Any]) -> None:
+        """Replace rows [start, start + n), which must be kept ones."""
+        begin = self._begin + start - self.first
+        self._rows[begin : begin + len(rows)] = rows
+
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Copy of rows [start, stop); those outside what is kept hold the fill value."""
         out: NDArray[Any] = np.full((max(0, stop - start), *self._rows.shape[1:]), self._fill, dtype=self._rows.dtype)

@@ -1,7 +1,7 @@
-"""The pictures of one stream: made small at once, gathered into tubelets, one embedding per instant.
+"""The pictures of one stream: made small at once, gathered into tubelets, handed out in groups of instants.
 
 Instants are timestamps of real pictures, at most `frame_rate_hz` of them per second, so variable frame rates keep their
-meaning. Tubelets are embedded in groups of fixed length, so the result does not depend on when pictures were pushed.
+meaning. Groups have a fixed length, so the result does not depend on when pictures were pushed.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.limits import GROUP_INSTANTS, MAX_JUMP_SECONDS
-from cavsync.errors import MediaError
+from cavsync.deploy.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
+from cavsync.deploy.stream_clock import StreamClock
 from cavsync.media.align import nearest_index, tubelet_times_seconds
 from cavsync.media.picture import resize_center_crop
 
@@ -28,115 +28,158 @@ EARLY_SHARE = 0.05
 
 @dataclass(frozen=True)
 class VisualInstant:
-    """One embedded moment of the picture.
+    """One moment of the picture, at `time_seconds` of its own clock's `epoch`.
 
-    `embedding` is (D,); `motion` the largest mean absolute difference, in 8-bit levels, between two consecutive
-    pictures since the instant before; `period_seconds` the time since the picture before, NaN for the first.
+    `motion` is the largest mean absolute difference, in 8-bit levels, between two consecutive pictures since the
+    instant before; `period_seconds` the time since the picture before, NaN for the first and after a hole;
+    `progress_seconds` see `StreamClock`; `elapsed_seconds` counts up from the first picture, a hole as no more than
+    `HOLE_SECONDS`.
     """
 
     time_seconds: float
-    embedding: NDArray[np.float32]
+    epoch: int
+    progress_seconds: float
+    elapsed_seconds: float
     motion: float
     period_seconds: float
 
 
-@dataclass(frozen=True)
-class _Due:
-    time_seconds: float
-    motion: float
-    period_seconds: float
+@dataclass
+class _Epoch:
+    """The small pictures of one epoch that tubelets may still need."""
+
+    number: int
+    first_seconds: float
+    last_seconds: float = -math.inf
+    next_slot: int = 0
+    closed: bool = False
+    times: list[float] = field(default_factory=list)
+    pictures: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
 class VideoTrack:
-    """Push pictures, take instants from `ready` in the order of time.
+    """Push pictures, take groups of instants and their tubelets in the order of time.
 
-    Kept: the small pictures of one group and one tubelet, and the embeddings that were not taken yet.
+    Kept: the small pictures of the groups that were not taken yet, and of one tubelet.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, frame_rate_hz: float, group_instants: int) -> None:
         self._visual = bundle.manifest.visual
-        self._rate_hz = bundle.manifest.sync.frame_rate_hz
-        self._times: list[float] = []
-        self._pictures: list[NDArray[np.uint8]] = []
-        self._due: deque[_Due] = deque()
-        self._next_slot = 0
+        self._rate_hz = frame_rate_hz
+        self._group_instants = group_instants
+        self._epochs: deque[_Epoch] = deque()
+        self._due: deque[VisualInstant] = deque()
         self._motion = 0.0
-        self.ready: deque[VisualInstant] = deque()
+        self.clock = StreamClock()
         self.first_seconds: float | None = None
-        self.last_seconds = -math.inf
+        self.elapsed_seconds = 0.0
         self.period_seconds = math.nan
         self.num_ignored = 0
         self.finished = False
 
-    def push(self, rgb: NDArray[np.uint8], pts_seconds: float) -> None:
-        """Add the picture (H, W, 3) shown from `pts_seconds` on; one that is not later than the last is ignored.
+    @property
+    def last_seconds(self) -> float:
+        """Timestamp of the last picture, minus infinity before the first."""
+        return self._epochs[-1].last_seconds if self._epochs else -math.inf
 
-        Raises:
-            MediaError: the timestamp jumps ahead by more than `MAX_JUMP_SECONDS`.
+    @property
+    def progress_seconds(self) -> float:
+        """How far the pictures have come, minus infinity before the first."""
+        return self.clock.progress(self.last_seconds)
+
+    def push(self, rgb: NDArray[np.uint8], pts_seconds: float) -> None:
+        """Add the picture (H, W, 3) shown from `pts_seconds` on.
+
+        One that is not later than the last is ignored, unless the clock was set back by `JUMP_BACK_SECONDS` or more.
         """
-        if pts_seconds <= self.last_seconds:
+        last_seconds = self.last_seconds
+        if last_seconds - JUMP_BACK_SECONDS < pts_seconds <= last_seconds:
             self._ignore(pts_seconds)
             return
+        picture = resize_center_crop(rgb, self._visual.img_size)
+        if pts_seconds <= last_seconds:
+            self.clock.set_back(last_seconds, pts_seconds)
+            self._epochs[-1].closed = True
+        if not self._epochs or self._epochs[-1].closed:
+            self._epochs.append(_Epoch(self.clock.epoch, pts_seconds))
+            self.period_seconds = math.nan
         if self.first_seconds is None:
             self.first_seconds = pts_seconds
-        elif pts_seconds - self.last_seconds > MAX_JUMP_SECONDS:
-            raise MediaError(
-                f"the picture's timestamp jumps from {self.last_seconds:.1f} s to {pts_seconds:.1f} s, at most "
-                f"{MAX_JUMP_SECONDS:.0f} s can be bridged: reset the scorer or mend the timestamps"
+        epoch = self._epochs[-1]
+        if epoch.pictures:
+            step_seconds = pts_seconds - epoch.last_seconds
+            self.elapsed_seconds += min(step_seconds, HOLE_SECONDS)
+            self.period_seconds = step_seconds if step_seconds <= HOLE_SECONDS else math.nan
+            self._motion = max(self._motion, _mean_difference(picture, epoch.pictures[-1]))
+        epoch.times.append(pts_seconds)
+        epoch.pictures.append(picture)
+        epoch.last_seconds = pts_seconds
+        slot = math.floor((pts_seconds - epoch.first_seconds) * self._rate_hz + EARLY_SHARE)
+        if slot >= epoch.next_slot:
+            self._due.append(
+                VisualInstant(
+                    time_seconds=pts_seconds,
+                    epoch=epoch.number,
+                    progress_seconds=self.clock.progress(pts_seconds),
+                    elapsed_seconds=self.elapsed_seconds,
+                    motion=self._motion,
+                    period_seconds=self.period_seconds,
+                )
             )
-        picture = resize_center_crop(rgb, self._visual.img_size)
-        if self._pictures:
-            self.period_seconds = pts_seconds - self.last_seconds
-            self._motion = max(self._motion, _mean_difference(picture, self._pictures[-1]))
-        self._times.append(pts_seconds)
-        self._pictures.append(picture)
-        self.last_seconds = pts_seconds
-        self._take_if_due(pts_seconds)
-        self._embed_groups()
-
-    def finish(self) -> None:
-        """No more pictures: embed what is left, the last picture standing in for those that never came."""
-        if not self.finished and self._due:
-            self._embed(len(self._due))
-        self.finished = True
-
-    def _take_if_due(self, pts_seconds: float) -> None:
-        assert self.first_seconds is not None
-        slot = math.floor((pts_seconds - self.first_seconds) * self._rate_hz + EARLY_SHARE)
-        if slot >= self._next_slot:
-            self._due.append(_Due(pts_seconds, self._motion, self.period_seconds))
-            self._next_slot = slot + 1
+            epoch.next_slot = slot + 1
             self._motion = 0.0
 
-    def _embed_groups(self) -> None:
-        while len(self._due) >= GROUP_INSTANTS:
-            if self._wanted_seconds(self._due[GROUP_INSTANTS - 1].time_seconds)[-1] > self.last_seconds:
-                return
-            self._embed(GROUP_INSTANTS)
+    def finish(self) -> None:
+        """No more pictures: the last one stands in for those that never came."""
+        self.finished = True
+        if self._epochs:
+            self._epochs[-1].closed = True
 
-    def _embed(self, count: int) -> None:
-        due = [self._due.popleft() for _ in range(count)]
-        tubelets = np.stack([self._tubelet(item.time_seconds) for item in due])
-        embeddings = self._bundle.embed_pictures(tubelets)
-        for item, embedding in zip(due, embeddings, strict=True):
-            self.ready.append(VisualInstant(item.time_seconds, embedding, item.motion, item.period_seconds))
-        self._forget(self._due[0].time_seconds if self._due else self.last_seconds)
+    def take_group(self) -> list[VisualInstant]:
+        """The next group of instants, which belong to one epoch; empty while it is not complete.
 
-    def _tubelet(self, time_seconds: float) -> NDArray[np.uint8]:
-        wanted = self._wanted_seconds(time_seconds)
-        nearest = nearest_index(np.asarray(self._times), wanted)
-        return np.stack([self._pictures[index] for index in nearest])
+        Its tubelets can be had until the next group is taken.
+        """
+        while len(self._epochs) > 1 and (not self._due or self._due[0].epoch > self._epochs[0].number):
+            self._epochs.popleft()
+        if not self._epochs:
+            return []
+        epoch = self._epochs[0]
+        self._forget(epoch)
+        group: list[VisualInstant] = []
+        for instant in self._due:
+            if instant.epoch != epoch.number or len(group) == self._group_instants:
+                break
+            group.append(instant)
+        is_full = len(group) == self._group_instants
+        is_whole = is_full and bool(self._wanted_seconds(group[-1].time_seconds)[-1] <= epoch.last_seconds)
+        if not epoch.closed and not is_whole:
+            return []
+        for _ in group:
+            self._due.popleft()
+        return group
+
+    def tubelets(self, group: list[VisualInstant]) -> NDArray[np.uint8]:
+        """Tubelets (n, T, H, W, 3) of instants of the group that was taken last."""
+        epoch = self._epochs[0]
+        times = np.asarray(epoch.times)
+        return np.stack(
+            [
+                np.stack([epoch.pictures[index] for index in nearest_index(times, wanted)])
+                for wanted in (self._wanted_seconds(instant.time_seconds) for instant in group)
+            ]
+        )
 
     def _wanted_seconds(self, time_seconds: float) -> NDArray[np.float64]:
         center = np.asarray(time_seconds, dtype=np.float64)
         return tubelet_times_seconds(center, self._visual.num_frames, self._visual.frame_step_seconds)
 
-    def _forget(self, next_seconds: float) -> None:
-        """Drop the pictures that no tubelet from `next_seconds` on can reach."""
+    def _forget(self, epoch: _Epoch) -> None:
+        """Drop the pictures that no tubelet from the next instant on can reach."""
+        next_seconds = self._due[0].time_seconds if self._due else epoch.last_seconds
         earliest = float(self._wanted_seconds(next_seconds)[0])
-        keep = max(0, int(np.searchsorted(self._times, earliest, side="right")) - 1)
-        del self._times[:keep], self._pictures[:keep]
+        keep = max(0, int(np.searchsorted(epoch.times, earliest, side="right")) - 1)
+        del epoch.times[:keep], epoch.pictures[:keep]
 
     def _ignore(self, pts_seconds: float) -> None:
         self.num_ignored += 1

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from cavsync.deploy.openvino_library import import_openvino
+from cavsync.deploy.openvino_library import openvino_core
 from cavsync.export.parity import Runner
 from cavsync.export.precision.half import on_cpu
 
@@ -46,9 +46,9 @@ def open_runner(path: Path, runtime: str, precision: str = "fp32") -> Runner:
 
 
 def _openvino(path: Path) -> Runner:
-    openvino = import_openvino()
+    core = openvino_core()
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    compiled = core.compile_model(str(path), "CPU", settings)
     request = compiled.create_infer_request()
 
     def run(values: Array) -> list[Array]:

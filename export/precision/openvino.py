@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.openvino_library import import_openvino
+from cavsync.deploy.openvino_library import import_openvino, openvino_core
 from cavsync.export.quiet import quiet
 
 Array = NDArray[Any]
@@ -27,6 +27,8 @@ def quantize(source: Path, target: Path, samples: Array, exclude: Sequence[str])
     exclude: names of nodes that stay in float32.
     """
     openvino, nncf = import_openvino(), import_openvino("nncf")
+    # NNCF opens cores of its own, whose lives must lie within that of ours.
+    openvino_core()
     with quiet():
         model = openvino.convert_model(str(source))
         quantized = nncf.quantize(

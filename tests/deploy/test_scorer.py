@@ -198,19 +198,20 @@ def test_an_offset_beyond_the_range_is_not_guessed(bundle: Bundle) -> None:
 
 
 def test_memory_follows_the_lead_and_not_the_length(bundle: Bundle) -> None:
-    scorer = SyncScorer(bundle)
+    scorer = SyncScorer(bundle, max_lead_seconds=5.0)
     piece = sound(0.0, RATE_HZ)
     for second in range(120):
         scorer.push_audio(piece, pts_seconds=float(second))
-    audio = scorer._stream.audio
-    assert audio._samples.end - audio._samples.first < 2 * RATE_HZ
-    assert audio._log_mel.end - audio._log_mel.first < 200
-    for index, frame in enumerate(pictures(times_at(25, 20.0))):
-        scorer.push_video(frame, pts_seconds=index / 25)
+    audio = scorer._stream.audio._stretches[0].stretch
+    assert 5 * RATE_HZ <= audio.num_samples <= 9 * RATE_HZ
+    for index, frame in enumerate(pictures(times_at(25, 20.0, 112.0))):
+        scorer.push_video(frame, pts_seconds=112 + index / 25)
+        scorer.push_audio(piece[:640], pts_seconds=120 + index / 25)
     video = scorer._stream.video
-    assert len(video._pictures) < 24
-    assert len(scorer._rows) <= 2 * 25 + 25
-    assert audio._embeddings.first > (20 - 2.5) * 25
+    assert len(video._epochs[0].pictures) < 24
+    assert scorer._run is not None
+    assert len(scorer._run._rows) <= 2 * 25 + 25
+    assert audio.first_instant > (112 + 20 - 2.5) * 25
 
 
 @pytest.mark.parametrize(

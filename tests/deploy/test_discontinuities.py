@@ -1,0 +1,206 @@
+"""Timestamps that are set back, jump, stop or end: decisions recover or say why there are none, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from streams import RATE_HZ
+from sync_clips import pictures, sound
+
+from cavsync.deploy import Bundle, SyncScore, SyncScorer
+from cavsync.errors import MediaError
+
+OFFSET_MS = 80.0
+PIECE = 1000
+
+
+@dataclass(frozen=True)
+class Part:
+    """`seconds` of the world in a row; its timestamps begin at `video_pts` and `audio_pts`, None for a lost part."""
+
+    seconds: float
+    video_pts: float | None
+    audio_pts: float | None
+
+
+Push = tuple[float, int, float, np.ndarray]
+
+
+def pushes(parts: list[Part], piece: int = PIECE) -> list[Push]:
+    """(world time, track, timestamp, data) in the order of the world; the sound is early by OFFSET_MS throughout."""
+    found: list[Push] = []
+    begin = 0.0
+    for part in parts:
+        if part.video_pts is not None:
+            steps = np.arange(round(part.seconds * 25)) / 25
+            frames = pictures(begin + steps)
+            found += [
+                (begin + step, 1, part.video_pts + step, frame) for step, frame in zip(steps, frames, strict=True)
+            ]
+        if part.audio_pts is not None:
+            samples = sound(begin, round(part.seconds * RATE_HZ), audio_offset_ms=OFFSET_MS)
+            for start in range(0, len(samples), piece):
+                place = start / RATE_HZ
+                found.append((begin + place, 0, part.audio_pts + place, samples[start : start + piece]))
+        begin += part.seconds
+    return sorted(found, key=lambda push: push[:2])
+
+
+def run(scorer: SyncScorer, found: list[Push], audio_leads_by: float = 0.0) -> list[SyncScore]:
+    records: list[SyncScore] = []
+    for _, track, pts, data in sorted(found, key=lambda push: (push[0] - (0 if push[1] else audio_leads_by), push[1])):
+        if track == 1:
+            records += scorer.push_video(data, pts_seconds=pts)
+        else:
+            records += scorer.push_audio(data, pts_seconds=pts)
+    return records + scorer.flush()
+
+
+def both(seconds: float, pts: float) -> Part:
+    return Part(seconds, pts, pts)
+
+
+WRAP = 2**33 / 90_000
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [both(5, WRAP - 5), both(5, 0.0)],
+        [both(5, 1000.0), both(5, 1000.0)],
+        [both(5, 0.0), both(5, 86_400.0)],
+        [both(5, 0.0), Part(60, None, None), both(5, 65.0)],
+        [both(5, 0.0), both(5, 65.0), both(5, 3.0)],
+    ],
+    ids=["wrap", "sender starts again", "jump by a day", "a minute is lost", "ahead and back"],
+)
+def test_both_clocks_change_and_decisions_recover(bundle: Bundle, parts: list[Part]) -> None:
+    records = run(SyncScorer(bundle), pushes(parts))
+    for part in parts:
+        if part.video_pts is None:
+            continue
+        assert part.video_pts is not None
+        inside = [r for r in records if part.video_pts + 2 <= r.time_seconds <= part.video_pts + part.seconds]
+        assert len(inside) >= 6
+        assert all(record.is_measured for record in inside)
+        assert [record.audio_offset_ms for record in inside] == pytest.approx([OFFSET_MS] * len(inside), abs=8)
+    # No flood of decisions about a hole.
+    assert len(records) <= 8 * len(parts)
+
+
+def test_a_pause_is_no_event(bundle: Bundle) -> None:
+    """Timestamps that go on where they stopped are an unbroken stream, however long nothing came."""
+    plain = run(SyncScorer(bundle), pushes([both(8, 0.0)]))
+    paused = run(SyncScorer(bundle), pushes([both(4, 0.0), Part(3600, None, None)]) + pushes_after(4.0))
+    assert [record.to_dict() for record in paused] == [record.to_dict() for record in plain]
+
+
+def pushes_after(begin: float) -> list[Push]:
+    return [push for push in pushes([both(8, 0.0)]) if push[0] >= begin]
+
+
+@pytest.mark.parametrize("lone", ["video", "audio"])
+def test_one_clock_set_back_alone_gives_no_offset(bundle: Bundle, lone: str) -> None:
+    wrong = Part(20, 5.0 if lone == "audio" else -5000.0, 5.0 if lone == "video" else -5000.0)
+    parts = [both(5, 0.0), wrong, both(6, 20_000.0)]
+    scorer = SyncScorer(bundle)
+    records = run(scorer, pushes(parts))
+    mended = [record for record in records if record.time_seconds >= 20_002]
+    assert len(mended) >= 7
+    assert all(record.is_measured for record in mended)
+    pts = -5000.0 if lone == "video" else 5.0
+    alone = [record for record in records if pts + 2.5 <= record.time_seconds <= pts + 20]
+    assert len(alone) >= 30
+    assert all(record.audio_offset_ms is None and "no sound" in (record.reason or "") for record in alone)
+
+
+@pytest.mark.parametrize("ending", ["audio", "video"])
+def test_one_track_ends_early(bundle: Bundle, ending: str) -> None:
+    parts = [both(5, 0.0), Part(100, None if ending == "video" else 5.0, None if ending == "audio" else 5.0)]
+    scorer = SyncScorer(bundle, max_lead_seconds=10.0)
+    kept = []
+    records: list[SyncScore] = []
+    for _, track, pts, data in pushes(parts, piece=RATE_HZ):
+        records += scorer.push_video(data, pts_seconds=pts) if track == 1 else scorer.push_audio(data, pts_seconds=pts)
+        kept.append(held_bytes(scorer))
+    # Decisions without sound come when the pictures are as far ahead as they may be, not only at the end.
+    if ending == "audio":
+        assert max(record.time_seconds for record in records) > 90
+        assert "no sound" in (records[-1].reason or "")
+    # Of the sound that waits for pictures as much as pictures may be behind, and the search range and its segment.
+    assert max(kept) <= 4 * RATE_HZ * (10 + 2 * 0.6 + 2 * 0.64 + 0.1 + 1)
+    records += scorer.flush()
+    assert sum(record.is_measured for record in records) >= 6
+
+
+def held_bytes(scorer: SyncScorer) -> int:
+    """What the tracks keep: samples, small pictures, and embeddings that wait."""
+    stream = scorer._stream
+    samples = sum(placed.stretch.num_samples for placed in stream.audio._stretches)
+    small = sum(picture.nbytes for epoch in stream.video._epochs for picture in epoch.pictures)
+    return 4 * samples + small + sum(group.embeddings.nbytes for group in stream._groups)
+
+
+def test_late_sound_is_still_used(bundle: Bundle) -> None:
+    found = pushes([both(12, 0.0)])
+    in_time = run(SyncScorer(bundle), found)
+    late = run(SyncScorer(bundle), found, audio_leads_by=-8.0)
+    assert [record.to_dict() for record in late] == [record.to_dict() for record in in_time]
+    too_late = run(SyncScorer(bundle, max_lead_seconds=2.0), found, audio_leads_by=-8.0)
+    assert all(record.audio_offset_ms is None for record in too_late if record.time_seconds < 6)
+
+
+PARTS = st.lists(
+    st.builds(
+        Part,
+        st.sampled_from([1.0, 3.0, 4.0]),
+        st.sampled_from([None, 0.0, 5.0, 40.0, 90_000.0, -300.0]),
+        st.sampled_from([None, 0.0, 5.0, 40.0, 90_000.0, -300.0]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    parts=PARTS, together=st.booleans(), piece=st.integers(200, 40_000), lead=st.sampled_from([-2.0, -0.1, 0.3, 2.0])
+)
+def test_what_a_stream_does_never_depends_on_its_pieces(
+    bundle: Bundle, parts: list[Part], together: bool, piece: int, lead: float
+) -> None:
+    if together:
+        parts = [both(part.seconds, part.video_pts or 0.0) for part in parts]
+    reference = run(SyncScorer(bundle), pushes(parts))
+    cut = run(SyncScorer(bundle), pushes(parts, piece), audio_leads_by=lead)
+    assert len(cut) == len(reference)
+    for record, wanted in zip(cut, reference, strict=True):
+        assert record.to_dict() == wanted.to_dict()
+        if wanted.audio_offset_ms is not None:
+            assert record.audio_offset_ms == pytest.approx(wanted.audio_offset_ms, abs=1e-6)
+
+
+@pytest.mark.parametrize("true_hz", [32_000, 48_000])
+def test_a_rate_that_the_timestamps_contradict_is_refused(bundle: Bundle, true_hz: int) -> None:
+    samples = sound(0.0, 6 * true_hz, rate_hz=true_hz)
+    found = [
+        (start / true_hz, 0, start / true_hz, samples[start : start + true_hz // 10])
+        for start in range(0, len(samples), true_hz // 10)
+    ]
+    with pytest.raises(MediaError, match=f"perhaps {true_hz} Hz"):
+        run(SyncScorer(bundle), found)
+
+
+def test_a_picture_far_ahead_and_back_does_not_stop_a_stream(bundle: Bundle) -> None:
+    found = pushes([both(12, 0.0)])
+    stray = (6.0, 1, 1e9, np.zeros((8, 8, 3), np.uint8))
+    records = run(SyncScorer(bundle), [*found, stray])
+    assert len(records) < 40
+    late = [record for record in records if 8.1 < record.time_seconds <= 12]
+    assert len(late) >= 6
+    assert all(math.isclose(record.audio_offset_ms or 0.0, OFFSET_MS, abs_tol=8) for record in late)
