@@ -146,6 +146,10 @@ class Watcher:
         finally:
             self.close(why)
 
+    def add_sink(self, sink: LiveSink) -> None:
+        """One more; it is closed with the others."""
+        self._sinks.append(sink)
+
     def run(self) -> None:
         """Watch until the end, for the sinks' sake. Raises what iterating raises."""
         for _ in self:
