@@ -78,8 +78,8 @@ def watch(
     """Score URL while it plays: a line of JSON per decision, per event that begins or ends, and per status.
 
     URL is rtsp://, srt://, udp:// (MPEG-TS), http(s):// (also HLS, .m3u8), a file, - for standard input, or a capture
-    device: v4l2:///dev/video0?audio=alsa:default, avfoundation://0:1, dshow://video=NAME:audio=NAME. Passwords in it are
-    never shown. A positive offset means that the audio is early (ITU-R BT.1359). Ctrl-C and SIGTERM end it with
+    device: v4l2:///dev/video0?audio=alsa:default, avfoundation://0:1, dshow://video=NAME:audio=NAME. Passwords in it
+    are never shown. A positive offset means that the audio is early (ITU-R BT.1359). Ctrl-C and SIGTERM end it with
     everything written (exit codes 130 and 143). Exit code 1: the source or the bundle could not be used.
     """
     from cavsync.deploy import Bundle

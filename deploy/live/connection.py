@@ -19,6 +19,8 @@ from cavsync.media.container import MediaInfo, describe, open_file, pick_track
 KINDS = ("video", "audio")
 WRAPPING_FORMATS = ("mpegts", "hls")
 MAX_DAMAGED_IN_A_ROW = 50
+# The tracks of a recording need not end together, nor where it declares.
+END_TOLERANCE_SECONDS = 2.0
 
 
 class DisconnectedError(MediaError):
@@ -38,6 +40,7 @@ class Connection:
         self._address = address
         self._containers: list[Any] = []
         self._relay: Relay | None = None
+        self._last_seconds: float | None = None
         self.damaged_packets = 0
         try:
             for part in address.inputs:
@@ -55,9 +58,15 @@ class Connection:
         self.start_seconds = min(known, default=None)
 
     @property
-    def is_finite(self) -> bool:
-        """Whether its end is the end: a file or pipe, or a recording whose duration the server declares."""
-        return not self._address.is_live or self.info.duration_seconds is not None
+    def is_over(self) -> bool:
+        """Whether the end of the packets is the end of the source: of a file, a pipe, or a recording played through."""
+        if not self._address.is_live:
+            return True
+        declared = self.info.duration_seconds
+        if declared is None or self._last_seconds is None:
+            return False
+        played = self._last_seconds - float(self.start_seconds or 0)
+        return played >= declared - END_TOLERANCE_SECONDS
 
     def packets(self) -> Iterator[tuple[str, Any]]:
         """Packets of both tracks in the order of arrival, until the source ends.
@@ -94,6 +103,8 @@ class Connection:
                     in_a_row = 0
                     if packet.size:
                         self.damaged_packets += bool(packet.is_corrupt)
+                        if packet.dts is not None:
+                            self._last_seconds = float(packet.dts * packet.time_base)
                         yield packet.stream.type, packet
                 return
             except av.error.InvalidDataError:

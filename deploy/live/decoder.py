@@ -26,6 +26,7 @@ class PacketDecoder:
         self._codecs = codecs
         self._converter = FrameConverter(info.frame_rate_hz, SAMPLE_RATE_HZ)
         self._time_bases: dict[str, Any] = {}
+        self._timed: set[str] = set()
         self.damaged_packets = 0
 
     def decode(self, kind: str, packet: Any) -> Iterator[VideoFrame | AudioChunk]:
@@ -44,13 +45,18 @@ class PacketDecoder:
             self._codecs[kind].flush_buffers()
         yield from self._converter.flush()
 
-    def _frames(self, kind: str, packet: Any) -> list[Any]:
+    def _frames(self, kind: str, packet: Any) -> Iterator[Any]:
         try:
-            frames: list[Any] = self._codecs[kind].decode(packet)
+            frames = self._codecs[kind].decode(packet)
         except av.error.EOFError:
-            return []
+            return
         except av.error.FFmpegError as error:
             self.damaged_packets += 1
             log.debug("damaged %s packet: %s", kind, error)
-            return []
-        return frames
+            return
+        for frame in frames:
+            # The first picture of an RTSP session may come without a time: it can be decoded, but not placed.
+            if frame.pts is not None:
+                self._timed.add(kind)
+            if kind in self._timed:
+                yield frame

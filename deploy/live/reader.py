@@ -128,7 +128,7 @@ class Reader:
                 self._read(connection)
             finally:
                 self._disconnect(connection)
-            if connection.is_finite or not self._reconnect:
+            if connection.is_over or not self._reconnect:
                 return None
             raise DisconnectedError("the sender ended the stream")
         except MediaError as error:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +31,7 @@ from cavsync.media import AudioChunk, VideoFrame
 DRIFT_SECONDS = 600.0
 """Drift is that of so much of the recent past."""
 
+MAX_TIMEOUT_SECONDS = 3600.0
 POLL_SECONDS = 0.1
 STOP_SECONDS = 0.5
 
@@ -50,6 +52,7 @@ class Watcher:
         reconnect: connect again where a live source breaks or ends.
         max_tries: failures in a row after which to give up; None means never.
         backoff: the waits between tries.
+        timeout_seconds: how long a live source may send nothing before it counts as lost; by its protocol by default.
         begin_after, end_after: decisions that begin and end an event, see `EventTracker`.
         duration_seconds: stop after so much stream time.
         status_seconds: time between two status reports.
@@ -73,6 +76,7 @@ class Watcher:
         reconnect: bool = True,
         max_tries: int | None = None,
         backoff: Backoff | None = None,
+        timeout_seconds: float | None = None,
         begin_after: int = 2,
         end_after: int = 3,
         duration_seconds: float | None = None,
@@ -85,6 +89,10 @@ class Watcher:
         address = source if isinstance(source, Address) else parse_address(source, ffmpeg_options)
         if duration_seconds is not None and not duration_seconds > 0:
             raise ConfigError(f"the duration is {duration_seconds} s: give more than 0")
+        if timeout_seconds is not None and address.is_live:
+            if not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
+                raise ConfigError(f"the time-out is {timeout_seconds} s: give more than 0, at most an hour")
+            address = replace(address, open_seconds=timeout_seconds, read_seconds=timeout_seconds)
         if max_tries is not None and max_tries < 1:
             raise ConfigError(f"{max_tries} tries were asked for: give 1 or more")
         self.source = address.shown
