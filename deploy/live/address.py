@@ -89,7 +89,8 @@ def _network(scheme: str, text: str, given: dict[str, str]) -> Address:
     shown = redact(text)
     try:
         parts = urlsplit(text)
-        has_place = bool(parts.hostname) or (scheme in ("srt", "udp") and parts.port is not None)
+        port = parts.port
+        has_place = bool(parts.hostname) or (scheme in ("srt", "udp") and port is not None)
     except ValueError:
         has_place = False
     if not has_place:

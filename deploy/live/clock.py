@@ -49,15 +49,21 @@ class StreamClock:
         self._correction: Fraction | None = None
         self._seam_end_seconds = Fraction(0)
         self._wants_seconds = Fraction(0)
-        self.edge_seconds = -math.inf
+        self._edge: Fraction | None = None
         self.stretch = 0
+
+    @property
+    def edge_seconds(self) -> float:
+        """The latest stream time so far; -inf before the first packet."""
+        return -math.inf if self._edge is None else float(self._edge)
 
     def restart(self, elapsed_seconds: float = 0.0) -> None:
         """A new connection: its clock has nothing to do with the last one. `elapsed_seconds` is how long none was."""
         self._tracks.clear()
         self._correction = None
-        if math.isfinite(self.edge_seconds):
-            self._wants_seconds = Fraction(self.edge_seconds + max(SEAM_SECONDS, elapsed_seconds))
+        if self._edge is not None:
+            gap_seconds = max(SEAM_SECONDS, elapsed_seconds)
+            self._wants_seconds = self._edge + Fraction(round(1000 * gap_seconds), 1000)
             self.stretch += 1
 
     def correction(
@@ -91,7 +97,8 @@ class StreamClock:
             track.is_settled = True
         track.last_seconds = seconds
         added = track.wraps * WRAP_SECONDS
-        self.edge_seconds = max(self.edge_seconds, float(seconds + self._correction))
+        placed = seconds + self._correction
+        self._edge = placed if self._edge is None else max(self._edge, placed)
         return self._correction + added
 
     def _unwrap(self, track: _Track, seconds: Fraction) -> None:
@@ -117,7 +124,8 @@ class StreamClock:
         return max((seconds for seconds in others if seconds is not None), default=Fraction(0))
 
     def _begin_stretch(self, track: _Track, seconds: Fraction) -> None:
-        self._correction = Fraction(self.edge_seconds) + Fraction(SEAM_SECONDS) - seconds
+        assert self._edge is not None
+        self._correction = self._edge + Fraction(SEAM_SECONDS) - seconds
         self._seam_end_seconds = seconds
         self.stretch += 1
         for other in self._tracks.values():

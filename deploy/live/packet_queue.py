@@ -1,7 +1,8 @@
 """The bounded queue between a reader and a scorer: coded packets, in order, and a named policy for when it is full.
 
 Packets rather than pictures: they are small, so seconds of stream cost megabytes, and the reader never waits for a
-decoder. What is dropped are whole groups of pictures, from one key picture to the next, with the sound beside them.
+decoder. What is dropped are whole groups of pictures, from one key picture to the next, with the sound beside them;
+and once something must be dropped, so much that what is left is one piece long enough to be decided on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from cavsync.deploy.live.address import DROP_OLDEST, POLICIES
 from cavsync.errors import ConfigError
 
+KEPT_SHARE = 0.5
 VIDEO, AUDIO, NOTICE = "video", "audio", "notice"
 
 
@@ -67,8 +69,8 @@ class PacketQueue:
                     self.dropped_packets += 1
                     return not self._is_closed
                 self._append(piece)
-                while self._is_over() and self._num_packets > 1:
-                    self._drop_group()
+                if self._is_over():
+                    self._make_room()
             else:
                 while self._is_full(piece) and not self._is_closed:
                     self._changed.wait()
@@ -122,14 +124,19 @@ class PacketQueue:
         order = reversed(self._pieces) if newest else iter(self._pieces)
         return next(([piece] for piece in order if piece.kind != NOTICE), [])
 
-    def _is_over(self) -> bool:
-        return self._num_packets > self._items or self._span_seconds() > self._seconds
+    def _is_over(self, share: float = 1.0) -> bool:
+        return self._num_packets > share * self._items or self._span_seconds() > share * self._seconds
 
     def _is_full(self, piece: Piece) -> bool:
         if piece.kind == NOTICE or self._num_packets == 0:
             return False
         oldest_seconds = self._ends()[0].time_seconds
         return self._num_packets >= self._items or piece.time_seconds - oldest_seconds > self._seconds
+
+    def _make_room(self) -> None:
+        """Drop half of what may wait: a scorer that is too slow then gets whole windows between gaps, not shreds."""
+        while self._num_packets > 1 and self._is_over(share=KEPT_SHARE):
+            self._drop_group()
 
     def _drop_group(self) -> None:
         """Drop from the front up to the next key picture; without one in the queue everything, and wait for one."""

@@ -31,6 +31,7 @@ from cavsync.media import AudioChunk, VideoFrame
 DRIFT_SECONDS = 600.0
 """Drift is that of so much of the recent past."""
 
+INTERLEAVE_SECONDS = 5.0
 MAX_TIMEOUT_SECONDS = 3600.0
 POLL_SECONDS = 0.1
 STOP_SECONDS = 0.5
@@ -107,6 +108,7 @@ class Watcher:
         self._sinks = list(sinks)
         self._duration_seconds = math.inf if duration_seconds is None else duration_seconds
         self._status_seconds = status_seconds
+        self._tracks_done: set[str] = set()
         self._decoder: PacketDecoder | None = None
         self._damaged_before = 0
         self._recent: deque[SyncScore] = deque()
@@ -140,11 +142,11 @@ class Watcher:
                         raise piece.payload.error
                     why = "the source ended"
                     break
-                if piece is not None and piece.kind != NOTICE and piece.time_seconds >= self._duration_seconds:
+                if piece is not None and self._is_beyond_duration(piece):
                     yield from self._end_stretch()
                     why = f"watched for {self._duration_seconds:g} s"
                     break
-                if piece is not None:
+                if piece is not None and piece.time_seconds < self._duration_seconds:
                     yield from self._take(piece)
                 if time.monotonic() >= self._next_status and math.isfinite(self._reader.edge_seconds):
                     self._report(RUNNING, "")
@@ -201,6 +203,12 @@ class Watcher:
             damaged_packets=self._reader.damaged_packets + self._damaged_before + decoder_damaged,
             reconnects=self._reader.reconnects,
         )
+
+    def _is_beyond_duration(self, piece: Piece) -> bool:
+        """Whether both tracks have come to the end of the duration: one may arrive well before the other."""
+        if piece.kind != NOTICE and piece.time_seconds >= self._duration_seconds:
+            self._tracks_done.add(piece.kind)
+        return len(self._tracks_done) == 2 or piece.time_seconds >= self._duration_seconds + INTERLEAVE_SECONDS
 
     def _take(self, piece: Piece) -> Iterator[SyncScore]:
         if isinstance(piece.payload, Stretch):
