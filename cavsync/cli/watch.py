@@ -112,14 +112,14 @@ def _sinks(
 ) -> Iterator[LiveSink]:
     from cavsync.deploy.live.sinks import CsvSink, JsonLinesSink, VttSink, WebhookSink
 
-    # What may be refused comes first.
     if webhook is not None:
         yield WebhookSink(webhook, decisions=decisions)
-    if vtt_out is not None:
-        yield VttSink(vtt_out)
     if csv_out is not None:
         yield CsvSink(csv_out)
     yield JsonLinesSink(sys.stdout if json_out == "-" else Path(json_out))
+    if vtt_out is not None:
+        # Last, because it alone cannot be opened a second time if another one is refused.
+        yield VttSink(vtt_out)
     if sys.stderr.isatty() and not (json_out == "-" and sys.stdout.isatty()):
         from cavsync.cli.watch_view import TerminalView
 

@@ -85,7 +85,8 @@ class Reader:
         connection = self._connection
         if connection is not None:
             connection.stop()
-        self._thread.join(wait_seconds)
+        if self._thread.ident is not None:
+            self._thread.join(wait_seconds)
 
     @property
     def edge_seconds(self) -> float:

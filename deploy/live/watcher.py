@@ -136,6 +136,8 @@ class Watcher:
             self._reader.start()
             while not self._is_stopped:
                 piece = self._queue.get(POLL_SECONDS)
+                if self._is_stopped:
+                    break
                 if piece is not None and isinstance(piece.payload, End):
                     yield from self._end_stretch()
                     if piece.payload.error is not None:

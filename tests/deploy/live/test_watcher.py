@@ -114,21 +114,14 @@ def test_damage_is_counted_and_survived(bundle: Bundle, late_clip: Path, tmp_pat
 
 def test_overload_drops_the_oldest_says_so_and_stays_right(bundle: Bundle, tmp_path: Path) -> None:
     """A file comes as fast as the disk gives it, and every decision takes its time."""
-    clip = tmp_path / "clip.ts"
-    convert = ("-g", "5", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-c:a", "aac")
-    plain = write_clip(tmp_path / "clip.mkv", seconds=20.0, audio_offset_ms=-240.0)
-    try:
-        subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-i", plain, *convert, clip], check=True)
-    except FileNotFoundError:
-        pytest.skip("needs the program ffmpeg")
+    clip = write_clip(tmp_path / "clip.ts", seconds=30.0, audio_offset_ms=-240.0)
     log = Log()
     slow = CallbackSink(decision=lambda _: time.sleep(0.05))
-    Watcher(str(clip), bundle, sinks=[log.sink, slow], policy="drop_oldest", queue_seconds=4.0).run()
+    Watcher(str(clip), bundle, sinks=[log.sink, slow], policy="drop_oldest", queue_seconds=22.0).run()
     last = log.of(LiveStatus)[-1]
     assert last.dropped_packets > 100
-    assert 5.0 < last.dropped_seconds <= 16.5
-    scores = log.of(SyncScore)
-    offsets = [score.audio_offset_ms for score in scores if score.state != UNDETERMINED]
+    assert 5.0 < last.dropped_seconds < 28.0
+    offsets = [score.audio_offset_ms for score in log.of(SyncScore) if score.state != UNDETERMINED]
     assert len(offsets) >= 5, "whole windows are left between the gaps"
     assert np.median(offsets) == pytest.approx(-240.0, abs=5)
 
