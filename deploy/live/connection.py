@@ -30,14 +30,16 @@ class DisconnectedError(MediaError):
 class Connection:
     """An open source. `packets` gives `(kind, av.Packet)`; `close` releases everything.
 
-    `codecs` are the decoders by kind: they outlive the connection, so packets may be decoded after it.
+    `codecs` are the decoders by kind: they outlive the connection, so packets may be decoded after it. Once `stopped`
+    is set, reading ends soon where the protocol allows it, with the time-out elsewhere.
 
     Raises:
         MediaError: it cannot be opened (with a reason of `MediaError`, or `unsupported`), or lacks picture or sound.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, stopped: threading.Event) -> None:
         self._address = address
+        self._stopped = stopped
         self._containers: list[Any] = []
         self._relay: Relay | None = None
         self._last_seconds: float | None = None
@@ -49,6 +51,7 @@ class Connection:
         except BaseException:
             self.close()
             raise
+        self._ignore_the_rest()
         self._tracks["video"].thread_type = "SLICE" if address.is_live else "AUTO"
         self.codecs = {kind: track.codec_context for kind, track in self._tracks.items()}
         self.info: MediaInfo = describe(self._containers[0], self._tracks["video"], self._tracks["audio"])
@@ -81,11 +84,6 @@ class Connection:
         if self._relay is not None:
             raise DisconnectedError(self._relay.why)
 
-    def stop(self) -> None:
-        """Let a blocked read return soon, where the protocol allows it."""
-        if self._relay is not None:
-            self._relay.stop()
-
     def close(self) -> None:
         """Release the source. Safe to call twice."""
         for container in self._containers:
@@ -93,6 +91,15 @@ class Connection:
         if self._relay is not None:
             self._relay.close()
             self._relay = None
+
+    def _ignore_the_rest(self) -> None:
+        """Tell the demuxer what is not wanted: HLS would otherwise load every variant."""
+        wanted = {(id(track.container), track.index) for track in self._tracks.values()}
+        for container in self._containers:
+            for track in container.streams:
+                # PyAV before 17 cannot say it, and only costs more there.
+                if (id(container), track.index) not in wanted and hasattr(track, "discard"):
+                    track.discard = av.stream.Discard.all
 
     def _packets_of(self, container: Any) -> Iterator[tuple[str, Any]]:
         wanted = [track for track in self._tracks.values() if track.container is container]
@@ -136,7 +143,9 @@ class Connection:
         except av.error.ProtocolNotFoundError:
             if self._address.kind != "srt":
                 raise
-        self._relay = Relay(part.url, self._address.open_seconds or 10.0, self._address.read_seconds or 5.0)
+        self._relay = Relay(
+            part.url, self._address.open_seconds or 10.0, self._address.read_seconds or 5.0, self._stopped
+        )
         return av.open(self._relay, format=part.format, **options)
 
     @staticmethod

@@ -82,9 +82,6 @@ class Reader:
         """End, waiting at most so long: a thread that FFmpeg holds ends with its own time-out, and harms nobody."""
         self._stopped.set()
         self._queue.close()
-        connection = self._connection
-        if connection is not None:
-            connection.stop()
         if self._thread.ident is not None:
             self._thread.join(wait_seconds)
 
@@ -151,7 +148,7 @@ class Reader:
         )
 
     def _connect(self) -> Connection:
-        connection = Connection(self._address)
+        connection = Connection(self._address, self._stopped)
         self._connection = connection
         self._num_connections += 1
         return connection

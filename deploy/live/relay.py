@@ -7,6 +7,7 @@ import select
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
 from cavsync.deploy.live.redact import redact
@@ -21,13 +22,14 @@ OUTPUT = ("-map", "0", "-c", "copy", "-f", "data", "-flush_packets", "1", "pipe:
 class Relay:
     """A file-like object to read from, fed by an `ffmpeg` of its own.
 
-    `read` gives an empty answer at the end, after `read_seconds` without data, and after `stop`; `why` then says which.
+    `read` gives an empty answer at the end, after `read_seconds` without data, and once `stopped` is set; `why` then
+    says which.
 
     Raises:
         MediaError: no such program.
     """
 
-    def __init__(self, url: str, first_seconds: float, read_seconds: float) -> None:
+    def __init__(self, url: str, first_seconds: float, read_seconds: float, stopped: threading.Event) -> None:
         program = shutil.which(COMMAND[0])
         if program is None:
             raise MediaError(
@@ -40,7 +42,7 @@ class Relay:
         self._url = url
         self._wait_seconds = first_seconds
         self._read_seconds = read_seconds
-        self._is_stopped = False
+        self._stopped = stopped
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [program, *COMMAND[1:], url, *OUTPUT],
@@ -56,7 +58,7 @@ class Relay:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         deadline = time.monotonic() + self._wait_seconds
-        while not self._is_stopped:
+        while not self._stopped.is_set():
             ready, _, _ = select.select([descriptor], [], [], POLL_SECONDS)
             if ready:
                 self._wait_seconds = self._read_seconds
@@ -69,13 +71,8 @@ class Relay:
                 return b""
         return b""
 
-    def stop(self) -> None:
-        """Let a `read` in another thread return."""
-        self._is_stopped = True
-
     def close(self) -> None:
         """End the program."""
-        self.stop()
         self._process.kill()
         self._process.wait()
         if self._process.stdout is not None:
