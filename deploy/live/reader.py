@@ -30,6 +30,7 @@ class Stretch:
     codecs: dict[str, Any]
     info: MediaInfo
     why: str
+    is_reconnection: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,6 @@ class Reader:
     def edge_seconds(self) -> float:
         """The live edge: the latest stream time that has arrived."""
         return self._clock.edge_seconds
-
-    @property
-    def reconnects(self) -> int:
-        """Connections after the first."""
-        return max(0, self._num_connections - 1)
 
     @property
     def damaged_packets(self) -> int:
@@ -162,7 +158,7 @@ class Reader:
         is_again = self._num_connections > 1
         self._clock.restart(time.monotonic() - self._last_packet_time)
         stretch = self._clock.stretch
-        self._notify(Stretch(connection.codecs, connection.info, "connected again" if is_again else ""))
+        self._notify(Stretch(connection.codecs, connection.info, "connected again" if is_again else "", is_again))
         for kind, packet in connection.packets():
             if self._stopped.is_set():
                 return

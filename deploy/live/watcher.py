@@ -111,6 +111,7 @@ class Watcher:
         self._tracks_done: set[str] = set()
         self._decoder: PacketDecoder | None = None
         self._damaged_before = 0
+        self._reconnects = 0
         self._recent: deque[SyncScore] = deque()
         self._last: SyncScore | None = None
         self._next_status = 0.0
@@ -203,7 +204,7 @@ class Watcher:
             dropped_seconds=self._queue.dropped_seconds,
             dropped_packets=self._queue.dropped_packets,
             damaged_packets=self._reader.damaged_packets + self._damaged_before + decoder_damaged,
-            reconnects=self._reader.reconnects,
+            reconnects=self._reconnects,
         )
 
     def _is_beyond_duration(self, piece: Piece) -> bool:
@@ -217,6 +218,8 @@ class Watcher:
             yield from self._end_stretch()
             self._decoder = PacketDecoder(piece.payload.codecs, piece.payload.info)
             self._scorer.reset()
+            # Counted where the stream has got to, not where the reader is by now.
+            self._reconnects += piece.payload.is_reconnection
             # Another sender, or the same one begun anew, has a drift of its own.
             self._recent.clear()
             self._report(CONNECTED, piece.payload.why)
