@@ -236,7 +236,6 @@ class SyncScorer:
 
     def _judge_window(self, rows: list[Row], end_seconds: float, window_seconds: float) -> SyncScore:
         similarity = np.array([row.similarity for row in rows]).reshape(len(rows), len(self.lags_ms))
-        hop_ms = self.grid.hop_ms
         score = judge(
             curve_of_rows(self.lags_ms, similarity),
             evidence_of(rows),
@@ -244,10 +243,19 @@ class SyncScorer:
             self.profile,
             time_seconds=end_seconds,
             window_seconds=window_seconds,
-            resolution_floor_ms=hop_ms / 2 if hop_ms > self.bundle.manifest.sync.hop_ms else 0.0,
+            resolution_floor_ms=self._resolution_floor_ms(),
         )
         self._search.note(score)
         return score
+
+    def _resolution_floor_ms(self) -> float:
+        """What is resolved with fewer pictures or longer hops than the calibration had: the error of a mean grows with
+        the root, and between two lags of a longer hop the peak may lie anywhere."""
+        sync, calibration = self.bundle.manifest.sync, self.bundle.manifest.calibration
+        hop_ms = self.grid.hop_ms if self.grid.hop_ms > sync.hop_ms else 0.0
+        rarer = sync.frame_rate_hz * self._search.stride / self.grid.frame_rate_hz
+        resolution_ms = 0.0 if calibration is None else calibration.resolution_ms
+        return max(hop_ms / 2, resolution_ms * math.sqrt(max(1.0, rarer)))
 
     def _check_open(self) -> None:
         if self._finished:

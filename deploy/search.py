@@ -18,8 +18,8 @@ from cavsync.deploy.grid import Grid
 from cavsync.deploy.records import SyncScore
 
 COARSE_MS = 80.0
-# Far enough for the shoulders that a peak is compared with.
-TRACK_MS = 140.0
+# As far as an offset may wander from one decision to the next; the coarse lags see what goes further.
+TRACK_MS = 30.0
 # Pictures this far apart see every lag that matters often enough within a window of two seconds.
 SPARSE_SECONDS = 0.16
 MIN_WINDOW_ROWS = 12
@@ -60,10 +60,14 @@ class Search:
         self._mode_since_seconds = -math.inf
         self.mode = COARSE if is_adaptive else WIDE
 
+    @property
+    def stride(self) -> int:
+        """Of so many pictures one is looked at."""
+        return 1 if self.mode == WIDE else self._sparse
+
     def next_group(self) -> Plan:
         """Plan of the next group of pictures."""
-        stride = 1 if self.mode == WIDE else self._sparse
-        plan = Plan(stride, self._num_taken % stride, self._lags())
+        plan = Plan(self.stride, self._num_taken % self.stride, self._lags())
         self._num_taken += self._group_instants
         return plan
 
