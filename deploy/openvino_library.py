@@ -35,7 +35,6 @@ def import_openvino(name: str = "openvino") -> Any:
             sys.modules[TELEMETRY] = hidden
 
 
-@lru_cache(maxsize=1)
 def openvino_core() -> Any:
     """The one `openvino.Core` of this process, never closed.
 
@@ -44,4 +43,9 @@ def openvino_core() -> Any:
 
     Raises ConfigError where OpenVINO is not installed.
     """
-    return import_openvino().Core()
+    return _core_of(import_openvino())
+
+
+@lru_cache(maxsize=1)
+def _core_of(openvino: Any) -> Any:
+    return openvino.Core()
