@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.progress import progress_bar
+from cavsync.cli.threads import thread_options
+
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, Outcome
     from cavsync.deploy.records import SyncScore
-    from cavsync.deploy.score_file import Progress
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 INTERRUPTED = 130
-REFRESH_SECONDS = 0.2
 CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to be trusted"
 
 
@@ -38,7 +38,7 @@ CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to
 @click.option("--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
               help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto for the best of "
               "them that can run here. Never another one instead.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for the model; all cores by default.")
+@thread_options
 def score(
     inputs: tuple[str, ...],
     bundle: Path | None,
@@ -48,6 +48,7 @@ def score(
     vtt_out: Path | None,
     engine: str,
     threads: int | None,
+    cores: tuple[int, ...] | None,
     **options: Any,
 ) -> None:
     """Measure how far the audio of each INPUT is early or late.
@@ -68,7 +69,8 @@ def score(
         for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
             if out is not None:
                 check_writable(out)
-        opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
+        folder = default_bundle() if bundle is None else bundle
+        opened = Bundle.open(folder, engine=engine, threads=threads, cores=cores)
         _check_options(opened, options)
         sources = _media_files(inputs)
         if vtt_out is not None and len(sources) != 1:
@@ -122,7 +124,7 @@ def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) 
 
     outcomes: list[Outcome] = []
     for index, source in enumerate(sources, start=1):
-        with _progress(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
+        with progress_bar(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
             try:
                 outcomes.append(score_file(source, opened, on_progress=on_progress, **options))
                 continue
@@ -136,35 +138,6 @@ def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) 
         outcomes.append(failure)
         click.echo(f"error: {failure.error}", err=True)
     return outcomes, False
-
-
-@contextmanager
-def _progress(description: str) -> Iterator[Progress]:
-    """A bar on stderr that disappears when the file is done; nothing where stderr is no terminal."""
-    from time import monotonic
-
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f} s"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(escape(description), total=None)
-        due = 0.0
-
-        def on_progress(done_seconds: float, declared_seconds: float | None) -> None:
-            nonlocal due
-            if monotonic() >= due:
-                due = monotonic() + REFRESH_SECONDS
-                bar.update(task, completed=done_seconds, total=declared_seconds)
-
-        yield on_progress
 
 
 def _write(
