@@ -5,6 +5,7 @@ A positive `audio_offset_ms` means that the audio is early (ITU-R BT.1359): its 
 
 from cavsync.deploy.bundle import Bundle
 from cavsync.deploy.curve import FEATURE_NAMES, Curve, curve_features
+from cavsync.deploy.engine_pool import EnginePool
 from cavsync.deploy.profiles import PROFILE_NAMES, Profile, resolve_profile
 from cavsync.deploy.records import SyncScore
 from cavsync.deploy.score_file import FileFailure, FileScore, Outcome, score_file
@@ -16,6 +17,7 @@ __all__ = [
     "PROFILE_NAMES",
     "Bundle",
     "Curve",
+    "EnginePool",
     "FileFailure",
     "FileScore",
     "FileSummary",
