@@ -299,10 +299,11 @@ def test_an_observer_that_fails_stops_nothing(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_batch": 0}, {"workers": 0}, {"deadline_ms": -1}, {"deadline_ms": 1001}, {"deadline_ms": np.nan}]
+    ("name", "number"),
+    [("max_batch", 0), ("workers", 0), ("deadline_ms", -1), ("deadline_ms", 1001), ("deadline_ms", np.nan)],
 )
-def test_numbers_that_make_no_sense_are_refused(bundle: Bundle, options: dict[str, Any]) -> None:
+def test_numbers_that_make_no_sense_are_refused(bundle: Bundle, name: str, number: float) -> None:
     before = threading.active_count()
-    with pytest.raises(ConfigError, match=next(iter(options))):
-        EnginePool(bundle, **options)
+    with pytest.raises(ConfigError, match=f"{name} is {number}: give"):
+        EnginePool(bundle, **{name: number})
     assert threading.active_count() == before
