@@ -35,11 +35,13 @@ class Meter:
         self.entered = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
+        self.permits: threading.Semaphore | None = None
 
     def run(self, values: Array, output: str) -> Array:
         self.batches.append(values[:, 0].tolist())
         self.entered.release()
         assert self.gate.wait(10)
+        assert self.permits is None or self.permits.acquire(timeout=10)
         if 13 in values:
             raise BundleError(f"13 is refused in a batch of {len(values)}")
         return np.stack([values[:, 0] * 2, values[:, 0]], axis=1).astype(np.float32)
@@ -155,23 +157,29 @@ def test_requests_that_wait_become_one_batch_in_their_order(bundle: Bundle) -> N
         np.testing.assert_array_equal(result[:, 1], [number, number + 0.5])
 
 
-def test_a_stream_of_many_requests_waits_its_turn(bundle: Bundle) -> None:
-    """One caller that asks without a pause, and one that asks ten times: the latter waits for one batch each time."""
+def test_a_stream_in_a_hurry_gets_one_turn_at_a_time(bundle: Bundle) -> None:
+    """One stream that asks without a pause, and one that asks now and then: the latter is always next."""
     with metered(bundle, max_batch=1, deadline_ms=0) as (meter, pool):
+        meter.permits = threading.Semaphore(0)
         stop = threading.Event()
 
         def hurry() -> None:
             while not stop.is_set():
                 pool.bundle.audio.run(column(0), "embedding")
 
-        (thread,) = start(hurry)
-        for _ in range(10):
-            pool.bundle.audio.run(column(1), "embedding")
+        (hurried,) = start(hurry)
+        for turn in range(5):
+            assert meter.entered.acquire(timeout=10)
+            (seldom,) = start(lambda: pool.bundle.audio.run(column(1), "embedding"))
+            wait_until(lambda: len(pool._queue._waiting) == 1)
+            meter.permits.release()
+            assert meter.entered.acquire(timeout=10)
+            assert meter.batches == [[0], [1]] * (turn + 1)
+            meter.permits.release()
+            seldom.join(10)
         stop.set()
-        thread.join(10)
-        turns = [place for place, batch in enumerate(meter.batches) if batch == [1]]
-    assert len(turns) == 10
-    assert meter.batches.count([0]) >= 1
+        meter.permits.release()
+        hurried.join(10)
 
 
 def test_other_outputs_types_and_shapes_are_other_batches(bundle: Bundle) -> None:
