@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import measure
 import numpy as np
 import onnx
+import random_models
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -33,24 +34,12 @@ from cavsync.export.runners import open_runner
 from cavsync.export.samples import noise, sample_sets
 from cavsync.media.files import find_media
 from cavsync.model import CAVMAESync
-from cavsync.model.upstream import load_upstream
-from cavsync.train import preset
 
 RESULTS = measure.RESULTS / "encoders.jsonl"
 EAGER, FLOAT32 = "PyTorch eager, float32", "ONNX Runtime, float32"
 # int8 against these, at least so many times faster.
 TARGETS = {EAGER: 5.0, FLOAT32: 2.0}
 Run = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
-
-
-def published_model(folder: Path) -> CAVMAESync:
-    """The published size with random weights, by way of a checkpoint in the authors' format."""
-    torch.manual_seed(0)
-    state = {f"module.{name}": value for name, value in CAVMAESync(preset("cav-mae-sync-base")[0]).state_dict().items()}
-    torch.save(state, folder / "published.pth")
-    model = load_upstream(folder / "published.pth")
-    assert isinstance(model, CAVMAESync)
-    return model.eval()
 
 
 def eager(module: torch.nn.Module, *, bf16: bool) -> Run:
@@ -130,7 +119,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = published_model(folder)
+        model = random_models.random_model(random_models.PUBLISHED)
         sets = sample_sets(model.config, find_media(options.clips) if options.clips else [])
         reference = Reference.of(model, sets.compare, noise(model.config))
         tables = {}
@@ -140,8 +129,11 @@ def main() -> None:
             runs = ways(encoder, model, folder, (sets.ranges.inputs[encoder], compare, want))
             tables[encoder] = measure_ways(runs, compare, want, options.turns)
             show(encoder, tables[encoder])
-    row = {"encoders": tables, "samples": sets.compare.source, **measure.provenance(torch.device("cpu"))}
-    row |= {name: measure.version_of(name) for name in ("onnxruntime", "openvino", "nncf")}
+    row = {
+        "encoders": tables,
+        "samples": sets.compare.source,
+        **measure.cpu_provenance("onnxruntime", "openvino", "nncf"),
+    }
     measure.append_rows(RESULTS, [row])
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 RESULTS = Path(__file__).parent / "results"
 FLUSH_BYTES = 4 * 2**30
@@ -23,11 +24,20 @@ PEAK_SIZE = 8192
 
 def provenance(device: torch.device) -> dict[str, str]:
     """Where and with what a row was measured."""
+    import torch
+
     row = {name: version_of(name) for name in ("torch", "triton", "xformers")}
     row |= {"device": _device_name(device), "commit": _commit(), "date": datetime.now(UTC).isoformat("T", "seconds")}
     if device.type == "cuda":
         row |= {"cuda": torch.version.cuda or "unknown", "driver": _driver()}
     return row
+
+
+def cpu_provenance(*packages: str) -> dict[str, str]:
+    """`provenance` of a measurement on the CPU, with the versions of more packages."""
+    import torch
+
+    return provenance(torch.device("cpu")) | {name: version_of(name) for name in packages}
 
 
 def quantiles(times_ms: Iterable[float]) -> dict[str, float]:
@@ -41,6 +51,8 @@ def quantiles(times_ms: Iterable[float]) -> dict[str, float]:
 
 def time_on_gpu(run: Callable[[], Any], repeats: int, warm_up: int = 10) -> list[float]:
     """Milliseconds of each repetition between CUDA events, the L2 cache overwritten before each."""
+    import torch
+
     # Far larger than any L2: while the GPU overwrites it, the host queues the repetition, so that the events enclose
     # the kernels' time and not the host's time to launch them.
     flush = torch.empty(FLUSH_BYTES // 4, dtype=torch.int32, device="cuda")
@@ -67,10 +79,12 @@ def time_on_cpu(run: Callable[[], Any], repeats: int, warm_up: int = 1) -> list[
     return times
 
 
-def matrix_peak_flops(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> float:
-    """Operations per second of a large square matrix product on random data, through PyTorch."""
+def matrix_peak_flops(device: torch.device, dtype: torch.dtype | None = None) -> float:
+    """Operations per second of a large square matrix product on random data, through PyTorch; in bf16 by default."""
+    import torch
+
     size = PEAK_SIZE if device.type == "cuda" else 2048
-    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    left, right = (torch.randn(size, size, device=device).to(dtype or torch.bfloat16) for _ in range(2))
     measure = time_on_gpu if device.type == "cuda" else time_on_cpu
     times = measure(lambda: left @ right, 20 if device.type == "cuda" else 5)
     return 2 * size**3 / (statistics.median(times) * 1e-3)
@@ -78,10 +92,18 @@ def matrix_peak_flops(device: torch.device, dtype: torch.dtype = torch.bfloat16)
 
 def copy_bytes_per_second() -> float:
     """Bytes read and written per second by a large copy within the GPU's memory."""
+    import torch
+
     source = torch.empty(2**30, dtype=torch.int32, device="cuda").random_()
     target = torch.empty_like(source)
     times = time_on_gpu(lambda: target.copy_(source), 10, warm_up=3)
     return 2 * source.nbytes / (statistics.median(times) * 1e-3)
+
+
+def memory_mb(entry: str, status: Path = Path("/proc/self/status")) -> float:
+    """VmRSS (in use) or VmHWM (at most so far) of a process by Linux's account, in MiB."""
+    (line,) = [line for line in _lines(status) if line.startswith(f"{entry}:")]
+    return int(line.split()[1]) / 1024
 
 
 def append_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -102,6 +124,8 @@ def version_of(name: str) -> str:
 
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
     names = [line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
     return f"{names[0].partition(':')[2].strip() if names else platform.processor()}, {os.cpu_count()} cores"

@@ -26,7 +26,8 @@ MAX_MANIFEST_BYTES = 1 << 20
 MAX_DEPTH = 16
 MAX_NUMBER = 1e18
 TOO_DEEP = f"nests values more than {MAX_DEPTH} deep"
-GRAPHS = ("audio_frontend", "audio_encoder", "visual_encoder")
+ENCODERS = ("audio_encoder", "visual_encoder")
+GRAPHS = ("audio_frontend", *ENCODERS)
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
 # A system that lacks one of these flags lacks the kind of file that it is for.
 READ_PLAIN = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
@@ -156,6 +157,11 @@ class Manifest:
     engines: list[EngineSpec] = field(default_factory=list)
     files: dict[str, FileEntry] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
+
+    @property
+    def graphs(self) -> dict[str, GraphSpec]:
+        """The graphs by the names of GRAPHS."""
+        return {name: getattr(self, name) for name in GRAPHS}
 
     def to_bytes(self) -> bytes:
         """Serialise canonically, with the digest of everything else as the last word on integrity."""

@@ -5,6 +5,7 @@ A positive `audio_offset_ms` means that the audio is early (ITU-R BT.1359): its 
 
 from cavsync.deploy.bundle import Bundle
 from cavsync.deploy.curve import FEATURE_NAMES, Curve, curve_features
+from cavsync.deploy.engine_pool import EnginePool
 from cavsync.deploy.event_tracker import EventChange, EventTracker
 from cavsync.deploy.live import CallbackSink, LiveStatus, Watcher
 from cavsync.deploy.profiles import PROFILE_NAMES, Profile, resolve_profile
@@ -19,6 +20,7 @@ __all__ = [
     "Bundle",
     "CallbackSink",
     "Curve",
+    "EnginePool",
     "EventChange",
     "EventTracker",
     "FileFailure",

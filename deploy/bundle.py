@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.bundle_files import verify_files
+from cavsync.deploy.cores import threads_on
 from cavsync.deploy.curve import FEATURE_NAMES
 from cavsync.deploy.engines import ONNX_RUNTIME, Engine, choose_engines, open_engine
 from cavsync.errors import BundleError
-from cavsync.manifest import Calibration, GraphSpec, Manifest, read_manifest
+from cavsync.manifest import ENCODERS, Calibration, Manifest, read_manifest
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
 HOP_UNIT_MS = 1000 * FRAME_SHIFT_SAMPLES / SAMPLE_RATE_HZ
@@ -23,6 +24,12 @@ MAX_AUDIO_VALUES = 1 << 24
 MAX_WINDOW_INSTANTS = 100_000
 MAX_WEIGHT = 1e9
 MAX_OFFSET_MS = 60_000
+# The input and the output of each graph that the scorer relies on.
+TENSORS = {
+    "audio_frontend": ("waveform", "log_mel"),
+    "audio_encoder": ("log_mel", "embedding"),
+    "visual_encoder": ("frames", "embedding"),
+}
 
 
 def _are_sensible(numbers: Sequence[float]) -> bool:
@@ -82,6 +89,7 @@ class Bundle:
         engine: str = ONNX_RUNTIME,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        cores: Sequence[int] | None = None,
     ) -> Bundle:
         """Check the bundle folder `path` and open its graphs.
 
@@ -90,11 +98,13 @@ class Bundle:
             engine: what computes the encoders, see `choose_engines`; never another one instead.
             providers: ONNX Runtime execution providers in order of preference; None means the CPU.
             threads: threads inside one operator; None lets ONNX Runtime choose.
+            cores: keep the computing on these cores, one thread each, beside whatever runs on the others (Linux).
 
         Raises:
             BundleError: missing, changed or inconsistent bundle.
-            ConfigError: an engine or a provider that cannot be used here.
+            ConfigError: an engine, a provider or cores that cannot be used here.
         """
+        threads = threads_on(cores, threads)
         path = Path(path)
         manifest = read_manifest(path)
         verify_files(path, manifest)
@@ -103,15 +113,18 @@ class Bundle:
 
         chosen = choose_engines(path, manifest, engine)
 
-        def graph(name: str, spec: GraphSpec) -> Engine:
-            return open_engine(path, manifest, spec, chosen.get(name), providers=providers, threads=threads)
+        def graph(name: str) -> Engine:
+            spec = manifest.graphs[name]
+            return open_engine(
+                path, manifest, spec, chosen.get(name), providers=providers, threads=threads, cores=cores
+            )
 
         return cls(
             path=path,
             manifest=manifest,
-            frontend=graph("audio_frontend", manifest.audio_frontend),
-            audio=graph("audio_encoder", manifest.audio_encoder),
-            visual=graph("visual_encoder", manifest.visual_encoder),
+            frontend=graph("audio_frontend"),
+            audio=graph("audio_encoder"),
+            visual=graph("visual_encoder"),
             embedding_dim=embedding_dim,
         )
 
@@ -158,12 +171,8 @@ def _check_numbers(path: Path, manifest: Manifest) -> None:
 
 def _check_graphs(path: Path, manifest: Manifest) -> int:
     """Check the names that the scorer relies on and return the width of the embeddings."""
-    contract = (
-        ("audio_frontend", manifest.audio_frontend, "waveform", "log_mel"),
-        ("audio_encoder", manifest.audio_encoder, "log_mel", "embedding"),
-        ("visual_encoder", manifest.visual_encoder, "frames", "embedding"),
-    )
-    for graph, spec, wanted_input, wanted_output in contract:
+    for graph, (wanted_input, wanted_output) in TENSORS.items():
+        spec = manifest.graphs[graph]
         outputs = [tensor.name for tensor in spec.outputs]
         if [tensor.name for tensor in spec.inputs] != [wanted_input] or outputs.count(wanted_output) != 1:
             raise BundleError(
@@ -172,8 +181,8 @@ def _check_graphs(path: Path, manifest: Manifest) -> int:
             )
     widths = [
         tensor.shape[-1] if tensor.shape else "none"
-        for spec in (manifest.audio_encoder, manifest.visual_encoder)
-        for tensor in spec.outputs
+        for name in ENCODERS
+        for tensor in manifest.graphs[name].outputs
         if tensor.name == "embedding"
     ]
     if not isinstance(widths[0], int) or widths[0] < 1 or widths[0] != widths[1]:

@@ -97,7 +97,7 @@ def _stays_inside(name: str) -> bool:
 
 def _check_references(bundle: Path, manifest: Manifest) -> None:
     """Everything that a runtime will open is hashed, and the engines are of a kind that this version knows."""
-    named = [manifest.audio_frontend.file, manifest.audio_encoder.file, manifest.visual_encoder.file]
+    named = [spec.file for spec in manifest.graphs.values()]
     for engine in manifest.engines:
         if engine.graph not in GRAPHS or engine.runtime not in RUNTIMES:
             raise BundleError(

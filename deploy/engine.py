@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.bundle_files import read_graph
+from cavsync.deploy.reasons import plain, reason
 from cavsync.deploy.self_contained import check_self_contained
 from cavsync.errors import BundleError, ConfigError
 from cavsync.manifest import FileEntry, GraphSpec, TensorSpec
@@ -29,6 +30,7 @@ class Graph:
         entry: size and hash of the file.
         providers: execution providers in order of preference; None means the CPU.
         threads: threads inside one operator; None lets ONNX Runtime choose.
+        cores: one for each thread; the calling thread, which stands for the first, is left where it is.
 
     Raises:
         BundleError: the file differs from `entry`, points at other files or is no valid graph, or its inputs and
@@ -44,11 +46,12 @@ class Graph:
         *,
         providers: Sequence[str] | None,
         threads: int | None,
+        cores: Sequence[int] | None = None,
     ) -> None:
         self._path = folder / spec.file
         content = read_graph(folder, spec.file, entry)
         check_self_contained(self._path, content)
-        self._session = _open_session(self._path, content, providers, threads)
+        self._session = _open_session(self._path, content, providers, threads, cores)
         for side, declared, found in (
             ("input", spec.inputs, self._session.get_inputs()),
             ("output", spec.outputs, self._session.get_outputs()),
@@ -68,7 +71,7 @@ class Graph:
         try:
             (result,) = self._session.run([output], {self._input: values})
         except _runtime_errors() as error:
-            raise BundleError(f"{self._path} fails on an input of shape {values.shape} ({_first_line(error)}): "
+            raise BundleError(f"{self._path} fails on an input of shape {values.shape} ({reason(error)}): "
                               "export the bundle again") from None  # fmt: skip
         result = np.asarray(result, dtype=np.float32)
         if not np.isfinite(result).all():
@@ -97,7 +100,13 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open_session(path: Path, content: bytes, providers: Sequence[str] | None, threads: int | None) -> Any:
+def _open_session(
+    path: Path,
+    content: bytes,
+    providers: Sequence[str] | None,
+    threads: int | None,
+    cores: Sequence[int] | None,
+) -> Any:
     """A session for the graph `content`; `path` is only what the sentences call it."""
     ort = _onnxruntime()
     wanted = list(providers) if providers else [CPU_PROVIDER]
@@ -116,12 +125,14 @@ def _open_session(path: Path, content: bytes, providers: Sequence[str] | None, t
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
+    if cores is not None and len(cores) > 1:
+        # Of all threads but the calling one; ONNX Runtime counts cores from 1.
+        affinities = ";".join(str(core + 1) for core in cores[1:])
+        options.add_session_config_entry("session.intra_op_thread_affinities", affinities)
     try:
         session = ort.InferenceSession(content, sess_options=options, providers=wanted, read_config_from_model=0)
     except _runtime_errors() as error:
-        raise BundleError(
-            f"{path} is not a usable ONNX graph ({_first_line(error)}): export the bundle again"
-        ) from None
+        raise BundleError(f"{path} is not a usable ONNX graph ({reason(error)}): export the bundle again") from None
     # It keeps the bytes to start once more on other providers, which nobody asked for.
     session.disable_fallback()
     session._model_bytes = None
@@ -138,14 +149,14 @@ def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: lis
     names, actual = [tensor.name for tensor in declared], [tensor.name for tensor in found]
     if names != actual:
         raise BundleError(
-            f"{path} has the {side}s {_plain(', '.join(actual))}, the manifest declares {_plain(', '.join(names))}: "
+            f"{path} has the {side}s {plain(', '.join(actual))}, the manifest declares {plain(', '.join(names))}: "
             "export the bundle again"
         )
     for spec, tensor in zip(declared, found, strict=True):
         if RUNTIME_DTYPES.get(spec.dtype) != tensor.type or not _shapes_agree(spec.shape, tensor.shape):
             raise BundleError(
-                f"{path} has the {side} {_plain(spec.name)} as {_plain(f'{tensor.type} {tensor.shape}')}, the manifest "
-                f"declares {_plain(f'{spec.dtype} {spec.shape}')}: export the bundle again"
+                f"{path} has the {side} {plain(spec.name)} as {plain(f'{tensor.type} {tensor.shape}')}, the manifest "
+                f"declares {plain(f'{spec.dtype} {spec.shape}')}: export the bundle again"
             )
 
 
@@ -162,12 +173,3 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
     state = _onnxruntime().capi.onnxruntime_pybind11_state
     kinds = [item for item in vars(state).values() if isinstance(item, type) and issubclass(item, Exception)]
     return (*kinds, RuntimeError)
-
-
-def _first_line(error: Exception) -> str:
-    return _plain(str(error).strip().splitlines()[0].rstrip(". ")) if str(error).strip() else type(error).__name__
-
-
-def _plain(text: str) -> str:
-    """What a graph says of itself, short and without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.deploy.cores import ConfinedEngine, confined
 from cavsync.deploy.cuda_device import Gpu, find_gpu
 from cavsync.deploy.engine import CPU_PROVIDER, Graph
 from cavsync.deploy.openvino_runtime import OpenVINOGraph
@@ -18,11 +19,10 @@ from cavsync.deploy.sidecar import Sidecar, is_same_release, read_sidecar, runs_
 from cavsync.deploy.tensorrt_library import import_library
 from cavsync.deploy.tensorrt_runtime import TensorRTGraph, read_fitting_sidecar
 from cavsync.errors import BundleError, ConfigError
-from cavsync.manifest import RUNTIMES, EngineSpec, GraphSpec, Manifest
+from cavsync.manifest import ENCODERS, RUNTIMES, EngineSpec, GraphSpec, Manifest
 
 log = logging.getLogger(__name__)
 
-ENCODERS = ("audio_encoder", "visual_encoder")
 ONNX_RUNTIME = "onnxruntime"
 AUTO = "auto"
 GPU_RUNTIMES = ("tensorrt", "tensorrt_rtx")
@@ -71,8 +71,36 @@ def open_engine(
     *,
     providers: Sequence[str] | None,
     threads: int | None,
+    cores: Sequence[int] | None = None,
 ) -> Engine:
     """Open one graph, as ONNX where there is no engine for it. Errors are those of the runtime's own class."""
+    with confined(cores):
+        opened = _open(folder, manifest, spec, engine, providers, threads, cores)
+    return opened if cores is None else ConfinedEngine(opened, cores)
+
+
+def check_sidecar(bundle: Path, manifest: Manifest, engine: EngineSpec) -> None:
+    """Compare what a TensorRT engine's sidecar says with the manifest; needs neither GPU nor library.
+
+    Raises BundleError where they differ.
+    """
+    sidecar = read_fitting_sidecar(bundle, manifest.graphs[engine.graph], engine)
+    if sidecar.engine_sha256 != manifest.files[engine.file].sha256:
+        raise BundleError(
+            f"{bundle / engine.file} is not the engine that its sidecar describes: rebuild it with "
+            f"`{sidecar.rebuild_command}`"
+        )
+
+
+def _open(
+    folder: Path,
+    manifest: Manifest,
+    spec: GraphSpec,
+    engine: EngineSpec | None,
+    providers: Sequence[str] | None,
+    threads: int | None,
+    cores: Sequence[int] | None,
+) -> Engine:
     is_on_cpu = not providers or providers[0] == CPU_PROVIDER
     if engine is not None and engine.precision == "bf16" and engine.runtime == ONNX_RUNTIME and is_on_cpu:
         raise ConfigError(
@@ -82,28 +110,10 @@ def open_engine(
     if engine is None or engine.runtime == ONNX_RUNTIME:
         file = spec.file if engine is None else engine.file
         graph = GraphSpec(file, spec.inputs, spec.outputs)
-        return Graph(folder, graph, manifest.files[file], providers=providers, threads=threads)
+        return Graph(folder, graph, manifest.files[file], providers=providers, threads=threads, cores=cores)
     if engine.runtime == "openvino":
         return OpenVINOGraph(folder, spec, engine, manifest.files, threads=threads)
     return TensorRTGraph(folder, spec, engine)
-
-
-def check_sidecar(bundle: Path, manifest: Manifest, engine: EngineSpec) -> None:
-    """Compare what a TensorRT engine's sidecar says with the manifest; needs neither GPU nor library.
-
-    Raises BundleError where they differ.
-    """
-    specs = {
-        "audio_frontend": manifest.audio_frontend,
-        "audio_encoder": manifest.audio_encoder,
-        "visual_encoder": manifest.visual_encoder,
-    }
-    sidecar = read_fitting_sidecar(bundle, specs[engine.graph], engine)
-    if sidecar.engine_sha256 != manifest.files[engine.file].sha256:
-        raise BundleError(
-            f"{bundle / engine.file} is not the engine that its sidecar describes: rebuild it with "
-            f"`{sidecar.rebuild_command}`"
-        )
 
 
 def _best(bundle: Path, manifest: Manifest) -> dict[str, EngineSpec]:

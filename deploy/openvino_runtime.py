@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.bundle_files import read_graph
 from cavsync.deploy.openvino_library import openvino_core
+from cavsync.deploy.reasons import LAST_LINE, reason
 from cavsync.errors import BundleError
 from cavsync.manifest import EngineSpec, FileEntry, GraphSpec, TensorSpec
 
-# OpenVINO's names for the types that a bundle may use.
 MAX_HEAD_BYTES = 1000
+# OpenVINO's names for the types that a bundle may use.
 RUNTIME_DTYPES = {"float32": "f32", "float16": "f16", "uint8": "u8"}
 
 
@@ -50,7 +51,7 @@ class OpenVINOGraph:
             self._compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise BundleError(
-                f"{self._path} is not a usable OpenVINO graph ({_first_line(error)}): export the bundle again"
+                f"{self._path} is not a usable OpenVINO graph ({reason(error, LAST_LINE)}): export the bundle again"
             ) from None
         _check_tensors(self._path, "input", spec.inputs, self._compiled.inputs)
         _check_tensors(self._path, "output", spec.outputs, self._compiled.outputs)
@@ -75,7 +76,7 @@ class OpenVINOGraph:
                 self._request.infer({0: values})
             except (RuntimeError, ValueError) as error:
                 raise BundleError(
-                    f"{self._path} fails on an input of shape {values.shape} ({_first_line(error)}): "
+                    f"{self._path} fails on an input of shape {values.shape} ({reason(error, LAST_LINE)}): "
                     "export the bundle again"
                 ) from None
             result = np.array(self._request.get_output_tensor(self._outputs[output]).data, dtype=np.float32)
@@ -108,8 +109,3 @@ def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: lis
 def _fit(wanted: list[int], found: list[int]) -> bool:
     """Same rank, and equal wherever both are fixed."""
     return len(wanted) == len(found) and all(w == f or -1 in (w, f) for w, f in zip(wanted, found, strict=True))
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip().rstrip(". ")[:200] if lines else type(error).__name__

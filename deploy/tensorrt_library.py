@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from cavsync.deploy.reasons import reason
 from cavsync.errors import ConfigError
 
 
@@ -52,9 +53,8 @@ def import_library(runtime: str) -> Any:
     try:
         return importlib.import_module(product.module)
     except (ImportError, OSError) as error:
-        reason = first_line(str(error))
         raise ConfigError(
-            f"{product.name} cannot be imported here ({reason}): install it with {product.install}"
+            f"{product.name} cannot be imported here ({reason(error)}): install it with {product.install}"
         ) from None
 
 
@@ -92,8 +92,3 @@ def first_reason(messages: Iterable[str]) -> str:
             if said and not HEADING.match(said):
                 return said[:300]
     return ""
-
-
-def first_line(text: str) -> str:
-    """The first line of an exception's text, as part of a sentence."""
-    return text.strip().splitlines()[0].rstrip(". ")[:200] if text.strip() else "no reason given"

@@ -21,12 +21,11 @@ from cavsync.export.precision.half import Half, in_half, on_cpu
 from cavsync.export.runners import open_runner
 from cavsync.export.samples import SampleSets
 from cavsync.export.storage import store_compactly
-from cavsync.manifest import EngineSpec, GraphSpec, TensorSpec
+from cavsync.manifest import ENCODERS, EngineSpec, GraphSpec, TensorSpec
 from cavsync.model import CAVMAESync
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
-ENCODERS = ("audio_encoder", "visual_encoder")
 INT8_GRAPH = ("onnxruntime", "int8")
 # The newest opset that TensorRT builds in float32: later ones fuse attention into an operator that it refuses. bf16
 # convolutions exist from 22 on, 8-bit floats from 19 on.

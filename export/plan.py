@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cavsync.export.artefacts import ENCODERS
 from cavsync.export.bundle import check_options, held_out_clips, require_bundle_folder
 from cavsync.export.precision import openvino
 from cavsync.export.trt.encoders import AUTO
 from cavsync.export.trt.encoders import check_options as check_engine_options
 from cavsync.export.trt.library import Library, find_library
 from cavsync.export.trt.options import TensorRTOptions
+from cavsync.manifest import ENCODERS
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import load_model
 from cavsync.model.flops import Part, count_parameters

@@ -19,6 +19,7 @@ from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD, NUM_MEL_BINS, log_mel
 from cavsync.data.sound import Waveform
 from cavsync.data.synth import ClipSpec, render
 from cavsync.errors import MediaError
+from cavsync.manifest import ENCODERS
 from cavsync.media.align import SAMPLE_RATE_HZ, nearest_index, tubelet_times_seconds
 from cavsync.media.picture import resize_center_crop
 from cavsync.model.config import ModelConfig
@@ -26,7 +27,6 @@ from cavsync.model.config import ModelConfig
 Array = NDArray[Any]
 log = logging.getLogger(__name__)
 
-ENCODERS = ("audio_encoder", "visual_encoder")
 FAMILIES = ("impacts", "face", "drummer", "keys")
 MOMENTS_PER_CLIP = 4
 MAX_CLIPS = 12

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cavsync.cli.threads import thread_options
+
 if TYPE_CHECKING:
-    from cavsync.manifest import GraphSpec, Manifest, SyncSpec, TensorSpec
+    from cavsync.manifest import Manifest, SyncSpec, TensorSpec
 
 FOLDER = click.argument("folder", metavar="BUNDLE", type=click.Path(path_type=Path))
 
@@ -45,8 +47,8 @@ def show(folder: Path, as_json: bool) -> None:
 
 @bundle.command("verify")
 @FOLDER
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for the graphs; all cores by default.")
-def verify(folder: Path, threads: int | None) -> None:
+@thread_options
+def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> None:
     """Check every byte of BUNDLE and open its graphs.
 
     Each check that holds prints a line: digest, sizes, hashes, numbers, graphs in ONNX Runtime. The first that does not
@@ -64,7 +66,7 @@ def verify(folder: Path, threads: int | None) -> None:
     for name, entry in manifest.files.items():
         verify_file(folder, name, entry)
         click.echo(_plain(f"ok: {name}, {entry.size_bytes:,} bytes, matches its hash"))
-    Bundle.open(folder, threads=threads)
+    Bundle.open(folder, threads=threads, cores=cores)
     click.echo("ok: the numbers are in range")
     click.echo(f"ok: {', '.join(GRAPHS)} open in ONNX Runtime {runtime_version()}")
     for engine in manifest.engines:
@@ -86,7 +88,7 @@ def _rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "precision", manifest.precision
     yield "licence", manifest.weights_licence
     yield "source", _pairs(manifest.source)
-    for name, graph in _graphs(manifest):
+    for name, graph in manifest.graphs.items():
         yield name, f"{graph.file}: {_tensors(graph.inputs)} -> {_tensors(graph.outputs)}"
     for engine in manifest.engines:
         files = ", ".join([engine.file, *engine.companions])
@@ -102,14 +104,6 @@ def _grid(sync: SyncSpec) -> str:
     return (
         f"{sync.frame_rate_hz:g} pictures a second, hop {sync.hop_ms:g} ms, offsets within ±{sync.max_offset_ms:g} ms, "
         f"windows of {sync.window_seconds:g} s every {sync.decision_step_seconds:g} s"
-    )
-
-
-def _graphs(manifest: Manifest) -> tuple[tuple[str, GraphSpec], ...]:
-    return (
-        ("audio_frontend", manifest.audio_frontend),
-        ("audio_encoder", manifest.audio_encoder),
-        ("visual_encoder", manifest.visual_encoder),
     )
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cavsync.cli.score import _progress
+from cavsync.cli.progress import progress_bar
+from cavsync.cli.threads import thread_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, FileSummary, SyncScore
@@ -38,7 +39,7 @@ Scorer = Callable[[Path], "FileSummary"]
 @click.option("--profile", default="itu-bt1359-detect", show_default=True, metavar="NAME",
               help="Limits of what counts as in sync: itu-bt1359-detect, itu-bt1359-accept, ebu-r37, atsc-is191 or "
               "one-frame.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for the model; all cores by default.")
+@thread_options
 def fix(
     source: Path,
     output: Path,
@@ -50,6 +51,7 @@ def fix(
     no_check: bool,
     profile: str,
     threads: int | None,
+    cores: tuple[int, ...] | None,
 ) -> None:
     """Copy INPUT to OUTPUT with its audio-visual offset removed; no picture and no sound is re-encoded.
 
@@ -65,13 +67,13 @@ def fix(
     try:
         check_place(source, output, overwrite=overwrite)
         needs_model = offset_ms is None or (bundle is not None and not no_check)
-        scorer = _scorer(_opened(bundle, threads), profile) if needs_model else None
+        scorer = _scorer(_opened(bundle, threads, cores), profile) if needs_model else None
         if offset_ms is None:
             assert scorer is not None
             offset_ms = _measured(source, scorer, force=force)
             if offset_ms is None:
                 return
-        with _progress(f"copying {source.name}") as on_progress:
+        with progress_bar(f"copying {source.name}") as on_progress:
             fixed: Fixed[FileSummary] = fix_file(
                 source,
                 output,
@@ -105,11 +107,11 @@ def _check_usage(offset_ms: float | None, audio_stream: int | None, profile: str
         raise click.UsageError(f"{error}.") from None
 
 
-def _opened(bundle: Path | None, threads: int | None) -> Bundle:
+def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | None) -> Bundle:
     from cavsync.deploy import Bundle
     from cavsync.deploy.default_bundle import default_bundle
 
-    return Bundle.open(default_bundle() if bundle is None else bundle, threads=threads)
+    return Bundle.open(default_bundle() if bundle is None else bundle, threads=threads, cores=cores)
 
 
 def _scorer(bundle: Bundle, profile: str) -> Scorer:
@@ -117,7 +119,7 @@ def _scorer(bundle: Bundle, profile: str) -> Scorer:
     from cavsync.deploy import score_file
 
     def summary_of(path: Path) -> FileSummary:
-        with _progress("measuring") as on_progress:
+        with progress_bar("measuring") as on_progress:
             return score_file(path, bundle, profile=profile, on_progress=on_progress).summary
 
     return summary_of

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.progress import progress_bar
+from cavsync.cli.threads import thread_options
+
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, Outcome
     from cavsync.deploy.records import SyncScore
-    from cavsync.deploy.score_file import Progress
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 INTERRUPTED = 130
-REFRESH_SECONDS = 0.2
+FAILED_CHECK = 3
+OUT_OF_PROFILE, UNDETERMINED = "out-of-profile", "undetermined"
 CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to be trusted"
+
+
+def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
+    """Conditions of --fail-on, given several times or with commas between them."""
+    found = frozenset(part.strip() for value in values for part in value.split(","))
+    unknown = found - {OUT_OF_PROFILE, UNDETERMINED}
+    if unknown:
+        raise click.BadParameter(f"{min(unknown)!r} is not known: use {OUT_OF_PROFILE} or {UNDETERMINED}.")
+    return found
 
 
 @click.command("score")
@@ -38,7 +49,9 @@ CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to
 @click.option("--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
               help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto for the best of "
               "them that can run here. Never another one instead.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for the model; all cores by default.")
+@thread_options
+@click.option("--fail-on", metavar="WHAT[,WHAT]", multiple=True, callback=_conditions,
+              help="Exit with status 3 if any input is out-of-profile, or undetermined: for checks in CI.")  # fmt: skip
 def score(
     inputs: tuple[str, ...],
     bundle: Path | None,
@@ -48,12 +61,15 @@ def score(
     vtt_out: Path | None,
     engine: str,
     threads: int | None,
+    cores: tuple[int, ...] | None,
+    fail_on: frozenset[str],
     **options: Any,
 ) -> None:
     """Measure how far the audio of each INPUT is early or late.
 
     INPUT is a media file or a folder of them. A positive offset means that the audio is early (ITU-R BT.1359); SyncNet
-    and some broadcast gear use the opposite sign. Exit code 1: an input or the bundle could not be used.
+    and some broadcast gear use the opposite sign. Exit code 1: an input or the bundle could not be used; 3: all were
+    scored, and --fail-on says that the verdict on one of them is a failure.
     """
     from cavsync.deploy import Bundle, FileFailure, resolve_profile
     from cavsync.deploy.default_bundle import default_bundle
@@ -68,7 +84,8 @@ def score(
         for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
             if out is not None:
                 check_writable(out)
-        opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
+        folder = default_bundle() if bundle is None else bundle
+        opened = Bundle.open(folder, engine=engine, threads=threads, cores=cores)
         _check_options(opened, options)
         sources = _media_files(inputs)
         if vtt_out is not None and len(sources) != 1:
@@ -85,6 +102,20 @@ def score(
         raise SystemExit(INTERRUPTED)
     if any(isinstance(outcome, FileFailure) for outcome in outcomes):
         raise SystemExit(1)
+    if fail_on:
+        _fail_if(fail_on, outcomes)
+
+
+def _fail_if(fail_on: frozenset[str], outcomes: Sequence[Outcome]) -> None:
+    """End with status 3 where the verdict on a whole file is one of those asked for."""
+    from cavsync.deploy import FileScore
+
+    kinds = {False: OUT_OF_PROFILE, None: UNDETERMINED}
+    verdicts = [kinds.get(item.summary.score.within_profile) for item in outcomes if isinstance(item, FileScore)]
+    found = [f"{verdicts.count(kind)} {kind}" for kind in sorted(fail_on) if kind in verdicts]
+    if found:
+        click.echo(f"failed: {', '.join(found)} of {len(outcomes)} (--fail-on)", err=True)
+        raise SystemExit(FAILED_CHECK)
 
 
 def _check_options(opened: Bundle, options: dict[str, Any]) -> None:
@@ -122,7 +153,7 @@ def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) 
 
     outcomes: list[Outcome] = []
     for index, source in enumerate(sources, start=1):
-        with _progress(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
+        with progress_bar(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
             try:
                 outcomes.append(score_file(source, opened, on_progress=on_progress, **options))
                 continue
@@ -136,35 +167,6 @@ def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) 
         outcomes.append(failure)
         click.echo(f"error: {failure.error}", err=True)
     return outcomes, False
-
-
-@contextmanager
-def _progress(description: str) -> Iterator[Progress]:
-    """A bar on stderr that disappears when the file is done; nothing where stderr is no terminal."""
-    from time import monotonic
-
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f} s"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(escape(description), total=None)
-        due = 0.0
-
-        def on_progress(done_seconds: float, declared_seconds: float | None) -> None:
-            nonlocal due
-            if monotonic() >= due:
-                due = monotonic() + REFRESH_SECONDS
-                bar.update(task, completed=done_seconds, total=declared_seconds)
-
-        yield on_progress
 
 
 def _write(
@@ -191,6 +193,7 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
     from rich.text import Text
 
     from cavsync.deploy import FileFailure
+    from cavsync.deploy.totals import totals_sentence
     from cavsync.deploy.words import headline
 
     table = Table(caption=CAPTION, caption_justify="left", box=None, pad_edge=False)
@@ -213,7 +216,10 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
             _number(summary.drift_ms_per_minute, "+.1f", 1),
             f"{summary.undetermined_share:.0%} of {summary.num_windows}",
         )
-    Console(stderr=to_stderr).print(table)
+    console = Console(stderr=to_stderr)
+    console.print(table)
+    if len(outcomes) > 1:
+        console.print(f"\n{len(outcomes)} inputs: {totals_sentence(outcomes)}", highlight=False)
 
 
 def _offset(score: SyncScore) -> str:

@@ -31,6 +31,7 @@ from cavsync.deploy.sinks.charts import (
     value_ticks,
 )
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
+from cavsync.deploy.totals import totals
 from cavsync.deploy.words import STATE_WORDS, explanation, headline
 
 FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
@@ -77,6 +78,7 @@ def html_text(outcomes: Sequence[Outcome]) -> str:
     return environment.get_template("report.html.j2").render(
         sections=[_section(score, index) for index, score in enumerate(scores, start=1)],
         failures=[outcome for outcome in outcomes if isinstance(outcome, FileFailure)],
+        totals=[(name, STATE_WORDS.get(name, name), count) for name, count in totals(outcomes).items()],
         frame=FRAME,
     )
 

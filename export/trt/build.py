@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cavsync.deploy.reasons import LAST_LINE, reason
 from cavsync.deploy.sidecar import MAX_BATCH, BatchProfile
-from cavsync.deploy.tensorrt_library import PRODUCTS, first_line, first_reason
+from cavsync.deploy.tensorrt_library import PRODUCTS, first_reason
 from cavsync.errors import ExportError
 from cavsync.export.trt.library import Library
 from cavsync.manifest import TensorSpec
@@ -124,10 +125,9 @@ def _run_builder(folder: Path, request: dict[str, Any], onnx_path: Path) -> dict
         logger.debug("%s: %s", onnx_path, said.strip())
     if ended.returncode:
         how = f"was ended by signal {-ended.returncode}" if ended.returncode < 0 else "failed"
-        reason = first_line("\n".join(reversed(said.strip().splitlines())))
         raise ExportError(
-            f"the TensorRT builder {how} on {onnx_path.name} ({reason}): build where more memory is free, or report "
-            "this with the output of -v"
+            f"the TensorRT builder {how} on {onnx_path.name} ({reason(said, LAST_LINE)}): build where more memory "
+            "is free, or report this with the output of -v"
         )
     result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return result

@@ -7,14 +7,14 @@ from pathlib import Path
 from cavsync.deploy.sidecar import FIRST_WITH_FP8, read_sidecar, runs_on
 from cavsync.deploy.tensorrt_runtime import TensorRTGraph
 from cavsync.errors import ConfigError
-from cavsync.export.artefacts import ENCODERS, Artefacts
+from cavsync.export.artefacts import Artefacts
 from cavsync.export.graphs import stages
 from cavsync.export.parity import OUTPUTS, Array
 from cavsync.export.precision.candidates import for_tensorrt
 from cavsync.export.trt.engines import write_engines
 from cavsync.export.trt.library import Library
 from cavsync.export.trt.options import TensorRTOptions
-from cavsync.manifest import EngineSpec, GraphSpec
+from cavsync.manifest import ENCODERS, EngineSpec, GraphSpec
 
 # What "auto" means on a GPU: half the size, and nothing that needs calibration.
 AUTO = "fp16"

@@ -16,12 +16,11 @@ from cavsync.deploy.sidecar import read_sidecar
 from cavsync.export import artefacts
 from cavsync.export.bundle import PRECISIONS
 from cavsync.export.precision import openvino
-from cavsync.manifest import read_manifest, sha256_file
+from cavsync.manifest import ENCODERS, read_manifest, sha256_file
 
 rtx_only = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed: pip install 'cavsync[trt]'"
 )
-ENCODERS = ("audio_encoder", "visual_encoder")
 # Engines without a GPU, for one kind of it.
 FP8_ENGINES = ("--trt", "rtx", "--compute-capability", "89")
 

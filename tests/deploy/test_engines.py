@@ -23,10 +23,9 @@ from cavsync.deploy.engines import choose_engines
 from cavsync.deploy.sidecar import BatchProfile, Sidecar, rebuild_command
 from cavsync.errors import BundleError, ConfigError
 from cavsync.export.parity import LIMITS, centred_cosine
-from cavsync.manifest import EngineSpec, GraphSpec, Manifest, read_manifest
+from cavsync.manifest import ENCODERS, EngineSpec, GraphSpec, Manifest, read_manifest
 
 Array = NDArray[Any]
-ENCODERS = ("audio_encoder", "visual_encoder")
 RELEASE = "1.7.1"
 ADA, AMPERE = Gpu("Some Ada", "89"), Gpu("Some Ampere", "86")
 

@@ -22,10 +22,9 @@ from cavsync.deploy.engines import choose_engines
 from cavsync.deploy.openvino_runtime import OpenVINOGraph
 from cavsync.errors import BundleError, ConfigError
 from cavsync.export.parity import LIMITS
-from cavsync.manifest import describe_files, read_manifest
+from cavsync.manifest import ENCODERS, describe_files, read_manifest
 
 Array = NDArray[Any]
-ENCODERS = ("audio_encoder", "visual_encoder")
 
 pytestmark = pytest.mark.skipif(
     find_spec("openvino") is None or find_spec("nncf") is None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,50 @@ def test_vtt_has_a_cue_per_decision_and_takes_one_input(clips: Path, bundle_path
     assert "--vtt takes one input" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("names", "fail_on", "status"),
+    [
+        (["sync.mp4"], [], 0),
+        (["late.mkv"], [], 0),
+        (["sync.mp4"], ["--fail-on", "out-of-profile,undetermined"], 0),
+        (["sync.mp4", "late.mkv"], ["--fail-on", "out-of-profile"], 3),
+        (["sync.mp4", "late.mkv"], ["--fail-on", "undetermined"], 0),
+        (["silent.mkv"], ["--fail-on", "out-of-profile"], 0),
+        (["silent.mkv", "sync.mp4"], ["--fail-on", "out-of-profile", "--fail-on", "undetermined"], 3),
+        (["late.mkv", "silent.mkv"], ["--fail-on", "undetermined, out-of-profile"], 3),
+        (["late.mkv", "absent.mp4"], ["--fail-on", "out-of-profile"], 1),
+    ],
+)
+def test_exit_status_for_ci(
+    clips: Path, bundle_path: Path, tmp_path: Path, names: list[str], fail_on: list[str], status: int
+) -> None:
+    """Whatever the status is, everything is written."""
+    write_clip(tmp_path / "silent.mkv", seconds=4.0, samples=np.zeros(4 * 48_000, np.float32))
+    sources = [(tmp_path if name == "silent.mkv" else clips) / name for name in names]
+    out = tmp_path / "out.json"
+    result = run(*sources, "--bundle", bundle_path, "--json", out, *fail_on)
+    assert result.exit_code == status, result.output
+    assert [line["source"] for line in objects(out.read_text()) if line["kind"] != "window"] == list(map(str, sources))
+    sentences = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
+    assert len(sentences) == (status == 3)
+    if names == ["late.mkv", "silent.mkv"]:
+        assert sentences == ["failed: 1 out-of-profile, 1 undetermined of 2 (--fail-on)"]
+
+
+def test_totals_of_several_inputs(clips: Path, bundle_path: Path, tmp_path: Path) -> None:
+    page = tmp_path / "out.html"
+    wanted = "1 in sync, 0 audio early, 1 audio late, 0 undetermined, 1 failed"
+    result = run(clips, clips / "absent.mp4", "--bundle", bundle_path, "--html", page)
+    assert f"3 inputs: {wanted}" in result.stdout
+    text = page.read_text()
+    items = re.findall(r'<li class="(\w+)"><strong>(\d)</strong> ([\w ]+)</li>', text)
+    assert ", ".join(f"{count} {words}" for _, count, words in items) == wanted
+    assert [state for state, _, _ in items] == ["in_sync", "soft", "audio_late", "soft", "failed"]
+    alone = run(clips / "late.mkv", "--bundle", bundle_path, "--html", page)
+    assert "inputs:" not in alone.stdout
+    assert "Overview" not in page.read_text()
+
+
 def bad_files(folder: Path) -> dict[str, str]:
     """Name of a bad file -> what its sentence says."""
     write_clip(folder / "mute.mp4", tracks=("video",))
@@ -145,6 +190,12 @@ def test_a_bad_bundle_comes_before_any_input(clips: Path, tmp_path: Path) -> Non
         ["clip.mp4", "--bundle", "b", "--early-ms", "3"],
         ["clip.mp4", "--bundle", "b", "--threads", "0"],
         ["clip.mp4", "--bundle", "b", "--window-seconds", "soon"],
+        ["clip.mp4", "--bundle", "b", "--fail-on", "late"],
+        ["clip.mp4", "--bundle", "b", "--fail-on", "undetermined,"],
+        ["clip.mp4", "--bundle", "b", "--cores", "first"],
+        ["clip.mp4", "--bundle", "b", "--cores", "0,,1"],
+        ["clip.mp4", "--bundle", "b", "--cores", "100000"],
+        ["clip.mp4", "--bundle", "b", "--cores", "0", "--threads", "2"],
     ],
 )
 def test_bad_usage_exits_with_2(arguments: list[str]) -> None:

@@ -7,8 +7,8 @@ import pytest
 from exported import float32_graph
 from small_models import TUBELETS, small_model
 
-from cavsync.export.artefacts import ENCODERS
 from cavsync.export.precision.int8 import as_matmul
+from cavsync.manifest import ENCODERS
 from cavsync.model.checkpoint import save_model
 
 

@@ -21,9 +21,9 @@ from cavsync.export.graphs import stages, write_graph
 from cavsync.export.parity import LIMITS
 from cavsync.export.precision.half import HALF_TYPES, Half, in_half
 from cavsync.export.runners import open_runner
+from cavsync.manifest import ENCODERS
 
 Array = NDArray[Any]
-ENCODERS = ("audio_encoder", "visual_encoder")
 KINDS: tuple[Half, ...] = ("fp16", "bf16")
 PRODUCTS = {"MatMul", "Gemm", "Conv"}
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}

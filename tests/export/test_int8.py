@@ -22,10 +22,9 @@ from cavsync.export.precision import openvino
 from cavsync.export.precision.candidates import GOAL, WAYS
 from cavsync.export.precision.int8 import as_matmul, products, quantize_dynamically, quantize_statically
 from cavsync.export.runners import open_runner
-from cavsync.manifest import read_manifest
+from cavsync.manifest import ENCODERS, read_manifest
 
 Array = NDArray[Any]
-ENCODERS = ("audio_encoder", "visual_encoder")
 # 7 bits with their sign: pairs of products with 8 overflow the 16 bits of older CPUs.
 CPU_LEVELS = 64
 WAYS_OF_THE_GRAPH = [way.name for way in WAYS if way.runtime == "onnxruntime"]

@@ -28,9 +28,9 @@ from cavsync.export.precision.candidates import (
 from cavsync.export.precision.int8 import products
 from cavsync.export.precision.sensitivity import most_sensitive
 from cavsync.export.runners import open_runner
+from cavsync.manifest import ENCODERS
 
 Array = NDArray[Any]
-ENCODERS = ("audio_encoder", "visual_encoder")
 LAYERS = ("first", "second", "third")
 WIDTH = 24
 # Channel 0 of a layer with no weights for it is never more than zero.

@@ -1,0 +1,177 @@
+"""How many live streams does this machine hold before decisions are late, with an EnginePool and without?
+
+Each stream is a thread that pushes decoded pictures (320x180, 25 Hz) and sound (48 kHz, stereo) into a scorer of the
+model that comes along (±0.8 s) at the time at which they would arrive. The latency of a decision counts from the
+arrival of the last sample that it needs: the end of the segment that lies the search range behind the window's last
+picture. It counts from when that sample was due, so a machine that falls behind cannot hide it. A number of streams is
+held where 99 % of the decisions come within --late-seconds; the largest is found by doubling and halving. Rows go to
+results/live_streams.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import material
+import measure
+import numpy as np
+
+from cavsync.deploy import Bundle, EnginePool, SyncScorer
+from cavsync.deploy.default_bundle import default_bundle
+from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
+
+RESULTS = measure.RESULTS / "live_streams.jsonl"
+MAX_OFFSET_MS = 800.0
+HELD_SHARE = 0.99
+MAX_STREAMS = 512
+PLAIN, POOL = "plain", "pool"
+
+
+def needed_seconds(scorer: SyncScorer, end_seconds: float) -> float:
+    """When the last sample that the window ending at `end_seconds` needs has been heard."""
+    last_picture = math.ceil(end_seconds * material.FRAME_RATE_HZ - 1e-6) - 1
+    segment_frames = scorer.bundle.manifest.audio.segment_frames
+    span_samples = (segment_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
+    reach_seconds = scorer.max_offset_ms / 1000 + span_samples / SAMPLE_RATE_HZ / 2
+    return last_picture / material.FRAME_RATE_HZ + reach_seconds
+
+
+def play(
+    scorer: SyncScorer, clip: material.Material, start_time: float, seconds: float, stop: threading.Event
+) -> list[float]:
+    """Push a stream at its own pace from `start_time` on; the latency of each decision in seconds."""
+    latencies = []
+    for index in range(round(seconds * material.FRAME_RATE_HZ)):
+        # Sound arrives when its last sample has been heard.
+        wait_seconds = start_time + (index + 1) / material.FRAME_RATE_HZ - time.monotonic()
+        if stop.wait(max(0.0, wait_seconds)) or wait_seconds < -seconds:
+            break
+        decisions = clip.push(scorer, index)
+        now = time.monotonic() - start_time
+        latencies += [now - needed_seconds(scorer, decision.time_seconds) for decision in decisions]
+    return latencies
+
+
+def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: float) -> dict[str, Any]:
+    """So many streams at once, begun at different moments of one picture period and of one group of pictures."""
+    stop = threading.Event()
+    latencies: list[list[float]] = [[] for _ in range(num_streams)]
+    expected = [0] * num_streams
+    begin = time.monotonic() + 0.5
+
+    def run(number: int) -> None:
+        scorer = SyncScorer(bundle, max_offset_ms=MAX_OFFSET_MS)
+        latencies[number] = play(scorer, clip, begin + number / num_streams, seconds, stop)
+        first, step = scorer.window_seconds, bundle.manifest.sync.decision_step_seconds
+        ends = np.arange(first, seconds, step)
+        # Those that are due a second before the end are missing where they never came.
+        expected[number] = sum(needed_seconds(scorer, end) < seconds - 1 for end in ends)
+
+    cpu_seconds = time.process_time()
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(num_streams)]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:
+        stop.set()
+    cpu_seconds = time.process_time() - cpu_seconds
+    missing = sum(max(0, due - len(found)) for due, found in zip(expected, latencies, strict=True))
+    values = np.array([value for found in latencies for value in found] + [seconds] * missing)
+    p50, p99 = (np.quantile(values, [0.5, HELD_SHARE]) * 1000).tolist() if len(values) else (math.inf, math.inf)
+    return {
+        "streams": num_streams,
+        "decisions": len(values) - missing,
+        "missing": missing,
+        "p50_ms": round(p50, 1),
+        "p99_ms": round(p99, 1),
+        "busy_cores": round(cpu_seconds / (time.monotonic() - begin), 2),
+    }
+
+
+def measure_way(way: str, bundle: Bundle, clip: material.Material, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The trials of one way to share the bundle, each a row."""
+    sizes: list[int] = []
+    settings = {name: getattr(options, name) for name in ("workers", "deadline_ms", "max_batch")} if way == POOL else {}
+
+    def measured(number: int) -> dict[str, Any]:
+        sizes.clear()
+        found = trial(shared, clip, number, options.seconds)
+        return found | ({"streams_per_batch": round(float(np.mean(sizes)), 2)} if sizes else {})
+
+    print(f"{way}:", flush=True)
+    with ExitStack() as stack:
+        shared = bundle
+        if way == POOL:
+            pool = EnginePool(bundle, **settings, on_batch=lambda _, streams, *__: sizes.append(streams))
+            shared = stack.enter_context(pool).bundle
+        late_ms = 1000 * options.late_seconds
+        if options.streams:
+            trials = [judged(measured(number), late_ms) for number in options.streams]
+        else:
+            trials = most_streams(lambda number: judged(measured(number), late_ms), options.first)
+    held = max((found["streams"] for found in trials if found["held"]), default=0)
+    print(f"{way}: {held} streams held", flush=True)
+    return [{"way": way, **settings, **found} for found in trials]
+
+
+def judged(found: dict[str, Any], late_ms: float) -> dict[str, Any]:
+    """A trial with whether its streams were held."""
+    found["held"] = found["p99_ms"] <= late_ms
+    print(f"    {found}", flush=True)
+    return found
+
+
+def most_streams(measured: Callable[[int], dict[str, Any]], first: int) -> list[dict[str, Any]]:
+    """Trials by doubling, then by halving the interval between what is held and what is not."""
+    trials: list[dict[str, Any]] = []
+
+    def holds(number: int) -> bool:
+        trials.append(measured(number))
+        return bool(trials[-1]["held"])
+
+    low, high = 0, first
+    while high <= MAX_STREAMS and holds(high):
+        low, high = high, 2 * high
+    # Nearer than a twelfth is noise.
+    while high - low > max(1, low // 12):
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return trials
+
+
+def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each trial")
+    parser.add_argument("--late-seconds", type=float, default=1.0)
+    parser.add_argument("--first", type=int, default=4, help="streams of the first trial")
+    parser.add_argument("--streams", type=int, nargs="+", help="try these numbers and search for none")
+    parser.add_argument("--threads", type=int, default=1, help="threads of one call of an engine")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="batches that the pool computes at once")
+    parser.add_argument("--deadline-ms", type=float, default=2.0)
+    parser.add_argument("--max-batch", type=int, default=64)
+    parser.add_argument("--ways", nargs="+", choices=[PLAIN, POOL], default=[PLAIN, POOL])
+    parser.add_argument("--clip-seconds", type=float, default=10.0, help="the clip that is repeated")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args(arguments)
+    clip = material.material(options.clip_seconds)
+    bundle = Bundle.open(default_bundle(), threads=options.threads)
+    rows = [row for way in options.ways for row in measure_way(way, bundle, clip, options)]
+    facts = {name: getattr(options, name) for name in ("threads", "seconds", "late_seconds")}
+    facts |= {"model": bundle.manifest.name, "max_offset_ms": MAX_OFFSET_MS}
+    facts |= measure.cpu_provenance("onnxruntime")
+    measure.append_rows(options.results, [row | facts for row in rows])
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""A generated clip, decoded or as a file, that the benchmarks of scoring repeat as often as they need; no torch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.data.synth import ClipSpec, render
+from cavsync.deploy import SyncScore, SyncScorer
+
+FRAME_RATE_HZ = 25
+SAMPLE_RATE_HZ = 48_000
+
+
+@dataclass(frozen=True)
+class Material:
+    """A decoded clip that is repeated without end: `frames` (n, height, width, 3) at 25 Hz, `samples` (m, channels)."""
+
+    frames: NDArray[np.uint8]
+    samples: NDArray[np.float32]
+
+    def push(self, scorer: SyncScorer, index: int) -> list[SyncScore]:
+        """Push picture `index` of the stream and the 40 ms of sound that begin with it."""
+        frame = index % len(self.frames)
+        chunk = SAMPLE_RATE_HZ // FRAME_RATE_HZ
+        seconds = index / FRAME_RATE_HZ
+        decisions = scorer.push_video(self.frames[frame], pts_seconds=seconds)
+        samples = self.samples[frame * chunk : (frame + 1) * chunk]
+        return decisions + scorer.push_audio(samples, pts_seconds=seconds, sample_rate_hz=SAMPLE_RATE_HZ)
+
+
+def clip_spec(seconds: float, width: int, height: int) -> ClipSpec:
+    """The generated clip that all of them use."""
+    size = {"width": width, "height": height}
+    return ClipSpec(
+        seed=1, family="drummer", duration_seconds=seconds, audio_rate_hz=SAMPLE_RATE_HZ, channels=2, **size
+    )
+
+
+def material(seconds: float, width: int = 320, height: int = 180) -> Material:
+    """The clip decoded: pictures and sound in memory."""
+    clip = render(clip_spec(seconds, width, height))
+    return Material(np.stack([picture for _, picture in clip.frames]), clip.audio)
+
+
+def seconds_to_push(scorer: SyncScorer, clip: Material, media_seconds: float) -> float:
+    """Seconds that it takes to score so much of the stream, as fast as it goes."""
+    begin = time.perf_counter()
+    for index in range(round(media_seconds * FRAME_RATE_HZ)):
+        clip.push(scorer, index)
+    scorer.flush()
+    return time.perf_counter() - begin
+
+
+def repeat_clip(source: Path, target: Path, times: int) -> None:
+    """Repeat a clip by copying its packets."""
+    with av.open(str(target), "w") as out, av.open(str(source)) as first:
+        # All tracks before the first packet: the header names them.
+        tracks = [out.add_stream_from_template(track) for track in first.streams]
+        last_dts = [-(2**62)] * len(tracks)
+        for turn in range(times):
+            with av.open(str(source)) as clip:
+                length_seconds = clip.duration / av.time_base
+                for packet in clip.demux():
+                    if packet.dts is None:
+                        continue
+                    shift = round(turn * length_seconds / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    index = packet.stream.index
+                    # The encoder's lead-in of each turn would overlap the end of the one before.
+                    if packet.dts > last_dts[index]:
+                        last_dts[index] = packet.dts
+                        packet.stream = tracks[index]
+                        out.mux(packet)

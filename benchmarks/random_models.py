@@ -1,0 +1,44 @@
+"""Models with random weights, which cost what trained ones do, and their bundles, kept in build/benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from cavsync.export import export_bundle
+from cavsync.export.bundle import require_bundle_folder
+from cavsync.manifest import MANIFEST_NAME
+from cavsync.model import CAVMAESync
+from cavsync.model.checkpoint import save_model
+from cavsync.model.upstream import load_upstream
+from cavsync.train import preset
+
+BUILD = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
+PUBLISHED, SYNC_TINY = "cav-mae-sync-base", "sync-tiny"
+
+
+def random_model(name: str) -> CAVMAESync:
+    """A preset's model with random weights; the published one by way of a checkpoint in the authors' format."""
+    torch.manual_seed(0)
+    model = CAVMAESync(preset(name)[0])
+    if name != PUBLISHED:
+        return model.eval()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    path = BUILD / "published.pth"
+    torch.save({f"module.{key}": value for key, value in model.state_dict().items()}, path)
+    loaded = load_upstream(path)
+    path.unlink()
+    assert isinstance(loaded, CAVMAESync)
+    return loaded.eval()
+
+
+def random_bundle(name: str, precision: str) -> Path:
+    """The bundle of `random_model(name)`; exported once, by the code of `cavsync export --precision`."""
+    folder = BUILD / f"{name}-{precision}"
+    if not (folder / MANIFEST_NAME).is_file():
+        print(f"exporting {name} in {precision} to {folder}", flush=True)
+        require_bundle_folder(folder, overwrite=False)
+        save_model(random_model(name), BUILD / f"{name}-run", 0)
+        export_bundle(BUILD / f"{name}-run", folder, precision=precision, calibration_clips=[], name=name)
+    return folder
