@@ -100,11 +100,13 @@ class SyncScorer:
         engine: str = ONNX_RUNTIME,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        cores: Sequence[int] | None = None,
         **options: Any,
     ) -> SyncScorer:
         """Open the bundle folder `path`, or the one that comes with the package, and make a scorer of it.
 
-        `engine` says what computes the encoders (see `choose_engines`); `options` are those of the class.
+        `engine`, `providers`, `threads` and `cores` say what computes the encoders (see `Bundle.open`); `options` are
+        those of the class.
 
         Raises:
             BundleError: missing, changed or inconsistent bundle.
@@ -112,7 +114,11 @@ class SyncScorer:
         """
         return cls(
             Bundle.open(
-                default_bundle() if path is None else path, engine=engine, providers=providers, threads=threads
+                default_bundle() if path is None else path,
+                engine=engine,
+                providers=providers,
+                threads=threads,
+                cores=cores,
             ),
             **options,
         )
@@ -166,6 +172,16 @@ class SyncScorer:
     def num_ignored_frames(self) -> int:
         """Pictures that were ignored because their timestamp did not advance, or lay apart from all others."""
         return self._stream.video.num_ignored + self._video_filter.num_dropped
+
+    @property
+    def resolution_floor_ms(self) -> float:
+        """What is resolved with fewer pictures or longer hops than the calibration had: the error of a mean grows with
+        the root, and between two lags of a longer hop the peak may lie anywhere."""
+        sync, calibration = self.bundle.manifest.sync, self.bundle.manifest.calibration
+        hop_ms = self.grid.hop_ms if self.grid.hop_ms > sync.hop_ms else 0.0
+        rarer = sync.frame_rate_hz * self._search.stride / self.grid.frame_rate_hz
+        resolution_ms = 0.0 if calibration is None else calibration.resolution_ms
+        return max(hop_ms / 2, resolution_ms * math.sqrt(max(1.0, rarer)))
 
     def push_video(self, frame: NDArray[np.uint8], *, pts_seconds: float) -> list[SyncScore]:
         """Add one picture, RGB (H, W, 3) uint8 shown from `pts_seconds` on; returns the decisions that are due.
@@ -243,19 +259,10 @@ class SyncScorer:
             self.profile,
             time_seconds=end_seconds,
             window_seconds=window_seconds,
-            resolution_floor_ms=self._resolution_floor_ms(),
+            resolution_floor_ms=self.resolution_floor_ms,
         )
         self._search.note(score)
         return score
-
-    def _resolution_floor_ms(self) -> float:
-        """What is resolved with fewer pictures or longer hops than the calibration had: the error of a mean grows with
-        the root, and between two lags of a longer hop the peak may lie anywhere."""
-        sync, calibration = self.bundle.manifest.sync, self.bundle.manifest.calibration
-        hop_ms = self.grid.hop_ms if self.grid.hop_ms > sync.hop_ms else 0.0
-        rarer = sync.frame_rate_hz * self._search.stride / self.grid.frame_rate_hz
-        resolution_ms = 0.0 if calibration is None else calibration.resolution_ms
-        return max(hop_ms / 2, resolution_ms * math.sqrt(max(1.0, rarer)))
 
     def _check_open(self) -> None:
         if self._finished:

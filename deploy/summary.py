@@ -124,6 +124,7 @@ def summarise(
     *,
     end_seconds: float,
     duration_seconds: float,
+    resolution_floor_ms: float = 0.0,
 ) -> SyncScore:
     """Judge the file by the curve of all its rows, or by its windows where they are trusted and tell another story.
 
@@ -131,7 +132,13 @@ def summarise(
     """
     evidence = whole.evidence()
     overall = judge(
-        whole.curve(), evidence, calibration, profile, time_seconds=end_seconds, window_seconds=duration_seconds
+        whole.curve(),
+        evidence,
+        calibration,
+        profile,
+        time_seconds=end_seconds,
+        window_seconds=duration_seconds,
+        resolution_floor_ms=resolution_floor_ms,
     )
     measured = [record for record in records if record.is_measured]
     if calibration is None or len(measured) < max(MIN_WINDOWS, MIN_WINDOW_SHARE * len(records)):
@@ -145,7 +152,8 @@ def summarise(
     offset_ms = overall.audio_offset_ms
     if overall.is_measured and offset_ms is not None and abs(offset_ms - median_ms) <= tolerance_ms:
         return overall
-    state, reason = compare_with_limits(median_ms, calibration.resolution_ms, profile, evidence.frame_period_seconds)
+    resolution_ms = max(calibration.resolution_ms, resolution_floor_ms)
+    state, reason = compare_with_limits(median_ms, resolution_ms, profile, evidence.frame_period_seconds)
     return replace(
         overall,
         audio_offset_ms=median_ms,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavsync.cli.progress import progress_bar
-from cavsync.cli.threads import thread_options
+from cavsync.cli.scoring import scoring_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, Outcome
@@ -39,17 +39,7 @@ def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 @click.option("--csv", "csv_out", type=FILE, help="Write a CSV table of the same.")
 @click.option("--html", "html_out", type=FILE, help="Write a report page with charts; it needs no other file.")
 @click.option("--vtt", "vtt_out", type=FILE, help="Write WebVTT metadata cues; takes one INPUT only.")
-@click.option("--profile", default="itu-bt1359-detect", show_default=True, metavar="NAME",
-              help="Limits of what counts as in sync: itu-bt1359-detect, itu-bt1359-accept, ebu-r37, atsc-is191, "
-              "one-frame or custom.")  # fmt: skip
-@click.option("--early-ms", type=float, help="With --profile custom: how much the audio may be early.")
-@click.option("--late-ms", type=float, help="With --profile custom: how much the audio may be late.")
-@click.option("--window-seconds", type=float, help="Length of the window of a decision; the bundle's own by default.")
-@click.option("--max-offset-ms", type=float, help="Search range to either side; the bundle's own by default.")
-@click.option("--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
-              help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto for the best of "
-              "them that can run here. Never another one instead.")  # fmt: skip
-@thread_options
+@scoring_options
 @click.option("--fail-on", metavar="WHAT[,WHAT]", multiple=True, callback=_conditions,
               help="Exit with status 3 if any input is out-of-profile, or undetermined: for checks in CI.")  # fmt: skip
 def score(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavsync.cli.options import key_values
+from cavsync.cli.scoring import scoring_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle
@@ -33,13 +34,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--webhook-decisions", is_flag=True, help="With --webhook: POST every decision as well.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), metavar="N",
               help="Serve Prometheus metrics on 127.0.0.1:N.")  # fmt: skip
-@click.option("--profile", default="itu-bt1359-detect", show_default=True, metavar="NAME",
-              help="Limits of what counts as in sync: itu-bt1359-detect, itu-bt1359-accept, ebu-r37, atsc-is191, "
-              "one-frame or custom.")  # fmt: skip
-@click.option("--early-ms", type=float, help="With --profile custom: how much the audio may be early.")
-@click.option("--late-ms", type=float, help="With --profile custom: how much the audio may be late.")
-@click.option("--window-seconds", type=float, help="Length of the window of a decision; the bundle's own by default.")
-@click.option("--max-offset-ms", type=float, help="Search range to either side; the bundle's own by default.")
+@scoring_options
 @click.option("--begin-after", type=click.IntRange(min=1), default=2, show_default=True,
               help="Decisions in a row that begin an event.")  # fmt: skip
 @click.option("--end-after", type=click.IntRange(min=1), default=3, show_default=True,
@@ -58,9 +53,6 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--status-seconds", type=POSITIVE, default=5.0, show_default=True, help="Time between two status lines.")
 @click.option("--option", "ffmpeg_options", multiple=True, callback=key_values, metavar="KEY=VALUE",
               help="An option of FFmpeg's for opening URL, as in rtsp_transport=udp. May be repeated.")  # fmt: skip
-@click.option("--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
-              help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for the model; all cores by default.")
 def watch(
     url: str,
     bundle: Path | None,
@@ -73,6 +65,7 @@ def watch(
     ffmpeg_options: dict[str, Any],
     engine: str,
     threads: int | None,
+    cores: tuple[int, ...] | None,
     **options: Any,
 ) -> None:
     """Score URL while it plays: a line of JSON per decision, per event that begins or ends, and per status.
@@ -91,7 +84,7 @@ def watch(
     address = parse_address(url, {name: str(value) for name, value in ffmpeg_options.items()})
     if address.kind == "pipe" and sys.stdin.isatty():
         raise click.UsageError("- reads standard input, which is a terminal: pipe a stream into it.")
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
+    opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads, cores=cores)
     with ExitStack() as stack:
         sinks: list[LiveSink] = []
         if metrics_port is not None:

@@ -43,6 +43,14 @@ def test_delaying_the_sound_lowers_the_offset(bundle: Bundle, tmp_path: Path, sh
     assert result.summary.score.audio_offset_ms == pytest.approx(-shift_ms, abs=3)
 
 
+def test_a_coarser_grid_claims_no_finer_verdict(bundle: Bundle, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", audio_offset_ms=20.0)
+    score = score_file(clip, bundle, hop_ms=80.0).summary.score
+    assert score.offset_resolution_ms == 40.0
+    assert (score.state, score.is_measured) == ("undetermined", True)
+    assert "resolution of ±40 ms" in (score.reason or "")
+
+
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(50), Fraction(12)])
 def test_frame_rates_of_files(bundle: Bundle, tmp_path: Path, rate: Fraction) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frame_rate=rate, audio_offset_ms=-90.0)
