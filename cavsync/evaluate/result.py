@@ -178,14 +178,14 @@ def _shown_metric(metric: Metric) -> str:
     if metric.value is None:
         return "-"
     factor, unit = (100.0, " %") if metric.unit == "share" else (1.0, f" {metric.unit}" if metric.unit else "")
-    digits = _number if metric.unit != "share" else "{:.1f}".format
+    digits, ends = (_number, _number) if metric.unit != "share" else ("{:.1f}".format, "{:.0f}".format)
     interval = ""
     if metric.low is not None and metric.high is not None:
         # Between numbers that may be negative a dash would be read as a sign.
         between = "-" if metric.low >= 0 else " to "
-        interval = f" ({digits(factor * metric.low)}{between}{digits(factor * metric.high)})"
+        interval = f" ({ends(factor * metric.low)}{between}{ends(factor * metric.high)})"
     return f"{digits(factor * metric.value)}{unit}{interval}"
 
 
 def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return str(value) if isinstance(value, int) else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

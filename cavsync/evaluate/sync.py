@@ -57,11 +57,13 @@ class OffsetTrial:
 @dataclass(frozen=True)
 class Answers:
     """One method on one clip: its offset trials, per shift the share of right choices (0, ½ or 1), and class trials,
-    none where the clip is too short for them. `confidence_tolerance_ms` is what a confidence calls right."""
+    none where the clip is too short for them. `can_decide`: whether the method ever says that it does not know.
+    `confidence_tolerance_ms` is what a confidence calls right."""
 
     trials: tuple[OffsetTrial, ...]
     two_choice: dict[float, float]
     classes: tuple[ClassTrial, ...] = ()
+    can_decide: bool = False
     confidence_tolerance_ms: float | None = None
 
 
@@ -133,7 +135,7 @@ def _ask_bundle(bundle: Bundle, case: SyncCase, plan: SyncPlan) -> Answers:
         for shift in TWO_CHOICE_SHIFTS_MS
     }
     classes = class_trials(bundle, wide, plan.classes)
-    return Answers(trials, choices, classes, calibration.tolerance_ms if calibration else None)
+    return Answers(trials, choices, classes, True, calibration.tolerance_ms if calibration else None)
 
 
 def _trial(bundle: Bundle, clip: ClipRows, offset_ms: float) -> OffsetTrial:

@@ -46,6 +46,7 @@ def _grouped(clips: Sequence[ClipResult], key: Callable[[ClipResult], str]) -> d
 
 def _of_method(clips: Sequence[ClipResult], name: str) -> dict[str, Any]:
     answers = [(clip, clip.methods[name]) for clip in clips]
+    deciding = [(clip, found) for clip, found in answers if found.can_decide]
     decided = [(clip, found) for clip, found in answers if any(trial.decided for trial in found.trials)]
     errors = [np.array([trial.error_ms for trial in found.trials]) for _, found in answers]
     median, p90 = (statistic_over_clips(errors, partial(_percentile, percent=percent)) for percent in (50, 90))
@@ -56,8 +57,8 @@ def _of_method(clips: Sequence[ClipResult], name: str) -> dict[str, Any]:
         "median_error_interval_ms": [median.low, median.high],
         "p90_error_ms": None if p90.mean is None else round(p90.mean, 1),
         "p90_error_interval_ms": [p90.low, p90.high],
-        "decided": _share(answers, lambda _, trial: trial.decided),
-        "undetermined": _share(answers, lambda _, trial: not trial.decided),
+        "decided": _share(deciding, lambda _, trial: trial.decided),
+        "undetermined": _share(deciding, lambda _, trial: not trial.decided),
         "decided_within_100_ms": asdict(
             share_of_clips(
                 [
