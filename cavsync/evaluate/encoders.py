@@ -75,9 +75,9 @@ def open_model(path: Path | str, **overrides: Any) -> tuple[ModelId, CAVMAESync 
     from cavsync.model.upstream import open_upstream
 
     path = Path(path)
-    if not path.is_dir():
+    if not path.is_dir() and path.parent.name != "checkpoints":
         info, upstream = open_upstream(path, **overrides)
-        details = {"fingerprint": info.fingerprint, "overrides": str(dict(sorted(overrides.items())))}
+        details = {"fingerprint": info.fingerprint, "overrides": overrides}
         return ModelId(name=path.name, kind="upstream", sha256=info.sha256, details={**details}), upstream.eval()
     if overrides:
         raise ConfigError(f"'{path}' is a run, whose config.json has all model options: leave them out.")
