@@ -83,7 +83,9 @@ def data() -> None:
 
 
 EVAL_COMMANDS = {
-    "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets and the two-choice test."),
+    "retrieval": ("cavsync.cli.eval_retrieval:retrieval", "Find sounds by pictures and pictures by sounds."),
+    "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets, the two-choice test, 21 classes, calibration."),
+    "compare": ("cavsync.cli.eval_compare:compare", "Set two results side by side."),
 }
 
 
