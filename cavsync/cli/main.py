@@ -63,7 +63,9 @@ class LazyGroup(click.Group):
             sys.exit(EXIT_INTERRUPTED)
 
 
-EXTRAS = dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train")
+EXTRAS = dict.fromkeys(
+    ("torch", "torchaudio", "torchmetrics", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train"
+)
 EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
 EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
 EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")
@@ -83,6 +85,7 @@ def data() -> None:
 
 
 EVAL_COMMANDS = {
+    "classify": ("cavsync.cli.eval_classify:classify", "mAP and accuracy of a fine-tuned or probed model."),
     "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets and the two-choice test."),
 }
 
@@ -95,7 +98,7 @@ def evaluate() -> None:
 COMMANDS = {
     "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole line in minutes."),
     "data": ("cavsync.cli.main:data", "Make and check data sets."),
-    "train": ("cavsync.cli.train:train", "Pretrain a model."),
+    "train": ("cavsync.cli.train:train", "Pretrain a model, fine-tune it, or probe it."),
     "average": ("cavsync.cli.average:average", "Average the weights of several checkpoints."),
     "convert": ("cavsync.cli.convert:convert", "Read the authors' checkpoints."),
     "export": ("cavsync.cli.export:export", "Write a bundle of ONNX graphs that proves itself."),

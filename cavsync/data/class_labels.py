@@ -17,7 +17,7 @@ from cavsync.atomic import write_text_atomically
 from cavsync.data.folder_labels import csv_lines
 from cavsync.data.shards.labels import HEADER, Label, read_vocabulary
 from cavsync.data.source import ClipSource
-from cavsync.errors import DataError
+from cavsync.errors import DataError, MediaError
 
 CLASS_LABELS_NAME = "class_labels.csv"
 
@@ -70,6 +70,11 @@ class ClassLabels:
     def write(self, folder: Path) -> None:
         """Put it beside a run's other files."""
         write_text_atomically(folder / CLASS_LABELS_NAME, self.to_csv())
+
+
+def unlabelled(name: str) -> MediaError:
+    """Why a clip without a class cannot be used."""
+    return MediaError(f"{name} has no label of the vocabulary: label it or leave it out", reason="label")
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,11 @@ class CavMaeJson:
             count += 1
         return count
 
+    def files(self) -> list[Path]:
+        """Every sound and frame that is listed."""
+        frames = [self._frame_path(index, n) for index in range(len(self.names)) for n in range(self.frames_per_clip)]
+        return [*(Path(entry["wav"]) for entry in self.entries), *(path for path in frames if path.is_file())]
+
     def wrong_count(self, index: int, found: int) -> DataError:
         """The error for a clip that has another number of frames than the model is trained with."""
         return DataError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from cavsync.data.batches import PairBatch, PairDataset, collate
-from cavsync.data.class_labels import ClassLabels, ClipClasses
+from cavsync.data.class_labels import ClassLabels, ClipClasses, unlabelled
 from cavsync.data.clip import Clip
 from cavsync.data.joined import JoinedSources
 from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
@@ -91,8 +91,7 @@ class RunData:
         usable = list(range(len(source.names)))
         if classes is not None:
             for index in (index for index in usable if not classes.of_clip[index]):
-                unlabelled = f"{source.names[index]} has no label of the vocabulary: label it or leave it out"
-                rejects.add(source.names[index], MediaError(unlabelled, reason="label"))
+                rejects.add(source.names[index], unlabelled(source.names[index]))
             usable = [index for index in usable if classes.of_clip[index]]
         if train.cache_clips:
             cache = preload(source, load_size, workers=max(1, train.workers), progress=progress)
