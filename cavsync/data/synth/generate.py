@@ -68,7 +68,8 @@ def generate(
     The result does not depend on `workers`. `progress(done, total)` is called after each clip. A folder that already
     holds exactly this set is left as it is. With `workers` above 1 the calling script needs the usual
     `if __name__ == "__main__"` guard. Raises DataError for a folder with other content unless `overwrite`, which
-    replaces the files of an earlier set and leaves everything else alone.
+    replaces the files of an earlier set and leaves everything else alone; a labels.csv that is not of one is never
+    replaced.
     """
     names = [clip_name(index, spec) for index, spec in enumerate(specs)]
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,8 @@ def generate(
         if not (out_dir / FOLDER_LABELS_NAME).exists():
             _write_labels(out_dir, existing)
         return existing
-    if any(out_dir.iterdir()) and not overwrite:
+    is_anothers = not existing and (out_dir / FOLDER_LABELS_NAME).exists()
+    if any(out_dir.iterdir()) and (not overwrite or is_anothers):
         raise DataError(
             f"The folder {out_dir} holds something other than this set of clips, but an empty one is expected:"
             " choose another folder, or overwrite it."
