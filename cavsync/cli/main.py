@@ -74,6 +74,7 @@ EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
 DATA_COMMANDS = {
     "synth": ("cavsync.cli.data_synth:synth", "Generate clips whose true sync is known to the sample."),
     "pack": ("cavsync.cli.data_pack:pack", "Pack videos or lists into tar shards."),
+    "frames": ("cavsync.cli.data_frames:frames", "Extract labelled videos in the layout of CAV-MAE's lists."),
     "check": ("cavsync.cli.data_check:check", "Say which clips would be rejected, and why."),
     "stats": ("cavsync.cli.data_stats:stats", "Measure mean and standard deviation of the log-mel."),
 }
