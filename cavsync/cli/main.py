@@ -86,8 +86,10 @@ def data() -> None:
 
 
 EVAL_COMMANDS = {
+    "retrieval": ("cavsync.cli.eval_retrieval:retrieval", "Find sounds by pictures and pictures by sounds."),
     "classify": ("cavsync.cli.eval_classify:classify", "mAP and accuracy of a fine-tuned or probed model."),
-    "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets and the two-choice test."),
+    "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets, the two-choice test, 21 classes, calibration."),
+    "compare": ("cavsync.cli.eval_compare:compare", "Set two results side by side."),
 }
 
 

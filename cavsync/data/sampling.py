@@ -26,7 +26,6 @@ class SamplePlan:
     """What to draw from each clip.
 
     instants: how many. spacing_seconds: between neighbours, 0 spreads them over the whole clip at random.
-    even: spread evenly over the clip, the same ones always, as evaluations take them.
     pad: segments that reach beyond the sound are pushed inside or padded with zeros, as upstream does; otherwise only
     instants whose segment lies inside count. segment_frames, num_frames, frame_step_seconds: the model's input.
     """
@@ -35,7 +34,6 @@ class SamplePlan:
     num_frames: int
     frame_step_seconds: float
     instants: int = 1
-    even: bool = False
     spacing_seconds: float = 0.0
     pad: bool = False
 
@@ -74,9 +72,6 @@ def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
 def draw_instants(clip: Clip, plan: SamplePlan, random: np.random.Generator) -> Instants:
     """Indices of `plan.instants` pictures in the order of time."""
     usable = usable_instants(clip, plan)
-    if plan.even:
-        # The middles of equal parts: no part of the clip counts more than another.
-        return usable[((np.arange(plan.instants) + 0.5) * len(usable) / plan.instants).astype(np.int64)]
     if plan.instants == 1:
         return random.choice(usable, size=1)
     times = clip.pts_seconds[usable]

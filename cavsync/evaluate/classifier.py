@@ -17,14 +17,13 @@ from cavsync.model.classifier import CAVMAEFT, Mode
 
 @dataclass(frozen=True)
 class OpenClassifier:
-    """`model` in evaluation mode; `target`, `mode` and `frames_per_clip` as it was trained, None where not known."""
+    """`model` in evaluation mode; `target` and `mode` as it was trained, None where that is not known."""
 
     id: ModelId
     model: CAVMAEFT
     labels: ClassLabels
     target: Target | None = None
     mode: Mode | None = None
-    frames_per_clip: int | None = None
 
     def check_modes(self, modes: Sequence[Mode]) -> None:
         """ConfigError for a mode that the model was not trained for."""
@@ -60,7 +59,7 @@ def open_classifier(path: Path, labels: Path | None = None, **overrides: Any) ->
         raise ConfigError(f"'{path}' has {model.label_dim} classes, the vocabulary {len(found)}: give the model's own.")
     train = (read_run_config(run).get("train") or {}) if path.is_dir() else {}
     classify = train.get("classify") or {}
-    return OpenClassifier(id, model, found, classify.get("target"), classify.get("mode"), train.get("frames_per_clip"))
+    return OpenClassifier(id, model, found, classify.get("target"), classify.get("mode"))
 
 
 def _labels(path: Path, own: Path | None, given: Path | None) -> ClassLabels:

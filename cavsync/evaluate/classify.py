@@ -2,150 +2,122 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from cavsync.data.batches import PairBatch, PairDataset, collate
+from cavsync.data.batches import normalised_pictures
 from cavsync.data.class_labels import ClipClasses, Target, unlabelled
+from cavsync.data.logmel import normalise
 from cavsync.data.sampling import SamplePlan
-from cavsync.data.source import ClipSource, Rejects, open_source
-from cavsync.errors import ConfigError, DataError
+from cavsync.data.source import Rejects
+from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.classifier import OpenClassifier
+from cavsync.evaluate.clip_inputs import ClipInputs, clip_inputs, loaded_ahead
+from cavsync.evaluate.retrieval_data import RetrievalClips, clip_name
 from cavsync.model import ModelConfig
 from cavsync.model.classifier import CAVMAEFT, PICTURE_MODES, SOUND_MODES, Mode
 
-FRAMES_PER_CLIP = 10
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Classified:
-    """`scores` by mode: probabilities (clips, classes) float64. `targets` bool (clips, classes). `names` (clips,)."""
+    """`scores` by mode: probabilities (clips, classes) float64. `targets` bool (clips, classes). `names` (clips,).
+    `labels_sha256` is over the names of the clips and their classes. `rejects`: clip -> why it was left out."""
 
-    source: ClipSource
     target: Target
     names: list[str]
     scores: dict[Mode, FloatArray]
     targets: NDArray[np.bool_]
-    frames_per_clip: int
-    rejects: Rejects = field(default_factory=Rejects)
+    labels_sha256: str
+    rejects: dict[str, str]
 
 
 def classify(
     classifier: OpenClassifier,
-    data: Path,
+    clips: RetrievalClips,
     modes: Sequence[Mode],
     *,
-    frames: int = 10,
     target: Target | None = None,
-    frames_per_clip: int | None = None,
     ignore_other_labels: bool = False,
-    batch_clips: int = 8,
     device: str = "cpu",
-    workers: int = 0,
+    threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Classified:
-    """Score every labelled clip of `data`, a source of clips as training reads it, in each of the modes.
+    """Score every labelled clip in each of the modes: the mean of the probabilities of `clips.frames` evenly spread
+    frames, each with its segment of sound (CAV-MAE's frame aggregation).
 
-    frames: instants per clip, spread evenly, each with its segment of sound; the mean of their probabilities is the
-    clip's (frame aggregation). target: what the probabilities are, a sigmoid per class or a softmax; by default what
-    the model was trained for, else single-label where every clip has one class. frames_per_clip: of a CAV-MAE list.
-    A score does not depend on batch_clips.
+    target: what the probabilities are, a sigmoid per class or a softmax; by default what the model was trained for,
+    else single-label where every clip has one class. A clip's scores depend on no other clip.
 
-    Raises ConfigError for modes that do not fit, DataError for labels that are not in the vocabulary, or where no clip
-    can be used.
+    Raises ConfigError for modes or devices that do not fit, DataError for labels that are not in the vocabulary, or
+    where no clip can be used.
     """
     classifier.check_modes(modes)
-    config = classifier.model.config
-    listed = frames_per_clip or classifier.frames_per_clip or FRAMES_PER_CLIP
-    source = open_source(data, frames_per_clip=listed, segment_frames=config.audio_length)
-    wanted = target or classifier.target or "multi-label"
-    classes = ClipClasses.of(source, classifier.labels, wanted, ignore_other_labels=ignore_other_labels)
-    if target is None and classifier.target is None and all(len(found) <= 1 for found in classes.of_clip):
-        wanted = "single-label"
+    source, known = clips.source, target or classifier.target
+    classes = ClipClasses.of(source, classifier.labels, known or "multi-label", ignore_other_labels=ignore_other_labels)
+    is_exclusive = all(len(classes.of_clip[index]) <= 1 for index in clips.indices)
+    wanted = known or ("single-label" if is_exclusive else "multi-label")
     rejects = Rejects()
     rejects.add_damage(source)
-    usable = _labelled(source, classes, rejects)
-    loader = _loader(source, usable, config, frames, batch_clips, workers)
-    model = _on(classifier.model, device)
-    names: list[str] = []
+    for index in (index for index in clips.indices if not classes.of_clip[index]):
+        rejects.add(source.names[index], unlabelled(source.names[index]))
+    usable = [index for index in clips.indices if classes.of_clip[index]]
+    model, plan = _on(classifier.model, device), _plan(classifier.model.config, clips.frames)
+
+    def load(index: int) -> ClipInputs:
+        return clip_inputs(source.load(index, classifier.model.config.img_size), plan)
+
+    kept: list[int] = []
     scores: dict[Mode, list[Tensor]] = {mode: [] for mode in modes}
-    targets: list[Tensor] = []
-    for number, batch in enumerate(loader):
-        for reject in batch.rejects:
-            rejects.add(reject.name, reject.error)
-        if len(batch):
-            names += batch.names
-            targets.append(classes.targets(batch.contents) > 0)
-            for mode, part in _probabilities(model, batch, modes, wanted, frames).items():
+    for done, (index, inputs) in enumerate(loaded_ahead(usable, load, threads), start=1):
+        if isinstance(inputs, MediaError):
+            rejects.add(source.names[index], inputs)
+        else:
+            kept.append(index)
+            for mode, part in _probabilities(model, inputs, modes, wanted).items():
                 scores[mode].append(part)
         if progress is not None:
-            progress(min(len(usable), (number + 1) * batch_clips), len(usable))
-    if not names:
-        raise DataError(f"No clip of {data} could be classified ({dict(rejects.reasons)}): see `cavsync data check`")
+            progress(done, len(usable))
+    if not kept:
+        raise DataError(f"No clip of {clips.data.name} could be classified ({dict(rejects.reasons)}): see `data check`")
+    names = [source.names[index] for index in kept]
+    found = [classes.of_clip[index] for index in kept]
     return Classified(
-        source,
-        wanted,
-        names,
-        {mode: torch.cat(parts).numpy() for mode, parts in scores.items()},
-        torch.cat(targets).numpy(),
-        listed,
-        rejects,
-    )
-
-
-def _labelled(source: ClipSource, classes: ClipClasses, rejects: Rejects) -> list[int]:
-    """The clips that have a class; the others are rejected."""
-    for index in (index for index, found in enumerate(classes.of_clip) if not found):
-        rejects.add(source.names[index], unlabelled(source.names[index]))
-    return [index for index, found in enumerate(classes.of_clip) if found]
-
-
-def _loader(
-    source: ClipSource, usable: list[int], config: ModelConfig, frames: int, batch_clips: int, workers: int
-) -> DataLoader[PairBatch]:
-    plan = SamplePlan(
-        config.audio_length, config.num_frames, config.frame_step_seconds, instants=frames, even=True, pad=True
-    )
-    dataset = PairDataset(source, plan, config.img_size)
-    starts = range(0, len(usable), batch_clips)
-    return DataLoader(
-        dataset,  # type: ignore[arg-type]
-        batch_sampler=[[(index, 0) for index in usable[first : first + batch_clips]] for first in starts],
-        num_workers=workers,
-        collate_fn=collate,
+        target=wanted,
+        names=names,
+        scores={mode: torch.stack(parts).numpy() for mode, parts in scores.items()},
+        targets=(classes.targets([((index, 1.0),) for index in kept]) > 0).numpy(),
+        labels_sha256=hashlib.sha256(
+            repr([*zip((clip_name(name) for name in names), found, strict=True)]).encode()
+        ).hexdigest(),
+        rejects=dict(rejects.sentences),
     )
 
 
 @torch.inference_mode()
-def _probabilities(
-    model: CAVMAEFT, batch: PairBatch, modes: Sequence[Mode], target: Target, frames: int
-) -> dict[Mode, Tensor]:
-    """Mean probabilities (clips, classes) over each clip's frames, float64 on the CPU."""
+def _probabilities(model: CAVMAEFT, inputs: ClipInputs, modes: Sequence[Mode], target: Target) -> dict[Mode, Tensor]:
+    """Mean probabilities (classes,) over a clip's frames, float64 on the CPU."""
     device = next(model.parameters()).device
-    sound = batch.normalised_features(device) if any(mode in SOUND_MODES for mode in modes) else None
-    pictures = batch.normalised_frames(device) if any(mode in PICTURE_MODES for mode in modes) else None
+    sound = normalise(torch.from_numpy(inputs.segments[inputs.segment_of]).to(device))
+    pictures = normalised_pictures(torch.from_numpy(inputs.tubelets).to(device).permute(0, 1, 4, 2, 3))
     found: dict[Mode, Tensor] = {}
     for mode in modes:
-        # One clip's frames at a time: a score must not hang on its neighbours.
-        parts = [
-            model(
-                sound[first : first + frames] if sound is not None and mode in SOUND_MODES else None,
-                pictures[first : first + frames] if pictures is not None and mode in PICTURE_MODES else None,
-                mode,
-            )
-            for first in range(0, len(batch), frames)
-        ]
-        logits = torch.stack(parts).double().cpu()
-        found[mode] = (logits.sigmoid() if target == "multi-label" else logits.softmax(dim=-1)).mean(dim=1)
+        logits = model(
+            sound if mode in SOUND_MODES else None, pictures if mode in PICTURE_MODES else None, mode
+        ).double().cpu()  # fmt: skip
+        found[mode] = (logits.sigmoid() if target == "multi-label" else logits.softmax(dim=-1)).mean(dim=0)
     return found
+
+
+def _plan(config: ModelConfig, frames: int) -> SamplePlan:
+    return SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, instants=frames, pad=True)
 
 
 def _on(model: CAVMAEFT, device: str) -> CAVMAEFT:

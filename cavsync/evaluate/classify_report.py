@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cavsync.data.shards import ShardFolder
-from cavsync.data.source import CavMaeJson, ClipSource
 from cavsync.evaluate.classification_metrics import ClassScores, class_scores, top_k_credit
 from cavsync.evaluate.classifier import OpenClassifier
 from cavsync.evaluate.classify import Classified
 from cavsync.evaluate.intervals import share_of_clips
-from cavsync.evaluate.provenance import data_id, provenance
-from cavsync.evaluate.result import Cell, Curve, EvalResult, Metric, Plot, Table
+from cavsync.evaluate.provenance import provenance
+from cavsync.evaluate.result import Cell, Curve, DataId, EvalResult, Metric, Plot, Table
 from cavsync.model.classifier import Mode
 
 SHOWN_CLASSES = 10
@@ -30,7 +27,7 @@ NAMES = {
 
 
 def classify_result(
-    classifier: OpenClassifier, found: Classified, data: Path, *, frames: int, device: str = "cpu"
+    classifier: OpenClassifier, found: Classified, data: DataId, *, frames: int, device: str = "cpu"
 ) -> EvalResult:
     """Metrics `map`, `auc`, `d_prime`, and for single-label data `accuracy`, `class_accuracy` and `top_5_accuracy`;
     with several modes the mode stands before them, as in `missing-visual/map`."""
@@ -44,7 +41,7 @@ def classify_result(
             "modes": list(by_mode),
             "frames": frames,
             "aggregation": "mean of the probabilities of evenly spread frames",
-            "frames_per_clip_of_lists": found.frames_per_clip,
+            "labels_sha256": found.labels_sha256,
             "classes": len(classifier.labels),
             "class_labels": list(classifier.labels.display_names),
             "head": classifier.model.head,
@@ -55,12 +52,10 @@ def classify_result(
             for mode, metrics in by_mode.items()
             for name, metric in metrics.items()
         },
-        provenance=provenance(
-            models=[classifier.id], data=[data_id(data.name, _files(found.source, data), data)], device=device
-        ),
+        provenance=provenance(models=[classifier.id], data=[data], device=device),
         tables=[_mode_table(by_mode, len(found.names)), *(_class_table(classifier, m, s) for m, s in by_class.items())],
         plots=[_plot(by_class)],
-        rejects=dict(found.rejects.sentences),
+        rejects=found.rejects,
         notes=_notes(by_class),
         rows={"classes": {mode: _rows(classifier, scores) for mode, scores in by_class.items()}},
     )
@@ -149,13 +144,3 @@ def _notes(by_class: dict[Mode, ClassScores]) -> list[str]:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _files(source: ClipSource, data: Path) -> list[Path]:
-    """What the source was read from."""
-    if isinstance(source, ShardFolder):
-        return [Path(path) for path in source.files.paths]
-    if isinstance(source, CavMaeJson):
-        return [data, *source.files()]
-    labels = data / "labels.csv"
-    return [*(Path(name) for name in source.names), *([labels] if labels.is_file() else [])]

@@ -24,8 +24,9 @@ from cavsync.data.sound import Waveform
 from cavsync.data.source import read_sound
 from cavsync.errors import CheckpointError, ConfigError, DataError
 from cavsync.evaluate.classifier import open_classifier
-from cavsync.evaluate.classify import classify
+from cavsync.evaluate.classify import Classified, classify
 from cavsync.evaluate.result import read_result
+from cavsync.evaluate.retrieval_data import open_retrieval_clips
 from cavsync.model.checkpoint import save_model
 from cavsync.model.classifier import CAVMAEFT
 
@@ -66,6 +67,13 @@ def run(tmp_path_factory: pytest.TempPathFactory, families: Path) -> Path:
     return folder
 
 
+def classified(run: Path, data: Path, *modes: Any, frames: int | None = 2, **options: Any) -> Classified:
+    """Scores of the clips of a source, other labels than the families left aside."""
+    opened = open_classifier(run)
+    clips = open_retrieval_clips(data, segment_frames=opened.model.config.audio_length, frames=frames)
+    return classify(opened, clips, modes or ("multimodal",), **{"ignore_other_labels": True} | options)
+
+
 def command(*arguments: str | Path) -> Result:
     """`cavsync eval classify`."""
     return CliRunner().invoke(main, ["eval", "classify", *map(str, arguments)])
@@ -73,8 +81,8 @@ def command(*arguments: str | Path) -> Result:
 
 def test_scores_are_the_mean_over_frames(clips: Path, run: Path) -> None:
     """Three frames of each clip cut out by hand, each with its own sound, through a softmax."""
-    opened = open_classifier(run)
-    found = classify(opened, clips, ["multimodal"], frames=3, ignore_other_labels=True)
+    model = open_classifier(run).model
+    found = classified(run, clips, frames=3)
     assert [Path(name).name for name in found.names] == sorted(path.name for path in clips.glob("*.mp4"))
     mean, std = (torch.tensor(v).view(3, 1, 1) * 255 for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     for place, name in enumerate(found.names):
@@ -83,26 +91,28 @@ def test_scores_are_the_mean_over_frames(clips: Path, run: Path) -> None:
         features = log_mel(torch.from_numpy(clip.sound.samples))
         chances = []
         for part in range(3):
-            number = int((part + 0.5) * len(clip.pts_seconds) / 3)
+            number = int(np.abs(clip.pts_seconds - 2.0 * part / 3).argmin())
             centre = (clip.pts_seconds[number] - clip.audio_start_seconds) / 0.01
             # The frame whose window's middle is nearest to the picture is in the middle of the segment.
             start = min(max(0, round(centre - 1.25 - 39.5)), len(features) - 80)
             picture = (torch.from_numpy(clip.frames[np.array([number])]) - mean) / std
             with torch.no_grad():
-                chances.append(opened.model(normalise(features[None, start : start + 80]), picture).softmax(1)[0])
+                chances.append(model(normalise(features[None, start : start + 80]), picture).softmax(1)[0])
         np.testing.assert_allclose(found.scores["multimodal"][place], torch.stack(chances).mean(0), atol=0.02)
 
 
-def test_batches_and_workers_change_no_number(clips: Path, run: Path) -> None:
-    found = [
-        classify(open_classifier(run), clips, ["multimodal", "missing-audio"], frames=2, ignore_other_labels=True,
-                 batch_clips=size, workers=workers)
-        for size, workers in ((1, 0), (3, 0), (8, 1))
-    ]  # fmt: skip
-    for other in found[1:]:
-        assert other.names == found[0].names
-        for mode, scores in found[0].scores.items():
-            np.testing.assert_array_equal(other.scores[mode], scores)
+def test_neighbours_and_threads_change_no_number(clips: Path, run: Path, tmp_path: Path) -> None:
+    """A clip alone, all of them, and several decoded at once: the same scores to the bit."""
+    found = classified(run, clips, "multimodal", "missing-audio")
+    other = classified(run, clips, "multimodal", "missing-audio", threads=3)
+    assert other.names == found.names
+    path = Path(found.names[5])
+    (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "labels.csv").write_text((clips / "labels.csv").read_text())
+    alone = classified(run, tmp_path, "multimodal", "missing-audio")
+    for mode, scores in found.scores.items():
+        np.testing.assert_array_equal(other.scores[mode], scores)
+        np.testing.assert_array_equal(alone.scores[mode][0], scores[5])
 
 
 def test_result_holds_protocol_and_figures(clips: Path, run: Path, tmp_path: Path) -> None:
@@ -111,18 +121,18 @@ def test_result_holds_protocol_and_figures(clips: Path, run: Path, tmp_path: Pat
     options = [part for mode in modes for part in ("--mode", mode)]
     out, page = tmp_path / "result.json", tmp_path / "page.html"
     done = command(
-        run, "--data", clips, "--frames", "2", "--ignore-other-labels", *options, "--json", out, "--html", page
+        clips, "--model", run, "--frames", "2", "--ignore-other-labels", *options, "--json", out, "--html", page
     )
     assert done.exit_code == 0, done.output
     result = read_result(out)
     assert result.task == "classify"
     assert (result.protocol["target"], result.protocol["frames"]) == ("single-label", 2)
     assert result.provenance.models[0].kind == "run"
-    assert result.provenance.data[0].count == 9
+    assert result.provenance.data[0].count == 8
     assert "mAP" in page.read_text(encoding="utf-8")
-    found = classify(open_classifier(run), clips, list(modes), frames=2, ignore_other_labels=True)  # type: ignore[arg-type]
+    found = classified(run, clips, *modes)
     for mode in modes:
-        scores = found.scores[mode]  # type: ignore[index]
+        scores = found.scores[mode]
         area = np.mean([roc_auc_score(found.targets[:, c], scores[:, c]) for c in range(4)])
         expected = {
             "map": np.mean([average_precision_score(found.targets[:, c], scores[:, c]) for c in range(4)]),
@@ -139,10 +149,10 @@ def test_published_file_needs_its_classes(clips: Path, families: Path, tmp_path:
     model = classifier(num_register_tokens=0, cls_token=False)
     torch.save({f"module.{name}": value for name, value in model.state_dict().items()}, tmp_path / "ft.pth")
     path, size = tmp_path / "ft.pth", ("--set", "num_heads=2")
-    refused = command(path, "--data", clips, *size)
+    refused = command(clips, "--model", path, *size)
     assert (refused.exit_code, "--labels" in refused.output) == (2, True)
     out = tmp_path / "out.json"
-    done = command(path, "--data", clips, *size, "--labels", families, "--ignore-other-labels", "--json", out)
+    done = command(clips, "--model", path, *size, "--labels", families, "--ignore-other-labels", "--json", out)
     assert done.exit_code == 0, done.output
     result = read_result(out)
     assert (result.provenance.models[0].kind, result.protocol["target"]) == ("upstream", "single-label")
@@ -156,10 +166,12 @@ def test_lists_and_shards_give_what_the_folder_gives(clips: Path, run: Path, fam
         main, ["data", "pack", str(clips), str(tmp_path / "shards"), "--size", "48", "--workers", "1"]
     )
     assert packed.exit_code == 0, packed.output
-    opened = open_classifier(run)
-    folder = classify(opened, clips, ["missing-audio"], frames=10, ignore_other_labels=True)
-    shards = classify(opened, tmp_path / "shards", ["missing-audio"], frames=10, ignore_other_labels=True)
+    folder, shards = (classified(run, data, "missing-audio", frames=10) for data in (clips, tmp_path / "shards"))
     listed = ClassLabels.read(tmp_path / "list" / "class_labels.csv")
+    torch.manual_seed(0)
+    save_model(classifier(len(listed)), tmp_path / "all", 0)
+    listed.write(tmp_path / "all")
+    assert classified(tmp_path / "all", tmp_path / "list" / "list.json", frames=None).targets.sum(axis=1).min() >= 2
     assert set(FAMILIES) < set(listed.display_names)
     by_name = {Path(name).stem: row for name, row in zip(folder.names, folder.targets.tolist(), strict=True)}
     assert sorted(map(tuple, shards.targets.tolist())) == sorted(map(tuple, by_name.values()))
@@ -167,6 +179,32 @@ def test_lists_and_shards_give_what_the_folder_gives(clips: Path, run: Path, fam
     for entry in entries:
         names = {listed.display_names[listed.index_of[mid]] for mid in entry["labels"].split(",")}
         assert by_name[entry["video_id"]] == [family in names for family in FAMILIES]
+
+
+def test_published_csvs_are_read_with_their_media(clips: Path, run: Path, tmp_path: Path) -> None:
+    """VGGSound's `id,start,label,split` and AudioSet's `id,start,end,"labels"`, videos named by id and start."""
+    files = sorted(clips.glob("*.mp4"))
+    for number, file in enumerate(files):
+        (tmp_path / f"video{number:06d}_000030.mp4").symlink_to(file)
+    family = [file.stem.partition("-")[2] for file in files]
+    vggsound, audioset = tmp_path / "vggsound.csv", tmp_path / "audioset.csv"
+    splits = ["train" if number < 4 else "test" for number in range(8)]
+    rows = [f"video{n:06d},30,{family[n]},{splits[n]}\n" for n in range(8)]
+    vggsound.write_text("".join(rows))
+    audioset.write_text("# YTID, start_seconds, end_seconds, positive_labels\n"
+                        + "".join(f'video{n:06d}, 30.000, 40.000, "/f/{n % 4},/f/{(n + 1) % 4}"\n' for n in range(8)))  # fmt: skip
+    out = tmp_path / "out.json"
+    done = command(vggsound, "--media", tmp_path, "--split", "test", "--model", run, "--frames", "2", "--json", out)
+    assert done.exit_code == 0, done.output
+    assert read_result(out).metrics["accuracy"].count == 4
+    refused = command(audioset, "--media", tmp_path, "--model", run, "--frames", "2")
+    assert refused.exit_code == 1
+    assert "single-label" in refused.output
+    done = command(audioset, "--media", tmp_path, "--model", run, "--frames", "2", "--target", "multi-label",
+                   "--json", out)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "accuracy" not in read_result(out).metrics
+    assert read_result(out).metrics["map"].count == 8
 
 
 def test_frames_of_a_list_show_what_the_video_shows(clips: Path, tmp_path: Path) -> None:
@@ -197,11 +235,11 @@ def test_wrong_use_is_one_sentence(clips: Path, run: Path, families: Path, tmp_p
     with pytest.raises(ConfigError, match="other classes"):
         open_classifier(run, tmp_path / "three.csv")
     with pytest.raises(ConfigError, match="was trained multimodal"):
-        classify(open_classifier(run), clips, ["audio-only"], ignore_other_labels=True)
+        classified(run, clips, "audio-only")
     with pytest.raises(DataError, match="not in the vocabulary"):
-        classify(open_classifier(run), clips, ["multimodal"])
+        classified(run, clips, ignore_other_labels=False)
     with pytest.raises(ConfigError, match="use cpu"):
-        classify(open_classifier(run), clips, ["multimodal"], ignore_other_labels=True, device="cuda:77")
-    refused = command(run, "--data", clips, "--json", tmp_path / "absent" / "out.json")
+        classified(run, clips, device="cuda:77")
+    refused = command(clips, "--model", run, "--json", tmp_path / "absent" / "out.json")
     assert refused.exit_code == 2
     assert "Traceback" not in refused.output

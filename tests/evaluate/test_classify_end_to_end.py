@@ -36,8 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = "".join(f"{n},/f/{n},{name}\n" for n, name in enumerate(FAMILIES))
     (folder / "families.csv").write_text("index,mid,display_name\n" + rows)
     options = sets("workers=0", "precision=32-true", "batch_clips=8")
-    cavsync("train", "--preset", "debug", "--data", folder / "train", "--out", folder / "pretrained", "--max-steps", "60",
-            *options)  # fmt: skip
+    names = ("--preset", "debug", "--data", folder / "train", "--out", folder / "pretrained")
+    cavsync("train", *names, "--max-steps", "60", *options)
     return folder
 
 
@@ -48,8 +48,9 @@ def trained_and_tested(folder: Path, name: str, steps: int, *options: str, modes
             "--max-steps", str(steps),
             *sets(f"init_from={folder / 'pretrained'}", "cache_clips=true", *QUICK, *options))  # fmt: skip
     out = folder / f"{name}.json"
-    cavsync("eval", "classify", run, "--data", folder / "test", "--frames", "4", "--ignore-other-labels", "--json", out,
-            *(part for mode in modes for part in ("--mode", mode)))  # fmt: skip
+    chosen = [part for mode in modes for part in ("--mode", mode)]
+    cavsync("eval", "classify", folder / "test", "--model", run, "--frames", "4", "--ignore-other-labels",
+            "--json", out, *chosen)  # fmt: skip
     return read_result(out)
 
 

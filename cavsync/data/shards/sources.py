@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,10 +93,10 @@ def _row_item(row: list[str], names: MediaNames, where: str) -> VideoItem:
             'ytid,start_seconds,end_seconds,"labels": correct it'
         ) from None
     try:
-        end_seconds, labels = float(third), split_labels(fourth)
+        end_seconds, labels, split = float(third), split_labels(fourth), ""
     except ValueError:
         # VGGSound's labels contain commas of their own.
-        end_seconds, labels = start_seconds + VGGSOUND_SECONDS, (third,)
+        end_seconds, labels, split = start_seconds + VGGSOUND_SECONDS, (third,), sys.intern(fourth.strip())
     found = names.find(video_id, start_seconds, end_seconds)
     file, whole = found if found is not None else ("", False)
-    return VideoItem(video_id, file, labels, (start_seconds, end_seconds), whole)
+    return VideoItem(video_id, file, labels, (start_seconds, end_seconds), whole, split)
