@@ -68,9 +68,12 @@ def train(
         return
     if preset_name is None or run_dir is None or not data_paths:
         raise click.UsageError("A run needs --preset, --data and --out; --explain PRESET starts none.")
+    recipe = preset(preset_name)
     if labels is not None:
+        if recipe[1].classify is None:
+            raise click.UsageError(f"--labels names classes, but '{preset_name}' pretrains: use finetune-... or probe.")
         values["class_labels"] = str(labels)
-    model_config, config = override(*with_starting_model(preset(preset_name), values, run_dir), values)
+    model_config, config = override(*with_starting_model(recipe, values, run_dir), values)
     console = Console(stderr=True)
     result = run_training(console, model_config, config, data_paths, run_dir, held_out=held_out, resume=resume)
     if result.signal_number is not None:

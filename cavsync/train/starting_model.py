@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cavsync.errors import CheckpointError
 from cavsync.model import ModelConfig
 from cavsync.model.checkpoint import read_run_config
 from cavsync.model.upstream import inspect_upstream
@@ -32,6 +33,10 @@ def with_starting_model(recipe: Recipe, values: Mapping[str, Any], run_dir: Path
 
 
 def _config_of(path: Path) -> ModelConfig:
+    if not path.exists():
+        raise CheckpointError(
+            f"'{path}', which the run starts from, does not exist: name a run or a .pth with --set init_from=PATH."
+        )
     if path.is_dir():
         return ModelConfig.model_validate(read_run_config(path)["model"])
     return inspect_upstream(path).config

@@ -191,8 +191,8 @@ def test_published_csvs_are_read_with_their_media(clips: Path, run: Path, tmp_pa
     splits = ["train" if number < 4 else "test" for number in range(8)]
     rows = [f"video{n:06d},30,{family[n]},{splits[n]}\n" for n in range(8)]
     vggsound.write_text("".join(rows))
-    audioset.write_text("# YTID, start_seconds, end_seconds, positive_labels\n"
-                        + "".join(f'video{n:06d}, 30.000, 40.000, "/f/{n % 4},/f/{(n + 1) % 4}"\n' for n in range(8)))  # fmt: skip
+    rows = [f'video{n:06d}, 30.000, 40.000, "/f/{n % 4},/f/{(n + 1) % 4}"\n' for n in range(8)]
+    audioset.write_text("# YTID, start_seconds, end_seconds, positive_labels\n" + "".join(rows))
     out = tmp_path / "out.json"
     done = command(vggsound, "--media", tmp_path, "--split", "test", "--model", run, "--frames", "2", "--json", out)
     assert done.exit_code == 0, done.output

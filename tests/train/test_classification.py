@@ -181,6 +181,8 @@ def test_what_cannot_be_trained_is_refused(clips: Path, start: Path, families: P
                                                      "modality_specific_depth": 1}), run_dir).run(clips)  # fmt: skip
     with pytest.raises(CheckpointError, match="another configuration"):
         trainer(tmp_path / "other", start, audio_length=160, target="multi-label").run(clips)
+    with pytest.raises(CheckpointError, match=r"'absent', which the run starts from, does not exist.*init_from"):
+        trainer(run_dir, Path("absent"))
     with pytest.raises(ConfigError, match="drop one"):
         trainer(run_dir, start, ema_decay=0.9)
     with pytest.raises(ConfigError, match="Unknown option 'head'"):
