@@ -20,6 +20,8 @@ from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.classify_config import ClassifyConfig
 from cavsync.train.config import TrainConfig
 
+UNTRAINED = "Only the head is to be trained, on an encoder that has learned nothing: pass --set init_from=PATH."
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -53,7 +55,7 @@ class Classification:
         elif self.config.vision_mae is not None:
             initialise_from_vision_mae(model, self.config.vision_mae)
         elif self.options.freeze_encoder:
-            raise ConfigError("Only the head is to be trained, on an encoder that has learned nothing: set init_from.")
+            raise ConfigError(UNTRAINED)
 
     def prepare(self, model: CAVMAEFT) -> None:
         """A probe trains the head only."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cavsync.errors import CheckpointError
+from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
 from cavsync.model.checkpoint import read_run_config
 from cavsync.model.upstream import inspect_upstream
+from cavsync.train.classification import UNTRAINED
 from cavsync.train.recipes import Recipe
 
 
@@ -18,13 +19,17 @@ def with_starting_model(recipe: Recipe, values: Mapping[str, Any], run_dir: Path
 
     values: the options that will be set. What a run in `run_dir` holds comes first, so that going on does not need the
     start. The stretches of time that augmentation may blank or shift are scaled to the length of the sound.
-    Raises CheckpointError where the start is missing or damaged.
+    Raises CheckpointError where the start is missing or damaged, ConfigError where a probe has none.
     """
     model, train = recipe
-    start = values.get("init_from", train.init_from)
-    if train.classify is None or start is None:
+    if train.classify is None:
         return recipe
-    found = _config_of(run_dir) if (run_dir / "config.json").is_file() else _config_of(Path(start))
+    start = str(run_dir) if (run_dir / "config.json").is_file() else values.get("init_from", train.init_from)
+    if start is None:
+        if values.get("freeze_encoder", train.classify.freeze_encoder) and "vision_mae" not in values:
+            raise ConfigError(UNTRAINED)
+        return recipe
+    found = _config_of(Path(start))
     augmentation = train.augmentation
     scale = found.audio_length / model.audio_length
     scaled = {name: round(getattr(augmentation, name) * scale) for name in ("time_mask_frames", "time_shift_frames")}

@@ -150,7 +150,9 @@ def test_going_on_needs_no_start(clips: Path, start: Path, tmp_path: Path) -> No
     """Sizes are the run's own then."""
     trainer(tmp_path / "run", start, max_steps=1, target="multi-label").run(clips)
     start.rename(tmp_path / "moved")
-    assert trainer(tmp_path / "run", start, target="multi-label").run(clips, resume=True).state.step == 3
+    for steps, options in ((2, {}), (3, {"init_from": None})):
+        again = trainer(tmp_path / "run", start, target="multi-label", max_steps=steps, **options)
+        assert again.run(clips, resume=True).state.step == steps
 
 
 @pytest.mark.parametrize("mode", ["multimodal", "audio-only", "visual-only"])
@@ -176,9 +178,13 @@ def test_what_cannot_be_trained_is_refused(clips: Path, start: Path, families: P
     (tmp_path / "empty" / "clip.mp4").symlink_to(next(clips.glob("*.mp4")))
     with pytest.raises(DataError, match=r"No clip has a label.*labels\.csv"):
         trainer(run_dir, start).run(tmp_path / "empty")
-    with pytest.raises(ConfigError, match="set init_from"):
-        Trainer(*override(*preset("probe"), QUICK | {"audio_length": 80, "embed_dim": 24, "depth": 2, "num_heads": 2,
-                                                     "modality_specific_depth": 1}), run_dir).run(clips)  # fmt: skip
+    with pytest.raises(ConfigError, match="learned nothing: pass --set init_from"):
+        with_starting_model(preset("probe"), QUICK, run_dir)
+    with pytest.raises(ConfigError, match="learned nothing: pass --set init_from"):
+        trainer(tmp_path / "untrained", start, "probe", init_from=None)
+    small = QUICK | small_config().model_dump(exclude={"has_decoder"})
+    with pytest.raises(ConfigError, match="learned nothing: pass --set init_from"):
+        Trainer(*override(*preset("probe"), small), tmp_path / "untrained").run(clips)
     with pytest.raises(CheckpointError, match="another configuration"):
         trainer(tmp_path / "other", start, audio_length=160, target="multi-label").run(clips)
     with pytest.raises(CheckpointError, match=r"'absent', which the run starts from, does not exist.*init_from"):
