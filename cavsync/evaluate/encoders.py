@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from cavsync.deploy import Bundle
 from cavsync.errors import BundleError, CheckpointError, ConfigError
@@ -77,8 +78,8 @@ def open_model(path: Path | str, **overrides: Any) -> tuple[ModelId, CAVMAESync 
     path = Path(path)
     if not path.is_dir() and path.parent.name != "checkpoints":
         info, upstream = open_upstream(path, **overrides)
-        details: dict[str, Any] = {"fingerprint": info.fingerprint, "overrides": overrides}
-        return ModelId(name=path.name, kind="upstream", sha256=info.sha256, details=details), upstream.eval()
+        known: dict[str, JsonValue] = {"fingerprint": info.fingerprint, "overrides": dict(overrides)}
+        return ModelId(name=path.name, kind="upstream", sha256=info.sha256, details=known), upstream.eval()
     if overrides:
         raise ConfigError(f"'{path}' is a run, whose config.json has all model options: leave them out.")
     return _open_run(path)

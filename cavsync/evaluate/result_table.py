@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 
 from cavsync.evaluate.result import EvalResult, Table, shown
 
-MIN_WIDTH = 110
+MIN_WIDTH = 120
 
 
 def print_result(result: EvalResult, console: Console | None = None) -> None:

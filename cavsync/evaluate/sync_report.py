@@ -92,12 +92,17 @@ def _share(answers: Answered, is_right: Callable[[ClipResult, OffsetTrial], bool
 
 
 def _classes(answers: Answered) -> dict[str, Any]:
-    """Acc@1, and within one class, of the clips that are long enough."""
-    tested = [found.classes for _, found in answers if found.classes]
+    """Acc@1, and within one class, of the trials for which the clip is long enough for every method."""
+    shared = [[t for t in found.classes if t.true_class in _classes_of_all(clip)] for clip, found in answers]
+    tested = [trials for trials in shared if trials]
     return {
         f"{name}": asdict(share_of_clips([float(np.mean([t.steps_off <= steps for t in trials])) for trials in tested]))
         for name, steps in (("accuracy", 0), ("accuracy_within_1", 1))
     }
+
+
+def _classes_of_all(clip: ClipResult) -> set[int]:
+    return set.intersection(*({trial.true_class for trial in found.classes} for found in clip.methods.values()))
 
 
 def _calibration(answers: Answered) -> dict[str, Any] | None:

@@ -98,6 +98,24 @@ def test_figures_of_the_report() -> None:
     assert list(report["sources"]) == ["s0", "s1"]
 
 
+def test_methods_are_asked_for_the_same_classes() -> None:
+    """One method finds the second clip too short: the other's answers to it do not count either."""
+    choices = dict.fromkeys((50.0, 100.0, 200.0, 300.0, 500.0), 0.5)
+    right, wrong = (ClassTrial(3, 3),), (ClassTrial(3, 9),)
+    offsets = (OffsetTrial(0.0, 0.0),)
+    clips = [
+        ClipResult(
+            "long", "lamp", "", 40.0, {"a": Answers(offsets, choices, right), "b": Answers(offsets, choices, wrong)}
+        ),
+        ClipResult(
+            "short", "lamp", "", 40.0, {"a": Answers(offsets, choices, ()), "b": Answers(offsets, choices, right)}
+        ),
+    ]
+    methods = sync_report(SyncResult(clips))["kinds"]["all"]["methods"]
+    assert methods["a"]["classes"]["accuracy"] == {"mean": 1.0, "low": None, "high": None, "clips": 1}
+    assert methods["b"]["classes"]["accuracy"]["mean"] == 0.0
+
+
 def test_a_manifest_repeats_the_test(bundle: Bundle, clip: Path, tmp_path: Path) -> None:
     """Trials written down and read back give the same estimates, whatever the seed and the place in the list."""
     cases = [SyncCase(clip, "siren", 130.0, source="studio")]
