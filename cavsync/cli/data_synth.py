@@ -92,7 +92,8 @@ def synth(out: Path, clips: int, seed: int, families: str | None, workers: int, 
     """Write procedural clips with exact ground truth into the folder OUT.
 
     Sizes, frame rates and codecs vary unless they are fixed. OUT/truth.jsonl holds one JSON object per clip: its
-    file name, true offset and drift, event times, and all that describes it.
+    file name, true offset and drift, event times, and all that describes it. OUT/labels.csv holds each clip's classes:
+    its family and what sounds in it.
     """
     from rich.progress import Progress
 
@@ -110,4 +111,4 @@ def synth(out: Path, clips: int, seed: int, families: str | None, workers: int, 
             )  # fmt: skip
     except CavsyncError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{len(truth)} clips and truth.jsonl in {out}")
+    click.echo(f"{len(truth)} clips and truth.jsonl, labels.csv in {out}")

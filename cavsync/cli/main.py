@@ -63,7 +63,9 @@ class LazyGroup(click.Group):
             sys.exit(EXIT_INTERRUPTED)
 
 
-EXTRAS = dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train")
+EXTRAS = dict.fromkeys(
+    ("torch", "torchaudio", "torchmetrics", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train"
+)
 EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
 EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
 EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")
@@ -72,6 +74,7 @@ EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
 DATA_COMMANDS = {
     "synth": ("cavsync.cli.data_synth:synth", "Generate clips whose true sync is known to the sample."),
     "pack": ("cavsync.cli.data_pack:pack", "Pack videos or lists into tar shards."),
+    "frames": ("cavsync.cli.data_frames:frames", "Extract labelled videos in the layout of CAV-MAE's lists."),
     "check": ("cavsync.cli.data_check:check", "Say which clips would be rejected, and why."),
     "stats": ("cavsync.cli.data_stats:stats", "Measure mean and standard deviation of the log-mel."),
 }
@@ -84,6 +87,7 @@ def data() -> None:
 
 EVAL_COMMANDS = {
     "retrieval": ("cavsync.cli.eval_retrieval:retrieval", "Find sounds by pictures and pictures by sounds."),
+    "classify": ("cavsync.cli.eval_classify:classify", "mAP and accuracy of a fine-tuned or probed model."),
     "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets, the two-choice test, 21 classes, calibration."),
     "compare": ("cavsync.cli.eval_compare:compare", "Set two results side by side."),
 }
@@ -97,7 +101,7 @@ def evaluate() -> None:
 COMMANDS = {
     "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole line in minutes."),
     "data": ("cavsync.cli.main:data", "Make and check data sets."),
-    "train": ("cavsync.cli.train:train", "Pretrain a model."),
+    "train": ("cavsync.cli.train:train", "Pretrain a model, fine-tune it, or probe it."),
     "average": ("cavsync.cli.average:average", "Average the weights of several checkpoints."),
     "convert": ("cavsync.cli.convert:convert", "Read the authors' checkpoints."),
     "export": ("cavsync.cli.export:export", "Write a bundle of ONNX graphs that proves itself."),

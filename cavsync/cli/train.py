@@ -29,6 +29,8 @@ SIGNAL_EXIT_BASE = 128
               help="Folder of shards or of videos, or a CAV-MAE JSON file; several are joined.")  # fmt: skip
 @click.option("--held-out", "held_out", multiple=True, type=click.Path(path_type=Path),
               help="Clips to measure on and never to train on; by default a share of --data.")  # fmt: skip
+@click.option("--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="CSV index,mid,display_name of the classes; by default all that the clips name.")  # fmt: skip
 @click.option("--out", "run_dir", type=click.Path(path_type=Path), help="Run folder; absent or empty.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", callback=key_values,
               help="Change an option of the preset's model or training, such as batch_clips=8.")  # fmt: skip
@@ -40,6 +42,7 @@ def train(
     preset_name: str | None,
     data_paths: tuple[Path, ...],
     held_out: tuple[Path, ...],
+    labels: Path | None,
     run_dir: Path | None,
     values: dict[str, Any],
     resume: bool,
@@ -48,7 +51,7 @@ def train(
     explained: str | None,
     **explain_values: Any,
 ) -> None:
-    """Pretrain a model on clips.
+    """Pretrain a model on clips, or fine-tune or probe one to tell classes apart (--preset finetune-... or probe).
 
     Ctrl-C and SIGTERM write a checkpoint and stop; --resume goes on from there with the same data and the same losses.
     """
@@ -56,6 +59,7 @@ def train(
     from rich.console import Console
 
     from cavsync.train import override, preset
+    from cavsync.train.starting_model import with_starting_model
 
     limits = {"max_steps": max_steps, "max_minutes": max_minutes}
     values |= {key: value for key, value in limits.items() if value is not None}
@@ -64,7 +68,12 @@ def train(
         return
     if preset_name is None or run_dir is None or not data_paths:
         raise click.UsageError("A run needs --preset, --data and --out; --explain PRESET starts none.")
-    model_config, config = override(*preset(preset_name), values)
+    recipe = preset(preset_name)
+    if labels is not None:
+        if recipe[1].classify is None:
+            raise click.UsageError(f"--labels names classes, but '{preset_name}' pretrains: use finetune-... or probe.")
+        values["class_labels"] = str(labels)
+    model_config, config = override(*with_starting_model(recipe, values, run_dir), values)
     console = Console(stderr=True)
     result = run_training(console, model_config, config, data_paths, run_dir, held_out=held_out, resume=resume)
     if result.signal_number is not None:

@@ -44,9 +44,11 @@ MIXUP_CONCENTRATION = 10.0
 
 @dataclass(frozen=True)
 class ClipPairs:
-    """K pairs of one clip: `pictures` (U, 3, S, S) uint8, `tubelets` (K, T) of them, `sound`, `times_seconds` (K,)."""
+    """K pairs of one clip: `pictures` (U, 3, S, S) uint8, `tubelets` (K, T) of them, `sound`, `times_seconds` (K,).
+    `content` names the clips that were mixed to them (by index in the source), each with its share."""
 
     name: str
+    content: tuple[tuple[int, float], ...]
     pictures: Tensor
     tubelets: Tensor
     sound: PlannedSound
@@ -64,9 +66,13 @@ class Reject:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """The pairs of several visits to clips; `clip_index` (N,) says which pairs belong to one visit."""
+    """The pairs of several visits to clips; `clip_index` (N,) says which pairs belong to one visit.
+
+    `contents`: for each visit the clips (by index in the source) that its pairs were mixed from, with their shares.
+    """
 
     names: list[str]
+    contents: list[tuple[tuple[int, float], ...]]
     pictures: list[Tensor]
     tubelets: list[Tensor]
     colours: list[ColourChange]
@@ -139,7 +145,7 @@ class PairDataset(Dataset[ClipPairs | Reject]):
     def __getitem__(self, draw: Draw) -> ClipPairs | Reject:
         index = draw[0]
         try:
-            return self._pairs(self._clip(index), np.random.default_rng((self.seed, *draw)))
+            return self._pairs(index, self._clip(index), np.random.default_rng((self.seed, *draw)))
         except MediaError as error:
             return Reject(self.source.names[index], error)
 
@@ -156,7 +162,7 @@ class PairDataset(Dataset[ClipPairs | Reject]):
             raise found
         return found
 
-    def _pairs(self, clip: Clip, random: np.random.Generator) -> ClipPairs:
+    def _pairs(self, index: int, clip: Clip, random: np.random.Generator) -> ClipPairs:
         wanted = self.augmentation
         low, high = wanted.tempo
         clip = at_tempo(clip, float(np.exp(random.uniform(np.log(low), np.log(high)))))
@@ -164,10 +170,11 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         sample = take(clip, instants, self.plan, as_samples=self.log_mel_on_device)
         crop, colour = Crop.draw(wanted, random), ColourChange.draw(wanted.colour, random)
         pictures = crop.of(sample.pictures, self.img_size)
-        pictures, others = self._blended(pictures, sample, random)
+        pictures, others, mixed_in = self._blended(pictures, sample, random)
         sound = PlannedSound(sample.sound, others, SoundChange.draw(wanted, self.plan.segment_frames, random))
         return ClipPairs(
             clip.source,
+            ((index, 1.0),) if mixed_in is None else ((index, 1 - mixed_in[1]), mixed_in),
             torch.from_numpy(np.ascontiguousarray(pictures)),
             torch.from_numpy(sample.tubelets),
             sound if self.log_mel_on_device else sound.done(),
@@ -177,18 +184,23 @@ class PairDataset(Dataset[ClipPairs | Reject]):
 
     def _blended(
         self, pictures: NDArray[np.uint8], sample: Sample, random: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], Others]:
-        """Another clip to be heard in the background, or mixed into picture and sound, where the draw says so."""
+    ) -> tuple[NDArray[np.uint8], Others, tuple[int, float] | None]:
+        """Another clip to be heard in the background, or mixed into picture and sound, where the draw says so: then the
+        third value is its index and share."""
         others: list[tuple[Segments, Background | Mixture]] = []
-        if random.random() < self.augmentation.background and (other := self._other(random)):
-            others.append((self._some_segments(other.sound, sample.times_seconds, random), Background.draw(random)))
-        if random.random() < self.augmentation.mixup and (other := self._other(random)):
+        mixed_in: tuple[int, float] | None = None
+        if random.random() < self.augmentation.background and (found := self._other(random)):
+            segments = self._some_segments(found[1].sound, sample.times_seconds, random)
+            others.append((segments, Background.draw(random)))
+        if random.random() < self.augmentation.mixup and (found := self._other(random)):
+            place, other = found
             share = float(random.beta(MIXUP_CONCENTRATION, MIXUP_CONCENTRATION))
             others.append((self._some_segments(other.sound, sample.times_seconds, random), Mixture(share)))
             chosen = np.sort(random.integers(len(other.frames), size=len(pictures)))
             theirs = Crop().of(other.frames[chosen], self.img_size)
             pictures = np.rint(share * pictures + (1 - share) * theirs).astype(np.uint8)
-        return pictures, tuple(others)
+            mixed_in = place, 1 - share
+        return pictures, tuple(others), mixed_in
 
     def _some_segments(self, sound: Sound, times_seconds: NDArray[np.float64], random: np.random.Generator) -> Segments:
         """Segments spaced like the pairs, from a random place on; a short sound starts again at its end."""
@@ -197,11 +209,12 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         starts = (int(random.integers(last)) + steps) % last
         return cut(sound, starts, self.plan.segment_frames, as_samples=self.log_mel_on_device)
 
-    def _other(self, random: np.random.Generator) -> Clip | None:
-        """Another clip; None where the one drawn is unusable, which its own turn will report."""
+    def _other(self, random: np.random.Generator) -> tuple[int, Clip] | None:
+        """Another clip and its index; None where the one drawn is unusable, which its own turn will report."""
         place = int(random.integers(len(self.source.names) if self.partners is None else len(self.partners)))
+        index = place if self.partners is None else self.partners[place]
         try:
-            return self._clip(place if self.partners is None else self.partners[place])
+            return index, self._clip(index)
         except MediaError:
             return None
 
@@ -212,6 +225,7 @@ def collate(items: Sequence[ClipPairs | Reject]) -> PairBatch:
     counts = torch.tensor([len(item.sound) for item in pairs], dtype=torch.long)
     return PairBatch(
         names=[item.name for item in pairs],
+        contents=[item.content for item in pairs],
         pictures=[item.pictures for item in pairs],
         tubelets=[item.tubelets for item in pairs],
         colours=[item.colour for item in pairs],

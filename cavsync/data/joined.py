@@ -41,6 +41,11 @@ class JoinedSources:
             first = int(parts[-1].max(initial=first)) + 1
         return np.concatenate(parts)
 
+    def labels(self, index: int) -> tuple[str, ...]:
+        """The data set's names of the clip's classes."""
+        source, place = self._place(index)
+        return source.labels(place)
+
     def load(self, index: int, img_size: int) -> Clip:
         """Clip `index` with pictures of `img_size`; MediaError where it cannot be used."""
         source, place = self._place(index)

@@ -38,6 +38,10 @@ class ListedVideos:
         """Path of each row's file, or its id where there is none."""
         return [str(self.root / item.file) if item.file else item.id for item in self.items]
 
+    def labels(self, index: int) -> tuple[str, ...]:
+        """As the row has them."""
+        return self.items[index].labels
+
     def load(self, index: int, img_size: int) -> Clip:
         """Decode one file; MediaError where it cannot be used, is missing, or is the whole video."""
         item = self.items[index]

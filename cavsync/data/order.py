@@ -13,6 +13,8 @@ Order = NDArray[np.int64]
 
 # Shards that are read at the same time: enough to mix, few enough to be read front to back and kept in memory.
 WINDOW_SHARDS = 16
+# Sets the stream of weighted draws apart from that of the order.
+WEIGHTED = 0xBA1
 
 
 def epoch_order(num_clips: int, seed: int, epoch: int, shard_of: Order | None = None) -> Order:
@@ -42,6 +44,9 @@ class PlannedBatches(Sampler[list[Draw]]):
     same for any number of processes, for any data set of at least a batch (smaller ones make smaller batches). A step's
     batch of `batch_clips` is dealt out in `parts` (gradient accumulation), each of them to `num_ranks` processes. Clips
     that are named several times are visited as often; a draw is (clip, visit), another one at every visit.
+
+    `weights` (one per entry of `clips`, adding up to 1) replace "every clip once": an epoch draws as many clips as
+    there are, with replacement, by their weights.
     """
 
     def __init__(
@@ -56,7 +61,9 @@ class PlannedBatches(Sampler[list[Draw]]):
         num_ranks: int = 1,
         parts: int = 1,
         shard_of: Order | None = None,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
+        self.weights = weights
         self.clips, self.seed, self.shard_of = np.asarray(clips, dtype=np.int64), seed, shard_of
         self._repetition = _repetition(self.clips)
         self._visits_per_epoch = int(self._repetition.max(initial=0)) + 1
@@ -79,10 +86,21 @@ class PlannedBatches(Sampler[list[Draw]]):
         epoch, within = divmod(place, len(self.clips))
         if epoch not in orders:
             orders.clear()
-            shards = None if self.shard_of is None else self.shard_of[self.clips]
-            orders[epoch] = epoch_order(len(self.clips), self.seed, epoch, shards)
+            orders[epoch] = self._epoch(epoch)
         entry = orders[epoch][within]
+        if self.weights is not None:
+            return int(self.clips[entry]), place
         return int(self.clips[entry]), epoch * self._visits_per_epoch + int(self._repetition[entry])
+
+    def _epoch(self, epoch: int) -> Order:
+        """Places in `clips` that the epoch visits, in order."""
+        chosen = np.arange(len(self.clips))
+        if self.weights is not None:
+            random = np.random.default_rng((self.seed, epoch, WEIGHTED))
+            chosen = random.choice(len(self.clips), size=len(self.clips), p=self.weights)
+        shards = None if self.shard_of is None else self.shard_of[self.clips[chosen]]
+        order: Order = chosen[epoch_order(len(chosen), self.seed, epoch, shards)]
+        return order
 
 
 def _repetition(clips: Order) -> Order:

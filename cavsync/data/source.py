@@ -6,7 +6,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cavsync.data.clip import Clip, join_chunks, load_clip
+from cavsync.data.folder_labels import read_folder_labels, split_labels
 from cavsync.data.shards import ShardFolder, is_shard_folder
 from cavsync.data.sound import Waveform
 from cavsync.errors import DataError, MediaError
@@ -41,6 +42,10 @@ class ClipSource(Protocol):
         """Number of the shard that each clip lies in; None where clips are files of their own."""
         ...
 
+    def labels(self, index: int) -> tuple[str, ...]:
+        """The data set's names of the clip's classes, without loading it; none where that is not readable."""
+        ...
+
     def load(self, index: int, img_size: int) -> Clip:
         """Clip `index` with pictures of `img_size`; MediaError where it cannot be used."""
         ...
@@ -48,9 +53,10 @@ class ClipSource(Protocol):
 
 @dataclass(frozen=True)
 class VideoFolder:
-    """Every media file below a folder, in the order of their paths."""
+    """Every media file below a folder, in the order of their paths; `labels_of` is its labels.csv, if it has one."""
 
     names: list[str]
+    labels_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shard_of: None = None
 
     @classmethod
@@ -59,11 +65,16 @@ class VideoFolder:
         paths = find_media(folder)
         if not paths:
             raise DataError(f"{folder} holds no media file, expected videos such as .mp4 or .webm: give another folder")
-        return cls([str(path) for path in paths])
+        labels = {str(folder / file): names for file, names in read_folder_labels(folder).items()}
+        return cls([str(path) for path in paths], labels)
+
+    def labels(self, index: int) -> tuple[str, ...]:
+        """As labels.csv has them."""
+        return self.labels_of.get(self.names[index], ())
 
     def load(self, index: int, img_size: int) -> Clip:
         """Decode one file; MediaError where it cannot be used."""
-        return load_clip(self.names[index], img_size)
+        return replace(load_clip(self.names[index], img_size), labels=self.labels(index))
 
 
 @dataclass(frozen=True)
@@ -131,8 +142,17 @@ class CavMaeJson:
         starts = [upstream_start_frame(number, found, total, self.segment_frames) for number in range(found)]
         times = np.arange(found) * total * FRAME_SHIFT_SECONDS / found
         return Clip(
-            self.names[index], np.stack(frames), times, sound, segment_starts=np.asarray(starts, dtype=np.int64)
+            self.names[index],
+            np.stack(frames),
+            times,
+            sound,
+            segment_starts=np.asarray(starts, dtype=np.int64),
+            labels=self.labels(index),
         )
+
+    def labels(self, index: int) -> tuple[str, ...]:
+        """As the list has them, separated by commas."""
+        return split_labels(self.entries[index].get("labels", ""))
 
     def frame_path(self, index: int, number: int) -> Path:
         """Where frame `number` of a clip lies."""

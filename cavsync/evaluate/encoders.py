@@ -155,8 +155,7 @@ def _open_run(path: Path) -> tuple[ModelId, CAVMAESync | CAVMAEFT]:
     model = checkpoint.load_classifier(run, step) if is_classifier else checkpoint.load_model(run, step)
     # load_model has refused a run without steps.
     folder = checkpoint.step_folder(run, step or 0)
-    names = [checkpoint.WEIGHTS] if is_classifier else [checkpoint.WEIGHTS, checkpoint.AVERAGE]
-    files = [folder / name for name in names if (folder / name).is_file()]
+    files = [folder / name for name in (checkpoint.WEIGHTS, checkpoint.AVERAGE) if (folder / name).is_file()]
     hashes = [sha256_file(file) for file in files]
     sha256 = hashes[0] if len(files) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     details = {"step": step, "averaged": len(files) > 1}

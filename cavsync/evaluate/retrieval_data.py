@@ -118,7 +118,7 @@ def _per_class(source: ClipSource, indices: list[int], per_class: int, seed: int
     """`per_class` clips of each class, fewer where there are no more; no clip twice."""
     by_class: dict[str, list[int]] = {}
     for index in indices:
-        for label in _labels(source, index):
+        for label in source.labels(index):
             by_class.setdefault(label, []).append(index)
     if not by_class:
         raise DataError("None of the clips has a class: leave --per-class out, or give a list that names classes")
@@ -128,14 +128,6 @@ def _per_class(source: ClipSource, indices: list[int], per_class: int, seed: int
         left = [index for index in by_class[label] if index not in chosen]
         chosen |= {left[place] for place in random.permutation(len(left))[:per_class]}
     return sorted(chosen)
-
-
-def _labels(source: ClipSource, index: int) -> Sequence[str]:
-    if isinstance(source, ListedVideos):
-        return source.items[index].labels
-    if isinstance(source, CavMaeJson):
-        return [label.strip() for label in source.entries[index].get("labels", "").split(",") if label.strip()]
-    return ()
 
 
 def _files(source: ClipSource, indices: Sequence[int]) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from cavsync.atomic import write_text_atomically
 from cavsync.errors import CheckpointError
 from cavsync.model.cav_mae_sync import CAVMAESync
-from cavsync.model.classifier import CAVMAEFT
+from cavsync.model.classifier import CAVMAEFT, Head
 from cavsync.model.config import ModelConfig
 from cavsync.model.state import load_strict, read_state
 
@@ -46,6 +46,7 @@ def save_model(
         train=train,
         source=source,
         label_dim=model.label_dim if isinstance(model, CAVMAEFT) else None,
+        head=model.head if isinstance(model, CAVMAEFT) else "linear",
     )
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     return save_state(weights, run_dir, step)
@@ -111,14 +112,16 @@ def initialise_from(model: CAVMAESync, path: str | Path) -> None:
     )
 
 
-def load_classifier(run_dir: str | Path, step: int | None = None) -> CAVMAEFT:
-    """The classifier of a run, on the CPU; CheckpointError as for `load_model`."""
+def load_classifier(run_dir: str | Path, step: int | None = None, *, averaged: bool = True) -> CAVMAEFT:
+    """The classifier of a run, on the CPU; arguments and CheckpointError as for `load_model`."""
     config = read_run_config(run_dir)
     if config.get("label_dim") is None:
         raise CheckpointError(f"'{run_dir}' holds a pretraining model, not a classifier: use load_model.")
     with torch.device("meta"):
-        model = CAVMAEFT(ModelConfig.model_validate(config["model"]), int(config["label_dim"]))
-    load_state(model, run_dir, step)
+        model = CAVMAEFT(
+            ModelConfig.model_validate(config["model"]), int(config["label_dim"]), config.get("head", "linear")
+        )
+    load_state(model, run_dir, step, averaged=averaged)
     return model
 
 
@@ -140,7 +143,7 @@ def latest_step(run_dir: str | Path) -> int | None:
 
 
 def read_run_config(run_dir: str | Path) -> dict[str, Any]:
-    """Content of a run's config.json: `format`, `model`, `train`, `source`, and `label_dim` for classifiers.
+    """Content of a run's config.json: `format`, `model`, `train`, `source`, and `label_dim`, `head` for classifiers.
 
     Raises CheckpointError where it is missing, damaged, or of another format.
     """
@@ -185,6 +188,7 @@ def write_run_config(
     train: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
     label_dim: int | None = None,
+    head: Head = "linear",
 ) -> None:
     """Write a run's config.json; `train` and `source` as for `save_model`.
 
@@ -195,11 +199,11 @@ def write_run_config(
     content = {
         "format": FORMAT,
         "model": model.model_dump(mode="json"),
-        **({} if label_dim is None else {"label_dim": label_dim}),
+        **({} if label_dim is None else {"label_dim": label_dim, "head": head}),
         "train": kept.get("train") if train is None else dict(train),
         "source": kept.get("source") if source is None else dict(source),
     }
-    if kept and (kept["model"], kept.get("label_dim")) != (content["model"], content.get("label_dim")):
+    if kept and any(kept.get(key) != content.get(key) for key in ("model", "label_dim", "head")):
         raise CheckpointError(f"'{run_dir}' holds a model of another configuration: write to an empty folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, json.dumps(content, indent=2) + "\n")

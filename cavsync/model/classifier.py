@@ -1,4 +1,4 @@
-"""The fine-tuned classifier: the encoder, a LayerNorm and a linear layer."""
+"""The classifier: the encoder and a head, fine-tuned as a whole or probed with the encoder as it is."""
 
 from typing import Literal, Self, get_args
 
@@ -6,35 +6,73 @@ import torch
 from torch import Tensor, nn
 
 from cavsync.errors import ConfigError
+from cavsync.model.attention_pool import AttentionPool
 from cavsync.model.config import ModelConfig
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.init import linear
 from cavsync.model.norm import LayerNorm
 
-Mode = Literal["multimodal", "audio-only", "visual-only"]
+Mode = Literal["multimodal", "audio-only", "visual-only", "missing-visual", "missing-audio"]
+"""What the classifier is given. "missing-*": it was trained with both modalities and gets one of them."""
+TrainedMode = Literal["multimodal", "audio-only", "visual-only"]
+Head = Literal["linear", "attention"]
+"""A LayerNorm and a linear layer, on the mean of the tokens or on what a learned query attends to."""
+HEAD_PREFIXES = ("mlp_head.", "attention_pool.")
+MODES = get_args(Mode)
+SOUND_MODES: tuple[Mode, ...] = ("multimodal", "audio-only", "missing-visual")
+PICTURE_MODES: tuple[Mode, ...] = ("multimodal", "visual-only", "missing-audio")
 
 
 class CAVMAEFT(AudioVisualEncoder):
     """Classifier on both modalities or on one (CAV-MAE, arXiv 2210.07839, section 4).
 
-    Multimodal: mean of the joint stream's patch tokens. One modality: its pooled vector, as `encode_*` gives it.
+    Multimodal: mean of the joint stream's patch tokens. One modality: its pooled vector, as `encode_*` gives it. One
+    modality of a model that was trained with both: the mean of that vector and of the joint stream of what is there.
+    With the attention head a learned query takes the place of each mean and each pooled vector.
     """
 
-    def __init__(self, config: ModelConfig, label_dim: int) -> None:
+    def __init__(self, config: ModelConfig, label_dim: int, head: Head = "linear") -> None:
         if label_dim < 1:
             raise ConfigError(f"label_dim is {label_dim}, but a classifier needs at least one label: raise it.")
         super().__init__(config.model_copy(update={"has_decoder": False}))
-        self.label_dim = label_dim
+        self.label_dim, self.head, self.is_frozen = label_dim, head, False
+        if head == "attention":
+            self.attention_pool = AttentionPool(config.embed_dim, config.num_heads)
         self.mlp_head = nn.Sequential(LayerNorm(config.embed_dim), linear(config.embed_dim, label_dim))
 
     @classmethod
-    def from_encoder(cls, encoder: AudioVisualEncoder, label_dim: int) -> Self:
-        """A classifier that starts from a copy of a pretrained encoder, its decoder left out, with a fresh head."""
-        model = cls(encoder.config, label_dim)
-        fresh = model.state_dict()
-        pretrained = encoder.state_dict()
-        model.load_state_dict({name: pretrained.get(name, value) for name, value in fresh.items()}, strict=True)
+    def from_encoder(cls, encoder: AudioVisualEncoder, label_dim: int, head: Head = "linear") -> Self:
+        """A classifier that starts from a copy of a trained encoder, with a fresh head; a decoder is left out."""
+        model = cls(encoder.config, label_dim, head)
+        model.take_encoder(encoder)
         return model
+
+    def take_encoder(self, encoder: AudioVisualEncoder) -> None:
+        """Copy the weights of an encoder of the same configuration; the head stays as it is."""
+        pretrained = encoder.state_dict()
+        own = self.state_dict()
+        self.load_state_dict({name: own[name] if self.is_of_head(name) else pretrained[name] for name in own})
+
+    @staticmethod
+    def is_of_head(name: str) -> bool:
+        """Whether a parameter of this name belongs to the head, which no pretrained model has."""
+        return name.startswith(HEAD_PREFIXES)
+
+    def freeze_encoder(self) -> None:
+        """Train the head only, from here on: probing. Batch statistics of the encoder stay as they are, too."""
+        self.is_frozen = True
+        for name, parameter in self.named_parameters():
+            if not self.is_of_head(name):
+                parameter.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training; a frozen encoder stays in evaluation."""
+        super().train(mode)
+        if self.is_frozen:
+            for name, child in self.named_children():
+                child.train(mode and self.is_of_head(f"{name}."))
+        return self
 
     def forward(self, fbank: Tensor | None = None, frames: Tensor | None = None, mode: Mode = "multimodal") -> Tensor:
         """Logits (B, label_dim) from log-mel (B, audio_length, 128), frames (B, [T,] 3, H, W), or both.
@@ -42,18 +80,35 @@ class CAVMAEFT(AudioVisualEncoder):
         Raises ConfigError where the mode is unknown or its input is missing.
         """
         if mode == "multimodal" and fbank is not None and frames is not None:
-            features = self._joint_mean(fbank, frames)
-        elif mode == "audio-only" and fbank is not None:
-            features = self.encode_audio(fbank).pooled
-        elif mode == "visual-only" and frames is not None:
-            features = self.encode_frames(frames).pooled
-        elif mode in get_args(Mode):
+            audio, visual = self.audio_stream(self.embed_audio(fbank)), self.visual_stream(self.embed_frames(frames))
+            features = self._pooled(torch.cat(self.joint_stream(audio, visual), dim=1))
+        elif mode in ("audio-only", "missing-visual") and fbank is not None:
+            features = self._of_one("audio", self.audio_stream(self.embed_audio(fbank)), mode == "missing-visual")
+        elif mode in ("visual-only", "missing-audio") and frames is not None:
+            features = self._of_one("visual", self.visual_stream(self.embed_frames(frames)), mode == "missing-audio")
+        elif mode in MODES:
             raise ConfigError(f"Mode '{mode}' lacks an input: pass fbank, frames or both, or use another mode.")
         else:
-            raise ConfigError(f"Mode '{mode}' is unknown: use one of {', '.join(get_args(Mode))}.")
+            raise ConfigError(f"Mode '{mode}' is unknown: use one of {', '.join(MODES)}.")
         logits: Tensor = self.mlp_head(features)
         return logits
 
-    def _joint_mean(self, fbank: Tensor, frames: Tensor) -> Tensor:
-        audio, visual = self.audio_stream(self.embed_audio(fbank)), self.visual_stream(self.embed_frames(frames))
-        return torch.cat(self.joint_stream(audio, visual), dim=1).mean(dim=1)
+    def _of_one(self, stream: Literal["audio", "visual"], tokens: Tensor, is_other_missing: bool) -> Tensor:
+        """Features (B, D) of one modality's tokens: its own stream, and half of the joint one where that was trained
+        with both."""
+        if not is_other_missing:
+            own = self.joint_blocks({stream: tokens})[stream]
+            return self._own(own)
+        joint_input = tokens[:, self._num_global :]
+        found = self.joint_blocks({stream: tokens, "joint": joint_input})
+        joint = self._pooled(self._without_registers(found["joint"]))
+        return (joint + self._own(found[stream])) / 2
+
+    def _own(self, tokens: Tensor) -> Tensor:
+        embedding = self.pool(tokens)
+        return self._pooled(embedding.patches) if self.head == "attention" else embedding.pooled
+
+    def _pooled(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, D) -> (B, D)."""
+        pooled: Tensor = self.attention_pool(tokens) if self.head == "attention" else tokens.mean(dim=1)
+        return pooled

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cavsync.errors import CheckpointError
 from cavsync.model.config import ModelConfig
-from cavsync.model.decoder import MaskedAutoencoder
+from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.fingerprint import file_sha256
 from cavsync.model.state import NUM_NAMED, read_state
 
@@ -30,7 +30,7 @@ class VisionMaeReport:
     untouched: tuple[str, ...]
 
 
-def initialise_from_vision_mae(model: MaskedAutoencoder, path: str | Path) -> VisionMaeReport:
+def initialise_from_vision_mae(model: AudioVisualEncoder, path: str | Path) -> VisionMaeReport:
     """Copy a vision-MAE checkpoint (with or without decoder) into both modalities of `model`, in place.
 
     The first `modality_specific_depth` blocks go to both modalities, the next ones to the joint blocks, every norm to

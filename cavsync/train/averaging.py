@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cavsync.data.class_labels import CLASS_LABELS_NAME
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
 from cavsync.model.checkpoint import WEIGHTS, all_steps, read_run_config, save_state, step_folder, write_run_config
@@ -70,9 +71,11 @@ def write_average(run_dir: str | Path, steps: Sequence[int], out_dir: str | Path
         train=config.get("train"),
         source={**(config.get("source") or {}), "averaged_steps": ordered},
         label_dim=config.get("label_dim"),
+        head=config.get("head", "linear"),
     )
-    if (run / HELD_OUT_NAME).is_file():
-        shutil.copyfile(run / HELD_OUT_NAME, out / HELD_OUT_NAME)
+    for name in (HELD_OUT_NAME, CLASS_LABELS_NAME):
+        if (run / name).is_file():
+            shutil.copyfile(run / name, out / name)
     return save_state(weights, out, ordered[-1])
 
 

@@ -10,11 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 from cavsync.data.augment import Augmentation
 from cavsync.errors import ConfigError
 from cavsync.model import ModelConfig
+from cavsync.train.classify_config import ClassifyConfig
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+PARTS = frozenset(("augmentation", "classify"))
 
 
 class TrainConfig(BaseModel):
@@ -72,12 +76,18 @@ class TrainConfig(BaseModel):
     mae_loss_weight: NonNegative = 1.0
     contrast_loss_weight: NonNegative = 0.01
 
+    classify: ClassifyConfig | None = None
+    """Train a classifier instead of pretraining; None pretrains."""
+
     gradient_accumulation: Positive = 1
     """Parts in which a batch is computed one after the other; contrast then sees the negatives of its part."""
     ema_decay: Share = 0.0
     """Keep an exponential moving average of the weights, which is what is evaluated and exported; 0 keeps none."""
+    average_from_epoch: Count = 0
+    """Keep the mean of the weights at the end of this epoch and of each later one, in place of the moving average, as
+    CAV-MAE's fine-tuning does; 0 keeps none."""
     init_from: str | None = None
-    """A run, or a checkpoint of the authors, whose weights the run starts from."""
+    """A run, or a checkpoint of the authors, whose weights the run starts from; a classifier takes its sizes too."""
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Positive = 1
@@ -107,6 +117,12 @@ class TrainConfig(BaseModel):
     vision_mae: str | None = None
     """Path of a ViT vision-MAE checkpoint that initialises both encoders."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.ema_decay and self.average_from_epoch:
+            raise ConfigError("ema_decay and average_from_epoch are both set, but a run keeps one average: drop one.")
+        return self
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
@@ -119,17 +135,18 @@ class TrainConfig(BaseModel):
 
 
 def override(model: ModelConfig, train: TrainConfig, values: Mapping[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-    """Apply `--set key=value` options; each key belongs to exactly one of the model, the training, the augmentation.
+    """Apply `--set key=value` options; each key belongs to exactly one of the model, the training, its augmentation
+    and, where the run classifies, its classification.
 
     Raises:
         ConfigError: an unknown key, or a value that the record refuses.
     """
     model_values, train_values = model.model_dump(), train.model_dump()
-    records = (model_values, train_values, train_values["augmentation"])
+    records = (model_values, train_values, train_values["augmentation"], train_values["classify"] or {})
     for key, value in values.items():
-        record = next((record for record in records if key in record and key != "augmentation"), None)
+        record = next((record for record in records if key in record and key not in PARTS), None)
         if record is None:
-            known = ", ".join(sorted({key for record in records for key in record} - {"augmentation"}))
+            known = ", ".join(sorted({key for record in records for key in record} - PARTS))
             raise ConfigError(f"Unknown option '{key}': expected one of {known}.")
         record[key] = value
     return ModelConfig.model_validate(model_values), TrainConfig.model_validate(train_values)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from cavsync.data.batches import PairBatch, PairDataset, collate
+from cavsync.data.class_labels import ClassLabels, ClipClasses, unlabelled
 from cavsync.data.clip import Clip
+from cavsync.data.joined import JoinedSources
 from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
 from cavsync.data.preload import preload
 from cavsync.data.sampling import SamplePlan
@@ -56,6 +60,8 @@ class RunData:
     ranks: Ranks
     num_clips: int
     shard_of: Order | None = None
+    classes: ClipClasses | None = None
+    is_balanced: bool = False
 
     @classmethod
     def open(
@@ -71,7 +77,8 @@ class RunData:
         """Open the sources, split them, and decode them into memory where the run asks for that.
 
         Raises:
-            DataError: nothing to train on. ConfigError: as many repeats as sources are expected.
+            DataError: nothing to train on, or labels that do not fit. ConfigError: as many repeats as sources are
+                expected.
         """
         source = paths.open(train.frames_per_clip, model.audio_length)
         cache: dict[int, Clip | MediaError] | None = None
@@ -80,7 +87,12 @@ class RunData:
             rejects.add_damage(part)
         num_clips = len(source.names) + len(rejects)
         load_size = train.load_size or model.img_size
+        classes = _classes(source, train)
         usable = list(range(len(source.names)))
+        if classes is not None:
+            for index in (index for index in usable if not classes.of_clip[index]):
+                rejects.add(source.names[index], unlabelled(source.names[index]))
+            usable = [index for index in usable if classes.of_clip[index]]
         if train.cache_clips:
             cache = preload(source, load_size, workers=max(1, train.workers), progress=progress)
             for index, found in cache.items():
@@ -117,6 +129,8 @@ class RunData:
             ranks=ranks,
             num_clips=num_clips,
             shard_of=source.shard_of,
+            classes=classes,
+            is_balanced=train.classify is not None and train.classify.balanced_sampling,
         )
         divisor = train.gradient_accumulation * ranks.size
         if not batch_size(len(training), train.batch_clips, divisor):
@@ -143,7 +157,14 @@ class RunData:
             num_ranks=self.ranks.size,
             parts=self.parts,
             shard_of=self.shard_of,
+            weights=self._weights,
         )
+
+    @cached_property
+    def _weights(self) -> NDArray[np.float64] | None:
+        if self.classes is None or not self.is_balanced:
+            return None
+        return self.classes.sampling_weights(self.training_indices)
 
     def training_batches(self, first_step: int, num_steps: int) -> DataLoader[PairBatch]:
         """Batches of the steps from `first_step` to `num_steps`, `parts` for each; the same for every run with this
@@ -203,6 +224,15 @@ class RunData:
         """Those of the held-out clips that can be scored, and so serve calibration: video files."""
         names = [self.held_out.source.names[index] for index in self.held_out_indices]
         return [name for name in names if Path(name).suffix.lower() in MEDIA_ENDINGS]
+
+
+def _classes(source: JoinedSources, train: TrainConfig) -> ClipClasses | None:
+    """The classes of all clips, where the run classifies."""
+    options = train.classify
+    if options is None:
+        return None
+    labels = None if options.class_labels is None else ClassLabels.read(Path(options.class_labels))
+    return ClipClasses.of(source, labels, options.target, ignore_other_labels=options.ignore_other_labels)
 
 
 def _one_thread(_worker: int) -> None:

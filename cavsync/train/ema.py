@@ -1,8 +1,8 @@
-"""An exponential moving average of the weights: what is exported and evaluated, where a run keeps one."""
+"""An average of the weights: what is exported and evaluated, where a run keeps one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -13,20 +13,43 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from cavsync.train.optimizer import whole_tensor
 
 
-class WeightAverage:
-    """`average = decay * average + (1 - decay) * weights` after each step; batch statistics are taken as they are.
+def moving(decay: float) -> Callable[[int], float]:
+    """Weights of an exponential moving average, by step from 1.
 
     Early in a run the decay is smaller, (1 + n) / (10 + n) after n steps, so that the start is forgotten.
     """
+    return lambda step: 1 - min(decay, (1 + step) / (10 + step))
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model, self.decay = model, decay
+
+def over_epochs(first_epoch: int, steps_per_epoch: float) -> Callable[[int], float]:
+    """Weights of the plain mean over the ends of epochs from `first_epoch` (from 1) on; before, the latest weights.
+
+    A function of the step alone, so a run that goes on needs no count. Source: stochastic weight averaging (Izmailov
+    et al. 2018, arXiv 1803.05407), as CAV-MAE's fine-tuning averages its epochs.
+    """
+
+    def weight(step: int) -> float:
+        finished, before = int(step / steps_per_epoch), int((step - 1) / steps_per_epoch)
+        if finished < first_epoch:
+            return 1.0
+        return 1 / (finished - first_epoch + 1) if finished > before else 0.0
+
+    return weight
+
+
+class WeightAverage:
+    """`average += weight(step) * (weights - average)` after each step; batch statistics are taken as they are."""
+
+    def __init__(self, model: nn.Module, weight: Callable[[int], float]) -> None:
+        self.model, self.weight = model, weight
         self.average = {name: value.detach().clone() for name, value in _floats(model)}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after step `step` (from 1)."""
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        weight = self.weight(step)
+        if not weight:
+            return
         names = {name for name, _ in self.model.named_parameters()}
         for name, value in _floats(self.model):
             if name in names:

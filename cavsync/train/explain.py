@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from cavsync.data.order import batch_size
 from cavsync.errors import ConfigError
 from cavsync.model import ModelConfig
-from cavsync.model.flops import ParameterCount, Part, count_parameters, encoder_flops, pretraining_flops
+from cavsync.model.flops import ParameterCount, Part, count_parameters
 from cavsync.train.config import TrainConfig
+from cavsync.train.costs import Costs, costs_of
 from cavsync.train.schedule import learning_rate
 
 PEAK_TFLOPS = {"A100": 312.0, "H100 SXM": 989.0, "H200": 989.0, "L40S": 362.0, "RTX 4090": 165.0, "B200": 2250.0}
@@ -46,21 +47,6 @@ class Option:
     value: Any
     default: Any
     differs: bool
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Operations per pair. embedding_*: of an unmasked sound and picture, as when scoring; the others: of pretraining,
-    forward by part and in all, and of a whole training step."""
-
-    embedding_audio: float
-    embedding_visual: float
-    audio: float
-    visual: float
-    joint: float
-    decoder: float
-    forward: float
-    training: float
 
 
 @dataclass(frozen=True)
@@ -150,7 +136,7 @@ def explain(
             "each and a share above 0 up to 1: change them."
         )
     parameters = count_parameters(model)
-    costs, schedule = _costs(model, train), _schedule(train, gpus, clips)
+    costs, schedule = costs_of(model, train), _schedule(train, gpus, clips)
     operations = schedule.pairs * costs.training
     return Explanation(
         preset=train.preset,
@@ -183,29 +169,14 @@ def _options(record: BaseModel) -> tuple[Option, ...]:
     return tuple(found)
 
 
-def _costs(model: ModelConfig, train: TrainConfig) -> Costs:
-    embedding = encoder_flops(model)
-    flops = pretraining_flops(
-        model, train.mask_ratio_audio, train.mask_ratio_visual, train.mae_loss_weight, train.contrast_loss_weight
-    )
-    return Costs(
-        embedding_audio=embedding.audio,
-        embedding_visual=embedding.visual,
-        audio=flops.audio,
-        visual=flops.visual,
-        joint=flops.joint,
-        decoder=flops.decoder,
-        forward=flops.forward,
-        training=flops.training(train.activation_checkpointing),
-    )
-
-
 def _memory(parameters: dict[Part, ParameterCount], train: TrainConfig, gpus: int) -> Memory:
     total = sum(count.total for count in parameters.values())
     trained = sum(count.trained for count in parameters.values())
+    if train.classify is not None and train.classify.freeze_encoder:
+        trained = 0
     shards = gpus if train.strategy == "fsdp" else 1
     weights, gradients = (math.ceil(FLOAT32_BYTES * count / shards) for count in (total, trained))
-    moments, average = ADAM_MOMENTS * gradients, weights if train.ema_decay else 0
+    moments, average = ADAM_MOMENTS * gradients, weights if train.ema_decay or train.average_from_epoch else 0
     return Memory(weights, gradients, moments, average, weights + gradients + moments + average)
 
 
@@ -257,11 +228,18 @@ def _notes(train: TrainConfig, gpus: int, schedule: Schedule) -> list[str]:
     divisor = gpus * train.gradient_accumulation
     start = train.init_from or train.vision_mae
     notes = [f"Starts from '{start}'." if start else "Starts from random weights: init_from and vision_mae are unset."]
+    if train.classify is not None:
+        notes.append("Sizes, memory and operations leave out the head, which grows with the number of classes.")
     if train.batch_clips % divisor:
         notes.append(
             f"batch_clips {train.batch_clips} cannot be dealt out to {gpus} GPUs: a multiple of {divisor} can."
         )
-    if train.gradient_accumulation > 1 and train.negatives == "batch" and train.contrast_loss_weight:
+    if (
+        train.gradient_accumulation > 1
+        and train.negatives == "batch"
+        and train.contrast_loss_weight
+        and not train.classify
+    ):
         part = schedule.pairs_per_step // train.gradient_accumulation
         notes.append(f"Contrast sees {part} pairs at a time: gradient_accumulation splits the negatives.")
     if train.max_minutes is not None:

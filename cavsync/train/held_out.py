@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from cavsync.train.config import TrainConfig
 from cavsync.train.data import RunData
 from cavsync.train.ema import WeightAverage
 from cavsync.train.ranks import Ranks
-from cavsync.train.step import describe, forward, over_ranks
+from cavsync.train.step import over_ranks
+from cavsync.train.task import Task
 
 
 @torch.no_grad()
 def held_out_metrics(
-    model: Any, data: RunData, config: TrainConfig, fabric: Fabric, ranks: Ranks, average: WeightAverage | None
+    model: Any, data: RunData, task: Task, seed: int, fabric: Fabric, ranks: Ranks, average: WeightAverage | None
 ) -> dict[str, float]:
-    """Mean loss and contrastive accuracy over the held-out clips, without augmentation, with the averaged weights where
-    the run keeps them. Empty with fewer held-out clips than processes. Called by all processes."""
+    """Mean loss and accuracy over the held-out clips, without augmentation, with the averaged weights where the run
+    keeps them. Empty with fewer held-out clips than processes. Called by all processes."""
     model.eval()
     found = []
     with nullcontext() if average is None else average.swapped_in():
@@ -29,12 +29,11 @@ def held_out_metrics(
             counts = ranks.gather([float(len(batch))])
             # Contrast gathers from all processes, so all of them need something to give.
             if min(count[0] for count in counts) > 0:
-                generator = torch.Generator().manual_seed(config.seed)
+                generator = torch.Generator().manual_seed(seed)
                 sizes = [int(count[0]) for count in counts]
                 place = (sum(sizes[: ranks.rank]), sum(sizes))
-                output = forward(model, batch, config, fabric.device, generator, place)
-                found.append((describe(output), float(len(batch))))
+                scalars = task.loss(model, batch, fabric.device, generator, place)[1]
+                found.append((scalars, float(len(batch))))
     model.train()
     means = over_ranks(found, ranks)
-    names = {"held_out_loss": "loss", "held_out_accuracy": "contrastive_accuracy"}
-    return {name: means[source] for name, source in names.items()} if means else {}
+    return {name: means[source] for name, source in task.held_out.items()} if means else {}

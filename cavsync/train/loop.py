@@ -14,23 +14,23 @@ import torch
 from lightning_fabric import Fabric
 
 from cavsync.errors import CavsyncError, DataError
-from cavsync.model import CAVMAESync, ModelConfig
+from cavsync.model import ModelConfig
 from cavsync.model.block import Block
-from cavsync.model.checkpoint import initialise_from
-from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.config import TrainConfig
 from cavsync.train.data import RunData
 from cavsync.train.device import make_fabric, sync_batch_norm
-from cavsync.train.ema import WeightAverage
+from cavsync.train.ema import WeightAverage, moving, over_epochs
 from cavsync.train.held_out import held_out_metrics
 from cavsync.train.metrics import MetricsLog
 from cavsync.train.optimizer import make_optimizer
 from cavsync.train.ranks import Ranks
 from cavsync.train.schedule import learning_rate
 from cavsync.train.signals import StopSignals
-from cavsync.train.split import RunPaths, note_data, write_held_out
+from cavsync.train.split import RunPaths, note_classes, note_data, write_held_out
 from cavsync.train.state import RunState, Training, begin, claim, initial_weights, restore, save
 from cavsync.train.step import optimise, over_ranks
+from cavsync.train.task import Model, Task
+from cavsync.train.tasks import make_task
 
 StepReport = Callable[[int, int, float, dict[str, float]], None]
 
@@ -75,32 +75,39 @@ class Trainer:
             paths = RunPaths(data_paths, tuple(held_out))
             on_device = {"auto": fabric.device.type == "cuda", "device": True, "workers": False}[self.config.log_mel]
             data = RunData.open(paths, self.model_config, self.config, ranks, on_load, log_mel_on_device=on_device)
+            task = make_task(self.model_config, self.config, data.classes)
             _together(ranks, lambda: self._claim(data, step, held))
-            wrapped, training, state = self._start(fabric, step)
-            session = Session(self, fabric, ranks, data, wrapped, training, stop)
+            wrapped, training, state = self._start(fabric, task, step, data.steps_per_epoch)
+            session = Session(self, fabric, ranks, data, task, wrapped, training, stop)
             state, metrics = session.train(state)
         return RunResult(state, metrics, stop.received, ranks.is_main)
 
     def _claim(self, data: RunData, step: int | None, held: ExitStack) -> None:
         """What a run's folder holds from its first moment; not before the data has turned out to be usable."""
-        held.enter_context(claim(self.run_dir, self.model_config, self.config))
+        labels = None if data.classes is None else data.classes.labels
+        held.enter_context(claim(self.run_dir, self.model_config, self.config, labels))
         note_data(self.run_dir, data.fingerprint(), is_new=step is None)
+        if labels is not None:
+            note_classes(self.run_dir, labels)
         write_held_out(self.run_dir, data.held_out_files())
 
-    def _start(self, fabric: Fabric, step: int | None) -> tuple[Any, Training, RunState]:
+    def _start(
+        self, fabric: Fabric, task: Task, step: int | None, steps_per_epoch: float
+    ) -> tuple[Any, Training, RunState]:
         """The model on its devices, its optimizer, and where the run stands."""
         torch.manual_seed(self.config.seed)
-        model = CAVMAESync(self.model_config)
+        model = task.build()
         if step is not None:
             initial_weights(model, self.run_dir, step)
         else:
-            _initialise(model, self.config)
+            task.initialise(model)
+        task.prepare(model)
         sync_batch_norm(model, fabric)
         prepare(model, self.config)
         # FSDP replaces the parameters, so the optimizer comes after it.
         wrapped = fabric.setup_module(model)
         optimizer = make_optimizer(model, self.config, fabric.device)
-        average = WeightAverage(model, self.config.ema_decay) if self.config.ema_decay else None
+        average = _average(model, self.config, steps_per_epoch)
         training = Training(model, optimizer, average)
         state = RunState() if step is None else restore(training, self.run_dir, step)
         return wrapped, training, state
@@ -114,6 +121,7 @@ class Session:
     fabric: Fabric
     ranks: Ranks
     data: RunData
+    task: Task
     model: Any
     training: Training
     stop: StopSignals
@@ -129,7 +137,13 @@ class Session:
             # A signal may reach one process only, or only now.
             if not self.ranks.any(self.stop.received is not None):
                 held_out = held_out_metrics(
-                    self.model, self.data, self.trainer.config, self.fabric, self.ranks, self.training.average
+                    self.model,
+                    self.data,
+                    self.task,
+                    self.trainer.config.seed,
+                    self.fabric,
+                    self.ranks,
+                    self.training.average,
                 )
                 metrics |= held_out
                 if log is not None and held_out:
@@ -160,7 +174,7 @@ class Session:
                 break
             rate = learning_rate(config, state.step, steps_per_epoch=self.data.steps_per_epoch, progress=progress)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["rate_factor"]
             found = optimise(
                 self.fabric,
                 self.model,
@@ -168,6 +182,7 @@ class Session:
                 parts,
                 counts,
                 config,
+                self.task,
                 self.ranks,
                 step=state.step,
                 progress=progress,
@@ -223,7 +238,7 @@ class Session:
         save(self.training, self.trainer.run_dir, state, self.trainer.config, self.ranks)
 
 
-def prepare(model: CAVMAESync, config: TrainConfig) -> None:
+def prepare(model: Model, config: TrainConfig) -> None:
     """Apply the options that change how the model computes, and no number: call it before the model is wrapped."""
     if config.activation_checkpointing:
         for module in model.modules():
@@ -233,11 +248,10 @@ def prepare(model: CAVMAESync, config: TrainConfig) -> None:
         model.compile()
 
 
-def _initialise(model: CAVMAESync, config: TrainConfig) -> None:
-    if config.init_from is not None:
-        initialise_from(model, config.init_from)
-    elif config.vision_mae is not None:
-        initialise_from_vision_mae(model, config.vision_mae)
+def _average(model: Model, config: TrainConfig, steps_per_epoch: float) -> WeightAverage | None:
+    if config.average_from_epoch:
+        return WeightAverage(model, over_epochs(config.average_from_epoch, steps_per_epoch))
+    return WeightAverage(model, moving(config.ema_decay)) if config.ema_decay else None
 
 
 def _together(ranks: Ranks, action: Callable[[], Any]) -> Any:

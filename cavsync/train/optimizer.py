@@ -10,20 +10,29 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cavsync.errors import CheckpointError
+from cavsync.model.classifier import CAVMAEFT
 from cavsync.train.config import TrainConfig
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Adam as CAV-MAE uses it (decay on everything), or AdamW with decay on matrices only."""
+    """Adam as CAV-MAE uses it (decay on everything), or AdamW with decay on matrices only.
+
+    Each group's `rate_factor` multiplies the schedule's rate: that of a classifier's head is the configured one.
+    """
     rest: dict[str, Any] = {"lr": config.learning_rate, "betas": config.betas, "fused": device.type in ("cpu", "cuda")}
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if config.optimizer == "adam":
-        return torch.optim.Adam(trained, weight_decay=config.weight_decay, **rest)
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    head_factor = 1.0 if config.classify is None else config.classify.head_rate_factor
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            factor = head_factor if CAVMAEFT.is_of_head(name) else 1.0
+            decays = config.optimizer == "adam" or parameter.ndim > 1
+            groups.setdefault((factor, config.weight_decay if decays else 0.0), []).append(parameter)
+    described: list[dict[str, Any]] = [
+        {"params": parameters, "rate_factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
     ]
-    return torch.optim.AdamW(groups, **rest)
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(described, **rest)
 
 
 def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:

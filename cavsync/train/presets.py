@@ -16,6 +16,12 @@ from cavsync.train.recipes.cav_mae import (
 )
 from cavsync.train.recipes.cav_mae_sync import cav_mae_sync_base
 from cavsync.train.recipes.debug import debug
+from cavsync.train.recipes.fine_tuning import (
+    finetune_audioset_2m,
+    finetune_audioset_20k,
+    finetune_vggsound,
+    probe,
+)
 from cavsync.train.recipes.sync_base import sync_base
 from cavsync.train.recipes.sync_tiny import demo, sync_tiny
 
@@ -31,6 +37,10 @@ PRESETS: dict[str, Callable[[], Recipe]] = {
     "av-mae": av_mae,
     "cav": cav,
     "vggsound-continuation": vggsound_continuation,
+    "finetune-audioset-20k": finetune_audioset_20k,
+    "finetune-audioset-2m": finetune_audioset_2m,
+    "finetune-vggsound": finetune_vggsound,
+    "probe": probe,
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cavsync.atomic import write_text_atomically
+from cavsync.data.class_labels import CLASS_LABELS_NAME, ClassLabels
 from cavsync.data.joined import JoinedSources
 from cavsync.data.source import open_source
 from cavsync.errors import CheckpointError, ConfigError
@@ -88,6 +89,15 @@ def note_data(run_dir: Path, fingerprint: str, *, is_new: bool) -> None:
             f"'{run_dir}' was begun with other clips, and would train on those that it held out: give it the same "
             "data, or start a new run from its weights with --set init_from."
         )
+
+
+def note_classes(run_dir: Path, classes: ClassLabels) -> None:
+    """Keep a classifier's classes with its run; CheckpointError where it would go on with others."""
+    path = run_dir / CLASS_LABELS_NAME
+    if not path.is_file():
+        classes.write(run_dir)
+    elif path.read_text(encoding="utf-8") != classes.to_csv():
+        raise CheckpointError(f"'{run_dir}' was begun with other classes: give it the same vocabulary and data.")
 
 
 def write_held_out(run_dir: Path, names: list[str]) -> None:

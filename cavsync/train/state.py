@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cavsync.data.class_labels import ClassLabels
 from cavsync.errors import CheckpointError
-from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import (
     AVERAGE,
     SCRATCH_PREFIX,
@@ -34,6 +34,7 @@ from cavsync.train.config import TrainConfig
 from cavsync.train.ema import WeightAverage
 from cavsync.train.optimizer import load_optimizer_state, optimizer_state, whole_tensor
 from cavsync.train.ranks import Ranks
+from cavsync.train.task import Model
 
 UNREADABLE = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError),
@@ -64,7 +65,7 @@ class RunState:
 class Training:
     """What a checkpoint holds beside the position: the model, its optimizer, and the average where one is kept."""
 
-    model: CAVMAESync
+    model: Model
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None = None
 
@@ -107,14 +108,20 @@ def begin(run_dir: Path, model: ModelConfig, train: TrainConfig, *, resume: bool
     return None
 
 
-def claim(run_dir: Path, model: ModelConfig, train: TrainConfig) -> TextIO:
-    """Make the folder this run's own, before anything else is written there.
+def claim(run_dir: Path, model: ModelConfig, train: TrainConfig, classes: ClassLabels | None = None) -> TextIO:
+    """Make the folder this run's own, before anything else is written there; `classes` are a classifier's.
 
     Returns its lock, held until it is closed or the process ends, however it ends. CheckpointError where another
     session holds it.
     """
     if not (run_dir / "config.json").exists():
-        write_run_config(run_dir, model, train=train.model_dump(mode="json"))
+        write_run_config(
+            run_dir,
+            model,
+            train=train.model_dump(mode="json"),
+            label_dim=None if classes is None else len(classes),
+            head="linear" if train.classify is None else train.classify.head,
+        )
     lock = (run_dir / LOCK_NAME).open("w", encoding="utf-8")
     try:
         # Unlike flock, this kind of lock is not shared with workers, which outlive a killed parent by seconds.
@@ -150,7 +157,7 @@ def restore(training: Training, run_dir: Path, step: int) -> RunState:
     return state
 
 
-def initial_weights(model: CAVMAESync, run_dir: Path, step: int) -> None:
+def initial_weights(model: Model, run_dir: Path, step: int) -> None:
     """Load the weights of `step`, before the model is distributed. CheckpointError where they are damaged."""
     load_state(model, run_dir, step)
 

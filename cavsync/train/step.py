@@ -16,47 +16,12 @@ from torch.distributed.tensor import DTensor
 from cavsync.atomic import write_text_atomically
 from cavsync.data.batches import PairBatch
 from cavsync.errors import DataError
-from cavsync.model import PretrainOutput
-from cavsync.model.masking import BatchPlace
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
-from cavsync.train.schedule import guard_seconds
+from cavsync.train.task import Task
 
 Counts = list[list[float]]
 NUM_NAMED = 4
-
-
-def forward(
-    model: Any,
-    batch: PairBatch,
-    config: TrainConfig,
-    device: torch.device,
-    generator: torch.Generator,
-    place: BatchPlace | None = None,
-    progress: float = 1.0,
-) -> PretrainOutput:
-    """One pretraining forward of a batch; `progress` in [0, 1] says how much of the run is over. `place` as for the
-    model."""
-    output: PretrainOutput = model(
-        batch.normalised_features(device),
-        batch.normalised_frames(device),
-        config.mask_ratio_audio,
-        config.mask_ratio_visual,
-        config.mae_loss_weight,
-        config.contrast_loss_weight,
-        contrastive_ignore=batch.ignored_pairs(guard_seconds(config, progress), config.negatives == "clip", device),
-        # Other clips do not count then, wherever they are.
-        gather_negatives=config.negatives == "batch",
-        generator=generator,
-        place=place,
-    )
-    return output
-
-
-def describe(output: PretrainOutput) -> dict[str, float]:
-    """The scalars of a forward."""
-    names = ("loss", "loss_mae", "loss_mae_audio", "loss_mae_visual", "loss_contrastive", "contrastive_accuracy")
-    return {name: float(getattr(output, name).detach()) for name in (*names, "temperature")}
 
 
 def optimise(
@@ -66,6 +31,7 @@ def optimise(
     parts: Sequence[PairBatch],
     counts: Counts,
     config: TrainConfig,
+    task: Task,
     ranks: Ranks,
     *,
     step: int,
@@ -90,11 +56,11 @@ def optimise(
         generator = torch.Generator().manual_seed(_mask_seed(config, step, part))
         place = (int(sum(count[part] for count in counts[: ranks.rank])), int(sum(count[part] for count in counts)))
         with fabric.no_backward_sync(model, enabled=part != used[-1]):
-            output = forward(model, parts[part], config, fabric.device, generator, place, progress)
-            _require_finite("loss", output.loss, parts[part : part + 1], ranks, step, run_dir)
+            loss, scalars = task.loss(model, parts[part], fabric.device, generator, place, progress)
+            _require_finite("loss", loss, parts[part : part + 1], ranks, step, run_dir)
             # Gradients are averaged over the processes, so that the sum of their weighted losses is the whole's.
-            fabric.backward(output.loss * (weight * ranks.size))
-        found.append((describe(output), weight))
+            fabric.backward(loss * (weight * ranks.size))
+        found.append((scalars, weight))
     if not used:
         return []
     limit = config.clip_gradient_norm or math.inf

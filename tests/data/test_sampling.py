@@ -86,6 +86,7 @@ def pairs(name: str, times: list[float]) -> ClipPairs:
     count = len(times)
     return ClipPairs(
         name,
+        ((0, 1.0),),
         torch.randint(0, 256, (count + 1, 3, 4, 4), dtype=torch.uint8),
         torch.arange(count)[:, None] + torch.arange(2),
         PlannedSound(Segments(torch.randn(count, 6, 128))),

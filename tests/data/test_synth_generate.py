@@ -40,7 +40,11 @@ def test_truth_says_all(specs: list[ClipSpec], tmp_path: Path) -> None:
     truth = generate(tmp_path, specs, workers=1)
     lines = (tmp_path / "truth.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == truth == read_truth(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"truth.jsonl", *(record["file"] for record in truth)}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "truth.jsonl",
+        "labels.csv",
+        *(record["file"] for record in truth),
+    }
     assert [ClipSpec.from_json(record) for record in truth] == specs
     assert all({"audio_offset_ms", "drift_ms_per_minute", "events", "labels", "espeak"} <= set(r) for r in truth)
 
@@ -60,7 +64,7 @@ def test_overwrite_replaces_an_earlier_set_and_nothing_else(specs: list[ClipSpec
         generate(tmp_path, specs, workers=1)
     generate(tmp_path, specs, workers=1, overwrite=True)
     truth = generate(tmp_path, specs[:1], workers=1, overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "truth.jsonl", truth[0]["file"]}
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "truth.jsonl", "labels.csv", truth[0]["file"]}
 
 
 def test_a_damaged_truth_file_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cavsync.model.checkpoint import load_model, step_folder
+from cavsync.model.checkpoint import load_classifier, load_model, step_folder
 from cavsync.train.state import OPTIMIZER_NAME
 
 pytestmark = pytest.mark.slow
@@ -79,6 +79,20 @@ def test_two_processes_agree_with_one(strategy: str, clips: Path, tmp_path: Path
     whole, parts = load_model(tmp_path / "one"), load_model(tmp_path / "two")
     for (name, value), other in zip(whole.state_dict().items(), parts.state_dict().values(), strict=True):
         torch.testing.assert_close(other, value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("preset", ["finetune-audioset-20k", "probe"])
+def test_two_processes_classify_as_one(preset: str, clips: Path, tmp_path: Path) -> None:
+    """Fine-tuning with sharded weights, probing with copies: the same losses, accuracies and weights."""
+    train(clips, tmp_path / "start", "max_steps=1")
+    options = (f"init_from={tmp_path / 'start'}", "max_steps=3", "batch_clips=4", "learning_rate=1e-4")
+    strategy = "fsdp" if preset.startswith("finetune") else "ddp"
+    train(clips, tmp_path / "one", *options, preset=preset)
+    train(clips, tmp_path / "two", *options, f"strategy={strategy}", processes=2, preset=preset)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    one, two = (load_classifier(tmp_path / name, averaged=False).state_dict() for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_a_run_changes_its_number_of_processes(clips: Path, tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from torch import nn
 
 from cavsync.model.checkpoint import AVERAGE, load_model, step_folder
 from cavsync.train import Trainer, override, preset
-from cavsync.train.ema import WeightAverage
+from cavsync.train.ema import WeightAverage, moving
 
 
 def test_against_a_loop() -> None:
     """With the early steps' smaller decay; batch statistics are the latest."""
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    average = WeightAverage(model, 0.9)
+    average = WeightAverage(model, moving(0.9))
     expected = model[0].weight.detach().double().numpy().copy()
     for step in range(1, 120):
         with torch.no_grad():

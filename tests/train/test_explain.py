@@ -31,7 +31,10 @@ def test_every_preset_can_be_explained_as_json(name: str) -> None:
     model, train = preset(name)
     options = {option.name: option for option in (*found.model, *found.train)}
     assert len(options) == len(found.model) + len(found.train)
-    records = model.model_dump() | train.model_dump(exclude={"augmentation"}) | train.augmentation.model_dump()
+    parts = [part for part in (train.augmentation, train.classify) if part is not None]
+    records = model.model_dump() | train.model_dump(exclude={"augmentation", *(["classify"] if train.classify else [])})
+    for part in parts:
+        records |= part.model_dump()
     assert options.keys() == records.keys()
     assert {key: json.dumps(option.value) for key, option in options.items()} == {
         key: json.dumps(value) for key, value in records.items()

@@ -16,7 +16,8 @@ from cavsync.train.schedule import guard_seconds, learning_rate
 
 NAMES = (
     *("debug", "demo", "sync-tiny", "sync-base", "cav-mae-sync-base", "cav-mae-base", "cav-mae-scale+"),
-    *("cav-mae-scale++", "av-mae", "cav", "vggsound-continuation"),
+    *("cav-mae-scale++", "av-mae", "cav", "vggsound-continuation", "probe"),
+    *("finetune-audioset-20k", "finetune-audioset-2m", "finetune-vggsound"),
 )
 
 # Name: clips a step, rate, epochs, weights of reconstruction and contrast, parameters in millions. The first six from

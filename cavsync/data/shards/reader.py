@@ -114,6 +114,14 @@ class ShardFolder:
             )
         return shard, found[position]
 
+    def labels(self, index: int) -> tuple[str, ...]:
+        """As the clip's description has them; none where it is damaged, which loading it reports."""
+        try:
+            shard, sample = self.sample(index)
+            return parse_record(self.files.read(shard, sample.description), sample.key).labels
+        except MediaError:
+            return ()
+
     def load(self, index: int, img_size: int) -> Clip:
         """Read one clip: its sound now, its pictures when they are asked for. MediaError where it cannot be used."""
         shard, sample = self.sample(index)

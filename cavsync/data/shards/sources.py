@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cavsync.data.folder_labels import read_folder_labels, split_labels
 from cavsync.data.shards.items import FramesItem, Item, VideoItem
 from cavsync.data.shards.media_names import MediaNames, media_below
 from cavsync.errors import ConfigError, DataError
@@ -24,7 +25,10 @@ def list_items(source: Path, media: Path | None = None) -> tuple[Path, Sequence[
     if (source.suffix.lower() == ".csv") != (media is not None):
         raise ConfigError(f"{source} and --media do not fit: give the folder of the media with a .csv, and only there")
     if source.is_dir():
-        items: Sequence[Item] = [VideoItem(file.rpartition(".")[0], file) for file in media_below(source)]
+        labels = read_folder_labels(source)
+        items: Sequence[Item] = [
+            VideoItem(file.rpartition(".")[0], file, labels.get(file, ())) for file in media_below(source)
+        ]
         root, wanted = source, "videos such as .mp4 or .webm"
     elif source.suffix.lower() == ".json" and source.is_file():
         items, root, wanted = _cav_mae_items(source), Path(), "entries in its data"
@@ -58,7 +62,7 @@ def _cav_mae_items(path: Path) -> list[FramesItem]:
 
 
 def _cav_mae_item(entry: dict[str, str]) -> FramesItem:
-    return FramesItem(entry["video_id"], entry["video_path"], entry["wav"], _split(entry.get("labels", "")))
+    return FramesItem(entry["video_id"], entry["video_path"], entry["wav"], split_labels(entry.get("labels", "")))
 
 
 def _csv_items(path: Path, media: Path) -> list[VideoItem]:
@@ -89,15 +93,10 @@ def _row_item(row: list[str], names: MediaNames, where: str) -> VideoItem:
             'ytid,start_seconds,end_seconds,"labels": correct it'
         ) from None
     try:
-        end_seconds, labels, split = float(third), _split(fourth), ""
+        end_seconds, labels, split = float(third), split_labels(fourth), ""
     except ValueError:
         # VGGSound's labels contain commas of their own.
         end_seconds, labels, split = start_seconds + VGGSOUND_SECONDS, (third,), sys.intern(fourth.strip())
     found = names.find(video_id, start_seconds, end_seconds)
     file, whole = found if found is not None else ("", False)
     return VideoItem(video_id, file, labels, (start_seconds, end_seconds), whole, split)
-
-
-def _split(labels: str) -> tuple[str, ...]:
-    # Few names, many clips: one string each.
-    return tuple(sys.intern(label.strip()) for label in labels.split(",") if label.strip())

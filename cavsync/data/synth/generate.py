@@ -1,4 +1,4 @@
-"""Write clips and, beside them, truth.jsonl with what is true of each."""
+"""Write clips and, beside them, truth.jsonl with what is true of each and labels.csv with its classes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from cavsync.atomic import write_text_atomically
+from cavsync.data.folder_labels import FOLDER_LABELS_NAME, folder_labels_text
 from cavsync.data.synth.encode import write_media
 from cavsync.data.synth.render import render
 from cavsync.data.synth.spec import ClipSpec
@@ -61,20 +63,24 @@ def generate(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[TruthRecord]:
-    """Write all `specs` into `out_dir` by `workers` processes, and truth.jsonl last; returns the truth records.
+    """Write all `specs` into `out_dir` by `workers` processes, then labels.csv and truth.jsonl; returns the records.
 
     The result does not depend on `workers`. `progress(done, total)` is called after each clip. A folder that already
     holds exactly this set is left as it is. With `workers` above 1 the calling script needs the usual
     `if __name__ == "__main__"` guard. Raises DataError for a folder with other content unless `overwrite`, which
-    replaces the files of an earlier set and leaves everything else alone.
+    replaces the files of an earlier set and leaves everything else alone; a labels.csv that is not of one is never
+    replaced.
     """
     names = [clip_name(index, spec) for index, spec in enumerate(specs)]
     out_dir.mkdir(parents=True, exist_ok=True)
     existing = read_truth(out_dir)
     if _holds(out_dir, existing, specs, names):
         logger.info("%s already holds these %d clips", out_dir, len(specs))
+        if not (out_dir / FOLDER_LABELS_NAME).exists():
+            _write_labels(out_dir, existing)
         return existing
-    if any(out_dir.iterdir()) and not overwrite:
+    is_anothers = not existing and (out_dir / FOLDER_LABELS_NAME).exists()
+    if any(out_dir.iterdir()) and (not overwrite or is_anothers):
         raise DataError(
             f"The folder {out_dir} holds something other than this set of clips, but an empty one is expected:"
             " choose another folder, or overwrite it."
@@ -111,7 +117,11 @@ def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], n
     wanted = [truth_record(spec, name) for spec, name in zip(specs, names, strict=True)]
     present = [{key: record.get(key) for key in want} for record, want in zip(truth, wanted, strict=False)]
     same = len(truth) == len(wanted) > 0 and present == wanted
-    return same and {path.name for path in out_dir.iterdir()} == {TRUTH_NAME, *names}
+    # Sets that were written before there were labels are whole, too.
+    return same and {path.name for path in out_dir.iterdir()} | {FOLDER_LABELS_NAME} == {
+        *(TRUTH_NAME, FOLDER_LABELS_NAME),
+        *names,
+    }
 
 
 def _write_all(
@@ -137,7 +147,18 @@ def _write_all(
                 job.cancel()
 
 
+def class_labels(record: TruthRecord) -> tuple[str, ...]:
+    """Classes of a clip, by its truth record: its family, then what sounds in it."""
+    return tuple(dict.fromkeys((str(record["family"]), *sorted(map(str, record["labels"])))))
+
+
 def _write_truth(out_dir: Path, truth: list[TruthRecord]) -> None:
+    _write_labels(out_dir, truth)
     part = out_dir / f".{TRUTH_NAME}.part"
     part.write_text("".join(json.dumps(record) + "\n" for record in truth), encoding="utf-8")
     part.replace(out_dir / TRUTH_NAME)
+
+
+def _write_labels(out_dir: Path, truth: list[TruthRecord]) -> None:
+    labels = {str(record["file"]): class_labels(record) for record in truth}
+    write_text_atomically(out_dir / FOLDER_LABELS_NAME, folder_labels_text(labels))

@@ -1,0 +1,153 @@
+"""Fine-tuned checkpoints of the authors: every key finds its place, and the forward is the paper's, written out here.
+
+The plain version has one block for each kind of norm, loops and nothing packed: CAV-MAE (arXiv 2210.07839), section 4.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small_models import small_inputs
+from torch import Tensor
+
+from cavsync.errors import CheckpointError
+from cavsync.model.classifier import CAVMAEFT, MODES, Mode
+from cavsync.model.config import CAV_MAE, ModelConfig
+from cavsync.model.upstream import load_upstream
+
+HEADS = 2
+CONFIG = ModelConfig(
+    audio_length=80,
+    img_size=48,
+    embed_dim=32,
+    num_heads=HEADS,
+    depth=4,
+    modality_specific_depth=2,
+    num_register_tokens=0,
+    cls_token=False,
+    has_decoder=False,
+    chain_joint_blocks=True,
+)
+CLASSES = 7
+
+
+def published_keys(specific: int, joint: int) -> set[str]:
+    """The names in an authors' CAVMAEFT file, from its description: embeddings, blocks with three sets of norms, three
+    final norms, and a head of a LayerNorm and a linear layer."""
+    pair = ("weight", "bias")
+    names = {f"patch_embed_{m}.proj.{kind}" for m in "av" for kind in pair}
+    names |= {f"{table}_{m}" for table in ("pos_embed", "modality") for m in "av"}
+    names |= {f"norm{m}.{kind}" for m in ("", "_a", "_v") for kind in pair}
+    names |= {f"mlp_head.{layer}.{kind}" for layer in (0, 1) for kind in pair}
+    for stack, depth in (("blocks_a", specific), ("blocks_v", specific), ("blocks_u", joint)):
+        for block in range(depth):
+            layers = (
+                "attn.qkv",
+                "attn.proj",
+                "mlp.fc1",
+                "mlp.fc2",
+                *(f"norm{n}{m}" for n in "12" for m in ("", "_a", "_v")),
+            )
+            names |= {f"{stack}.{block}.{layer}.{kind}" for layer in layers for kind in pair}
+    return names
+
+
+def published_state(seed: int = 0) -> dict[str, Tensor]:
+    """A file's content: random numbers under the published names, so that no norm is trivial."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {name: value.shape for name, value in CAVMAEFT(CONFIG, CLASSES).state_dict().items()}
+    assert shapes.keys() == published_keys(2, 2)
+    return {f"module.{name}": 0.2 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+class Plain:
+    """The published classifier from its tensors, one operation at a time."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        self.state = {name.removeprefix("module."): value for name, value in state.items()}
+
+    def linear(self, x: Tensor, name: str) -> Tensor:
+        return x @ self.state[f"{name}.weight"].T + self.state[f"{name}.bias"]
+
+    def norm(self, x: Tensor, name: str) -> Tensor:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        scaled = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+        return scaled * self.state[f"{name}.weight"] + self.state[f"{name}.bias"]
+
+    def block(self, x: Tensor, name: str, stream: str = "") -> Tensor:
+        batch, count, dim = x.shape
+        qkv = self.linear(self.norm(x, f"{name}.norm1{stream}"), f"{name}.attn.qkv")
+        query, key, value = qkv.view(batch, count, 3, HEADS, dim // HEADS).permute(2, 0, 3, 1, 4)
+        weights = (query @ key.transpose(-2, -1) / (dim // HEADS) ** 0.5).softmax(dim=-1)
+        x = x + self.linear((weights @ value).transpose(1, 2).reshape(batch, count, dim), f"{name}.attn.proj")
+        hidden = self.linear(self.norm(x, f"{name}.norm2{stream}"), f"{name}.mlp.fc1")
+        hidden = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))
+        return x + self.linear(hidden, f"{name}.mlp.fc2")
+
+    def blocks(self, x: Tensor, stack: str, stream: str = "") -> Tensor:
+        for number in range(2):
+            x = self.block(x, f"{stack}.{number}", stream)
+        return x
+
+    def tokens(self, image: Tensor, modality: str) -> Tensor:
+        weight, bias = (self.state[f"patch_embed_{modality}.proj.{kind}"] for kind in ("weight", "bias"))
+        patches = F.conv2d(image, weight, bias, stride=16).flatten(2).transpose(1, 2)
+        patches = patches + self.state[f"pos_embed_{modality}"] + self.state[f"modality_{modality}"]
+        return self.blocks(patches, f"blocks_{modality}")
+
+    def logits(self, fbank: Tensor, frames: Tensor, mode: Mode) -> Tensor:
+        audio = self.tokens(fbank[:, None].transpose(2, 3), "a")
+        visual = self.tokens(frames, "v")
+        if mode == "multimodal":
+            feature = self.norm(self.blocks(torch.cat([audio, visual], dim=1), "blocks_u"), "norm").mean(dim=1)
+        else:
+            stream, tokens = ("_a", audio) if mode in ("audio-only", "missing-visual") else ("_v", visual)
+            feature = self.norm(self.blocks(tokens, "blocks_u", stream), f"norm{stream}").mean(dim=1)
+            if mode.startswith("missing"):
+                joint = self.norm(self.blocks(tokens, "blocks_u"), "norm").mean(dim=1)
+                feature = (joint + feature) / 2
+        return self.linear(self.norm(feature, "mlp_head.0"), "mlp_head.1")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file as the authors save it."""
+    torch.save(published_state(), tmp_path / "ft.pth")
+    return tmp_path / "ft.pth"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_forward_is_the_published_one(mode: Mode, path: Path) -> None:
+    model = load_upstream(path, num_heads=HEADS)
+    assert isinstance(model, CAVMAEFT)
+    assert model.config == CONFIG
+    fbank, frames = small_inputs(CONFIG)
+    with torch.no_grad():
+        expected = Plain(published_state()).logits(fbank, frames, mode)
+        torch.testing.assert_close(model(fbank, frames, mode), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_keys_at_the_published_size() -> None:
+    """Eleven blocks per modality and a joint one, 527 classes: the file's names and no other."""
+    with torch.device("meta"):
+        state = CAVMAEFT(CAV_MAE, 527).state_dict()
+    assert state.keys() == published_keys(11, 1)
+    assert state["mlp_head.1.weight"].shape == (527, 768)
+
+
+@pytest.mark.parametrize("change", ["missing", "left over", "of another shape"])
+def test_strict(change: str, path: Path) -> None:
+    """One tensor too few, too many or too wide is refused by name."""
+    state = published_state()
+    name = "blocks_u.1.norm2_v.bias"
+    if change == "missing":
+        del state[f"module.{name}"]
+    elif change == "left over":
+        name = "mlp_head_a.1.bias"
+        state[f"module.{name}"] = torch.zeros(7)
+    else:
+        state[f"module.{name}"] = torch.zeros(33)
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match=rf"{change} \({name}"):
+        load_upstream(path, num_heads=HEADS)
