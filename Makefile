@@ -7,7 +7,8 @@ WHEEL_VENV := build/wheel-venv
 BASE_VENV := build/base-venv
 DEMO ?= demo
 # Tests run in two processes of one thread each.
-PYTEST_FLAGS ?= -n 2 --dist loadfile
+# A worker that dies ends the run: xdist would wait for ever.
+PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0
 
 .PHONY: setup demo test test-wheel test-base lint types kernel-table gpu-check gpu-wheels sync-tiny bench clean
 
@@ -24,7 +25,8 @@ demo: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS)
 
-# The same tests against a regular install of the wheel; its dependencies come from $(VENV).
+# What a regular install of the wheel does for its users; its dependencies come from $(VENV).
+WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy tests/data
 test-wheel: setup
 	rm -rf build/wheel $(WHEEL_VENV)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
@@ -32,7 +34,7 @@ test-wheel: setup
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 		> $$($(WHEEL_VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/dependencies.pth
 	$(WHEEL_VENV)/bin/python -m pip install --quiet --no-deps build/wheel/*.whl
-	CAVSYNC_EXPECT=wheel OMP_NUM_THREADS=1 $(WHEEL_VENV)/bin/python -P -m pytest $(PYTEST_FLAGS) -m "not slow"
+	CAVSYNC_EXPECT=wheel OMP_NUM_THREADS=1 $(WHEEL_VENV)/bin/python -P -m pytest $(PYTEST_FLAGS) -m "not slow" $(WHEEL_TESTS)
 
 # The base install, without torch: what scoring needs and no more.
 test-base: setup

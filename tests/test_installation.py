@@ -1,11 +1,15 @@
 """What is tested is what was installed."""
 
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import cavsync
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,6 +32,17 @@ def test_the_wheel_is_what_runs() -> None:
 
     for module in (cavsync, cavsync.deploy, cavsync.export, cavsync.kernels):
         assert "site-packages" in Path(str(module.__file__)).parts
+
+
+def test_every_module_can_be_imported() -> None:
+    """Nothing that a module needs was left out of the package."""
+    names = [module.name for module in pkgutil.walk_packages(cavsync.__path__, "cavsync.")]
+    assert {"cavsync.kernels.dispatch", "cavsync.export.plan", "cavsync.deploy.scorer", "cavsync.model.block"} <= {
+        *names
+    }
+    for name in names:
+        if not name.startswith("cavsync.models"):
+            importlib.import_module(name)
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
