@@ -22,7 +22,8 @@ ALLOWED = {
     "cavsync.model": LEAVES | {"cavsync.kernels"},
     "cavsync.data": LEAVES | {"cavsync.media", "cavsync.kernels"},
     "cavsync.train": LEAVES | {"cavsync.media", "cavsync.kernels", "cavsync.model", "cavsync.data"},
-    "cavsync.evaluate": LEAVES | {"cavsync.media", "cavsync.model", "cavsync.data", "cavsync.deploy"},
+    "cavsync.evaluate": LEAVES
+    | {"cavsync.manifest", "cavsync.media", "cavsync.kernels", "cavsync.model", "cavsync.data", "cavsync.deploy"},
     "cavsync.deploy": LEAVES | {"cavsync.manifest", "cavsync.media"},
     "cavsync.export": LEAVES
     | {"cavsync.manifest", "cavsync.media", "cavsync.kernels", "cavsync.model", "cavsync.data", "cavsync.deploy"}

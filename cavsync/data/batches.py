@@ -28,6 +28,14 @@ from cavsync.media.align import FRAME_SHIFT_SECONDS
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+
+def normalised_pictures(pictures: Tensor) -> Tensor:
+    """RGB bytes (..., 3, H, W) -> ImageNet-normalised float32, the model's input."""
+    mean = torch.tensor(IMAGENET_MEAN, device=pictures.device).view(3, 1, 1) * 255
+    std = torch.tensor(IMAGENET_STD, device=pictures.device).view(3, 1, 1) * 255
+    return (pictures.float() - mean) / std
+
+
 Others = tuple[tuple[Segments, Background | Mixture], ...]
 
 # As in CAV-MAE: most mixtures are near half and half.

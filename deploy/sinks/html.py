@@ -33,6 +33,8 @@ from cavsync.deploy.sinks.charts import (
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.words import STATE_WORDS, explanation, headline
 
+# Other pages of the project share the style and the frame of the charts.
+TEMPLATES = Path(__file__).parent
 FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 MAX_EVENTS = 200
 
@@ -66,7 +68,7 @@ class Section:
 def html_text(outcomes: Sequence[Outcome]) -> str:
     """The report page. Everything that comes from files is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,181 @@
+"""Anything that embeds sound and pictures, opened by its path: a run, one of its steps, a published .pth, a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy import Bundle
+from cavsync.errors import CheckpointError, ConfigError
+from cavsync.evaluate.result import ModelId
+from cavsync.manifest import MANIFEST_NAME, sha256_file
+
+if TYPE_CHECKING:
+    import torch
+
+    from cavsync.model import CAVMAESync
+    from cavsync.model.classifier import CAVMAEFT
+
+FloatArray = NDArray[np.float32]
+
+
+class Vectors(NamedTuple):
+    """`pooled` (B, D) of unit length, `patches` (B, N, D) after the norm, row-major (audio: frequency-major)."""
+
+    pooled: FloatArray
+    patches: FloatArray
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Embeds raw inputs; what normalises them is inside.
+
+    `embed_audio`: raw log-mel (B, segment_frames, 128) float32; `embed_pictures`: RGB (B, num_frames, S, S, 3) uint8.
+    Both return Vectors. `audio_grid` (frequency, time) and `visual_grid` (rows, columns) are the shapes of the patches.
+    """
+
+    id: ModelId
+    segment_frames: int
+    img_size: int
+    num_frames: int
+    frame_step_seconds: float
+    audio_grid: tuple[int, int]
+    visual_grid: tuple[int, int]
+    embed_audio: Callable[[FloatArray], Vectors] = field(repr=False)
+    embed_pictures: Callable[[NDArray[np.uint8]], Vectors] = field(repr=False)
+    device: str = "cpu"
+
+
+def open_encoder(path: Path | str, *, device: str = "cpu", **overrides: Any) -> Encoder:
+    """Open a bundle, a RUN folder, RUN/checkpoints/step-N, or a `.pth` of the authors.
+
+    overrides: model options that the shapes of a `.pth` cannot tell, such as num_heads.
+    Raises BundleError, CheckpointError or ConfigError for what is none of these, is damaged, or does not fit.
+    """
+    path = Path(path)
+    if (path / MANIFEST_NAME).is_file():
+        if overrides or device != "cpu":
+            raise ConfigError(f"'{path}' is a bundle, which has no model options and runs on the CPU: leave them out.")
+        return encoder_of_bundle(Bundle.open(path))
+    return encoder_of_model(*open_model(path, **overrides), device=device)
+
+
+def open_model(path: Path | str, **overrides: Any) -> tuple[ModelId, CAVMAESync | CAVMAEFT]:
+    """The torch model of a RUN folder, RUN/checkpoints/step-N or a `.pth`, on the CPU, in evaluation mode.
+
+    A run's moving average of the weights is taken where it keeps one. Raises CheckpointError or ConfigError.
+    """
+    from cavsync.model.upstream import open_upstream
+
+    path = Path(path)
+    if not path.is_dir():
+        info, upstream = open_upstream(path, **overrides)
+        details = {"fingerprint": info.fingerprint, "overrides": str(dict(sorted(overrides.items())))}
+        return ModelId(name=path.name, kind="upstream", sha256=info.sha256, details={**details}), upstream.eval()
+    if overrides:
+        raise ConfigError(f"'{path}' is a run, whose config.json has all model options: leave them out.")
+    return _open_run(path)
+
+
+def encoder_of_model(id: ModelId, model: CAVMAESync | CAVMAEFT, *, device: str = "cpu") -> Encoder:
+    """The encoders of a torch model, moved to `device`. ConfigError for a device that is not there."""
+    import torch
+
+    config = model.config
+    try:
+        model = model.to(torch.device(device)).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"Device '{device}' cannot be used ({str(error).splitlines()[0]}): use cpu.") from None
+    return Encoder(
+        id=id,
+        segment_frames=config.audio_length,
+        img_size=config.img_size,
+        num_frames=config.num_frames,
+        frame_step_seconds=config.frame_step_seconds,
+        audio_grid=config.audio_grid,
+        visual_grid=config.visual_grid,
+        embed_audio=partial(_embed_audio, model, torch.device(device)),
+        embed_pictures=partial(_embed_pictures, model, torch.device(device)),
+        device=device,
+    )
+
+
+def encoder_of_bundle(bundle: Bundle) -> Encoder:
+    """The encoders of an opened bundle. ConfigError where it was exported without patches."""
+    manifest = bundle.manifest
+    audio, visual, patch = manifest.audio, manifest.visual, int(manifest.model["patch_size"])
+    side = visual.img_size // patch
+    return Encoder(
+        id=ModelId(
+            name=bundle.path.resolve().name,
+            kind="bundle",
+            sha256=sha256_file(bundle.path / MANIFEST_NAME),
+            details={"name": manifest.name, "precision": manifest.precision},
+        ),
+        segment_frames=audio.segment_frames,
+        img_size=visual.img_size,
+        num_frames=visual.num_frames,
+        frame_step_seconds=visual.frame_step_seconds,
+        audio_grid=(manifest.frontend.num_mel_bins // patch, audio.segment_frames // patch),
+        visual_grid=(side, side),
+        embed_audio=lambda segments: Vectors(bundle.embed_audio(segments), bundle.audio.run(segments, "patches")),
+        embed_pictures=lambda tubelets: Vectors(
+            bundle.embed_pictures(tubelets), bundle.visual.run(tubelets, "patches")
+        ),
+    )
+
+
+def _open_run(path: Path) -> tuple[ModelId, CAVMAESync | CAVMAEFT]:
+    from cavsync.model import checkpoint
+
+    run, step = path, None
+    if path.parent.name == "checkpoints" and path.name.startswith(checkpoint.STEP_PREFIX):
+        number = path.name.removeprefix(checkpoint.STEP_PREFIX)
+        if not number.isdecimal():
+            raise CheckpointError(f"'{path}' is no step of a run: give the run, or its checkpoints/step-N.")
+        run, step = path.parent.parent, int(number)
+    is_classifier = checkpoint.read_run_config(run).get("label_dim") is not None
+    step = checkpoint.latest_step(run) if step is None else step
+    model: CAVMAESync | CAVMAEFT
+    model = checkpoint.load_classifier(run, step) if is_classifier else checkpoint.load_model(run, step)
+    # load_model has refused a run without steps.
+    folder = checkpoint.step_folder(run, step or 0)
+    names = [checkpoint.WEIGHTS] if is_classifier else [checkpoint.WEIGHTS, checkpoint.AVERAGE]
+    files = [folder / name for name in names if (folder / name).is_file()]
+    hashes = [sha256_file(file) for file in files]
+    sha256 = hashes[0] if len(files) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    details = {"step": step, "averaged": len(files) > 1}
+    name = f"{run.resolve().name}/{folder.name}"
+    return ModelId(name=name, kind="run", sha256=sha256, details={**details}), model.eval()
+
+
+def _embed_audio(model: CAVMAESync | CAVMAEFT, device: torch.device, segments: FloatArray) -> Vectors:
+    import torch
+
+    from cavsync.data.logmel import normalise
+
+    with torch.inference_mode():
+        return _vectors(*model.encode_audio(normalise(torch.from_numpy(segments).to(device))))
+
+
+def _embed_pictures(model: CAVMAESync | CAVMAEFT, device: torch.device, tubelets: NDArray[np.uint8]) -> Vectors:
+    import torch
+
+    from cavsync.data.batches import normalised_pictures
+
+    with torch.inference_mode():
+        pictures = torch.from_numpy(tubelets).to(device).permute(0, 1, 4, 2, 3)
+        return _vectors(*model.encode_frames(normalised_pictures(pictures)))
+
+
+def _vectors(pooled: torch.Tensor, patches: torch.Tensor) -> Vectors:
+    from torch.nn import functional as F
+
+    return Vectors(F.normalize(pooled, dim=-1).cpu().numpy(), patches.cpu().numpy())
