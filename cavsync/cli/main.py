@@ -83,6 +83,8 @@ def data() -> None:
 
 
 EVAL_COMMANDS = {
+    "localize": ("cavsync.cli.eval_localize:localize", "Where in the picture a model sees what it hears."),
+    "inpaint": ("cavsync.cli.eval_inpaint:inpaint", "What a decoder makes of hidden patches, in pictures and sound."),
     "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets and the two-choice test."),
 }
 

@@ -48,7 +48,7 @@ def render_masks(spec: ClipSpec, indices: list[int]) -> list[ObjectMask]:
 
 
 def sounding_object(family: str, label: str) -> str:
-    """The object that makes the sound `label`: speech comes from the face, everything else from what it is named for."""
+    """The object that makes the sound `label`: speech comes from the face, the rest from its namesake."""
     return FACE if family == "face" else label
 
 
