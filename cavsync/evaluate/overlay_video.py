@@ -25,8 +25,8 @@ from cavsync.media.align import SAMPLE_RATE_HZ
 BATCH_FRAMES = 16
 TIME_BASE = Fraction(1, 90_000)
 SOUND_BLOCK_SAMPLES = 1024
-# The ends of the colour scale, over the whole clip: its colder half stays bare, and single extreme patches do not flatten
-# the rest.
+# The ends of the colour scale, over the whole clip: its colder half stays bare, and single extreme patches do not
+# flatten the rest.
 SCALE_PERCENTILES = (50, 99.5)
 
 FloatArray = NDArray[np.float32]
@@ -55,8 +55,8 @@ def write_overlay_video(
     """Write `source` up to `max_seconds` with its heat map over its central square, as H.264 and AAC in mp4, and return
     the heat maps (n, rows, columns).
 
-    Frames keep their timestamps. The colours span the clip's heat from its median to its 99.5th percentile, so they tell
-    places and moments of this clip apart, and say nothing of other clips. Raises MediaError for an unreadable clip.
+    Frames keep their timestamps. The colours span the heat of the whole clip from its median to its 99.5th percentile: they
+    tell its places and moments apart, and say nothing of other clips. Raises MediaError for an unreadable clip.
     """
     clip = load_clip(source, encoder.img_size, max_seconds=max_seconds)
     heats = heat_of_clip(clip, encoder, progress)
