@@ -61,8 +61,8 @@ def inpaint(
     """Hide patches of sound and picture, fill them in with the model's decoder, and measure the error by mask ratio and
     by the layout of the mask, as in CAV-MAE's figure.
 
-    DATA is a folder of videos or shards, or a CAV-MAE JSON. --out gets pictures and spectrograms side by side (original,
-    seen by the model, inpainted), and sounds by Griffin-Lim from the log-mel, inpainted and not.
+    DATA is a folder of videos or shards, or a CAV-MAE JSON. --out gets pictures and spectrograms side by side
+    (original, seen by the model, inpainted), and sounds by Griffin-Lim from the log-mel, inpainted and not.
     """
     import numpy as np
     from rich.console import Console
@@ -74,8 +74,8 @@ def inpaint(
     from cavsync.evaluate.inpaint_pictures import InpaintFiles
     from cavsync.evaluate.inpaint_report import inpaint_result
     from cavsync.evaluate.open_decoder import open_decoder
-    from cavsync.evaluate.provenance import provenance
-    from cavsync.evaluate.source_id import source_id
+    from cavsync.evaluate.provenance import data_id, provenance
+    from cavsync.evaluate.source_files import source_files
 
     check_outputs(json_out, html_out)
     masks = sweep(ratios, modes or MASK_MODES, picture_ratio)
@@ -92,7 +92,9 @@ def inpaint(
             network, source, masks, indices=chosen, moments_per_clip=moments, seed=seed, on_case=files,
             progress=lambda done, _: bar.update(task, completed=done),
         )  # fmt: skip
-    made_of = provenance(models=[origin], data=[source_id(data, source, chosen)], seed=seed, device=device)
+    files_read = [*source_files(source, chosen), *([data] if data.is_file() else [])]
+    measured_on = data_id(data.resolve().name, files_read, data if data.is_dir() else data.parent)
+    made_of = provenance(models=[origin], data=[measured_on], seed=seed, device=device)
     result = inpaint_result(
         scores, masks, made_of, norm_pix_loss=network.config.norm_pix_loss, moments_per_clip=moments,
         pictures=files.written,

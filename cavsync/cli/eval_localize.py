@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--media", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Where the clips of a VGG-SS .json lie.")  # fmt: skip
 @click.option("--boxes-needed", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Boxes of a .json that must agree for full weight: 1 as in VGG-SS, 2 as in Flickr-SoundNet.")  # fmt: skip
+              help="Boxes of a .json that must agree for full weight: 1 as in VGG-SS, 2 as in Flickr.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for pictures and videos.")
 @click.option("--pictures", type=click.IntRange(min=0), default=24, show_default=True,
               help="How many pictures to write to --out.")  # fmt: skip

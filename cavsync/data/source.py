@@ -79,7 +79,19 @@ class CavMaeJson:
 
     @classmethod
     def open(cls, path: Path, *, frames_per_clip: int, segment_frames: int) -> CavMaeJson:
-        """Read the list. Raises DataError for a damaged list, or folders with another number of frames."""
+        """Read the list and look at its first clip.
+
+        Raises DataError for a damaged list, or folders with another number of frames.
+        """
+        source = cls.read(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
+        found = source.count_frames(0)
+        if found != frames_per_clip:
+            raise source.wrong_count(0, found)
+        return source
+
+    @classmethod
+    def read(cls, path: Path, *, frames_per_clip: int, segment_frames: int) -> CavMaeJson:
+        """Read the list and nothing that it names. Raises DataError for a damaged list."""
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))["data"]
             names = [f"{entry['video_path']}/{entry['video_id']}" for entry in entries]
@@ -91,16 +103,12 @@ class CavMaeJson:
             ) from None
         if not entries:
             raise DataError(f"{path} lists no clip: add entries to its data")
-        source = cls(names, entries, frames_per_clip, segment_frames)
-        found = source.count_frames(0)
-        if found != frames_per_clip:
-            raise source.wrong_count(0, found)
-        return source
+        return cls(names, entries, frames_per_clip, segment_frames)
 
     def count_frames(self, index: int) -> int:
         """Number of consecutive frames, from frame_0 on, that are on disk for this clip."""
         count = 0
-        while self._frame_path(index, count).is_file():
+        while self.frame_path(index, count).is_file():
             count += 1
         return count
 
@@ -126,12 +134,13 @@ class CavMaeJson:
             self.names[index], np.stack(frames), times, sound, segment_starts=np.asarray(starts, dtype=np.int64)
         )
 
-    def _frame_path(self, index: int, number: int) -> Path:
+    def frame_path(self, index: int, number: int) -> Path:
+        """Where frame `number` of a clip lies."""
         entry = self.entries[index]
         return Path(entry["video_path"], f"frame_{number}", f"{entry['video_id']}.jpg")
 
     def _picture(self, index: int, number: int, img_size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        path = self._frame_path(index, number)
+        path = self.frame_path(index, number)
         try:
             with Image.open(path) as image:
                 rgb = np.asarray(image.convert("RGB"))

@@ -1,6 +1,6 @@
-"""Sound from a log-mel: energies of the mel bins back to a power spectrum, then Griffin-Lim, by the front end's numbers.
+"""Sound from a log-mel: energies of the mel bins back to a power spectrum, then Griffin-Lim.
 
-What the log-mel does not hold is lost: the phase, the fine structure between mel bins, and the loudness below its floor.
+What the log-mel does not hold is lost: the phase, the fine structure between mel bins, and what lies below its floor.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def sound_of(log_mel: Tensor, seed: int = 0) -> Tensor:
     """Raw log-mel (frames, 128) -> 16 kHz samples (160 (frames - 1) + 400,) that have about this log-mel.
 
     Least squares with the Kaldi mel banks, negative power cut off; Griffin-Lim with the front end's window, hop and
-    fast momentum (Perraudin et al. 2013); then the inverse of the pre-emphasis. The offset that each frame lost with its
-    mean does not come back. Phases start at random, drawn from `seed`.
+    fast momentum (Perraudin et al. 2013); then the inverse of the pre-emphasis. The offset that each frame lost with
+    its mean does not come back. Phases start at random, drawn from `seed`.
     """
     banks: Tensor = LogMelFrontend().mel
     energies = log_mel.float().clamp(max=MAX_LOG_MEL).exp()

@@ -130,7 +130,9 @@ def moments_of(clip: Clip, model: CAVMAESync, count: int) -> Moments:
     sample = take(clip, places, plan)
     pictures = torch.from_numpy(sample.pictures[sample.tubelets])
     fbank = normalise(sample.sound.values)
-    return Moments(clip.source, fbank, normalised_pictures(pictures), [min(config.audio_length, len(clip.sound))] * count)
+    return Moments(
+        clip.source, fbank, normalised_pictures(pictures), [min(config.audio_length, len(clip.sound))] * count
+    )
 
 
 def _inpaint_moments(

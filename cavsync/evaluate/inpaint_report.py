@@ -14,8 +14,8 @@ UNITS = {
     "visual": "RGB by ImageNet's means and spreads: an error of 1 is about 58 of 255 levels, squared",
 }
 NORM_PIX_NOTE = (
-    "The model predicts each patch less its mean and over its spread (norm_pix_loss): both were taken from the original "
-    "to undo that, in the figures, the pictures and the sounds. Brightness and contrast of every hidden patch are "
+    "The model predicts each patch less its mean and over its spread (norm_pix_loss): both were taken from the "
+    "original to undo that, in the figures, the pictures and the sounds. Brightness and contrast of every hidden patch are "
     "given away; the baseline knows the mean too."
 )
 

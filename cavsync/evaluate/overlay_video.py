@@ -55,8 +55,9 @@ def write_overlay_video(
     """Write `source` up to `max_seconds` with its heat map over its central square, as H.264 and AAC in mp4, and return
     the heat maps (n, rows, columns).
 
-    Frames keep their timestamps. The colours span the heat of the whole clip from its median to its 99.5th percentile: they
-    tell its places and moments apart, and say nothing of other clips. Raises MediaError for an unreadable clip.
+    Frames keep their timestamps. The colours span the heat of the whole clip from its median to its 99.5th
+    percentile: they tell its places and moments apart, and say nothing of other clips. Raises MediaError for an
+    unreadable clip.
     """
     clip = load_clip(source, encoder.img_size, max_seconds=max_seconds)
     heats = heat_of_clip(clip, encoder, progress)

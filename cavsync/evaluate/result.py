@@ -181,7 +181,9 @@ def _shown_metric(metric: Metric) -> str:
     digits = _number if metric.unit != "share" else "{:.1f}".format
     interval = ""
     if metric.low is not None and metric.high is not None:
-        interval = f" ({digits(factor * metric.low)} to {digits(factor * metric.high)})"
+        # Between numbers that may be negative a dash would be read as a sign.
+        between = "-" if metric.low >= 0 else " to "
+        interval = f" ({digits(factor * metric.low)}{between}{digits(factor * metric.high)})"
     return f"{digits(factor * metric.value)}{unit}{interval}"
 
 

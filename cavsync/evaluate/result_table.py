@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
@@ -13,15 +15,19 @@ MIN_WIDTH = 110
 
 def print_result(result: EvalResult, console: Console | None = None) -> None:
     """Print the tables, or all metrics where there are none, then what was left out and what must be known."""
-    found = console or Console()
-    console = Console(file=found.file, width=max(found.width, MIN_WIDTH), force_terminal=found.is_terminal)
-    tables = result.tables or [metrics_table(result)]
-    for table in tables:
-        console.print(rich_table(table))
+    notes = list(result.notes)
     if result.rejects:
-        console.print(f"{len(result.rejects)} left out: {escape(next(iter(result.rejects.values())))}")
-    for note in result.notes:
-        console.print(f"note: {escape(note)}")
+        notes.insert(0, f"{len(result.rejects)} left out, the first: {next(iter(result.rejects.values()))}")
+    print_tables(result.tables or [metrics_table(result)], notes, console or Console())
+
+
+def print_tables(tables: Sequence[Table], notes: Sequence[str], console: Console) -> None:
+    """Print tables, then notes; where the terminal is narrow, lines break rather than columns."""
+    wide = Console(file=console.file, width=max(console.width, MIN_WIDTH), force_terminal=console.is_terminal)
+    for table in tables:
+        wide.print(rich_table(table))
+    for note in notes:
+        wide.print(f"note: {escape(note)}")
 
 
 def metrics_table(result: EvalResult) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -43,13 +43,15 @@ class Item(Protocol):
 @dataclass(frozen=True, slots=True)
 class VideoItem:
     """A video file. `cut_seconds` is the part of the original video that the clip is: the file holds just that part,
-    unless `whole` says that it may be the original."""
+    unless `whole` says that it may be the original. `split` is VGGSound's, "" elsewhere."""
 
     id: str
     file: str
     labels: tuple[str, ...] = ()
     cut_seconds: tuple[float, float] | None = None
     whole: bool = False
+    # Packing takes no notice of it, so neither does the fingerprint of what is packed.
+    split: str = field(default="", repr=False)
 
     def read(self, root: Path, options: PackOptions) -> Contents:
         """Decode the file below `root`."""

@@ -89,13 +89,13 @@ def _row_item(row: list[str], names: MediaNames, where: str) -> VideoItem:
             'ytid,start_seconds,end_seconds,"labels": correct it'
         ) from None
     try:
-        end_seconds, labels = float(third), _split(fourth)
+        end_seconds, labels, split = float(third), _split(fourth), ""
     except ValueError:
         # VGGSound's labels contain commas of their own.
-        end_seconds, labels = start_seconds + VGGSOUND_SECONDS, (third,)
+        end_seconds, labels, split = start_seconds + VGGSOUND_SECONDS, (third,), sys.intern(fourth.strip())
     found = names.find(video_id, start_seconds, end_seconds)
     file, whole = found if found is not None else ("", False)
-    return VideoItem(video_id, file, labels, (start_seconds, end_seconds), whole)
+    return VideoItem(video_id, file, labels, (start_seconds, end_seconds), whole, split)
 
 
 def _split(labels: str) -> tuple[str, ...]:

@@ -1,0 +1,118 @@
+"""How alike pictures and sounds of clips are, from the embeddings of frames and segments, and who ranks before whom.
+
+Ranks are counted block by block: the matrix of all pairs is never held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.errors import ConfigError, DataError
+
+Similarity = Literal["diagonal-mean", "diagonal-max", "full-mean", "full-max", "single-frame"]
+SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
+# Cosines of float32 vectors differ by less than this when only the order of summation does.
+TIE_TOLERANCE = 1e-6
+BLOCK_CLIPS = 2048
+# One product of a block of `full-max` holds all pairs of frames.
+MAX_BLOCK_PAIRS = 1 << 24
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RankCounts:
+    """Per query: how many wrong items of the gallery are more alike than the right one, and how many are as alike."""
+
+    before: NDArray[np.int64]
+    tied: NDArray[np.int64]
+
+    @property
+    def gallery_size(self) -> int:
+        """Items in the gallery, the right one among them."""
+        return len(self.before)
+
+
+def clip_similarity(visual: FloatArray, audio: FloatArray, kind: Similarity) -> FloatArray:
+    """Similarity (n, m) of clips with unit vectors visual (n, F, D) and audio (m, F, D).
+
+    Of the F x F cosines of a pair: the mean or maximum of the diagonal (frame i with its own segment; the mean is what
+    CAV-MAE Sync reports, arXiv 2505.01237), the mean or maximum of all, or the one cosine of frame F // 2 (frame 5 of
+    10 in CAV-MAE, arXiv 2210.07839).
+    """
+    frames = visual.shape[1]
+    if kind == "diagonal-mean":
+        summed: FloatArray = visual.reshape(len(visual), -1) @ audio.reshape(len(audio), -1).T
+        return summed / np.float32(frames)
+    if kind == "full-mean":
+        means: FloatArray = visual.mean(axis=1) @ audio.mean(axis=1).T
+        return means
+    if kind == "single-frame":
+        single: FloatArray = visual[:, frames // 2] @ audio[:, frames // 2].T
+        return single
+    if kind == "diagonal-max":
+        best: FloatArray = visual[:, 0] @ audio[:, 0].T
+        for frame in range(1, frames):
+            np.maximum(best, visual[:, frame] @ audio[:, frame].T, out=best)
+        return best
+    if kind == "full-max":
+        pairs = visual.reshape(-1, visual.shape[2]) @ audio.reshape(-1, audio.shape[2]).T
+        found: FloatArray = pairs.reshape(len(visual), frames, len(audio), frames).max(axis=(1, 3))
+        return found
+    raise ConfigError(f"Similarity '{kind}' is unknown: use one of {', '.join(SIMILARITIES)}.")
+
+
+def rank_counts(
+    visual: FloatArray,
+    audio: FloatArray,
+    kind: Similarity,
+    *,
+    block_clips: int = BLOCK_CLIPS,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> tuple[RankCounts, RankCounts]:
+    """Ranks of clip i's sound for its pictures (visual to audio) and of its pictures for its sound (audio to visual).
+
+    visual, audio: unit vectors (N, F, D), in memory or memory-mapped. What differs by no more than TIE_TOLERANCE is a
+    tie. `progress(done, total)` counts blocks. Raises DataError for no clip, or values that are not finite, and
+    ConfigError for an unknown `kind`.
+    """
+    if visual.shape != audio.shape or visual.ndim != 3 or not visual.size:
+        raise DataError(
+            f"Embeddings have the shapes {visual.shape} and {audio.shape}: expected (N, F, D) twice, N > 0."
+        )
+    frames = visual.shape[1]
+    if kind == "full-max":
+        block_clips = max(1, min(block_clips, int(MAX_BLOCK_PAIRS**0.5) // frames))
+    blocks = list(_blocks(len(visual), block_clips))
+    own = np.concatenate([_own(visual[block], audio[block], kind) for block in _blocks(len(visual), 64)])
+    counts = np.zeros((4, len(own)), dtype=np.int64)
+    for number, rows in enumerate(blocks):
+        # Contiguous once, not for every column.
+        pictures = np.ascontiguousarray(visual[rows])
+        for columns in blocks:
+            found = clip_similarity(pictures, audio[columns], kind)
+            if rows == columns:
+                # The right item is neither before itself nor tied with itself.
+                np.fill_diagonal(found, np.nan)
+            for place, own_values, where, axis in ((0, own[rows, None], rows, 1), (2, own[columns], columns, 0)):
+                counts[place, where] += (found > own_values + TIE_TOLERANCE).sum(axis=axis)
+                counts[place + 1, where] += (np.abs(found - own_values) <= TIE_TOLERANCE).sum(axis=axis)
+        progress(number + 1, len(blocks))
+    return RankCounts(counts[0], counts[1]), RankCounts(counts[2], counts[3])
+
+
+def _own(visual: FloatArray, audio: FloatArray, kind: Similarity) -> FloatArray:
+    """Similarity of each clip's own picture and sound; refuses what is not finite."""
+    if not (np.isfinite(visual).all() and np.isfinite(audio).all()):
+        raise DataError("Some embeddings are not finite: the checkpoint is damaged, use another one.")
+    return np.diagonal(clip_similarity(np.ascontiguousarray(visual), audio, kind))
+
+
+def _blocks(count: int, size: int) -> Iterator[slice]:
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
