@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -63,15 +64,15 @@ class InpaintFiles:
 
 def spectrogram_picture(image: Tensor) -> RGBArray:
     """Normalised log-mel (1, 128, L) as a picture (128, L, 3), low frequencies at the bottom."""
-    values = image[0].flip(0).cpu().numpy()
-    return np.rint(colour_map((values - COLDEST) / (HOTTEST - COLDEST))).astype(np.uint8)
+    values: NDArray[np.float32] = ((image[0].flip(0) - COLDEST) / (HOTTEST - COLDEST)).cpu().numpy()
+    return np.rint(colour_map(values)).astype(np.uint8)
 
 
 def rgb_picture(image: Tensor) -> RGBArray:
     """ImageNet-normalised (3, H, W) as RGB bytes (H, W, 3); what lies outside is cut off."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    values = (image.cpu() * std + mean).clamp(0, 1).permute(1, 2, 0).numpy()
-    return np.rint(values * 255).astype(np.uint8)
+    values: RGBArray = ((image.cpu() * std + mean).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return values
 
 
 def _masked(picture: RGBArray, hidden: Tensor) -> RGBArray:

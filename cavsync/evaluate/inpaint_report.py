@@ -15,8 +15,8 @@ UNITS = {
 }
 NORM_PIX_NOTE = (
     "The model predicts each patch less its mean and over its spread (norm_pix_loss): both were taken from the "
-    "original to undo that, in the figures, the pictures and the sounds. Brightness and contrast of every hidden patch are "
-    "given away; the baseline knows the mean too."
+    "original to undo that, in the figures, the pictures and the sounds. Brightness and contrast of every hidden patch "
+    "are given away; the baseline knows the mean too."
 )
 
 
