@@ -87,7 +87,8 @@ def _table(scores: InpaintScores, masks: Sequence[Mask], norm_pix_loss: bool) ->
     for mask in masks:
         found = [scores.errors.get((mask, modality)) for modality in ("audio", "visual")]
         row: list[Cell] = [mask.mode, f"{mask.ratio_audio:g} / {mask.ratio_visual:g}"]
-        row += [_mean(part[name]) if part else None for part in found for name in ("model", "baseline")]
+        for part in found:
+            row += [_mean(part["model"]), Metric(value=_mean(part["baseline"]).value)] if part else [None, None]
         row += [_mean(part["trained"]) if part else None for part in found if norm_pix_loss]
         rows.append(row)
     return Table(title=f"inpainting {scores.clips} clips", columns=columns, rows=rows)

@@ -99,7 +99,7 @@ def consensus_map(boxes: Sequence[Sequence[float]], size: int, needed: int = 1) 
     for box in boxes:
         edges = np.asarray(box, dtype=np.float64)
         if edges.shape != (4,) or not np.isfinite(edges).all():
-            raise DataError(f"The box {list(box)} is not left, top, right and bottom: correct the annotation.")
+            raise DataError(f"The box {box!r:.80} is not left, top, right and bottom: correct the annotation.")
         left, top, right, bottom = (size * np.clip(edges, 0, 1)).astype(int)
         weights[top:bottom, left:right] += 1
     return np.minimum(weights / needed, 1.0)

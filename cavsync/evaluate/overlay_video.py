@@ -106,8 +106,8 @@ def _encode(
     sound: Any = output.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
     sound_start = round(sound_start_seconds * SAMPLE_RATE_HZ)
     written = 0
-    for time_seconds, picture in frames:
-        if not video.width:
+    for number, (time_seconds, picture) in enumerate(frames):
+        if number == 0:
             video.height, video.width = picture.shape[:2]
         wanted = min(len(samples), max(0, round(time_seconds * SAMPLE_RATE_HZ) - sound_start))
         written = _mux_sound(output, sound, samples, sound_start, written, wanted)

@@ -45,7 +45,7 @@ def test_average_precision_is_scikit_learn_s(scores: np.ndarray, mask: np.ndarra
 @settings(max_examples=100, deadline=None)
 @given(MASKS.filter(np.any), st.floats(-1, 1, width=32))
 def test_all_ties_are_worth_the_share_of_the_object(mask: np.ndarray, value: float) -> None:
-    """A map that is the same everywhere ranks nothing: its precision is the share of the object, however it is sorted."""
+    """A map that is the same everywhere ranks nothing: its precision is the object's share, however it is sorted."""
     scores = np.full(mask.shape, value, dtype=np.float32)
     assert pixel_average_precision(scores, mask) == pytest.approx(mask.mean())
     assert best_iou(scores, mask) == 0.0

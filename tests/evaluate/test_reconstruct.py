@@ -45,18 +45,20 @@ def test_error_counts_hidden_values_of_the_filled_image(norm_pix: bool) -> None:
     audio, visual = _masks(model, 3)
     patch = model.config.patch_size
     images = spectrogram_image(fbank, model.config), stacked_frames(frames, model.config)
-    for image, masking, part in zip(images, (audio, visual), reconstruct(model, fbank, frames, audio, visual), strict=True):
+    for image, masking, part in zip(
+        images, (audio, visual), reconstruct(model, fbank, frames, audio, visual), strict=True
+    ):
         filled, original = patchify(part.filled, patch).numpy(), patchify(image, patch).numpy()
         for item in range(3):
             hidden = masking.hidden[item].numpy()
             assert (filled[item, ~hidden] == original[item, ~hidden]).all()
             wrong = (filled[item, hidden] - original[item, hidden]) ** 2
             assert float(part.mse[item]) == pytest.approx(wrong.mean(), rel=1e-5)
-            if norm_pix:
-                guess = original[item, hidden].mean(axis=1, keepdims=True)
-            else:
-                guess = original[item, ~hidden].mean()
-            assert float(part.baseline_mse[item]) == pytest.approx(((original[item, hidden] - guess) ** 2).mean(), rel=1e-4)
+            own_mean = original[item, hidden].mean(axis=1, keepdims=True)
+            guess = own_mean if norm_pix else original[item, ~hidden].mean()
+            assert float(part.baseline_mse[item]) == pytest.approx(
+                ((original[item, hidden] - guess) ** 2).mean(), rel=1e-4
+            )
 
 
 def test_norm_pix_is_undone_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
