@@ -31,6 +31,8 @@ if TYPE_CHECKING:
               help="No figures: write the heat map over each clip of DATA, a file or a folder, to --out.")  # fmt: skip
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
               help="How much of each clip --only-overlays takes.")  # fmt: skip
+@click.option("--scale", type=click.Choice(["clip", "picture"]), default="clip", show_default=True,
+              help="What the colours of --only-overlays span: a clip's heat, or each picture's own.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the baselines.")
 @click.option("--device", default="cpu", show_default=True, help="Where a run or .pth computes, such as cuda.")
 @result_options
@@ -44,6 +46,7 @@ def localize(
     pictures: int,
     only_overlays: bool,
     max_seconds: float,
+    scale: Any,
     seed: int,
     device: str,
     json_out: Path | None,
@@ -70,7 +73,7 @@ def localize(
         out.mkdir(parents=True, exist_ok=True)
     if questions is None:
         assert out is not None
-        _overlay(encoder, data, out, max_seconds)
+        _overlay(encoder, data, out, max_seconds, scale)
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -91,7 +94,7 @@ def localize(
     deliver(localize_result(scores, questions, made_of, pictures=shown.written), json_out, html_out, out)
 
 
-def _overlay(encoder: Encoder, data: Path, out: Path, max_seconds: float) -> None:
+def _overlay(encoder: Encoder, data: Path, out: Path, max_seconds: float, scale: Any) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -103,8 +106,9 @@ def _overlay(encoder: Encoder, data: Path, out: Path, max_seconds: float) -> Non
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("drawing heat maps", total=len(clips))
         written, rejects = overlay_clips(
-            encoder, clips, out, max_seconds=max_seconds, progress=lambda done, _: bar.update(task, completed=done)
-        )
+            encoder, clips, out, max_seconds=max_seconds, scale=scale,
+            progress=lambda done, _: bar.update(task, completed=done),
+        )  # fmt: skip
     for reason in rejects.values():
         click.echo(f"rejected: {reason}", err=True)
     if not written:

@@ -13,7 +13,7 @@ from cavsync.errors import MediaError
 from cavsync.evaluate.encoders import Encoder
 from cavsync.evaluate.localization_case import LocalizationCase
 from cavsync.evaluate.overlay import outline, overlay, save_picture, side_by_side
-from cavsync.evaluate.overlay_video import write_overlay_video
+from cavsync.evaluate.overlay_video import Scale, write_overlay_video
 from cavsync.evaluate.result import Picture
 from cavsync.media import MediaReader, VideoFrame
 
@@ -45,6 +45,7 @@ def overlay_clips(
     folder: Path,
     *,
     max_seconds: float,
+    scale: Scale = "clip",
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[list[Path], dict[str, str]]:
     """Write NAME.overlay.mp4 and NAME.overlay.png of each clip, and return the videos and why clips were left out."""
@@ -54,7 +55,7 @@ def overlay_clips(
         stem = clip.stem if [other.stem for other in clips].count(clip.stem) == 1 else f"{clip.stem}-{done:03d}"
         video = folder / f"{stem}.overlay.mp4"
         try:
-            write_overlay_video(clip, video, encoder, max_seconds=max_seconds)
+            write_overlay_video(clip, video, encoder, max_seconds=max_seconds, scale=scale)
             save_picture(strip(video), folder / f"{stem}.overlay.png")
         except MediaError as error:
             rejects[str(clip)] = str(error)

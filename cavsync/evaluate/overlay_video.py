@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -25,8 +25,8 @@ from cavsync.media.align import SAMPLE_RATE_HZ
 BATCH_FRAMES = 16
 TIME_BASE = Fraction(1, 90_000)
 SOUND_BLOCK_SAMPLES = 1024
-# The ends of the colour scale, over the whole clip: its colder half stays bare, and single extreme patches do not
-# flatten the rest.
+Scale = Literal["clip", "picture"]
+# The ends of the colour scale: the colder half stays bare, and single extreme patches do not flatten the rest.
 SCALE_PERCENTILES = (50, 99.5)
 
 FloatArray = NDArray[np.float32]
@@ -50,23 +50,31 @@ def heat_of_clip(clip: Clip, encoder: Encoder, progress: Progress = lambda *_: N
 
 
 def write_overlay_video(
-    source: Path, target: Path, encoder: Encoder, *, max_seconds: float = 30.0, progress: Progress = lambda *_: None
+    source: Path,
+    target: Path,
+    encoder: Encoder,
+    *,
+    max_seconds: float = 30.0,
+    scale: Scale = "clip",
+    progress: Progress = lambda *_: None,
 ) -> FloatArray:
     """Write `source` up to `max_seconds` with its heat map over its central square, as H.264 and AAC in mp4, and return
     the heat maps (n, rows, columns).
 
-    Frames keep their timestamps. The colours span the heat of the whole clip from its median to its 99.5th
-    percentile: they tell its places and moments apart, and say nothing of other clips. Raises MediaError for an
-    unreadable clip.
+    Frames keep their timestamps. Scale "clip" spans the colours over the heat of the whole clip, from its median to its
+    99.5th percentile: they tell its places and moments apart. Scale "picture" spans them over each frame: they tell
+    places only, and a frame where all patches are nearly alike looks like one with a clear peak. Raises MediaError for
+    an unreadable clip.
     """
     clip = load_clip(source, encoder.img_size, max_seconds=max_seconds)
     heats = heat_of_clip(clip, encoder, progress)
-    low, high = (float(value) for value in np.percentile(heats, SCALE_PERCENTILES))
+    axis = None if scale == "clip" else (1, 2)
+    lows, highs = (np.broadcast_to(ends, len(heats)) for ends in np.percentile(heats, SCALE_PERCENTILES, axis=axis))
     assert isinstance(clip.sound, Waveform)
     part = target.with_name(f".{target.name}.part")
     try:
         with av.open(str(part), "w", format="mp4") as output:
-            frames = _overlaid(source, clip.pts_seconds, heats, low, high)
+            frames = _overlaid(source, clip.pts_seconds, heats, lows, highs)
             _encode(output, frames, clip.sound.samples, clip.audio_start_seconds)
         part.replace(target)
     except av.error.FFmpegError as error:
@@ -77,7 +85,7 @@ def write_overlay_video(
 
 
 def _overlaid(
-    source: Path, times_seconds: NDArray[np.float64], heats: FloatArray, low: float, high: float
+    source: Path, times_seconds: NDArray[np.float64], heats: FloatArray, lows: FloatArray, highs: FloatArray
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Time and picture of each frame that has a heat map; sides are even, as H.264 wants them."""
     places = {float(time): place for place, time in enumerate(times_seconds)}
@@ -90,8 +98,9 @@ def _overlaid(
             side = min(height, width)
             top, left = (height - side) // 2, (width - side) // 2
             square = picture[top : top + side, left : left + side]
-            heat = heats[places.pop(item.pts_seconds)]
-            picture[top : top + side, left : left + side] = overlay(square, heat, low, high)
+            place = places.pop(item.pts_seconds)
+            warm = overlay(square, heats[place], float(lows[place]), float(highs[place]))
+            picture[top : top + side, left : left + side] = warm
             yield item.pts_seconds, picture
             if not places:
                 return

@@ -176,3 +176,17 @@ def test_overlays_of_real_clips_with_the_bundle_that_comes_along(tmp_path: Path)
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".mp4", ".png"]
     video = next((tmp_path / "out").glob("*.mp4"))
     assert 30 <= len(_frames(video)) <= 45
+
+
+def test_overlay_scales(tmp_path: Path) -> None:
+    """Scaled by picture, every frame has a place of full heat; scaled by clip, some frames stay bare."""
+    clip = make_clips(tmp_path / "clips", 1, families=["keys"], size=(96, 96)) / "00000-keys.mp4"
+    before = _frames(clip)
+    hottest = {}
+    for scale in ("clip", "picture"):
+        write_overlay_video(clip, tmp_path / f"{scale}.mp4", colour_encoder(), scale=scale)  # type: ignore[arg-type]
+        after = _frames(tmp_path / f"{scale}.mp4")
+        changes = [np.abs(a[1].astype(int) - b[1]).mean(axis=2) for a, b in zip(after, before, strict=True)]
+        hottest[scale] = np.array([np.percentile(change, 99) for change in changes])
+    assert hottest["picture"].min() > 40
+    assert hottest["clip"].min() < hottest["picture"].min()
