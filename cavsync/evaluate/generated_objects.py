@@ -13,15 +13,14 @@ from PIL import Image, UnidentifiedImageError
 from cavsync.data.clip import Clip, load_clip
 from cavsync.data.sampling import SamplePlan, take
 from cavsync.data.synth import read_truth
-from cavsync.data.synth.masks import sounding_object
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.ade20k_sound import nearest_center_crop
 from cavsync.evaluate.encoders import Encoder
 from cavsync.evaluate.localization_case import TARGET_SIZE, LocalizationCase, centred_segment
 from cavsync.media.align import FRAME_SHIFT_SECONDS
 
-# A sound that begins at the very end of a segment is hardly heard in it.
-HEARD_SECONDS = 0.05
+# An object sounds where it gives at least this share of the loudest object's energy, 10 dB less.
+HEARD_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class GeneratedObjects:
     records: list[dict[str, Any]]
     name: str = "generated clips"
     protocol: str = (
-        "picture: central square of the frame of each mask; sound: the segment around it; target: the objects whose "
-        "sounds begin in the segment, up to 0.05 s before its end; frames around which nothing sounds are left out"
+        "picture: central square of the frame of each mask; sound: the segment around it; target: the objects that "
+        "give at least a tenth of the loudest one's energy in it; frames around which nothing sounds are left out"
     )
 
     @classmethod
@@ -64,7 +63,7 @@ class GeneratedObjects:
         for frame in record["masks"]["frames"]:
             place = int(np.argmin(np.abs(clip.pts_seconds - float(frame["time_seconds"]))))
             segments, start_seconds = _segment(clip, record, float(clip.pts_seconds[place]), encoder.segment_frames)
-            stop_seconds = start_seconds + encoder.segment_frames * FRAME_SHIFT_SECONDS - HEARD_SECONDS
+            stop_seconds = start_seconds + encoder.segment_frames * FRAME_SHIFT_SECONDS
             target = self._target(record, frame, start_seconds, stop_seconds)
             if target.any():
                 cases.append(
@@ -80,12 +79,8 @@ class GeneratedObjects:
         return cases
 
     def _target(self, record: dict[str, Any], frame: dict[str, Any], start: float, stop: float) -> NDArray[np.float64]:
-        """Pixels of the objects that begin to sound between two moments of the picture."""
-        heard = {
-            sounding_object(str(record["family"]), str(label))
-            for time, label in zip(record["events"], record["labels"], strict=True)
-            if start <= time < stop
-        }
+        """Pixels of the objects that sound between two moments of the picture."""
+        heard = heard_objects(record["masks"], start, stop)
         try:
             with Image.open(self.root / frame["file"]) as image:
                 owners = np.asarray(image)
@@ -93,6 +88,18 @@ class GeneratedObjects:
             raise MediaError(f"{frame['file']} is no readable mask ({error}): generate the clips again") from None
         values = [place + 1 for place, name in enumerate(record["masks"]["objects"]) if name in heard]
         return nearest_center_crop(np.isin(owners, values), TARGET_SIZE).astype(np.float64)
+
+
+def heard_objects(masks: dict[str, Any], start_seconds: float, stop_seconds: float) -> set[str]:
+    """Objects with at least HEARD_SHARE of the loudest one's energy between two moments, by the steps of the record
+    whose middle lies between them."""
+    step = float(masks["energy_step_seconds"])
+    total = {}
+    for name, energy in masks["energy"].items():
+        middles = (np.arange(len(energy)) + 0.5) * step
+        total[name] = float(np.asarray(energy)[(middles >= start_seconds) & (middles < stop_seconds)].sum())
+    loudest = max(total.values(), default=0.0)
+    return {name for name, energy in total.items() if loudest > 0 and energy >= HEARD_SHARE * loudest}
 
 
 def _segment(

@@ -13,7 +13,7 @@ from cavsync.data.synth import ClipSpec, draw_specs, generate, render
 from cavsync.data.synth.drummer import Drummer
 from cavsync.data.synth.impacts import Impacts
 from cavsync.data.synth.keys import KEY_COLOURS, Keys
-from cavsync.data.synth.masks import mask_frames, render_masks, sounding_object
+from cavsync.data.synth.masks import mask_frames, object_energy, render_masks, sounding_object
 from cavsync.errors import DataError
 
 
@@ -85,6 +85,17 @@ def test_a_static_clip_has_one_mask() -> None:
     spec = ClipSpec(1, "impacts", duration_seconds=1.0, width=96, height=96, static=True)
     first, last = render_masks(spec, [0, 20])
     assert (first.owners == last.owners).all()
+
+
+def test_energy_is_that_of_the_sound() -> None:
+    """Without background, the objects' energies add up to the clip's, step by step: strokes seldom overlap in phase."""
+    spec = ClipSpec(2, "drummer", duration_seconds=2.0, width=64, height=64, clutter=0.0)
+    steps = np.sum(list(object_energy(spec).values()), axis=0)
+    audio = render(spec).audio[:, 0].astype(np.float64)
+    heard = np.square(audio).reshape(len(steps), -1).sum(axis=1) / spec.audio_rate_hz
+    assert np.corrcoef(steps, heard)[0, 1] > 0.95
+    assert object_energy(ClipSpec(2, "drummer", silent=True)) == {}
+    assert set(object_energy(ClipSpec(3, "face", width=64, height=64))) == {"face"}
 
 
 def test_files_and_truth(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cavsync.data.synth.camera import Picture
@@ -15,6 +17,7 @@ from cavsync.data.synth.stage import Stage, open_scene
 
 MASKS_NAME = "masks"
 FACE = "face"
+ENERGY_STEP_SECONDS = 0.05
 # Colours of the PNG's palette, for people who look at it: background black, objects apart from one another.
 _PALETTE = (0, 0, 0, 230, 60, 60, 60, 180, 75, 70, 110, 240, 245, 200, 30, 190, 80, 220, 70, 220, 220, 240, 130, 40,
             220, 220, 220)  # fmt: skip
@@ -52,10 +55,24 @@ def sounding_object(family: str, label: str) -> str:
     return FACE if family == "face" else label
 
 
+def object_energy(spec: ClipSpec) -> dict[str, list[float]]:
+    """Energy of the sound of each object in steps of ENERGY_STEP_SECONDS of picture time, over the clip: what is heard
+    where an object is struck, and while it rings. Empty for silent clips."""
+    steps = math.ceil(spec.duration_seconds / ENERGY_STEP_SECONDS)
+    found: dict[str, NDArray[np.float64]] = {}
+    for sound in [] if spec.silent else open_scene(spec).sounds:
+        energy = found.setdefault(sounding_object(spec.family, sound.label), np.zeros(steps))
+        times = sound.time_seconds + np.arange(len(sound.samples)) / spec.audio_rate_hz
+        place = np.floor(times / ENERGY_STEP_SECONDS).astype(int)
+        inside = (place >= 0) & (place < steps)
+        energy += np.bincount(place[inside], sound.samples[inside].astype(np.float64) ** 2, steps)
+    return {name: [float(f"{value:.3g}") for value in energy / spec.audio_rate_hz] for name, energy in found.items()}
+
+
 def write_masks(spec: ClipSpec, clip_path: Path, count: int) -> dict[str, Any]:
     """Write `count` masks of a clip as palette PNGs to masks/<clip>/<frame>.png beside it; returns what truth.jsonl
-    says of them: `objects` (the names; pixel value i is the i-th, from 1) and `frames` with `file`, `frame` and
-    `time_seconds`."""
+    says of them: `objects` (the names; pixel value i is the i-th, from 1), `frames` with `file`, `frame` and
+    `time_seconds`, and `energy` of `object_energy` with its `energy_step_seconds`."""
     folder = clip_path.parent / MASKS_NAME / clip_path.stem
     folder.mkdir(parents=True, exist_ok=True)
     masks = render_masks(spec, mask_frames(spec, count))
@@ -70,7 +87,12 @@ def write_masks(spec: ClipSpec, clip_path: Path, count: int) -> dict[str, Any]:
         part.replace(path)
         name = path.relative_to(clip_path.parent).as_posix()
         frames.append({"file": name, "frame": mask.index, "time_seconds": round(mask.time_seconds, 6)})
-    return {"objects": list(masks[-1].names), "frames": frames}
+    return {
+        "objects": list(masks[-1].names),
+        "frames": frames,
+        "energy": object_energy(spec),
+        "energy_step_seconds": ENERGY_STEP_SECONDS,
+    }
 
 
 def remove_masks(folder: Path, record: dict[str, Any]) -> None:
