@@ -37,10 +37,16 @@ class GeneratedObjects:
 
     @classmethod
     def open(cls, root: Path) -> GeneratedObjects:
-        """Read truth.jsonl. DataError where no clip has masks."""
+        """Read truth.jsonl. DataError where no clip has masks, or a record of them is incomplete."""
         records = [record for record in read_truth(root) if record.get("masks")]
         if not records:
             raise DataError(f"{root} holds no object masks: generate clips with `cavsync data synth --masks 4`")
+        for record in records:
+            if not _is_whole(record):
+                raise DataError(
+                    f"{root}/truth.jsonl does not say all of the masks of {record['file']}: delete the folder and "
+                    "generate it again"
+                )
         return cls(root, records)
 
     @property
@@ -88,6 +94,15 @@ class GeneratedObjects:
             raise MediaError(f"{frame['file']} is no readable mask ({error}): generate the clips again") from None
         values = [place + 1 for place, name in enumerate(record["masks"]["objects"]) if name in heard]
         return nearest_center_crop(np.isin(owners, values), TARGET_SIZE).astype(np.float64)
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a truth record has all that is read of it."""
+    masks = record["masks"]
+    if not isinstance(masks, dict) or not {"objects", "frames", "energy", "energy_step_seconds"} <= masks.keys():
+        return False
+    frames_are_whole = all({"file", "frame", "time_seconds"} <= frame.keys() for frame in masks["frames"])
+    return frames_are_whole and {"family", "audio_offset_ms", "drift_ms_per_minute"} <= record.keys()
 
 
 def heard_objects(masks: dict[str, Any], start_seconds: float, stop_seconds: float) -> set[str]:

@@ -164,6 +164,15 @@ def _energy(spec: ClipSpec, start_seconds: float, stop_seconds: float) -> dict[s
     return total
 
 
+def test_incomplete_truth_is_told(tmp_path: Path) -> None:
+    folder = make_clips(tmp_path / "clips", 1, masks=1)
+    record = json.loads((folder / "truth.jsonl").read_text())
+    del record["masks"]["energy"]
+    (folder / "truth.jsonl").write_text(json.dumps(record) + "\n")
+    with pytest.raises(DataError, match="generate it again"):
+        open_localization_set(folder)
+
+
 def test_clips_without_masks_and_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--masks"):
         open_localization_set(make_clips(tmp_path / "clips", 1))
