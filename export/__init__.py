@@ -1,7 +1,7 @@
 """Export: a run's encoders as ONNX graphs in a bundle that proves itself."""
 
+from cavsync.evaluate.model_bundle import default_sync
 from cavsync.export.bundle import PRECISIONS, amend_card, export_bundle
-from cavsync.export.draft import default_sync
 from cavsync.export.trt.options import TensorRTOptions
 
 __all__ = ["PRECISIONS", "TensorRTOptions", "amend_card", "default_sync", "export_bundle"]

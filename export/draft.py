@@ -8,25 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
+from cavsync.evaluate.model_bundle import default_sync
 from cavsync.manifest import AudioSpec, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec, sha256_file
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import WEIGHTS, latest_step, read_run_config, step_folder
-from cavsync.model.config import ModelConfig
 from cavsync.model.fingerprint import architecture_fingerprint
 
 REPORTED_PACKAGES = ("cavsync", "torch", "torchaudio", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt_rtx")
-SHORT_SEGMENT_FRAMES = 100
-
-
-def default_sync(config: ModelConfig) -> SyncSpec:
-    """A frame-exact grid for short segments; a coarse and affordable one for the published models' seconds."""
-    if config.audio_length <= SHORT_SEGMENT_FRAMES:
-        return SyncSpec(
-            frame_rate_hz=25.0, hop_ms=40.0, max_offset_ms=1000.0, window_seconds=2.5, decision_step_seconds=0.5
-        )
-    return SyncSpec(
-        frame_rate_hz=1.6, hop_ms=200.0, max_offset_ms=2000.0, window_seconds=10.0, decision_step_seconds=2.0
-    )
 
 
 def draft(

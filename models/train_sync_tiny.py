@@ -121,7 +121,7 @@ def test(real: Path, clips: Path, out: Path) -> dict[str, dict[str, object]]:
     for number, (name, (bundle, *chosen)) in enumerate(sets.items()):
         path = out / f"test-{number}.json"
         cavsync("eval", "sync", *chosen, "--bundle", bundle, "--bundle", out / "random-weights", "--json", path)
-        reports[name] = json.loads(path.read_text(encoding="utf-8"))
+        reports[name] = json.loads(path.read_text(encoding="utf-8"))["rows"]
     return reports
 
 

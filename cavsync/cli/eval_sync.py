@@ -1,107 +1,130 @@
-"""`cavsync eval sync`: what a bundle knows about time."""
+"""`cavsync eval sync`: what a model knows about time."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.eval_result import result_options
 from cavsync.cli.options import key_values
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from cavsync.deploy import Bundle
+    from cavsync.evaluate.result import ModelId
+    from cavsync.evaluate.sync_cases import SyncCase
 
 
 @click.command("sync")
-@click.argument("folder", metavar="DATA", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--bundle", "bundles", multiple=True, required=True, type=click.Path(path_type=Path),
+@click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path))
+@click.option("--bundle", "bundles", multiple=True, type=click.Path(path_type=Path),
               help="Bundle to test; several are tested side by side.")  # fmt: skip
+@click.option("--model", "models", multiple=True, type=click.Path(path_type=Path),
+              help="RUN, RUN/checkpoints/step-N or an authors' .pth to test, without a calibration.")  # fmt: skip
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE", callback=key_values,
-              help="Take the clips with this value in DATA/manifest.csv, such as kind=speech.")  # fmt: skip
+              help="Take the clips with this value in DATA's table, such as kind=speech.")  # fmt: skip
 @click.option("--offsets", "offsets_per_clip", type=click.IntRange(min=1), default=3, show_default=True,
-              help="Injected offsets per clip.")  # fmt: skip
-@click.option("--max-offset-ms", type=click.FloatRange(min=1), default=800.0, show_default=True,
+              help="Injected offsets per clip, and classes.")  # fmt: skip
+@click.option("--max-offset-ms", type=click.FloatRange(min=1, max=10_000), default=800.0, show_default=True,
               help="Offsets are drawn uniformly in ± this.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--json", "json_out", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures here.")
+@click.option("--write-manifest", "manifest_out", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write the clips and trials as JSON lines, to be given as DATA again.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
+              help="A model option that the shapes of a .pth cannot tell, such as num_heads=12.")  # fmt: skip
+@result_options
 def sync(
-    folder: Path,
+    data: Path,
     bundles: tuple[Path, ...],
+    models: tuple[Path, ...],
     only: dict[str, Any],
     offsets_per_clip: int,
     max_offset_ms: float,
     seed: int,
+    manifest_out: Path | None,
+    overrides: dict[str, Any],
     json_out: Path | None,
+    html_out: Path | None,
 ) -> None:
-    """Test bundles on clips whose true offset is known, or that are in sync: how near injected offsets are found, and
-    which of two, the clip or the clip with its sound shifted, is taken to be in sync.
+    """Test models on clips whose true offset is known, or that are in sync: how near injected offsets are found, which
+    of two, the clip or the clip with its sound shifted, is taken to be in sync, which of 21 offsets within ±2 s it has,
+    and what the confidence is worth.
 
-    Shares come with 95 % intervals; motion energy against loudness, which learns nothing, stands beside them.
+    DATA is a folder of clips, or a manifest of JSON lines. Shares come with 95 % intervals; motion energy against
+    loudness, which learns nothing, stands beside them.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from cavsync.deploy import Bundle
+    from cavsync.cli.eval_result import check_outputs, deliver
     from cavsync.errors import DataError
+    from cavsync.evaluate.provenance import data_id, provenance
     from cavsync.evaluate.sync import evaluate_sync
     from cavsync.evaluate.sync_cases import sync_cases
-    from cavsync.evaluate.sync_report import sync_report
+    from cavsync.evaluate.sync_plan import plan_of, write_plans
+    from cavsync.evaluate.sync_result import sync_result
 
-    cases = sync_cases(folder, {key: str(value) for key, value in only.items()})
-    opened = {_name(path, bundles): Bundle.open(path) for path in bundles}
+    check_outputs(json_out, html_out)
+    cases = sync_cases(data, {key: str(value) for key, value in only.items()})
+    opened = _open(bundles, models, overrides)
+    options = {"offsets_per_clip": offsets_per_clip, "max_offset_ms": max_offset_ms, "seed": seed}
+    if manifest_out is not None:
+        plans = [plan_of(case, number, **options) for number, case in enumerate(cases)]  # type: ignore[arg-type]
+        write_plans(manifest_out, cases, plans)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("testing clips", total=len(cases))
-        result = evaluate_sync(
-            opened,
+        found = evaluate_sync(
+            {name: bundle for name, (_, bundle) in opened.items()},
             cases,
             offsets_per_clip=offsets_per_clip,
             max_offset_ms=max_offset_ms,
             seed=seed,
             progress=lambda done, _total: progress.update(task, completed=done),
         )
-    for error in result.rejects.values():
+    for error in found.rejects.values():
         click.echo(f"rejected: {error}", err=True)
-    if not result.clips:
-        raise DataError(f"No clip of {folder} could be tested: see `cavsync data check {folder}`.")
-    report = sync_report(result)
-    if json_out is not None:
-        from cavsync.atomic import write_text_atomically
-
-        write_text_atomically(json_out, json.dumps(report, indent=1) + "\n")
-    console = Console()
-    console = Console(width=max(console.width, 110))
-    for kind, content in report["kinds"].items():
-        console.print(_table(kind, content, report["shifts_ms"]))
-
-
-def _name(path: Path, bundles: tuple[Path, ...]) -> str:
-    """The folder's own name where that tells the bundles apart, else the whole path."""
-    same = [other for other in bundles if other.resolve().name == path.resolve().name]
-    return path.resolve().name if len(same) == 1 else str(path)
+    if not found.clips:
+        raise DataError(f"No clip of {data} could be tested: see `cavsync data check {data}`.")
+    files = [*_files(cases), *([data] if data.is_file() else [])]
+    identity = data_id(data.name, files, data.parent if data.is_file() else data)
+    result = sync_result(
+        found,
+        provenance(models=[model_id for model_id, _ in opened.values()], data=[identity], seed=seed),
+        offsets_per_clip=offsets_per_clip,
+        max_offset_ms=max_offset_ms,
+        has_plan=data.is_file(),
+    )
+    deliver(result, json_out, html_out)
 
 
-def _table(kind: str, content: dict[str, Any], shifts_ms: list[float]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=f"{kind}: {content['clips']} clips; shares in % with 95 % intervals", title_justify="left")
-    table.add_column("")
-    for name in ("≤ 1 frame", "≤ 100 ms", "median error", "decided", *(f"{shift:.0f} ms" for shift in shifts_ms)):
-        table.add_column(name, justify="right")
-    for name, found in content["methods"].items():
-        median = found["median_error_ms"]
-        shares = [_percent(found[key]) for key in ("within_one_frame", "within_100_ms")]
-        choices = [_percent(share) for share in found["two_choice"].values()]
-        table.add_row(
-            name, *shares, "-" if median is None else f"{median:.0f} ms", _percent(found["decided"]), *choices
-        )
-    return table
+def _files(cases: Sequence[SyncCase]) -> list[Path]:
+    return [case.path for case in cases if case.path.is_file()]
 
 
-def _percent(share: dict[str, Any]) -> str:
-    if share["mean"] is None:
-        return "-"
-    if share["low"] is None:
-        return f"{100 * share['mean']:.0f}"
-    return f"{100 * share['mean']:.0f} ({100 * share['low']:.0f}-{100 * share['high']:.0f})"
+def _open(
+    bundles: tuple[Path, ...], models: tuple[Path, ...], overrides: dict[str, Any]
+) -> dict[str, tuple[ModelId, Bundle]]:
+    """What is tested, by name: the folder's own where that tells them apart, else the whole path."""
+    from cavsync.deploy import Bundle
+    from cavsync.evaluate.encoders import bundle_id
+
+    paths = (*bundles, *models)
+    if not paths:
+        raise click.UsageError("There is nothing to test: give --bundle or --model.")
+    if overrides and not models:
+        raise click.UsageError("--set changes a --model, and there is none: leave it out.")
+    opened = {}
+    for path in paths:
+        name = path.resolve().name
+        alone = sum(other.resolve().name == name for other in paths) == 1
+        if path in bundles:
+            bundle = Bundle.open(path)
+            found = (bundle_id(bundle), bundle)
+        else:
+            from cavsync.evaluate.model_bundle import bundle_of_checkpoint
+
+            found = bundle_of_checkpoint(path, **overrides)
+        opened[name if alone else str(path)] = found
+    return opened

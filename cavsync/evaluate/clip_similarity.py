@@ -100,8 +100,10 @@ def rank_counts(
                 # The right item is neither before itself nor tied with itself.
                 np.fill_diagonal(found, np.nan)
             for place, own_values, where, axis in ((0, own[rows, None], rows, 1), (2, own[columns], columns, 0)):
-                counts[place, where] += (found > own_values + TIE_TOLERANCE).sum(axis=axis)
-                counts[place + 1, where] += (np.abs(found - own_values) <= TIE_TOLERANCE).sum(axis=axis)
+                before = np.count_nonzero(found > own_values + TIE_TOLERANCE, axis=axis)
+                not_after = np.count_nonzero(found >= own_values - TIE_TOLERANCE, axis=axis)
+                counts[place, where] += before
+                counts[place + 1, where] += not_after - before
         progress(number + 1, len(blocks))
     return RankCounts(counts[0], counts[1]), RankCounts(counts[2], counts[3])
 

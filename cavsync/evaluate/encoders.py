@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from cavsync.deploy import Bundle
-from cavsync.errors import CheckpointError, ConfigError
+from cavsync.errors import BundleError, CheckpointError, ConfigError
 from cavsync.evaluate.result import ModelId
 from cavsync.manifest import MANIFEST_NAME, sha256_file
 
@@ -75,10 +76,10 @@ def open_model(path: Path | str, **overrides: Any) -> tuple[ModelId, CAVMAESync 
     from cavsync.model.upstream import open_upstream
 
     path = Path(path)
-    if not path.is_dir():
+    if not path.is_dir() and path.parent.name != "checkpoints":
         info, upstream = open_upstream(path, **overrides)
-        details = {"fingerprint": info.fingerprint, "overrides": str(dict(sorted(overrides.items())))}
-        return ModelId(name=path.name, kind="upstream", sha256=info.sha256, details={**details}), upstream.eval()
+        known: dict[str, JsonValue] = {"fingerprint": info.fingerprint, "overrides": dict(overrides)}
+        return ModelId(name=path.name, kind="upstream", sha256=info.sha256, details=known), upstream.eval()
     if overrides:
         raise ConfigError(f"'{path}' is a run, whose config.json has all model options: leave them out.")
     return _open_run(path)
@@ -107,18 +108,25 @@ def encoder_of_model(id: ModelId, model: CAVMAESync | CAVMAEFT, *, device: str =
     )
 
 
+def bundle_id(bundle: Bundle) -> ModelId:
+    """Identity of a bundle: its manifest holds the hash of every file."""
+    return ModelId(
+        name=bundle.path.resolve().name,
+        kind="bundle",
+        sha256=sha256_file(bundle.path / MANIFEST_NAME),
+        details={"name": bundle.manifest.name, "precision": bundle.manifest.precision},
+    )
+
+
 def encoder_of_bundle(bundle: Bundle) -> Encoder:
-    """The encoders of an opened bundle. ConfigError where it was exported without patches."""
+    """The encoders of an opened bundle. BundleError where it does not say how large its patches are."""
     manifest = bundle.manifest
-    audio, visual, patch = manifest.audio, manifest.visual, int(manifest.model["patch_size"])
+    audio, visual, patch = manifest.audio, manifest.visual, manifest.model.get("patch_size")
+    if type(patch) is not int or patch < 1:
+        raise BundleError(f"{bundle.path} declares no patch_size of its model: export it with this version")
     side = visual.img_size // patch
     return Encoder(
-        id=ModelId(
-            name=bundle.path.resolve().name,
-            kind="bundle",
-            sha256=sha256_file(bundle.path / MANIFEST_NAME),
-            details={"name": manifest.name, "precision": manifest.precision},
-        ),
+        id=bundle_id(bundle),
         segment_frames=audio.segment_frames,
         img_size=visual.img_size,
         num_frames=visual.num_frames,

@@ -1,14 +1,17 @@
-"""Confidence intervals of shares that are measured on clips."""
+"""Confidence intervals of what is measured on clips."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 RESAMPLES = 2000
+# Of statistics that no vectorised resampling computes.
+STATISTIC_RESAMPLES = 1000
 CONFIDENCE = 0.95
 
 
@@ -39,3 +42,33 @@ def share_of_clips(values: Sequence[float], seed: int = 0) -> Share:
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Share(mean, float(interval.low), float(interval.high), len(found))
+
+
+def statistic_over_clips(
+    clips: Sequence[NDArray[np.float64]], statistic: Callable[[NDArray[np.float64]], float], seed: int = 0
+) -> Share:
+    """Any statistic of the rows of all clips together, such as a median, with an interval that resamples whole clips.
+
+    clips: an array (n, ...) of rows each, n >= 0. Values and ends that are not finite become None.
+    """
+    filled = [rows for rows in clips if len(rows)]
+    if not filled:
+        return Share(None, None, None, 0)
+    value = _finite(statistic(np.concatenate(filled)))
+    if len(filled) == 1:
+        return Share(value, None, None, 1)
+    random = np.random.default_rng(seed)
+    found = [
+        statistic(np.concatenate([filled[place] for place in random.integers(len(filled), size=len(filled))]))
+        for _ in range(STATISTIC_RESAMPLES)
+    ]
+    # "lower" and "higher" take what was found: between infinity and a number there is nothing to interpolate.
+    tail = 50 * (1 - CONFIDENCE)
+    low = _finite(float(np.percentile(found, tail, method="lower")))
+    high = _finite(float(np.percentile(found, 100 - tail, method="higher")))
+    known = low is not None and high is not None
+    return Share(value, low if known else None, high if known else None, len(filled))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from cavsync.atomic import write_text_atomically
 from cavsync.errors import DataError
@@ -98,20 +97,6 @@ class DataId(_Part):
     count: int
 
 
-def _finite(values: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    if not all(map(_is_finite, values.values())):
-        raise ValueError("a number that is not finite")
-    return values
-
-
-def _is_finite(value: JsonValue) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
 class Provenance(_Part):
     """Everything that another machine needs to repeat the numbers; see `cavsync.evaluate.provenance`."""
 
@@ -131,7 +116,7 @@ class EvalResult(_Part):
     """
 
     task: str
-    protocol: Annotated[dict[str, JsonValue], AfterValidator(_finite)]
+    protocol: dict[str, JsonValue]
     metrics: dict[str, Metric]
     provenance: Provenance
     tables: list[Table] = Field(default_factory=list)
@@ -139,7 +124,7 @@ class EvalResult(_Part):
     pictures: list[Picture] = Field(default_factory=list)
     rejects: dict[str, str] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
-    rows: Annotated[dict[str, JsonValue], AfterValidator(_finite)] = Field(default_factory=dict)
+    rows: dict[str, JsonValue] = Field(default_factory=dict)
     """Per-clip or per-class values by name, for other programs."""
     format: Literal[1] = 1
 
@@ -178,14 +163,14 @@ def _shown_metric(metric: Metric) -> str:
     if metric.value is None:
         return "-"
     factor, unit = (100.0, " %") if metric.unit == "share" else (1.0, f" {metric.unit}" if metric.unit else "")
-    digits = _number if metric.unit != "share" else "{:.1f}".format
+    digits, ends = (_number, _number) if metric.unit != "share" else ("{:.1f}".format, "{:.0f}".format)
     interval = ""
     if metric.low is not None and metric.high is not None:
         # Between numbers that may be negative a dash would be read as a sign.
         between = "-" if metric.low >= 0 else " to "
-        interval = f" ({digits(factor * metric.low)}{between}{digits(factor * metric.high)})"
+        interval = f" ({ends(factor * metric.low)}{between}{ends(factor * metric.high)})"
     return f"{digits(factor * metric.value)}{unit}{interval}"
 
 
 def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return str(value) if isinstance(value, int) else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

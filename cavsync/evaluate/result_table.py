@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 
 from cavsync.evaluate.result import EvalResult, Table, shown
 
-MIN_WIDTH = 110
+MIN_WIDTH = 120
 
 
 def print_result(result: EvalResult, console: Console | None = None) -> None:
@@ -44,7 +44,7 @@ def rich_table(table: Table) -> RichTable:
     """The table as rich draws it; markup in names is shown, not obeyed."""
     drawn = RichTable(title=escape(table.title), title_justify="left")
     for place, name in enumerate(table.columns):
-        drawn.add_column(escape(name), justify="right" if holds_numbers(table, place) else "left")
+        drawn.add_column(escape(name), justify="right" if holds_numbers(table, place) else "left", overflow="fold")
     for row in table.rows:
         drawn.add_row(*(escape(shown(cell)) for cell in row))
     return drawn

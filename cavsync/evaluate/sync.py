@@ -1,8 +1,9 @@
-"""How well a bundle tells time: injected offsets, and the two-choice test.
+"""How well a bundle tells time: injected offsets, the two-choice test, and 21 classes of offsets.
 
 Injected offsets: each clip is scored as the scorer would with its sound shifted by random amounts; an estimate within
 one frame, or within 100 ms, is right. Two-choice (as in Synchformer's AV-SyncBench): of a clip and the same clip with
 its sound shifted, which is in sync? The one with the higher similarity at lag 0 is chosen; both directions count.
+Classes: see `sync_classes`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from cavsync.evaluate.clip_rows import ClipRows, embed_clip, with_hop
 from cavsync.evaluate.motion_baseline import REAL_CLIPS_ZERO_POINT_MS, motion_curves
 from cavsync.evaluate.offsets import grey_and_sound
 from cavsync.evaluate.sync_cases import SyncCase
+from cavsync.evaluate.sync_classes import CLASS_REACH_MS, ClassTrial, class_trials, curve_class_trials
+from cavsync.evaluate.sync_plan import SyncPlan, plan_of
 from cavsync.media.align import SAMPLE_RATE_HZ
 
 TWO_CHOICE_SHIFTS_MS = (50.0, 100.0, 200.0, 300.0, 500.0)
 TWO_CHOICE_HOP_MS = 10.0
-TOLERANCE_MS = 100.0
+TOLERANCES_MS = (100.0, 200.0)
 DEFAULT_FRAME_MS = 40.0
 
 Curve = NDArray[np.float64]
@@ -37,11 +40,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class OffsetTrial:
-    """One injected offset and what came out: None without an estimate; `decided` where the scorer would say so."""
+    """One injected offset and what came out: None without an estimate; `decided` where the scorer would say so, with
+    the calibrated `confidence` that the estimate is right."""
 
     offset_ms: float
     estimate_ms: float | None
     decided: bool = False
+    confidence: float | None = None
 
     @property
     def error_ms(self) -> float:
@@ -51,10 +56,15 @@ class OffsetTrial:
 
 @dataclass(frozen=True)
 class Answers:
-    """One method on one clip: its offset trials, and per shift the share of right choices (0, ½ or 1)."""
+    """One method on one clip: its offset trials, per shift the share of right choices (0, ½ or 1), and class trials,
+    none where the clip is too short for them. `can_decide`: whether the method ever says that it does not know.
+    `confidence_tolerance_ms` is what a confidence calls right."""
 
     trials: tuple[OffsetTrial, ...]
     two_choice: dict[float, float]
+    classes: tuple[ClassTrial, ...] = ()
+    can_decide: bool = False
+    confidence_tolerance_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,7 @@ class ClipResult:
 
     name: str
     kind: str
+    source: str
     frame_ms: float
     methods: dict[str, Answers]
 
@@ -86,41 +97,45 @@ def evaluate_sync(
 ) -> SyncResult:
     """Test bundles, by name, beside motion energy against loudness; `progress(done, total)` is called after each clip.
 
-    Offsets are uniform in ±max_offset_ms, `offsets_per_clip` of them, and the same ones for every method.
+    Offsets are uniform in ±max_offset_ms, `offsets_per_clip` of them and as many classes, unless the case brings its
+    own; every method gets the same ones.
     """
     result = SyncResult()
     for number, case in enumerate(cases):
-        random = np.random.default_rng((seed, number))
-        injected = random.uniform(-max_offset_ms, max_offset_ms, size=offsets_per_clip)
-        sub_hop = float(random.uniform(-0.5, 0.5))
+        plan = plan_of(case, number, offsets_per_clip=offsets_per_clip, max_offset_ms=max_offset_ms, seed=seed)
         try:
-            answers = {name: _ask_bundle(bundle, case, injected, sub_hop) for name, bundle in bundles.items()}
-            frame_ms, baselines = _ask_baselines(case, injected)
+            answers = {name: _ask_bundle(bundle, case, plan) for name, bundle in bundles.items()}
+            frame_ms, baselines = _ask_baselines(case, plan)
         except MediaError as error:
             result.rejects[str(case.path)] = str(error)
         else:
-            result.clips.append(ClipResult(case.path.name, case.kind, frame_ms, answers | baselines))
+            result.clips.append(ClipResult(case.path.name, case.kind, case.source, frame_ms, answers | baselines))
         progress(number + 1, len(cases))
     return result
 
 
-def _ask_bundle(bundle: Bundle, case: SyncCase, injected: Curve, sub_hop: float) -> Answers:
-    sync = bundle.manifest.sync
-    reach_ms = sync.max_offset_ms + float(np.abs(injected).max()) + sync.hop_ms + abs(case.true_offset_ms)
+def _ask_bundle(bundle: Bundle, case: SyncCase, plan: SyncPlan) -> Answers:
+    sync, calibration = bundle.manifest.sync, bundle.manifest.calibration
+    farthest_ms = max(sync.max_offset_ms + max(map(abs, plan.offsets_ms)), CLASS_REACH_MS)
     embed = partial(embed_clip, path=case.path, true_offset_ms=case.true_offset_ms)
-    wide = embed(bundle, max_lag_ms=reach_ms, audio_shift_ms=sub_hop * sync.hop_ms)
-    trials = tuple(_trial(bundle, wide, float(offset)) for offset in injected)
+    wide = embed(
+        bundle,
+        max_lag_ms=farthest_ms + sync.hop_ms + abs(case.true_offset_ms),
+        audio_shift_ms=plan.grid_shift * sync.hop_ms,
+    )
+    trials = tuple(_trial(bundle, wide, offset_ms) for offset_ms in plan.offsets_ms)
     fine_ms = TWO_CHOICE_SHIFTS_MS[-1] + TWO_CHOICE_HOP_MS + abs(case.true_offset_ms)
     fine = embed(with_hop(bundle, TWO_CHOICE_HOP_MS), max_lag_ms=fine_ms)
     similarity = np.stack([row.similarity for row in fine.rows])
-    zero_ms = bundle.manifest.calibration.zero_point_ms if bundle.manifest.calibration else 0.0
+    zero_ms = calibration.zero_point_ms if calibration else 0.0
     choices = {
         shift: _mean_of(
             _chosen(*_both(similarity, fine.lags_ms, fine.true_lag_ms - zero_ms, sign * shift)) for sign in (-1, 1)
         )
         for shift in TWO_CHOICE_SHIFTS_MS
     }
-    return Answers(trials, choices)
+    classes = class_trials(bundle, wide, plan.classes)
+    return Answers(trials, choices, classes, True, calibration.tolerance_ms if calibration else None)
 
 
 def _trial(bundle: Bundle, clip: ClipRows, offset_ms: float) -> OffsetTrial:
@@ -143,8 +158,7 @@ def _trial(bundle: Bundle, clip: ClipRows, offset_ms: float) -> OffsetTrial:
         time_seconds=clip.rows[-1].time_seconds,
         window_seconds=clip.rows[-1].time_seconds - clip.rows[0].time_seconds,
     )
-    estimate_ms = None if score.audio_offset_ms is None else score.audio_offset_ms
-    return OffsetTrial(true_offset_ms, estimate_ms, score.is_measured)
+    return OffsetTrial(true_offset_ms, score.audio_offset_ms, score.is_measured, score.confidence)
 
 
 def _both(similarity: Curve, lags_ms: Curve, zero_ms: float, shift_ms: float) -> tuple[float, float]:
@@ -167,31 +181,32 @@ def _mean_of(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def _ask_baselines(case: SyncCase, injected: Curve) -> tuple[float, dict[str, Answers]]:
+def _ask_baselines(case: SyncCase, plan: SyncPlan) -> tuple[float, dict[str, Answers]]:
     """Motion energy against the loudness, and against its rise; and the clip's frame period."""
     frames, times, samples = grey_and_sound(case.path)
     frame_ms = float(np.median(np.diff(times)) * 1000) if len(times) > 1 else DEFAULT_FRAME_MS
-    max_lag_ms = 1000.0 + float(np.abs(injected).max()) + abs(case.true_offset_ms) + REAL_CLIPS_ZERO_POINT_MS
+    farthest_ms = max(1000.0 + max(map(abs, plan.offsets_ms)), CLASS_REACH_MS)
+    max_lag_ms = farthest_ms + abs(case.true_offset_ms) + REAL_CLIPS_ZERO_POINT_MS
     lags_ms, *curves = motion_curves(frames, times, samples, SAMPLE_RATE_HZ, max_lag_ms)
     zero_ms = (0.0 if case.generated else REAL_CLIPS_ZERO_POINT_MS) - case.true_offset_ms
     names = ("motion against loudness", "motion against its rise")
     return frame_ms, {
-        name: _baseline_answers(lags_ms, curve, zero_ms, injected) for name, curve in zip(names, curves, strict=True)
+        name: _baseline_answers(lags_ms, curve, zero_ms, plan) for name, curve in zip(names, curves, strict=True)
     }
 
 
-def _baseline_answers(lags_ms: Curve, curve: Curve, zero_ms: float, injected: Curve) -> Answers:
+def _baseline_answers(lags_ms: Curve, curve: Curve, zero_ms: float, plan: SyncPlan) -> Answers:
     trials = []
-    for offset_ms in injected:
+    for offset_ms in plan.offsets_ms:
         # The lag of the best correlation, seen from a search that is centred where the shifted sound's lag 0 is.
         inside = np.abs(lags_ms - zero_ms - offset_ms) <= 1000.0
         known = inside & np.isfinite(curve)
         best = None if not known.any() else float(zero_ms + offset_ms - lags_ms[known][np.argmax(curve[known])])
-        trials.append(OffsetTrial(float(offset_ms), best))
+        trials.append(OffsetTrial(offset_ms, best))
     choices = {
         shift: _mean_of(
             _chosen(*_both(curve[None].repeat(MIN_ROWS, axis=0), lags_ms, zero_ms, sign * shift)) for sign in (-1, 1)
         )
         for shift in TWO_CHOICE_SHIFTS_MS
     }
-    return Answers(tuple(trials), choices)
+    return Answers(tuple(trials), choices, curve_class_trials(lags_ms, curve, zero_ms, plan.classes))

@@ -1,4 +1,4 @@
-"""The clips of a sync test: a folder of media, described by a truth.jsonl or manifest.csv where it has one."""
+"""The clips of a sync test: a folder of media and what describes it, or a manifest of JSON lines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cavsync.data.synth import read_truth
 from cavsync.errors import DataError
+from cavsync.evaluate.sync_manifest import ManifestLine, read_manifest
 from cavsync.media.files import find_media
 
 TABLE_NAME = "manifest.csv"
@@ -16,21 +17,27 @@ TABLE_NAME = "manifest.csv"
 
 @dataclass(frozen=True)
 class SyncCase:
-    """One clip: its true offset (> 0: the audio is early), the kind it is counted under, whether it was generated."""
+    """One clip: its true offset (> 0: the audio is early), the kind and the source it is counted under, whether it was
+    generated, and the trials that a manifest fixes."""
 
     path: Path
     kind: str
     true_offset_ms: float = 0.0
     generated: bool = False
+    source: str = ""
+    trials: ManifestLine | None = None
 
 
-def sync_cases(folder: Path, only: Mapping[str, str] | None = None) -> list[SyncCase]:
-    """Clips of a folder that `cavsync data synth` wrote, of one with a manifest.csv (columns path and perhaps kind), or
-    of any other, whose clips are then taken to be in sync. `only` keeps the rows of the table with these values.
+def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCase]:
+    """Clips of a folder that `cavsync data synth` wrote, of one with a manifest.csv (columns path and perhaps kind and
+    source), of any other, whose clips are then taken to be in sync, or those of a manifest of JSON lines, with paths
+    relative to it. `only` keeps the rows of the table with these values.
 
-    Raises DataError for a folder without clips, a table that does not fit, or a selection that leaves nothing.
+    Raises DataError for data without clips, a table that does not fit, or a selection that leaves nothing.
     """
-    truth = read_truth(folder)
+    if data.is_file():
+        return _manifest_cases(data, only or {})
+    folder, truth = data, read_truth(data)
     if truth:
         rows = [{**record, "path": record["file"], "kind": record["family"]} for record in truth]
     elif (folder / TABLE_NAME).is_file():
@@ -48,7 +55,11 @@ def sync_cases(folder: Path, only: Mapping[str, str] | None = None) -> list[Sync
     try:
         return [
             SyncCase(
-                folder / row["path"], str(row.get("kind", "clips")), float(row.get("audio_offset_ms", 0)), bool(truth)
+                folder / row["path"],
+                str(row.get("kind", "clips")),
+                float(row.get("audio_offset_ms", 0)),
+                bool(truth),
+                str(row.get("source") or ""),
             )
             for row in kept
         ]
@@ -56,6 +67,25 @@ def sync_cases(folder: Path, only: Mapping[str, str] | None = None) -> list[Sync
         raise DataError(
             f"{folder} has a row without a path, or with an audio_offset_ms that is no number ({error}): correct it."
         ) from None
+
+
+def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
+    lines = read_manifest(path)
+    columns = (
+        set(ManifestLine.model_fields) if not lines else {*ManifestLine.model_fields, *(lines[0].model_extra or ())}
+    )
+    missing = next((column for column in only if column not in columns), None)
+    if missing is not None:
+        raise DataError(f"{path} has no entry '{missing}': select by one of {', '.join(sorted(columns))}.")
+    kept = [
+        line for line in lines if all(str(line.model_dump().get(column)) == value for column, value in only.items())
+    ]
+    if not kept:
+        raise DataError(f"{path} names no clip{' that was selected' if lines else ''}: name another file or selection.")
+    return [
+        SyncCase(path.parent / line.path, line.kind, line.audio_offset_ms, line.generated, line.source, line)
+        for line in kept
+    ]
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

@@ -76,8 +76,9 @@ def test_report_and_command(bundle_dir: Path, folder: Path, tmp_path: Path) -> N
     )
     assert done.exit_code == 0, done.output
     report = json.loads(out.read_text())
-    assert report["clips"] == 3
     assert [Path(name).name for name in report["rejects"]] == ["bad.mkv"]
+    report = report["rows"]
+    assert report["clips"] == 3
     assert {kind: content["clips"] for kind, content in report["kinds"].items()} == {"all": 3, "lamp": 2, "siren": 1}
     meter = report["kinds"]["all"]["methods"]["meter"]
     assert meter["within_one_frame"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "clips": 3}

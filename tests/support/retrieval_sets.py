@@ -1,0 +1,68 @@
+"""Tiny data sets in the published formats, made of clips whose picture and sound follow one course."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+from sync_clips import pictures, sound, write_clip
+
+
+def video_folder(folder: Path, count: int, *, seconds: float = 2.0) -> Path:
+    """`count` videos vid0.mkv ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(count):
+        write_clip(folder / f"vid{seed}.mkv", seconds=seconds, seed=seed)
+    return folder
+
+
+def cav_mae_json(folder: Path, count: int, *, frames: int = 4, seconds: float = 2.0) -> Path:
+    """CAV-MAE's layout: frame_{i}/{id}.jpg, one WAV per clip, and the list; two classes."""
+    entries: list[dict[str, Any]] = []
+    for seed in range(count):
+        name = f"vid{seed}"
+        for number, picture in enumerate(pictures(np.arange(frames) * seconds / frames, seed)):
+            path = folder / "frames" / f"frame_{number}" / f"{name}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path, quality=95)
+        wav = folder / "audio" / f"{name}.wav"
+        wav.parent.mkdir(parents=True, exist_ok=True)
+        _write_wav(wav, sound(0.0, round(seconds * 16_000), seed=seed))
+        entries.append(
+            {
+                "wav": str(wav),
+                "video_id": name,
+                "video_path": str(folder / "frames"),
+                "labels": "/m/dog,/m/animal" if seed % 2 else "/m/cat",
+            }
+        )
+    path = folder / "list.json"
+    path.write_text(json.dumps({"data": entries}))
+    return path
+
+
+def vggsound_csv(path: Path, media: Path, count: int) -> Path:
+    """VGGSound's table beside cut videos `ID_000030.mkv`: every third row is training data, the last has no file."""
+    media.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as table:
+        writer = csv.writer(table)
+        for seed in range(count):
+            write_clip(media / f"vid{seed}_000030.mkv", seconds=2.0, seed=seed)
+            label = "dog barking, indoors" if seed % 2 else "cat purring"
+            writer.writerow([f"vid{seed}", 30, label, "train" if seed % 3 == 2 else "test"])
+        writer.writerow(["lost", 30, "cat purring", "test"])
+    return path
+
+
+def _write_wav(path: Path, samples: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("pcm_s16le", rate=16_000)
+        stream.layout = "mono"
+        packed = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)[None]
+        frame: Any = av.AudioFrame.from_ndarray(packed, format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
