@@ -86,14 +86,19 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
     show_default=True,
     help="Voice of the faces; auto uses espeak-ng for half of them where it is installed.",
 )
+@click.option("--masks", type=click.IntRange(0), default=0, show_default=True,
+              help="Object masks per clip, exact to the pixel, for `cavsync eval localize`.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes that work at once.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier set in OUT.")  # fmt: skip
-def synth(out: Path, clips: int, seed: int, families: str | None, workers: int, overwrite: bool, **drawn: Any) -> None:
+def synth(
+    out: Path, clips: int, seed: int, families: str | None, masks: int, workers: int, overwrite: bool, **drawn: Any
+) -> None:
     """Write procedural clips with exact ground truth into the folder OUT.
 
     Sizes, frame rates and codecs vary unless they are fixed. OUT/truth.jsonl holds one JSON object per clip: its
     file name, true offset and drift, event times, and all that describes it. OUT/labels.csv holds each clip's classes:
-    its family and what sounds in it.
+    its family and what sounds in it. --masks adds OUT/masks/CLIP/FRAME.png,
+    whose pixel values count the `objects` of the clip's line.
     """
     from rich.progress import Progress
 
@@ -106,7 +111,7 @@ def synth(out: Path, clips: int, seed: int, families: str | None, workers: int, 
         with Progress(transient=True) as bar:
             task = bar.add_task("Writing clips", total=clips)
             truth = generate(
-                out, specs, workers=workers, overwrite=overwrite,
+                out, specs, workers=workers, masks=masks, overwrite=overwrite,
                 progress=lambda done, _: bar.update(task, completed=done),
             )  # fmt: skip
     except CavsyncError as error:

@@ -88,6 +88,8 @@ def data() -> None:
 EVAL_COMMANDS = {
     "retrieval": ("cavsync.cli.eval_retrieval:retrieval", "Find sounds by pictures and pictures by sounds."),
     "classify": ("cavsync.cli.eval_classify:classify", "mAP and accuracy of a fine-tuned or probed model."),
+    "localize": ("cavsync.cli.eval_localize:localize", "Where in the picture a model sees what it hears."),
+    "inpaint": ("cavsync.cli.eval_inpaint:inpaint", "What a decoder makes of hidden patches, in pictures and sound."),
     "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets, the two-choice test, 21 classes, calibration."),
     "compare": ("cavsync.cli.eval_compare:compare", "Set two results side by side."),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import numpy as np
 from pydantic import JsonValue
 
 from cavsync.data.listed_videos import ListedVideos
-from cavsync.data.shards import ShardFolder
 from cavsync.data.source import CavMaeJson, ClipSource, open_source
 from cavsync.errors import ConfigError, DataError
 from cavsync.evaluate.provenance import data_id
 from cavsync.evaluate.result import DataId
+from cavsync.evaluate.source_files import source_files
 from cavsync.media.files import MEDIA_ENDINGS
 
 # CAV-MAE Sync extracts as many frames of a clip.
@@ -78,7 +77,7 @@ def open_retrieval_clips(
         "per_class": per_class,
         "seed": seed if per_class is not None else None,
     }
-    files = [*_files(source, indices), *(path for path in (data, only) if path is not None and path.is_file())]
+    files = [*source_files(source, indices), *(path for path in (data, only) if path is not None and path.is_file())]
     identity = data_id(data.name, files, data if data.is_dir() else media or data.parent)
     return RetrievalClips(source, indices, frames or DEFAULT_FRAMES, identity, missing, selection)
 
@@ -128,15 +127,3 @@ def _per_class(source: ClipSource, indices: list[int], per_class: int, seed: int
         left = [index for index in by_class[label] if index not in chosen]
         chosen |= {left[place] for place in random.permutation(len(left))[:per_class]}
     return sorted(chosen)
-
-
-def _files(source: ClipSource, indices: Sequence[int]) -> Iterator[Path]:
-    """What the clips are read from; what is missing will be rejected when it is read."""
-    if isinstance(source, ShardFolder):
-        yield from map(Path, source.files.paths)
-    elif isinstance(source, CavMaeJson):
-        for index in indices:
-            wanted = [source.frame_path(index, number) for number in range(source.frames_per_clip)]
-            yield from (path for path in (*wanted, Path(source.entries[index]["wav"])) if path.is_file())
-    else:
-        yield from (path for path in (Path(source.names[index]) for index in indices) if path.is_file())

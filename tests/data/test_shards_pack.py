@@ -33,6 +33,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
     make_clips(folder, 5, container="mixed")
     (folder / "truth.jsonl").unlink()
+    (folder / "labels.csv").unlink()
     (folder / "broken.mp4").write_text("no video")
     return folder
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from cavsync.data.synth import draw_specs, generate
 
 
-def make_clips(folder: Path, count: int, *, seed: int = 5, **options: object) -> Path:
-    """Write `count` plain clips of two seconds each into the folder, in this process."""
+def make_clips(folder: Path, count: int, *, seed: int = 5, masks: int = 0, **options: object) -> Path:
+    """Write `count` plain clips of two seconds each into the folder, in this process, and `masks` masks of each."""
     settings: dict[str, object] = {"duration_seconds": 2.0, "plain": True, "speech": "synthetic"} | options
-    generate(folder, draw_specs(count, seed, **settings), workers=1)  # type: ignore[arg-type]
+    generate(folder, draw_specs(count, seed, **settings), workers=1, masks=masks)  # type: ignore[arg-type]
     return folder

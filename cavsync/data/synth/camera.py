@@ -55,14 +55,28 @@ class Camera:
 
     def expose(self, canvas: Canvas, time_seconds: float, frame_index: int) -> Picture:
         """The frame, RGB uint8 (height, width, 3)."""
-        right, down = (
-            min(max(round((canvas.margin + move) * canvas.scale), 0), 2 * canvas.margin * canvas.scale)
-            for move in self.shake(time_seconds)
-        )
+        box = self._view(canvas, time_seconds)
         width, height = self._size
-        box = (right, down, right + width * canvas.scale, down + height * canvas.scale)
         crop = canvas.image.reduce(canvas.scale, box) if canvas.scale > 1 else canvas.image.crop(box)
         row, column = self._corners[frame_index % len(self._corners)]
         picture = np.asarray(crop, dtype=np.float32) * (self._balance * np.float32(self.gain(time_seconds)))
         picture += self._noise[row : row + height, column : column + width]
         return np.clip(picture, 0, 255, out=picture).astype(np.uint8)
+
+    def owners(self, canvas: Canvas, time_seconds: float) -> Picture:
+        """Which object each pixel of the frame shows, uint8 (height, width), as the canvas's `owners` names them."""
+        if canvas.owners is None:
+            raise ValueError("the canvas does not track owners")
+        half = canvas.scale // 2
+        return np.asarray(canvas.owners.crop(self._view(canvas, time_seconds)))[
+            half :: canvas.scale, half :: canvas.scale
+        ]
+
+    def _view(self, canvas: Canvas, time_seconds: float) -> tuple[int, int, int, int]:
+        """Left, upper, right and lower edge of what is seen, in canvas pixels."""
+        right, down = (
+            min(max(round((canvas.margin + move) * canvas.scale), 0), 2 * canvas.margin * canvas.scale)
+            for move in self.shake(time_seconds)
+        )
+        width, height = self._size
+        return right, down, right + width * canvas.scale, down + height * canvas.scale

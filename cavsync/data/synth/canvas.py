@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from PIL import Image, ImageDraw
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
+NOBODY = 0
+
 
 class Canvas:
     """Scene coordinates (u, v) span 0..1 over the central square of the picture, u to the right, v downwards.
 
     Wider pictures show more than that on the sides. A margin around the picture, in output pixels, is there for the
-    camera to shake in.
+    camera to shake in. With `track_owners` a second image, `owners`, says which object each pixel shows: whatever is
+    drawn within `owned_by(name)` belongs to that object, and whatever is drawn over it hides it.
     """
 
-    def __init__(self, width: int, height: int, margin: int) -> None:
+    def __init__(self, width: int, height: int, margin: int, *, track_owners: bool = False) -> None:
         self.scale = 2 if max(width, height) <= 400 else 1
         self.margin = margin
         self.size = ((width + 2 * margin) * self.scale, (height + 2 * margin) * self.scale)
         self.side = min(width, height) * self.scale
         self.left = (self.size[0] - self.side) / 2
         self.top = (self.size[1] - self.side) / 2
-        self.load(Image.new("RGB", self.size))
+        self._owner = NOBODY
+        self.owner_names: list[str] = []
+        self.load(Image.new("RGB", self.size), Image.new("L", self.size) if track_owners else None)
 
-    def load(self, image: Image.Image) -> None:
-        """Go on drawing on a copy of `image`, which has the canvas's size."""
+    def load(self, image: Image.Image, owners: Image.Image | None = None) -> None:
+        """Go on drawing on copies of `image` and of its `owners`, which have the canvas's size."""
         self.image = image.copy()
+        self.owners = None if owners is None else owners.copy()
         self._pen = ImageDraw.Draw(self.image)
+        self._owner_pen = None if self.owners is None else ImageDraw.Draw(self.owners)
+
+    @contextmanager
+    def owned_by(self, name: str) -> Iterator[None]:
+        """What is drawn inside belongs to the object `name`: its pixels in `owners` are its place in `owner_names`
+        plus one."""
+        if name not in self.owner_names:
+            self.owner_names.append(name)
+        before, self._owner = self._owner, self.owner_names.index(name) + 1
+        try:
+            yield
+        finally:
+            self._owner = before
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -45,27 +66,32 @@ class Canvas:
         """A filled ellipse with horizontal and vertical radii in scene units."""
         x, y = self.point(*centre)
         rx, ry = max(radii[0], 0.0) * self.side, max(radii[1], 0.0) * self.side
-        self._pen.ellipse((x - rx, y - ry, x + rx, y + ry), fill=fill)
+        self._paint("ellipse", fill, (x - rx, y - ry, x + rx, y + ry))
 
     def rectangle(self, low: Point, high: Point, fill: Colour, radius: float = 0.0) -> None:
         """A filled rectangle from its upper left to its lower right corner, with rounded corners if asked."""
         box = (*self.point(*low), *self.point(*high))
         if radius > 0:
-            self._pen.rounded_rectangle(box, radius=radius * self.side, fill=fill)
+            self._paint("rounded_rectangle", fill, box, radius=radius * self.side)
         else:
-            self._pen.rectangle(box, fill=fill)
+            self._paint("rectangle", fill, box)
 
     def polygon(self, points: Sequence[Point], fill: Colour) -> None:
         """A filled polygon."""
-        self._pen.polygon([self.point(*point) for point in points], fill=fill)
+        self._paint("polygon", fill, [self.point(*point) for point in points])
 
     def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
         """A stroke with round joints and ends, `width` in scene units."""
-        self._pen.line(
-            [self.point(*point) for point in points], fill=fill, width=max(1, round(width * self.side)), joint="curve"
-        )
+        path = [self.point(*point) for point in points]
+        self._paint("line", fill, path, width=max(1, round(width * self.side)), joint="curve")
         for end in (points[0], points[-1]):
             self.ellipse(end, (width / 2, width / 2), fill)
+
+    def _paint(self, shape: str, fill: Colour, where: Any, **options: Any) -> None:
+        """Draw a shape of Pillow's, and the same pixels of `owners` in the name of whoever owns them."""
+        getattr(self._pen, shape)(where, fill=fill, **options)
+        if self._owner_pen is not None:
+            getattr(self._owner_pen, shape)(where, fill=self._owner, **options)
 
 
 def blend(first: Colour, second: Colour, amount: float) -> Colour:

@@ -98,7 +98,8 @@ class Drummer:
         for strokes, names in self._limbs:
             since, struck = strokes.since_contact(time_seconds)
             for index, name in enumerate(names):
-                self._draw_piece(canvas, self.pieces[name], since if index == struck else 9.0)
+                with canvas.owned_by(name):
+                    self._draw_piece(canvas, self.pieces[name], since if index == struck else 9.0)
         self._draw_arm(canvas, time_seconds, self.left, _LEFT, -1)
         self._draw_arm(canvas, time_seconds, self.right, _RIGHT, 1)
         self._draw_pedal(canvas, self.foot.height(time_seconds))

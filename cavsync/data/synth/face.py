@@ -77,13 +77,14 @@ class Face:
         u, v = look.centre[0] + place[0] + float(sway[0]), look.centre[1] + place[1] + float(sway[1])
         ru, rv = look.radii
         canvas.line([(u, v + 0.5 * rv), (u, v + rv + 0.08)], 0.2, shade(look.skin, 0.85))
-        canvas.ellipse((u, v - 0.12 * rv), (1.1 * ru, rv * (1.15 if look.long_hair else 0.98)), look.hair)
-        canvas.ellipse((u, v), (ru, rv), look.skin)
-        canvas.ellipse((u, v - 0.88 * rv), (0.75 * ru, 0.22 * rv), look.hair)
-        self._draw_eyes(canvas, u, v - 0.22 * rv, time_seconds)
-        canvas.polygon([(u, v - 0.1 * rv), (u - 0.035, v + 0.17 * rv), (u + 0.035, v + 0.17 * rv)],
-                       shade(look.skin, 0.8))  # fmt: skip
-        self._draw_mouth(canvas, u, v + 0.5 * rv, *self.speech.mouth(time_seconds))
+        with canvas.owned_by("face"):
+            canvas.ellipse((u, v - 0.12 * rv), (1.1 * ru, rv * (1.15 if look.long_hair else 0.98)), look.hair)
+            canvas.ellipse((u, v), (ru, rv), look.skin)
+            canvas.ellipse((u, v - 0.88 * rv), (0.75 * ru, 0.22 * rv), look.hair)
+            self._draw_eyes(canvas, u, v - 0.22 * rv, time_seconds)
+            canvas.polygon([(u, v - 0.1 * rv), (u - 0.035, v + 0.17 * rv), (u + 0.035, v + 0.17 * rv)],
+                           shade(look.skin, 0.8))  # fmt: skip
+            self._draw_mouth(canvas, u, v + 0.5 * rv, *self.speech.mouth(time_seconds))
         if self._hand_shown:
             self._draw_hand(canvas, time_seconds)
 

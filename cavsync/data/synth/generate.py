@@ -13,6 +13,7 @@ from typing import Any
 from cavsync.atomic import write_text_atomically
 from cavsync.data.folder_labels import FOLDER_LABELS_NAME, folder_labels_text
 from cavsync.data.synth.encode import write_media
+from cavsync.data.synth.masks import MASKS_NAME, mask_frames, remove_masks, write_masks
 from cavsync.data.synth.render import render
 from cavsync.data.synth.spec import ClipSpec
 from cavsync.errors import DataError
@@ -23,12 +24,12 @@ TruthRecord = dict[str, Any]
 logger = logging.getLogger(__name__)
 
 
-def write_clip(spec: ClipSpec, path: Path) -> TruthRecord:
-    """Render and encode one clip; returns its truth record.
+def write_clip(spec: ClipSpec, path: Path, masks: int = 0) -> TruthRecord:
+    """Render and encode one clip, and `masks` object masks of it; returns its truth record.
 
     The record holds `file` (the name), every field of the spec, `events` (true event times in picture seconds),
-    `labels` (what sounds at each), `frames` (how many) and `espeak` (whether espeak-ng spoke). The file appears under
-    its name only when it is complete.
+    `labels` (what sounds at each), `frames` (how many) and `espeak` (whether espeak-ng spoke); with masks also `masks`
+    (see `write_masks`). The file appears under its name only when it is complete.
     """
     clip = render(spec)
     part = path.with_name(f".{path.name}.part")
@@ -41,6 +42,7 @@ def write_clip(spec: ClipSpec, path: Path) -> TruthRecord:
         "frames": spec.frame_count,
         "events": [round(time, 6) for time in clip.events],
         "labels": list(clip.labels),
+        **({"masks": write_masks(spec, path, masks)} if masks else {}),
     }
 
 
@@ -60,10 +62,12 @@ def generate(
     specs: Sequence[ClipSpec],
     *,
     workers: int = 2,
+    masks: int = 0,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[TruthRecord]:
-    """Write all `specs` into `out_dir` by `workers` processes, then labels.csv and truth.jsonl; returns the records.
+    """Write all `specs` into `out_dir` by `workers` processes, `masks` object masks of each, and labels.csv and
+    truth.jsonl last; returns the truth records.
 
     The result does not depend on `workers`. `progress(done, total)` is called after each clip. A folder that already
     holds exactly this set is left as it is. With `workers` above 1 the calling script needs the usual
@@ -74,7 +78,7 @@ def generate(
     names = [clip_name(index, spec) for index, spec in enumerate(specs)]
     out_dir.mkdir(parents=True, exist_ok=True)
     existing = read_truth(out_dir)
-    if _holds(out_dir, existing, specs, names):
+    if _holds(out_dir, existing, specs, names, masks):
         logger.info("%s already holds these %d clips", out_dir, len(specs))
         if not (out_dir / FOLDER_LABELS_NAME).exists():
             _write_labels(out_dir, existing)
@@ -88,8 +92,9 @@ def generate(
     (out_dir / TRUTH_NAME).unlink(missing_ok=True)
     for record in existing:
         (out_dir / Path(str(record["file"])).name).unlink(missing_ok=True)
+        remove_masks(out_dir, record)
     records: dict[int, TruthRecord] = {}
-    for index, record in _write_all(out_dir, specs, names, workers):
+    for index, record in _write_all(out_dir, specs, names, workers, masks):
         records[index] = record
         if progress is not None:
             progress(len(records), len(specs))
@@ -112,31 +117,31 @@ def read_truth(folder: Path) -> list[TruthRecord]:
     return records
 
 
-def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], names: list[str]) -> bool:
-    """Whether the folder holds exactly these clips."""
+def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], names: list[str], masks: int) -> bool:
+    """Whether the folder holds exactly these clips with these masks."""
     wanted = [truth_record(spec, name) for spec, name in zip(specs, names, strict=True)]
     present = [{key: record.get(key) for key in want} for record, want in zip(truth, wanted, strict=False)]
     same = len(truth) == len(wanted) > 0 and present == wanted
+    drawn = [[frame["frame"] for frame in record.get("masks", {}).get("frames", [])] for record in truth]
+    same = same and drawn == [mask_frames(spec, masks) for spec in specs]
     # Sets that were written before there were labels are whole, too.
-    return same and {path.name for path in out_dir.iterdir()} | {FOLDER_LABELS_NAME} == {
-        *(TRUTH_NAME, FOLDER_LABELS_NAME),
-        *names,
-    }
+    expected = {TRUTH_NAME, FOLDER_LABELS_NAME, *names, *([MASKS_NAME] if masks else [])}
+    return same and {path.name for path in out_dir.iterdir()} | {FOLDER_LABELS_NAME} == expected
 
 
 def _write_all(
-    out_dir: Path, specs: Sequence[ClipSpec], names: Iterable[str], workers: int
+    out_dir: Path, specs: Sequence[ClipSpec], names: Iterable[str], workers: int, masks: int
 ) -> Iterator[tuple[int, TruthRecord]]:
     """(index, truth record) of each clip in the order in which they are done."""
     paths = [out_dir / name for name in names]
     if workers <= 1:
         for index, (spec, path) in enumerate(zip(specs, paths, strict=True)):
-            yield index, write_clip(spec, path)
+            yield index, write_clip(spec, path, masks)
         return
     # "spawn": the caller may hold threads (torch, a progress bar) that a forked child would inherit half-dead.
     with ProcessPoolExecutor(min(workers, max(len(specs), 1)), mp_context=get_context("spawn")) as pool:
         jobs = {
-            pool.submit(write_clip, spec, path): index
+            pool.submit(write_clip, spec, path, masks): index
             for index, (spec, path) in enumerate(zip(specs, paths, strict=True))
         }
         try:

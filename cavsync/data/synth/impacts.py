@@ -126,7 +126,8 @@ def _draw_mallet(canvas: Canvas, thing: Thing, u: float, lift: float, squash: fl
 def _draw_thing(canvas: Canvas, thing: Thing, u: float, lift: float, squash: float, colour: Colour) -> None:
     bottom = thing.floor - lift
     canvas.ellipse((u, thing.floor + 0.01), (0.4 * thing.size, 0.02), shade((60, 50, 45), 1.0))
-    _SHAPES[thing.material](canvas, u, bottom, thing.size, thing.size * squash, colour)
+    with canvas.owned_by(thing.material):
+        _SHAPES[thing.material](canvas, u, bottom, thing.size, thing.size * squash, colour)
 
 
 def _bell(canvas: Canvas, u: float, bottom: float, size: float, height: float, colour: Colour) -> None:

@@ -74,7 +74,8 @@ class Keys:
         """The case and the unlit keys."""
         canvas.rectangle((-0.03, self._top - 0.14), (1.03, 0.99), (45, 40, 42), radius=0.03)
         for key in range(len(PITCHES_HZ)):
-            canvas.rectangle(*self.box(key), blend(self._plain, KEY_COLOURS[key], 0.12), radius=0.012)
+            with canvas.owned_by(f"key-{key}"):
+                canvas.rectangle(*self.box(key), blend(self._plain, KEY_COLOURS[key], 0.12), radius=0.012)
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
         """Lit keys, blinking lamps, hands."""
@@ -84,7 +85,8 @@ class Keys:
             light = played.light(time_seconds)
             if light > 0:
                 low, high = self.box(played.key)
-                canvas.rectangle(low, high, blend(self._plain, KEY_COLOURS[played.key], light), radius=0.012)
+                with canvas.owned_by(f"key-{played.key}"):
+                    canvas.rectangle(low, high, blend(self._plain, KEY_COLOURS[played.key], light), radius=0.012)
         for index, starts in enumerate(self._lamps):
             lit = int(np.searchsorted(starts, time_seconds)) % 2
             u = 0.14 + 0.24 * index

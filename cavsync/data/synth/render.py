@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from cavsync.data.synth.ambience import ambience
-from cavsync.data.synth.camera import Camera, Picture
-from cavsync.data.synth.canvas import Canvas
-from cavsync.data.synth.drummer import Drummer
-from cavsync.data.synth.face import Face
-from cavsync.data.synth.impacts import Impacts
-from cavsync.data.synth.keys import Keys
+from cavsync.data.synth.camera import Picture
 from cavsync.data.synth.scene import Samples, Scene, Sound
-from cavsync.data.synth.scenery import background, distractors
 from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.stage import Stage, open_scene
 
-_SCENES: dict[str, Callable[[ClipSpec], Scene]] = {"impacts": Impacts, "drummer": Drummer, "keys": Keys, "face": Face}
 _PEAK = 0.8
 
 
@@ -42,7 +36,7 @@ def render(spec: ClipSpec) -> RenderedClip:
 
     Raises ConfigError where the face is to speak through espeak-ng and that is not installed.
     """
-    scene = _SCENES[spec.family](spec)
+    scene = open_scene(spec)
     sounds = [] if spec.silent else scene.sounds
     marked = sorted((time, sound.label) for sound in sounds for time in sound.event_times)
     inside = [(time, label) for time, label in marked if 0 <= time < spec.duration_seconds]
@@ -55,24 +49,12 @@ def render(spec: ClipSpec) -> RenderedClip:
 
 
 def _frames(spec: ClipSpec, scene: Scene) -> Iterator[tuple[float, Picture]]:
-    camera = Camera(spec)
-    canvas = Canvas(spec.width, spec.height, margin=max(4, min(spec.width, spec.height) // 16))
-    canvas.load(background(spec.random("background"), canvas.size))
-    behind, front = distractors(spec, behind=True), distractors(spec, behind=False)
-    scene.draw_still(canvas)
-    still = canvas.image
+    stage = Stage(spec, scene)
     picture: Picture | None = None
     for index in range(spec.frame_count):
-        time_seconds = float(index / spec.fps)
         if picture is None or not spec.static:
-            canvas.load(still)
-            for distractor in behind:
-                distractor.draw(canvas, time_seconds)
-            scene.draw(canvas, time_seconds)
-            for distractor in front:
-                distractor.draw(canvas, time_seconds)
-            picture = camera.expose(canvas, time_seconds, index)
-        yield time_seconds, picture
+            picture = stage.picture(index)
+        yield float(index / spec.fps), picture
 
 
 def mix(spec: ClipSpec, sounds: list[Sound]) -> Samples:

@@ -1,0 +1,105 @@
+"""Object masks of generated clips, exact to the pixel: which object each pixel of a frame shows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cavsync.data.synth.camera import Picture
+from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.stage import Stage, open_scene
+
+MASKS_NAME = "masks"
+FACE = "face"
+ENERGY_STEP_SECONDS = 0.05
+# Colours of the PNG's palette, for people who look at it: background black, objects apart from one another.
+_PALETTE = (0, 0, 0, 230, 60, 60, 60, 180, 75, 70, 110, 240, 245, 200, 30, 190, 80, 220, 70, 220, 220, 240, 130, 40,
+            220, 220, 220)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ObjectMask:
+    """Frame `index`, shown from `time_seconds` on: `owners` uint8 (height, width), 0 where no object is seen, i where
+    the i-th of `names` is. What hides an object (a hand, a stick, a passer-by) is no part of it."""
+
+    index: int
+    time_seconds: float
+    owners: Picture
+    names: tuple[str, ...]
+
+
+def mask_frames(spec: ClipSpec, count: int) -> list[int]:
+    """Indices of `count` frames, each in the middle of its equal share of the clip."""
+    return sorted({int((place + 0.5) * spec.frame_count / count) for place in range(count)})
+
+
+def render_masks(spec: ClipSpec, indices: list[int]) -> list[ObjectMask]:
+    """Masks of the frames `indices`. Raises ConfigError where the face is to speak through espeak-ng and cannot."""
+    stage = Stage(spec, open_scene(spec), track_owners=True)
+    found = []
+    for index in indices:
+        # A static picture stays at its first frame.
+        owners, names = stage.owners(0 if spec.static else index)
+        found.append(ObjectMask(index, float(index / spec.fps), owners, names))
+    return found
+
+
+def sounding_object(family: str, label: str) -> str:
+    """The object that makes the sound `label`: speech comes from the face, the rest from its namesake."""
+    return FACE if family == "face" else label
+
+
+def object_energy(spec: ClipSpec) -> dict[str, list[float]]:
+    """Energy of the sound of each object in steps of ENERGY_STEP_SECONDS of picture time, over the clip: what is heard
+    where an object is struck, and while it rings. Empty for silent clips."""
+    steps = math.ceil(spec.duration_seconds / ENERGY_STEP_SECONDS)
+    found: dict[str, NDArray[np.float64]] = {}
+    for sound in [] if spec.silent else open_scene(spec).sounds:
+        energy = found.setdefault(sounding_object(spec.family, sound.label), np.zeros(steps))
+        times = sound.time_seconds + np.arange(len(sound.samples)) / spec.audio_rate_hz
+        place = np.floor(times / ENERGY_STEP_SECONDS).astype(int)
+        inside = (place >= 0) & (place < steps)
+        energy += np.bincount(place[inside], sound.samples[inside].astype(np.float64) ** 2, steps)
+    return {name: [float(f"{value:.3g}") for value in energy / spec.audio_rate_hz] for name, energy in found.items()}
+
+
+def write_masks(spec: ClipSpec, clip_path: Path, count: int) -> dict[str, Any]:
+    """Write `count` masks of a clip as palette PNGs to masks/<clip>/<frame>.png beside it; returns what truth.jsonl
+    says of them: `objects` (the names; pixel value i is the i-th, from 1), `frames` with `file`, `frame` and
+    `time_seconds`, and `energy` of `object_energy` with its `energy_step_seconds`."""
+    folder = clip_path.parent / MASKS_NAME / clip_path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    masks = render_masks(spec, mask_frames(spec, count))
+    frames = []
+    for mask in masks:
+        path = folder / f"{mask.index:05d}.png"
+        image = Image.fromarray(np.ascontiguousarray(mask.owners)).convert("L")
+        image = Image.frombytes("P", image.size, image.tobytes())
+        image.putpalette(_PALETTE)
+        part = path.with_name(f".{path.name}.part")
+        image.save(part, format="PNG")
+        part.replace(path)
+        name = path.relative_to(clip_path.parent).as_posix()
+        frames.append({"file": name, "frame": mask.index, "time_seconds": round(mask.time_seconds, 6)})
+    return {
+        "objects": list(masks[-1].names),
+        "frames": frames,
+        "energy": object_energy(spec),
+        "energy_step_seconds": ENERGY_STEP_SECONDS,
+    }
+
+
+def remove_masks(folder: Path, record: dict[str, Any]) -> None:
+    """Delete the masks that a truth record of `folder` names, and folders that this leaves empty."""
+    for frame in (record.get("masks") or {}).get("frames", []):
+        path = folder / MASKS_NAME / Path(str(frame["file"])).parent.name / Path(str(frame["file"])).name
+        path.unlink(missing_ok=True)
+        for parent in (path.parent, folder / MASKS_NAME):
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()

@@ -1,0 +1,57 @@
+"""The stage of one clip: scenery, scene and camera, put together for any frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cavsync.data.synth.camera import Camera, Picture
+from cavsync.data.synth.canvas import Canvas
+from cavsync.data.synth.drummer import Drummer
+from cavsync.data.synth.face import Face
+from cavsync.data.synth.impacts import Impacts
+from cavsync.data.synth.keys import Keys
+from cavsync.data.synth.scene import Scene
+from cavsync.data.synth.scenery import background, distractors
+from cavsync.data.synth.spec import ClipSpec
+
+_SCENES: dict[str, Callable[[ClipSpec], Scene]] = {"impacts": Impacts, "drummer": Drummer, "keys": Keys, "face": Face}
+
+
+def open_scene(spec: ClipSpec) -> Scene:
+    """The scene of a clip's family. Raises ConfigError where it needs espeak-ng and that is not installed."""
+    return _SCENES[spec.family](spec)
+
+
+class Stage:
+    """Draws a clip's frames in any order; with `track_owners` also which object each pixel shows."""
+
+    def __init__(self, spec: ClipSpec, scene: Scene, *, track_owners: bool = False) -> None:
+        self._spec, self._scene, self._camera = spec, scene, Camera(spec)
+        margin = max(4, min(spec.width, spec.height) // 16)
+        canvas = Canvas(spec.width, spec.height, margin, track_owners=track_owners)
+        canvas.load(background(spec.random("background"), canvas.size), canvas.owners)
+        self._behind, self._front = distractors(spec, behind=True), distractors(spec, behind=False)
+        scene.draw_still(canvas)
+        self._canvas, self._still, self._still_owners = canvas, canvas.image, canvas.owners
+
+    def picture(self, index: int) -> Picture:
+        """Frame `index`, RGB uint8 (height, width, 3)."""
+        time_seconds = self._draw(index)
+        return self._camera.expose(self._canvas, time_seconds, index)
+
+    def owners(self, index: int) -> tuple[Picture, tuple[str, ...]]:
+        """Of frame `index` the object that each pixel shows, uint8 (height, width): 0 is none of them, i the i-th of
+        the names."""
+        time_seconds = self._draw(index)
+        return self._camera.owners(self._canvas, time_seconds), tuple(self._canvas.owner_names)
+
+    def _draw(self, index: int) -> float:
+        """Put the frame on the canvas; returns its time in seconds."""
+        time_seconds = float(index / self._spec.fps)
+        self._canvas.load(self._still, self._still_owners)
+        for distractor in self._behind:
+            distractor.draw(self._canvas, time_seconds)
+        self._scene.draw(self._canvas, time_seconds)
+        for distractor in self._front:
+            distractor.draw(self._canvas, time_seconds)
+        return time_seconds

@@ -1,0 +1,69 @@
+"""Sound from a log-mel: energies of the mel bins back to a power spectrum, then Griffin-Lim.
+
+What the log-mel does not hold is lost: the phase, the fine structure between mel bins, and what lies below its floor.
+"""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchaudio
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cavsync.data.frontend import FFT_LENGTH, PRE_EMPHASIS, LogMelFrontend
+from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
+
+ITERATIONS = 64
+# A decoder may predict anything; beyond this a full-scale sound would be exceeded a thousandfold.
+MAX_LOG_MEL = 20.0
+
+
+def sound_of(log_mel: Tensor, seed: int = 0) -> Tensor:
+    """Raw log-mel (frames, 128) -> 16 kHz samples (160 (frames - 1) + 400,) that have about this log-mel.
+
+    Least squares with the Kaldi mel banks, negative power cut off; Griffin-Lim with the front end's window, hop and
+    fast momentum (Perraudin et al. 2013); then the inverse of the pre-emphasis. The offset that each frame lost with
+    its mean does not come back. Phases start at random, drawn from `seed`.
+    """
+    banks: Tensor = LogMelFrontend().mel
+    energies = log_mel.float().clamp(max=MAX_LOG_MEL).exp()
+    power = torch.linalg.lstsq(banks.T, energies.T, driver="gelsd").solution.relu()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        emphasised = torchaudio.functional.griffinlim(
+            power,
+            window=torch.hann_window(FRAME_LENGTH_SAMPLES, periodic=False),
+            n_fft=FFT_LENGTH,
+            hop_length=FRAME_SHIFT_SAMPLES,
+            win_length=FRAME_LENGTH_SAMPLES,
+            power=2.0,
+            n_iter=ITERATIONS,
+            momentum=0.99,
+            length=None,
+            rand_init=True,
+        )
+    # Griffin-Lim's first frame is centred on its first sample, the front end's half a frame later.
+    padded = torch.nn.functional.pad(emphasised, (FRAME_LENGTH_SAMPLES // 2,) * 2)
+    inverse = torch.tensor([1.0, -PRE_EMPHASIS]), torch.tensor([1.0, 0.0])
+    sound: Tensor = torchaudio.functional.lfilter(padded, *inverse, clamp=False)
+    return sound
+
+
+def write_wav(samples: NDArray[np.float32], path: Path) -> None:
+    """Mono 16 kHz, 16 bits; louder than full scale is turned down as a whole. Whole or not at all."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    scaled = samples / max(peak, 1.0)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with wave.open(str(part), "wb") as output:
+            output.setnchannels(1)
+            output.setsampwidth(2)
+            output.setframerate(SAMPLE_RATE_HZ)
+            output.writeframes(np.rint(scaled * 32767).astype("<i2").tobytes())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,111 @@
+"""What localisation says: class means, success ratios and their baselines, as a result of the common form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cavsync.evaluate.intervals import share_of_clips
+from cavsync.evaluate.localization_case import TARGET_SIZE, LocalizationSet
+from cavsync.evaluate.localization_metrics import (
+    CIOU_SUCCESS,
+    IOU_THRESHOLDS,
+    SUCCESS_THRESHOLDS,
+    success_auc,
+    success_ratios,
+)
+from cavsync.evaluate.localize import METHODS, MODEL, LocalizationScores
+from cavsync.evaluate.result import Cell, Curve, EvalResult, Metric, Picture, Plot, Provenance, Table
+
+NAMES = {METHODS[0]: "model", METHODS[1]: "other_sound", METHODS[2]: "centre", METHODS[3]: "random"}
+
+
+def localize_result(
+    scores: LocalizationScores,
+    data: LocalizationSet,
+    made_of: Provenance,
+    *,
+    pictures: list[Picture] | None = None,
+) -> EvalResult:
+    """Metrics `METHOD/mAP`, `mIoU`, `cIoU_0.5`, `AUC`; a table of the methods, one of the classes, success ratios."""
+    metrics = {f"{NAMES[method]}/{name}": value for method in METHODS for name, value in _of(scores, method).items()}
+    return EvalResult(
+        task="localize",
+        protocol=_protocol(data),
+        metrics=metrics,
+        provenance=made_of,
+        tables=[_methods(scores, data), _classes(scores)],
+        plots=[_success(scores)],
+        pictures=pictures or [],
+        rejects=scores.rejects,
+        notes=_notes(scores),
+        rows={"ciou": {name: found[MODEL] for name, found in scores.ciou.items()}},
+    )
+
+
+def _of(scores: LocalizationScores, method: str) -> dict[str, Metric]:
+    cious = [found[method] for found in scores.ciou.values()]
+    hits = share_of_clips([float(value >= CIOU_SUCCESS) for value in cious])
+    return {
+        "mAP": _class_mean(scores.average_precision, method),
+        "mIoU": _class_mean(scores.iou, method),
+        "cIoU_0.5": Metric(value=hits.mean, low=hits.low, high=hits.high, unit="share", count=hits.clips),
+        "AUC": Metric(value=success_auc(cious) if cious else None, unit="share", count=len(cious)),
+    }
+
+
+def _class_mean(values: dict[str, dict[str, float]], method: str) -> Metric:
+    found = [value[method] for value in values.values()]
+    return Metric(value=float(np.mean(found)) if found else None, unit="share", count=len(found))
+
+
+def _protocol(data: LocalizationSet) -> dict[str, Any]:
+    return {
+        "data set": data.name,
+        "inputs": data.protocol,
+        "heat map": "cosine between the pooled sound and each visual patch, bilinear to the target's size",
+        "target size": TARGET_SIZE,
+        "mAP": "average precision over all pixels of all pictures of a class, mean over classes (ADE20K_Sound)",
+        "mIoU": f"best IoU over {IOU_THRESHOLDS} equally spaced thresholds per class, mean over classes (ADE20K_Sound)",
+        "cIoU_0.5": "share of pictures whose hotter half has a cIoU of at least 0.5 (VGG-SS, Flickr-SoundNet)",
+        "AUC": "area under that share over thresholds 0, 0.05, ... 1",
+    }
+
+
+def _methods(scores: LocalizationScores, data: LocalizationSet) -> Table:
+    number = sum(scores.pictures.values())
+    rows: list[list[Cell]] = [[method, *_of(scores, method).values()] for method in METHODS]
+    title = f"{data.name}: {number} pictures, {len(scores.pictures)} classes"
+    return Table(title=title, columns=["", "mAP", "mIoU", "cIoU@0.5", "AUC"], rows=rows)
+
+
+def _classes(scores: LocalizationScores) -> Table:
+    rows: list[list[Cell]] = []
+    for category, found in scores.average_precision.items():
+        share = Metric(value=scores.object_share[category], unit="share")
+        values = [found[MODEL], scores.iou[category][MODEL]]
+        rows.append([category, scores.pictures[category], share, *(Metric(value=v, unit="share") for v in values)])
+    columns = ["class", "pictures", "object's share of the pixels", "AP", "IoU"]
+    return Table(title="the model, by class", columns=columns, rows=rows)
+
+
+def _success(scores: LocalizationScores) -> Plot:
+    curves = []
+    for method in METHODS if scores.ciou else ():
+        ratios = success_ratios([found[method] for found in scores.ciou.values()])
+        curves.append(Curve(label=method, x=list(SUCCESS_THRESHOLDS), y=ratios.tolist()))
+    return Plot(
+        title="Success ratio", x_label="cIoU at least", y_label="share of pictures", curves=curves,
+        x_range=(0.0, 1.0), y_range=(0.0, 1.0),
+    )  # fmt: skip
+
+
+def _notes(scores: LocalizationScores) -> list[str]:
+    unseen = sum(scores.pictures.values()) - len(scores.ciou)
+    notes = []
+    if scores.without_object:
+        notes.append(f"Classes without a pixel of their object are not averaged: {', '.join(scores.without_object)}.")
+    if unseen:
+        notes.append(f"{unseen} pictures show no pixel of the object; they have no cIoU, and count as background.")
+    return notes
