@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import av
 import av.error
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
+from cavsync.media.confined import CONTAINERS, limit_pictures, open_confined
 from cavsync.media.resample import MonoResampler
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class MediaReader:
 
     Args:
         source: a path, or an address that FFmpeg opens.
+        file: an opened, seekable file to read instead, which `source` then only names. It is confined: it may not
+            refer to other files or addresses (see `confined`). Not closed here.
         sample_rate_hz: rate of the sound handed out.
         video_threads: decoder threads; 0 lets FFmpeg choose.
 
@@ -74,10 +77,17 @@ class MediaReader:
             nothing decodes, too many damaged packets, or the file ends long before its header says.
     """
 
-    def __init__(self, source: str | Path, *, sample_rate_hz: int = 16_000, video_threads: int = 0) -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        file: IO[bytes] | None = None,
+        sample_rate_hz: int = 16_000,
+        video_threads: int = 0,
+    ) -> None:
         self.source = str(source)
         self.sample_rate_hz = sample_rate_hz
-        self._container = _open(self.source)
+        self._container = _open(self.source) if file is None else _open_file(self.source, file)
         try:
             self._video = self._track("video")
             self._audio = self._track("audio")
@@ -86,6 +96,8 @@ class MediaReader:
             raise
         self._video.thread_type = "AUTO"
         self._video.codec_context.thread_count = video_threads
+        if file is not None:
+            limit_pictures(self._video)
         self.info = self._describe()
 
     def __enter__(self) -> MediaReader:
@@ -183,11 +195,25 @@ def _open(source: str) -> Any:
     try:
         return av.open(source, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(
-            f"{source} cannot be opened as audio-visual media ({reason}): give a complete file that FFmpeg reads",
-            reason="unreadable",
-        ) from None
+        raise _unreadable(source, error, "that FFmpeg reads") from None
+
+
+def _open_file(name: str, file: IO[bytes]) -> Any:
+    if file.seek(0, 2) == 0:
+        raise MediaError(f"{name} is empty (zero bytes): give a complete video file", reason="empty")
+    file.seek(0)
+    try:
+        return open_confined(file)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise _unreadable(name, error, f"of one of these containers: {', '.join(CONTAINERS)}") from None
+
+
+def _unreadable(name: str, error: Exception, wanted: str) -> MediaError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return MediaError(
+        f"{name} cannot be opened as audio-visual media ({reason}): give a complete file {wanted}",
+        reason="unreadable",
+    )
 
 
 def _is_cover(track: Any) -> bool:

@@ -1,0 +1,68 @@
+"""Scores as Prometheus metrics, under the same names wherever streams are watched or served.
+
+Needs prometheus_client (the extra `serve`): import this module only where metrics were asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from cavsync.deploy.records import STATES, SyncScore
+
+# From a small encoder on a GPU to the published size on a slow CPU.
+INFERENCE_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class SyncMetrics:
+    """The metrics of any number of streams in one registry; safe to use from several threads.
+
+    `cavsync_audio_offset_seconds{stream}` is the last trusted offset, > 0 where the audio is early; it is NaN while
+    there is none, so that an old offset never passes for a present one. `cavsync_windows_total{stream,state}` counts
+    decisions, `cavsync_inference_duration_seconds` is a histogram of single encoder calls.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._offset = Gauge(
+            "cavsync_audio_offset_seconds",
+            "Trusted offset of the last decision, > 0 where the audio is early (ITU-R BT.1359); NaN without one.",
+            ["stream"],
+            registry=registry,
+        )
+        self._windows = Counter("cavsync_windows", "Decisions by their state.", ["stream", "state"], registry=registry)
+        self._inference = Histogram(
+            "cavsync_inference_duration_seconds",
+            "Duration of one call of an encoder.",
+            buckets=INFERENCE_BUCKETS_SECONDS,
+            registry=registry,
+        )
+
+    def observe(self, stream: str, score: SyncScore) -> None:
+        """Count a decision of `stream` and show its offset."""
+        is_known = score.is_measured and score.audio_offset_ms is not None
+        self._offset.labels(stream).set((score.audio_offset_ms or 0.0) / 1000 if is_known else math.nan)
+        for state in STATES:
+            # Every state exists from the first decision on: rates need a zero to start from.
+            self._windows.labels(stream, state).inc(1 if state == score.state else 0)
+
+    def forget(self, stream: str) -> None:
+        """Remove what is shown of a stream that is over."""
+        self._offset.remove_by_labels({"stream": stream})
+        self._windows.remove_by_labels({"stream": stream})
+
+    def observe_inference(self, seconds: float) -> None:
+        """Add the duration of one encoder call."""
+        self._inference.observe(seconds)
+
+    @contextmanager
+    def inference_timer(self) -> Iterator[None]:
+        """Time what happens inside, also where it fails."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._inference.observe(time.perf_counter() - begin)
