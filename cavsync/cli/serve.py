@@ -11,6 +11,19 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
+def named_urls(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Callback of `--watch NAME=URL`."""
+    found = []
+    for value in values:
+        name, separator, url = value.partition("=")
+        if not separator or not name or not url:
+            raise click.BadParameter(f"'{value}' is not of the form NAME=URL.", context, parameter)
+        found.append((name, url))
+    return tuple(found)
+
+
 @click.command("serve")
 @click.option("--bundle", type=click.Path(path_type=Path),
               help="Folder that `cavsync export` wrote; by default the model that comes with cavsync.")  # fmt: skip
@@ -24,8 +37,11 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
               help="A name under which a reverse proxy passes requests on.")  # fmt: skip
 @click.option("--allow-path", "allow_paths", multiple=True, type=FOLDER,
               help="A folder of this machine whose files may be scored by their path; by default none.")  # fmt: skip
+@click.option("--watch", multiple=True, metavar="NAME=URL", callback=named_urls,
+              help="Watch a live source (as `cavsync watch` does) under a name. May be repeated.")  # fmt: skip
 @click.option("--allow-private-addresses", is_flag=True,
-              help="Also fetch from loopback and the own network; by default public addresses only.")  # fmt: skip
+              help="Fetch from loopback and the own network too, and watch what clients name; by default files are "
+              "fetched from public addresses only.")  # fmt: skip
 @click.option(
     "--max-body-mb", default=1024.0, show_default=True, type=POSITIVE, help="Largest upload or download, MiB."
 )

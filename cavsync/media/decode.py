@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
-from cavsync.media.confined import CONTAINERS, limit_pictures, open_confined
+from cavsync.media.confined import limit_pictures, open_confined
+from cavsync.media.container import MediaInfo, describe, open_file, pick_track
 from cavsync.media.resample import MonoResampler
 
 log = logging.getLogger(__name__)
@@ -43,23 +44,6 @@ class AudioChunk:
 
     pts_seconds: float
     samples: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class MediaInfo:
-    """What the container declares. `duration_seconds` is None where it declares nothing (live streams, raw streams)."""
-
-    container: str
-    duration_seconds: float | None
-    start_seconds: float
-    video_codec: str
-    width: int
-    height: int
-    frame_rate_hz: float | None
-    audio_codec: str
-    audio_rate_hz: int
-    audio_channels: int
-    decoder: str
 
 
 class MediaReader:
@@ -87,10 +71,10 @@ class MediaReader:
     ) -> None:
         self.source = str(source)
         self.sample_rate_hz = sample_rate_hz
-        self._container = _open(self.source) if file is None else _open_file(self.source, file)
+        self._container = open_file(self.source) if file is None else open_confined(self.source, file)
         try:
-            self._video = self._track("video")
-            self._audio = self._track("audio")
+            self._video = pick_track([self._container], "video", self.source)
+            self._audio = pick_track([self._container], "audio", self.source)
         except MediaError:
             self._container.close()
             raise
@@ -98,7 +82,7 @@ class MediaReader:
         self._video.codec_context.thread_count = video_threads
         if file is not None:
             limit_pictures(self._video)
-        self.info = self._describe()
+        self.info = describe(self._container, self._video, self._audio)
 
     def __enter__(self) -> MediaReader:
         return self
@@ -113,8 +97,7 @@ class MediaReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
-        resampler = MonoResampler(self.sample_rate_hz, zero_seconds=self.info.start_seconds)
-        clock = _FrameClock(self.info.frame_rate_hz, self.info.start_seconds)
+        converter = FrameConverter(self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds)
         health = _Health(self.source, self.info)
         for packet in self._packets(health):
             try:
@@ -124,17 +107,12 @@ class MediaReader:
                 continue
             health.decoded(packet.stream.type, len(frames))
             for frame in frames:
-                if packet.stream.type == "video":
-                    picture = VideoFrame(clock.pts_seconds(frame), _upright_rgb(frame))
-                    health.reached(picture.pts_seconds + clock.period_seconds)
-                    yield picture
-                else:
-                    for pts_seconds, samples in resampler.push(frame):
-                        health.reached(pts_seconds + len(samples) / self.sample_rate_hz)
-                        yield AudioChunk(pts_seconds, samples)
-        for pts_seconds, samples in resampler.flush():
-            health.reached(pts_seconds + len(samples) / self.sample_rate_hz)
-            yield AudioChunk(pts_seconds, samples)
+                for item in converter.convert(frame):
+                    health.reached(converter.end_seconds(item))
+                    yield item
+        for chunk in converter.flush():
+            health.reached(converter.end_seconds(chunk))
+            yield chunk
         health.close()
 
     def _packets(self, health: _Health) -> Iterator[Any]:
@@ -148,76 +126,41 @@ class MediaReader:
                 health.damaged("container", error)
                 return
 
-    def _track(self, kind: str) -> Any:
-        tracks = [track for track in self._container.streams if track.type == kind]
-        # A cover picture is a video track to FFmpeg, but it never moves.
-        tracks = [track for track in tracks if not (kind == "video" and _is_cover(track))]
-        if not tracks:
-            found = ", ".join(sorted({track.type for track in self._container.streams})) or "nothing"
-            raise MediaError(
-                f"{self.source} has no {kind} track (found: {found}): sync needs one video and one audio track",
-                reason=f"no_{kind}",
-            )
-        if tracks[0].codec_context is None:
-            raise MediaError(
-                f"{self.source} has a {kind} track in a codec that this FFmpeg cannot decode: convert it",
-                reason="unreadable",
-            )
-        return tracks[0]
 
-    def _describe(self) -> MediaInfo:
-        video, audio, container = self._video, self._audio, self._container
-        rate = video.average_rate or video.guessed_rate
-        return MediaInfo(
-            container=container.format.name,
-            duration_seconds=None if container.duration is None else container.duration / av.time_base,
-            start_seconds=0.0 if container.start_time is None else container.start_time / av.time_base,
-            video_codec=video.codec_context.name,
-            width=video.codec_context.width,
-            height=video.codec_context.height,
-            frame_rate_hz=None if rate is None else float(rate),
-            audio_codec=audio.codec_context.name,
-            audio_rate_hz=audio.codec_context.sample_rate,
-            audio_channels=audio.codec_context.channels,
-            decoder="libavcodec " + ".".join(str(part) for part in av.library_versions["libavcodec"]),
-        )
+class FrameConverter:
+    """Decoded frames (`av.VideoFrame`, `av.AudioFrame`) -> upright RGB pictures and mono sound, times in seconds.
 
+    A picture without a timestamp follows its predecessor by the nominal period. Times are counted from `zero_seconds`.
+    """
 
-def _open(source: str) -> Any:
-    path = Path(source)
-    if "://" not in source:
-        if not path.exists():
-            raise MediaError(f"{source} does not exist: give the path of a video file", reason="missing")
-        if path.is_dir():
-            raise MediaError(f"{source} is a folder: give the path of a video file", reason="missing")
-        if path.stat().st_size == 0:
-            raise MediaError(f"{source} is empty (zero bytes): give a complete video file", reason="empty")
-    try:
-        return av.open(source, metadata_errors="replace")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _unreadable(source, error, "that FFmpeg reads") from None
+    def __init__(self, frame_rate_hz: float | None, sample_rate_hz: int, zero_seconds: float = 0.0) -> None:
+        self._sample_rate_hz = sample_rate_hz
+        self._zero_seconds = zero_seconds
+        self._period_seconds = 1.0 / frame_rate_hz if frame_rate_hz else 0.04
+        self._next_seconds = 0.0
+        self._resampler = MonoResampler(sample_rate_hz, zero_seconds=zero_seconds)
 
+    def convert(self, frame: Any) -> Iterator[VideoFrame | AudioChunk]:
+        """One decoded frame; sound may come later, while the resampling filter fills."""
+        if isinstance(frame, av.VideoFrame):
+            yield VideoFrame(self._pts_seconds(frame), _upright_rgb(frame))
+        else:
+            yield from (AudioChunk(*timed) for timed in self._resampler.push(frame))
 
-def _open_file(name: str, file: IO[bytes]) -> Any:
-    if file.seek(0, 2) == 0:
-        raise MediaError(f"{name} is empty (zero bytes): give a complete video file", reason="empty")
-    file.seek(0)
-    try:
-        return open_confined(file)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _unreadable(name, error, f"of one of these containers: {', '.join(CONTAINERS)}") from None
+    def flush(self) -> Iterator[AudioChunk]:
+        """What the resampling filter still holds."""
+        yield from (AudioChunk(*timed) for timed in self._resampler.flush())
 
+    def end_seconds(self, item: VideoFrame | AudioChunk) -> float:
+        """When the picture or sound is over."""
+        if isinstance(item, VideoFrame):
+            return item.pts_seconds + self._period_seconds
+        return item.pts_seconds + len(item.samples) / self._sample_rate_hz
 
-def _unreadable(name: str, error: Exception, wanted: str) -> MediaError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return MediaError(
-        f"{name} cannot be opened as audio-visual media ({reason}): give a complete file {wanted}",
-        reason="unreadable",
-    )
-
-
-def _is_cover(track: Any) -> bool:
-    return bool(track.disposition & av.stream.Disposition.attached_pic)
+    def _pts_seconds(self, frame: Any) -> float:
+        seconds = self._next_seconds if frame.pts is None else float(frame.pts * frame.time_base) - self._zero_seconds
+        self._next_seconds = seconds + self._period_seconds
+        return seconds
 
 
 def _upright_rgb(frame: Any) -> NDArray[np.uint8]:
@@ -225,20 +168,6 @@ def _upright_rgb(frame: Any) -> NDArray[np.uint8]:
     # Phones store the turn of the camera beside the picture (counter-clockwise degrees) instead of turning it.
     quarter_turns = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
-
-
-class _FrameClock:
-    """Presentation times of pictures; one without a timestamp follows its predecessor by the nominal period."""
-
-    def __init__(self, frame_rate_hz: float | None, zero_seconds: float) -> None:
-        self._zero_seconds = zero_seconds
-        self.period_seconds = 1.0 / frame_rate_hz if frame_rate_hz else 0.04
-        self._next_seconds = 0.0
-
-    def pts_seconds(self, frame: Any) -> float:
-        seconds = self._next_seconds if frame.pts is None else float(frame.pts * frame.time_base) - self._zero_seconds
-        self._next_seconds = seconds + self.period_seconds
-        return seconds
 
 
 class _Health:

@@ -8,7 +8,7 @@ from typing import IO, Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from cavsync.deploy.server.fetch import checked_url, fetch
 from cavsync.deploy.server.jobs import DONE, Job
@@ -27,8 +27,6 @@ Options = TypeVar("Options", bound=ScoreOptions)
 
 class UrlJob(ScoreOptions):
     """A file on the web, or in a folder of --allow-path."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     url: str = Field(max_length=2000, description="http:// or https:// address; a path only under --allow-path.")
 

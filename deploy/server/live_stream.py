@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cavsync.deploy.event_tracker import EventChange, EventTracker
+from cavsync.deploy.event_tracker import BEGAN, EventChange, EventTracker
 from cavsync.deploy.profiles import Profile
 from cavsync.deploy.records import STATES, SyncScore, rounded
 from cavsync.deploy.words import STATE_WORDS, headline
@@ -27,7 +27,7 @@ class LiveStream:
 
     Args:
         name: unique among the streams of a server.
-        source: `pushed` for a WebSocket, or the address that is watched.
+        source: `pushed` for a WebSocket, or the address that is watched, without its secrets.
         publish: called with each message for those who watch; see `feed`.
     """
 
@@ -43,6 +43,7 @@ class LiveStream:
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._counts = dict.fromkeys(STATES, 0)
         self._tracker = EventTracker()
+        self._alarm: dict[str, Any] | None = None
         self._limits_ms: tuple[float | None, float | None] = (None, None)
         self._profile = ""
 
@@ -53,6 +54,7 @@ class LiveStream:
             self._profile = profile.name
             self._set_limits(profile, frame_period_seconds)
             self._tracker = EventTracker()
+            self._alarm = None
         self._publish({"type": "stream", "stream": self.status()})
 
     def decide(
@@ -82,6 +84,14 @@ class LiveStream:
         self._publish({"type": "stream", "stream": self.status()})
         return changes
 
+    def note_problem(self, problem: str | None) -> None:
+        """Say why nothing comes at present; None once it comes again."""
+        with self._lock:
+            if problem == self.error:
+                return
+            self.error = problem
+        self._publish({"type": "stream", "stream": self.status()})
+
     def hear(self) -> None:
         """Something came from the sender."""
         self.heard_monotonic = time.monotonic()
@@ -95,7 +105,6 @@ class LiveStream:
         """The stream in one object: what a card shows."""
         with self._lock:
             latest = self._decisions[-1] if self._decisions else None
-            current = self._tracker.current
             return {
                 "name": self.name,
                 "source": self.source,
@@ -105,7 +114,7 @@ class LiveStream:
                 "profile": self._profile,
                 "early_limit_ms": self._limits_ms[0],
                 "late_limit_ms": self._limits_ms[1],
-                "alarm": None if current is None else current.to_dict(),
+                "alarm": self._alarm,
                 "windows": dict(self._counts),
                 "latest": None if latest is None else {key: latest[key] for key in latest if key != "curve"},
             }
@@ -123,6 +132,7 @@ class LiveStream:
     def _note(self, changes: list[EventChange]) -> None:
         for change in changes:
             noted = {**change.to_dict(), "words": STATE_WORDS[change.state], "unix_seconds": round(time.time(), 3)}
+            self._alarm = noted if change.phase == BEGAN else None
             self._events.append(noted)
             self._publish({"type": "event", "name": self.name, "event": noted})
 

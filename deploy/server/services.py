@@ -15,11 +15,11 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import HTTPConnection
 
 from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.metrics import SyncMetrics
+from cavsync.deploy.metrics import SyncMetrics, timed
 from cavsync.deploy.server.jobs import JobQueue
 from cavsync.deploy.server.settings import ServerSettings
 from cavsync.deploy.server.streams import StreamRegistry
-from cavsync.deploy.server.timed_bundle import timed_bundle
+from cavsync.deploy.server.watched_streams import WatchedStreams
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 1.0
@@ -36,6 +36,7 @@ class Services:
     bundle: Bundle
     jobs: JobQueue
     streams: StreamRegistry
+    watched: WatchedStreams
     registry: CollectorRegistry
     compute: ThreadPoolExecutor
     stopping: asyncio.Event
@@ -43,6 +44,8 @@ class Services:
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Tidy up while the server runs; end everything with it."""
+        for name, url in self.settings.watch:
+            self.watched.watch(name, url, {"profile": self.settings.profile})
         sweeper = asyncio.create_task(self._sweep())
         try:
             yield
@@ -51,6 +54,7 @@ class Services:
             sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeper
+            await asyncio.to_thread(self.watched.close)
             await asyncio.to_thread(self.jobs.close)
             self.compute.shutdown(wait=True, cancel_futures=True)
 
@@ -65,12 +69,14 @@ def make_services(bundle: Bundle, settings: ServerSettings) -> Services:
     """Everything a server needs besides its routes."""
     registry = CollectorRegistry()
     metrics = SyncMetrics(registry)
-    timed = timed_bundle(bundle, metrics)
+    observed = timed(bundle, metrics)
+    streams = StreamRegistry(settings, metrics)
     return Services(
         settings=settings,
-        bundle=timed,
-        jobs=JobQueue(timed, settings),
-        streams=StreamRegistry(settings, metrics),
+        bundle=observed,
+        jobs=JobQueue(observed, settings),
+        streams=streams,
+        watched=WatchedStreams(observed, settings, streams),
         registry=registry,
         compute=ThreadPoolExecutor(settings.max_streams, thread_name_prefix="stream"),
         stopping=asyncio.Event(),

@@ -37,6 +37,7 @@ class ServerSettings:
         workers: jobs that run at a time.
         keep_results_seconds: how long a finished job is kept, as one of `KEPT_RESULTS` at most.
         idle_seconds: how long a stream may be silent.
+        watch: (name, address) of live sources that the server opens by itself.
         profile: limits of what counts as in sync, unless a client names others.
 
     Raises:
@@ -56,6 +57,7 @@ class ServerSettings:
     workers: int = 1
     keep_results_seconds: float = 3600.0
     idle_seconds: float = 60.0
+    watch: tuple[tuple[str, str], ...] = ()
     profile: Profile = field(default_factory=lambda: resolve_profile(DEFAULT_PROFILE))
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response, WebSocket
 from fastapi.responses import StreamingResponse
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from cavsync.deploy.server.chunks import parse_object
@@ -25,10 +25,18 @@ Work = Callable[[], list[Message]]
 NORMAL, GOING_AWAY, FAILED, IDLE = 1000, 1001, 1011, 4408
 
 
+class WatchedUrl(ScoreOptions):
+    """A live source: rtsp, srt, udp (MPEG-TS), http or https (also HLS)."""
+
+    name: str
+    url: str = Field(max_length=2000)
+
+
 def add_stream_routes(app: FastAPI) -> None:
     """Routes under /v1/streams, and /v1/feed."""
     router = APIRouter(prefix="/v1", tags=["live"])
     router.add_api_route("/streams", list_streams, methods=["GET"], summary="Every stream and its latest decision")
+    router.add_api_route("/streams", watch, methods=["POST"], status_code=201, summary="Watch a live source")
     router.add_api_route("/streams/{name}", show, methods=["GET"], summary="A stream's recent decisions and events")
     router.add_api_route("/streams/{name}", remove, methods=["DELETE"], status_code=204, summary="Forget a stream")
     router.add_api_route("/feed", feed, methods=["GET"], summary="Decisions and events as server-sent events")
@@ -41,13 +49,20 @@ def list_streams(services: Shared) -> dict[str, Any]:
     return {"streams": services.streams.list()}
 
 
+def watch(wanted: WatchedUrl, services: Shared) -> dict[str, Any]:
+    """Open a live source and score it; only with --allow-private-addresses, as it may lead anywhere."""
+    options = wanted.resolved(services.bundle, services.settings.profile)
+    return services.watched.watch_asked(wanted.name, wanted.url, options).status()
+
+
 def show(name: str, services: Shared) -> dict[str, Any]:
     """One stream with its past."""
     return services.streams.get(name).past()
 
 
 def remove(name: str, services: Shared) -> Response:
-    """Forget a stream that is over."""
+    """End a stream that the server watches, and forget it; one that is sent must be over."""
+    services.watched.stop(name)
     if services.streams.get(name).state == LIVE:
         raise RefusalError(409, f"the stream {name} is live: end it at its sender")
     services.streams.forget(name)

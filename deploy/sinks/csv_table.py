@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cavsync.deploy.records import RECORD_FIELDS
@@ -18,11 +18,22 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def csv_text(outcomes: Iterable[Outcome]) -> str:
     """Table of all outcomes with a header row; what is not known is an empty cell."""
+    return header_text() + "".join(row_text(row) for outcome in outcomes for row in _rows(outcome))
+
+
+def header_text() -> str:
+    """The header row."""
+    return _written(lambda writer: writer.writeheader())
+
+
+def row_text(row: dict[str, Any]) -> str:
+    """One row; entries that are no column are left out."""
+    return _written(lambda writer: writer.writerow({name: _cell(value) for name, value in row.items()}))
+
+
+def _written(write: Callable[[csv.DictWriter[str]], object]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, restval="", extrasaction="ignore")
-    writer.writeheader()
-    for outcome in outcomes:
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in _rows(outcome))
+    write(csv.DictWriter(out, COLUMNS, restval="", extrasaction="ignore"))
     return out.getvalue()
 
 

@@ -9,12 +9,14 @@ from typing import Any
 from cavsync.deploy.score_file import FileFailure, Outcome
 
 
+def json_line(item: dict[str, Any]) -> str:
+    """One object as a line of strict JSON: never NaN or Infinity."""
+    return json.dumps(item, allow_nan=False, ensure_ascii=False) + "\n"
+
+
 def jsonl_text(outcomes: Iterable[Outcome]) -> str:
     """One line per object; `kind` is `window`, `summary` or `error`. Strict JSON: never NaN or Infinity."""
-    lines = [
-        json.dumps(item, allow_nan=False, ensure_ascii=False) for outcome in outcomes for item in _objects(outcome)
-    ]
-    return "".join(line + "\n" for line in lines)
+    return "".join(json_line(item) for outcome in outcomes for item in _objects(outcome))
 
 
 def _objects(outcome: Outcome) -> list[dict[str, Any]]:

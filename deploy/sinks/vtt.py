@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 
+from cavsync.deploy.records import SyncScore
 from cavsync.deploy.score_file import FileScore
+
+HEADER = "WEBVTT\n"
 
 
 def vtt_text(score: FileScore) -> str:
     """One cue per decision, from the end of the decision before (or the start of the first window) to its own."""
-    cues = ["WEBVTT\n"]
+    cues = [HEADER]
     start_seconds = score.records[0].time_seconds - score.records[0].window_seconds
     for record in score.records:
-        # `-->` may not occur inside a cue; inside a JSON string the escape means the same.
-        payload = json.dumps(record.to_dict(), allow_nan=False).replace("-->", "--\\u003e")
-        cues.append(f"{_timestamp(start_seconds)} --> {_timestamp(record.time_seconds)}\n{payload}\n")
+        cues.append(cue(start_seconds, record))
         start_seconds = record.time_seconds
     return "\n".join(cues)
+
+
+def cue(start_seconds: float, record: SyncScore) -> str:
+    """The cue of one decision, shown from `start_seconds` until its own time."""
+    # `-->` may not occur inside a cue; inside a JSON string the escape means the same.
+    payload = json.dumps(record.to_dict(), allow_nan=False).replace("-->", "--\\u003e")
+    return f"{_timestamp(start_seconds)} --> {_timestamp(record.time_seconds)}\n{payload}\n"
 
 
 def _timestamp(seconds: float) -> str:

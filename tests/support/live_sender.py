@@ -1,10 +1,10 @@
-"""A sender of a live stream over a WebSocket: the light and loudness course of `sync_clips`, out of sync from a moment on."""
+"""A sender of a live stream over a WebSocket: the course of `sync_clips`, out of sync from a moment on."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,9 @@ def course_chunks(
         yield float(at), sound_chunk(float(at), np.zeros_like(heard) if silent else heard)
 
 
-def send(url: str, chunks: Iterator[tuple[float, bytes]], *, speed: float = 1.0, **options: Any) -> list[dict[str, Any]]:
+def send(
+    url: str, chunks: Iterable[tuple[float, bytes]], *, speed: float = 1.0, **options: Any
+) -> list[dict[str, Any]]:
     """Send a stream, `speed` times as fast as it plays, and end it; returns all answers."""
     answers: list[dict[str, Any]] = []
     with connect(url, max_size=None, **options) as socket:

@@ -31,7 +31,15 @@ class ServerProcess:
 @contextmanager
 def serving(bundle: Path, *options: str, environment: dict[str, str] | None = None) -> Iterator[ServerProcess]:
     """Start it, wait until it says where it listens, and end it afterwards."""
-    command = [sys.executable, "-P", "-c", "from cavsync.cli.main import main; main()", "serve", "--bundle", str(bundle)]
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        "from cavsync.cli.main import main; main()",
+        "serve",
+        "--bundle",
+        str(bundle),
+    ]
     process = subprocess.Popen(
         [*command, "--port", "0", "--threads", "1", *options],
         stderr=subprocess.PIPE,

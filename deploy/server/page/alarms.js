@@ -1,7 +1,7 @@
 // Alarms are said once when they begin and once when they end; those that last stay visible.
 
 import { byId, h } from "./dom.js";
-import { shape, signed } from "./words.js";
+import { clock, shape, signed } from "./words.js";
 
 const OVER_MS = 6000;
 
@@ -16,7 +16,7 @@ export function showAlarms(streams) {
     const found = [...holder.children].find((line) => line.dataset.name === name && !line.dataset.over);
     if (found?.dataset.state === alarm.state) continue;
     found?.remove();
-    const words = `${name}: ${alarm.state === "audio_late" ? "audio late" : "audio early"}, ${signed(alarm.extreme)}`;
+    const words = `${name}: ${alarm.words} since ${clock(alarm.unix_seconds)} (${signed(alarm.extreme)})`;
     holder.append(h("p", { class: alarm.state, "data-name": name, "data-state": alarm.state }, shape(alarm.state), h("span", {}, words)));
   }
 }

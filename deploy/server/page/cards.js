@@ -43,8 +43,15 @@ function fillCard(button, stream, isChosen) {
     h("span", { class: "name" }, h("span", { title: status.name }, status.name), tag),
     h("span", { class: "word" }, shape(state), words),
     gauge(status),
-    h("span", { class: "facts" }, h("span", {}, `confidence ${ratio(status.latest?.confidence)}`), h("span", {}, lateness(stream))),
+    h("span", { class: "facts" }, h("span", { class: "why" }, facts(status)), h("span", {}, lateness(stream))),
   );
+}
+
+// How sure it is, or why it is not.
+function facts({ error, latest }) {
+  if (error) return error;
+  if (!latest) return "";
+  return latest.state === "undetermined" && latest.reason ? latest.reason : `confidence ${ratio(latest.confidence)}`;
 }
 
 export function lateness(stream) {

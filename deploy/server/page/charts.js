@@ -14,7 +14,13 @@ export class Scale {
   }
 }
 
-export const timeScale = (width, now, spanSeconds) => new Scale(now - spanSeconds, now, MARGIN.left, width - MARGIN.right);
+const MIN_SPAN_SECONDS = 30;
+
+// From the first decision on, once the stream is that young.
+export function timeScale(width, now, spanSeconds, firstSeconds) {
+  const begin = Math.min(Math.max(now - spanSeconds, firstSeconds), now - MIN_SPAN_SECONDS);
+  return new Scale(begin, now, MARGIN.left, width - MARGIN.right);
+}
 
 export function valueTicks(scale, count) {
   const raw = (scale.high - scale.low) / count;
@@ -42,7 +48,8 @@ export function axes(x, y, height, ticks) {
 
 export function offsetChart(holder, stream, decisions, x, height = 210) {
   const { early_limit_ms: early, late_limit_ms: late } = stream;
-  const offsets = decisions.map((decision) => decision.audio_offset_ms).filter((value) => value !== null);
+  // What is not trusted may lie anywhere: it is drawn where it fits, and does not stretch the axis.
+  const offsets = decisions.filter((decision) => decision.is_measured).map((decision) => decision.audio_offset_ms);
   const limits = early === null ? [] : [early, -late];
   const low = Math.min(-100, ...offsets, ...limits);
   const high = Math.max(100, ...offsets, ...limits);
@@ -56,12 +63,12 @@ export function offsetChart(holder, stream, decisions, x, height = 210) {
   parts.push(...axes(x, y, height, valueTicks(y, 5)));
   parts.push(s("line", { class: "zeroline", x1: x.begin, x2: x.end, y1: y.at(0), y2: y.at(0) }));
   for (const decision of decisions) {
-    if (decision.audio_offset_ms === null) continue;
+    if (decision.audio_offset_ms === null || decision.audio_offset_ms < y.low || decision.audio_offset_ms > y.high) continue;
     const place = x.at(decision.unix_seconds);
     const state = decision.is_measured ? decision.state : "undetermined";
     parts.push(mark(state, place, y.at(decision.audio_offset_ms), 9));
   }
-  if (!offsets.length) parts.push(s("text", { x: (x.begin + x.end) / 2, y: y.at(0) - 8, "text-anchor": "middle" }, "no offset could be measured in this time"));
+  if (!offsets.length) parts.push(s("text", { x: (x.begin + x.end) / 2, y: y.at(0) - 8, "text-anchor": "middle" }, "no trusted offset in this time"));
   draw(holder, parts, x, height, offsetLabel(offsets));
 }
 
@@ -93,7 +100,7 @@ function linePath(decisions, name, x, y) {
 }
 
 function offsetLabel(offsets) {
-  if (!offsets.length) return "Offset over time: no offset could be measured";
+  if (!offsets.length) return "Offset over time: no trusted offset";
   return `Offset over time: now ${signed(offsets.at(-1))}, between ${signed(Math.min(...offsets))} and ${signed(Math.max(...offsets))}`;
 }
 

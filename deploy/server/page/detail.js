@@ -35,8 +35,9 @@ export function showDetail(stream, now) {
 function showCharts(stream, now) {
   const holder = byId("offset-chart");
   const span = Number(byId("span").value);
-  const x = timeScale(Math.max(260, holder.clientWidth), now, span);
-  const inside = stream.decisions.filter((decision) => decision.unix_seconds >= now - span);
+  const first = stream.decisions[0]?.unix_seconds ?? now;
+  const x = timeScale(Math.max(260, holder.clientWidth), now, span, first);
+  const inside = stream.decisions.filter((decision) => decision.unix_seconds >= x.low);
   offsetChart(holder, stream.status, inside, x);
   heatChart(byId("heat-chart"), inside, x);
   lineChart(byId("line-chart"), inside, x);

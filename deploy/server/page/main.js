@@ -52,6 +52,8 @@ function choose(name) {
   chosen = name;
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   redraw();
+  // On a narrow screen the charts lie below all cards.
+  if (matchMedia("(max-width: 900px)").matches) requestAnimationFrame(() => byId("detail").scrollIntoView());
 }
 
 // What happened before this page was opened.

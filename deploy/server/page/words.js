@@ -42,7 +42,7 @@ export function ago(seconds) {
 
 // What a stream says at a glance: [state for colour and shape, words].
 export function atAGlance(stream) {
-  if (stream.state === "lost") return ["failed", "Connection lost"];
+  if (stream.state === "lost" || (stream.error && stream.state === "live")) return ["failed", "Connection lost"];
   if (!stream.latest) return ["undetermined", stream.state === "ended" ? "Ended" : "Waiting for a window"];
   return [stream.latest.state, stream.latest.headline];
 }

@@ -1,0 +1,20 @@
+"""Live sources: read, kept on one clock, queued, scored, and reported as they play."""
+
+from cavsync.deploy.live.address import POLICIES, Address, parse_address
+from cavsync.deploy.live.sinks import CallbackSink, CsvSink, JsonLinesSink, LiveSink, VttSink, WebhookSink
+from cavsync.deploy.live.status import LiveStatus
+from cavsync.deploy.live.watcher import Watcher
+
+__all__ = [
+    "POLICIES",
+    "Address",
+    "CallbackSink",
+    "CsvSink",
+    "JsonLinesSink",
+    "LiveSink",
+    "LiveStatus",
+    "VttSink",
+    "Watcher",
+    "WebhookSink",
+    "parse_address",
+]

@@ -1,0 +1,8 @@
+"""Where a live stream's decisions, events and status go, as they come."""
+
+from cavsync.deploy.live.sinks.callback import CallbackSink
+from cavsync.deploy.live.sinks.protocol import LiveSink
+from cavsync.deploy.live.sinks.text import CsvSink, JsonLinesSink, VttSink
+from cavsync.deploy.live.sinks.webhook import WebhookSink
+
+__all__ = ["CallbackSink", "CsvSink", "JsonLinesSink", "LiveSink", "VttSink", "WebhookSink"]

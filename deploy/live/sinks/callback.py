@@ -1,0 +1,45 @@
+"""Python functions as a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cavsync.deploy.event_tracker import EventChange
+from cavsync.deploy.live.status import LiveStatus
+from cavsync.deploy.records import SyncScore
+
+
+class CallbackSink:
+    """Call functions of yours. What they raise ends the watch: nothing is swallowed."""
+
+    def __init__(
+        self,
+        *,
+        decision: Callable[[SyncScore], object] | None = None,
+        event: Callable[[EventChange], object] | None = None,
+        status: Callable[[LiveStatus], object] | None = None,
+    ) -> None:
+        self._decision = decision
+        self._event = event
+        self._status = status
+
+    def on_decision(self, source: str, score: SyncScore) -> None:
+        """Hand the decision on."""
+        del source
+        if self._decision is not None:
+            self._decision(score)
+
+    def on_event(self, source: str, change: EventChange) -> None:
+        """Hand the event on."""
+        del source
+        if self._event is not None:
+            self._event(change)
+
+    def on_status(self, source: str, status: LiveStatus) -> None:
+        """Hand the status on."""
+        del source
+        if self._status is not None:
+            self._status(status)
+
+    def close(self) -> None:
+        """Nothing is left."""

@@ -1,0 +1,258 @@
+"""A live source scored while it plays: reader, queue, decoder, scorer, events and sinks in one object."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.default_bundle import default_bundle
+from cavsync.deploy.event_tracker import EventChange, EventTracker
+from cavsync.deploy.live.address import Address, parse_address
+from cavsync.deploy.live.backoff import Backoff
+from cavsync.deploy.live.decoder import PacketDecoder
+from cavsync.deploy.live.packet_queue import NOTICE, PacketQueue, Piece
+from cavsync.deploy.live.reader import End, Reader, Stretch, Waiting
+from cavsync.deploy.live.sinks.protocol import LiveSink
+from cavsync.deploy.live.status import CONNECTED, ENDED, RUNNING, WAITING, LiveStatus
+from cavsync.deploy.records import SyncScore
+from cavsync.deploy.scorer import SyncScorer
+from cavsync.deploy.trend import drift_ms_per_minute
+from cavsync.errors import CavsyncError, ConfigError
+from cavsync.media import AudioChunk, VideoFrame
+
+DRIFT_SECONDS = 600.0
+"""Drift is that of so much of the recent past."""
+
+MAX_TIMEOUT_SECONDS = 3600.0
+POLL_SECONDS = 0.1
+STOP_SECONDS = 0.5
+
+
+class Watcher:
+    """Score a live source; iterate over its decisions, or `run` to let the sinks have them.
+
+    The stream's time begins at 0 and only goes on. Where the sender's clock breaks, or the connection was lost, a fresh
+    stretch begins: what was under way is decided, the scorer is reset, and the first decision comes one window later.
+    An event that was open stays open until decisions say that it is over.
+
+    Args:
+        source: what `parse_address` reads, or an `Address`.
+        bundle: an opened bundle or the folder of one; the model that comes along by default.
+        sinks: take decisions, events and status; closed at the end.
+        policy: what a full queue does, `block` or `drop_oldest`; by default what suits the source.
+        queue_seconds: stream time that may wait to be scored.
+        reconnect: connect again where a live source breaks or ends.
+        max_tries: failures in a row after which to give up; None means never.
+        backoff: the waits between tries.
+        timeout_seconds: how long a live source may send nothing before it counts as lost; by its protocol by default.
+        begin_after, end_after: decisions that begin and end an event, see `EventTracker`.
+        duration_seconds: stop after so much stream time.
+        status_seconds: time between two status reports.
+        ffmpeg_options: for opening the source.
+        engine, threads: how to open `bundle`.
+        options: those of `SyncScorer`: profile, early_ms, late_ms, window_seconds, max_offset_ms.
+
+    Raises:
+        ConfigError: an address, size or option that cannot be used.
+        BundleError: a bundle that cannot be used.
+    """
+
+    def __init__(
+        self,
+        source: str | Address,
+        bundle: Bundle | Path | str | None = None,
+        *,
+        sinks: Sequence[LiveSink] = (),
+        policy: str | None = None,
+        queue_seconds: float = 10.0,
+        reconnect: bool = True,
+        max_tries: int | None = None,
+        backoff: Backoff | None = None,
+        timeout_seconds: float | None = None,
+        begin_after: int = 2,
+        end_after: int = 3,
+        duration_seconds: float | None = None,
+        status_seconds: float = 5.0,
+        ffmpeg_options: Mapping[str, str] | None = None,
+        engine: str = "onnxruntime",
+        threads: int | None = None,
+        **options: Any,
+    ) -> None:
+        address = source if isinstance(source, Address) else parse_address(source, ffmpeg_options)
+        if duration_seconds is not None and not duration_seconds > 0:
+            raise ConfigError(f"the duration is {duration_seconds} s: give more than 0")
+        if timeout_seconds is not None and address.is_live:
+            if not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
+                raise ConfigError(f"the time-out is {timeout_seconds} s: give more than 0, at most an hour")
+            address = replace(address, open_seconds=timeout_seconds, read_seconds=timeout_seconds)
+        if max_tries is not None and max_tries < 1:
+            raise ConfigError(f"{max_tries} tries were asked for: give 1 or more")
+        self.source = address.shown
+        self._tracker = EventTracker(begin_after=begin_after, end_after=end_after)
+        self._queue = PacketQueue(queue_seconds, policy=policy or address.policy)
+        if not isinstance(bundle, Bundle):
+            bundle = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
+        self._scorer = SyncScorer(bundle, **options)
+        self._reader = Reader(
+            address, self._queue, reconnect=reconnect, max_tries=max_tries, backoff=backoff or Backoff()
+        )
+        self._sinks = list(sinks)
+        self._duration_seconds = math.inf if duration_seconds is None else duration_seconds
+        self._status_seconds = status_seconds
+        self._decoder: PacketDecoder | None = None
+        self._damaged_before = 0
+        self._recent: deque[SyncScore] = deque()
+        self._last: SyncScore | None = None
+        self._next_status = 0.0
+        self._is_stopped = False
+        self._is_closed = False
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[SyncScore]:
+        """The decisions, as soon as they are made. May be called once.
+
+        Raises:
+            MediaError: the source cannot be opened or was lost, and is not tried again; it has no picture or no sound.
+        """
+        why = "stopped"
+        try:
+            self._reader.start()
+            while not self._is_stopped:
+                piece = self._queue.get(POLL_SECONDS)
+                if piece is not None and isinstance(piece.payload, End):
+                    yield from self._end_stretch()
+                    if piece.payload.error is not None:
+                        raise piece.payload.error
+                    why = "the source ended"
+                    break
+                if piece is not None and piece.kind != NOTICE and piece.time_seconds >= self._duration_seconds:
+                    yield from self._end_stretch()
+                    why = f"watched for {self._duration_seconds:g} s"
+                    break
+                if piece is not None:
+                    yield from self._take(piece)
+                if time.monotonic() >= self._next_status and math.isfinite(self._reader.edge_seconds):
+                    self._report(RUNNING, "")
+        except CavsyncError as error:
+            why = str(error)
+            raise
+        finally:
+            self.close(why)
+
+    def add_sink(self, sink: LiveSink) -> None:
+        """One more; it is closed with the others."""
+        self._sinks.append(sink)
+
+    def run(self) -> None:
+        """Watch until the end, for the sinks' sake. Raises what iterating raises."""
+        for _ in self:
+            pass
+
+    def stop(self) -> None:
+        """End within a second; from any thread, or a signal handler."""
+        self._is_stopped = True
+
+    def close(self, why: str = "stopped") -> None:
+        """End: stop reading, end open events, close the sinks. Safe to call twice."""
+        if self._is_closed:
+            return
+        self._is_closed = self._is_stopped = True
+        with ExitStack() as closing:
+            for sink in self._sinks:
+                closing.callback(sink.close)
+            closing.callback(self._reader.stop, STOP_SECONDS)
+            if self._last is not None:
+                self._tell(self._tracker.finish(self._last.time_seconds))
+            self._report(ENDED, why)
+
+    @property
+    def event(self) -> EventChange | None:
+        """The event that is going on, if any."""
+        return self._tracker.current
+
+    def status(self, phase: str = RUNNING, message: str = "") -> LiveStatus:
+        """How the stream is doing now."""
+        edge_seconds = self._reader.edge_seconds
+        is_begun = math.isfinite(edge_seconds)
+        decoder_damaged = 0 if self._decoder is None else self._decoder.damaged_packets
+        return LiveStatus(
+            phase=phase,
+            time_seconds=edge_seconds if is_begun else None,
+            message=message,
+            lag_seconds=None if self._last is None else max(0.0, edge_seconds - self._last.time_seconds),
+            drift_ms_per_minute=drift_ms_per_minute(list(self._recent)),
+            dropped_seconds=self._queue.dropped_seconds,
+            dropped_packets=self._queue.dropped_packets,
+            damaged_packets=self._reader.damaged_packets + self._damaged_before + decoder_damaged,
+            reconnects=self._reader.reconnects,
+        )
+
+    def _take(self, piece: Piece) -> Iterator[SyncScore]:
+        if isinstance(piece.payload, Stretch):
+            yield from self._end_stretch()
+            self._decoder = PacketDecoder(piece.payload.codecs, piece.payload.info)
+            self._scorer.reset()
+            # Another sender, or the same one begun anew, has a drift of its own.
+            self._recent.clear()
+            self._report(CONNECTED, piece.payload.why)
+        elif isinstance(piece.payload, Waiting):
+            yield from self._end_stretch()
+            self._report(WAITING, f"{piece.payload.why}; next try in {piece.payload.seconds:.1f} s")
+        elif self._decoder is not None:
+            yield from self._score(self._decoder.decode(piece.kind, piece.payload))
+
+    def _end_stretch(self) -> Iterator[SyncScore]:
+        """Decide what is under way. A stretch shorter than one window has no decision."""
+        if self._decoder is None:
+            return
+        decoder, self._decoder = self._decoder, None
+        yield from self._score(decoder.finish())
+        self._damaged_before += decoder.damaged_packets
+        for score in self._scorer.flush():
+            if score.window_seconds >= self._scorer.window_seconds:
+                yield self._decided(score)
+
+    def _score(self, items: Iterable[VideoFrame | AudioChunk]) -> Iterator[SyncScore]:
+        for item in items:
+            if isinstance(item, VideoFrame):
+                scores = self._scorer.push_video(item.rgb, pts_seconds=item.pts_seconds)
+            else:
+                scores = self._scorer.push_audio(item.samples, pts_seconds=item.pts_seconds)
+            for score in scores:
+                yield self._decided(score)
+
+    def _decided(self, score: SyncScore) -> SyncScore:
+        self._last = score
+        self._recent.append(score)
+        while self._recent[0].time_seconds < score.time_seconds - DRIFT_SECONDS:
+            self._recent.popleft()
+        for sink in self._sinks:
+            sink.on_decision(self.source, score)
+        self._tell(self._tracker.update(score))
+        return score
+
+    def _tell(self, changes: Iterable[EventChange]) -> None:
+        for change in changes:
+            for sink in self._sinks:
+                sink.on_event(self.source, change)
+
+    def _report(self, phase: str, message: str) -> None:
+        self._next_status = time.monotonic() + self._status_seconds
+        status = self.status(phase, message)
+        for sink in self._sinks:
+            sink.on_status(self.source, status)

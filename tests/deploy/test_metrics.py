@@ -1,0 +1,72 @@
+"""Metrics as Prometheus reads them: the exposition is parsed by the client's own parser."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from cavsync.deploy.records import AUDIO_LATE, IN_SYNC, UNDETERMINED, SyncScore
+
+prometheus_client = pytest.importorskip("prometheus_client")
+from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
+
+from cavsync.deploy.metrics import SyncMetrics  # noqa: E402
+
+LATE = SyncScore(2.0, 2.0, -300.0, 5.0, -300.0, 0.9, 0.9, AUDIO_LATE, "custom", False, is_measured=True)
+
+
+def samples(registry: prometheus_client.CollectorRegistry) -> dict[tuple[str, ...], float]:
+    """Name and label values of every sample that was exposed."""
+    text = prometheus_client.generate_latest(registry).decode()
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_offset_and_states_of_a_stream() -> None:
+    registry = prometheus_client.CollectorRegistry()
+    metrics = SyncMetrics(registry)
+    for record in (LATE, LATE, replace(LATE, state=IN_SYNC, audio_offset_ms=12.5)):
+        metrics.observe("studio", record)
+    found = samples(registry)
+    assert found["cavsync_audio_offset_seconds", "studio"] == 0.0125
+    counts = {key[1]: value for key, value in found.items() if key[0] == "cavsync_windows_total"}
+    assert counts == {"in_sync": 1, "audio_late": 2, "audio_early": 0, "undetermined": 0}
+
+
+def test_an_offset_that_is_not_trusted_is_not_shown() -> None:
+    registry = prometheus_client.CollectorRegistry()
+    metrics = SyncMetrics(registry)
+    metrics.observe("studio", LATE)
+    assert samples(registry)["cavsync_audio_offset_seconds", "studio"] == -0.3
+    metrics.observe("studio", replace(LATE, state=UNDETERMINED, is_measured=False))
+    assert math.isnan(samples(registry)["cavsync_audio_offset_seconds", "studio"])
+
+
+def test_a_forgotten_stream_leaves_nothing_and_the_others_stay() -> None:
+    registry = prometheus_client.CollectorRegistry()
+    metrics = SyncMetrics(registry)
+    metrics.observe("one", LATE)
+    metrics.observe("two", LATE)
+    metrics.forget("one")
+    metrics.forget("never seen")
+    streams = {value for key in samples(registry) for value in key[1:]}
+    assert "one" not in streams
+    assert "two" in streams
+
+
+def test_inference_durations_fall_into_their_buckets() -> None:
+    registry = prometheus_client.CollectorRegistry()
+    metrics = SyncMetrics(registry)
+    metrics.observe_inference(0.02)
+    with pytest.raises(ValueError, match="fails"), metrics.inference_timer():
+        raise ValueError("fails")
+    found = samples(registry)
+    assert found["cavsync_inference_duration_seconds_count",] == 2
+    assert found["cavsync_inference_duration_seconds_bucket", "0.01"] == 1
+    assert found["cavsync_inference_duration_seconds_bucket", "0.025"] == 2
