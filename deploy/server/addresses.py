@@ -22,6 +22,8 @@ def is_public(address: IPAddress) -> bool:
         inner = _carried(address)
         if inner:
             return all(is_public(carried) for carried in inner)
+        if address.is_site_local:
+            return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
