@@ -16,6 +16,7 @@ from cavsync.deploy.server.settings import MAX_INFERENCE_BYTES, MAX_JSON_BYTES
 from cavsync.deploy.server.tensors import DATATYPES, read_input, split_body, wanted_outputs, write_outputs
 from cavsync.deploy.server.upload import read_body
 from cavsync.manifest import GRAPHS, GraphSpec, TensorSpec
+from cavsync.media.align import FRAME_LENGTH_SAMPLES
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 VERSION = "1"
@@ -89,6 +90,10 @@ def _computed(
     request = split_body(body, header_length)
     outputs = wanted_outputs(request.content, spec.outputs)
     values = read_input(request, spec.inputs[0])
+    if name == "audio_frontend" and values.shape[-1] < FRAME_LENGTH_SAMPLES:
+        raise RefusalError(
+            400, f"the sound has {values.shape[-1]} samples: send at least {FRAME_LENGTH_SAMPLES} samples"
+        )
     head: dict[str, Any] = {"model_name": name, "model_version": VERSION}
     if isinstance(request.content.get("id"), str):
         head["id"] = request.content["id"]
