@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -52,23 +53,18 @@ def send(
 ) -> list[dict[str, Any]]:
     """Send a stream, `speed` times as fast as it plays, and end it; returns all answers."""
     answers: list[dict[str, Any]] = []
+
+    def listen(socket: ClientConnection) -> None:
+        while not answers or answers[-1]["kind"] != "ended":
+            answers.append(json.loads(socket.recv(timeout=60)))
+
     with connect(url, max_size=None, **options) as socket:
+        listener = threading.Thread(target=listen, args=(socket,), daemon=True)
+        listener.start()
         begin = time.monotonic()
         for at, chunk in chunks:
             time.sleep(max(0.0, begin + at / speed - time.monotonic()))
             socket.send(chunk)
-            answers += _waiting(socket)
         socket.send('{"type": "flush"}')
-        while not answers or answers[-1]["kind"] != "ended":
-            answers.append(json.loads(socket.recv(timeout=20)))
+        listener.join(60)
     return answers
-
-
-def _waiting(socket: ClientConnection) -> list[dict[str, Any]]:
-    """Answers that have come already."""
-    found = []
-    while True:
-        try:
-            found.append(json.loads(socket.recv(timeout=0)))
-        except TimeoutError:
-            return found
