@@ -60,7 +60,7 @@ export function offsetChart(holder, stream, decisions, x, height = 210) {
     parts.push(s("rect", { class: "band", x: x.begin, width: x.end - x.begin, y: y.at(early), height: y.at(-late) - y.at(early) }));
     for (const limit of limits) parts.push(s("line", { class: "limit", x1: x.begin, x2: x.end, y1: y.at(limit), y2: y.at(limit) }));
   }
-  parts.push(...axes(x, y, height, valueTicks(y, 5)));
+  parts.push(...axes(x, y, height, valueTicks(y, 6)));
   parts.push(s("line", { class: "zeroline", x1: x.begin, x2: x.end, y1: y.at(0), y2: y.at(0) }));
   for (const decision of decisions) {
     if (decision.audio_offset_ms === null || decision.audio_offset_ms < y.low || decision.audio_offset_ms > y.high) continue;
