@@ -22,7 +22,7 @@ export function showAlarms(streams) {
 }
 
 export function sayOver(name) {
-  const line = h("p", { class: "in_sync", "data-name": name, "data-over": "yes" }, shape("in_sync"), h("span", {}, `${name}: no longer out of sync`));
+  const line = h("p", { class: "in_sync", "data-name": name, "data-over": "yes" }, shape("in_sync"), h("span", {}, `${name}: the alarm is over`));
   byId("alarms").append(line);
   setTimeout(() => line.remove(), OVER_MS);
 }
