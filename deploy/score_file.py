@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cavsync.deploy.bundle import Bundle
 from cavsync.deploy.engine import runtime_version
@@ -47,6 +47,7 @@ def score_file(
     path: Path | str,
     bundle: Bundle,
     *,
+    file: IO[bytes] | None = None,
     audio_shift_ms: float = 0.0,
     on_progress: Progress | None = None,
     **options: Any,
@@ -56,6 +57,7 @@ def score_file(
     Args:
         path: a file, or an address that FFmpeg opens.
         bundle: an opened bundle.
+        file: an opened, seekable file from a stranger to score instead; `path` then only names it (see `MediaReader`).
         audio_shift_ms: delay the sound by this much before scoring; it lowers every offset by as much.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
         options: those of `SyncScorer`: window_seconds, max_offset_ms, profile, early_ms, late_ms.
@@ -70,7 +72,7 @@ def score_file(
     scorer = SyncScorer(bundle, on_row=lambda row: whole.add(row), **options)
     step_seconds = bundle.manifest.sync.decision_step_seconds
     whole = WholeFile(scorer.lags_ms, step_seconds)
-    with MediaReader(path) as reader:
+    with MediaReader(path, file=file) as reader:
         records = _push_all(reader, scorer, audio_shift_ms, on_progress)
         media = {**asdict(reader.info), "ignored_frames": scorer.num_ignored_frames}
     start_seconds, end_seconds = scorer.video_span_seconds or (0.0, 0.0)
@@ -124,9 +126,9 @@ def _push_all(
     for item in reader:
         if isinstance(item, VideoFrame):
             records += scorer.push_video(item.rgb, pts_seconds=item.pts_seconds)
-            if on_progress is not None:
-                on_progress(item.pts_seconds, reader.info.duration_seconds)
         else:
             shifted_seconds = item.pts_seconds + audio_shift_ms / 1000
             records += scorer.push_audio(item.samples, pts_seconds=shifted_seconds)
+        if on_progress is not None:
+            on_progress(item.pts_seconds, reader.info.duration_seconds)
     return records + scorer.flush()

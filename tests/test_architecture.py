@@ -109,6 +109,15 @@ def test_commands_import_nothing_heavy() -> None:
             assert all(within(n, ("cavsync.cli", "cavsync.errors", "cavsync.__version__")) for n in ours), module
 
 
+def test_the_server_alone_needs_its_extra() -> None:
+    """Scoring, watching and the commands run without the packages of `serve`."""
+    extra = {"fastapi", "starlette", "uvicorn", "websockets", "multipart", "python_multipart"}
+    for module, path in SOURCES.items():
+        if not within(module, ("cavsync.deploy.server",)):
+            tree = ast.parse(path.read_text("utf-8"))
+            assert not {name.partition(".")[0] for name in imported(tree)} & extra, module
+
+
 def test_standard_library_only() -> None:
     """Errors and the manifest can be read anywhere."""
     for module in ("cavsync.errors", "cavsync.manifest"):

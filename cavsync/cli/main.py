@@ -110,6 +110,7 @@ COMMANDS = {
     "bundle": ("cavsync.cli.bundle:bundle", "Look into a bundle, or verify it to the byte."),
     "score": ("cavsync.cli.score:score", "Measure the sync of files."),
     "watch": ("cavsync.cli.watch:watch", "Score a live source while it plays."),
+    "serve": ("cavsync.cli.serve:serve", "Score files and live streams over HTTP, with a live page."),
     "fix": ("cavsync.cli.fix:fix", "Copy a file without its offset, nothing re-encoded."),
     "eval": ("cavsync.cli.main:evaluate", "Measure what a model is worth."),
     "info": ("cavsync.cli.info:info", "Say which backends are usable, or the reasons why not."),

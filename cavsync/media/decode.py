@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import av
 import av.error
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
+from cavsync.media.confined import limit_pictures, open_confined
 from cavsync.media.container import MediaInfo, describe, open_file, pick_track
 from cavsync.media.resample import MonoResampler
 
@@ -50,6 +51,8 @@ class MediaReader:
 
     Args:
         source: a path, or an address that FFmpeg opens.
+        file: an opened, seekable file to read instead, which `source` then only names. It is confined: it may not
+            refer to other files or addresses (see `confined`). Not closed here.
         sample_rate_hz: rate of the sound handed out.
         video_threads: decoder threads; 0 lets FFmpeg choose.
 
@@ -58,10 +61,17 @@ class MediaReader:
             nothing decodes, too many damaged packets, or the file ends long before its header says.
     """
 
-    def __init__(self, source: str | Path, *, sample_rate_hz: int = 16_000, video_threads: int = 0) -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        file: IO[bytes] | None = None,
+        sample_rate_hz: int = 16_000,
+        video_threads: int = 0,
+    ) -> None:
         self.source = str(source)
         self.sample_rate_hz = sample_rate_hz
-        self._container = open_file(self.source)
+        self._container = open_file(self.source) if file is None else open_confined(self.source, file)
         try:
             self._video = pick_track([self._container], "video", self.source)
             self._audio = pick_track([self._container], "audio", self.source)
@@ -70,6 +80,8 @@ class MediaReader:
             raise
         self._video.thread_type = "AUTO"
         self._video.codec_context.thread_count = video_threads
+        if file is not None:
+            limit_pictures(self._video)
         self.info = describe(self._container, self._video, self._audio)
 
     def __enter__(self) -> MediaReader:

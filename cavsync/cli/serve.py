@@ -1,0 +1,96 @@
+"""`cavsync serve`: files, live streams and encoders over HTTP, with a live page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+def named_urls(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Callback of `--watch NAME=URL`."""
+    found = []
+    for value in values:
+        name, separator, url = value.partition("=")
+        if not separator or not name or not url:
+            raise click.BadParameter(f"'{value}' is not of the form NAME=URL.", context, parameter)
+        found.append((name, url))
+    return tuple(found)
+
+
+@click.command("serve")
+@click.option("--bundle", type=click.Path(path_type=Path),
+              help="Folder that `cavsync export` wrote; by default the model that comes with cavsync.")  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@click.option("--token", envvar="CAVSYNC_TOKEN", show_envvar=True,
+              help="What clients must show, 16 letters at least; needed wherever others reach the server.")  # fmt: skip
+@click.option("--allow-host", "allow_hosts", multiple=True, metavar="NAME",
+              help="A name under which a reverse proxy passes requests on.")  # fmt: skip
+@click.option("--allow-path", "allow_paths", multiple=True, type=FOLDER,
+              help="A folder of this machine whose files may be scored by their path; by default none.")  # fmt: skip
+@click.option("--watch", multiple=True, metavar="NAME=URL", callback=named_urls,
+              help="Watch a live source (as `cavsync watch` does) under a name. May be repeated.")  # fmt: skip
+@click.option("--allow-private-addresses", is_flag=True,
+              help="Fetch from loopback and the own network too, and watch what clients name; by default files are "
+              "fetched from public addresses only.")  # fmt: skip
+@click.option(
+    "--max-body-mb", default=1024.0, show_default=True, type=POSITIVE, help="Largest upload or download, MiB."
+)
+@click.option("--max-duration-seconds", default=3600.0, show_default=True, type=POSITIVE, help="Longest file.")
+@click.option(
+    "--max-streams", default=16, show_default=True, type=click.IntRange(min=1), help="Live streams at a time."
+)
+@click.option("--max-jobs", default=16, show_default=True, type=click.IntRange(min=1),
+              help="Files that arrive, wait or are scored at a time.")  # fmt: skip
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Files scored at a time.")
+@click.option("--keep-results-seconds", default=3600.0, show_default=True, type=POSITIVE,
+              help="How long the result of a file is kept.")  # fmt: skip
+@click.option("--idle-seconds", default=60.0, show_default=True, type=POSITIVE,
+              help="How long a live stream may be silent before it is ended.")  # fmt: skip
+@click.option("--profile", default="itu-bt1359-detect", show_default=True, metavar="NAME",
+              help="Limits of what counts as in sync: itu-bt1359-detect, itu-bt1359-accept, ebu-r37, atsc-is191, "
+              "one-frame or custom.")  # fmt: skip
+@click.option("--early-ms", type=float, help="With --profile custom: how much the audio may be early.")
+@click.option("--late-ms", type=float, help="With --profile custom: how much the audio may be late.")
+@click.option("--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
+              help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for the model; all cores by default.")
+def serve(
+    bundle: Path | None,
+    max_body_mb: float,
+    profile: str,
+    early_ms: float | None,
+    late_ms: float | None,
+    engine: str,
+    threads: int | None,
+    **options: Any,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Files are scored at /v1/jobs, live streams at /v1/streams, encoders at /v2 (Open Inference Protocol), metrics are
+    at /metrics and everything is described at /openapi.json. The live page is at /.
+    """
+    from cavsync.deploy import Bundle, resolve_profile
+    from cavsync.deploy.default_bundle import default_bundle
+    from cavsync.deploy.server.run import run_server
+    from cavsync.deploy.server.settings import MEBIBYTE, ServerSettings
+
+    settings = ServerSettings(
+        profile=resolve_profile(profile, early_ms, late_ms), max_body_bytes=round(max_body_mb * MEBIBYTE), **options
+    )
+    opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
+
+    def on_listening(url: str) -> None:
+        note = "" if settings.token is None else " (asks for the token)"
+        click.echo(f"serving {opened.manifest.name} at {url}{note}", err=True)
+
+    run_server(opened, settings, on_listening)

@@ -1,0 +1,45 @@
+"""The application: routes, guard and errors around one opened bundle."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from cavsync import __version__
+from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.server.guard import Guard
+from cavsync.deploy.server.inference_routes import add_inference_routes
+from cavsync.deploy.server.job_routes import add_job_routes
+from cavsync.deploy.server.page_routes import add_page_routes
+from cavsync.deploy.server.refusals import handle_errors
+from cavsync.deploy.server.services import make_services
+from cavsync.deploy.server.settings import MAX_JSON_BYTES, ServerSettings
+from cavsync.deploy.server.stream_routes import add_stream_routes
+
+DESCRIPTION = (
+    "Audio-visual sync of files and live streams. A positive `audio_offset_ms` means that the audio is early (ITU-R "
+    'BT.1359). Errors are `{"error": "one sentence"}`. Live streams come over a WebSocket at `/v1/streams/{name}`: '
+    "binary messages are a line of JSON, a line feed and the bytes of a picture or of sound; text ones are controls."
+)
+
+
+def create_app(bundle: Bundle, settings: ServerSettings) -> FastAPI:
+    """An ASGI application that serves `bundle`; `app.state.services` holds what it shares."""
+    services = make_services(bundle, settings)
+    app = FastAPI(
+        title="cavsync",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=services.lifespan,
+        # Their pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=MAX_JSON_BYTES,
+    )
+    app.state.services = services
+    handle_errors(app)
+    add_job_routes(app, services)
+    add_stream_routes(app)
+    add_inference_routes(app)
+    add_page_routes(app)
+    app.add_middleware(Guard, settings=settings)
+    return app

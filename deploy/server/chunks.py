@@ -1,0 +1,157 @@
+"""Chunks of a live stream as they come over a WebSocket: a line of JSON, a line feed, then the bytes.
+
+    {"type": "video", "pts_seconds": 1.2, "format": "rgb24", "width": 640, "height": 360}
+    {"type": "video", "pts_seconds": 1.2, "format": "jpeg"}
+    {"type": "audio", "pts_seconds": 1.2, "format": "f32le", "sample_rate_hz": 48000, "channels": 2}
+
+Every chunk explains itself, so one that cannot be used spoils no other. Sound is `f32le` (full scale 1) or `s16le`,
+channels interleaved.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cavsync.errors import MediaError
+from cavsync.media.confined import MAX_PICTURE_PIXELS
+
+MAX_HEADER_BYTES = 1024
+MAX_CHANNELS = 64
+# Sound longer than this in one chunk is no live stream.
+MAX_SOUND_SECONDS = 10.0
+SAMPLE_TYPES: dict[str, np.dtype[Any]] = {"f32le": np.dtype("<f4"), "s16le": np.dtype("<i2")}
+FIELDS = {
+    ("video", "rgb24"): {"type", "pts_seconds", "format", "width", "height"},
+    ("video", "jpeg"): {"type", "pts_seconds", "format"},
+    **{("audio", name): {"type", "pts_seconds", "format", "sample_rate_hz", "channels"} for name in SAMPLE_TYPES},
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """RGB (H, W, 3) uint8 shown from `pts_seconds` on."""
+
+    pts_seconds: float
+    rgb: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Samples (n, channels), float32 or int16, the first heard at `pts_seconds`."""
+
+    pts_seconds: float
+    samples: NDArray[np.float32] | NDArray[np.int16]
+    sample_rate_hz: int
+
+
+def parse_object(text: str | bytes) -> dict[str, Any]:
+    """A JSON object without NaN, infinity or anything that is not UTF-8.
+
+    Raises:
+        MediaError: it is none.
+    """
+    try:
+        found = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise MediaError(f"{_shown(text)} is not JSON: send a JSON object") from None
+    if not isinstance(found, dict):
+        raise MediaError(f"{_shown(text)} is not a JSON object: send one with a 'type'")
+    return found
+
+
+def parse_chunk(message: bytes) -> Picture | Sound:
+    """The picture or the sound in a binary message.
+
+    Raises:
+        MediaError: a header that says something else, or bytes that are not what it says.
+    """
+    end = message.find(b"\n", 0, MAX_HEADER_BYTES + 1)
+    if end < 0:
+        raise MediaError(
+            f"the message has no line of JSON in its first {MAX_HEADER_BYTES} bytes: begin it with the header and a "
+            "line feed"
+        )
+    header, content = parse_object(message[:end]), memoryview(message)[end + 1 :]
+    kind = (header.get("type"), header.get("format"))
+    if not all(isinstance(part, str) for part in kind) or kind not in FIELDS:
+        known = ", ".join(" ".join(pair) for pair in FIELDS)
+        raise MediaError(f"the chunk is {_shown(kind[0])} in format {_shown(kind[1])}: send one of {known}")
+    if set(header) != FIELDS[kind]:
+        raise MediaError(f"the header has the fields {_shown(sorted(header))}: give {', '.join(sorted(FIELDS[kind]))}")
+    pts_seconds = _number(header, "pts_seconds")
+    if kind == ("video", "rgb24"):
+        return Picture(pts_seconds, _raw_picture(content, _count(header, "width"), _count(header, "height")))
+    if kind == ("video", "jpeg"):
+        return Picture(pts_seconds, _jpeg_picture(content))
+    return _sound(pts_seconds, header, content)
+
+
+def _raw_picture(content: memoryview, width: int, height: int) -> NDArray[np.uint8]:
+    if len(content) != 3 * width * height:
+        raise MediaError(
+            f"the picture of {width} by {height} has {len(content)} bytes: send {3 * width * height}, RGB row by row"
+        )
+    return np.frombuffer(content, dtype=np.uint8).reshape(height, width, 3)
+
+
+def _jpeg_picture(content: memoryview) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as picture:
+            if picture.width * picture.height > MAX_PICTURE_PIXELS:
+                raise MediaError(
+                    f"the picture is {picture.width} by {picture.height}: send at most {MAX_PICTURE_PIXELS} pixels"
+                )
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise MediaError("the picture is no complete JPEG: send a whole baseline or progressive file") from None
+
+
+def _sound(pts_seconds: float, header: dict[str, Any], content: memoryview) -> Sound:
+    channels, rate_hz = _count(header, "channels"), _count(header, "sample_rate_hz")
+    if channels > MAX_CHANNELS:
+        raise MediaError(f"the sound has {channels} channels: send at most {MAX_CHANNELS}")
+    dtype = SAMPLE_TYPES[header["format"]]
+    width_bytes = channels * dtype.itemsize
+    if len(content) % width_bytes:
+        raise MediaError(
+            f"{len(content)} bytes of sound are no whole number of {width_bytes}-byte samples ({channels} channels of "
+            f"{header['format']}): send whole samples"
+        )
+    if len(content) // width_bytes > MAX_SOUND_SECONDS * rate_hz:
+        raise MediaError(f"the chunk holds more than {MAX_SOUND_SECONDS:g} s of sound: send shorter ones")
+    samples = np.frombuffer(content, dtype=dtype).reshape(-1, channels)
+    return Sound(pts_seconds, samples.astype(dtype.newbyteorder("="), copy=False), rate_hz)
+
+
+def _number(header: dict[str, Any], name: str) -> float:
+    value = header[name]
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:
+        pass
+    raise MediaError(f"{name} is {_shown(value)}: give a finite number")
+
+
+def _count(header: dict[str, Any], name: str) -> int:
+    value = header[name]
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000:
+        return value
+    raise MediaError(f"{name} is {_shown(value)}: give a whole number from 1 to 1000000")
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

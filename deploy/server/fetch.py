@@ -1,0 +1,131 @@
+"""Download a file from an address that a stranger gave, without being led anywhere else by it.
+
+FFmpeg would follow redirections and references by itself, so it never sees the address: the body is fetched here, each
+redirection is checked like the first address, and the connection goes to the number that was checked.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import tempfile
+import time
+from collections.abc import Callable
+from typing import IO
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from cavsync.deploy.server.addresses import resolve
+from cavsync.deploy.server.refusals import RefusalError
+from cavsync.errors import MediaError
+
+SCHEMES = ("http", "https")
+REDIRECTIONS = (301, 302, 303, 307, 308)
+MAX_REDIRECTIONS = 5
+TIMEOUT_SECONDS = 10.0
+PIECE_BYTES = 1 << 18
+
+
+def checked_url(text: str) -> SplitResult:
+    """`text` as an address that may be fetched at all.
+
+    Raises:
+        RefusalError: not http or https, without a host, or with a password.
+    """
+    try:
+        url = urlsplit(text)
+        is_usable = url.scheme in SCHEMES and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or not text.isprintable() or " " in text:
+        raise RefusalError(400, f"{text!r:.100} is no address of a file on the web: give an http:// or https:// URL")
+    if url.username is not None:
+        raise RefusalError(400, "the URL holds a user name: give one that needs none")
+    return url
+
+
+def fetch(
+    text: str,
+    *,
+    limit_bytes: int,
+    limit_seconds: float,
+    allow_private: bool,
+    on_piece: Callable[[], None] = lambda: None,
+) -> IO[bytes]:
+    """The file at an address, as a temporary file without a name. `on_piece` may raise to stop.
+
+    Raises:
+        RefusalError: an address that is not fetched, also as the target of a redirection.
+        MediaError: it does not answer as it should, is too large or too slow.
+    """
+    deadline = time.monotonic() + limit_seconds
+    for _ in range(MAX_REDIRECTIONS + 1):
+        url = checked_url(text)
+        connection = _connection(url, resolve(url, allow_private=allow_private))
+        try:
+            response = _ask(connection, url)
+            if response.status in REDIRECTIONS and (target := response.getheader("location")):
+                text = urljoin(text, target)
+                continue
+            if response.status != 200:
+                raise MediaError(f"{url.netloc} answers with status {response.status}: give the address of a file")
+            return _body(response, url.netloc, limit_bytes, deadline, on_piece)
+        except (OSError, http.client.HTTPException) as error:
+            raise MediaError(f"{url.netloc} cannot be read ({error or type(error).__name__}): try again") from None
+        finally:
+            connection.close()
+    raise MediaError(f"{text!r:.100} redirects more than {MAX_REDIRECTIONS} times: give the final address")
+
+
+def _connection(url: SplitResult, number: str) -> http.client.HTTPConnection:
+    assert url.hostname is not None
+    kind = _PinnedHTTPS if url.scheme == "https" else _Pinned
+    return kind(url.hostname, url.port, number)
+
+
+class _Pinned(http.client.HTTPConnection):
+    """A connection to `number`, whatever the name resolves to by now."""
+
+    def __init__(self, host: str, port: int | None, number: str) -> None:
+        super().__init__(host, port, timeout=TIMEOUT_SECONDS)
+        self._number = number
+
+    def connect(self) -> None:
+        self.sock = socket.create_connection((self._number, self.port), self.timeout)
+
+
+class _PinnedHTTPS(_Pinned):
+    default_port = http.client.HTTPS_PORT
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+
+
+def _ask(connection: http.client.HTTPConnection, url: SplitResult) -> http.client.HTTPResponse:
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    connection.request("GET", target, headers={"Accept-Encoding": "identity", "User-Agent": "cavsync"})
+    return connection.getresponse()
+
+
+def _body(
+    response: http.client.HTTPResponse, host: str, limit_bytes: int, deadline: float, on_piece: Callable[[], None]
+) -> IO[bytes]:
+    # Without a name: nothing is left behind, however the server ends.
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        size = 0
+        while piece := response.read1(PIECE_BYTES):
+            on_piece()
+            size += len(piece)
+            if size > limit_bytes:
+                raise MediaError(f"the file of {host} is larger than {limit_bytes} bytes: raise --max-body-mb")
+            if time.monotonic() > deadline:
+                raise MediaError(f"the file of {host} did not arrive in time: raise --max-duration-seconds")
+            file.write(piece)
+        if response.length:
+            raise MediaError(f"{host} broke off {response.length} bytes before the end: try again", reason="truncated")
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -1,0 +1,116 @@
+"""/v2: the bundle's three graphs behind the Open Inference Protocol v2 (KServe, Triton Inference Server)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from cavsync import __version__
+from cavsync.deploy.engines import Engine
+from cavsync.deploy.server.refusals import RefusalError
+from cavsync.deploy.server.services import Services, Shared
+from cavsync.deploy.server.settings import MAX_INFERENCE_BYTES, MAX_JSON_BYTES
+from cavsync.deploy.server.tensors import DATATYPES, read_input, split_body, wanted_outputs, write_outputs
+from cavsync.deploy.server.upload import read_body
+from cavsync.manifest import GRAPHS, GraphSpec, TensorSpec
+from cavsync.media.align import FRAME_LENGTH_SAMPLES
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+VERSION = "1"
+
+
+def add_inference_routes(app: FastAPI) -> None:
+    """Routes under /v2; every route of a model exists with and without its version."""
+    router = APIRouter(prefix="/v2", tags=["inference"], max_body_size=MAX_INFERENCE_BYTES + MAX_JSON_BYTES)
+    router.add_api_route("", about, methods=["GET"], summary="Name and extensions of the server")
+    router.add_api_route("/health/live", live, methods=["GET"], summary="Whether the server answers")
+    router.add_api_route("/health/ready", ready, methods=["GET"], summary="Whether the models can be used")
+    for prefix in ("/models/{name}", "/models/{name}/versions/{version}"):
+        router.add_api_route(prefix, metadata, methods=["GET"], summary="Inputs and outputs of a model")
+        router.add_api_route(f"{prefix}/ready", model_ready, methods=["GET"], summary="Whether a model can be used")
+        router.add_api_route(f"{prefix}/infer", infer, methods=["POST"], summary="Compute")
+    app.include_router(router)
+
+
+def about() -> dict[str, Any]:
+    """Server metadata."""
+    return {"name": "cavsync", "version": __version__, "extensions": ["binary_tensor_data"]}
+
+
+def live() -> dict[str, bool]:
+    """Liveness."""
+    return {"live": True}
+
+
+def ready(services: Shared) -> JSONResponse:
+    """Readiness: the bundle was opened before the server began, so only its end makes it unready."""
+    is_ready = not services.stopping.is_set()
+    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+
+
+def metadata(name: str, services: Shared, version: str = VERSION) -> dict[str, Any]:
+    """Model metadata."""
+    spec, _ = _graph(services, name, version)
+    return {
+        "name": name,
+        "versions": [VERSION],
+        "platform": "onnx",
+        "inputs": [_described(tensor) for tensor in spec.inputs],
+        "outputs": [{**_described(tensor), "datatype": "FP32"} for tensor in spec.outputs],
+    }
+
+
+def model_ready(name: str, services: Shared, version: str = VERSION) -> dict[str, Any]:
+    """Model readiness."""
+    _graph(services, name, version)
+    return {"name": name, "ready": True}
+
+
+async def infer(name: str, request: Request, services: Shared, version: str = VERSION) -> Response:
+    """Run one graph on one input; as JSON, or with the binary tensor data extension."""
+    spec, engine = _graph(services, name, version)
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise RefusalError(415, "the body is compressed: send it as it is")
+    body = await read_body(request, MAX_INFERENCE_BYTES)
+    loop = asyncio.get_running_loop()
+    content, header_length = await loop.run_in_executor(
+        None, _computed, name, spec, engine, body, request.headers.get(HEADER_LENGTH)
+    )
+    if header_length is None:
+        return Response(content, media_type="application/json")
+    return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(header_length)})
+
+
+def _computed(
+    name: str, spec: GraphSpec, engine: Engine, body: bytes, header_length: str | None
+) -> tuple[bytes, int | None]:
+    request = split_body(body, header_length)
+    outputs = wanted_outputs(request.content, spec.outputs)
+    values = read_input(request, spec.inputs[0])
+    if name == "audio_frontend" and values.shape[-1] < FRAME_LENGTH_SAMPLES:
+        raise RefusalError(
+            400, f"the sound has {values.shape[-1]} samples: send at least {FRAME_LENGTH_SAMPLES} samples"
+        )
+    head: dict[str, Any] = {"model_name": name, "model_version": VERSION}
+    if isinstance(request.content.get("id"), str):
+        head["id"] = request.content["id"]
+    return write_outputs(head, {output: engine.run(values, output) for output in outputs}, outputs)
+
+
+def _graph(services: Services, name: str, version: str) -> tuple[GraphSpec, Engine]:
+    if name not in GRAPHS or version != VERSION:
+        raise RefusalError(
+            404, f"there is no model {name!r:.60} in version {version!r:.20}: use {', '.join(GRAPHS)} in version 1"
+        )
+    bundle = services.bundle
+    engines = dict(zip(GRAPHS, (bundle.frontend, bundle.audio, bundle.visual), strict=True))
+    spec: GraphSpec = getattr(bundle.manifest, name)
+    return spec, engines[name]
+
+
+def _described(tensor: TensorSpec) -> dict[str, Any]:
+    shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
+    return {"name": tensor.name, "datatype": DATATYPES[tensor.dtype], "shape": shape}

@@ -1,0 +1,196 @@
+"""Files that are scored one after the other: a bounded queue, a few workers, results kept for a while."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.score_file import FileScore, score_file
+from cavsync.deploy.server.refusals import FAILED, RefusalError
+from cavsync.deploy.server.settings import KEPT_RESULTS, ServerSettings
+from cavsync.deploy.sinks import html_text
+from cavsync.deploy.words import headline
+from cavsync.errors import CavsyncError, MediaError
+
+log = logging.getLogger(__name__)
+
+QUEUED, RUNNING, DONE, FAILED_STATE, CANCELLED = "queued", "running", "done", "failed", "cancelled"
+ACTIVE = (QUEUED, RUNNING)
+
+
+class JobCancelledError(Exception):
+    """Raised inside a job's work to end it."""
+
+
+@dataclass
+class Job:
+    """One file to score. `summary`, `windows` and `report_html` are there once it is done."""
+
+    name: str
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    state: str = QUEUED
+    created_unix_seconds: float = field(default_factory=time.time)
+    finished_monotonic: float | None = None
+    done_seconds: float = 0.0
+    duration_seconds: float | None = None
+    error: str | None = None
+    summary: dict[str, Any] | None = None
+    verdict: str | None = None
+    windows: list[dict[str, Any]] = field(default_factory=list)
+    report_html: str = ""
+    stop: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as clients see it."""
+        found: dict[str, Any] = {
+            "id": self.id,
+            "name": self.name,
+            "state": self.state,
+            "created_unix_seconds": round(self.created_unix_seconds, 3),
+            "progress": {"done_seconds": round(self.done_seconds, 3), "duration_seconds": self.duration_seconds},
+            "error": self.error,
+            "verdict": self.verdict,
+            "summary": self.summary,
+            "links": {"self": f"/v1/jobs/{self.id}"},
+        }
+        if self.state == DONE:
+            found["links"] |= {"result": f"/v1/jobs/{self.id}/result", "report": f"/v1/jobs/{self.id}/report"}
+        return found
+
+    def check(self) -> None:
+        """Raise `JobCancelledError` if the job is to end."""
+        if self.stop.is_set():
+            raise JobCancelledError
+
+    def finish(self, state: str, error: str | None = None) -> None:
+        """The work is over."""
+        self.state, self.error = state, error
+        self.finished_monotonic = time.monotonic()
+
+
+class JobQueue:
+    """Submit files, look at what became of them. All methods may be called from any thread."""
+
+    def __init__(self, bundle: Bundle, settings: ServerSettings) -> None:
+        self._bundle = bundle
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._arriving = 0
+        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="job")
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the queue, to be filled by `submit` before it is left.
+
+        Raises:
+            RefusalError: as many jobs as allowed arrive, wait or run.
+        """
+        with self._lock:
+            active = self._arriving + sum(job.state in ACTIVE for job in self._jobs.values())
+            if active >= self._settings.max_jobs:
+                raise RefusalError(503, f"{active} jobs wait or run, no more are taken: try again later")
+            self._arriving += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._arriving -= 1
+
+    def submit(self, name: str, open_file: Callable[[Job], IO[bytes]], options: dict[str, Any]) -> Job:
+        """Score the file that `open_file` opens, in the order of submission; it is closed afterwards."""
+        job = Job(name)
+        with self._lock:
+            self._jobs[job.id] = job
+        future = self._pool.submit(self._run, job, open_file, options)
+        future.add_done_callback(lambda done: _report_defect(job, done))
+        return job
+
+    def list(self) -> list[Job]:
+        """All jobs, the newest first."""
+        self.sweep()
+        with self._lock:
+            return sorted(self._jobs.values(), key=lambda job: -job.created_unix_seconds)
+
+    def get(self, job_id: str) -> Job:
+        """The job with this id; RefusalError if there is none, or no longer."""
+        self.sweep()
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is None:
+            raise RefusalError(404, f"there is no job {job_id!r:.60}, or its result was kept long enough: send it anew")
+        return job
+
+    def remove(self, job_id: str) -> None:
+        """Cancel the job and forget it."""
+        job = self.get(job_id)
+        job.stop.set()
+        with self._lock:
+            self._jobs.pop(job.id, None)
+
+    def sweep(self) -> None:
+        """Forget finished jobs that are too old or too many."""
+        now = time.monotonic()
+        with self._lock:
+            finished = [job for job in self._jobs.values() if job.finished_monotonic is not None]
+            finished.sort(key=lambda job: job.finished_monotonic or now, reverse=True)
+            for place, job in enumerate(finished):
+                age_seconds = now - (job.finished_monotonic or now)
+                if place >= KEPT_RESULTS or age_seconds > self._settings.keep_results_seconds:
+                    del self._jobs[job.id]
+
+    def close(self) -> None:
+        """End all jobs and wait for those that run; what they wrote is gone."""
+        with self._lock:
+            for job in self._jobs.values():
+                job.stop.set()
+        self._pool.shutdown(wait=True)
+
+    def _run(self, job: Job, open_file: Callable[[Job], IO[bytes]], options: dict[str, Any]) -> None:
+        try:
+            job.state = RUNNING
+            with open_file(job) as file:
+                job.check()
+                score = score_file(job.name, self._bundle, file=file, on_progress=self._watch(job), **options)
+                _keep(job, score)
+            job.finish(DONE)
+        except JobCancelledError:
+            job.finish(CANCELLED)
+        except CavsyncError as error:
+            job.finish(FAILED_STATE, str(error))
+
+    def _watch(self, job: Job) -> Callable[[float, float | None], None]:
+        limit_seconds = self._settings.max_duration_seconds
+
+        def on_progress(done_seconds: float, declared_seconds: float | None) -> None:
+            job.check()
+            job.done_seconds = max(job.done_seconds, done_seconds)
+            job.duration_seconds = declared_seconds
+            if max(done_seconds, declared_seconds or 0.0) > limit_seconds:
+                raise MediaError(
+                    f"{job.name} is longer than {limit_seconds:g} s: send parts of it, or raise --max-duration-seconds"
+                )
+
+        return on_progress
+
+
+def _keep(job: Job, score: FileScore) -> None:
+    job.windows = [record.to_dict() for record in score.records]
+    job.report_html = html_text([score])
+    job.verdict = headline(score.summary.score)
+    job.summary = score.summary.to_dict()
+
+
+def _report_defect(job: Job, done: Future[None]) -> None:
+    error = done.exception()
+    if error is not None:
+        log.error("job %s failed", job.id, exc_info=error)
+        job.finish(FAILED_STATE, FAILED)

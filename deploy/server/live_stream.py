@@ -1,0 +1,161 @@
+"""What is known of one live stream: its latest decision, a bounded past, its events. Whoever scores it reports here."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cavsync.deploy.event_tracker import BEGAN, EventChange, EventTracker
+from cavsync.deploy.profiles import Profile
+from cavsync.deploy.records import STATES, SyncScore, rounded
+from cavsync.deploy.words import STATE_WORDS, headline
+
+KEPT_DECISIONS = 600
+KEPT_EVENTS = 100
+
+LIVE, LOST, ENDED = "live", "lost", "ended"
+
+
+class LiveStream:
+    """One stream by its name, across the connections that bring it. Safe to use from several threads.
+
+    Args:
+        name: unique among the streams of a server.
+        source: `pushed` for a WebSocket, or the address that is watched, without its secrets.
+        publish: called with each message for those who watch; see `feed`.
+    """
+
+    def __init__(self, name: str, source: str, publish: Callable[[dict[str, Any]], None]) -> None:
+        self.name = name
+        self.source = source
+        self.state = LIVE
+        self.error: str | None = None
+        self.heard_monotonic = time.monotonic()
+        self._publish = publish
+        self._lock = threading.Lock()
+        self._decisions: deque[dict[str, Any]] = deque(maxlen=KEPT_DECISIONS)
+        self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
+        self._counts = dict.fromkeys(STATES, 0)
+        self._tracker = EventTracker()
+        self._alarm: dict[str, Any] | None = None
+        self._limits_ms: tuple[float | None, float | None] = (None, None)
+        self._profile = ""
+
+    def begin(self, profile: Profile, frame_period_seconds: float = math.nan) -> None:
+        """A connection begins (again): from now on decisions are judged by `profile`."""
+        with self._lock:
+            self.state, self.error = LIVE, None
+            self._profile = profile.name
+            self._set_limits(profile, frame_period_seconds)
+            self._tracker = EventTracker()
+            self._alarm = None
+        self._publish({"type": "stream", "stream": self.status()})
+
+    def decide(
+        self, score: SyncScore, profile: Profile, *, frame_period_seconds: float, delay_seconds: float | None
+    ) -> list[EventChange]:
+        """Take a decision; returns the events that begin or end with it.
+
+        `delay_seconds` is the time from the arrival of the picture at the window's end to the decision.
+        """
+        with self._lock:
+            self._set_limits(profile, frame_period_seconds)
+            self._counts[score.state] += 1
+            changes = self._tracker.update(score)
+            self._decisions.append(_decision(score, delay_seconds))
+            self._note(changes)
+            decision = self._decisions[-1]
+        self._publish({"type": "decision", "stream": self.status(), "decision": decision})
+        return changes
+
+    def end(self, state: str, error: str | None = None) -> list[EventChange]:
+        """The connection is over; an event that lasted until now ends with it."""
+        with self._lock:
+            last_seconds = self._decisions[-1]["time_seconds"] if self._decisions else 0.0
+            changes = self._tracker.finish(last_seconds)
+            self._note(changes)
+            self.state, self.error = state, error
+        self._publish({"type": "stream", "stream": self.status()})
+        return changes
+
+    def note_problem(self, problem: str | None) -> None:
+        """Say why nothing comes at present; None once it comes again."""
+        with self._lock:
+            if problem == self.error:
+                return
+            self.error = problem
+        self._publish({"type": "stream", "stream": self.status()})
+
+    def hear(self) -> None:
+        """Something came from the sender."""
+        self.heard_monotonic = time.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        """Time since anything came from the sender."""
+        return time.monotonic() - self.heard_monotonic
+
+    def status(self) -> dict[str, Any]:
+        """The stream in one object: what a card shows."""
+        with self._lock:
+            latest = self._decisions[-1] if self._decisions else None
+            return {
+                "name": self.name,
+                "source": self.source,
+                "state": self.state,
+                "error": self.error,
+                "silent_seconds": round(self.silent_seconds, 1),
+                "profile": self._profile,
+                "early_limit_ms": self._limits_ms[0],
+                "late_limit_ms": self._limits_ms[1],
+                "alarm": self._alarm,
+                "windows": dict(self._counts),
+                "latest": None if latest is None else {key: latest[key] for key in latest if key != "curve"},
+            }
+
+    def past(self) -> dict[str, Any]:
+        """The status with the decisions and events that are kept, the oldest first."""
+        status = self.status()
+        with self._lock:
+            return {**status, "decisions": list(self._decisions), "events": list(self._events)}
+
+    def _set_limits(self, profile: Profile, frame_period_seconds: float) -> None:
+        early_ms, late_ms = profile.limits_ms(frame_period_seconds)
+        self._limits_ms = rounded("_ms", early_ms), rounded("_ms", late_ms)
+
+    def _note(self, changes: list[EventChange]) -> None:
+        for change in changes:
+            noted = {**change.to_dict(), "words": STATE_WORDS[change.state], "unix_seconds": round(time.time(), 3)}
+            self._alarm = noted if change.phase == BEGAN else None
+            self._events.append(noted)
+            self._publish({"type": "event", "name": self.name, "event": noted})
+
+
+def _decision(score: SyncScore, delay_seconds: float | None) -> dict[str, Any]:
+    """A decision with the words and the curve that the page shows."""
+    return {
+        **score.to_dict(),
+        "is_measured": score.is_measured,
+        "headline": headline(score),
+        "delay_seconds": rounded("_seconds", delay_seconds),
+        "unix_seconds": round(time.time(), 3),
+        "curve": _curve(score),
+    }
+
+
+def _curve(score: SyncScore) -> dict[str, Any] | None:
+    """Similarity by audio offset (minus lag), ascending; None where nothing can be compared."""
+    if score.curve is None or not np.isfinite(score.curve.similarity).any():
+        return None
+    similarity = [rounded("similarity", float(value)) for value in score.curve.similarity[::-1]]
+    return {
+        "from_ms": round(float(-score.curve.lags_ms[-1]), 1) + 0.0,
+        "to_ms": round(float(-score.curve.lags_ms[0]), 1) + 0.0,
+        "similarity": similarity,
+    }

@@ -1,0 +1,108 @@
+// The chosen stream: verdict, charts, numbers, events.
+
+import { byId, h, setText } from "./dom.js";
+import { lineChart, offsetChart, timeScale } from "./charts.js";
+import { heatChart } from "./heat.js";
+import { lateness } from "./cards.js";
+import { atAGlance, clock, ratio, shape, signed, STATES } from "./words.js";
+
+const TABLE_ROWS = 20;
+
+export function showKeys() {
+  byId("keys").replaceChildren(...Object.entries(STATES).map(([state, words]) => h("span", { class: "key" }, shape(state), words)));
+}
+
+export function showDetail(stream, now) {
+  byId("detail").hidden = !stream;
+  if (!stream) return;
+  const status = stream.status;
+  const [state, words] = atAGlance(status);
+  setText(byId("detail-title"), status.name);
+  const verdict = byId("detail-verdict");
+  if (verdict.textContent !== words || !verdict.classList.contains(state)) {
+    verdict.className = `verdict ${state}`;
+    verdict.replaceChildren(shape(state), words);
+  }
+  const reason = status.error ?? status.latest?.reason ?? "";
+  setText(byId("detail-reason"), reason ? `${reason[0].toUpperCase()}${reason.slice(1)}.` : "");
+  setText(byId("profile"), status.profile);
+  showCharts(stream, now);
+  showNumbers(stream);
+  showEvents(stream.events);
+  showTable(stream.decisions);
+}
+
+function showCharts(stream, now) {
+  const holder = byId("offset-chart");
+  const span = Number(byId("span").value);
+  const first = stream.decisions[0]?.unix_seconds ?? now;
+  const x = timeScale(Math.max(260, holder.clientWidth), now, span, first);
+  const inside = stream.decisions.filter((decision) => decision.unix_seconds >= x.low);
+  offsetChart(holder, stream.status, inside, x);
+  heatChart(byId("heat-chart"), inside, x);
+  lineChart(byId("line-chart"), inside, x);
+}
+
+function showNumbers(stream) {
+  const { status } = stream;
+  const latest = status.latest;
+  const limits = status.early_limit_ms === null ? "one frame" : `${signed(status.early_limit_ms, "")}/ ${signed(-status.late_limit_ms)}`;
+  const counts = Object.entries(status.windows).filter(([, count]) => count).map(([state, count]) => [`Windows ${STATES[state]}`, String(count)]);
+  const offset = latest && !latest.is_measured && latest.audio_offset_ms !== null ? `(${signed(latest.audio_offset_ms)})` : signed(latest?.audio_offset_ms);
+  const rows = [
+    ["Offset", offset],
+    ["Resolution", latest?.offset_resolution_ms ? `\u00b1${Math.round(latest.offset_resolution_ms)} ms` : "\u2013"],
+    ["Confidence", ratio(latest?.confidence)],
+    ["Similarity", ratio(latest?.similarity)],
+    ["Delay audio by", signed(latest?.suggested_audio_delay_ms)],
+    ["Decision", lateness(stream) || "\u2013"],
+    ["Allowed", limits],
+    ["Source", status.source],
+    ...counts,
+  ];
+  byId("numbers").replaceChildren(...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+function showEvents(events) {
+  const list = byId("events");
+  const key = JSON.stringify(events.at(-1) ?? null) + events.length;
+  if (list.dataset.key === key) return;
+  list.dataset.key = key;
+  if (!events.length) {
+    list.replaceChildren(h("li", { class: "none" }, "None so far."));
+    return;
+  }
+  list.replaceChildren(
+    ...[...events].reverse().map((event) => {
+      const began = event.phase === "began";
+      const state = began ? event.state : "in_sync";
+      const words = began ? `${event.words[0].toUpperCase()}${event.words.slice(1)}` : `Over: ${event.words}`;
+      return h(
+        "li",
+        { class: state },
+        shape(state),
+        h("span", { class: "what" }, words),
+        h("span", {}, signed(event.extreme)),
+        h("span", {}),
+        h("time", { class: "soft small" }, clock(event.unix_seconds)),
+      );
+    }),
+  );
+}
+
+function showTable(decisions) {
+  if (!byId("table").closest("details").open) return;
+  const rows = decisions.slice(-TABLE_ROWS).reverse();
+  byId("table").replaceChildren(
+    ...rows.map((decision) =>
+      h(
+        "tr",
+        {},
+        h("td", {}, clock(decision.unix_seconds)),
+        h("td", {}, STATES[decision.state]),
+        h("td", { class: "number" }, signed(decision.audio_offset_ms)),
+        h("td", { class: "number" }, ratio(decision.confidence)),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,73 @@
+"""The live page, its login, and /metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from cavsync.deploy.server.guard import Guard
+from cavsync.deploy.server.refusals import RefusalError
+from cavsync.deploy.server.services import Shared
+from cavsync.deploy.server.settings import MAX_JSON_BYTES
+from cavsync.deploy.server.upload import read_body
+
+PAGE = Path(__file__).parent / "page"
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def add_page_routes(app: FastAPI) -> None:
+    """/, /login, /page/..., /metrics."""
+    router = APIRouter(include_in_schema=False)
+    router.add_api_route("/", index, methods=["GET"])
+    router.add_api_route("/login", login, methods=["POST"])
+    router.add_api_route("/page/{name}", asset, methods=["GET"])
+    app.include_router(router)
+    app.add_api_route("/metrics", metrics, methods=["GET"], tags=["metrics"], summary="Metrics for Prometheus")
+
+
+def index(request: Request, token: str | None = None) -> Response:
+    """The live page; the login where a token is asked for; `?token=` once, which then leaves the address bar."""
+    guard: Guard = request.scope["guard"]
+    if token is not None and guard.is_token(token):
+        return _logged_in(request, guard)
+    if guard.knows(request):
+        return _html("index.html")
+    return _html("login.html", 401)
+
+
+async def login(request: Request) -> Response:
+    """Exchange the token for a cookie."""
+    guard: Guard = request.scope["guard"]
+    body = await read_body(request, MAX_JSON_BYTES)
+    given = parse_qs(body.decode("latin-1")).get("token", [""])[0]
+    if guard.is_token(given):
+        return _logged_in(request, guard)
+    return _html("login-again.html", 401)
+
+
+def asset(name: str) -> Response:
+    """A file of the page."""
+    path = PAGE / name
+    if path.suffix not in TYPES or path.parent != PAGE or not path.is_file():
+        raise RefusalError(404, "there is no such file of the page: see /")
+    # Always asked for again, so that a new version never runs with half of the old one.
+    return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
+
+
+def metrics(services: Shared) -> Response:
+    """Offsets, windows by state, and inference times."""
+    return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _html(name: str, status: int = 200) -> HTMLResponse:
+    return HTMLResponse((PAGE / name).read_text("utf-8"), status)
+
+
+def _logged_in(request: Request, guard: Guard) -> Response:
+    response = RedirectResponse("/", 303)
+    response.set_cookie(**guard.session_cookie(request))  # type: ignore[arg-type]
+    return response

@@ -1,0 +1,97 @@
+"""The scorer behind one WebSocket: chunks in, messages out. Runs in a thread; one chunk at a time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from typing import Any
+
+from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.metrics import SyncMetrics
+from cavsync.deploy.profiles import Profile
+from cavsync.deploy.records import SyncScore
+from cavsync.deploy.scorer import SyncScorer
+from cavsync.deploy.server.chunks import Picture, parse_chunk
+from cavsync.deploy.server.live_stream import ENDED, LiveStream
+from cavsync.errors import BundleError, CavsyncError
+
+Message = dict[str, Any]
+MAX_ARRIVALS = 10_000
+
+
+class PushedStream:
+    """Scores the chunks of a connection and reports to its `LiveStream`."""
+
+    def __init__(self, bundle: Bundle, stream: LiveStream, metrics: SyncMetrics, options: dict[str, Any]) -> None:
+        self._scorer = SyncScorer(bundle, **options)
+        self._profile: Profile = self._scorer.profile
+        self._stream = stream
+        self._metrics = metrics
+        # When the picture of each time arrived, for how late a decision is.
+        self._arrivals: deque[tuple[float, float]] = deque(maxlen=MAX_ARRIVALS)
+        self._period_seconds = math.nan
+        stream.begin(self._profile)
+
+    def hello(self) -> Message:
+        """What is going to be measured."""
+        return {
+            "kind": "ready",
+            "stream": self._stream.name,
+            "profile": self._profile.name,
+            "window_seconds": self._scorer.window_seconds,
+            "max_offset_ms": self._scorer.max_offset_ms,
+        }
+
+    def push(self, message: bytes) -> list[Message]:
+        """Take one chunk; a chunk that cannot be used gives an error and changes nothing."""
+        try:
+            chunk = parse_chunk(message)
+            if isinstance(chunk, Picture):
+                self._note_arrival(chunk.pts_seconds)
+                scores = self._scorer.push_video(chunk.rgb, pts_seconds=chunk.pts_seconds)
+            else:
+                scores = self._scorer.push_audio(
+                    chunk.samples, pts_seconds=chunk.pts_seconds, sample_rate_hz=chunk.sample_rate_hz
+                )
+        except BundleError:
+            raise
+        except CavsyncError as error:
+            return [{"kind": "error", "error": str(error)}]
+        return self._messages(scores)
+
+    def reset(self) -> list[Message]:
+        """Forget the past; times may begin anew."""
+        self._scorer.reset()
+        self._arrivals.clear()
+        self._stream.begin(self._profile)
+        return [self.hello()]
+
+    def flush(self) -> list[Message]:
+        """The stream is over: the decisions and events that are left."""
+        messages = self._messages(self._scorer.flush())
+        messages += [change.to_dict() for change in self._stream.end(ENDED)]
+        return [*messages, {"kind": "ended"}]
+
+    def _messages(self, scores: list[SyncScore]) -> list[Message]:
+        messages: list[Message] = []
+        for score in scores:
+            delay_seconds = self._delay_seconds(score.time_seconds)
+            self._metrics.observe(self._stream.name, score)
+            changes = self._stream.decide(
+                score, self._profile, frame_period_seconds=self._period_seconds, delay_seconds=delay_seconds
+            )
+            messages.append({"kind": "window", **score.to_dict()})
+            messages += [change.to_dict() for change in changes]
+        return messages
+
+    def _note_arrival(self, pts_seconds: float) -> None:
+        if self._arrivals and pts_seconds > self._arrivals[-1][0]:
+            self._period_seconds = pts_seconds - self._arrivals[-1][0]
+        self._arrivals.append((pts_seconds, time.monotonic()))
+
+    def _delay_seconds(self, end_seconds: float) -> float | None:
+        """Time since the picture at the window's end arrived; None where the stream ended before it."""
+        while self._arrivals and self._arrivals[0][0] < end_seconds - self._period_seconds:
+            self._arrivals.popleft()
+        return time.monotonic() - self._arrivals[0][1] if self._arrivals else None

@@ -1,0 +1,65 @@
+"""Errors as clients see them: a status and one sentence, `{"error": ...}`, everywhere."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from cavsync.errors import BundleError, CavsyncError
+
+log = logging.getLogger(__name__)
+FAILED = "the server failed at this request: its log says why"
+
+
+class RefusalError(CavsyncError):
+    """A request that is not served. `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The response for it."""
+    extra = {"Retry-After": "5"} if status == 503 else {}
+    return JSONResponse({"error": message}, status, headers={**extra, **(headers or {})})
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Turn every error into a response of the same form."""
+    app.add_exception_handler(CavsyncError, _of_ours)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(Exception, _defect)
+
+
+async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, RefusalError):
+        return refusal(error.status, str(error))
+    return refusal(500 if isinstance(error, BundleError) else 400, str(error))
+
+
+async def _of_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    sentences = {
+        404: f"there is nothing at {request.url.path}: see /openapi.json",
+        405: f"{request.url.path} does not take {request.method}: see /openapi.json",
+        413: "the body is larger than this server takes: send less, or raise --max-body-mb",
+    }
+    headers = dict(error.headers) if error.headers else None
+    return refusal(error.status_code, sentences.get(error.status_code, str(error.detail)), headers)
+
+
+async def _of_validation(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
+    return refusal(400, f"{place}: {first['msg']}: see /openapi.json")
+
+
+async def _defect(_request: Request, _error: Exception) -> JSONResponse:
+    return refusal(500, FAILED)

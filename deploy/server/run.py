@@ -1,0 +1,77 @@
+"""Serve until SIGTERM or Ctrl-C, then end jobs and streams and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from types import FrameType
+
+import uvicorn
+
+from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.server.app import create_app
+from cavsync.deploy.server.settings import MAX_CHUNK_BYTES, ServerSettings
+from cavsync.errors import ConfigError
+
+GRACE_SECONDS = 10
+
+
+class _Server(uvicorn.Server):
+    """Tells what lasts that the server ends; uvicorn itself would wait for it."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        if sig == signal.SIGINT:
+            super().handle_exit(sig, frame)
+        else:
+            # An end that was asked for is no failure: the signal is not raised again afterwards.
+            self.should_exit = True
+
+
+def run_server(bundle: Bundle, settings: ServerSettings, on_listening: Callable[[str], None]) -> None:
+    """Listen, call `on_listening` with the page's address, serve; returns after SIGTERM.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+        KeyboardInterrupt: after Ctrl-C, once everything has ended.
+    """
+    listener = _listener(settings)
+    with listener:
+        app = create_app(bundle, settings)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            # It reads on only when a message was taken, so a sender that is too fast has to wait.
+            ws="websockets-sansio",
+            ws_max_size=MAX_CHUNK_BYTES,
+            # Compressed messages may unpack to far more than came.
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        on_listening(replace(settings, port=listener.getsockname()[1]).url)
+        _Server(config, app.state.services.stopping).run(sockets=[listener])
+
+
+def _listener(settings: ServerSettings) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{settings.host} port {settings.port} cannot be listened on ({reason}): choose another --host or --port"
+        ) from None

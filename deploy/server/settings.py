@@ -1,0 +1,92 @@
+"""What a server may do and how much of it: every limit in one place."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cavsync.deploy.profiles import DEFAULT_PROFILE, Profile, resolve_profile
+from cavsync.errors import ConfigError
+
+MEBIBYTE = 1 << 20
+MIN_TOKEN_LETTERS = 16
+# One picture of 4K, uncompressed, and its header.
+MAX_CHUNK_BYTES = 32 * MEBIBYTE
+MAX_JSON_BYTES = 64 * 1024
+MAX_INFERENCE_BYTES = 64 * MEBIBYTE
+MAX_WATCHERS = 64
+"""Pages that may watch at once."""
+KEPT_RESULTS = 100
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Options of `cavsync serve`.
+
+    Args:
+        host, port: where to listen.
+        token: what a client must show; needed wherever others can reach the server.
+        allow_hosts: names under which a reverse proxy passes requests on.
+        allow_paths: folders of this machine whose files may be scored by their path.
+        allow_private_addresses: whether addresses of the own network may be fetched.
+        max_body_bytes: largest upload and largest fetched file.
+        max_duration_seconds: longest file that is scored, and longest time a download may take.
+        max_streams: live streams at a time.
+        max_jobs: jobs that wait or run at a time.
+        workers: jobs that run at a time.
+        keep_results_seconds: how long a finished job is kept, as one of `KEPT_RESULTS` at most.
+        idle_seconds: how long a stream may be silent.
+        watch: (name, address) of live sources that the server opens by itself.
+        profile: limits of what counts as in sync, unless a client names others.
+
+    Raises:
+        ConfigError: values that cannot be, or a server that everyone could use.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+    allow_paths: tuple[Path, ...] = ()
+    allow_private_addresses: bool = False
+    max_body_bytes: int = 1024 * MEBIBYTE
+    max_duration_seconds: float = 3600.0
+    max_streams: int = 16
+    max_jobs: int = 16
+    workers: int = 1
+    keep_results_seconds: float = 3600.0
+    idle_seconds: float = 60.0
+    watch: tuple[tuple[str, str], ...] = ()
+    profile: Profile = field(default_factory=lambda: resolve_profile(DEFAULT_PROFILE))
+
+    def __post_init__(self) -> None:
+        reach = None if is_loopback(self.host) else f"on {self.host}"
+        if reach is None and self.allow_hosts:
+            reach = f"as {self.allow_hosts[0]}"
+        if reach is not None and self.token is None:
+            raise ConfigError(f"the server would be open to everyone {reach}: give a --token, or listen on 127.0.0.1")
+        if self.token is not None and (len(self.token) < MIN_TOKEN_LETTERS or not self.token.isascii()):
+            raise ConfigError(
+                f"the token has {len(self.token)} letters: give at least {MIN_TOKEN_LETTERS} ASCII letters, for "
+                "example from `openssl rand -hex 24`"
+            )
+        for path in self.allow_paths:
+            if not path.is_dir():
+                raise ConfigError(f"{path} is no folder: give folders to --allow-path")
+
+    @property
+    def url(self) -> str:
+        """Address of the live page."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,149 @@
+"""Live sources that the server itself opens: those of --watch, and those that clients may name."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.event_tracker import EventChange
+from cavsync.deploy.live import Watcher, parse_address
+from cavsync.deploy.live.status import CONNECTED, WAITING, LiveStatus
+from cavsync.deploy.metrics import SyncMetrics
+from cavsync.deploy.profiles import Profile
+from cavsync.deploy.records import SyncScore
+from cavsync.deploy.server.live_stream import ENDED, LOST, LiveStream
+from cavsync.deploy.server.refusals import FAILED, RefusalError
+from cavsync.deploy.server.settings import ServerSettings
+from cavsync.deploy.server.streams import StreamRegistry
+from cavsync.errors import CavsyncError
+
+log = logging.getLogger(__name__)
+
+REMOTE_KINDS = ("rtsp", "srt", "udp", "http", "hls")
+# Whatever a playlist or a redirection names: no file of this machine.
+PROTOCOLS = {"protocol_whitelist": "rtsp,rtp,rtcp,srt,udp,http,https,tcp,tls,crypto,data"}
+JOIN_SECONDS = 5.0
+
+
+class WatchedStreams:
+    """Start and stop watchers, one thread each; their decisions go to the streams of the registry."""
+
+    def __init__(self, bundle: Bundle, settings: ServerSettings, streams: StreamRegistry) -> None:
+        self._bundle = bundle
+        self._settings = settings
+        self._streams = streams
+        self._lock = threading.Lock()
+        self._running: dict[str, tuple[Watcher, threading.Thread]] = {}
+
+    def watch_asked(self, name: str, url: str, options: Mapping[str, Any]) -> LiveStream:
+        """Watch an address that a client named.
+
+        FFmpeg opens it and follows what it refers to, so the addresses behind it cannot be checked beforehand.
+
+        Raises:
+            RefusalError: no network address, or addresses of the own network are not allowed.
+            ConfigError: an address that cannot be watched.
+        """
+        if not self._settings.allow_private_addresses:
+            raise RefusalError(
+                403,
+                "a live address may lead to internal ones: start the server with --watch NAME=URL, or with "
+                "--allow-private-addresses",
+            )
+        if parse_address(url).kind not in REMOTE_KINDS:
+            raise RefusalError(403, "only rtsp, srt, udp, http and https addresses are watched: upload files")
+        return self.watch(name, url, options, PROTOCOLS)
+
+    def watch(
+        self, name: str, url: str, options: Mapping[str, Any], ffmpeg_options: Mapping[str, str] | None = None
+    ) -> LiveStream:
+        """Watch `url` as the stream `name` until `stop`, or until it ends for good.
+
+        Raises:
+            ConfigError: an address or option that cannot be used.
+            RefusalError: a name that is in use, or too many streams.
+        """
+        watcher = Watcher(url, self._bundle, ffmpeg_options=ffmpeg_options, status_seconds=1.0, **options)
+        stream = self._streams.open(name, watcher.source)
+        profile: Profile = options["profile"]
+        watcher.add_sink(_StreamSink(stream, profile, watcher, self._streams.metrics))
+        stream.begin(profile)
+        thread = threading.Thread(target=self._run, args=(stream, watcher), name=f"watch-{name}", daemon=True)
+        with self._lock:
+            self._running[name] = watcher, thread
+        thread.start()
+        return stream
+
+    def stop(self, name: str) -> bool:
+        """End a watched stream; whether there was one."""
+        with self._lock:
+            found = self._running.pop(name, None)
+        if found is None:
+            return False
+        found[0].stop()
+        found[1].join(JOIN_SECONDS)
+        return True
+
+    def close(self) -> None:
+        """End all of them."""
+        with self._lock:
+            running = list(self._running.values())
+            self._running.clear()
+        for watcher, _ in running:
+            watcher.stop()
+        for _, thread in running:
+            thread.join(JOIN_SECONDS)
+
+    def _run(self, stream: LiveStream, watcher: Watcher) -> None:
+        state, error = LOST, FAILED
+        try:
+            watcher.run()
+            state, error = ENDED, ""
+        except CavsyncError as failure:
+            error = str(failure)
+        finally:
+            if error == FAILED:
+                log.error("the watch of %s failed", stream.name, exc_info=True)
+            stream.end(state, error or None)
+            with self._lock:
+                if self._running.get(stream.name, (None,))[0] is watcher:
+                    del self._running[stream.name]
+
+
+class _StreamSink:
+    """A sink that reports to a stream of the registry, which keeps its own account of events."""
+
+    def __init__(self, stream: LiveStream, profile: Profile, watcher: Watcher, metrics: SyncMetrics) -> None:
+        self._stream = stream
+        self._profile = profile
+        self._watcher = watcher
+        self._metrics = metrics
+
+    def on_decision(self, source: str, score: SyncScore) -> None:
+        del source
+        self._metrics.observe(self._stream.name, score)
+        self._stream.decide(
+            score,
+            self._profile,
+            frame_period_seconds=math.nan,
+            delay_seconds=self._watcher.status().lag_seconds,
+        )
+
+    def on_event(self, source: str, change: EventChange) -> None:
+        del source, change
+
+    def on_status(self, source: str, status: LiveStatus) -> None:
+        del source
+        if status.phase == WAITING:
+            self._stream.note_problem(status.message)
+        elif status.phase == CONNECTED:
+            self._stream.note_problem(None)
+        if status.phase != WAITING:
+            self._stream.hear()
+
+    def close(self) -> None:
+        """Nothing is left to write."""

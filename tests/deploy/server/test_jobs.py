@@ -1,0 +1,193 @@
+"""Files over HTTP: the same result as `score_file`, bounded, cancelled, forgotten."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import Client
+
+from cavsync.deploy import Bundle, score_file
+from cavsync.deploy.server import jobs as jobs_module
+from cavsync.deploy.sinks import html_text
+
+
+def upload(client: Client, path: Path, **fields: str) -> Any:
+    with path.open("rb") as stream:
+        return client.post("/v1/jobs", files={"file": (path.name, stream)}, data=fields)
+
+
+def test_an_uploaded_file_scores_as_on_the_command_line(client: Client, bundle: Bundle, late_clip: Path) -> None:
+    response = upload(client, late_clip)
+    assert response.status_code == 202
+    assert response.headers["location"] == response.json()["links"]["self"]
+    job = client.finished(response.headers["location"])
+    assert (job["state"], job["error"], job["name"]) == ("done", None, "late.mp4")
+    assert job["verdict"].startswith("Audio late by 30")
+    assert job["progress"]["done_seconds"] == pytest.approx(6, abs=0.1)
+    wanted = score_file(late_clip, bundle)
+    result = client.get(job["links"]["result"]).json()
+    assert result["windows"] == [record.to_dict() for record in wanted.records]
+    assert result["summary"] == {**wanted.summary.to_dict(), "source": "late.mp4"} == job["summary"]
+
+
+def test_the_report_is_the_page_of_score(client: Client, bundle: Bundle, late_clip: Path) -> None:
+    job = client.finished(upload(client, late_clip).headers["location"])
+    report = client.get(job["links"]["report"])
+    assert report.text == html_text([score_file(late_clip, bundle)]).replace(str(late_clip), "late.mp4")
+    assert "sandbox" in report.headers["content-security-policy"]
+    assert "script-src" not in report.headers["content-security-policy"]
+
+
+def test_options_travel_with_the_file(client: Client, late_clip: Path) -> None:
+    fields = {"profile": "custom", "early_ms": "400", "late_ms": "400", "window_seconds": "3"}
+    job = client.finished(upload(client, late_clip, **fields).headers["location"])
+    assert (job["summary"]["state"], job["summary"]["profile"]) == ("in_sync", "custom")
+    assert job["summary"]["late_limit_ms"] == 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"profile": "none"}, "profile"),
+        ({"profile": "custom"}, "limit"),
+        ({"window_seconds": "nan"}, "window_seconds"),
+        ({"window_seconds": "4000"}, "window_seconds"),
+        ({"max_offset_ms": "1"}, "search range"),
+        ({"threads": "2"}, "threads"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(client: Client, late_clip: Path, fields: dict[str, str], word: str) -> None:
+    response = upload(client, late_clip, **fields)
+    assert response.status_code == 400
+    assert word in response.json()["error"]
+    assert client.get("/v1/jobs").json() == {"jobs": []}
+
+
+def test_a_file_that_is_none_fails_with_a_sentence(client: Client, tmp_path: Path) -> None:
+    for name, content in (("noise.mp4", os.urandom(5000)), ("empty.mp4", b"")):
+        (tmp_path / name).write_bytes(content)
+        job = client.finished(upload(client, tmp_path / name).headers["location"])
+        assert job["state"] == "failed"
+        assert job["error"].startswith(name)
+        assert client.get(f"{job['links']['self']}/result").status_code == 409
+
+
+def test_a_request_without_a_file_is_refused(client: Client) -> None:
+    for body in (
+        {"files": {"other": b"x"}},
+        {"content": b"nonsense"},
+        {"json": []},
+        {"json": {"url": 3}},
+        {"json": {}},
+    ):
+        response = client.post("/v1/jobs", **body)
+        assert response.status_code == 400, body
+        assert response.json()["error"]
+
+
+def test_the_body_limit_holds_while_reading(make_client: Callable[..., Client]) -> None:
+    client = make_client(max_body_bytes=300_000)
+
+    def pieces() -> Any:
+        # No Content-Length: only counting can tell.
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
+        for _ in range(200):
+            yield b"x" * 100_000
+
+    response = client.post("/v1/jobs", content=pieces(), headers={"content-type": "multipart/form-data; boundary=b"})
+    assert response.status_code == 413
+    assert "larger" in response.json()["error"]
+    assert client.get("/v1/jobs").json() == {"jobs": []}
+
+
+def test_too_long_a_file_is_refused(make_client: Callable[..., Client], late_clip: Path) -> None:
+    client = make_client(max_duration_seconds=3)
+    job = client.finished(upload(client, late_clip).headers["location"])
+    assert (job["state"], "longer than 3 s" in job["error"]) == ("failed", True)
+
+
+class Gate:
+    """Holds every job where it begins to score, until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open = threading.Event()
+        monkeypatch.setattr(jobs_module, "score_file", self._score)
+
+    def _score(self, path: str, bundle: Bundle, **options: Any) -> Any:
+        while not self.open.wait(0.01):
+            options["on_progress"](0.0, None)
+        return score_file(path, bundle, **options)
+
+
+def test_the_queue_is_bounded(
+    make_client: Callable[..., Client], late_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    client = make_client(max_jobs=2)
+    locations = [upload(client, late_clip).headers["location"] for _ in range(2)]
+    refused = upload(client, late_clip)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    gate.open.set()
+    assert [client.finished(location)["state"] for location in locations] == ["done", "done"]
+    assert upload(client, late_clip).status_code == 202
+
+
+def test_running_and_waiting_jobs_are_cancelled(
+    make_client: Callable[..., Client], late_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Gate(monkeypatch)
+    client = make_client()
+    running, waiting = [upload(client, late_clip).headers["location"] for _ in range(2)]
+    jobs = [client.app.state.services.jobs.get(location.rpartition("/")[2]) for location in (running, waiting)]
+    while jobs[0].state != "running":
+        time.sleep(0.01)
+    assert client.delete(waiting).status_code == client.delete(running).status_code == 204
+    assert (
+        client.get(running).status_code == client.get(waiting).status_code == client.delete(running).status_code == 404
+    )
+    while any(job.state != "cancelled" for job in jobs):
+        time.sleep(0.01)
+
+
+def test_the_end_of_the_server_ends_its_jobs(bundle: Bundle, late_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Gate(monkeypatch)
+    with Client(bundle) as client:
+        location = upload(client, late_clip).headers["location"]
+        job = client.app.state.services.jobs.get(location.rpartition("/")[2])
+    assert job.state == "cancelled"
+
+
+def test_results_are_kept_for_a_while(make_client: Callable[..., Client], late_clip: Path) -> None:
+    client = make_client(keep_results_seconds=0.3)
+    location = upload(client, late_clip).headers["location"]
+    assert client.finished(location)["state"] == "done"
+    time.sleep(0.4)
+    assert client.get(location).status_code == 404
+    assert client.get("/v1/jobs").json() == {"jobs": []}
+
+
+def test_only_so_many_results_are_kept(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "KEPT_RESULTS", 2)
+    (tmp_path / "noise.mp4").write_bytes(b"noise")
+    locations = [upload(client, tmp_path / "noise.mp4").headers["location"] for _ in range(3)]
+    client.finished(locations[2])
+    assert [client.get(location).status_code for location in locations] == [404, 200, 200]
+
+
+def test_uploads_leave_no_file_behind(
+    client: Client, late_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    big = tmp_path / "big.mp4"
+    # More than is kept in memory while a form is read.
+    big.write_bytes(late_clip.read_bytes() + b"\0" * 3_000_000)
+    job = client.finished(upload(client, big).headers["location"])
+    assert job["state"] == "done"
+    assert list(tmp_path.iterdir()) == [big]

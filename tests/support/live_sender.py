@@ -1,0 +1,70 @@
+"""A sender of a live stream over a WebSocket: the course of `sync_clips`, out of sync from a moment on."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from sync_clips import pictures, sound
+from websockets.sync.client import ClientConnection, connect
+
+RATE_HZ = 16_000
+FRAME_RATE_HZ = 25
+
+
+def picture_chunk(pts_seconds: float, rgb: np.ndarray) -> bytes:
+    height, width, _ = rgb.shape
+    header = {"type": "video", "pts_seconds": pts_seconds, "format": "rgb24", "width": width, "height": height}
+    return json.dumps(header).encode() + b"\n" + rgb.tobytes()
+
+
+def sound_chunk(pts_seconds: float, samples: np.ndarray, rate_hz: int = RATE_HZ) -> bytes:
+    name = {"float32": "f32le", "int16": "s16le"}[str(samples.dtype)]
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    header = {"type": "audio", "pts_seconds": pts_seconds, "format": name}
+    return json.dumps({**header, "sample_rate_hz": rate_hz, "channels": channels}).encode() + b"\n" + samples.tobytes()
+
+
+def course_chunks(
+    seconds: float, *, offset_ms: float = 0.0, from_seconds: float = 0.0, seed: int = 0, silent: bool = False
+) -> Iterator[tuple[float, bytes]]:
+    """(time, chunk) in order; the sound is `offset_ms` early (late where negative) from `from_seconds` on."""
+    count = round(seconds * FRAME_RATE_HZ)
+    times = np.arange(count) / FRAME_RATE_HZ
+    samples = sound(
+        0.0,
+        round(seconds * RATE_HZ),
+        seed=seed,
+        audio_offset_ms=lambda at: np.where(at >= from_seconds, offset_ms, 0.0),
+    )
+    piece = RATE_HZ // FRAME_RATE_HZ
+    for index, (at, rgb) in enumerate(zip(times, pictures(times, seed, 16, 16), strict=True)):
+        yield float(at), picture_chunk(float(at), rgb)
+        heard = samples[index * piece : (index + 1) * piece]
+        yield float(at), sound_chunk(float(at), np.zeros_like(heard) if silent else heard)
+
+
+def send(
+    url: str, chunks: Iterable[tuple[float, bytes]], *, speed: float = 1.0, **options: Any
+) -> list[dict[str, Any]]:
+    """Send a stream, `speed` times as fast as it plays, and end it; returns all answers."""
+    answers: list[dict[str, Any]] = []
+
+    def listen(socket: ClientConnection) -> None:
+        while not answers or answers[-1]["kind"] != "ended":
+            answers.append(json.loads(socket.recv(timeout=60)))
+
+    with connect(url, max_size=None, **options) as socket:
+        listener = threading.Thread(target=listen, args=(socket,), daemon=True)
+        listener.start()
+        begin = time.monotonic()
+        for at, chunk in chunks:
+            time.sleep(max(0.0, begin + at / speed - time.monotonic()))
+            socket.send(chunk)
+        socket.send('{"type": "flush"}')
+        listener.join(60)
+    return answers

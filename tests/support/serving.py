@@ -1,0 +1,50 @@
+"""A client of the server's application, in this process."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from cavsync.deploy import Bundle
+from cavsync.deploy.server.app import create_app
+from cavsync.deploy.server.settings import ServerSettings
+
+HOST = "127.0.0.1"
+
+
+class Client(TestClient):
+    """Talks to an application with the given settings, under the name of this machine."""
+
+    def __init__(self, bundle: Bundle, **settings: Any) -> None:
+        super().__init__(create_app(bundle, ServerSettings(**settings)), base_url=f"http://{HOST}")
+
+    def stream(self, name: str, **options: Any) -> Any:
+        return self.websocket_connect(f"ws://{HOST}/v1/streams/{name}", **options)
+
+    def finished(self, location: str, seconds: float = 20.0) -> dict[str, Any]:
+        """The job once it is over."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            job: dict[str, Any] = self.get(location).json()
+            if job["state"] not in ("queued", "running"):
+                return job
+            time.sleep(0.02)
+        raise AssertionError(f"the job is still {job['state']}")
+
+    def score_url(self, url: str) -> dict[str, Any]:
+        """Submit an address and wait for its end; a refusal counts as one."""
+        response = self.post("/v1/jobs", json={"url": url})
+        if response.status_code != 202:
+            return {"state": "refused", "status": response.status_code, **response.json()}
+        return self.finished(response.headers["location"])
+
+
+def answers_until(socket: Any, kind: str) -> list[dict[str, Any]]:
+    """Messages of a stream up to the first of this kind."""
+    found = [json.loads(socket.receive_text())]
+    while found[-1]["kind"] != kind:
+        found.append(json.loads(socket.receive_text()))
+    return found
