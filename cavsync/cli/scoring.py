@@ -33,9 +33,24 @@ ENGINE_OPTION = click.option(
     "can run here. Never another one instead.")  # fmt: skip
 
 
-def scoring_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add profile, grid, engine and threads; profile and grid have the names that `SyncScorer` has for them."""
-    command = ENGINE_OPTION(thread_options(command))
-    for option in reversed((*PROFILE_OPTIONS, *GRID_OPTIONS)):
+Command = Callable[..., Any]
+
+
+def profile_options(command: Command) -> Command:
+    """Add `--profile`, `--early-ms` and `--late-ms`."""
+    for option in reversed(PROFILE_OPTIONS):
         command = option(command)
     return command
+
+
+def engine_options(command: Command) -> Command:
+    """Add `--engine`, `--threads` and `--cores`."""
+    return ENGINE_OPTION(thread_options(command))
+
+
+def scoring_options(command: Command) -> Command:
+    """Add profile, grid and engine; profile and grid have the names that `SyncScorer` has for them."""
+    command = engine_options(command)
+    for option in reversed(GRID_OPTIONS):
+        command = option(command)
+    return profile_options(command)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from cavsync.cli.scoring import engine_options, profile_options
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
@@ -56,14 +58,8 @@ def named_urls(
               help="How long the result of a file is kept.")  # fmt: skip
 @click.option("--idle-seconds", default=60.0, show_default=True, type=POSITIVE,
               help="How long a live stream may be silent before it is ended.")  # fmt: skip
-@click.option("--profile", default="itu-bt1359-detect", show_default=True, metavar="NAME",
-              help="Limits of what counts as in sync: itu-bt1359-detect, itu-bt1359-accept, ebu-r37, atsc-is191, "
-              "one-frame or custom.")  # fmt: skip
-@click.option("--early-ms", type=float, help="With --profile custom: how much the audio may be early.")
-@click.option("--late-ms", type=float, help="With --profile custom: how much the audio may be late.")
-@click.option("--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
-              help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for the model; all cores by default.")
+@profile_options
+@engine_options
 def serve(
     bundle: Path | None,
     max_body_mb: float,
@@ -72,6 +68,7 @@ def serve(
     late_ms: float | None,
     engine: str,
     threads: int | None,
+    cores: tuple[int, ...] | None,
     **options: Any,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
@@ -87,7 +84,7 @@ def serve(
     settings = ServerSettings(
         profile=resolve_profile(profile, early_ms, late_ms), max_body_bytes=round(max_body_mb * MEBIBYTE), **options
     )
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
+    opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads, cores=cores)
 
     def on_listening(url: str) -> None:
         note = "" if settings.token is None else " (asks for the token)"

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import HTTPConnection
 
 from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.engine_pool import EnginePool
 from cavsync.deploy.metrics import SyncMetrics, timed
 from cavsync.deploy.server.jobs import JobQueue
 from cavsync.deploy.server.settings import ServerSettings
@@ -27,7 +28,7 @@ SWEEP_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Services:
-    """The model, the jobs, the streams and the metrics of one server.
+    """The model, the jobs, the streams and the metrics of one server. All that is scored shares one pool of engines.
 
     `stopping` is set when the server is told to end: what lasts (watchers, streams) then ends by itself.
     """
@@ -39,6 +40,7 @@ class Services:
     watched: WatchedStreams
     registry: CollectorRegistry
     compute: ThreadPoolExecutor
+    pool: EnginePool
     stopping: asyncio.Event
 
     @contextlib.asynccontextmanager
@@ -57,6 +59,7 @@ class Services:
             await asyncio.to_thread(self.watched.close)
             await asyncio.to_thread(self.jobs.close)
             self.compute.shutdown(wait=True, cancel_futures=True)
+            await asyncio.to_thread(self.pool.close)
 
     async def _sweep(self) -> None:
         while True:
@@ -69,16 +72,17 @@ def make_services(bundle: Bundle, settings: ServerSettings) -> Services:
     """Everything a server needs besides its routes."""
     registry = CollectorRegistry()
     metrics = SyncMetrics(registry)
-    observed = timed(bundle, metrics)
     streams = StreamRegistry(settings, metrics)
+    pool = EnginePool(timed(bundle, metrics))
     return Services(
         settings=settings,
-        bundle=observed,
-        jobs=JobQueue(observed, settings),
+        bundle=pool.bundle,
+        jobs=JobQueue(pool.bundle, settings),
         streams=streams,
-        watched=WatchedStreams(observed, settings, streams),
+        watched=WatchedStreams(pool.bundle, settings, streams),
         registry=registry,
         compute=ThreadPoolExecutor(settings.max_streams, thread_name_prefix="stream"),
+        pool=pool,
         stopping=asyncio.Event(),
     )
 

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from server_process import serving
 
-EXAMPLE = r"""
-import json, sys
-import av
-from websockets.sync.client import connect
-
-with av.open(sys.argv[1]) as media, connect(sys.argv[2], max_size=None) as socket:
-    for frame in media.decode(media.streams.video[0], media.streams.audio[0]):
-        if isinstance(frame, av.VideoFrame):
-            data, kind = frame.to_ndarray(format="rgb24"), {"type": "video", "format": "rgb24"}
-            kind |= {"width": frame.width, "height": frame.height}
-        else:
-            frame = av.AudioResampler("s16", "stereo", frame.sample_rate).resample(frame)[0]
-            data, kind = frame.to_ndarray(), {"type": "audio", "format": "s16le", "channels": 2}
-            kind |= {"sample_rate_hz": frame.sample_rate}
-        socket.send(json.dumps({**kind, "pts_seconds": frame.time}).encode() + b"\n" + data.tobytes())
-    socket.send('{"type": "flush"}')
-    for message in socket:
-        print(message)
-"""
+DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "serving.md"
 
 
 def test_a_file_is_sent_by_the_example(bundle_path: Path, late_clip: Path) -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```", DOCUMENTATION.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     with serving(bundle_path) as server:
-        command = [sys.executable, "-P", "-c", EXAMPLE, str(late_clip), f"{server.ws_url}/v1/streams/example"]
+        command = [sys.executable, "-P", "-c", example, str(late_clip), f"{server.ws_url}/v1/streams/example"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stderr
