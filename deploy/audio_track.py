@@ -122,12 +122,13 @@ class AudioTrack:
         self._stretches.append(_Placed(self.clock.epoch, stretch))
 
     def _limit(self) -> None:
-        excess = sum(placed.stretch.num_samples for placed in self._stretches) - self._keep_samples
-        while excess > 0:
-            oldest = self._stretches[0].stretch
-            if oldest.num_samples <= excess and len(self._stretches) > 1:
-                excess -= oldest.num_samples
-                self._stretches.popleft()
-                continue
-            oldest.drop_samples(excess)
-            return
+        excess = sum(map(_cost_samples, self._stretches)) - self._keep_samples
+        while excess > 0 and len(self._stretches) > 1 and excess >= _cost_samples(self._stretches[0]):
+            excess -= _cost_samples(self._stretches.popleft())
+        if excess > 0:
+            self._stretches[0].stretch.drop_samples(excess)
+
+
+def _cost_samples(placed: _Placed) -> int:
+    """What a stretch counts for: a short one costs memory, too."""
+    return max(placed.stretch.num_samples, SAMPLE_RATE_HZ)

@@ -19,9 +19,12 @@ MAX_RATE_HZ = 768_000
 # Float sound may exceed full scale a little; numbers like these are unscaled integers.
 MAX_AMPLITUDE = 100.0
 MICROSECOND = Fraction(1, 1_000_000)
-# Timestamps that advance by less than this share of the sound belong to another rate (44.1 for 48 kHz: 0.92). One step
-# back, as after an edit, is over within one span; a wrong rate goes on.
+# Timestamps that advance by less or more than this share of the sound belong to another rate (44.1 for 48 kHz: 0.92).
+# One step, as after an edit, is over within one span; a wrong rate goes on.
 MIN_ADVANCE_SHARE = 0.95
+MAX_ADVANCE_SHARE = 1.05
+GAP_SHARE = 1.02
+MOSTLY = 0.9
 RATE_CHECK_SECONDS = 2.0
 RATE_CHECK_SPANS = 2
 
@@ -69,32 +72,46 @@ class _RateCheck:
 
     def __init__(self) -> None:
         self._last_seconds: float | None = None
-        self._advance_seconds = 0.0
-        self._sound_seconds = 0.0
         self._last_length_seconds = 0.0
-        self._num_short_spans = 0
+        self._num_wrong_spans = 0
+        self._share = 1.0
+        self._begin_span()
 
     def add(self, pts_seconds: float, length_seconds: float, rate_hz: int) -> None:
-        """Add a piece; MediaError where those before it overlapped too much for too long."""
+        """Add a piece; MediaError for each from the time on when the rate was wrong for too long, until it is right."""
         last_seconds, self._last_seconds = self._last_seconds, pts_seconds
         last_length_seconds, self._last_length_seconds = self._last_length_seconds, length_seconds
-        is_continued = last_seconds is not None and 0 < pts_seconds - last_seconds < last_length_seconds + 1
-        if last_seconds is None or not is_continued:
-            self._advance_seconds = self._sound_seconds = 0.0
-            self._num_short_spans = 0
+        if last_seconds is None or last_length_seconds == 0:
             return
-        self._advance_seconds += pts_seconds - last_seconds
+        advance_seconds = pts_seconds - last_seconds
+        if not 0 < advance_seconds < last_length_seconds + 1:
+            self._num_wrong_spans = 0
+            self._begin_span()
+            return
+        self._advance_seconds += advance_seconds
         self._sound_seconds += last_length_seconds
-        if self._sound_seconds < RATE_CHECK_SECONDS:
-            return
-        share = self._advance_seconds / self._sound_seconds
-        self._advance_seconds = self._sound_seconds = 0.0
-        self._num_short_spans = self._num_short_spans + 1 if share < MIN_ADVANCE_SHARE else 0
-        if self._num_short_spans >= RATE_CHECK_SPANS:
+        self._num_pieces += 1
+        self._num_apart += advance_seconds > GAP_SHARE * last_length_seconds
+        if self._sound_seconds >= RATE_CHECK_SECONDS:
+            self._end_span()
+        if self._num_wrong_spans >= RATE_CHECK_SPANS:
             raise MediaError(
-                f"the sound's timestamps advance by {share:.2f} s per second of sound at {rate_hz} Hz: push it with "
-                f"the rate that it has, perhaps {rate_hz / share:.0f} Hz"
+                f"the sound's timestamps advance by {self._share:.2f} s per second of sound at {rate_hz} Hz: push it "
+                f"with the rate that it has, perhaps {rate_hz / self._share:.0f} Hz"
             )
+
+    def _end_span(self) -> None:
+        share = self._advance_seconds / self._sound_seconds
+        # Lost packets leave some pieces apart, a rate that is too high all of them.
+        is_apart = share > MAX_ADVANCE_SHARE and self._num_apart > MOSTLY * self._num_pieces
+        is_wrong = share < MIN_ADVANCE_SHARE or is_apart
+        self._num_wrong_spans = self._num_wrong_spans + 1 if is_wrong else 0
+        self._share = share
+        self._begin_span()
+
+    def _begin_span(self) -> None:
+        self._advance_seconds = self._sound_seconds = 0.0
+        self._num_pieces = self._num_apart = 0
 
 
 def _checked_mono(samples: Any) -> NDArray[np.float32]:

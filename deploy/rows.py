@@ -18,7 +18,7 @@ from cavsync.deploy.audio_track import AudioTrack
 from cavsync.deploy.bundle import Bundle
 from cavsync.deploy.grid import Grid
 from cavsync.deploy.limits import GROUP_INSTANTS
-from cavsync.deploy.search import Search
+from cavsync.deploy.search import Plan, Search
 from cavsync.deploy.stream_clock import EpochPairing
 from cavsync.deploy.video_track import VideoTrack, VisualInstant
 from cavsync.media.align import segment_center_seconds
@@ -35,7 +35,8 @@ def instants_per_group(grid: Grid, group_seconds: float) -> int:
 class Row:
     """Similarities (lags,) of the picture at `time_seconds`, NaN without sound; its motion, level and frame period.
 
-    `epoch` counts how often the clock of the pictures was set back.
+    `epoch` counts how often the clock of the pictures was set back; of `stride` pictures that were due, this one was
+    looked at.
     """
 
     time_seconds: float
@@ -44,22 +45,24 @@ class Row:
     level_dbfs: float
     period_seconds: float
     epoch: int = 0
+    stride: int = 1
 
 
 @dataclass
 class _Group:
-    """Instants that are embedded together, the embeddings of their pictures (n, D), and the lags that they are for."""
+    """Instants that are embedded together, the embeddings of their pictures (n, D), and the plan that they are for."""
 
     instants: list[VisualInstant]
     embeddings: NDArray[np.float32]
-    lags: NDArray[np.bool_]
+    plan: Plan
 
 
 class RowStream:
     """Push pictures into `video` and sound into `audio`, take rows from `complete_rows`.
 
     Rows wait for their sound until the pictures are `max_lead_seconds` further. Memory: what both tracks keep, and one
-    embedding per picture that waits (4 D bytes).
+    embedding per picture that waits (4 D bytes); with an adaptive search, which looks at nothing before its turn, the
+    small picture itself.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class RowStream:
             self._embed_sound(group, epoch)
             self._groups.popleft()
             for instant, embedding in zip(group.instants, group.embeddings, strict=True):
-                yield self._row(instant, embedding, group.lags, epoch)
+                yield self._row(instant, embedding, group.plan, epoch)
             self.audio.drop_before(epoch, self._place(group.instants[-1])[0] - self._grid.reach)
 
     def _embed_pictures(self) -> None:
@@ -112,7 +115,7 @@ class RowStream:
             kept = [instant for index, instant in enumerate(taken) if plan.takes(index)]
             if kept:
                 embeddings = self._bundle.embed_pictures(self.video.tubelets(kept))
-                self._groups.append(_Group(kept, embeddings, plan.lags))
+                self._groups.append(_Group(kept, embeddings, plan))
 
     def _audio_epoch(self, group: _Group) -> int | None:
         """Epoch of the group's sound once all of it is there; None while it is to be waited for."""
@@ -126,7 +129,7 @@ class RowStream:
 
     def _embed_sound(self, group: _Group, epoch: int) -> None:
         reach = self._grid.reach
-        offsets = np.flatnonzero(group.lags) - reach
+        offsets = np.flatnonzero(group.plan.lags) - reach
         below = np.array([self._place(instant)[0] for instant in group.instants], dtype=np.int64)
         lower = (below[:, None] + offsets).reshape(-1)
         self.audio.embed(epoch, np.unique(np.concatenate([lower, lower + 1])))
@@ -137,7 +140,7 @@ class RowStream:
         below = math.floor(position + ON_GRID)
         return below, max(0.0, position - below)
 
-    def _row(self, instant: VisualInstant, embedding: NDArray[np.float32], lags: NDArray[np.bool_], epoch: int) -> Row:
+    def _row(self, instant: VisualInstant, embedding: NDArray[np.float32], plan: Plan, epoch: int) -> Row:
         below, share_above = self._place(instant)
         reach = self._grid.reach
         candidates = self.audio.embeddings(epoch, below - reach, below + reach + 2)
@@ -148,9 +151,10 @@ class RowStream:
         nearest = below if share_above <= 0.5 else below + 1
         return Row(
             time_seconds=instant.time_seconds,
-            similarity=np.where(lags, row, np.nan),
+            similarity=np.where(plan.lags, row, np.nan),
             motion=instant.motion,
             level_dbfs=self.audio.level_dbfs(epoch, nearest),
             period_seconds=instant.period_seconds,
             epoch=instant.epoch,
+            stride=plan.stride,
         )

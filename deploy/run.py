@@ -42,11 +42,15 @@ class Run:
         self._last = row
         return decisions
 
-    def finish(self, end_seconds: float | None = None) -> list[SyncScore]:
-        """The decisions that are left; a run shorter than one window gives one. `end_seconds`: of the last picture."""
+    def finish(self, *, last_epoch: int = -1, last_seconds: float = -math.inf) -> list[SyncScore]:
+        """The decisions that are left; a run shorter than one window gives one.
+
+        last_epoch, last_seconds: of the last picture of all, which need not have given a row, nor belong to this run.
+        """
         period_seconds = self._last.period_seconds if math.isfinite(self._last.period_seconds) else 0.0
-        if end_seconds is None:
-            end_seconds = self._last.time_seconds + period_seconds
+        end_seconds = self._last.time_seconds + period_seconds
+        if last_epoch == self._last.epoch and last_seconds <= self._last.time_seconds + HOLE_SECONDS:
+            end_seconds = max(end_seconds, last_seconds + period_seconds)
         # Half a frame of grace: the period of the last picture is an estimate.
         until_seconds = end_seconds + max(period_seconds / 2, TIME_TOLERANCE_SECONDS)
         decisions = []

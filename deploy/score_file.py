@@ -90,7 +90,7 @@ def score_file(
         scorer.profile,
         end_seconds=end_seconds,
         duration_seconds=duration_seconds,
-        resolution_floor_ms=scorer.resolution_floor_ms,
+        resolution_floor_ms=scorer.resolution_floor_ms(whole.mean_stride),
     )
     early_limit_ms, late_limit_ms = scorer.profile.limits_ms(whole.evidence().frame_period_seconds)
     summary = FileSummary(

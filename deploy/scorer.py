@@ -173,13 +173,15 @@ class SyncScorer:
         """Pictures that were ignored because their timestamp did not advance, or lay apart from all others."""
         return self._stream.video.num_ignored + self._video_filter.num_dropped
 
-    @property
-    def resolution_floor_ms(self) -> float:
-        """What is resolved with fewer pictures or longer hops than the calibration had: the error of a mean grows with
-        the root, and between two lags of a longer hop the peak may lie anywhere."""
+    def resolution_floor_ms(self, mean_stride: float) -> float:
+        """What is resolved with fewer pictures or longer hops than the calibration had.
+
+        The error of a mean grows with the root of what it lacks, here one of `mean_stride` pictures is there; between
+        two lags of a longer hop the peak may lie anywhere.
+        """
         sync, calibration = self.bundle.manifest.sync, self.bundle.manifest.calibration
         hop_ms = self.grid.hop_ms if self.grid.hop_ms > sync.hop_ms else 0.0
-        rarer = sync.frame_rate_hz * self._search.stride / self.grid.frame_rate_hz
+        rarer = mean_stride * sync.frame_rate_hz / self.grid.frame_rate_hz
         resolution_ms = 0.0 if calibration is None else calibration.resolution_ms
         return max(hop_ms / 2, resolution_ms * math.sqrt(max(1.0, rarer)))
 
@@ -228,8 +230,7 @@ class SyncScorer:
         decisions = self._decide()
         if self._run is not None:
             video = self._stream.video
-            period_seconds = video.period_seconds if math.isfinite(video.period_seconds) else 0.0
-            decisions += self._run.finish(video.last_seconds + period_seconds)
+            decisions += self._run.finish(last_epoch=video.clock.epoch, last_seconds=video.last_seconds)
         self._finished = True
         return decisions
 
@@ -259,7 +260,7 @@ class SyncScorer:
             self.profile,
             time_seconds=end_seconds,
             window_seconds=window_seconds,
-            resolution_floor_ms=self.resolution_floor_ms,
+            resolution_floor_ms=self.resolution_floor_ms(float(np.mean([row.stride for row in rows] or [1]))),
         )
         self._search.note(score)
         return score

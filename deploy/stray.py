@@ -6,6 +6,9 @@ from typing import Generic, TypeVar
 
 from cavsync.deploy.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
 
+FOLLOWS_SECONDS = 0.5
+"""The next piece after a jump begins this near to where the first one ended, if it was one."""
+
 Piece = TypeVar("Piece")
 
 
@@ -19,17 +22,15 @@ class StrayFilter(Generic[Piece]):
 
     def push(self, pts_seconds: float, length_seconds: float, piece: Piece) -> list[tuple[float, Piece]]:
         """Add a piece that lasts `length_seconds`; returns those that are in line by now, with their timestamps."""
+        held_end_seconds = None if self._held is None else self._held[0] + self._held[1]
+        follows_held = held_end_seconds is not None and abs(pts_seconds - held_end_seconds) < FOLLOWS_SECONDS
         passed = []
-        if self._is_in_line(pts_seconds):
-            self.num_dropped += self._held is not None
-        elif self._held is None:
-            self._held = (pts_seconds, length_seconds, piece)
-            return []
-        else:
+        if self._held is not None and (follows_held or not self._is_in_line(pts_seconds)):
             passed = self.flush()
-            if not self._is_in_line(pts_seconds):
-                self._held = (pts_seconds, length_seconds, piece)
-                return passed
+        if not self._is_in_line(pts_seconds):
+            self._held = (pts_seconds, length_seconds, piece)
+            return passed
+        self.num_dropped += self._held is not None
         self._held = None
         self._expected_seconds = pts_seconds + length_seconds
         return [*passed, (pts_seconds, piece)]

@@ -85,6 +85,7 @@ class WholeFile:
         self._sums: list[FloatArray] = []
         self._counts: list[Any] = []
         self._facts = tuple(array("d") for _ in range(3))
+        self._strides = 0
 
     def add(self, row: Row) -> None:
         """Add the next row."""
@@ -95,8 +96,14 @@ class WholeFile:
             self._counts.append(np.zeros(len(self._lags_ms), dtype=np.int64))
         self._sums[-1] += np.nan_to_num(row.similarity, nan=0.0)
         self._counts[-1] += np.isfinite(row.similarity)
+        self._strides += row.stride
         for facts, value in zip(self._facts, (row.motion, row.level_dbfs, row.period_seconds), strict=True):
             facts.append(value)
+
+    @property
+    def mean_stride(self) -> float:
+        """Of so many pictures that were due, one was looked at."""
+        return self._strides / max(1, len(self._facts[0]))
 
     def curve(self) -> Curve:
         """Curve of all rows."""

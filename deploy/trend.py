@@ -43,7 +43,9 @@ def drift_ms_per_minute(records: Sequence[SyncScore]) -> float | None:
     step = -(-len(points) // MAX_DRIFT_POINTS)
     times, offsets = np.array(points[::step], dtype=np.float64).T
     first, second = np.triu_indices(len(times), k=1)
-    slopes = (offsets[second] - offsets[first]) / (times[second] - times[first])
+    # A clock that was set back repeats times.
+    ahead = times[second] > times[first]
+    slopes = (offsets[second] - offsets[first])[ahead] / (times[second] - times[first])[ahead]
     return float(60 * np.median(slopes))
 
 

@@ -22,6 +22,8 @@ from cavsync.media.picture import resize_center_crop
 
 log = logging.getLogger(__name__)
 
+# Nothing shows more pictures than this tells apart; what claims to would fill the memory before its tubelet is whole.
+MIN_STEP_SECONDS = 0.0005
 # Containers round timestamps to a millisecond; a picture this early (in periods of the grid) is still on time.
 EARLY_SHARE = 0.05
 
@@ -33,7 +35,7 @@ class VisualInstant:
     `motion` is the largest mean absolute difference, in 8-bit levels, between two consecutive pictures since the
     instant before; `period_seconds` the time since the picture before, NaN for the first and after a hole;
     `progress_seconds` see `StreamClock`; `elapsed_seconds` counts up from the first picture, a hole as no more than
-    `HOLE_SECONDS`.
+    `HOLE_SECONDS` and a clock set back as `JUMP_BACK_SECONDS`.
     """
 
     time_seconds: float
@@ -93,12 +95,13 @@ class VideoTrack:
         One that is not later than the last is ignored, unless the clock was set back by `JUMP_BACK_SECONDS` or more.
         """
         last_seconds = self.last_seconds
-        if last_seconds - JUMP_BACK_SECONDS < pts_seconds <= last_seconds:
+        if last_seconds - JUMP_BACK_SECONDS < pts_seconds < last_seconds + MIN_STEP_SECONDS:
             self._ignore(pts_seconds)
             return
         picture = resize_center_crop(rgb, self._visual.img_size)
         if pts_seconds <= last_seconds:
             self.clock.set_back(last_seconds, pts_seconds)
+            self.elapsed_seconds += JUMP_BACK_SECONDS
             self._epochs[-1].closed = True
         if not self._epochs or self._epochs[-1].closed:
             self._epochs.append(_Epoch(self.clock.epoch, pts_seconds))

@@ -207,10 +207,8 @@ class _Health:
                 reason="corrupt",
             )
         declared = self._info.duration_seconds
-        if declared is None:
-            return
-        missing_seconds = declared - self._end_seconds
-        if missing_seconds > max(TRUNCATION_TOLERANCE_SECONDS, TRUNCATION_TOLERANCE_SHARE * declared):
+        missing_seconds = 0.0 if declared is None else declared - self._end_seconds
+        if missing_seconds > max(TRUNCATION_TOLERANCE_SECONDS, TRUNCATION_TOLERANCE_SHARE * (declared or 0.0)):
             raise MediaError(
                 f"{self._source} is truncated (it ends after {self._end_seconds:.1f} s of the {declared:.1f} s that "
                 "its header declares): give a complete file",

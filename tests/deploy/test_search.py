@@ -92,8 +92,10 @@ def test_tracking_finds_the_same_with_less(bundle: Bundle) -> None:
     assert early.offset_resolution_ms >= 70
     late = [record for record in records if record.time_seconds > 6]
     assert all(record.is_measured for record in late)
-    # A fourth of the pictures: twice the error.
-    assert {record.offset_resolution_ms for record in late} == {20.0}
+    # A fourth of the pictures: twice the error; a little less while a window still holds what was seen before.
+    resolutions = [record.offset_resolution_ms for record in late]
+    assert max(resolutions) == 20.0
+    assert resolutions.count(20.0) > 0.8 * len(late)
     assert [record.audio_offset_ms for record in late] == pytest.approx([120.0] * len(late), abs=15)
 
 
