@@ -75,4 +75,7 @@ def classify(
             opened, clips, modes or (opened.mode or "multimodal",), device=device,
             progress=lambda done, total: progress.update(task, completed=done, total=total), **options,
         )  # fmt: skip
-    deliver(classify_result(opened, found, clips.data, frames=clips.frames, device=device), json_out, html_out)
+    result = classify_result(
+        opened, found, clips.data, frames=clips.frames, selection=clips.selection, device=device
+    )  # fmt: skip
+    deliver(result, json_out, html_out)

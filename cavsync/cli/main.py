@@ -63,9 +63,7 @@ class LazyGroup(click.Group):
             sys.exit(EXIT_INTERRUPTED)
 
 
-EXTRAS = dict.fromkeys(
-    ("torch", "torchaudio", "torchmetrics", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train"
-)
+EXTRAS = dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train")
 EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
 EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
 EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")

@@ -18,7 +18,7 @@ from cavsync.data.folder_labels import FOLDER_LABELS_NAME
 from cavsync.data.sound import Waveform
 from cavsync.data.source import Rejects, VideoFolder
 from cavsync.errors import DataError, MediaError
-from cavsync.media.align import SAMPLE_RATE_HZ, nearest_index
+from cavsync.media.align import SAMPLE_RATE_HZ, even_indices, shown_seconds
 
 LIST_NAME = "list.json"
 VOCABULARY_NAME = "class_labels.csv"
@@ -77,21 +77,17 @@ def _entry(out: Path, clip_id: str, mids: list[str]) -> dict[str, str]:
 
 
 def _write_clip(clip: Clip, out: Path, clip_id: str, frames: int) -> None:
-    times = clip.pts_seconds
-    # The last picture is shown for as long as the others are.
-    duration_seconds = (times[-1] - times[0]) * len(times) / max(1, len(times) - 1)
-    chosen = nearest_index(times, times[0] + np.arange(frames) * duration_seconds / frames)
-    for number, picture in enumerate(clip.frames[chosen]):
+    for number, picture in enumerate(clip.frames[even_indices(clip.pts_seconds, frames)]):
         folder = out / "frames" / f"frame_{number}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture.transpose(1, 2, 0)).save(folder / f"{clip_id}.jpg", quality=JPEG_QUALITY, subsampling=0)
-    _write_sound(out / "sounds" / f"{clip_id}.wav", _beside_pictures(clip, duration_seconds))
+    _write_sound(out / "sounds" / f"{clip_id}.wav", _beside_pictures(clip))
 
 
-def _beside_pictures(clip: Clip, duration_seconds: float) -> NDArray[np.float32]:
+def _beside_pictures(clip: Clip) -> NDArray[np.float32]:
     """The sound from the first picture's time on, as long as the pictures: a list knows no other alignment."""
     assert isinstance(clip.sound, Waveform)  # what files hold
-    samples = np.zeros(max(1, round(duration_seconds * SAMPLE_RATE_HZ)), dtype=np.float32)
+    samples = np.zeros(max(1, round(shown_seconds(clip.pts_seconds) * SAMPLE_RATE_HZ)), dtype=np.float32)
     first = round((clip.audio_start_seconds - clip.pts_seconds[0]) * SAMPLE_RATE_HZ)
     begin, end = max(0, first), min(len(samples), first + len(clip.sound.samples))
     if end > begin:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from pydantic import JsonValue
 
 from cavsync.data.sound import Waveform
 from cavsync.data.source import read_sound
@@ -33,6 +34,7 @@ Pixel = TypeVar("Pixel", np.uint8, np.bool_)
 class SoundPrompt:
     """One row: a picture, its labels, a sound, and the class that sounds."""
 
+    name: str
     picture: Path
     labels: Path
     sound: Path
@@ -40,20 +42,24 @@ class SoundPrompt:
 
 
 @dataclass(frozen=True)
+class UnusableRow:
+    """A row that is no prompt, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Ade20kSound:
     """The prompts of the folder, in the order of the table."""
 
     root: Path
-    prompts: list[SoundPrompt]
+    rows: list[SoundPrompt | UnusableRow]
     name: str = "ADE20K_Sound"
-    protocol: str = (
-        "picture and labels: short side to 224, central square; sound: mean direction of half-overlapping segments "
-        "over the whole file"
-    )
 
     @classmethod
     def open(cls, root: Path) -> Ade20kSound:
-        """Read the table. Raises DataError where it lacks a column, holds no sound prompt, or a class is no number."""
+        """Read the table. Raises DataError where it lacks a column or holds no sound prompt."""
         path = root / TABLE_NAME
         try:
             with path.open(encoding="utf-8", newline="") as table:
@@ -63,37 +69,38 @@ class Ade20kSound:
         absent = [column for column in COLUMNS if rows and column not in rows[0]]
         if absent:
             raise DataError(f"{path} lacks the column {absent[0]}, expected {', '.join(COLUMNS)}: download it again")
-        try:
-            prompts = [cls._prompt(root, row) for row in rows if row["vggsound_file"]]
-        except ValueError as error:
-            raise DataError(f"{path} has an ade_class_id that is no number ({error}): download it again") from None
-        kept = [prompt for prompt in prompts if prompt.class_id != NO_CLASS]
-        if not kept:
+        # An empty vggsound_file is no sound prompt: the table holds prompts by speech too.
+        found = [_prompt(root, row, number) for number, row in enumerate(rows, start=1) if row["vggsound_file"] != ""]
+        if not any(isinstance(row, SoundPrompt) for row in found):
             raise DataError(f"{path} holds no row with a vggsound_file and a class: download ADE20K_Sound again")
-        return cls(root, kept)
+        return cls(root, found)
 
-    @staticmethod
-    def _prompt(root: Path, row: dict[str, str]) -> SoundPrompt:
-        # Some tables hold paths of the machine that they were made on: only the name of the sound counts.
-        sound = row["vggsound_file"].replace("\\", "/").rsplit("/", 1)[-1]
-        picture = root / "frames" / row["image_location"]
-        labels = (root / "annotations" / row["image_location"]).with_suffix("")
-        labels = labels.with_name(f"{labels.name}_seg.png")
-        return SoundPrompt(picture, labels, root / "audio" / sound, int(float(row["ade_class_id"])))
+    @property
+    def protocol(self) -> dict[str, JsonValue]:
+        """As published, but for how a whole file is heard, which is ours."""
+        return {
+            "picture": "picture and labels: short side to 224, central square",
+            "sound": "mean direction of half-overlapping segments over the whole file: this project's own choice",
+            "target": "pixels of the prompted class",
+        }
 
     @property
     def sources(self) -> list[str]:
         """Picture and sound of each prompt."""
-        return [f"{prompt.picture.relative_to(self.root / 'frames')} + {prompt.sound.name}" for prompt in self.prompts]
+        return [row.name for row in self.rows]
 
     def files(self) -> list[Path]:
         """The table, and all pictures, labels and sounds that are there."""
-        named = [path for prompt in self.prompts for path in (prompt.picture, prompt.labels, prompt.sound)]
+        prompts = [row for row in self.rows if isinstance(row, SoundPrompt)]
+        named = [path for prompt in prompts for path in (prompt.picture, prompt.labels, prompt.sound)]
         return [self.root / TABLE_NAME, *(path for path in named if path.is_file())]
 
     def load(self, index: int, encoder: Encoder) -> list[LocalizationCase]:
-        """One prompt; MediaError where a file is missing or damaged, or the sizes of picture and labels differ."""
-        prompt = self.prompts[index]
+        """One prompt; MediaError where the row is incomplete, a file is missing or damaged, or the sizes of picture and
+        labels differ."""
+        prompt = self.rows[index]
+        if isinstance(prompt, UnusableRow):
+            raise MediaError(f"{prompt.name} {prompt.reason}: correct the table or leave it out", reason="label")
         picture, labels = read_picture(prompt.picture), read_picture(prompt.labels)
         if picture.shape != labels.shape:
             raise MediaError(
@@ -102,7 +109,7 @@ class Ade20kSound:
         sound = Waveform(read_sound(prompt.sound))
         return [
             LocalizationCase(
-                name=self.sources[index],
+                name=prompt.name,
                 category=str(prompt.class_id),
                 tubelet=still_tubelet(resize_center_crop(picture, encoder.img_size), encoder),
                 segments=covering_segments(sound, encoder.segment_frames),
@@ -110,6 +117,27 @@ class Ade20kSound:
                 target=(class_ids(nearest_center_crop(labels, TARGET_SIZE)) == prompt.class_id).astype(np.float64),
             )
         ]
+
+
+def _prompt(root: Path, row: dict[str, str], number: int) -> SoundPrompt | UnusableRow:
+    """Row `number` of the table, from 1."""
+    place = f"row {number} of {TABLE_NAME}"
+    # A row that is too short lacks its last values.
+    absent = [column for column in COLUMNS if not row[column]]
+    if absent:
+        return UnusableRow(place, f"has no {absent[0]}")
+    # Some tables hold paths of the machine that they were made on: only the name of the sound counts.
+    sound = row["vggsound_file"].replace("\\", "/").rsplit("/", 1)[-1]
+    name = f"{row['image_location']} + {sound}"
+    try:
+        class_id = int(float(row["ade_class_id"]))
+    except (ValueError, OverflowError):
+        return UnusableRow(f"{name} ({place})", f"has the class '{row['ade_class_id']}', which is no number")
+    if class_id == NO_CLASS:
+        return UnusableRow(f"{name} ({place})", "has no class (0)")
+    labels = (root / "annotations" / row["image_location"]).with_suffix("")
+    labels = labels.with_name(f"{labels.name}_seg.png")
+    return SoundPrompt(name, root / "frames" / row["image_location"], labels, root / "audio" / sound, class_id)
 
 
 def class_ids(labels: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
-from torchmetrics.functional.classification import multilabel_auroc, multilabel_average_precision
 
 from cavsync.errors import DataError
+from cavsync.evaluate.ranking import Ranking
 
 FloatArray = NDArray[np.float64]
 
@@ -38,42 +36,30 @@ class ClassScores:
 
     @property
     def d_prime(self) -> float | None:
-        """Distance of two unit normals whose overlap has the mean AUC: sqrt(2) times its quantile.
-
-        None where it is infinite (an AUC of 0 or 1), or nothing is defined. Source: Hershey et al. 2017,
-        arXiv 1609.09430.
-        """
+        """`d_prime` of the mean AUC; None where it is infinite, or nothing is defined."""
         area = self.mean_auc
-        value = math.sqrt(2) * float(norm.ppf(area)) if area is not None else math.inf
+        value = float(d_prime(np.array(area))) if area is not None else math.inf
         return value if math.isfinite(value) else None
+
+
+def d_prime(auc: FloatArray) -> FloatArray:
+    """Distance of two unit normals that overlap as the AUC says, infinite for 0 and 1. Source: Hershey et al. 2017,
+    arXiv 1609.09430."""
+    distance: FloatArray = math.sqrt(2) * norm.ppf(auc)
+    return distance
 
 
 def class_scores(scores: FloatArray, targets: NDArray[np.bool_]) -> ClassScores:
     """Per-class figures of `scores` (N, C), any real numbers of which higher means likelier, and `targets` (N, C).
 
-    Tied scores share a threshold. The average precision is the step-wise sum, not interpolated (torchmetrics and
-    scikit-learn alike). Raises DataError where scores are not finite, shapes differ, or nothing was scored.
+    Tied scores share a threshold. Raises DataError where scores are not finite, shapes differ, or nothing was scored.
     """
     _check(scores, targets)
-    # Ranks in place of values: the same order and ties, and no rounding to float32 that would make new ties.
-    ranks = torch.from_numpy(np.stack([np.unique(column, return_inverse=True)[1] for column in scores.T], axis=1))
-    # Between 0 and 1, where torchmetrics applies no sigmoid of its own.
-    values, wanted = (ranks.double() + 1) / (len(ranks) + 2), torch.from_numpy(targets).long()
-    positives = targets.sum(axis=0)
-    with warnings.catch_warnings():
-        # It warns of classes without clips, which become NaN here.
-        warnings.simplefilter("ignore", UserWarning)
-        if scores.shape[1] == 1:
-            values, wanted = values.repeat(1, 2), wanted.repeat(1, 2)
-        precision = multilabel_average_precision(values, wanted, num_labels=values.shape[1], average=None)
-        area = multilabel_auroc(values, wanted, num_labels=values.shape[1], average=None)
-    count = scores.shape[1]
-    none, all_of_them = positives == 0, positives == len(targets)
+    rankings = [Ranking.of(column, wanted) for column, wanted in zip(scores.T, targets.T, strict=True)]
     return ClassScores(
-        # Its float32 sums reach just beyond 1.
-        np.where(none, np.nan, np.minimum(1.0, precision.double().numpy()[:count])),
-        np.where(none | all_of_them, np.nan, area.double().numpy()[:count]),
-        positives.astype(np.int64),
+        np.array([float(ranking.average_precision()) for ranking in rankings]),
+        np.array([float(ranking.roc_auc()) for ranking in rankings]),
+        targets.sum(axis=0, dtype=np.int64),
     )
 
 

@@ -13,6 +13,7 @@ from cavsync.evaluate.encoders import open_model
 from cavsync.evaluate.result import ModelId
 from cavsync.model.checkpoint import read_run_config
 from cavsync.model.classifier import CAVMAEFT, Mode
+from cavsync.model.load import run_and_step
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,13 @@ def open_classifier(path: Path, labels: Path | None = None, **overrides: Any) ->
             f"'{path}' holds a pretraining model, which tells no classes apart: train a head on it with "
             f"`cavsync train --preset probe --set init_from={path}`."
         )
-    run = path.parent.parent if path.parent.name == "checkpoints" else path
-    own = run / CLASS_LABELS_NAME
-    found = _labels(path, own if path.is_dir() and own.is_file() else None, labels)
+    place = run_and_step(path)
+    run = None if place is None else place[0]
+    own = None if run is None else run / CLASS_LABELS_NAME
+    found = _labels(path, own if own is not None and own.is_file() else None, labels)
     if len(found) != model.label_dim:
         raise ConfigError(f"'{path}' has {model.label_dim} classes, the vocabulary {len(found)}: give the model's own.")
-    train = (read_run_config(run).get("train") or {}) if path.is_dir() else {}
+    train = {} if run is None else read_run_config(run).get("train") or {}
     classify = train.get("classify") or {}
     return OpenClassifier(id, model, found, classify.get("target"), classify.get("mode"))
 

@@ -16,9 +16,10 @@ from cavsync.data.class_labels import ClipClasses, Target, unlabelled
 from cavsync.data.logmel import normalise
 from cavsync.data.sampling import SamplePlan
 from cavsync.data.source import Rejects
-from cavsync.errors import ConfigError, DataError, MediaError
+from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.classifier import OpenClassifier
 from cavsync.evaluate.clip_inputs import ClipInputs, clip_inputs, loaded_ahead
+from cavsync.evaluate.on_device import on_device
 from cavsync.evaluate.retrieval_data import RetrievalClips, clip_name
 from cavsync.model import ModelConfig
 from cavsync.model.classifier import CAVMAEFT, PICTURE_MODES, SOUND_MODES, Mode
@@ -29,13 +30,15 @@ FloatArray = NDArray[np.float64]
 @dataclass(frozen=True)
 class Classified:
     """`scores` by mode: probabilities (clips, classes) float64. `targets` bool (clips, classes). `names` (clips,).
-    `labels_sha256` is over the names of the clips and their classes. `rejects`: clip -> why it was left out."""
+    `labels_sha256` is over the names of the clips and their classes; `ignore_other_labels`: whether labels outside the
+    vocabulary were left out. `rejects`: clip -> why it was left out."""
 
     target: Target
     names: list[str]
     scores: dict[Mode, FloatArray]
     targets: NDArray[np.bool_]
     labels_sha256: str
+    ignore_other_labels: bool
     rejects: dict[str, str]
 
 
@@ -69,7 +72,7 @@ def classify(
     for index in (index for index in clips.indices if not classes.of_clip[index]):
         rejects.add(source.names[index], unlabelled(source.names[index]))
     usable = [index for index in clips.indices if classes.of_clip[index]]
-    model, plan = _on(classifier.model, device), _plan(classifier.model.config, clips.frames)
+    model, plan = on_device(classifier.model, device), _plan(classifier.model.config, clips.frames)
 
     def load(index: int) -> ClipInputs:
         return clip_inputs(source.load(index, classifier.model.config.img_size), plan)
@@ -97,6 +100,7 @@ def classify(
         labels_sha256=hashlib.sha256(
             repr([*zip((clip_name(name) for name in names), found, strict=True)]).encode()
         ).hexdigest(),
+        ignore_other_labels=ignore_other_labels,
         rejects=dict(rejects.sentences),
     )
 
@@ -118,10 +122,3 @@ def _probabilities(model: CAVMAEFT, inputs: ClipInputs, modes: Sequence[Mode], t
 
 def _plan(config: ModelConfig, frames: int) -> SamplePlan:
     return SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, instants=frames, pad=True)
-
-
-def _on(model: CAVMAEFT, device: str) -> CAVMAEFT:
-    try:
-        return model.to(torch.device(device)).eval()
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"Device '{device}' cannot be used ({str(error).splitlines()[0]}): use cpu.") from None

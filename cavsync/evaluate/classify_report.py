@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
 
+from cavsync.evaluate.class_intervals import class_intervals
 from cavsync.evaluate.classification_metrics import ClassScores, class_scores, top_k_credit
 from cavsync.evaluate.classifier import OpenClassifier
 from cavsync.evaluate.classify import Classified
 from cavsync.evaluate.intervals import share_of_clips
 from cavsync.evaluate.provenance import provenance
-from cavsync.evaluate.result import Cell, Curve, DataId, EvalResult, Metric, Plot, Table
+from cavsync.evaluate.result import Cell, Curve, DataId, EvalResult, Metric, Plot, Table, Unit
 from cavsync.model.classifier import Mode
 
 SHOWN_CLASSES = 10
@@ -27,10 +30,16 @@ NAMES = {
 
 
 def classify_result(
-    classifier: OpenClassifier, found: Classified, data: DataId, *, frames: int, device: str = "cpu"
+    classifier: OpenClassifier,
+    found: Classified,
+    data: DataId,
+    *,
+    frames: int,
+    selection: dict[str, JsonValue] | None = None,
+    device: str = "cpu",
 ) -> EvalResult:
     """Metrics `map`, `auc`, `d_prime`, and for single-label data `accuracy`, `class_accuracy` and `top_5_accuracy`;
-    with several modes the mode stands before them, as in `missing-visual/map`."""
+    with several modes the mode stands before them, as in `missing-visual/map`. selection: how the clips were chosen."""
     by_class = {mode: class_scores(scores, found.targets) for mode, scores in found.scores.items()}
     by_mode = {mode: _metrics(found, mode, by_class[mode]) for mode in found.scores}
     alone = len(by_mode) == 1
@@ -40,6 +49,8 @@ def classify_result(
             "target": found.target,
             "modes": list(by_mode),
             "frames": frames,
+            "selection": selection,
+            "ignore_other_labels": found.ignore_other_labels,
             "aggregation": "mean of the probabilities of evenly spread frames",
             "labels_sha256": found.labels_sha256,
             "classes": len(classifier.labels),
@@ -57,26 +68,42 @@ def classify_result(
         plots=[_plot(by_class)],
         rejects=found.rejects,
         notes=_notes(by_class),
-        rows={"classes": {mode: _rows(classifier, scores) for mode, scores in by_class.items()}},
+        rows={
+            "classes": {mode: _rows(classifier, scores) for mode, scores in by_class.items()},
+            "clips": _clips(classifier, found),
+        },
     )
 
 
 def _metrics(found: Classified, mode: Mode, scores: ClassScores) -> dict[str, Metric]:
     count = len(found.names)
+    right = _right(found, mode)
+    intervals = class_intervals(found.scores[mode], found.targets, right)
+
+    def metric(name: str, value: float | None, unit: Unit = "share") -> Metric:
+        low, high = intervals[name] if value is not None and count > 1 else (None, None)
+        return Metric(value=value, low=low, high=high, unit=unit, count=count)
+
     metrics = {
-        "map": Metric(value=scores.mean_average_precision, unit="share", count=count),
-        "auc": Metric(value=scores.mean_auc, unit="share", count=count),
-        "d_prime": Metric(value=scores.d_prime, count=count),
+        "map": metric("map", scores.mean_average_precision),
+        "auc": metric("auc", scores.mean_auc),
+        "d_prime": metric("d_prime", scores.d_prime, ""),
     }
-    if found.target == "single-label":
+    if right is not None:
         classes = found.targets.argmax(axis=1)
-        right = top_k_credit(found.scores[mode], classes)
         metrics["accuracy"] = _share(right)
         per_class = [float(right[classes == label].mean()) for label in np.unique(classes)]
-        metrics["class_accuracy"] = Metric(value=float(np.mean(per_class)), unit="share", count=count)
+        metrics["class_accuracy"] = metric("class_accuracy", float(np.mean(per_class)))
         if found.targets.shape[1] > TOP_K:
             metrics[f"top_{TOP_K}_accuracy"] = _share(top_k_credit(found.scores[mode], classes, TOP_K))
     return metrics
+
+
+def _right(found: Classified, mode: Mode) -> NDArray[np.float64] | None:
+    """How far each clip's first choice is right, for clips of one class."""
+    if found.target != "single-label":
+        return None
+    return top_k_credit(found.scores[mode], found.targets.argmax(axis=1))
 
 
 def _share(values: Any) -> Metric:
@@ -130,6 +157,22 @@ def _rows(classifier: OpenClassifier, scores: ClassScores) -> Any:
         }
         for c, name in enumerate(classifier.labels.display_names)
     }
+
+
+def _clips(classifier: OpenClassifier, found: Classified) -> list[JsonValue]:
+    """Of every clip its classes, and by mode the first choice and its probability; whether it is right."""
+    names = classifier.labels.display_names
+    clips: list[dict[str, Any]] = [
+        {"name": name, "classes": [names[label] for label in np.flatnonzero(wanted)]}
+        for name, wanted in zip(found.names, found.targets, strict=True)
+    ]
+    for mode, scores in found.scores.items():
+        right = _right(found, mode)
+        for number, (clip, chosen) in enumerate(zip(clips, scores.argmax(axis=1), strict=True)):
+            clip[mode] = {"first": names[chosen], "probability": float(scores[number, chosen])}
+            if right is not None:
+                clip[mode]["right"] = float(right[number])
+    return [*clips]
 
 
 def _notes(by_class: dict[Mode, ClassScores]) -> list[str]:

@@ -15,7 +15,7 @@ from cavsync.data.clip import Clip
 from cavsync.data.sampling import SamplePlan, take
 from cavsync.errors import MediaError
 from cavsync.evaluate.encoders import Encoder
-from cavsync.media.align import nearest_index
+from cavsync.media.align import even_indices
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:
 
 
 def even_instants(clip: Clip, frames: int) -> NDArray[np.int64]:
-    """Pictures nearest to i / n of the clip's duration, i = 0 .. n - 1, where CAV-MAE's extraction takes its frames."""
+    """Places of evenly spread pictures; all of them in a clip of numbered frames."""
     if clip.segment_starts is not None:
         if len(clip.frames) != frames:
             raise MediaError(
@@ -74,9 +74,7 @@ def even_instants(clip: Clip, frames: int) -> NDArray[np.int64]:
                 reason="frame_count",
             )
         return np.arange(frames)
-    times = clip.pts_seconds
-    period_seconds = (times[-1] - times[0]) / max(1, len(times) - 1)
-    return nearest_index(times, times[0] + np.arange(frames) / frames * (times[-1] + period_seconds - times[0]))
+    return even_indices(clip.pts_seconds, frames)
 
 
 def loaded_ahead(

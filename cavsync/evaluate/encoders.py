@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from cavsync.deploy import Bundle
-from cavsync.errors import BundleError, CheckpointError, ConfigError
+from cavsync.errors import BundleError, ConfigError
 from cavsync.evaluate.result import ModelId
 from cavsync.manifest import MANIFEST_NAME, sha256_file
 
@@ -73,27 +73,26 @@ def open_model(path: Path | str, **overrides: Any) -> tuple[ModelId, CAVMAESync 
 
     A run's moving average of the weights is taken where it keeps one. Raises CheckpointError or ConfigError.
     """
-    from cavsync.model.upstream import open_upstream
+    from cavsync.model.load import RunStep, open_any
 
-    path = Path(path)
-    if not path.is_dir() and path.parent.name != "checkpoints":
-        info, upstream = open_upstream(path, **overrides)
-        known: dict[str, JsonValue] = {"fingerprint": info.fingerprint, "overrides": dict(overrides)}
-        return ModelId(name=path.name, kind="upstream", sha256=info.sha256, details=known), upstream.eval()
-    if overrides:
-        raise ConfigError(f"'{path}' is a run, whose config.json has all model options: leave them out.")
-    return _open_run(path)
+    origin, model = open_any(path, **overrides)
+    if isinstance(origin, RunStep):
+        hashes = [sha256_file(file) for file in origin.files]
+        sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        name = f"{origin.run.resolve().name}/{origin.files[0].parent.name}"
+        details: dict[str, JsonValue] = {"step": origin.step, "averaged": len(hashes) > 1}
+        return ModelId(name=name, kind="run", sha256=sha256, details=details), model.eval()
+    details = {"fingerprint": origin.fingerprint, "overrides": dict(overrides)}
+    return ModelId(name=origin.path.name, kind="upstream", sha256=origin.sha256, details=details), model.eval()
 
 
 def encoder_of_model(id: ModelId, model: CAVMAESync | CAVMAEFT, *, device: str = "cpu") -> Encoder:
     """The encoders of a torch model, moved to `device`. ConfigError for a device that is not there."""
     import torch
 
-    config = model.config
-    try:
-        model = model.to(torch.device(device)).eval()
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"Device '{device}' cannot be used ({str(error).splitlines()[0]}): use cpu.") from None
+    from cavsync.evaluate.on_device import on_device
+
+    config, model = model.config, on_device(model, device)
     return Encoder(
         id=id,
         segment_frames=config.audio_length,
@@ -138,29 +137,6 @@ def encoder_of_bundle(bundle: Bundle) -> Encoder:
             bundle.embed_pictures(tubelets), bundle.visual.run(tubelets, "patches")
         ),
     )
-
-
-def _open_run(path: Path) -> tuple[ModelId, CAVMAESync | CAVMAEFT]:
-    from cavsync.model import checkpoint
-
-    run, step = path, None
-    if path.parent.name == "checkpoints" and path.name.startswith(checkpoint.STEP_PREFIX):
-        number = path.name.removeprefix(checkpoint.STEP_PREFIX)
-        if not number.isdecimal():
-            raise CheckpointError(f"'{path}' is no step of a run: give the run, or its checkpoints/step-N.")
-        run, step = path.parent.parent, int(number)
-    is_classifier = checkpoint.read_run_config(run).get("label_dim") is not None
-    step = checkpoint.latest_step(run) if step is None else step
-    model: CAVMAESync | CAVMAEFT
-    model = checkpoint.load_classifier(run, step) if is_classifier else checkpoint.load_model(run, step)
-    # load_model has refused a run without steps.
-    folder = checkpoint.step_folder(run, step or 0)
-    files = [folder / name for name in (checkpoint.WEIGHTS, checkpoint.AVERAGE) if (folder / name).is_file()]
-    hashes = [sha256_file(file) for file in files]
-    sha256 = hashes[0] if len(files) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    details = {"step": step, "averaged": len(files) > 1}
-    name = f"{run.resolve().name}/{folder.name}"
-    return ModelId(name=name, kind="run", sha256=sha256, details={**details}), model.eval()
 
 
 def _embed_audio(model: CAVMAESync | CAVMAEFT, device: torch.device, segments: FloatArray) -> Vectors:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from pydantic import JsonValue
 
 from cavsync.data.clip import Clip, load_clip
 from cavsync.data.sampling import SamplePlan, take
@@ -30,10 +31,6 @@ class GeneratedObjects:
     root: Path
     records: list[dict[str, Any]]
     name: str = "generated clips"
-    protocol: str = (
-        "picture: central square of the frame of each mask; sound: the segment around it; target: the objects that "
-        "give at least a tenth of the loudest one's energy in it; frames around which nothing sounds are left out"
-    )
 
     @classmethod
     def open(cls, root: Path) -> GeneratedObjects:
@@ -48,6 +45,16 @@ class GeneratedObjects:
                     "generate it again"
                 )
         return cls(root, records)
+
+    @property
+    def protocol(self) -> dict[str, JsonValue]:
+        """With the share of the loudest object's energy from which an object sounds."""
+        return {
+            "picture": "central square of the frame of each mask; frames around which nothing sounds are left out",
+            "sound": "the segment around it",
+            "target": "the objects that give at least heard_share of the loudest one's energy in it",
+            "heard_share": HEARD_SHARE,
+        }
 
     @property
     def sources(self) -> list[str]:

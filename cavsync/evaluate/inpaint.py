@@ -53,13 +53,13 @@ class Moments:
 
 @dataclass
 class InpaintScores:
-    """Mean squared errors of each clip, by (mask, modality) and then by what is compared: "model", "baseline",
-    "trained"; `hidden_share` is what a mask really hides, whole lines permitting."""
+    """Mean squared errors of each clip of `names`, by (mask, modality) and then by what is compared: "model",
+    "baseline", "trained"; `hidden_share` is what a mask really hides, whole lines permitting."""
 
     errors: dict[tuple[Mask, str], dict[str, list[float]]] = field(default_factory=dict)
     hidden_share: dict[tuple[Mask, str], float] = field(default_factory=dict)
     rejects: dict[str, str] = field(default_factory=dict)
-    clips: int = 0
+    names: list[str] = field(default_factory=list)
 
 
 CaseSink = Callable[[Moments, Mask, Inpainted, Inpainted], None]
@@ -98,7 +98,7 @@ def inpaint(
         if isinstance(found, MediaError):
             scores.rejects[source.names[index]] = str(found)
         else:
-            scores.clips += 1
+            scores.names.append(source.names[index])
             for number, mask in enumerate(masks):
                 drawn = np.random.SeedSequence((seed, index, number)).generate_state(1)
                 result = _inpaint_moments(model, found, mask, torch.Generator().manual_seed(int(drawn[0])))
@@ -106,7 +106,7 @@ def inpaint(
                     _note(scores, (mask, modality), part)
                 on_case(found, mask, *result)
         progress(done, len(indices))
-    if not scores.clips:
+    if not scores.names:
         raise DataError(f"No clip could be inpainted: {next(iter(scores.rejects.values()), 'none was chosen')}")
     return scores
 

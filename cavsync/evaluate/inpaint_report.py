@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import JsonValue
+
 from cavsync.evaluate.inpaint import InpaintScores, Mask
 from cavsync.evaluate.intervals import share_of_clips
 from cavsync.evaluate.result import Cell, Curve, EvalResult, Metric, Picture, Plot, Provenance, Table
@@ -30,15 +32,15 @@ def inpaint_result(
     pictures: list[Picture] | None = None,
 ) -> EvalResult:
     """Metrics `MODALITY/LAYOUT/RATIO/mse` with intervals over clips, and `baseline_mse`, with norm_pix_loss also
-    `trained_mse`; a table and two plots."""
-    metrics = {}
+    `trained_mse`; a table and two plots. Rows: `clips`, their names, and under each metric's name their errors."""
+    metrics, rows = {}, dict[str, JsonValue](clips=[*scores.names])
     for (mask, modality), errors in scores.errors.items():
         name = f"{modality}/{_layout(mask, modality)}/{_ratio(mask, modality):g}"
         name += f"/beside-{mask.mode}" if modality == "visual" else ""
-        metrics[f"{name}/mse"] = _mean(errors["model"])
-        metrics[f"{name}/baseline_mse"] = _mean(errors["baseline"])
-        if norm_pix_loss:
-            metrics[f"{name}/trained_mse"] = _mean(errors["trained"])
+        figures = {"mse": "model", "baseline_mse": "baseline"} | ({"trained_mse": "trained"} if norm_pix_loss else {})
+        for figure, kind in figures.items():
+            metrics[f"{name}/{figure}"] = _mean(errors[kind])
+            rows[f"{name}/{figure}"] = [*errors[kind]]
     return EvalResult(
         task="inpaint",
         protocol=_protocol(masks, norm_pix_loss, moments_per_clip),
@@ -49,6 +51,7 @@ def inpaint_result(
         pictures=pictures or [],
         rejects=scores.rejects,
         notes=[NORM_PIX_NOTE] if norm_pix_loss else [],
+        rows=rows,
     )
 
 
@@ -91,7 +94,7 @@ def _table(scores: InpaintScores, masks: Sequence[Mask], norm_pix_loss: bool) ->
             row += [_mean(part["model"]), Metric(value=_mean(part["baseline"]).value)] if part else [None, None]
         row += [_mean(part["trained"]) if part else None for part in found if norm_pix_loss]
         rows.append(row)
-    return Table(title=f"inpainting {scores.clips} clips", columns=columns, rows=rows)
+    return Table(title=f"inpainting {len(scores.names)} clips", columns=columns, rows=rows)
 
 
 def _plot(scores: InpaintScores, masks: Sequence[Mask], modality: str) -> Plot:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from cavsync.data.sound import Sound
 from cavsync.evaluate.encoders import Encoder
@@ -33,8 +34,8 @@ class LocalizationCase:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Pixels of the object."""
-        return self.target > 0.5
+        """Pixels of the object: those that anyone has marked."""
+        return self.target > 0
 
 
 class LocalizationSet(Protocol):
@@ -46,8 +47,8 @@ class LocalizationSet(Protocol):
         ...
 
     @property
-    def protocol(self) -> str:
-        """One sentence: how picture, sound and target are made."""
+    def protocol(self) -> dict[str, JsonValue]:
+        """How picture, sound and target are made, by name."""
         ...
 
     @property

@@ -7,6 +7,7 @@ picture. All of them refuse values that are not finite.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.errors import DataError
+from cavsync.evaluate.ranking import Ranking
 
 IOU_THRESHOLDS = 20
 SUCCESS_THRESHOLDS = tuple(step / 20 for step in range(21))
@@ -23,35 +25,33 @@ FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
 
 
-def pixel_average_precision(scores: FloatArray, mask: BoolArray) -> float:
-    """Area under precision over recall of the pixels ranked by `scores`: the sum over distinct scores of the gain in
-    recall times the precision there, so that ties count as one step. Any equal shapes.
+def pixel_ranking(scores: FloatArray, mask: BoolArray) -> Ranking:
+    """Pixels ranked by their heat, those of the mask wanted. Any equal shapes; float32 takes half of the memory.
 
-    Raises DataError for a score that is not finite, or a mask without an object, where no recall is defined.
+    Raises DataError for scores that are not finite, shapes that differ, or a mask without an object, where no recall is
+    defined.
     """
-    ranked, positives = _ranked(scores, mask)
-    if not positives[-1]:
-        raise DataError("The mask holds no pixel of the object: no precision is defined, leave the class out.")
-    last_of_ties = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    hits = positives[last_of_ties]
-    precision = hits / (last_of_ties + 1)
-    return float(np.sum(np.diff(hits, prepend=0) / positives[-1] * precision))
-
-
-def best_iou(scores: FloatArray, mask: BoolArray, num_thresholds: int = IOU_THRESHOLDS) -> float:
-    """Highest intersection over union of `scores` > t with the mask, over equally spaced t from the lowest to the
-    highest score. 0 where nothing is united. Raises DataError for a score that is not finite, or no pixels."""
     _require_finite(scores)
-    return float(ious(scores, mask, np.linspace(np.min(scores), np.max(scores), num_thresholds)).max())
+    if scores.shape != mask.shape:
+        raise DataError(f"Scores of shape {scores.shape} came with a mask of {mask.shape}: give one score per pixel.")
+    if not mask.any():
+        raise DataError("The mask holds no pixel of the object: no precision is defined, leave the class out.")
+    return Ranking.of(scores.ravel(), mask.ravel())
 
 
-def ious(scores: FloatArray, mask: BoolArray, thresholds: FloatArray) -> NDArray[np.float64]:
-    """Intersection over union of `scores` > t with the mask for each t of `thresholds`; 0 where nothing is united."""
-    ranked, positives = _ranked(scores, mask)
-    chosen = np.searchsorted(-ranked, -np.asarray(thresholds, dtype=np.float64), side="left")
-    hits = np.concatenate([[0], positives])[chosen]
-    united = chosen + positives[-1] - hits
-    found: NDArray[np.float64] = np.divide(hits, united, out=np.zeros(len(chosen)), where=united > 0)
+def best_iou(ranking: Ranking, num_thresholds: int = IOU_THRESHOLDS) -> float:
+    """Highest intersection over union of the pixels above t with the mask, over equally spaced t from the lowest to the
+    highest score."""
+    return float(ious(ranking, np.linspace(ranking.scores[-1], ranking.scores[0], num_thresholds)).max())
+
+
+def ious(ranking: Ranking, thresholds: FloatArray) -> NDArray[np.float64]:
+    """Intersection over union of the pixels whose score is > t with the mask, for each t of `thresholds`."""
+    # Bisection one by one: numpy's would copy all scores to float64.
+    above = [bisect_left(ranking.scores, -float(t), key=lambda score: -float(score)) for t in thresholds]
+    # Nothing is above the highest score: the place before the first.
+    hits, chosen = (np.where(above, counts[np.array(above) - 1], 0) for counts in (ranking.hits, ranking.chosen))
+    found: NDArray[np.float64] = hits / (chosen + ranking.hits[-1] - hits)
     return found
 
 
@@ -103,16 +103,6 @@ def consensus_map(boxes: Sequence[Sequence[float]], size: int, needed: int = 1) 
         left, top, right, bottom = (size * np.clip(edges, 0, 1)).astype(int)
         weights[top:bottom, left:right] += 1
     return np.minimum(weights / needed, 1.0)
-
-
-def _ranked(scores: FloatArray, mask: BoolArray) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Scores from high to low, and how many pixels of the object are among the first of them."""
-    _require_finite(scores)
-    if scores.shape != mask.shape or not scores.size:
-        raise DataError(f"Scores of shape {scores.shape} came with a mask of {mask.shape}: give one score per pixel.")
-    flat = np.asarray(scores, dtype=np.float64).ravel()
-    order = np.argsort(-flat, kind="stable")
-    return flat[order], np.cumsum(mask.ravel()[order], dtype=np.int64)
 
 
 def _require_finite(values: FloatArray) -> None:

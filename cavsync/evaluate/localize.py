@@ -16,7 +16,7 @@ from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.encoders import Encoder
 from cavsync.evaluate.heat_map import centre_heat, cosine_heat, random_heat, upsample
 from cavsync.evaluate.localization_case import TARGET_SIZE, LocalizationCase, LocalizationSet
-from cavsync.evaluate.localization_metrics import above_median, best_iou, consensus_iou, pixel_average_precision
+from cavsync.evaluate.localization_metrics import above_median, best_iou, consensus_iou, pixel_ranking
 
 MODEL, OTHER_SOUND, CENTRE, RANDOM = "model", "another clip's sound", "centre prior", "random"
 METHODS = (MODEL, OTHER_SOUND, CENTRE, RANDOM)
@@ -37,15 +37,17 @@ class Question:
 
 @dataclass
 class LocalizationScores:
-    """Per class and method average precision and best IoU, per picture and method cIoU (pictures with an object only).
+    """Per class and method average precision and best IoU, per question and method cIoU (pictures with an object only).
 
-    `pictures` and `object_share` (of the pixels) are per class; `without_object` lists classes no picture of which
-    shows a pixel of the object, which have no scores.
+    `questions` are (name, class), whose places are the keys of `ciou`: names may recur. `pictures` and `object_share`
+    (of the pixels) are per class; `without_object` lists classes no picture of which shows a pixel of the object, which
+    have no scores.
     """
 
     average_precision: dict[str, dict[str, float]] = field(default_factory=dict)
     iou: dict[str, dict[str, float]] = field(default_factory=dict)
-    ciou: dict[str, dict[str, float]] = field(default_factory=dict)
+    ciou: dict[int, dict[str, float]] = field(default_factory=dict)
+    questions: list[tuple[str, str]] = field(default_factory=list)
     pictures: dict[str, int] = field(default_factory=dict)
     object_share: dict[str, float] = field(default_factory=dict)
     without_object: list[str] = field(default_factory=list)
@@ -113,7 +115,8 @@ class Tally:
         self._grid, self._random = grid, random
         self._masks: dict[str, list[NDArray[np.uint8]]] = {}
         self._heats: dict[str, dict[str, list[FloatArray]]] = {}
-        self._ciou: dict[str, dict[str, float]] = {}
+        self._ciou: dict[int, dict[str, float]] = {}
+        self._questions: list[tuple[str, str]] = []
 
     def add(self, question: Question, other_sounds: FloatArray) -> None:
         """Take one picture; cIoU is computed at once."""
@@ -129,13 +132,14 @@ class Tally:
             kept[method].append(heat)
         self._masks.setdefault(case.category, []).append(np.packbits(case.mask))
         if case.target.any():
-            self._ciou[case.name] = {
+            self._ciou[len(self._questions)] = {
                 method: consensus_iou(above_median(_full(heat)), case.target) for method, heat in heats.items()
             }
+        self._questions.append((case.name, case.category))
 
     def scores(self) -> LocalizationScores:
         """Scores of everything that was added."""
-        result = LocalizationScores(ciou=self._ciou)
+        result = LocalizationScores(ciou=self._ciou, questions=self._questions)
         for category, packed in sorted(self._masks.items()):
             mask = np.unpackbits(np.stack(packed), axis=1).astype(bool)
             result.pictures[category] = len(packed)
@@ -145,9 +149,9 @@ class Tally:
                 continue
             precision, iou = result.average_precision.setdefault(category, {}), result.iou.setdefault(category, {})
             for method, heats in self._heats[category].items():
-                scores = np.stack([_full(heat).ravel() for heat in heats])
-                precision[method] = pixel_average_precision(scores, mask)
-                iou[method] = best_iou(scores, mask)
+                ranking = pixel_ranking(np.stack([_full(heat).ravel() for heat in heats]), mask)
+                precision[method] = float(ranking.average_precision())
+                iou[method] = best_iou(ranking)
         return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from cavsync.evaluate.intervals import share_of_clips
 from cavsync.evaluate.localization_case import TARGET_SIZE, LocalizationSet
@@ -40,19 +41,24 @@ def localize_result(
         pictures=pictures or [],
         rejects=scores.rejects,
         notes=_notes(scores),
-        rows={"ciou": {name: found[MODEL] for name, found in scores.ciou.items()}},
+        rows={"pictures": _pictures(scores)},
     )
 
 
 def _of(scores: LocalizationScores, method: str) -> dict[str, Metric]:
     cious = [found[method] for found in scores.ciou.values()]
-    hits = share_of_clips([float(value >= CIOU_SUCCESS) for value in cious])
     return {
         "mAP": _class_mean(scores.average_precision, method),
         "mIoU": _class_mean(scores.iou, method),
-        "cIoU_0.5": Metric(value=hits.mean, low=hits.low, high=hits.high, unit="share", count=hits.clips),
-        "AUC": Metric(value=success_auc(cious) if cious else None, unit="share", count=len(cious)),
+        "cIoU_0.5": _picture_mean([float(value >= CIOU_SUCCESS) for value in cious]),
+        # The area under a share of pictures is the mean of each picture's own area.
+        "AUC": _picture_mean([success_auc([value]) for value in cious]),
     }
+
+
+def _picture_mean(values: list[float]) -> Metric:
+    found = share_of_clips(values)
+    return Metric(value=found.mean, low=found.low, high=found.high, unit="share", count=found.clips)
 
 
 def _class_mean(values: dict[str, dict[str, float]], method: str) -> Metric:
@@ -63,7 +69,7 @@ def _class_mean(values: dict[str, dict[str, float]], method: str) -> Metric:
 def _protocol(data: LocalizationSet) -> dict[str, Any]:
     return {
         "data set": data.name,
-        "inputs": data.protocol,
+        **data.protocol,
         "heat map": "cosine between the pooled sound and each visual patch, bilinear to the target's size",
         "target size": TARGET_SIZE,
         "mAP": "average precision over all pixels of all pictures of a class, mean over classes (ADE20K_Sound)",
@@ -71,6 +77,18 @@ def _protocol(data: LocalizationSet) -> dict[str, Any]:
         "cIoU_0.5": "share of pictures whose hotter half has a cIoU of at least 0.5 (VGG-SS, Flickr-SoundNet)",
         "AUC": "area under that share over thresholds 0, 0.05, ... 1",
     }
+
+
+def _pictures(scores: LocalizationScores) -> list[JsonValue]:
+    """What was asked, in order, with the cIoU of each method where there is one."""
+    return [
+        {
+            "name": name,
+            "class": category,
+            "ciou": {NAMES[method]: value for method, value in scores.ciou.get(number, {}).items()},
+        }
+        for number, (name, category) in enumerate(scores.questions)
+    ]
 
 
 def _methods(scores: LocalizationScores, data: LocalizationSet) -> Table:

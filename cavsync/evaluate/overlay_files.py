@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,8 +69,19 @@ def strip(video: Path) -> NDArray[np.uint8]:
     """STRIP_PICTURES frames of a video, evenly spread, side by side."""
     from PIL import Image
 
+    # Read twice, first to count: frames of a long clip would fill the memory.
+    count = sum(1 for _ in _pictures(video))
+    chosen = [int((place + 0.5) * count / STRIP_PICTURES) for place in range(STRIP_PICTURES)]
+    kept: dict[int, NDArray[np.uint8]] = {}
+    for number, frame in enumerate(_pictures(video)):
+        if number in chosen:
+            width = round(frame.shape[1] * STRIP_HEIGHT / frame.shape[0])
+            kept[number] = np.asarray(Image.fromarray(frame).resize((width, STRIP_HEIGHT)))
+    return side_by_side([kept[number] for number in chosen])
+
+
+def _pictures(video: Path) -> Iterator[NDArray[np.uint8]]:
     with MediaReader(video, video_threads=1) as reader:
-        frames = [item.rgb for item in reader if isinstance(item, VideoFrame)]
-    chosen = [frames[int((place + 0.5) * len(frames) / STRIP_PICTURES)] for place in range(STRIP_PICTURES)]
-    width = round(chosen[0].shape[1] * STRIP_HEIGHT / chosen[0].shape[0])
-    return side_by_side([np.asarray(Image.fromarray(frame).resize((width, STRIP_HEIGHT))) for frame in chosen])
+        for item in reader:
+            if isinstance(item, VideoFrame):
+                yield item.rgb

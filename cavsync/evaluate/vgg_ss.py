@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import JsonValue
 
 from cavsync.data.sound import Waveform
 from cavsync.data.source import read_sound
@@ -37,9 +38,6 @@ class VggSs:
     videos: dict[str, Path]
     boxes_needed: int = 1
     name: str = "VGG-SS"
-    protocol: str = (
-        "picture: middle of the clip, squeezed to a square as the boxes are; sound: the segment around that moment"
-    )
 
     @classmethod
     def open(cls, json_path: Path, media: Path, *, boxes_needed: int = 1) -> VggSs:
@@ -57,6 +55,16 @@ class VggSs:
         videos = {path.stem: path for path in find_media(media)}
         kept = [{"file": file, "class": label, "bbox": boxes} for file, label, boxes in names]
         return cls(json_path, media, kept, videos, boxes_needed)
+
+    @property
+    def protocol(self) -> dict[str, JsonValue]:
+        """With the number of boxes that were needed."""
+        return {
+            "picture": "middle of the clip, squeezed to a square as the boxes are",
+            "sound": "the segment around that moment",
+            "target": "the boxes that hold a pixel, over boxes_needed, at most 1; for mAP and mIoU any box",
+            "boxes_needed": self.boxes_needed,
+        }
 
     @property
     def sources(self) -> list[str]:

@@ -52,6 +52,17 @@ def nearest_index(times_seconds: NDArray[np.float64], wanted_seconds: NDArray[np
     return np.where(left_gap <= right_gap, right - 1, right).astype(np.int64)
 
 
+def shown_seconds(times_seconds: NDArray[np.float64]) -> float:
+    """How long pictures at these ascending times are shown, the last for as long as the others on average."""
+    return float((times_seconds[-1] - times_seconds[0]) * len(times_seconds) / max(1, len(times_seconds) - 1))
+
+
+def even_indices(times_seconds: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Pictures nearest to i / count of the time that they are shown, i = 0 .. count - 1: the frames that CAV-MAE's
+    extraction takes."""
+    return nearest_index(times_seconds, times_seconds[0] + np.arange(count) / count * shown_seconds(times_seconds))
+
+
 def tubelet_times_seconds(
     center_seconds: NDArray[np.float64], num_frames: int, frame_step_seconds: float
 ) -> NDArray[np.float64]:

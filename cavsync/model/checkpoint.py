@@ -17,7 +17,7 @@ from cavsync.errors import CheckpointError
 from cavsync.model.cav_mae_sync import CAVMAESync
 from cavsync.model.classifier import CAVMAEFT, Head
 from cavsync.model.config import ModelConfig
-from cavsync.model.state import load_strict, read_state
+from cavsync.model.state import load_strict
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -101,17 +101,6 @@ def load_model(run_dir: str | Path, step: int | None = None, *, averaged: bool =
     return model
 
 
-def initialise_from(model: CAVMAESync, path: str | Path) -> None:
-    """Copy the weights of a run's last step, or of a checkpoint of the authors, into a model of the same sizes.
-
-    Raises CheckpointError where it is missing, damaged, or of another size.
-    """
-    state = load_model(path).state_dict() if Path(path).is_dir() else read_state(Path(path))
-    load_strict(
-        model, state, f"'{path}'", "A run starts from weights of its own model: change the options or the file."
-    )
-
-
 def load_classifier(run_dir: str | Path, step: int | None = None, *, averaged: bool = True) -> CAVMAEFT:
     """The classifier of a run, on the CPU; arguments and CheckpointError as for `load_model`."""
     config = read_run_config(run_dir)
@@ -128,6 +117,11 @@ def load_classifier(run_dir: str | Path, step: int | None = None, *, averaged: b
 def step_folder(run_dir: str | Path, step: int) -> Path:
     """Where the checkpoint of `step` lies."""
     return Path(run_dir, "checkpoints", f"{STEP_PREFIX}{step}")
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files of a step's weights: its own, and their average where the run keeps one."""
+    return tuple(folder / name for name in (WEIGHTS, AVERAGE) if (folder / name).is_file())
 
 
 def all_steps(run_dir: str | Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,6 +12,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cavsync.train.optimizer import whole_tensor
+
+ROUNDING = 1e-9
 
 
 def moving(decay: float) -> Callable[[int], float]:
@@ -28,8 +31,12 @@ def over_epochs(first_epoch: int, steps_per_epoch: float) -> Callable[[int], flo
     et al. 2018, arXiv 1803.05407), as CAV-MAE's fine-tuning averages its epochs.
     """
 
+    def finished_at(step: int) -> int:
+        # An epoch of 7 / 3 steps ends with step 7, whatever the rounding of the quotient.
+        return math.floor(step / steps_per_epoch + ROUNDING)
+
     def weight(step: int) -> float:
-        finished, before = int(step / steps_per_epoch), int((step - 1) / steps_per_epoch)
+        finished, before = finished_at(step), finished_at(step - 1)
         if finished < first_epoch:
             return 1.0
         return 1 / (finished - first_epoch + 1) if finished > before else 0.0

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cavsync.data.batches import PairBatch
 from cavsync.model import CAVMAESync, ModelConfig, PretrainOutput
-from cavsync.model.checkpoint import initialise_from
+from cavsync.model.load import initialise_from
 from cavsync.model.masking import BatchPlace
 from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.config import TrainConfig

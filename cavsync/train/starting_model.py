@@ -9,6 +9,7 @@ from typing import Any
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
 from cavsync.model.checkpoint import read_run_config
+from cavsync.model.load import run_and_step
 from cavsync.model.upstream import inspect_upstream
 from cavsync.train.classification import UNTRAINED
 from cavsync.train.recipes import Recipe
@@ -42,6 +43,5 @@ def _config_of(path: Path) -> ModelConfig:
         raise CheckpointError(
             f"'{path}', which the run starts from, does not exist: name a run or a .pth with --set init_from=PATH."
         )
-    if path.is_dir():
-        return ModelConfig.model_validate(read_run_config(path)["model"])
-    return inspect_upstream(path).config
+    found = run_and_step(path)
+    return inspect_upstream(path).config if found is None else ModelConfig(**read_run_config(found[0])["model"])

@@ -53,11 +53,11 @@ def test_equal_to_references(seed: int, levels: int | None) -> None:
     found = class_scores(scores, targets)
     for label in range(scores.shape[1]):
         column, wanted = scores[:, label], targets[:, label]
-        assert found.average_precision[label] == pytest.approx(average_precision_score(wanted, column), abs=1e-6)
-        assert found.average_precision[label] == pytest.approx(brute_average_precision(column, wanted), abs=1e-6)
-        assert found.auc[label] == pytest.approx(roc_auc_score(wanted, column), abs=1e-6)
-        assert found.auc[label] == pytest.approx(brute_auc(column, wanted), abs=1e-6)
-    assert found.d_prime == pytest.approx(math.sqrt(2) * norm.ppf(np.mean(found.auc)), abs=1e-6)
+        assert found.average_precision[label] == pytest.approx(average_precision_score(wanted, column), abs=1e-12)
+        assert found.average_precision[label] == pytest.approx(brute_average_precision(column, wanted), abs=1e-12)
+        assert found.auc[label] == pytest.approx(roc_auc_score(wanted, column), abs=1e-12)
+        assert found.auc[label] == pytest.approx(brute_auc(column, wanted), abs=1e-12)
+    assert found.d_prime == pytest.approx(math.sqrt(2) * norm.ppf(np.mean(found.auc)), abs=1e-12)
 
 
 def test_equal_to_torchmetrics_where_that_is_defined() -> None:
@@ -71,9 +71,9 @@ def test_all_ties_are_chance() -> None:
     """One score for all: precision is the share of positives, the AUC a half, d' zero."""
     scores, targets = random_case(1, levels=1)
     found = class_scores(scores, targets)
-    np.testing.assert_allclose(found.average_precision, targets.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found.average_precision, targets.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(found.auc, 0.5)
-    assert found.d_prime == pytest.approx(0.0, abs=1e-6)
+    assert found.d_prime == pytest.approx(0.0, abs=1e-12)
 
 
 def test_empty_and_full_classes_are_left_out() -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -141,7 +141,19 @@ def test_result_holds_protocol_and_figures(clips: Path, run: Path, tmp_path: Pat
             "accuracy": np.mean(scores.argmax(1) == found.targets.argmax(1)),
         }
         for name, value in expected.items():
-            assert result.metrics[f"{mode}/{name}"].value == pytest.approx(value, abs=1e-6)
+            metric = result.metrics[f"{mode}/{name}"]
+            assert metric.value == pytest.approx(value, abs=1e-6)
+            assert metric.low is not None
+            assert metric.high is not None
+            assert metric.low <= metric.value <= metric.high
+        rows = cast(list[dict[str, Any]], result.rows["clips"])
+        assert [row["name"] for row in rows] == found.names
+        assert [[FAMILIES.index(name) for name in row["classes"]] for row in rows] == [
+            np.flatnonzero(wanted).tolist() for wanted in found.targets
+        ]
+        assert [row[mode]["probability"] for row in rows] == pytest.approx(scores.max(axis=1))
+        assert np.mean([row[mode]["right"] for row in rows]) == pytest.approx(expected["accuracy"])
+    assert result.protocol["ignore_other_labels"] is True
 
 
 def test_published_file_needs_its_classes(clips: Path, families: Path, tmp_path: Path) -> None:
@@ -197,6 +209,8 @@ def test_published_csvs_are_read_with_their_media(clips: Path, run: Path, tmp_pa
     done = command(vggsound, "--media", tmp_path, "--split", "test", "--model", run, "--frames", "2", "--json", out)
     assert done.exit_code == 0, done.output
     assert read_result(out).metrics["accuracy"].count == 4
+    assert read_result(out).protocol["selection"] == {"list": None, "split": "test", "per_class": None, "seed": None}
+    assert read_result(out).protocol["ignore_other_labels"] is False
     refused = command(audioset, "--media", tmp_path, "--model", run, "--frames", "2")
     assert refused.exit_code == 1
     assert "single-label" in refused.output

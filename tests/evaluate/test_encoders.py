@@ -83,6 +83,13 @@ def test_a_published_file_and_its_run(tmp_path: Path) -> None:
         np.testing.assert_array_equal(other.embed_audio(segments).pooled, run.embed_audio(segments).pooled)
 
 
+def test_a_published_file_may_lie_in_a_folder_of_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    path = tmp_path / "checkpoints" / "audio_model.pth"
+    torch.save({f"module.{name}": value for name, value in small_model().state_dict().items()}, path)
+    assert open_model(path, num_heads=2, decoder_num_heads=2)[0].kind == "upstream"
+
+
 def test_a_classifier_has_encoders_too(tmp_path: Path) -> None:
     save_model(CAVMAEFT.from_encoder(small_model(), 3), tmp_path / "run", 1)
     assert isinstance(open_model(tmp_path / "run")[1], CAVMAEFT)

@@ -1,6 +1,7 @@
 """Inpainting over a data set: which masks, whose errors, what is written, what is refused."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_every_layout_and_ratio_has_errors(clips: Path) -> None:
     """One error per clip; masks hide what whole lines allow; what cannot be read is named."""
     model = small_model()
     scores = _inpaint(model, clips, moments_per_clip=2)
-    assert scores.clips == 3
+    assert len(scores.names) == 3
     assert [Path(name).name for name in scores.rejects] == ["zzz.mp4"]
     assert len(scores.errors) == 2 * 2 * len(MASK_MODES)
     for (mask, modality), found in scores.errors.items():
@@ -93,6 +94,17 @@ def test_models_that_cannot_inpaint(clips: Path, tmp_path: Path) -> None:
         _inpaint(small_model(), clips.parent / "bad")
 
 
+def test_a_published_file_must_say_what_it_predicts(tmp_path: Path) -> None:
+    """Its shapes do not tell normalised patches from plain ones: nothing is assumed."""
+    path = tmp_path / "cav_mae_sync.pth"
+    torch.save({f"module.{name}": value for name, value in small_model().state_dict().items()}, path)
+    with pytest.raises(ConfigError, match="norm_pix_loss=true"):
+        open_decoder(path, num_heads=2, decoder_num_heads=2)
+    for said in (True, False):
+        _, model = open_decoder(path, num_heads=2, decoder_num_heads=2, norm_pix_loss=said)
+        assert model.config.norm_pix_loss == said
+
+
 @pytest.mark.parametrize("published", [False, True])
 def test_command(published: bool, clips: Path, tmp_path: Path) -> None:
     """From a run and from a published file: table, JSON, page, pictures of three parts, sounds of the right length."""
@@ -114,6 +126,12 @@ def test_command(published: bool, clips: Path, tmp_path: Path) -> None:
     assert (NORM_PIX_NOTE in result.notes) == published
     assert ("audio/time/0.5/trained_mse" in result.metrics) == published
     assert result.metrics["visual/unstructured/0.8/beside-frequency/mse"].value is not None
+    assert [Path(str(name)).name for name in cast(list[str], result.rows["clips"])] == [
+        f"{number:05d}-keys.mp4" for number in range(len(cast(list[str], result.rows["clips"])))
+    ]
+    assert result.rows.keys() - {"clips"} == result.metrics.keys()
+    for name, metric in result.metrics.items():
+        assert metric.value == pytest.approx(np.mean(cast(list[float], result.rows[name])))
     assert [len(plot.curves) for plot in result.plots] == [4, 4]
     written = {file.suffixes[-2] + file.suffix for file in (tmp_path / "out").iterdir()}
     assert written == {".picture.png", ".sound.png", ".griffin-lim.wav", ".inpainted.wav"}

@@ -27,10 +27,10 @@ def ade(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ade20k_sound(ade: Path) -> None:
-    """Rows without a sound or a class are no sound prompts; masks are of the prompted class, centrally cropped."""
+    """Rows without a sound are no sound prompts; masks are of the prompted class, centrally cropped."""
     data = open_localization_set(ade)
     encoder = colour_encoder()
-    cases = [case for index in range(len(data.sources)) for case in data.load(index, encoder)]
+    cases = [case for index in range(4) for case in data.load(index, encoder)]
     assert [case.category for case in cases] == [str(RED_CLASS), str(BLUE_CLASS)] * 2
     assert cases[0].tubelet.shape == (1, 48, 48, 3)
     left = (WIDTH - HEIGHT) / 2
@@ -65,12 +65,8 @@ def test_nearest_crop_takes_whole_pixels(height: int, width: int) -> None:
 
 
 def test_damaged_ade_is_told(ade: Path, tmp_path: Path) -> None:
-    data = open_localization_set(ade)
     (tmp_path / "prompted_segmentation.csv").write_text("image_location,ade_class_id\na.jpg,4\n")
     with pytest.raises(DataError, match="lacks the column vggsound_file"):
-        open_localization_set(tmp_path)
-    (tmp_path / "prompted_segmentation.csv").write_text("image_location,ade_class_id,vggsound_file\na.jpg,x,b.wav\n")
-    with pytest.raises(DataError, match="no number"):
         open_localization_set(tmp_path)
     (tmp_path / "prompted_segmentation.csv").write_text("image_location,ade_class_id,vggsound_file\na.jpg,4,b.wav\n")
     with pytest.raises(MediaError, match="is missing"):
@@ -78,7 +74,28 @@ def test_damaged_ade_is_told(ade: Path, tmp_path: Path) -> None:
     (tmp_path / "prompted_segmentation.csv").write_text("image_location,ade_class_id,vggsound_file\n")
     with pytest.raises(DataError, match="no row"):
         open_localization_set(tmp_path)
-    assert len(data.sources) == 4
+
+
+def test_unusable_rows_of_ade_are_named(ade: Path, tmp_path: Path) -> None:
+    """No class, a class that is no number, and rows that are too short: each is a reject, the rest is read."""
+    (tmp_path / "frames").symlink_to(ade / "frames")
+    (tmp_path / "annotations").symlink_to(ade / "annotations")
+    (tmp_path / "audio").symlink_to(ade / "audio")
+    rows = ["x,sound_0.wav,validation/scene_0.jpg", "0,sound_0.wav,validation/scene_0.jpg", f"{RED_CLASS},sound_0.wav",
+            f"{RED_CLASS}", "inf,sound_0.wav,validation/scene_0.jpg",
+            f"{RED_CLASS},sound_0.wav,validation/scene_0.jpg"]  # fmt: skip
+    (tmp_path / "prompted_segmentation.csv").write_text(
+        "\n".join(["ade_class_id,vggsound_file,image_location", *rows]) + "\n"
+    )
+    data = open_localization_set(tmp_path)
+    assert len(data.sources) == len(rows)
+    for index, reason in enumerate(
+        ["no number", r"no class \(0\)", "no image_location", "no image_location", "no number"]
+    ):
+        with pytest.raises(MediaError, match=reason) as caught:
+            data.load(index, colour_encoder())
+        assert f"row {index + 1} of prompted_segmentation.csv" in str(caught.value)
+    assert data.load(5, colour_encoder())[0].category == str(RED_CLASS)
 
 
 def test_vgg_ss(tmp_path: Path) -> None:
@@ -97,9 +114,13 @@ def test_vgg_ss(tmp_path: Path) -> None:
         data.load(3, encoder)
     with pytest.raises(MediaError, match="no box with an area"):
         data.load(4, encoder)
-    two = open_localization_set(tmp_path / "vggss.json", tmp_path, 2).load(2, encoder)[0]
-    assert two.mask.sum() == TARGET_SIZE**2 / 8
+    needs_two = open_localization_set(tmp_path / "vggss.json", tmp_path, 2)
+    two = needs_two.load(2, encoder)[0]
     assert set(np.unique(two.target)) == {0.0, 0.5, 1.0}
+    # What one annotator has marked is no background.
+    assert two.mask.sum() == TARGET_SIZE**2 / 4
+    assert needs_two.load(0, encoder)[0].mask.any()
+    assert (data.protocol["boxes_needed"], needs_two.protocol["boxes_needed"]) == (1, 2)
 
 
 def test_damaged_vgg_ss_is_told(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Localisation end to end with an encoder whose heat is known, and its command on a model and on clips."""
 
 import json
+import tracemalloc
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -19,9 +21,13 @@ from cavsync.deploy.default_bundle import default_bundle
 from cavsync.errors import DataError
 from cavsync.evaluate.heat_map import cosine_heat, upsample
 from cavsync.evaluate.localization_case import TARGET_SIZE
+from cavsync.evaluate.localization_metrics import success_auc
 from cavsync.evaluate.localization_sets import open_localization_set
 from cavsync.evaluate.localize import CENTRE, METHODS, MODEL, RANDOM, localize
+from cavsync.evaluate.localize_report import localize_result
+from cavsync.evaluate.overlay_files import STRIP_HEIGHT, strip
 from cavsync.evaluate.overlay_video import write_overlay_video
+from cavsync.evaluate.provenance import provenance
 from cavsync.evaluate.result import read_result
 from cavsync.model.checkpoint import save_model
 
@@ -42,7 +48,7 @@ def test_a_model_that_knows_is_right(ade: Path) -> None:
     """The colour encoder finds every object; with the other pitch it looks elsewhere, and priors know nothing."""
     scores = localize(colour_encoder(), open_localization_set(ade))
     assert sorted(scores.pictures.values()) == [2, 2]
-    assert not scores.rejects
+    assert [name.partition(" (")[2] for name in scores.rejects] == ["row 5 of prompted_segmentation.csv)"]
     for values, least in ((scores.average_precision, 0.9), (scores.iou, 0.8)):
         mean = {method: np.mean([found[method] for found in values.values()]) for method in METHODS}
         assert mean[MODEL] > least
@@ -60,6 +66,8 @@ def test_classes_are_pooled_over_their_pictures(ade: Path) -> None:
     for category in scores.pictures:
         heats, masks = [], []
         for index in range(len(data.sources)):
+            if data.sources[index] in scores.rejects:
+                continue
             case = data.load(index, encoder)[0]
             if case.category == category:
                 sounds = encoder.embed_audio(case.segments).pooled
@@ -79,6 +87,31 @@ def test_rejects_are_named_and_one_clip_is_too_few(tmp_path: Path) -> None:
     (tmp_path / "vggss.json").write_text(json.dumps(data.entries[:1]))  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="fewer than two clips"):
         localize(colour_encoder(), open_localization_set(tmp_path / "vggss.json", tmp_path))
+
+
+def test_questions_of_one_name_are_all_asked(tmp_path: Path) -> None:
+    """Two objects of one clip: two questions with a cIoU each, and a row each."""
+    path = write_vgg_ss(tmp_path)
+    entries = json.loads(path.read_text())
+    twin = entries[0] | {"bbox": [[0.5, 0.0, 1.0, 0.5]]}
+    path.write_text(json.dumps([*entries[:3], twin]))
+    data = open_localization_set(path, tmp_path, boxes_needed=2)
+    scores = localize(colour_encoder(), data)
+    assert len(scores.ciou) == 4
+    result = localize_result(scores, data, provenance(models=[], data=[]))
+    rows = cast(list[dict[str, Any]], result.rows["pictures"])
+    same = [row["ciou"]["model"] for row in rows if row["name"] == entries[0]["file"]]
+    assert len(same) == 2
+    assert same[0] != same[1]
+    # A picture that a single annotator marked is asked about all the same.
+    assert min(scores.object_share.values()) > 0
+    assert result.protocol["boxes_needed"] == 2
+    values = [row["ciou"]["model"] for row in rows]
+    area = result.metrics["model/AUC"]
+    assert area.value == pytest.approx(success_auc(values))
+    assert area.low is not None
+    assert area.high is not None
+    assert min(values) - 0.05 <= area.low <= area.value <= area.high <= max(values) + 0.05
 
 
 def test_equal_seeds_give_equal_numbers(ade: Path) -> None:
@@ -151,6 +184,23 @@ def test_overlay_video_keeps_time_and_sound(tmp_path: Path) -> None:
 def _frames(path: Path) -> list[tuple[float, np.ndarray]]:
     with av.open(str(path)) as container:
         return [(float(frame.time or 0), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+
+
+def test_a_strip_keeps_six_small_pictures(tmp_path: Path) -> None:
+    """The pictures in the middle of six equal parts; fifty full frames are never held at once."""
+    clip = make_clips(tmp_path / "clips", 1, families=["keys"], size=(640, 360)) / "00000-keys.mp4"
+    frames = [frame for _, frame in _frames(clip)]
+    tracemalloc.start()
+    found = strip(clip)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(frames) * frames[0].nbytes / 4
+    parts = [
+        np.asarray(Image.fromarray(frames[number]).resize((320, STRIP_HEIGHT))) for number in (4, 12, 20, 29, 37, 45)
+    ]
+    for number, part in enumerate(parts):
+        left = number * (found.shape[1] - 320) // 5
+        assert np.abs(found[:, left : left + 320].astype(int) - part).mean() < 2
 
 
 @pytest.mark.shared

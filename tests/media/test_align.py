@@ -1,15 +1,20 @@
 """Alignment arithmetic against brute force."""
 
+from fractions import Fraction
+from itertools import accumulate
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cavsync.media.align import (
+    even_indices,
     nearest_index,
     num_log_mel_frames,
     segment_center_seconds,
     segment_start_frame,
+    shown_seconds,
     tubelet_times_seconds,
     upstream_start_frame,
 )
@@ -38,6 +43,18 @@ def test_centre_by_hand() -> None:
 def test_number_of_frames(samples: int) -> None:
     """Counted window by window."""
     assert num_log_mel_frames(samples) == sum(160 * m + 400 <= samples for m in range(samples // 160 + 1))
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=30), st.integers(1, 20))
+def test_even_indices(steps: list[int], count: int) -> None:
+    """Against exact fractions: nearest to i / count of the time that they are shown."""
+    times = list(accumulate(steps))
+    shown = Fraction((times[-1] - times[0]) * len(times), max(1, len(times) - 1))
+    gaps = [[abs(time - times[0] - shown * i / count) for time in times] for i in range(count)]
+    # Rounding may decide between equal gaps.
+    for found, gap in zip(even_indices(np.array(times, dtype=np.float64), count), gaps, strict=True):
+        assert gap[found] == pytest.approx(float(min(gap)), abs=1e-6)
+    assert shown_seconds(np.array(times, dtype=np.float64)) == pytest.approx(float(shown))
 
 
 @given(

@@ -8,12 +8,15 @@ import pytest
 import torch
 from small_models import small_config, small_model
 
+from cavsync.data.class_labels import ClassLabels, ClipClasses
 from cavsync.data.folder_labels import read_folder_labels
 from cavsync.errors import CheckpointError, ConfigError, DataError
 from cavsync.model.checkpoint import load_classifier, read_run_config, save_model
 from cavsync.model.classifier import CAVMAEFT
+from cavsync.model.load import initialise_from
 from cavsync.train import Trainer, override, preset
 from cavsync.train.averaging import average_checkpoints, write_average
+from cavsync.train.classification import Classification
 from cavsync.train.data import RunData
 from cavsync.train.ranks import Ranks
 from cavsync.train.split import RunPaths
@@ -61,6 +64,22 @@ def single(families: Path) -> dict[str, Any]:
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
     """The last step's weights, not their average."""
     return load_classifier(run_dir, averaged=False).state_dict()
+
+
+def test_a_run_starts_from_any_step_of_another(start: Path, tmp_path: Path) -> None:
+    """Fine-tuning and pretraining alike take RUN/checkpoints/step-N; the last step is that of the RUN."""
+    save_model(small_model(seed=5), start, 3)
+    for path, seed in ((start / "checkpoints" / "step-0", 4), (start, 5)):
+        run = trainer(tmp_path / "run", path)
+        classes = ClipClasses(ClassLabels.of_names("abcd"), ())
+        assert run.config.classify is not None
+        tuned = CAVMAEFT(run.model_config, 4)
+        Classification(run.model_config, run.config, run.config.classify, classes).initialise(tuned)
+        pretrained = small_model(seed=6)
+        initialise_from(pretrained, path)
+        for model in (tuned, pretrained):
+            found, wanted = (each.state_dict()["patch_embed_a.proj.weight"] for each in (model, small_model(seed=seed)))
+            assert torch.equal(found, wanted)
 
 
 @pytest.mark.parametrize("target", ["single-label", "multi-label"])

@@ -1,15 +1,20 @@
 """The average of the weights, against a loop, and its way into checkpoints."""
 
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
 
 from cavsync.model.checkpoint import AVERAGE, load_model, step_folder
 from cavsync.train import Trainer, override, preset
-from cavsync.train.ema import WeightAverage, moving
+from cavsync.train.ema import WeightAverage, moving, over_epochs
 
 
 def test_against_a_loop() -> None:
@@ -31,6 +36,22 @@ def test_against_a_loop() -> None:
     with average.swapped_in():
         assert torch.equal(model[0].weight, state["0.weight"])
     assert torch.equal(model[0].weight, kept)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 20_000), st.integers(1, 600), st.integers(1, 60), st.integers(1, 60))
+@example(7, 3, 15, 1)
+def test_every_epoch_ends_once(clips: int, batch: int, epochs: int, first: int) -> None:
+    """The ends of epochs in exact fractions, the last one among them: a mean of as many as there are."""
+    batch, first = min(batch, clips), min(first, epochs)
+    weight = over_epochs(first, clips / batch)
+    for epoch in range(first, epochs + 1):
+        end = math.ceil(Fraction(epoch * clips, batch))
+        # Where a batch holds several epochs, a step may end more than one.
+        finished, before = ((step * batch) // clips for step in (end, end - 1))
+        assert weight(end) == pytest.approx(1 / (finished - first + 1))
+        if before >= first and (end - 2) * batch // clips == before:
+            assert weight(end - 1) == 0.0
 
 
 def test_it_is_what_a_run_gives(clips: Path, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import torch
 from small_models import small_model
 
 from cavsync.errors import CheckpointError, ConfigError
-from cavsync.model.checkpoint import initialise_from
 from cavsync.model.flops import count_parameters
+from cavsync.model.load import initialise_from
 from cavsync.train import PRESETS, override, preset
 from cavsync.train.config import TrainConfig
 from cavsync.train.schedule import guard_seconds, learning_rate
