@@ -19,7 +19,7 @@ from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.clip_inputs import ClipInputs, clip_inputs, loaded_ahead, plan_for
 from cavsync.evaluate.encoders import Encoder
 from cavsync.evaluate.provenance import decoders
-from cavsync.evaluate.retrieval_data import RetrievalClips
+from cavsync.evaluate.retrieval_data import EvalClips
 from cavsync.manifest import sha256_file
 
 FORMAT = 1
@@ -52,7 +52,7 @@ def default_cache() -> Path:
 
 def clip_embeddings(
     encoder: Encoder,
-    clips: RetrievalClips,
+    clips: EvalClips,
     cache: Path,
     *,
     batch_size: int = 16,
@@ -82,7 +82,7 @@ def clip_embeddings(
     return _read(folder)
 
 
-def _key(encoder: Encoder, clips: RetrievalClips) -> dict[str, Any]:
+def _key(encoder: Encoder, clips: EvalClips) -> dict[str, Any]:
     plan = plan_for(encoder, clips.frames)
     return {
         "format": FORMAT,
@@ -98,7 +98,7 @@ def _write(
     folder: Path,
     key: dict[str, Any],
     encoder: Encoder,
-    clips: RetrievalClips,
+    clips: EvalClips,
     batch_size: int,
     threads: int,
     progress: Progress,

@@ -11,7 +11,7 @@ from cavsync.evaluate.encoders import Encoder
 from cavsync.evaluate.provenance import provenance
 from cavsync.evaluate.rank_metrics import RECALLS, expected_ranks, recall_curve, retrieval_metrics
 from cavsync.evaluate.result import Cell, Curve, EvalResult, Metric, Plot, Table
-from cavsync.evaluate.retrieval_data import RetrievalClips
+from cavsync.evaluate.retrieval_data import EvalClips
 
 DIRECTIONS = ("visual to audio", "audio to visual")
 # A curve of recall ends there, where users of a search have long stopped looking.
@@ -20,7 +20,7 @@ MAX_K = 100
 
 def evaluate_retrieval(
     encoder: Encoder,
-    clips: RetrievalClips,
+    clips: EvalClips,
     found: ClipEmbeddings,
     *,
     kinds: Sequence[Similarity] = SIMILARITIES,
@@ -139,7 +139,7 @@ def _plot(direction: str, size: int, counts: dict[tuple[str, str], RankCounts]) 
     )
 
 
-def _notes(copies: Sequence[Copies], found: ClipEmbeddings, clips: RetrievalClips) -> list[str]:
+def _notes(copies: Sequence[Copies], found: ClipEmbeddings, clips: EvalClips) -> list[str]:
     notes = []
     if copies:
         first = copies[0]

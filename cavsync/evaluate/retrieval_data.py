@@ -1,4 +1,4 @@
-"""The clips of a retrieval test: which source, which of its clips, how many frames of each, and their identity."""
+"""The clips of a test: which source, which of its clips, how many frames of each, and their identity."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_FRAMES = 16
 
 
 @dataclass(frozen=True)
-class RetrievalClips:
+class EvalClips:
     """Clips `indices` of `source`, with `frames` frames of each. `data` names and hashes what they are read from;
     `missing` are the ids that a list names and the source lacks; `selection` says how the clips were chosen."""
 
@@ -48,7 +48,7 @@ def open_retrieval_clips(
     split: str | None = None,
     per_class: int | None = None,
     seed: int = 0,
-) -> RetrievalClips:
+) -> EvalClips:
     """Open a folder of videos or shards, a CAV-MAE JSON, or a VGGSound or AudioSet CSV beside the folder `media`.
 
     frames: per clip; by default 16, or as many as a CAV-MAE JSON has. only: a CAV-MAE JSON, such as the published
@@ -79,7 +79,7 @@ def open_retrieval_clips(
     }
     files = [*source_files(source, indices), *(path for path in (data, only) if path is not None and path.is_file())]
     identity = data_id(data.name, files, data if data.is_dir() else media or data.parent)
-    return RetrievalClips(source, indices, frames or DEFAULT_FRAMES, identity, missing, selection)
+    return EvalClips(source, indices, frames or DEFAULT_FRAMES, identity, missing, selection)
 
 
 def clip_name(name: str) -> str:

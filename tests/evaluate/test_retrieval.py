@@ -18,7 +18,7 @@ from cavsync.evaluate.clip_embeddings import ClipEmbeddings, clip_embeddings
 from cavsync.evaluate.encoders import Encoder, open_encoder
 from cavsync.evaluate.result import read_result
 from cavsync.evaluate.retrieval import evaluate_retrieval
-from cavsync.evaluate.retrieval_data import RetrievalClips, clip_name, open_retrieval_clips
+from cavsync.evaluate.retrieval_data import EvalClips, clip_name, open_retrieval_clips
 from cavsync.model.checkpoint import save_model
 
 
@@ -39,7 +39,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return video_folder(tmp_path_factory.mktemp("videos"), 5)
 
 
-def open_videos(videos: Path, encoder: Encoder, **options: Any) -> RetrievalClips:
+def open_videos(videos: Path, encoder: Encoder, **options: Any) -> EvalClips:
     return open_retrieval_clips(videos, segment_frames=encoder.segment_frames, frames=3, **options)
 
 
