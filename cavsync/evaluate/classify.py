@@ -19,7 +19,8 @@ from cavsync.data.source import Rejects
 from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.classifier import OpenClassifier
 from cavsync.evaluate.clip_inputs import ClipInputs, clip_inputs, loaded_ahead
-from cavsync.evaluate.retrieval_data import EvalClips, clip_name
+from cavsync.evaluate.clip_selection import clip_name
+from cavsync.evaluate.retrieval_data import EvalClips
 from cavsync.model import ModelConfig
 from cavsync.model.classifier import CAVMAEFT, PICTURE_MODES, SOUND_MODES, Mode
 

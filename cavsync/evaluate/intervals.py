@@ -20,7 +20,7 @@ BATCH_VALUES = 2**21
 
 @dataclass(frozen=True)
 class Share:
-    """A mean, or another statistic, over clips with its 95 % interval, and the number of clips behind it; None where there is none."""
+    """A mean, or another statistic, over clips with its 95 % interval, and how many clips there were; None for none."""
 
     mean: float | None
     low: float | None
