@@ -94,6 +94,12 @@ def test_the_cache_is_used_and_keyed(videos: Path, encoder: Encoder, tmp_path: P
     other = replace(refusing(encoder), id=encoder.id.model_copy(update={"sha256": "1"}))
     with pytest.raises(AssertionError, match="computed again"):
         clip_embeddings(other, clips, tmp_path)
+    for module in ("__version__", "version"):
+        with pytest.MonkeyPatch.context() as patched:
+            changed_version: Any = "0.0.0" if module == "__version__" else lambda name: f"another {name}"
+            patched.setattr(f"cavsync.evaluate.provenance.{module}", changed_version)
+            with pytest.raises(AssertionError, match="computed again"):
+                clip_embeddings(refusing(encoder), clips, tmp_path)
     # What failed half-way has left nothing behind.
     assert len(list(tmp_path.iterdir())) == 1
 
