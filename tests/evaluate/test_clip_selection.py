@@ -15,6 +15,7 @@ from cavsync.data.shards.pack import pack
 from cavsync.errors import DataError
 from cavsync.evaluate.clip_embeddings import clip_embeddings
 from cavsync.evaluate.encoders import Encoder, open_encoder
+from cavsync.evaluate.inpaint import inpaint, sweep
 from cavsync.evaluate.provenance import data_id
 from cavsync.evaluate.retrieval import evaluate_retrieval
 from cavsync.evaluate.retrieval_data import EvalClips, open_retrieval_clips
@@ -71,6 +72,7 @@ def test_damaged_shards_are_among_the_rejects(videos: Path, encoder: Encoder, tm
     result = evaluate_retrieval(encoder, clips, clip_embeddings(encoder, clips, tmp_path / "cache"))
     assert result.rejects == clips.rejects
     assert any("1 rejects" in note for note in result.notes)
+    assert inpaint(small_model().eval(), clips.source, sweep([0.5], ["time"]), indices=[0]).rejects == clips.rejects
 
 
 def test_classes_are_drawn_among_clips_that_are_there(encoder: Encoder, tmp_path: Path) -> None:
