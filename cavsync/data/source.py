@@ -138,7 +138,7 @@ class CavMaeJson:
             raise MediaError(str(self.wrong_count(index, found)), reason="frame_count")
         wav = Path(self.entries[index]["wav"])
         if not wav.is_file():
-            raise MediaError(f"{wav} does not exist: extract the clip's sound", reason="missing")
+            raise MediaError(f"{wav} does not exist: extract the clip's sound", reason="unreadable")
 
     def load(self, index: int, img_size: int) -> Clip:
         """Read one clip's frames and sound; MediaError where it cannot be used."""
