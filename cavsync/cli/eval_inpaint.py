@@ -69,12 +69,13 @@ def inpaint(
     from rich.progress import Progress
 
     from cavsync.data.source import open_source
+    from cavsync.evaluate.clip_selection import clip_name
     from cavsync.evaluate.inpaint import MASK_MODES, sweep
     from cavsync.evaluate.inpaint import inpaint as fill_in
     from cavsync.evaluate.inpaint_pictures import InpaintFiles
     from cavsync.evaluate.inpaint_report import inpaint_result
     from cavsync.evaluate.open_decoder import open_decoder
-    from cavsync.evaluate.provenance import data_id, provenance
+    from cavsync.evaluate.provenance import named_data_id, provenance
     from cavsync.evaluate.source_files import source_files
 
     check_outputs(json_out, html_out)
@@ -92,8 +93,8 @@ def inpaint(
             network, source, masks, indices=chosen, moments_per_clip=moments, seed=seed, on_case=files,
             progress=lambda done, _: bar.update(task, completed=done),
         )  # fmt: skip
-    files_read = [*source_files(source, chosen), *([data] if data.is_file() else [])]
-    measured_on = data_id(data.resolve().name, files_read, data if data.is_dir() else data.parent)
+    files_read = source_files(source, chosen, data if data.is_dir() else data.parent)
+    measured_on = named_data_id(data.resolve().name, files_read, (clip_name(source.names[index]) for index in chosen))
     made_of = provenance(models=[origin], data=[measured_on], seed=seed, device=device)
     result = inpaint_result(
         scores, masks, made_of, norm_pix_loss=network.config.norm_pix_loss, moments_per_clip=moments,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from cavsync.cli.options import key_values
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle
     from cavsync.evaluate.result import ModelId
-    from cavsync.evaluate.sync_cases import SyncCase
 
 
 @click.command("sync")
@@ -62,16 +60,18 @@ def sync(
     from cavsync.errors import DataError
     from cavsync.evaluate.provenance import data_id, provenance
     from cavsync.evaluate.sync import evaluate_sync
-    from cavsync.evaluate.sync_cases import sync_cases
+    from cavsync.evaluate.sync_cases import sync_cases, truth_files
     from cavsync.evaluate.sync_plan import plan_of, write_plans
+    from cavsync.evaluate.sync_protocol import sync_protocol
     from cavsync.evaluate.sync_result import sync_result
 
     check_outputs(json_out, html_out)
-    cases = sync_cases(data, {key: str(value) for key, value in only.items()})
+    selection = {key: str(value) for key, value in only.items()}
+    cases = sync_cases(data, selection)
     opened = _open(bundles, models, overrides)
     options = {"offsets_per_clip": offsets_per_clip, "max_offset_ms": max_offset_ms, "seed": seed}
     if manifest_out is not None:
-        plans = [plan_of(case, number, **options) for number, case in enumerate(cases)]  # type: ignore[arg-type]
+        plans = [plan_of(case, **options) for case in cases]  # type: ignore[arg-type]
         write_plans(manifest_out, cases, plans)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("testing clips", total=len(cases))
@@ -87,20 +87,20 @@ def sync(
         click.echo(f"rejected: {error}", err=True)
     if not found.clips:
         raise DataError(f"No clip of {data} could be tested: see `cavsync data check {data}`.")
-    files = [*_files(cases), *([data] if data.is_file() else [])]
+    files = [*(case.path for case in cases if case.path.is_file()), *truth_files(data)]
     identity = data_id(data.name, files, data.parent if data.is_file() else data)
     result = sync_result(
         found,
+        sync_protocol(
+            {name: bundle.manifest for name, (_, bundle) in opened.items()},
+            cases,
+            offsets_per_clip=offsets_per_clip,
+            max_offset_ms=max_offset_ms,
+            only=selection,
+        ),
         provenance(models=[model_id for model_id, _ in opened.values()], data=[identity], seed=seed),
-        offsets_per_clip=offsets_per_clip,
-        max_offset_ms=max_offset_ms,
-        has_plan=data.is_file(),
     )
     deliver(result, json_out, html_out)
-
-
-def _files(cases: Sequence[SyncCase]) -> list[Path]:
-    return [case.path for case in cases if case.path.is_file()]
 
 
 def _open(

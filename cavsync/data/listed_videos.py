@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cavsync.data.clip import Clip, load_clip
@@ -33,7 +34,7 @@ class ListedVideos:
             raise DataError(f"{path} has no row of the split '{split}', only of {', '.join(splits)}: name one of these")
         return cls(root, videos)
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Path of each row's file, or its id where there is none."""
         return [str(self.root / item.file) if item.file else item.id for item in self.items]
@@ -42,8 +43,8 @@ class ListedVideos:
         """As the row has them."""
         return self.items[index].labels
 
-    def load(self, index: int, img_size: int) -> Clip:
-        """Decode one file; MediaError where it cannot be used, is missing, or is the whole video."""
+    def check_files(self, index: int) -> None:
+        """Raise MediaError where a row's file is missing, or is the whole video, without reading it."""
         item = self.items[index]
         if not item.file:
             raise MediaError(f"{item.id} has no file among the media: download it or strike its row", reason="missing")
@@ -52,4 +53,8 @@ class ListedVideos:
                 f"{self.names[index]} is a whole video, the list names a part of it: cut it with `cavsync data pack`",
                 reason="length_mismatch",
             )
+
+    def load(self, index: int, img_size: int) -> Clip:
+        """Decode one file; MediaError where it cannot be used, is missing, or is the whole video."""
+        self.check_files(index)
         return load_clip(self.names[index], img_size)

@@ -131,12 +131,19 @@ class CavMaeJson:
             f"--set frames_per_clip={found}"
         )
 
-    def load(self, index: int, img_size: int) -> Clip:
-        """Read one clip's frames and sound; MediaError where it cannot be used."""
+    def check_files(self, index: int) -> None:
+        """Raise MediaError where a clip's sound is missing or its frames are not as many, without reading them."""
         found = self.count_frames(index)
         if found != self.frames_per_clip:
             raise MediaError(str(self.wrong_count(index, found)), reason="frame_count")
-        sound = Waveform(read_sound(self.entries[index]["wav"]))
+        wav = Path(self.entries[index]["wav"])
+        if not wav.is_file():
+            raise MediaError(f"{wav} does not exist: extract the clip's sound", reason="unreadable")
+
+    def load(self, index: int, img_size: int) -> Clip:
+        """Read one clip's frames and sound; MediaError where it cannot be used."""
+        self.check_files(index)
+        sound, found = Waveform(read_sound(self.entries[index]["wav"])), self.frames_per_clip
         total = max(len(sound), 1)
         frames = [self._picture(index, number, img_size) for number in range(found)]
         starts = [upstream_start_frame(number, found, total, self.segment_frames) for number in range(found)]

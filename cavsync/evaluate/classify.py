@@ -19,8 +19,9 @@ from cavsync.data.source import Rejects
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.classifier import OpenClassifier
 from cavsync.evaluate.clip_inputs import ClipInputs, clip_inputs, loaded_ahead
+from cavsync.evaluate.clip_selection import clip_name
 from cavsync.evaluate.on_device import on_device
-from cavsync.evaluate.retrieval_data import RetrievalClips, clip_name
+from cavsync.evaluate.retrieval_data import EvalClips
 from cavsync.model import ModelConfig
 from cavsync.model.classifier import CAVMAEFT, PICTURE_MODES, SOUND_MODES, Mode
 
@@ -44,7 +45,7 @@ class Classified:
 
 def classify(
     classifier: OpenClassifier,
-    clips: RetrievalClips,
+    clips: EvalClips,
     modes: Sequence[Mode],
     *,
     target: Target | None = None,

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.clip_inputs import ClipInputs, clip_inputs, loaded_ahead, plan_for
+from cavsync.evaluate.clip_selection import clip_name
 from cavsync.evaluate.encoders import Encoder
-from cavsync.evaluate.provenance import decoders
-from cavsync.evaluate.retrieval_data import RetrievalClips
+from cavsync.evaluate.provenance import decoders, versions
+from cavsync.evaluate.retrieval_data import EvalClips
 from cavsync.manifest import sha256_file
 
 FORMAT = 1
@@ -52,7 +53,7 @@ def default_cache() -> Path:
 
 def clip_embeddings(
     encoder: Encoder,
-    clips: RetrievalClips,
+    clips: EvalClips,
     cache: Path,
     *,
     batch_size: int = 16,
@@ -61,9 +62,10 @@ def clip_embeddings(
 ) -> ClipEmbeddings:
     """Embeddings from `cache`, or computed and put there: whole, or not at all when this is interrupted.
 
-    The key is the hash of the weights, of the clips' contents, the front end's numbers and the decoders' versions.
-    `batch_size` inputs go through an encoder at once; it changes no result beyond rounding. Raises DataError where no
-    clip can be used or the cache is damaged, ConfigError where it cannot be written.
+    The key is the hash of the weights, of the clips' contents, of the front end's numbers, and of the versions of
+    cavsync, the packages that compute and the decoders. `batch_size` inputs go through an encoder at once; it changes
+    no result beyond rounding. Raises DataError where no clip can be used or the cache is damaged, ConfigError where it
+    cannot be written.
     """
     key = _key(encoder, clips)
     folder = cache / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
@@ -82,7 +84,7 @@ def clip_embeddings(
     return _read(folder)
 
 
-def _key(encoder: Encoder, clips: RetrievalClips) -> dict[str, Any]:
+def _key(encoder: Encoder, clips: EvalClips) -> dict[str, Any]:
     plan = plan_for(encoder, clips.frames)
     return {
         "format": FORMAT,
@@ -91,6 +93,7 @@ def _key(encoder: Encoder, clips: RetrievalClips) -> dict[str, Any]:
         "clips": hashlib.sha256("\n".join(clips.names).encode()).hexdigest(),
         "plan": {**asdict(plan), "img_size": encoder.img_size, "mean": AUDIO_MEAN, "std": AUDIO_STD},
         "decoders": decoders(),
+        "versions": versions(),
     }
 
 
@@ -98,13 +101,14 @@ def _write(
     folder: Path,
     key: dict[str, Any],
     encoder: Encoder,
-    clips: RetrievalClips,
+    clips: EvalClips,
     batch_size: int,
     threads: int,
     progress: Progress,
 ) -> None:
     plan = plan_for(encoder, clips.frames)
-    kept: dict[int, tuple[str, str]] = {}
+    kept: list[int] = []
+    hashes: list[tuple[str, str]] = []
     rejects: dict[str, str] = {}
     width = 0
     with (folder / VISUAL).open("wb") as visual, (folder / AUDIO).open("wb") as audio:
@@ -117,7 +121,8 @@ def _write(
             if isinstance(found, MediaError):
                 rejects[clips.source.names[index]] = str(found)
             else:
-                kept[index] = (found.picture_sha256, found.sound_sha256)
+                kept.append(index)
+                hashes.append((found.picture_sha256, found.sound_sha256))
                 waiting.append(found)
             if waiting and (done == len(clips.indices) or sum(len(item.tubelets) for item in waiting) >= batch_size):
                 width = _embed(encoder, waiting, batch_size, visual, audio)
@@ -125,13 +130,12 @@ def _write(
             progress(done, len(clips.indices))
     if not kept:
         raise DataError(f"No clip of {clips.data.name} can be used: {next(iter(rejects.values()), 'it lists none')}")
-    names = dict(zip(clips.indices, clips.names, strict=True))
     info = {
         "key": key,
-        "names": [names[index] for index in kept],
+        "names": [clip_name(clips.source.names[index]) for index in kept],
         "shape": [len(kept), clips.frames, width],
-        "picture_sha256": [pair[0] for pair in kept.values()],
-        "sound_sha256": [pair[1] for pair in kept.values()],
+        "picture_sha256": [pictures for pictures, _ in hashes],
+        "sound_sha256": [sound for _, sound in hashes],
         "rejects": rejects,
         "files": {name: sha256_file(folder / name) for name in (VISUAL, AUDIO)},
     }

@@ -9,10 +9,14 @@ from pydantic import JsonValue
 from cavsync.errors import DataError
 from cavsync.evaluate.result import Cell, EvalResult, Metric, Table
 
+# Rejects that are named.
+MAX_NAMES = 3
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """`differences` (what, in A, in B) of protocol, data and provenance; `tables` for reading; `notes` to heed."""
+    """`differences` (what, in A, in B) of protocol, data, rejects and provenance; `tables` for reading; `notes` to
+    heed."""
 
     differences: list[tuple[str, str, str]]
     tables: list[Table]
@@ -32,14 +36,19 @@ def compare_results(a: EvalResult, b: EvalResult) -> Comparison:
         *_differences("", {"seed": a.provenance.seed}, {"seed": b.provenance.seed}),
         *_differences("", {"device": a.provenance.device}, {"device": b.provenance.device}),
     ]
+    rejects, counts = _rejects(a, b), _counts(a, b)
     notes = []
     if data:
         notes.append("The two were measured on different data: the difference is not the models' alone.")
     if protocol:
         notes.append("The two were measured by different protocols: the difference is not the models' alone.")
+    if rejects:
+        notes.append("The two left out different clips: what one could not use may have been hard for the other.")
+    if counts:
+        notes.append("Some metrics are over different numbers of clips: the two answered different questions.")
     rows = [_row(name, a.metrics.get(name), b.metrics.get(name)) for name in {**a.metrics, **b.metrics}]
     tables = [Table(title=a.task, columns=["metric", "A", "B", "B - A", "verdict"], rows=rows)]
-    found = [*data, *protocol, *rest]
+    found = [*data, *protocol, *rejects, *counts, *rest]
     if found:
         cells: list[list[Cell]] = [list(entry) for entry in found]
         tables.append(Table(title="what differs", columns=["what", "A", "B"], rows=cells))
@@ -56,13 +65,43 @@ def _row(name: str, a: Metric | None, b: Metric | None) -> list[Cell]:
 
 
 def _verdict(a: Metric, b: Metric, difference: float) -> str:
-    """Better or worse, and whether the intervals lie apart; overlapping ones may still hide a difference."""
-    if difference == 0 or not a.better:
-        return "equal" if difference == 0 else ""
-    word = "better" if (difference > 0) == (a.better == "higher") else "worse"
+    """Better or worse where the intervals lie apart, else only higher or lower: chance alone may have made it so."""
+    if difference == 0:
+        return "equal"
+    word = "higher" if difference > 0 else "lower"
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return word
-    return f"{word}, intervals {'overlap' if a.low <= b.high and b.low <= a.high else 'apart'}"
+    if a.low <= b.high and b.low <= a.high:
+        return f"{word}, intervals overlap"
+    if a.better:
+        word = "better" if word == a.better else "worse"
+    return f"{word}, intervals apart"
+
+
+def _rejects(a: EvalResult, b: EvalResult) -> list[tuple[str, str, str]]:
+    """Clips that only one has left out; folders differ between machines, so the last part of a name counts."""
+    of_a, of_b = ({name.rpartition("/")[2] for name in result.rejects} for result in (a, b))
+    if of_a == of_b and len(a.rejects) == len(b.rejects):
+        return []
+    return [("rejects", _listed(len(a.rejects), of_a - of_b), _listed(len(b.rejects), of_b - of_a))]
+
+
+def _listed(count: int, alone: set[str]) -> str:
+    shown = ", ".join(sorted(alone)[:MAX_NAMES]) + (" ..." if len(alone) > MAX_NAMES else "")
+    return f"{count}, only here: {shown}" if alone else str(count)
+
+
+def _counts(a: EvalResult, b: EvalResult) -> list[tuple[str, str, str]]:
+    """Numbers of clips behind the metrics, where they differ: a row for all metrics with the same two."""
+    names: dict[tuple[int | None, int | None], list[str]] = {}
+    for name in (name for name in a.metrics if name in b.metrics):
+        pair = (a.metrics[name].count, b.metrics[name].count)
+        if pair[0] != pair[1]:
+            names.setdefault(pair, []).append(name)
+    return [
+        (f"count of {found[0]}" + (f" and {len(found) - 1} more" if found[1:] else ""), str(in_a), str(in_b))
+        for (in_a, in_b), found in names.items()
+    ]
 
 
 def _differences(what: str, a: dict[str, JsonValue], b: dict[str, JsonValue]) -> list[tuple[str, str, str]]:

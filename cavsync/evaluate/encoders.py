@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,39 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 
-class Vectors(NamedTuple):
+class Embedded(Protocol):
     """`pooled` (B, D) of unit length, `patches` (B, N, D) after the norm, row-major (audio: frequency-major)."""
+
+    @property
+    def pooled(self) -> FloatArray: ...
+
+    @property
+    def patches(self) -> FloatArray: ...
+
+
+class Vectors(NamedTuple):
+    """Both at once, as a torch model gives them."""
 
     pooled: FloatArray
     patches: FloatArray
+
+
+@dataclass(frozen=True)
+class VectorsOnRequest:
+    """Each computed when it is asked for: an engine runs its whole graph for either."""
+
+    pool: Callable[[], FloatArray]
+    patch: Callable[[], FloatArray]
+
+    @cached_property
+    def pooled(self) -> FloatArray:
+        """(B, D)."""
+        return self.pool()
+
+    @cached_property
+    def patches(self) -> FloatArray:
+        """(B, N, D)."""
+        return self.patch()
 
 
 @dataclass(frozen=True)
@@ -39,7 +67,7 @@ class Encoder:
     """Embeds raw inputs; what normalises them is inside.
 
     `embed_audio`: raw log-mel (B, segment_frames, 128) float32; `embed_pictures`: RGB (B, num_frames, S, S, 3) uint8.
-    Both return Vectors. `audio_grid` (frequency, time) and `visual_grid` (rows, columns) are the shapes of the patches.
+    `audio_grid` (frequency, time) and `visual_grid` (rows, columns) are the shapes of the patches.
     """
 
     id: ModelId
@@ -49,8 +77,8 @@ class Encoder:
     frame_step_seconds: float
     audio_grid: tuple[int, int]
     visual_grid: tuple[int, int]
-    embed_audio: Callable[[FloatArray], Vectors] = field(repr=False)
-    embed_pictures: Callable[[NDArray[np.uint8]], Vectors] = field(repr=False)
+    embed_audio: Callable[[FloatArray], Embedded] = field(repr=False)
+    embed_pictures: Callable[[NDArray[np.uint8]], Embedded] = field(repr=False)
     device: str = "cpu"
 
 
@@ -132,9 +160,11 @@ def encoder_of_bundle(bundle: Bundle) -> Encoder:
         frame_step_seconds=visual.frame_step_seconds,
         audio_grid=(manifest.frontend.num_mel_bins // patch, audio.segment_frames // patch),
         visual_grid=(side, side),
-        embed_audio=lambda segments: Vectors(bundle.embed_audio(segments), bundle.audio.run(segments, "patches")),
-        embed_pictures=lambda tubelets: Vectors(
-            bundle.embed_pictures(tubelets), bundle.visual.run(tubelets, "patches")
+        embed_audio=lambda segments: VectorsOnRequest(
+            lambda: bundle.embed_audio(segments), lambda: bundle.audio.run(segments, "patches")
+        ),
+        embed_pictures=lambda tubelets: VectorsOnRequest(
+            lambda: bundle.embed_pictures(tubelets), lambda: bundle.visual.run(tubelets, "patches")
         ),
     )
 

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from cavsync.data.clip import Clip, load_clip
 from cavsync.data.sampling import SamplePlan, take
-from cavsync.data.synth import read_truth
+from cavsync.data.synth import TRUTH_NAME, read_truth
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.ade20k_sound import nearest_center_crop
 from cavsync.evaluate.encoders import Encoder
@@ -62,10 +62,10 @@ class GeneratedObjects:
         return [str(record["file"]) for record in self.records]
 
     def files(self) -> list[Path]:
-        """Clips and masks."""
+        """Clips and masks, and the record of what they show."""
         clips = [self.root / str(record["file"]) for record in self.records]
         masks = [self.root / frame["file"] for record in self.records for frame in record["masks"]["frames"]]
-        return [path for path in (*clips, *masks) if path.is_file()]
+        return [path for path in (self.root / TRUTH_NAME, *clips, *masks) if path.is_file()]
 
     def load(self, index: int, encoder: Encoder) -> list[LocalizationCase]:
         """One question per mask around which something sounds; MediaError where clip or mask cannot be used."""

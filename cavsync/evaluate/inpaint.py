@@ -18,7 +18,7 @@ from cavsync.data.batches import normalised_pictures
 from cavsync.data.clip import Clip
 from cavsync.data.logmel import normalise
 from cavsync.data.sampling import SamplePlan, take
-from cavsync.data.source import ClipSource
+from cavsync.data.source import ClipSource, Rejects
 from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.reconstruct import Inpainted, reconstruct
 from cavsync.model import CAVMAESync
@@ -93,7 +93,9 @@ def inpaint(
 ) -> InpaintScores:
     """Inpaint moments of the clips `indices` under every mask; masks are drawn from (seed, clip, mask), so that other
     models meet the same ones. `on_case` sees every result. Raises DataError where no clip can be used."""
-    scores = InpaintScores()
+    lost = Rejects()
+    lost.add_damage(source)
+    scores = InpaintScores(rejects=lost.sentences)
     for done, (index, found) in enumerate(_clips(model, source, indices, moments_per_clip), start=1):
         if isinstance(found, MediaError):
             scores.rejects[source.names[index]] = str(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,13 @@ RESAMPLES = 2000
 # Of statistics that no vectorised resampling computes.
 STATISTIC_RESAMPLES = 1000
 CONFIDENCE = 0.95
+# Resampled values held at once, 16 MB: all resamples of many clips would be gigabytes.
+BATCH_VALUES = 2**21
 
 
 @dataclass(frozen=True)
 class Share:
-    """A mean over clips with its 95 % interval, and the number of clips behind it; None where there is none."""
+    """A mean, or another statistic, over clips with its 95 % interval, and how many clips there were; None for none."""
 
     mean: float | None
     low: float | None
@@ -25,23 +28,27 @@ class Share:
     clips: int
 
 
-def share_of_clips(values: Sequence[float], seed: int = 0) -> Share:
-    """Mean of one value per clip. The interval resamples clips, because the trials of one clip depend on each other."""
+def share_of_clips(
+    values: Sequence[float] | NDArray[np.float64], seed: int = 0, statistic: Callable[..., Any] = np.mean
+) -> Share:
+    """Mean, or np.median, of one value per clip. The interval resamples clips, because the trials of one clip depend on
+    each other."""
     found = np.asarray(values, dtype=np.float64)
     if not len(found):
         return Share(None, None, None, 0)
-    mean = float(found.mean())
+    value = float(statistic(found))
     if len(found) == 1:
-        return Share(mean, None, None, 1)
+        return Share(value, None, None, 1)
     interval = bootstrap(
         (found,),
-        np.mean,
+        statistic,
         confidence_level=CONFIDENCE,
         n_resamples=RESAMPLES,
+        batch=max(1, BATCH_VALUES // len(found)),
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Share(mean, float(interval.low), float(interval.high), len(found))
+    return Share(value, float(interval.low), float(interval.high), len(found))
 
 
 def statistic_over_clips(

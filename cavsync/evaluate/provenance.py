@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -47,16 +48,28 @@ def decoders() -> dict[str, str]:
 
 
 def data_id(name: str, files: Iterable[Path], root: Path) -> DataId:
-    """Identity of data made of files: SHA-256 over their names below `root` and their contents, in sorted order.
+    """Identity of data made of files, by their paths relative to `root`; see `named_data_id`."""
+    return named_data_id(name, ((relative_name(path, root), path) for path in files))
 
-    Raises DataError for a file that cannot be read.
+
+def named_data_id(name: str, files: Iterable[tuple[str, Path]], chosen: Iterable[str] = ()) -> DataId:
+    """Identity of data: SHA-256 over the names and contents of `files`, and the clips `chosen` among them.
+
+    The order says nothing, and names that hold no machine's folders give the same on every machine. Raises DataError
+    for a file that cannot be read.
     """
-    digest, count = hashlib.sha256(), 0
-    for path in sorted(set(files)):
-        inside = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-        try:
-            digest.update(f"{inside}\0{sha256_file(path)}\n".encode())
-        except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror}): restore it, or leave it out") from None
-        count += 1
-    return DataId(name=name, sha256=digest.hexdigest(), count=count)
+    named = set(files)
+    lines = [f"{inside}\0{_content(path)}" for inside, path in named] + [f"{clip}\0chosen" for clip in chosen]
+    return DataId(name=name, sha256=hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest(), count=len(named))
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """A path as seen from `root`, also where it lies outside."""
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def _content(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): restore it, or leave it out") from None

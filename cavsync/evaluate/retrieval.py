@@ -11,7 +11,7 @@ from cavsync.evaluate.encoders import Encoder
 from cavsync.evaluate.provenance import provenance
 from cavsync.evaluate.rank_metrics import RECALLS, expected_ranks, recall_curve, retrieval_metrics
 from cavsync.evaluate.result import Cell, Curve, EvalResult, Metric, Plot, Table
-from cavsync.evaluate.retrieval_data import RetrievalClips
+from cavsync.evaluate.retrieval_data import EvalClips
 
 DIRECTIONS = ("visual to audio", "audio to visual")
 # A curve of recall ends there, where users of a search have long stopped looking.
@@ -20,7 +20,7 @@ MAX_K = 100
 
 def evaluate_retrieval(
     encoder: Encoder,
-    clips: RetrievalClips,
+    clips: EvalClips,
     found: ClipEmbeddings,
     *,
     kinds: Sequence[Similarity] = SIMILARITIES,
@@ -64,7 +64,7 @@ def evaluate_retrieval(
         provenance=provenance(models=[encoder.id], data=[clips.data], seed=seed, device=encoder.device),
         tables=[_table(direction, size, metrics) for direction in DIRECTIONS],
         plots=[_plot(direction, size, counts) for direction in DIRECTIONS],
-        rejects=found.rejects | {name: f"{name} is on the list and not among the data" for name in clips.missing},
+        rejects=clips.rejects | found.rejects,
         notes=_notes(copies, found, clips),
         rows={
             "clips": list(found.names),
@@ -139,17 +139,17 @@ def _plot(direction: str, size: int, counts: dict[tuple[str, str], RankCounts]) 
     )
 
 
-def _notes(copies: Sequence[Copies], found: ClipEmbeddings, clips: RetrievalClips) -> list[str]:
-    notes = []
+def _notes(copies: Sequence[Copies], found: ClipEmbeddings, clips: EvalClips) -> list[str]:
+    notes = list(clips.notes)
     if copies:
         first = copies[0]
         notes.append(
             f"{_num_copied(copies)} clips have a copy in the gallery (the same {first.same}: "
             f"{' and '.join(first.clips[:2])}), so a right answer may count as wrong."
         )
-    lost = len(found.rejects) + len(clips.missing)
+    lost = len(clips.rejects | found.rejects)
     if lost:
-        notes.append(f"{lost} clips are left out, so the gallery is smaller and the task easier than the list's own.")
+        notes.append(f"{lost} rejects are left out: a smaller gallery makes an easier task than the whole set.")
     if clips.frames == 1:
         notes.append("With one frame per clip all similarities are the same.")
     return notes

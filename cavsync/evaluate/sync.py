@@ -33,6 +33,8 @@ TWO_CHOICE_SHIFTS_MS = (50.0, 100.0, 200.0, 300.0, 500.0)
 TWO_CHOICE_HOP_MS = 10.0
 TOLERANCES_MS = (100.0, 200.0)
 DEFAULT_FRAME_MS = 40.0
+BASELINES = ("motion against loudness", "motion against its rise")
+BASELINE_RANGE_MS = 1000.0
 
 Curve = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -102,7 +104,7 @@ def evaluate_sync(
     """
     result = SyncResult()
     for number, case in enumerate(cases):
-        plan = plan_of(case, number, offsets_per_clip=offsets_per_clip, max_offset_ms=max_offset_ms, seed=seed)
+        plan = plan_of(case, offsets_per_clip=offsets_per_clip, max_offset_ms=max_offset_ms, seed=seed)
         try:
             answers = {name: _ask_bundle(bundle, case, plan) for name, bundle in bundles.items()}
             frame_ms, baselines = _ask_baselines(case, plan)
@@ -185,13 +187,12 @@ def _ask_baselines(case: SyncCase, plan: SyncPlan) -> tuple[float, dict[str, Ans
     """Motion energy against the loudness, and against its rise; and the clip's frame period."""
     frames, times, samples = grey_and_sound(case.path)
     frame_ms = float(np.median(np.diff(times)) * 1000) if len(times) > 1 else DEFAULT_FRAME_MS
-    farthest_ms = max(1000.0 + max(map(abs, plan.offsets_ms)), CLASS_REACH_MS)
+    farthest_ms = max(BASELINE_RANGE_MS + max(map(abs, plan.offsets_ms)), CLASS_REACH_MS)
     max_lag_ms = farthest_ms + abs(case.true_offset_ms) + REAL_CLIPS_ZERO_POINT_MS
     lags_ms, *curves = motion_curves(frames, times, samples, SAMPLE_RATE_HZ, max_lag_ms)
     zero_ms = (0.0 if case.generated else REAL_CLIPS_ZERO_POINT_MS) - case.true_offset_ms
-    names = ("motion against loudness", "motion against its rise")
     return frame_ms, {
-        name: _baseline_answers(lags_ms, curve, zero_ms, plan) for name, curve in zip(names, curves, strict=True)
+        name: _baseline_answers(lags_ms, curve, zero_ms, plan) for name, curve in zip(BASELINES, curves, strict=True)
     }
 
 
@@ -199,7 +200,7 @@ def _baseline_answers(lags_ms: Curve, curve: Curve, zero_ms: float, plan: SyncPl
     trials = []
     for offset_ms in plan.offsets_ms:
         # The lag of the best correlation, seen from a search that is centred where the shifted sound's lag 0 is.
-        inside = np.abs(lags_ms - zero_ms - offset_ms) <= 1000.0
+        inside = np.abs(lags_ms - zero_ms - offset_ms) <= BASELINE_RANGE_MS
         known = inside & np.isfinite(curve)
         best = None if not known.any() else float(zero_ms + offset_ms - lags_ms[known][np.argmax(curve[known])])
         trials.append(OffsetTrial(offset_ms, best))

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cavsync.data.synth import read_truth
+from cavsync.data.synth import TRUTH_NAME, read_truth
 from cavsync.errors import DataError
+from cavsync.evaluate.provenance import relative_name
 from cavsync.evaluate.sync_manifest import ManifestLine, read_manifest
 from cavsync.media.files import find_media
 
@@ -18,7 +19,7 @@ TABLE_NAME = "manifest.csv"
 @dataclass(frozen=True)
 class SyncCase:
     """One clip: its true offset (> 0: the audio is early), the kind and the source it is counted under, whether it was
-    generated, and the trials that a manifest fixes."""
+    generated, the trials that a manifest fixes, and its name, the path below the data."""
 
     path: Path
     kind: str
@@ -26,6 +27,7 @@ class SyncCase:
     generated: bool = False
     source: str = ""
     trials: ManifestLine | None = None
+    name: str = ""
 
 
 def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCase]:
@@ -60,6 +62,7 @@ def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCa
                 float(row.get("audio_offset_ms", 0)),
                 bool(truth),
                 str(row.get("source") or ""),
+                name=relative_name(folder / row["path"], folder),
             )
             for row in kept
         ]
@@ -67,6 +70,11 @@ def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCa
         raise DataError(
             f"{folder} has a row without a path, or with an audio_offset_ms that is no number ({error}): correct it."
         ) from None
+
+
+def truth_files(data: Path) -> list[Path]:
+    """What says of the clips of `sync_cases` how they are: a manifest itself, or a folder's truth.jsonl or table."""
+    return [path for path in (data, data / TRUTH_NAME, data / TABLE_NAME) if path.is_file()]
 
 
 def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
@@ -83,7 +91,15 @@ def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
     if not kept:
         raise DataError(f"{path} names no clip{' that was selected' if lines else ''}: name another file or selection.")
     return [
-        SyncCase(path.parent / line.path, line.kind, line.audio_offset_ms, line.generated, line.source, line)
+        SyncCase(
+            path.parent / line.path,
+            line.kind,
+            line.audio_offset_ms,
+            line.generated,
+            line.source,
+            line,
+            relative_name(path.parent / line.path, path.parent),
+        )
         for line in kept
     ]
 

@@ -1,7 +1,8 @@
-"""Which trials are made of a clip: drawn from the seed and the clip's place, or as a manifest says."""
+"""Which trials are made of a clip: drawn from the seed and the clip's name, or as a manifest says."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,10 @@ class SyncPlan:
     grid_shift: float
 
 
-def plan_of(case: SyncCase, number: int, *, offsets_per_clip: int, max_offset_ms: float, seed: int) -> SyncPlan:
-    """Trials of the clip at place `number`: the same for the same seed, whatever other clips there are before it."""
-    random = np.random.default_rng((seed, number))
+def plan_of(case: SyncCase, *, offsets_per_clip: int, max_offset_ms: float, seed: int) -> SyncPlan:
+    """Trials of a clip: the same for the same seed and name of it, whatever other clips there are."""
+    name = hashlib.sha256((case.name or case.path.name).encode()).digest()
+    random = np.random.default_rng((seed, int.from_bytes(name, "big")))
     offsets_ms = tuple(random.uniform(-max_offset_ms, max_offset_ms, size=offsets_per_clip).tolist())
     grid_shift = float(random.uniform(-0.5, 0.5))
     classes = tuple(random.permutation(NUM_CLASSES)[:offsets_per_clip].tolist())

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import JsonValue
 
 from cavsync.evaluate.result import Cell, Curve, EvalResult, Metric, Plot, Provenance, Table, Unit
-from cavsync.evaluate.sync import TOLERANCES_MS, TWO_CHOICE_SHIFTS_MS, SyncResult
-from cavsync.evaluate.sync_classes import CLASS_STEP_MS, MAX_CLASS_OFFSET_MS, MIN_SECONDS, NUM_CLASSES
+from cavsync.evaluate.sync import TWO_CHOICE_SHIFTS_MS, SyncResult
+from cavsync.evaluate.sync_classes import NUM_CLASSES
 from cavsync.evaluate.sync_report import ALL_KINDS, sync_report
 
 HISTOGRAM_STEP_MS = 40.0
@@ -23,24 +23,14 @@ SHARES = {
 }
 
 
-def sync_result(
-    result: SyncResult, provenance: Provenance, *, offsets_per_clip: int, max_offset_ms: float, has_plan: bool = False
-) -> EvalResult:
-    """Everything that `sync_report` computes, for reading and comparing; `has_plan`: a manifest fixed the trials."""
+def sync_result(result: SyncResult, protocol: dict[str, JsonValue], provenance: Provenance) -> EvalResult:
+    """Everything that `sync_report` computes, for reading and comparing."""
     report = sync_report(result)
     first = report["kinds"][ALL_KINDS]["methods"]
     groups = {"kind": report["kinds"], "source": report["sources"]}
     return EvalResult(
         task="sync",
-        protocol={
-            "injected_offsets": "as the manifest says" if has_plan else f"{offsets_per_clip} uniform per clip",
-            "max_offset_ms": max_offset_ms,
-            "tolerances": ["one frame", *(f"{limit:.0f} ms" for limit in TOLERANCES_MS)],
-            "two_choice_shifts_ms": list(TWO_CHOICE_SHIFTS_MS),
-            "classes": f"{NUM_CLASSES} of {CLASS_STEP_MS:.0f} ms within ±{MAX_CLASS_OFFSET_MS:.0f} ms",
-            "classes_need_seconds": MIN_SECONDS,
-            "intervals": "95 %, bootstrap over the clips",
-        },
+        protocol=protocol,
         metrics=dict(_metrics(first)),
         provenance=provenance,
         tables=[table for by, kinds in groups.items() for table in _tables(by, kinds)],

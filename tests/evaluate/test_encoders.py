@@ -1,5 +1,6 @@
 """Encoders opened from a run, a step, a published .pth and a bundle say the same, and what the model says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from small_models import small_model
 from torch.nn import functional as F
 
 from cavsync.data.batches import IMAGENET_MEAN, IMAGENET_STD
+from cavsync.deploy import Bundle
 from cavsync.errors import BundleError, CheckpointError, ConfigError
-from cavsync.evaluate.encoders import Encoder, open_encoder, open_model
+from cavsync.evaluate.encoders import Encoder, encoder_of_bundle, open_encoder, open_model
 from cavsync.export import export_bundle
 from cavsync.model.checkpoint import load_model, save_model
 from cavsync.model.classifier import CAVMAEFT
@@ -64,6 +66,27 @@ def test_a_bundle_says_the_same() -> None:
     np.testing.assert_allclose(
         exported.embed_pictures(tubelets).pooled, encoder.embed_pictures(tubelets).pooled, atol=1e-4
     )
+
+
+def test_a_bundle_computes_what_is_asked_for(tmp_path: Path) -> None:
+    """One run of an engine for the vectors, one for the patches, none for what nobody reads."""
+    bundle = Bundle.open(write_fake_bundle(tmp_path / "meter"))
+    asked: list[str] = []
+
+    class Engine:
+        def run(self, values: np.ndarray, output: str) -> np.ndarray:
+            asked.append(output)
+            return np.ones((len(values), 2), dtype=np.float32)
+
+    manifest = replace(bundle.manifest, model={"patch_size": 16})
+    encoder = encoder_of_bundle(replace(bundle, manifest=manifest, audio=Engine(), visual=Engine()))
+    segments, tubelets = inputs(encoder, 2)
+    heard, seen = encoder.embed_audio(segments), encoder.embed_pictures(tubelets)
+    assert asked == []
+    assert heard.pooled is heard.pooled
+    assert asked == ["embedding"]
+    assert seen.patches is seen.patches
+    assert asked == ["embedding", "patches"]
 
 
 def test_a_published_file_and_its_run(tmp_path: Path) -> None:

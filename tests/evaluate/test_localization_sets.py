@@ -148,6 +148,7 @@ def test_generated_clips(offset_ms: float, tmp_path: Path) -> None:
         tmp_path / "clips", 3, families=["impacts", "keys", "drummer"], masks=4, max_offset_ms=offset_ms
     )
     data = open_localization_set(folder)
+    assert folder / "truth.jsonl" in data.files()
     seen = 0
     for index, line in enumerate((folder / "truth.jsonl").read_text().splitlines()):
         record = json.loads(line)

@@ -169,7 +169,7 @@ def test_compare() -> None:
     found = compare_results(make_result(0.25), make_result(0.2, frames=4, seed=1))
     assert {entry[0] for entry in found.differences} == {"protocol frames", "seed"}
     assert found.notes == ["The two were measured by different protocols: the difference is not the models' alone."]
-    assert found.tables[0].rows[0][4] == "worse, intervals overlap"
+    assert found.tables[0].rows[0][4] == "lower, intervals overlap"
     assert shown(found.tables[0].rows[0][3]) == "-5.0 %"
     unknown = compare_results(make_result(None), make_result(0.2))
     assert unknown.tables[0].rows[0][3:] == [None, ""]
@@ -177,12 +177,54 @@ def test_compare() -> None:
         compare_results(make_result(), make_result(task="sync"))
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        (Metric(value=1.0, low=0.5, high=1.5), Metric(value=2.0, low=1.6, high=2.5), "better, intervals apart"),
+        (Metric(value=2.0, low=1.6, high=2.5), Metric(value=1.0, low=0.5, high=1.5), "worse, intervals apart"),
+        (Metric(value=1.0, low=0.5, high=1.5), Metric(value=2.0, low=1.5, high=2.5), "higher, intervals overlap"),
+        (Metric(value=2.0), Metric(value=1.0, low=0.5, high=1.5), "lower"),
+        (Metric(value=1.0, better="lower"), Metric(value=2.0, better="lower"), "higher"),
+        (
+            Metric(value=1.0, low=0.5, high=1.5, better="lower"),
+            Metric(value=2.0, low=1.6, high=2.5, better="lower"),
+            "worse, intervals apart",
+        ),
+        (
+            Metric(value=1.0, low=0.5, high=1.5, better=""),
+            Metric(value=2.0, low=1.6, high=2.5, better=""),
+            "higher, intervals apart",
+        ),
+    ],
+)
+def test_verdicts(a: Metric, b: Metric, verdict: str) -> None:
+    """Better and worse only where the intervals lie apart."""
+    first, second = (make_result().model_copy(update={"metrics": {"m": metric}}) for metric in (a, b))
+    assert compare_results(first, second).tables[0].rows[0][4] == verdict
+
+
+def test_compare_tells_what_was_left_out() -> None:
+    """Other clips or other numbers of them are said; the same clips below other folders are the same."""
+    first = make_result().model_copy(update={"rejects": {"/here/a.mp4": "broken", "/here/b.mp4": "broken"}})
+    moved = first.model_copy(update={"rejects": {"/there/a.mp4": "broken", "/there/b.mp4": "broken"}})
+    assert compare_results(first, moved).differences == []
+    other = first.model_copy(update={"rejects": {"/here/b.mp4": "broken", "/here/c.mp4": "short"}})
+    found = compare_results(first, other)
+    assert found.differences == [("rejects", "2, only here: a.mp4", "2, only here: c.mp4")]
+    assert found.tables[1].rows == [["rejects", "2, only here: a.mp4", "2, only here: c.mp4"]]
+    assert "different clips" in found.notes[0]
+    fewer = {name: metric.model_copy(update={"count": 7}) for name, metric in first.metrics.items()}
+    found = compare_results(first, first.model_copy(update={"metrics": fewer}))
+    assert found.differences == [("count of r_at_1", "8", "7"), ("count of rank", "None", "7")]
+    assert "different numbers of clips" in found.notes[0]
+
+
 def test_compare_command(tmp_path: Path) -> None:
     for name, value in (("a", 0.25), ("b", 0.31)):
         make_result(value).write(tmp_path / f"{name}.json")
     done = CliRunner().invoke(main, ["eval", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
     assert done.exit_code == 0
-    assert "better, intervals overlap" in done.output.replace("\n", " ")
+    assert "higher, intervals overlap" in done.output.replace("\n", " ")
     (tmp_path / "b.json").write_text("{}")
     done = CliRunner().invoke(main, ["eval", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
     assert done.exit_code == 1

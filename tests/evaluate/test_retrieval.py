@@ -15,10 +15,11 @@ from small_models import small_model
 from cavsync.cli.main import main
 from cavsync.errors import ConfigError, DataError
 from cavsync.evaluate.clip_embeddings import ClipEmbeddings, clip_embeddings
+from cavsync.evaluate.clip_selection import clip_name
 from cavsync.evaluate.encoders import Encoder, open_encoder
 from cavsync.evaluate.result import read_result
 from cavsync.evaluate.retrieval import evaluate_retrieval
-from cavsync.evaluate.retrieval_data import RetrievalClips, clip_name, open_retrieval_clips
+from cavsync.evaluate.retrieval_data import EvalClips, open_retrieval_clips
 from cavsync.model.checkpoint import save_model
 
 
@@ -39,7 +40,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return video_folder(tmp_path_factory.mktemp("videos"), 5)
 
 
-def open_videos(videos: Path, encoder: Encoder, **options: Any) -> RetrievalClips:
+def open_videos(videos: Path, encoder: Encoder, **options: Any) -> EvalClips:
     return open_retrieval_clips(videos, segment_frames=encoder.segment_frames, frames=3, **options)
 
 
@@ -93,6 +94,12 @@ def test_the_cache_is_used_and_keyed(videos: Path, encoder: Encoder, tmp_path: P
     other = replace(refusing(encoder), id=encoder.id.model_copy(update={"sha256": "1"}))
     with pytest.raises(AssertionError, match="computed again"):
         clip_embeddings(other, clips, tmp_path)
+    for module in ("__version__", "version"):
+        with pytest.MonkeyPatch.context() as patched:
+            changed_version: Any = "0.0.0" if module == "__version__" else lambda name: f"another {name}"
+            patched.setattr(f"cavsync.evaluate.provenance.{module}", changed_version)
+            with pytest.raises(AssertionError, match="computed again"):
+                clip_embeddings(refusing(encoder), clips, tmp_path)
     # What failed half-way has left nothing behind.
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -134,10 +141,10 @@ def test_a_list_chooses_among_videos(videos: Path, encoder: Encoder, tmp_path: P
     path.write_text(json.dumps({"data": [{**entry, "video_id": name} for name in names]}))
     clips = open_videos(videos, encoder, only=path)
     assert clips.names == ["vid3", "vid0"]
-    assert clips.missing == ["gone"]
+    assert clips.rejects == {"gone": "gone is on the list and not among the data"}
     result = evaluate_retrieval(encoder, clips, clip_embeddings(encoder, clips, tmp_path / "cache"))
     assert result.protocol["gallery"] == 2
-    assert any("1 clips are left out" in note for note in result.notes)
+    assert any("1 rejects" in note for note in result.notes)
     path.write_text(json.dumps({"data": [{**entry, "video_id": "gone"}]}))
     with pytest.raises(DataError, match="None of the 1 clips"):
         open_videos(videos, encoder, only=path)

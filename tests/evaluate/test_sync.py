@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,26 @@ def test_report_and_command(bundle_dir: Path, folder: Path, tmp_path: Path) -> N
     assert set(report["kinds"]["all"]["methods"]) == {"meter", "motion against loudness", "motion against its rise"}
     chosen = [case.path.name for case in sync_cases(folder, {"use": "yes", "kind": "siren"})]
     assert chosen == ["clip2.mkv"]
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "truth.jsonl"])
+def test_the_truth_is_part_of_the_data(name: str, bundle_dir: Path, folder: Path, tmp_path: Path) -> None:
+    """Another true offset of the same clips is other data."""
+    hashes = []
+    for offset_ms in (0.0, 120.0):
+        data = tmp_path / f"{offset_ms:.0f}" / "clips"
+        data.mkdir(parents=True)
+        shutil.copy(folder / "clip0.mkv", data)
+        record = {"file": "clip0.mkv", "family": "lamp", "audio_offset_ms": offset_ms}
+        table = f"path,audio_offset_ms\nclip0.mkv,{offset_ms}\n"
+        (data / name).write_text(json.dumps(record) if name == "truth.jsonl" else table)
+        out = tmp_path / f"{offset_ms:.0f}.json"
+        done = CliRunner().invoke(
+            main, ["eval", "sync", str(data), "--bundle", str(bundle_dir), "--offsets", "1", "--json", str(out)]
+        )
+        assert done.exit_code == 0, done.output
+        hashes.append(json.loads(out.read_text())["provenance"]["data"][0]["sha256"])
+    assert hashes[0] != hashes[1]
 
 
 def test_cases_that_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from sync_clips import write_clip
 from cavsync.cli.main import main
 from cavsync.deploy import Bundle
 from cavsync.errors import DataError
+from cavsync.evaluate.clip_rows import with_hop
 from cavsync.evaluate.model_bundle import bundle_of_checkpoint
 from cavsync.evaluate.result import read_result
 from cavsync.evaluate.sync import Answers, ClipResult, OffsetTrial, SyncResult, evaluate_sync
@@ -25,6 +26,7 @@ from cavsync.evaluate.sync_cases import SyncCase, sync_cases
 from cavsync.evaluate.sync_classes import ClassTrial, class_offset_ms, nearest_class
 from cavsync.evaluate.sync_manifest import ManifestLine, read_manifest
 from cavsync.evaluate.sync_plan import plan_of, write_plans
+from cavsync.evaluate.sync_protocol import sync_protocol
 from cavsync.evaluate.sync_report import sync_report
 from cavsync.model.checkpoint import load_model, save_model
 
@@ -119,7 +121,7 @@ def test_methods_are_asked_for_the_same_classes() -> None:
 def test_a_manifest_repeats_the_test(bundle: Bundle, clip: Path, tmp_path: Path) -> None:
     """Trials written down and read back give the same estimates, whatever the seed and the place in the list."""
     cases = [SyncCase(clip, "siren", 130.0, source="studio")]
-    plans = [plan_of(case, number, **OPTIONS) for number, case in enumerate(cases)]
+    plans = [plan_of(case, **OPTIONS) for case in cases]
     write_plans(tmp_path / "m.jsonl", cases, plans)
     (again,) = sync_cases(tmp_path / "m.jsonl")
     assert (again.path.resolve(), again.kind, again.source, again.true_offset_ms) == (clip, "siren", "studio", 130.0)
@@ -131,6 +133,42 @@ def test_a_manifest_repeats_the_test(bundle: Bundle, clip: Path, tmp_path: Path)
         sync_cases(tmp_path / "m.jsonl", {"kind": "harp"})
     with pytest.raises(DataError, match="no entry 'colour'"):
         sync_cases(tmp_path / "m.jsonl", {"colour": "red"})
+
+
+def test_trials_are_those_of_the_name(clip: Path, tmp_path: Path) -> None:
+    """A clip keeps its trials whatever lies beside it and wherever the folder lies; another one gets others."""
+    plans = []
+    for place, names in (("a", ["x/1.mkv", "y/1.mkv"]), ("b", ["w/0.mkv", "x/1.mkv", "y/1.mkv"])):
+        for name in names:
+            (tmp_path / place / name).parent.mkdir(parents=True)
+            (tmp_path / place / name).write_bytes(b"")
+        plans.append({case.name: plan_of(case, **OPTIONS) for case in sync_cases(tmp_path / place)})
+    few, more = plans
+    assert list(more) == ["w/0.mkv", "x/1.mkv", "y/1.mkv"]
+    assert few == {name: more[name] for name in few}
+    assert len({plan.offsets_ms for plan in more.values()}) == 3
+    case = SyncCase(clip, "lamp")
+    assert plan_of(case, **OPTIONS) != plan_of(case, **{**OPTIONS, "seed": 5})
+
+
+def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) -> None:
+    """A bundle of another grid, other baselines' numbers and a selection are other protocols; a manifest fixes trials
+    only where it holds some."""
+    options: Any = {"offsets_per_clip": 3, "max_offset_ms": 200.0, "only": {"kind": "siren"}}
+    drawn, fixed = SyncCase(clip, "siren"), SyncCase(clip, "siren", trials=ManifestLine(path="c", classes=(3,)))
+    first = sync_protocol({"m": bundle.manifest}, [drawn], **options)
+    assert first["models"] == {
+        "m": {"frame_rate_hz": 25.0, "hop_ms": 40.0, "max_offset_ms": 400.0, "zero_point_ms": 0.0, "threshold": 0.5}
+    }
+    assert first["only"] == {"kind": "siren"}
+    assert first["two_choice_hop_ms"] == 10.0
+    assert first["injected_offsets"] == "3 per clip, uniform within ±200 ms"
+    other = sync_protocol({"m": with_hop(bundle, 20.0).manifest}, [drawn], **options)
+    assert {name for name in first if first[name] != other[name]} == {"models"}
+    mixed = sync_protocol({"m": bundle.manifest}, [drawn, fixed], **options)
+    assert mixed["injected_offsets"] == first["injected_offsets"]
+    assert mixed["injected_classes"] == "as the manifest says for 1 of 2 clips, else 3 per clip, each once"
+    assert sync_protocol({}, [fixed], **options)["injected_classes"] == "as the manifest says"
 
 
 def test_entries_of_others_are_kept(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ truth = generate(Path("clips"), specs)
 """
 
 from cavsync.data.synth.draw_specs import draw_specs
-from cavsync.data.synth.generate import generate, read_truth, write_clip
+from cavsync.data.synth.generate import TRUTH_NAME, generate, read_truth, write_clip
 from cavsync.data.synth.render import RenderedClip, render
 from cavsync.data.synth.spec import CONTAINERS, FAMILIES, ClipSpec
 
 __all__ = [
     "CONTAINERS",
     "FAMILIES",
+    "TRUTH_NAME",
     "ClipSpec",
     "RenderedClip",
     "draw_specs",
