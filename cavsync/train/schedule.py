@@ -21,7 +21,8 @@ def learning_rate(config: TrainConfig, step: int, *, steps_per_epoch: float, pro
     if config.schedule == "cosine":
         share = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
         return rate * (FINAL_COSINE_SHARE + (1 - FINAL_COSINE_SHARE) * share)
-    epoch = int(step // steps_per_epoch) + 1
+    # A whole number of epochs may come out a little below one.
+    epoch = math.floor(step / steps_per_epoch + 1e-9) + 1
     if epoch < config.halve_from_epoch:
         return rate
     return rate * 0.5 ** (1 + (epoch - config.halve_from_epoch) // config.halve_every_epochs)
