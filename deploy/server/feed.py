@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from cavsync.deploy.server.refusals import RefusalError
@@ -26,7 +26,9 @@ class Feed:
         if self._queues and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._spread, _event(message))
 
-    async def follow(self, stopping: asyncio.Event, snapshot: Callable[[], dict[str, Any]]) -> AsyncIterator[str]:
+    async def follow(
+        self, stopping: asyncio.Event, snapshot: Callable[[], dict[str, Any]]
+    ) -> AsyncGenerator[str, None]:
         """Server-sent events from now on, `snapshot` before all; ends when the server does, or when nobody reads.
 
         Raises:
