@@ -11,3 +11,11 @@ HOLE_SECONDS = 10.0
 
 PATIENCE_SECONDS = 5.0
 """Clocks of picture and sound that are set back within this much of each other were set back together."""
+
+LIVE_PATIENCE_SECONDS = 5.0
+"""How long sound that is due may be missing from a live stream: an alarm that comes half a minute late is none."""
+
+
+def live_lead_seconds(max_offset_ms: float) -> float:
+    """`max_lead_seconds` of a live stream: the sound at the end of the search range is due that much later anyway."""
+    return LIVE_PATIENCE_SECONDS + max_offset_ms / 1000

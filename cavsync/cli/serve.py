@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cavsync.cli.scoring import engine_options, profile_options
+from cavsync.cli.scoring import scoring_options
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -58,8 +58,9 @@ def named_urls(
               help="How long the result of a file is kept.")  # fmt: skip
 @click.option("--idle-seconds", default=60.0, show_default=True, type=POSITIVE,
               help="How long a live stream may be silent before it is ended.")  # fmt: skip
-@profile_options
-@engine_options
+@click.option("--engine-workers", default=1, show_default=True, type=click.IntRange(min=1),
+              help="Batches of streams and files computed at a time, each with --threads threads.")  # fmt: skip
+@scoring_options
 def serve(
     bundle: Path | None,
     max_body_mb: float,
@@ -73,6 +74,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
+    Window, search, pictures per second and profile are those of the watched sources, and of clients that name none.
     Files are scored at /v1/jobs, live streams at /v1/streams, encoders at /v2 (Open Inference Protocol), metrics are
     at /metrics and everything is described at /openapi.json. The live page is at /.
     """

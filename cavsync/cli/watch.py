@@ -49,6 +49,9 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--max-tries", type=click.IntRange(min=1), help="Give up after so many failures in a row; by default never."
 )
+@click.option("--timeout-seconds", type=POSITIVE,
+              help="How long a live source may send nothing before it counts as lost; by default 5 to 15 s, by its "
+              "protocol.")  # fmt: skip
 @click.option("--duration-seconds", type=POSITIVE, help="Stop after so much of the stream.")
 @click.option("--status-seconds", type=POSITIVE, default=5.0, show_default=True, help="Time between two status lines.")
 @click.option("--option", "ffmpeg_options", multiple=True, callback=key_values, metavar="KEY=VALUE",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Any
 
 import av
@@ -21,6 +23,7 @@ WRAPPING_FORMATS = ("mpegts", "hls")
 MAX_DAMAGED_IN_A_ROW = 50
 # The tracks of a recording need not end together, nor where it declares.
 END_TOLERANCE_SECONDS = 2.0
+JOIN_SECONDS = 2.0
 
 
 class DisconnectedError(MediaError):
@@ -42,6 +45,8 @@ class Connection:
         self._stopped = stopped
         self._containers: list[Any] = []
         self._relay: Relay | None = None
+        # One per container where there are several, each in the place of its container.
+        self._readers: list[threading.Thread] = []
         self._last_seconds: float | None = None
         self.damaged_packets = 0
         try:
@@ -80,14 +85,16 @@ class Connection:
         if len(self._containers) == 1:
             yield from self._packets_of(self._containers[0])
         else:
-            yield from _merged([self._packets_of(container) for container in self._containers])
+            yield from _merged([self._packets_of(container) for container in self._containers], self._readers)
         if self._relay is not None:
             raise DisconnectedError(self._relay.why)
 
     def close(self) -> None:
         """Release the source. Safe to call twice."""
-        for container in self._containers:
-            container.close()
+        for container, reader in zip_longest(self._containers, self._readers):
+            # A device that FFmpeg still waits for is released with its thread: closing it under way would crash.
+            if reader is None or not reader.is_alive():
+                container.close()
         if self._relay is not None:
             self._relay.close()
             self._relay = None
@@ -156,8 +163,11 @@ class Connection:
         return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def _merged(parts: list[Iterator[tuple[str, Any]]]) -> Iterator[tuple[str, Any]]:
-    """Packets of several containers as they come, each read by its own thread; the first end is the end."""
+def _merged(parts: list[Iterator[tuple[str, Any]]], threads: list[threading.Thread]) -> Iterator[tuple[str, Any]]:
+    """Packets of several containers as they come, each read by its own thread; the first end is the end.
+
+    The threads are added to `threads`. One that does not end within `JOIN_SECONDS` is left behind.
+    """
     arrived: queue.Queue[tuple[str, Any] | Exception | None] = queue.Queue(maxsize=64)
     is_over = threading.Event()
 
@@ -168,11 +178,11 @@ def _merged(parts: list[Iterator[tuple[str, Any]]]) -> Iterator[tuple[str, Any]]
                 if is_over.is_set():
                     return
                 arrived.put(item)
-        except DisconnectedError as error:
+        except Exception as error:  # noqa: BLE001 - raised again by whoever takes the packets
             last = error
         arrived.put(last)
 
-    threads = [threading.Thread(target=pump, args=(part,), daemon=True) for part in parts]
+    threads += [threading.Thread(target=pump, args=(part,), daemon=True) for part in parts]
     for thread in threads:
         thread.start()
     try:
@@ -182,8 +192,9 @@ def _merged(parts: list[Iterator[tuple[str, Any]]]) -> Iterator[tuple[str, Any]]
             yield item
     finally:
         is_over.set()
+        deadline = time.monotonic() + JOIN_SECONDS
         for thread in threads:
-            while thread.is_alive():
+            while thread.is_alive() and time.monotonic() < deadline:
                 # A thread that waits for room must be let go before its container may be closed.
                 while not arrived.empty():
                     arrived.get_nowait()

@@ -1,4 +1,7 @@
-"""SRT where PyAV's FFmpeg was built without it: an `ffmpeg` program receives the bytes and hands them on unchanged."""
+"""SRT where PyAV's FFmpeg was built without it: an `ffmpeg` program receives the bytes and hands them on unchanged.
+
+It takes the address only as an argument, so that users of the same machine see its passphrase in the list of processes.
+"""
 
 from __future__ import annotations
 

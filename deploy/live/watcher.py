@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any
 from cavsync.deploy.bundle import Bundle
 from cavsync.deploy.default_bundle import default_bundle
 from cavsync.deploy.event_tracker import EventChange, EventTracker
+from cavsync.deploy.limits import live_lead_seconds
 from cavsync.deploy.live.address import Address, parse_address
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.decoder import PacketDecoder
@@ -22,14 +22,11 @@ from cavsync.deploy.live.packet_queue import NOTICE, PacketQueue, Piece
 from cavsync.deploy.live.reader import End, Reader, Stretch, Waiting
 from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import CONNECTED, ENDED, RUNNING, WAITING, LiveStatus
+from cavsync.deploy.recent_drift import RecentDrift
 from cavsync.deploy.records import SyncScore
 from cavsync.deploy.scorer import SyncScorer
-from cavsync.deploy.trend import drift_ms_per_minute
 from cavsync.errors import CavsyncError, ConfigError
 from cavsync.media import AudioChunk, VideoFrame
-
-DRIFT_SECONDS = 600.0
-"""Drift is that of so much of the recent past."""
 
 INTERLEAVE_SECONDS = 5.0
 MAX_TIMEOUT_SECONDS = 3600.0
@@ -54,12 +51,14 @@ class Watcher:
         max_tries: failures in a row after which to give up; None means never.
         backoff: the waits between tries.
         timeout_seconds: how long a live source may send nothing before it counts as lost; by its protocol by default.
+        max_lead_seconds: how long pictures wait for sound that does not come, until decisions say that there is none;
+            by default 5 s more than the search range.
         begin_after, end_after: decisions that begin and end an event, see `EventTracker`.
         duration_seconds: stop after so much stream time.
         status_seconds: time between two status reports.
         ffmpeg_options: for opening the source.
         engine, threads: how to open `bundle`.
-        options: those of `SyncScorer`: profile, early_ms, late_ms, window_seconds, max_offset_ms.
+        options: the other ones of `SyncScorer`: profile, window_seconds, max_offset_ms, adaptive ...
 
     Raises:
         ConfigError: an address, size or option that cannot be used.
@@ -78,6 +77,7 @@ class Watcher:
         max_tries: int | None = None,
         backoff: Backoff | None = None,
         timeout_seconds: float | None = None,
+        max_lead_seconds: float | None = None,
         begin_after: int = 2,
         end_after: int = 3,
         duration_seconds: float | None = None,
@@ -101,7 +101,9 @@ class Watcher:
         self._queue = PacketQueue(queue_seconds, policy=policy or address.policy)
         if not isinstance(bundle, Bundle):
             bundle = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
-        self._scorer = SyncScorer(bundle, **options)
+        if max_lead_seconds is None:
+            max_lead_seconds = live_lead_seconds(options.get("max_offset_ms") or bundle.manifest.sync.max_offset_ms)
+        self._scorer = SyncScorer(bundle, max_lead_seconds=max_lead_seconds, **options)
         self._reader = Reader(
             address, self._queue, reconnect=reconnect, max_tries=max_tries, backoff=backoff or Backoff()
         )
@@ -112,7 +114,7 @@ class Watcher:
         self._decoder: PacketDecoder | None = None
         self._damaged_before = 0
         self._reconnects = 0
-        self._recent: deque[SyncScore] = deque()
+        self._drift = RecentDrift()
         self._last: SyncScore | None = None
         self._next_status = 0.0
         self._is_stopped = False
@@ -190,6 +192,11 @@ class Watcher:
         """The event that is going on, if any."""
         return self._tracker.current
 
+    @property
+    def lag_seconds(self) -> float | None:
+        """How far the last decision is behind the live edge; None before the first."""
+        return None if self._last is None else max(0.0, self._reader.edge_seconds - self._last.time_seconds)
+
     def status(self, phase: str = RUNNING, message: str = "") -> LiveStatus:
         """How the stream is doing now."""
         edge_seconds = self._reader.edge_seconds
@@ -199,8 +206,8 @@ class Watcher:
             phase=phase,
             time_seconds=edge_seconds if is_begun else None,
             message=message,
-            lag_seconds=None if self._last is None else max(0.0, edge_seconds - self._last.time_seconds),
-            drift_ms_per_minute=drift_ms_per_minute(list(self._recent)),
+            lag_seconds=self.lag_seconds,
+            drift_ms_per_minute=self._drift.ms_per_minute,
             dropped_seconds=self._queue.dropped_seconds,
             dropped_packets=self._queue.dropped_packets,
             damaged_packets=self._reader.damaged_packets + self._damaged_before + decoder_damaged,
@@ -220,8 +227,7 @@ class Watcher:
             self._scorer.reset()
             # Counted where the stream has got to, not where the reader is by now.
             self._reconnects += piece.payload.is_reconnection
-            # Another sender, or the same one begun anew, has a drift of its own.
-            self._recent.clear()
+            self._drift.clear()
             self._report(CONNECTED, piece.payload.why)
         elif isinstance(piece.payload, Waiting):
             yield from self._end_stretch()
@@ -251,9 +257,7 @@ class Watcher:
 
     def _decided(self, score: SyncScore) -> SyncScore:
         self._last = score
-        self._recent.append(score)
-        while self._recent[0].time_seconds < score.time_seconds - DRIFT_SECONDS:
-            self._recent.popleft()
+        self._drift.add(score)
         for sink in self._sinks:
             sink.on_decision(self.source, score)
         self._tell(self._tracker.update(score))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from cavsync.deploy.server.refusals import RefusalError
@@ -15,7 +15,7 @@ KEEP_ALIVE_SECONDS = 10.0
 
 
 class Feed:
-    """`publish` from any thread; `messages` in the event loop."""
+    """`publish` from any thread; `follow` in the event loop."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -24,17 +24,34 @@ class Feed:
     def publish(self, message: dict[str, Any]) -> None:
         """Tell all who watch."""
         if self._queues and self._loop is not None and not self._loop.is_closed():
-            text = f"data: {json.dumps(message, allow_nan=False, ensure_ascii=False)}\n\n"
-            self._loop.call_soon_threadsafe(self._spread, text)
+            self._loop.call_soon_threadsafe(self._spread, _event(message))
 
-    async def messages(self, stopping: asyncio.Event, first: dict[str, Any]) -> AsyncIterator[str]:
-        """Server-sent events from now on, `first` before all; ends when the server does, or when nobody reads."""
+    async def follow(
+        self, stopping: asyncio.Event, snapshot: Callable[[], dict[str, Any]]
+    ) -> AsyncGenerator[str, None]:
+        """Server-sent events from now on, `snapshot` before all; ends when the server does, or when nobody reads.
+
+        Raises:
+            RefusalError: as many watch as allowed.
+        """
+        messages = self._messages(stopping, snapshot)
+        # The place is taken here; a generator that was begun is also ended, and so gives it back.
+        await anext(messages)
+        return messages
+
+    async def _messages(
+        self, stopping: asyncio.Event, snapshot: Callable[[], dict[str, Any]]
+    ) -> AsyncGenerator[str, None]:
+        if len(self._queues) >= MAX_WATCHERS:
+            raise RefusalError(503, f"{len(self._queues)} pages watch, no more are served: close one")
         self._loop = asyncio.get_running_loop()
         queue: asyncio.Queue[str] = asyncio.Queue(QUEUED_MESSAGES)
         self._queues.add(queue)
         stopped = asyncio.ensure_future(stopping.wait())
         try:
-            yield f"retry: 1000\ndata: {json.dumps(first, allow_nan=False, ensure_ascii=False)}\n\n"
+            yield ""
+            # Only now: what happens from here on is in the queue, what happened before in the snapshot.
+            yield f"retry: 1000\n{_event(snapshot())}"
             while not stopped.done():
                 arrived = asyncio.ensure_future(queue.get())
                 await asyncio.wait({arrived, stopped}, timeout=KEEP_ALIVE_SECONDS, return_when="FIRST_COMPLETED")
@@ -49,11 +66,6 @@ class Feed:
             stopped.cancel()
             self._queues.discard(queue)
 
-    def check_room(self) -> None:
-        """RefusalError while as many watch as allowed."""
-        if len(self._queues) >= MAX_WATCHERS:
-            raise RefusalError(503, f"{len(self._queues)} pages watch, no more are served: close one")
-
     def _spread(self, text: str) -> None:
         for queue in list(self._queues):
             try:
@@ -61,3 +73,7 @@ class Feed:
             except asyncio.QueueFull:
                 # It reads too slowly. Its browser connects again and gets the present state.
                 self._queues.discard(queue)
+
+
+def _event(message: dict[str, Any]) -> str:
+    return f"data: {json.dumps(message, allow_nan=False, ensure_ascii=False)}\n\n"

@@ -50,9 +50,11 @@ def fetch(
     limit_bytes: int,
     limit_seconds: float,
     allow_private: bool,
-    on_piece: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> IO[bytes]:
-    """The file at an address, as a temporary file without a name. `on_piece` may raise to stop.
+    """The file at an address, as a temporary file without a name.
+
+    `check` is called before anything is asked and between the pieces of the body; it may raise to stop.
 
     Raises:
         RefusalError: an address that is not fetched, also as the target of a redirection.
@@ -60,6 +62,7 @@ def fetch(
     """
     deadline = time.monotonic() + limit_seconds
     for _ in range(MAX_REDIRECTIONS + 1):
+        check()
         url = checked_url(text)
         connection = _connection(url, resolve(url, allow_private=allow_private))
         try:
@@ -69,7 +72,7 @@ def fetch(
                 continue
             if response.status != 200:
                 raise MediaError(f"{url.netloc} answers with status {response.status}: give the address of a file")
-            return _body(response, url.netloc, limit_bytes, deadline, on_piece)
+            return _body(response, url.netloc, limit_bytes, deadline, check)
         except (OSError, http.client.HTTPException) as error:
             raise MediaError(f"{url.netloc} cannot be read ({error or type(error).__name__}): try again") from None
         finally:
@@ -80,13 +83,14 @@ def fetch(
 def _connection(url: SplitResult, number: str) -> http.client.HTTPConnection:
     assert url.hostname is not None
     kind = _PinnedHTTPS if url.scheme == "https" else _Pinned
-    return kind(url.hostname, url.port, number)
+    # Without a port, http.client takes the last group of an IPv6 address for one.
+    return kind(url.hostname, url.port or kind.default_port, number)
 
 
 class _Pinned(http.client.HTTPConnection):
     """A connection to `number`, whatever the name resolves to by now."""
 
-    def __init__(self, host: str, port: int | None, number: str) -> None:
+    def __init__(self, host: str, port: int, number: str) -> None:
         super().__init__(host, port, timeout=TIMEOUT_SECONDS)
         self._number = number
 
@@ -109,14 +113,14 @@ def _ask(connection: http.client.HTTPConnection, url: SplitResult) -> http.clien
 
 
 def _body(
-    response: http.client.HTTPResponse, host: str, limit_bytes: int, deadline: float, on_piece: Callable[[], None]
+    response: http.client.HTTPResponse, host: str, limit_bytes: int, deadline: float, check: Callable[[], None]
 ) -> IO[bytes]:
     # Without a name: nothing is left behind, however the server ends.
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         size = 0
         while piece := response.read1(PIECE_BYTES):
-            on_piece()
+            check()
             size += len(piece)
             if size > limit_bytes:
                 raise MediaError(f"the file of {host} is larger than {limit_bytes} bytes: raise --max-body-mb")

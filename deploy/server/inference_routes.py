@@ -12,7 +12,7 @@ from cavsync import __version__
 from cavsync.deploy.engines import Engine
 from cavsync.deploy.server.refusals import RefusalError
 from cavsync.deploy.server.services import Services, Shared
-from cavsync.deploy.server.settings import MAX_INFERENCE_BYTES, MAX_JSON_BYTES
+from cavsync.deploy.server.settings import MAX_INFERENCE_BYTES, MAX_INFERENCE_JSON_BYTES, MAX_INFERENCES, MAX_JSON_BYTES
 from cavsync.deploy.server.tensors import DATATYPES, read_input, split_body, wanted_outputs, write_outputs
 from cavsync.deploy.server.upload import read_body
 from cavsync.manifest import GRAPHS, GraphSpec, TensorSpec
@@ -74,11 +74,13 @@ async def infer(name: str, request: Request, services: Shared, version: str = VE
     spec, engine = _graph(services, name, version)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RefusalError(415, "the body is compressed: send it as it is")
-    body = await read_body(request, MAX_INFERENCE_BYTES)
-    loop = asyncio.get_running_loop()
-    content, header_length = await loop.run_in_executor(
-        None, _computed, name, spec, engine, body, request.headers.get(HEADER_LENGTH)
-    )
+    if services.inferences.locked():
+        raise RefusalError(503, f"{MAX_INFERENCES} requests are computed, no more are taken: try again later")
+    asked_length = request.headers.get(HEADER_LENGTH)
+    # The place is taken before the first byte is read, so that waiting bodies are bounded too.
+    async with services.inferences:
+        body = await read_body(request, MAX_INFERENCE_JSON_BYTES if asked_length is None else MAX_INFERENCE_BYTES)
+        content, header_length = await asyncio.to_thread(_computed, name, spec, engine, body, asked_length)
     if header_length is None:
         return Response(content, media_type="application/json")
     return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(header_length)})

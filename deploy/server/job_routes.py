@@ -82,8 +82,8 @@ async def submit(request: Request, services: Shared) -> JSONResponse:
 async def _submit_upload(request: Request, services: Services) -> Job:
     name, file, fields = await read_upload(request)
     try:
-        options = _parsed(ScoreOptions, fields).resolved(services.bundle, services.settings.profile)
-        return services.jobs.submit(name, lambda _: file, options)
+        options = _parsed(ScoreOptions, fields).resolved(services.bundle, services.settings.scoring)
+        return services.jobs.submit(name, lambda _: file, options, discard=file.close)
     except BaseException:
         file.close()
         raise
@@ -91,7 +91,7 @@ async def _submit_upload(request: Request, services: Services) -> Job:
 
 async def _submit_url(request: Request, services: Services) -> Job:
     wanted = _parsed(UrlJob, await _json(request))
-    options = wanted.resolved(services.bundle, services.settings.profile)
+    options = wanted.resolved(services.bundle, services.settings.scoring)
     name, opener = _opener(wanted.url, services)
     return services.jobs.submit(name, opener, options)
 
@@ -146,7 +146,7 @@ def _opener(text: str, services: Services) -> tuple[str, Callable[[Job], IO[byte
             limit_bytes=settings.max_body_bytes,
             limit_seconds=settings.max_duration_seconds,
             allow_private=settings.allow_private_addresses,
-            on_piece=job.check,
+            check=job.check,
         )
 
     return shown_name(url.path) if url.path.strip("/") else url.netloc, download

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -23,7 +23,8 @@ from cavsync.errors import CavsyncError, MediaError
 log = logging.getLogger(__name__)
 
 QUEUED, RUNNING, DONE, FAILED_STATE, CANCELLED = "queued", "running", "done", "failed", "cancelled"
-ACTIVE = (QUEUED, RUNNING)
+MAX_PIECES_PER_SECOND = 1000
+"""Pictures and pieces of sound in a second of any real file; timestamps alone could promise a short one for ever."""
 
 
 class JobCancelledError(Exception):
@@ -47,6 +48,7 @@ class Job:
     windows: list[dict[str, Any]] = field(default_factory=list)
     report_html: str = ""
     stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    discard: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The job as clients see it."""
@@ -84,7 +86,7 @@ class JobQueue:
         self._settings = settings
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
-        self._arriving = 0
+        self._num_taken = 0
         self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="job")
 
     @contextmanager
@@ -95,23 +97,31 @@ class JobQueue:
             RefusalError: as many jobs as allowed arrive, wait or run.
         """
         with self._lock:
-            active = self._arriving + sum(job.state in ACTIVE for job in self._jobs.values())
-            if active >= self._settings.max_jobs:
-                raise RefusalError(503, f"{active} jobs wait or run, no more are taken: try again later")
-            self._arriving += 1
+            if self._num_taken >= self._settings.max_jobs:
+                raise RefusalError(503, f"{self._num_taken} jobs wait or run, no more are taken: try again later")
+            self._num_taken += 1
         try:
             yield
         finally:
-            with self._lock:
-                self._arriving -= 1
+            self._leave()
 
-    def submit(self, name: str, open_file: Callable[[Job], IO[bytes]], options: dict[str, Any]) -> Job:
-        """Score the file that `open_file` opens, in the order of submission; it is closed afterwards."""
-        job = Job(name)
+    def submit(
+        self,
+        name: str,
+        open_file: Callable[[Job], IO[bytes]],
+        options: dict[str, Any],
+        discard: Callable[[], None] = lambda: None,
+    ) -> Job:
+        """Score the file that `open_file` opens, in the order of submission; it is closed afterwards.
+
+        `discard` is called instead where the job is cancelled before its turn. Its place stays taken until then all the
+        same: what waits is bounded however often jobs are removed.
+        """
+        job = Job(name, discard=discard)
         with self._lock:
             self._jobs[job.id] = job
-        future = self._pool.submit(self._run, job, open_file, options)
-        future.add_done_callback(lambda done: _report_defect(job, done))
+            self._num_taken += 1
+        self._pool.submit(self._run, job, open_file, options)
         return job
 
     def list(self) -> list[Job]:
@@ -132,9 +142,9 @@ class JobQueue:
     def remove(self, job_id: str) -> None:
         """Cancel the job and forget it."""
         job = self.get(job_id)
-        job.stop.set()
         with self._lock:
             self._jobs.pop(job.id, None)
+        self._cancel(job)
 
     def sweep(self) -> None:
         """Forget finished jobs that are too old or too many."""
@@ -150,31 +160,63 @@ class JobQueue:
     def close(self) -> None:
         """End all jobs and wait for those that run; what they wrote is gone."""
         with self._lock:
-            for job in self._jobs.values():
-                job.stop.set()
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            self._cancel(job)
         self._pool.shutdown(wait=True)
 
+    def _leave(self) -> None:
+        with self._lock:
+            self._num_taken -= 1
+
+    def _cancel(self, job: Job) -> None:
+        job.stop.set()
+        with self._lock:
+            is_waiting = job.state == QUEUED
+            if is_waiting:
+                job.finish(CANCELLED)
+        if is_waiting:
+            job.discard()
+
     def _run(self, job: Job, open_file: Callable[[Job], IO[bytes]], options: dict[str, Any]) -> None:
+        with self._lock:
+            is_wanted = job.state == QUEUED
+            if is_wanted:
+                job.state = RUNNING
+        state, error = self._outcome(job, open_file, options) if is_wanted else (CANCELLED, None)
+        # Whoever sees that the job is over finds its place free.
+        self._leave()
+        job.finish(state, error)
+
+    def _outcome(
+        self, job: Job, open_file: Callable[[Job], IO[bytes]], options: dict[str, Any]
+    ) -> tuple[str, str | None]:
         try:
-            job.state = RUNNING
             with open_file(job) as file:
                 job.check()
                 score = score_file(job.name, self._bundle, file=file, on_progress=self._watch(job), **options)
                 _keep(job, score)
-            job.finish(DONE)
         except JobCancelledError:
-            job.finish(CANCELLED)
+            return CANCELLED, None
         except CavsyncError as error:
-            job.finish(FAILED_STATE, str(error))
+            return FAILED_STATE, str(error)
+        except Exception:
+            log.exception("job %s failed", job.id)
+            return FAILED_STATE, FAILED
+        return DONE, None
 
     def _watch(self, job: Job) -> Callable[[float, float | None], None]:
         limit_seconds = self._settings.max_duration_seconds
+        num_pieces = 0
 
         def on_progress(done_seconds: float, declared_seconds: float | None) -> None:
+            nonlocal num_pieces
             job.check()
+            num_pieces += 1
             job.done_seconds = max(job.done_seconds, done_seconds)
             job.duration_seconds = declared_seconds
-            if max(done_seconds, declared_seconds or 0.0) > limit_seconds:
+            decoded_seconds = num_pieces / MAX_PIECES_PER_SECOND
+            if max(done_seconds, declared_seconds or 0.0, decoded_seconds) > limit_seconds:
                 raise MediaError(
                     f"{job.name} is longer than {limit_seconds:g} s: send parts of it, or raise --max-duration-seconds"
                 )
@@ -187,10 +229,3 @@ def _keep(job: Job, score: FileScore) -> None:
     job.report_html = html_text([score])
     job.verdict = headline(score.summary.score)
     job.summary = score.summary.to_dict()
-
-
-def _report_defect(job: Job, done: Future[None]) -> None:
-    error = done.exception()
-    if error is not None:
-        log.error("job %s failed", job.id, exc_info=error)
-        job.finish(FAILED_STATE, FAILED)

@@ -13,6 +13,7 @@ import numpy as np
 
 from cavsync.deploy.event_tracker import BEGAN, EventChange, EventTracker
 from cavsync.deploy.profiles import Profile
+from cavsync.deploy.recent_drift import RecentDrift
 from cavsync.deploy.records import STATES, SyncScore, rounded
 from cavsync.deploy.words import STATE_WORDS, headline
 
@@ -43,6 +44,7 @@ class LiveStream:
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._counts = dict.fromkeys(STATES, 0)
         self._tracker = EventTracker()
+        self._drift = RecentDrift()
         self._alarm: dict[str, Any] | None = None
         self._limits_ms: tuple[float | None, float | None] = (None, None)
         self._profile = ""
@@ -54,6 +56,7 @@ class LiveStream:
             self._profile = profile.name
             self._set_limits(profile, frame_period_seconds)
             self._tracker = EventTracker()
+            self._drift.clear()
             self._alarm = None
         self._publish({"type": "stream", "stream": self.status()})
 
@@ -69,6 +72,7 @@ class LiveStream:
             self._counts[score.state] += 1
             changes = self._tracker.update(score)
             self._decisions.append(_decision(score, delay_seconds))
+            self._drift.add(score)
             self._note(changes)
             decision = self._decisions[-1]
         self._publish({"type": "decision", "stream": self.status(), "decision": decision})
@@ -83,6 +87,12 @@ class LiveStream:
             self.state, self.error = state, error
         self._publish({"type": "stream", "stream": self.status()})
         return changes
+
+    def begin_stretch(self) -> None:
+        """What follows has another clock, or comes after a gap; an event that lasts goes on."""
+        with self._lock:
+            self._drift.clear()
+        self.note_problem(None)
 
     def note_problem(self, problem: str | None) -> None:
         """Say why nothing comes at present; None once it comes again."""
@@ -116,6 +126,7 @@ class LiveStream:
                 "late_limit_ms": self._limits_ms[1],
                 "alarm": self._alarm,
                 "windows": dict(self._counts),
+                "drift_ms_per_minute": rounded("_ms", self._drift.ms_per_minute),
                 "latest": None if latest is None else {key: latest[key] for key in latest if key != "curve"},
             }
 

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any
 
 from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.limits import HOLE_SECONDS, JUMP_BACK_SECONDS, live_lead_seconds
 from cavsync.deploy.metrics import SyncMetrics
 from cavsync.deploy.profiles import Profile
 from cavsync.deploy.records import SyncScore
@@ -18,13 +19,16 @@ from cavsync.errors import BundleError, CavsyncError
 
 Message = dict[str, Any]
 MAX_ARRIVALS = 10_000
+# A window ends where a picture begins, whose timestamp containers round to a millisecond.
+TOLERANCE_SECONDS = 1e-3
 
 
 class PushedStream:
     """Scores the chunks of a connection and reports to its `LiveStream`."""
 
     def __init__(self, bundle: Bundle, stream: LiveStream, metrics: SyncMetrics, options: dict[str, Any]) -> None:
-        self._scorer = SyncScorer(bundle, **options)
+        max_offset_ms = options.get("max_offset_ms") or bundle.manifest.sync.max_offset_ms
+        self._scorer = SyncScorer(bundle, max_lead_seconds=live_lead_seconds(max_offset_ms), **options)
         self._profile: Profile = self._scorer.profile
         self._stream = stream
         self._metrics = metrics
@@ -45,10 +49,10 @@ class PushedStream:
 
     def push(self, message: bytes) -> list[Message]:
         """Take one chunk; a chunk that cannot be used gives an error and changes nothing."""
+        arrived_monotonic = time.monotonic()
         try:
             chunk = parse_chunk(message)
             if isinstance(chunk, Picture):
-                self._note_arrival(chunk.pts_seconds)
                 scores = self._scorer.push_video(chunk.rgb, pts_seconds=chunk.pts_seconds)
             else:
                 scores = self._scorer.push_audio(
@@ -58,12 +62,15 @@ class PushedStream:
             raise
         except CavsyncError as error:
             return [{"kind": "error", "error": str(error)}]
+        if isinstance(chunk, Picture):
+            self._note_arrival(chunk.pts_seconds, arrived_monotonic)
         return self._messages(scores)
 
     def reset(self) -> list[Message]:
         """Forget the past; times may begin anew."""
         self._scorer.reset()
         self._arrivals.clear()
+        self._period_seconds = math.nan
         self._stream.begin(self._profile)
         return [self.hello()]
 
@@ -85,13 +92,21 @@ class PushedStream:
             messages += [change.to_dict() for change in changes]
         return messages
 
-    def _note_arrival(self, pts_seconds: float) -> None:
-        if self._arrivals and pts_seconds > self._arrivals[-1][0]:
-            self._period_seconds = pts_seconds - self._arrivals[-1][0]
-        self._arrivals.append((pts_seconds, time.monotonic()))
+    def _note_arrival(self, pts_seconds: float, arrived_monotonic: float) -> None:
+        if self._arrivals:
+            step_seconds = pts_seconds - self._arrivals[-1][0]
+            if not -JUMP_BACK_SECONDS < step_seconds <= HOLE_SECONDS:
+                # Another clock, or a timestamp out of line: what was noted has nothing to do with what comes.
+                self._arrivals.clear()
+            elif step_seconds > 0:
+                self._period_seconds = step_seconds
+            else:
+                # The scorer ignores a picture out of order.
+                return
+        self._arrivals.append((pts_seconds, arrived_monotonic))
 
     def _delay_seconds(self, end_seconds: float) -> float | None:
         """Time since the picture at the window's end arrived; None where the stream ended before it."""
-        while self._arrivals and self._arrivals[0][0] < end_seconds - self._period_seconds:
+        while self._arrivals and self._arrivals[0][0] < end_seconds - TOLERANCE_SECONDS:
             self._arrivals.popleft()
         return time.monotonic() - self._arrivals[0][1] if self._arrivals else None

@@ -14,6 +14,7 @@ import uvicorn
 from cavsync.deploy.bundle import Bundle
 from cavsync.deploy.server.app import create_app
 from cavsync.deploy.server.settings import MAX_CHUNK_BYTES, ServerSettings
+from cavsync.deploy.server.websocket import BoundedWebSocket
 from cavsync.errors import ConfigError
 
 GRACE_SECONDS = 10
@@ -55,8 +56,7 @@ def run_server(bundle: Bundle, settings: ServerSettings, on_listening: Callable[
             access_log=False,
             server_header=False,
             lifespan="on",
-            # It reads on only when a message was taken, so a sender that is too fast has to wait.
-            ws="websockets-sansio",
+            ws=BoundedWebSocket,
             ws_max_size=MAX_CHUNK_BYTES,
             # Compressed messages may unpack to far more than came.
             ws_per_message_deflate=False,

@@ -7,12 +7,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.profiles import Profile, resolve_profile
+from cavsync.deploy.profiles import resolve_profile
 from cavsync.deploy.scorer import SyncScorer
 
-# What a stranger may ask for: longer windows and wider ranges cost memory and time.
+# What a stranger may ask for: longer windows, wider ranges and finer looks cost memory and time.
 MAX_WINDOW_SECONDS = 60.0
 MAX_RANGE_MS = 5_000.0
+MAX_FRAME_RATE_HZ = 60.0
 
 
 class ScoreOptions(BaseModel):
@@ -25,20 +26,24 @@ class ScoreOptions(BaseModel):
     late_ms: float | None = Field(None, description="With the profile custom: how late the audio may be.")
     window_seconds: float | None = Field(None, gt=0, le=MAX_WINDOW_SECONDS, description="Length of a window.")
     max_offset_ms: float | None = Field(None, gt=0, le=MAX_RANGE_MS, description="Search range to either side.")
+    frame_rate_hz: float | None = Field(
+        None, gt=0, le=MAX_FRAME_RATE_HZ, description="Pictures looked at per second; fewer cost less."
+    )
+    hop_ms: float | None = Field(
+        None, gt=0, le=MAX_RANGE_MS, description="Step of the search, a multiple of 10; longer ones cost less."
+    )
+    adaptive: bool | None = Field(None, description="Search coarsely, then track the offset that was found.")
 
-    def resolved(self, bundle: Bundle, default: Profile) -> dict[str, Any]:
-        """Options of `SyncScorer`.
+    def resolved(self, bundle: Bundle, defaults: dict[str, Any]) -> dict[str, Any]:
+        """Options of `SyncScorer`: `defaults` (see `ServerSettings.scoring`) with what was asked for in their place.
 
         Raises:
-            ConfigError: a profile, window or range that cannot be used with this bundle.
+            ConfigError: a profile, window, range or step that cannot be used with this bundle.
         """
-        profile = default
+        asked = self.model_dump(include=set(defaults) - {"profile"}, exclude_none=True)
+        profile = defaults["profile"]
         if self.profile is not None or self.early_ms is not None or self.late_ms is not None:
-            profile = resolve_profile(self.profile or default.name, self.early_ms, self.late_ms)
-        options: dict[str, Any] = {
-            "profile": profile,
-            "window_seconds": self.window_seconds,
-            "max_offset_ms": self.max_offset_ms,
-        }
+            profile = resolve_profile(self.profile or profile.name, self.early_ms, self.late_ms)
+        options = {**defaults, **asked, "profile": profile}
         SyncScorer(bundle, **options)
         return options

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -17,8 +16,9 @@ from starlette.requests import HTTPConnection
 from cavsync.deploy.bundle import Bundle
 from cavsync.deploy.engine_pool import EnginePool
 from cavsync.deploy.metrics import SyncMetrics, timed
+from cavsync.deploy.scorer import SyncScorer
 from cavsync.deploy.server.jobs import JobQueue
-from cavsync.deploy.server.settings import ServerSettings
+from cavsync.deploy.server.settings import MAX_INFERENCES, ServerSettings
 from cavsync.deploy.server.streams import StreamRegistry
 from cavsync.deploy.server.watched_streams import WatchedStreams
 
@@ -28,8 +28,10 @@ SWEEP_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Services:
-    """The model, the jobs, the streams and the metrics of one server. All that is scored shares one pool of engines.
+    """The model, the jobs, the streams and the metrics of one server.
 
+    All that is scored shares the engines of `pool`. /v2 computes on those of `bundle` themselves, at most
+    `MAX_INFERENCES` requests at a time (`inferences`): a large one would hold up every stream behind it.
     `stopping` is set when the server is told to end: what lasts (watchers, streams) then ends by itself.
     """
 
@@ -39,17 +41,17 @@ class Services:
     streams: StreamRegistry
     watched: WatchedStreams
     registry: CollectorRegistry
-    compute: ThreadPoolExecutor
     pool: EnginePool
+    inferences: asyncio.Semaphore
     stopping: asyncio.Event
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Tidy up while the server runs; end everything with it."""
-        for name, url in self.settings.watch:
-            self.watched.watch(name, url, {"profile": self.settings.profile})
         sweeper = asyncio.create_task(self._sweep())
         try:
+            for name, url in self.settings.watch:
+                self.watched.watch(name, url, self.settings.scoring)
             yield
         finally:
             self.stopping.set()
@@ -58,31 +60,40 @@ class Services:
                 await sweeper
             await asyncio.to_thread(self.watched.close)
             await asyncio.to_thread(self.jobs.close)
-            self.compute.shutdown(wait=True, cancel_futures=True)
             await asyncio.to_thread(self.pool.close)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            self.jobs.sweep()
-            self.streams.sweep()
+            try:
+                self.jobs.sweep()
+                self.streams.sweep()
+            except Exception:
+                # Else nothing would ever be forgotten again.
+                log.exception("tidying up failed")
 
 
 def make_services(bundle: Bundle, settings: ServerSettings) -> Services:
-    """Everything a server needs besides its routes."""
+    """Everything a server needs besides its routes.
+
+    Raises:
+        ConfigError: settings of `scoring` that cannot be used with this bundle.
+    """
+    SyncScorer(bundle, **settings.scoring)
     registry = CollectorRegistry()
     metrics = SyncMetrics(registry)
     streams = StreamRegistry(settings, metrics)
-    pool = EnginePool(timed(bundle, metrics))
+    measured = timed(bundle, metrics)
+    pool = EnginePool(measured, workers=settings.engine_workers)
     return Services(
         settings=settings,
-        bundle=pool.bundle,
+        bundle=measured,
         jobs=JobQueue(pool.bundle, settings),
         streams=streams,
         watched=WatchedStreams(pool.bundle, settings, streams),
         registry=registry,
-        compute=ThreadPoolExecutor(settings.max_streams, thread_name_prefix="stream"),
         pool=pool,
+        inferences=asyncio.Semaphore(MAX_INFERENCES),
         stopping=asyncio.Event(),
     )
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from cavsync.deploy.live import parse_address
 from cavsync.deploy.profiles import DEFAULT_PROFILE, Profile, resolve_profile
 from cavsync.errors import ConfigError
 
@@ -15,9 +18,14 @@ MIN_TOKEN_LETTERS = 16
 MAX_CHUNK_BYTES = 32 * MEBIBYTE
 MAX_JSON_BYTES = 64 * 1024
 MAX_INFERENCE_BYTES = 64 * MEBIBYTE
+MAX_INFERENCE_JSON_BYTES = 8 * MEBIBYTE
+"""Numbers written as text take many times their size once they are read."""
+MAX_INFERENCES = 4
+"""Requests to /v2 that arrive or are computed at once."""
 MAX_WATCHERS = 64
 """Pages that may watch at once."""
 KEPT_RESULTS = 100
+STREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -35,10 +43,13 @@ class ServerSettings:
         max_streams: live streams at a time.
         max_jobs: jobs that wait or run at a time.
         workers: jobs that run at a time.
+        engine_workers: batches of streams and files that are computed at a time.
         keep_results_seconds: how long a finished job is kept, as one of `KEPT_RESULTS` at most.
         idle_seconds: how long a stream may be silent.
         watch: (name, address) of live sources that the server opens by itself.
         profile: limits of what counts as in sync, unless a client names others.
+        window_seconds, max_offset_ms, frame_rate_hz, hop_ms, adaptive: as `SyncScorer` has them, for the sources of
+            `watch` and for clients that name none.
 
     Raises:
         ConfigError: values that cannot be, or a server that everyone could use.
@@ -55,10 +66,16 @@ class ServerSettings:
     max_streams: int = 16
     max_jobs: int = 16
     workers: int = 1
+    engine_workers: int = 1
     keep_results_seconds: float = 3600.0
     idle_seconds: float = 60.0
     watch: tuple[tuple[str, str], ...] = ()
     profile: Profile = field(default_factory=lambda: resolve_profile(DEFAULT_PROFILE))
+    window_seconds: float | None = None
+    max_offset_ms: float | None = None
+    frame_rate_hz: float | None = None
+    hop_ms: float | None = None
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         reach = None if is_loopback(self.host) else f"on {self.host}"
@@ -74,6 +91,26 @@ class ServerSettings:
         for path in self.allow_paths:
             if not path.is_dir():
                 raise ConfigError(f"{path} is no folder: give folders to --allow-path")
+        self._check_watched()
+
+    def _check_watched(self) -> None:
+        names = [name for name, _ in self.watch]
+        for name, url in self.watch:
+            if not STREAM_NAME.fullmatch(name):
+                raise ConfigError(f"--watch cannot call a stream {name!r:.80}: use 1 to 64 of A-Z a-z 0-9 . _ -")
+            if names.count(name) > 1:
+                raise ConfigError(f"--watch names {name} more than once: give each source a name of its own")
+            parse_address(url)
+        if len(names) > self.max_streams:
+            raise ConfigError(
+                f"--watch names {len(names)} sources, {self.max_streams} streams are allowed: raise --max-streams"
+            )
+
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """Options of `SyncScorer` unless a client names others."""
+        names = ("profile", "window_seconds", "max_offset_ms", "frame_rate_hz", "hop_ms", "adaptive")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def url(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response, WebSocket
@@ -23,6 +24,7 @@ from cavsync.errors import BundleError, CavsyncError
 
 Work = Callable[[], list[Message]]
 NORMAL, GOING_AWAY, FAILED, IDLE = 1000, 1001, 1011, 4408
+GOODBYE_SECONDS = 2.0
 
 
 class WatchedUrl(ScoreOptions):
@@ -51,7 +53,7 @@ def list_streams(services: Shared) -> dict[str, Any]:
 
 def watch(wanted: WatchedUrl, services: Shared) -> dict[str, Any]:
     """Open a live source and score it; only with --allow-private-addresses, as it may lead anywhere."""
-    options = wanted.resolved(services.bundle, services.settings.profile)
+    options = wanted.resolved(services.bundle, services.settings.scoring)
     return services.watched.watch_asked(wanted.name, wanted.url, options).status()
 
 
@@ -71,9 +73,8 @@ def remove(name: str, services: Shared) -> Response:
 
 async def feed(services: Shared) -> StreamingResponse:
     """The state of all streams first, then what changes."""
-    services.streams.feed.check_room()
-    first = {"type": "streams", "streams": services.streams.list()}
-    messages = services.streams.feed.messages(services.stopping, first)
+    streams = services.streams
+    messages = await streams.feed.follow(services.stopping, lambda: {"type": "streams", "streams": streams.list()})
     return StreamingResponse(messages, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
@@ -101,10 +102,15 @@ async def push(socket: WebSocket, name: str) -> None:
             stream.end(state, problem)
 
 
-class Connection:
-    """One WebSocket: reads a message, computes in a thread, answers, and only then reads the next.
+class _UnreadError(Exception):
+    """The client takes no answers."""
 
-    So nothing piles up: a sender that is too fast waits at its socket.
+
+class Connection:
+    """One WebSocket: reads a message, computes in a thread of its own, answers, and only then reads the next.
+
+    So nothing piles up: a sender that is too fast waits at its socket. The thread stays the same because the pool of
+    engines tells streams apart by their threads.
     """
 
     def __init__(self, socket: WebSocket, stream: LiveStream, services: Services) -> None:
@@ -112,6 +118,7 @@ class Connection:
         self._stream = stream
         self._services = services
         self._pushed: PushedStream | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"stream-{stream.name}")
 
     async def run(self) -> tuple[str, str | None]:
         """Serve until one side ends it; returns the state to leave the stream in, and the reason if there is one."""
@@ -122,21 +129,24 @@ class Connection:
                 if message is None:
                     code = GOING_AWAY if stopped.done() else IDLE
                     reason = "the server ends" if stopped.done() else "nothing came for too long"
-                    await self._send([{"kind": "error", "error": f"{reason}: connect again"}])
-                    await self._socket.close(code, reason)
+                    await self._send([{"kind": "error", "error": f"{reason}: connect again"}], stopped)
+                    await self._sent(self._socket.close(code, reason), stopped)
                     return LOST, reason
                 self._stream.hear()
                 try:
                     answers = await self._answers(message)
                 except BundleError as error:
-                    await self._socket.close(FAILED, "the model failed")
+                    await self._sent(self._socket.close(FAILED, "the model failed"), stopped)
                     return LOST, str(error)
-                await self._send(answers)
+                await self._send(answers, stopped)
                 if answers and answers[-1]["kind"] == "ended":
-                    await self._socket.close(NORMAL)
+                    await self._sent(self._socket.close(NORMAL), stopped)
                     return ENDED, None
+        except _UnreadError:
+            return LOST, "the server ends" if stopped.done() else "the sender reads no answers"
         finally:
             stopped.cancel()
+            self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _next(self, stopped: asyncio.Task[Any]) -> dict[str, Any] | None:
         """The next message; None if the server stops or nothing comes for too long."""
@@ -157,7 +167,7 @@ class Connection:
                 work: Work = functools.partial(self._scoring().push, message["bytes"])
             else:
                 work = self._control(message.get("text") or "")
-            return await asyncio.get_running_loop().run_in_executor(self._services.compute, work)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except BundleError:
             raise
         except CavsyncError as error:
@@ -188,10 +198,27 @@ class Connection:
 
     def _open(self, options: ScoreOptions) -> PushedStream:
         services = self._services
-        resolved = options.resolved(services.bundle, services.settings.profile)
-        self._pushed = PushedStream(services.bundle, self._stream, services.streams.metrics, resolved)
+        resolved = options.resolved(services.bundle, services.settings.scoring)
+        self._pushed = PushedStream(services.pool.bundle, self._stream, services.streams.metrics, resolved)
         return self._pushed
 
-    async def _send(self, messages: list[Message]) -> None:
+    async def _send(self, messages: list[Message], stopped: asyncio.Task[Any]) -> None:
         for message in messages:
-            await self._socket.send_text(json.dumps(message, allow_nan=False, ensure_ascii=False))
+            await self._sent(self._socket.send_text(_text(message)), stopped)
+
+    async def _sent(self, sending: Coroutine[Any, Any, None], stopped: asyncio.Task[Any]) -> None:
+        """Wait until the client took it: not for ever, and only a moment once the server ends."""
+        task = asyncio.create_task(sending)
+        try:
+            timeout = self._services.settings.idle_seconds
+            await asyncio.wait({task, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task}, timeout=GOODBYE_SECONDS)
+            if not task.done():
+                raise _UnreadError
+            task.result()
+        finally:
+            task.cancel()
+
+
+def _text(message: Message) -> str:
+    return json.dumps(message, allow_nan=False, ensure_ascii=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from typing import Any
 
@@ -10,9 +9,8 @@ from cavsync.deploy.metrics import SyncMetrics
 from cavsync.deploy.server.feed import Feed
 from cavsync.deploy.server.live_stream import LIVE, LiveStream
 from cavsync.deploy.server.refusals import RefusalError
-from cavsync.deploy.server.settings import ServerSettings
+from cavsync.deploy.server.settings import STREAM_NAME, ServerSettings
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PUSHED = "pushed"
 
 
@@ -32,7 +30,7 @@ class StreamRegistry:
         Raises:
             RefusalError: a name that cannot be, one that is in use, or too many streams.
         """
-        if not NAME.fullmatch(name):
+        if not STREAM_NAME.fullmatch(name):
             raise RefusalError(400, f"a stream cannot be called {name!r:.80}: use 1 to 64 of A-Z a-z 0-9 . _ -")
         with self._lock:
             found = self._streams.get(name)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.server.refusals import RefusalError
+from cavsync.deploy.server.settings import MAX_INFERENCE_JSON_BYTES
 from cavsync.manifest import TensorSpec
 
 DATATYPES = {"float32": "FP32", "float16": "FP16", "uint8": "UINT8"}
@@ -32,13 +33,17 @@ def split_body(body: bytes, header_length: str | None) -> InferenceRequest:
     """Body of a request; `header_length` is its Inference-Header-Content-Length.
 
     Raises:
-        RefusalError: no JSON object of that length.
+        RefusalError: no JSON object of that length, or too long a one.
     """
     length = len(body)
     if header_length is not None:
         if not header_length.isascii() or not header_length.isdecimal() or not 0 < int(header_length[:18]) <= len(body):
             raise RefusalError(400, f"Inference-Header-Content-Length is {header_length!r:.40}: give the JSON's length")
         length = int(header_length)
+        if length > MAX_INFERENCE_JSON_BYTES:
+            raise RefusalError(
+                413, f"the JSON has {length} bytes: send at most {MAX_INFERENCE_JSON_BYTES}, data as bytes"
+            )
     try:
         content = json.loads(body[:length])
     except (ValueError, RecursionError):

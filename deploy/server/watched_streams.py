@@ -67,7 +67,7 @@ class WatchedStreams:
             ConfigError: an address or option that cannot be used.
             RefusalError: a name that is in use, or too many streams.
         """
-        watcher = Watcher(url, self._bundle, ffmpeg_options=ffmpeg_options, status_seconds=1.0, **options)
+        watcher = Watcher(url, self._bundle, ffmpeg_options=ffmpeg_options, **options)
         stream = self._streams.open(name, watcher.source)
         profile: Profile = options["profile"]
         watcher.add_sink(_StreamSink(stream, profile, watcher, self._streams.metrics))
@@ -130,8 +130,9 @@ class _StreamSink:
             score,
             self._profile,
             frame_period_seconds=math.nan,
-            delay_seconds=self._watcher.status().lag_seconds,
+            delay_seconds=self._watcher.lag_seconds,
         )
+        self._stream.hear()
 
     def on_event(self, source: str, change: EventChange) -> None:
         del source, change
@@ -141,8 +142,7 @@ class _StreamSink:
         if status.phase == WAITING:
             self._stream.note_problem(status.message)
         elif status.phase == CONNECTED:
-            self._stream.note_problem(None)
-        if status.phase != WAITING:
+            self._stream.begin_stretch()
             self._stream.hear()
 
     def close(self) -> None:

@@ -58,6 +58,12 @@ def test_one_line_per_decision_event_and_status(clip: Path, bundle_path: Path) -
     assert {line["source"] for line in lines} == {str(clip)}
 
 
+def test_how_long_a_sender_may_be_silent(bundle_path: Path) -> None:
+    options = ("--timeout-seconds", 0.3, "--no-reconnect")
+    result = run(f"udp://127.0.0.1:{free_port()}", "--bundle", bundle_path, *options)
+    assert (result.exit_code, "nothing came for 0.3 s" in result.stderr) == (1, True)
+
+
 def test_all_files_say_the_same(clip: Path, bundle_path: Path, tmp_path: Path) -> None:
     names = {kind: tmp_path / f"out.{kind}" for kind in ("json", "csv", "vtt")}
     options = [item for kind, path in names.items() for item in (f"--{kind}", path)]

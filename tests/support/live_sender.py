@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,17 +30,21 @@ def sound_chunk(pts_seconds: float, samples: np.ndarray, rate_hz: int = RATE_HZ)
 
 
 def course_chunks(
-    seconds: float, *, offset_ms: float = 0.0, from_seconds: float = 0.0, seed: int = 0, silent: bool = False
+    seconds: float,
+    *,
+    offset_ms: float | Callable[[np.ndarray], np.ndarray] = 0.0,
+    from_seconds: float = 0.0,
+    seed: int = 0,
+    silent: bool = False,
 ) -> Iterator[tuple[float, bytes]]:
     """(time, chunk) in order; the sound is `offset_ms` early (late where negative) from `from_seconds` on."""
     count = round(seconds * FRAME_RATE_HZ)
     times = np.arange(count) / FRAME_RATE_HZ
-    samples = sound(
-        0.0,
-        round(seconds * RATE_HZ),
-        seed=seed,
-        audio_offset_ms=lambda at: np.where(at >= from_seconds, offset_ms, 0.0),
-    )
+
+    def offset_at(at: np.ndarray) -> np.ndarray:
+        return np.where(at >= from_seconds, offset_ms(at) if callable(offset_ms) else offset_ms, 0.0)
+
+    samples = sound(0.0, round(seconds * RATE_HZ), seed=seed, audio_offset_ms=offset_at)
     piece = RATE_HZ // FRAME_RATE_HZ
     for index, (at, rgb) in enumerate(zip(times, pictures(times, seed, 16, 16), strict=True)):
         yield float(at), picture_chunk(float(at), rgb)

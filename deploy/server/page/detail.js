@@ -52,6 +52,7 @@ function showNumbers(stream) {
   const rows = [
     ["Offset", offset],
     ["Resolution", latest?.offset_resolution_ms ? `\u00b1${Math.round(latest.offset_resolution_ms)} ms` : "\u2013"],
+    ["Drift", signed(status.drift_ms_per_minute, "ms/min")],
     ["Confidence", ratio(latest?.confidence)],
     ["Similarity", ratio(latest?.similarity)],
     ["Delay audio by", signed(latest?.suggested_audio_delay_ms)],

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from senders import free_port
-from sync_clips import write_clip
+from sync_clips import sound, write_clip
 
 from cavsync.deploy import Bundle, CallbackSink, EventChange, LiveStatus, SyncScore, Watcher, score_file
 from cavsync.deploy.live.backoff import Backoff
@@ -134,6 +134,18 @@ def test_blocking_drops_nothing_however_slow_it_is(bundle: Bundle, late_clip: Pa
     assert log.of(LiveStatus)[-1].dropped_packets == 0
 
 
+def test_decisions_go_on_soon_after_the_sound_died(bundle: Bundle, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", seconds=25.0, samples=sound(0.0, 4 * 48_000, rate_hz=48_000))
+    lags: list[float] = []
+    watcher = Watcher(str(clip), bundle, queue_seconds=0.5)
+    watcher.add_sink(CallbackSink(decision=lambda _: lags.append(watcher.lag_seconds or 0.0)))
+    assert watcher.lag_seconds is None
+    watcher.run()
+    # Patience, search range, what is embedded together, and what waits in the queue.
+    assert max(lags) < 5 + 0.6 + 1.2 + 1.0
+    assert len(lags) >= 40
+
+
 def test_capture_devices_are_read_side_by_side(bundle: Bundle) -> None:
     """Two of FFmpeg's generators stand for a camera and a microphone."""
     source = "lavfi://testsrc=size=64x48:rate=25,realtime=speed=4?audio=lavfi:sine=frequency=440,arealtime=speed=4"
@@ -222,6 +234,7 @@ def test_leaving_the_loop_ends_the_watch(bundle: Bundle, late_clip: Path) -> Non
         {"begin_after": 0},
         {"profile": "none"},
         {"window_seconds": 0.0},
+        {"max_lead_seconds": 0.0},
     ],
 )
 def test_options_that_cannot_be_are_refused(bundle: Bundle, options: dict[str, object]) -> None:

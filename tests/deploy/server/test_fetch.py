@@ -7,12 +7,14 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from serving import Client
 from web_files import WebFiles, web_files
 
 from cavsync.deploy.server.addresses import is_public
+from cavsync.deploy.server.fetch import _connection, fetch
 
 
 @pytest.fixture
@@ -92,6 +94,37 @@ def test_a_redirection_is_checked_like_the_address(
         assert job["state"] == "failed"
         assert "root:" not in job["error"]
     assert set(web.asked) == {"moved"}
+
+
+def test_nothing_is_asked_for_a_job_that_was_cancelled(web: WebFiles) -> None:
+    web.redirections["moved"] = "/late.mp4"
+
+    class CancelledError(Exception):
+        pass
+
+    def after(count: int) -> Callable[[], None]:
+        calls = iter(range(count))
+
+        def check() -> None:
+            if next(calls, None) is None:
+                raise CancelledError
+
+        return check
+
+    limits = {"limit_bytes": 10**6, "limit_seconds": 10.0, "allow_private": True}
+    for count, asked in ((0, []), (1, ["moved"])):
+        with pytest.raises(CancelledError):
+            fetch(web.url("moved"), check=after(count), **limits)  # type: ignore[arg-type]
+        assert web.asked == asked
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+def test_an_ipv6_number_without_a_port_has_the_schemes_own(scheme: str, port: int) -> None:
+    """Its last group is no port."""
+    number = "2606:4700::1111"
+    for place, wanted in ((f"[{number}]", port), (f"[{number}]:8080", 8080)):
+        connection = _connection(urlsplit(f"{scheme}://{place}/x"), number)
+        assert (connection.host, connection.port) == (number, wanted)
 
 
 def test_redirections_end(make_client: Callable[..., Client], web: WebFiles) -> None:

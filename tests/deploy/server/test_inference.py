@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
+from live_sender import course_chunks
 from server_process import ServerProcess, serving
-from serving import Client
+from serving import Client, answers_until
+
+from cavsync.deploy import Bundle
+from cavsync.deploy.engines import Engine
+from cavsync.deploy.server.settings import MAX_INFERENCES
 
 triton = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 
+PATH = "/v2/models/audio_encoder/infer"
+HEADER = "inference-header-content-length"
+LARGE = 250
 INPUTS = {
     "audio_frontend": ("waveform", "FP32", (1, 4000)),
     "audio_encoder": ("log_mel", "FP32", (5, 6, 128)),
@@ -167,9 +179,77 @@ def test_header_lengths_that_cannot_be(client: Client, length: str) -> None:
 def test_bodies_that_are_compressed_or_too_large(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     path = "/v2/models/audio_encoder/infer"
     assert client.post(path, content=b"x", headers={"content-encoding": "gzip"}).status_code == 415
-    monkeypatch.setattr("cavsync.deploy.server.inference_routes.MAX_INFERENCE_BYTES", 1000)
+    monkeypatch.setattr("cavsync.deploy.server.inference_routes.MAX_INFERENCE_JSON_BYTES", 1000)
     assert client.post(path, json=request()).status_code == 413
     assert client.get("/v2/health/live").status_code == 200
+
+
+class Held:
+    """An engine that computes large batches only once it is let go."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.num_held = 0
+        self.go = threading.Event()
+
+    def run(self, values: np.ndarray, output: str) -> np.ndarray:
+        if len(values) == LARGE:
+            self.num_held += 1
+            assert self.go.wait(30)
+        return self._engine.run(values, output)
+
+
+@pytest.fixture
+def held(bundle: Bundle) -> Iterator[tuple[Held, Client, Callable[[], Any]]]:
+    """An engine, a client of its server, and what sends it a large request in the background."""
+    held = Held(bundle.audio)
+    content = request(shape=[LARGE, 6, 128], data=[0] * (LARGE * 768)) | {"outputs": [{"name": "embedding"}]}
+    with Client(replace(bundle, audio=held)) as client, ThreadPoolExecutor() as executor:
+        yield held, client, lambda: executor.submit(client.post, PATH, json=content)
+        held.go.set()
+
+
+def wait_until_held(held: Held, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while held.num_held < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_large_request_holds_up_no_stream(held: tuple[Held, Client, Callable[[], Any]]) -> None:
+    engine, client, ask = held
+    asked = ask()
+    wait_until_held(engine, 1)
+    with client.stream("one") as socket:
+        for _, message in course_chunks(4):
+            socket.send_bytes(message)
+        assert answers_until(socket, "window")[-1]["state"] == "in_sync"
+    engine.go.set()
+    assert asked.result(20).status_code == 200
+
+
+def test_only_so_many_requests_are_computed_at_once(held: tuple[Held, Client, Callable[[], Any]]) -> None:
+    engine, client, ask = held
+    asked = [ask() for _ in range(MAX_INFERENCES)]
+    wait_until_held(engine, MAX_INFERENCES)
+    refused = client.post(PATH, json=request())
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    engine.go.set()
+    assert [one.result(20).status_code for one in asked] == [200] * MAX_INFERENCES
+    assert client.post(PATH, json=request()).status_code == 200
+
+
+def test_json_may_be_less_long_than_bytes(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.zeros((LARGE, 6, 128), np.float32)
+    for module in ("inference_routes", "tensors"):
+        monkeypatch.setattr(f"cavsync.deploy.server.{module}.MAX_INFERENCE_JSON_BYTES", values.nbytes // 10)
+    padded = json.dumps(request()).encode() + b" " * (values.nbytes // 10)
+    for headers in ({}, {HEADER: str(len(padded))}):
+        assert client.post(PATH, content=padded, headers=headers).status_code == 413
+    size = {"binary_data_size": values.nbytes}
+    head = json.dumps(request(shape=[*values.shape], data=None, parameters=size)).encode()
+    answer = client.post(PATH, content=head + values.tobytes(), headers={HEADER: str(len(head))})
+    assert answer.status_code == 200
 
 
 def test_a_sound_shorter_than_a_frame_is_a_sentence(client: Client) -> None:

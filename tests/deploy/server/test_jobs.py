@@ -139,6 +139,46 @@ def test_the_queue_is_bounded(
     assert upload(client, late_clip).status_code == 202
 
 
+def test_a_full_queue_stays_full_when_waiting_jobs_are_removed(
+    make_client: Callable[..., Client], late_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sending and removing in turn would else fill the disk, or at least the executor's queue."""
+    gate = Gate(monkeypatch)
+    client = make_client(max_jobs=2)
+    uploads: list[Any] = []
+    queue = client.app.state.services.jobs
+    real = queue.submit
+
+    def submit(name: str, open_file: Callable[[Any], Any], *rest: Any, **named: Any) -> Any:
+        uploads.append(open_file(None))
+        return real(name, open_file, *rest, **named)
+
+    monkeypatch.setattr(queue, "submit", submit)
+    running, waiting = [upload(client, late_clip).headers["location"] for _ in range(2)]
+    assert client.delete(waiting).status_code == 204
+    assert [file.closed for file in uploads] == [False, True]
+    assert upload(client, late_clip).status_code == 503
+    gate.open.set()
+    assert client.finished(running)["state"] == "done"
+    deadline = time.monotonic() + 10
+    while (again := upload(client, late_clip)).status_code == 503:
+        assert time.monotonic() < deadline
+    assert client.finished(again.headers["location"])["state"] == "done"
+
+
+def test_timestamps_that_do_not_advance_make_no_short_file(
+    make_client: Callable[..., Client], late_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(*_: object, on_progress: Callable[[float, float | None], None], **__: object) -> None:
+        for _ in range(100_000):
+            on_progress(0.0, 1.0)
+
+    monkeypatch.setattr(jobs_module, "score_file", endless)
+    client = make_client(max_duration_seconds=3)
+    job = client.finished(upload(client, late_clip).headers["location"])
+    assert (job["state"], "longer than 3 s" in job["error"]) == ("failed", True)
+
+
 def test_running_and_waiting_jobs_are_cancelled(
     make_client: Callable[..., Client], late_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

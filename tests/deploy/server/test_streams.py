@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from cavsync.deploy import Bundle, SyncScorer
 from cavsync.deploy.server.chunks import Picture, parse_chunk
+from cavsync.deploy.server.pushed_stream import PushedStream
+from cavsync.deploy.server.score_options import ScoreOptions
 
+TOO_FINE = ({"frame_rate_hz": 1000}, {"frame_rate_hz": 0}, {"hop_ms": 7}, {"hop_ms": 0}, {"adaptive": "often"})
 LATE = {"offset_ms": -300.0, "from_seconds": 5.0}
 
 
@@ -189,9 +193,85 @@ def test_a_silent_sender_is_ended_and_forgotten(make_client: Callable[..., Clien
         time.sleep(0.1)
 
 
+def test_each_stream_has_a_thread_of_its_own(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool of engines counts threads: a stream that came under two of them would be waited for twice."""
+    threads: dict[str, set[int]] = {"one": set(), "two": set()}
+    real = PushedStream.push
+
+    def push(self: PushedStream, message: bytes) -> list[dict[str, Any]]:
+        threads[self.hello()["stream"]].add(threading.get_ident())
+        return real(self, message)
+
+    monkeypatch.setattr(PushedStream, "push", push)
+    with client.stream("one") as one, client.stream("two") as two:
+        for _ in range(50):
+            for socket in (one, two):
+                socket.send_bytes(b"x")
+            for socket in (one, two):
+                socket.receive_json()
+    assert [len(found) for found in threads.values()] == [1, 1]
+    assert threads["one"] != threads["two"]
+
+
+def test_tidying_up_goes_on_after_a_failure(
+    make_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = iter([ValueError("mine")])
+
+    def sweep() -> None:
+        for failure in failures:
+            raise failure
+
+    client = make_client(idle_seconds=0.5)
+    monkeypatch.setattr(client.app.state.services.jobs, "sweep", sweep)
+    with client.stream("one"):
+        pass
+    deadline = time.monotonic() + 6
+    while client.get("/v1/streams").json()["streams"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "tidying up failed" in caplog.text
+
+
+def test_the_servers_options_hold_unless_a_stream_names_others(make_client: Callable[..., Client]) -> None:
+    client = make_client(window_seconds=3.0, max_offset_ms=400.0, frame_rate_hz=5.0, hop_ms=20.0, adaptive=True)
+    services = client.app.state.services
+    other = {"window_seconds": 4, "adaptive": False}
+    for asked, wanted in (({}, (3, 400, 5, 20, True)), (other, (4, 400, 5, 20, False))):
+        found = ScoreOptions.model_validate(asked).resolved(services.bundle, services.settings.scoring)
+        names = ("window_seconds", "max_offset_ms", "frame_rate_hz", "hop_ms", "adaptive")
+        assert tuple(found[name] for name in names) == wanted
+        with client.stream("one") as socket:
+            socket.send_json({"type": "start", **asked})
+            ready = socket.receive_json()
+            assert (ready["window_seconds"], ready["max_offset_ms"]) == wanted[:2]
+            for _, message in course_chunks(7):
+                socket.send_bytes(message)
+            answers_until(socket, "window")
+            curve = client.get("/v1/streams/one").json()["decisions"][-1]["curve"]
+            # 20 ms from one to the next.
+            assert len(curve["similarity"]) == 1 + (curve["to_ms"] - curve["from_ms"]) / 20
+
+
+def test_drift_is_part_of_the_status(client: Client) -> None:
+    with client.stream("one") as socket:
+        assert client.get("/v1/streams/one").json()["drift_ms_per_minute"] is None
+        for _, message in course_chunks(36, offset_ms=lambda at: -150 + 7.0 * at):
+            socket.send_bytes(message)
+        socket.send_text('{"type": "flush"}')
+        answers_until(socket, "ended")
+    assert client.get("/v1/streams/one").json()["drift_ms_per_minute"] == pytest.approx(420, rel=0.03)
+
+
 def test_options_that_cannot_be(client: Client) -> None:
     with client.stream("one") as socket:
-        for options in ({"profile": "none"}, {"window_seconds": -1}, {"max_offset_ms": 1e9}, {"engine": "x"}):
+        for options in (
+            {"profile": "none"},
+            {"window_seconds": -1},
+            {"max_offset_ms": 1e9},
+            {"engine": "x"},
+            *TOO_FINE,
+        ):
             socket.send_json({"type": "start", **options})
             assert socket.receive_json()["kind"] == "error"
         socket.send_json({"type": "start", "window_seconds": 3})

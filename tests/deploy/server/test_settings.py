@@ -1,0 +1,34 @@
+"""What `cavsync serve` is told to watch and how to score is checked before it listens."""
+
+from __future__ import annotations
+
+import pytest
+
+from cavsync.deploy import Bundle
+from cavsync.deploy.server.app import create_app
+from cavsync.deploy.server.settings import ServerSettings
+from cavsync.errors import ConfigError
+
+UDP = "udp://127.0.0.1:9999"
+
+
+@pytest.mark.parametrize(
+    ("watch", "words"),
+    [
+        ((("one", "foo://x"),), "of no kind that can be watched"),
+        ((("one", "rtsp://"),), "names no host"),
+        ((("my cam", UDP),), "'my cam'"),
+        ((("a" * 65, UDP),), "1 to 64"),
+        ((("one", UDP), ("one", UDP)), "more than once"),
+        ((("one", UDP), ("two", UDP), ("three", UDP)), "--max-streams"),
+    ],
+)
+def test_sources_that_cannot_be_watched(watch: tuple[tuple[str, str], ...], words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ServerSettings(watch=watch, max_streams=2)
+    assert words in str(refused.value)
+
+
+def test_a_grid_that_the_bundle_cannot_have(bundle: Bundle) -> None:
+    with pytest.raises(ConfigError, match="multiple of 10 ms"):
+        create_app(bundle, ServerSettings(hop_ms=7.0))
