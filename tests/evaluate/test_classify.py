@@ -209,7 +209,7 @@ def test_published_csvs_are_read_with_their_media(clips: Path, run: Path, tmp_pa
     done = command(vggsound, "--media", tmp_path, "--split", "test", "--model", run, "--frames", "2", "--json", out)
     assert done.exit_code == 0, done.output
     assert read_result(out).metrics["accuracy"].count == 4
-    assert read_result(out).protocol["selection"] == {"list": None, "split": "test", "per_class": None, "seed": None}
+    assert read_result(out).protocol["selection"] == {"list": None, "split": "test"}
     assert read_result(out).protocol["ignore_other_labels"] is False
     refused = command(audioset, "--media", tmp_path, "--model", run, "--frames", "2")
     assert refused.exit_code == 1
