@@ -72,8 +72,8 @@ def _classifier(found: ClassifierSpec | None) -> list[str]:
     inputs = " and ".join(tensor.name for tensor in found.graph.inputs)
     return [
         "## Classifier",
-        f"`{found.graph.file}` gives the logits of {len(found.classes)} classes for {inputs}, in float32, in the order of",
-        "`classes` in the manifest.",
+        f"`{found.graph.file}` gives the logits of {len(found.classes)} classes for {inputs}, in float32, in the order",
+        "of `classes` in the manifest.",
         PROBABILITIES.get(found.target, PROBABILITIES[None]),
         "Those of a clip are the mean over several of its moments.",
         "",
