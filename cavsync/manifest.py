@@ -28,6 +28,7 @@ MAX_NUMBER = 1e18
 TOO_DEEP = f"nests values more than {MAX_DEPTH} deep"
 ENCODERS = ("audio_encoder", "visual_encoder")
 GRAPHS = ("audio_frontend", *ENCODERS)
+CLASSIFIER = "classifier"
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
 # A system that lacks one of these flags lacks the kind of file that it is for.
 READ_PLAIN = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
@@ -52,6 +53,16 @@ class GraphSpec:
     file: str
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
+
+
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """The graph of a classifier, from encoders' inputs to `logits` (batch, classes), `classes` in their order; `target`
+    as it was trained: "single-label" (softmax), "multi-label" (sigmoid), or None where that is not known."""
+
+    graph: GraphSpec
+    classes: list[str]
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,17 +166,22 @@ class Manifest:
     source: dict[str, Any]
     calibration: Calibration | None = None
     engines: list[EngineSpec] = field(default_factory=list)
+    classifier: ClassifierSpec | None = None
     files: dict[str, FileEntry] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property
     def graphs(self) -> dict[str, GraphSpec]:
-        """The graphs by the names of GRAPHS."""
-        return {name: getattr(self, name) for name in GRAPHS}
+        """The graphs by the names of GRAPHS, and the classifier's as CLASSIFIER where there is one."""
+        found = {name: getattr(self, name) for name in GRAPHS}
+        return found | ({} if self.classifier is None else {CLASSIFIER: self.classifier.graph})
 
     def to_bytes(self) -> bytes:
         """Serialise canonically, with the digest of everything else as the last word on integrity."""
         content = asdict(self)
+        if self.classifier is None:
+            # Versions that know of no classifier read bundles that have none.
+            del content["classifier"]
         content["digest"] = hashlib.sha256(_canonical(content)).hexdigest()
         return _canonical(content)
 

@@ -13,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 
 from cavsync.errors import ExportError
+from cavsync.evaluate.classifier import OpenClassifier
+from cavsync.export.classifier import classifier_stage
 from cavsync.export.departure import departure_from_graph, departure_from_model
 from cavsync.export.graphs import stages, write_graph
 from cavsync.export.parity import OutputParity, Reference, complaint, differs_only_by_batch, worst_of
@@ -21,8 +23,8 @@ from cavsync.export.precision.half import Half, in_half, on_cpu
 from cavsync.export.runners import open_runner
 from cavsync.export.samples import SampleSets
 from cavsync.export.storage import store_compactly
-from cavsync.manifest import ENCODERS, EngineSpec, GraphSpec, TensorSpec
-from cavsync.model import CAVMAESync
+from cavsync.manifest import CLASSIFIER, ENCODERS, EngineSpec, GraphSpec, TensorSpec
+from cavsync.model.encoder import AudioVisualEncoder
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
@@ -40,11 +42,12 @@ class Artefacts:
 
     folder: Path
     work: Path
-    model: CAVMAESync
+    model: AudioVisualEncoder
     samples: SampleSets
     reference: Reference
     metadata: dict[str, str]
     on_stage: Say
+    classifier: OpenClassifier | None = None
     graphs: dict[str, GraphSpec] = field(default_factory=dict)
     engines: list[EngineSpec] = field(default_factory=list)
     parity: list[OutputParity] = field(default_factory=list)
@@ -70,9 +73,11 @@ class Artefacts:
         return paths
 
     def _write_float32(self, precision: str, *, compact: bool) -> dict[str, Path]:
-        """The graphs as the exporter gives them, in the opset that `precision` needs; the front end is final."""
-        paths = {}
-        for name, stage in stages(self.model).items():
+        """The graphs as the exporter gives them, in the opset of `precision`; all but the encoders are final."""
+        paths, made = {}, stages(self.model)
+        if self.classifier is not None:
+            made[CLASSIFIER] = classifier_stage(self.classifier)
+        for name, stage in made.items():
             self.on_stage(f"exporting {stage.spec.file}")
             opset = OPSETS.get(precision, DEFAULT_OPSET)
             paths[name] = write_graph(stage, self.work, {"role": name, **self.metadata}, opset)
@@ -83,7 +88,8 @@ class Artefacts:
         for name, path in paths.items():
             results = self.reference.check(f"{name}, float32", name, open_runner(path, "onnxruntime"), "fp32")
             self.require(results, partial(self._departure_from_model, name, path))
-        shutil.copy(paths["audio_frontend"], self.folder)
+        for name in paths.keys() - set(ENCODERS):
+            shutil.copy(paths[name], self.folder)
         return paths
 
     def write_half(self, paths: dict[str, Path], precision: str) -> dict[str, Path]:
@@ -150,7 +156,7 @@ class Artefacts:
         raise ExportError(complaint(failed, "single inputs agree, batches do not" if is_batch else culprit(worst)))
 
     def _departure_from_model(self, name: str, path: Path, worst: OutputParity) -> str:
-        if name not in ENCODERS:
+        if name == "audio_frontend":
             return "compare its samples, windows, filter bank and logarithm with torchaudio's"
         sample = self.reference.worst_input(name, worst)
         return departure_from_model(name, onnx.load(str(path)), self.model, sample)

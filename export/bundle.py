@@ -10,10 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cavsync.deploy import Bundle
+from cavsync.deploy.classifier import check_classifier
 from cavsync.errors import CheckpointError, ConfigError
+from cavsync.evaluate.classifier import OpenClassifier
 from cavsync.export.artefacts import Artefacts
 from cavsync.export.atomic_folder import fresh_folder, require_free
 from cavsync.export.calibrate import MAX_CLIPS, calibrate
+from cavsync.export.classifier import check_run, load_run, trained_mode
 from cavsync.export.draft import draft
 from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.model_card import model_card
@@ -25,8 +28,7 @@ from cavsync.export.trt.encoders import write_tensorrt
 from cavsync.export.trt.library import find_library
 from cavsync.export.trt.options import TensorRTOptions
 from cavsync.manifest import GRAPHS, MANIFEST_NAME, Manifest, SyncSpec, describe_files, read_manifest
-from cavsync.model import CAVMAESync
-from cavsync.model.checkpoint import load_model
+from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.fingerprint import architecture_fingerprint
 
 PARITY_NAME = "parity.json"
@@ -45,6 +47,7 @@ def export_bundle(
     precision: str = "fp32",
     tensorrt: TensorRTOptions | None = None,
     step: int | None = None,
+    labels: Path | None = None,
     calibration_clips: Sequence[Path] | None = None,
     sync: SyncSpec | None = None,
     weights_licence: str = "not stated",
@@ -53,16 +56,18 @@ def export_bundle(
     overwrite: bool = False,
     on_stage: Say = lambda _: None,
 ) -> tuple[Manifest, list[OutputParity]]:
-    """Export the encoders of a run; returns the manifest and the parity results.
+    """Export the encoders of a run, and its classifier where it is one; returns the manifest and the parity results.
 
     Args:
         run_dir: what `cavsync train` or `cavsync convert` wrote.
         out_dir: the bundle's folder; absent, empty, or a bundle to replace with `overwrite`.
         precision: of the encoders' products. "int8" measures every way there is on this machine and takes the fastest
             that is near enough; "auto" keeps them all beside one another. With "bf16", which ONNX Runtime has on GPUs
-            only, the float32 encoders stay in the bundle too. "fp8" is for engines, beside float32 encoders.
+            only, the float32 encoders stay in the bundle too. "fp8" is for engines, beside float32 encoders. A
+            classifier's run takes "fp32" alone, and no engines.
         tensorrt: also build engines, in the same precision.
         step: checkpoint to take; the last one by default.
+        labels: CSV of a classifier's classes, which a converted one needs.
         calibration_clips: clips that the model never saw; None takes those that the run held out, an empty list leaves
             the bundle uncalibrated. Graphs are compared and quantized on them too, or on generated clips without.
         storage: how float32 weights lie on the disk; see `cavsync.export.storage`.
@@ -75,17 +80,18 @@ def export_bundle(
     """
     check_options(precision, storage, has_engines=tensorrt is not None)
     require_bundle_folder(out_dir, overwrite=overwrite)
+    check_run(run_dir, precision, labels, has_engines=tensorrt is not None)
     library = None
     if tensorrt is not None:
         library, finding = find_library(tensorrt.library)
         on_stage(finding)
         check_engine_options(precision, library, tensorrt)
     on_stage("loading the model")
-    model = load_model(run_dir, step).eval()
+    model, classifier = load_run(run_dir, step, labels)
     round_weights(model, storage)
     clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
     with fresh_folder(out_dir) as fresh:
-        artefacts = _begin(fresh, model, clips, on_stage)
+        artefacts = _begin(fresh, model, classifier, clips, on_stage)
         paths = artefacts.write_encoders(precision, compact=storage != "float32")
         if tensorrt is not None and library is not None:
             write_tensorrt(artefacts, paths, precision, library, tensorrt)
@@ -94,6 +100,7 @@ def export_bundle(
             step,
             model,
             artefacts.graphs,
+            classifier=classifier,
             sync=sync,
             name=name,
             weights_licence=weights_licence,
@@ -108,6 +115,7 @@ def export_bundle(
         (fresh / CARD_NAME).write_text(card, encoding="utf-8")
         manifest = _write_manifest(fresh, manifest)
         Bundle.open(fresh)
+        check_classifier(fresh, manifest)
     return manifest, artefacts.parity
 
 
@@ -126,16 +134,19 @@ def require_bundle_folder(out_dir: Path, *, overwrite: bool) -> None:
     require_free(out_dir, overwrite=overwrite, kind="bundle", is_ours=_is_bundle)
 
 
-def _begin(fresh: Path, model: CAVMAESync, clips: Sequence[Path], on_stage: Say) -> Artefacts:
+def _begin(
+    fresh: Path, model: AudioVisualEncoder, classifier: OpenClassifier | None, clips: Sequence[Path], on_stage: Say
+) -> Artefacts:
     """The model's own outputs on clips and noise, which everything that is written is compared with."""
     on_stage("taking samples to compare on")
     sets = sample_sets(model.config, clips)
     on_stage(f"running the model on {sets.compare.source}")
-    reference = Reference.of(model, sets.compare, noise(model.config))
+    mode = trained_mode(classifier) if classifier else None
+    reference = Reference.of(model, sets.compare, noise(model.config), mode)
     work = fresh.parent / "work"
     work.mkdir()
     metadata = {"cavsync_version": version("cavsync"), "fingerprint": architecture_fingerprint(model.state_dict())}
-    return Artefacts(fresh, work, model, sets, reference, metadata, on_stage)
+    return Artefacts(fresh, work, model, sets, reference, metadata, on_stage, classifier)
 
 
 def _write_reports(folder: Path, artefacts: Artefacts) -> None:

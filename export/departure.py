@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from torch import nn
 
-from cavsync.export.parity import encode_plainly
-from cavsync.model import CAVMAESync
+from cavsync.export.parity import Inputs, run_plainly
+from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.patch import ConvStem
 
 Array = NDArray[Any]
@@ -48,7 +48,7 @@ class Departure:
         return f"it departs in {self.layer}, whose output is off by {self.relative_error:.3g} of its range"
 
 
-def departure_from_graph(reference: ModelProto, candidate: ModelProto, sample: Array, precision: str) -> str:
+def departure_from_graph(reference: ModelProto, candidate: ModelProto, sample: Inputs, precision: str) -> str:
     """Compare every tensor that both graphs name, in the order of the reference."""
     names = _common_floats(reference, candidate)
     want, got = (_tensors(graph, names, sample) for graph in (reference, candidate))
@@ -60,13 +60,13 @@ def departure_from_graph(reference: ModelProto, candidate: ModelProto, sample: A
     return "no layer departs on its own: the error grows over all of them"
 
 
-def departure_from_model(graph_name: str, graph: ModelProto, model: CAVMAESync, sample: Array) -> str:
+def departure_from_model(graph_name: str, graph: ModelProto, model: AudioVisualEncoder, sample: Inputs) -> str:
     """Compare the graph with the model's own linear layers, in the order of the graph."""
     places = _layer_tensors(graph, model)
     names = list(dict.fromkeys(name for _, *pair in places for name in pair))
     got = _tensors(graph, names, sample)
     with _recorded(model) as want, torch.no_grad():
-        encode_plainly(graph_name, model, sample)
+        run_plainly(graph_name, model, sample)
     for path, source, result in places:
         if path not in want:
             continue
@@ -77,7 +77,7 @@ def departure_from_model(graph_name: str, graph: ModelProto, model: CAVMAESync, 
     return "every linear layer agrees for the worst sample: it departs after the last of them"
 
 
-def _layer_tensors(graph: ModelProto, model: CAVMAESync) -> list[tuple[str, str, str]]:
+def _layer_tensors(graph: ModelProto, model: AudioVisualEncoder) -> list[tuple[str, str, str]]:
     """(module, input tensor, output tensor) of the modules whose products the graph's nodes are."""
     modules = {name for name, _ in _products(model)}
     weights = {tensor.name for tensor in graph.graph.initializer}
@@ -134,8 +134,8 @@ def _common_floats(reference: ModelProto, candidate: ModelProto) -> list[str]:
     return [name for node in reference.graph.node for name in node.output if name in known]
 
 
-def _tensors(model: ModelProto, names: list[str], sample: Array) -> dict[str, Array]:
-    """Values of inner float32 tensors of a graph for one input."""
+def _tensors(model: ModelProto, names: list[str], sample: Inputs) -> dict[str, Array]:
+    """Values of inner float32 tensors of a graph for one sample."""
     copy = ModelProto()
     copy.CopyFrom(model)
     outputs = {value.name for value in copy.graph.output}
@@ -147,7 +147,7 @@ def _tensors(model: ModelProto, names: list[str], sample: Array) -> dict[str, Ar
     # Fused layers have no inner tensors.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(copy.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return dict(zip(names, session.run(names, {copy.graph.input[0].name: sample}), strict=True))
+    return dict(zip(names, session.run(names, dict(sample)), strict=True))
 
 
 def _relative(got: Array, want: Array) -> float:

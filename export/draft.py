@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
+from cavsync.evaluate.classifier import OpenClassifier
 from cavsync.evaluate.model_bundle import default_sync
+from cavsync.export.classifier import classifier_spec
 from cavsync.manifest import AudioSpec, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec, sha256_file
-from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import WEIGHTS, latest_step, read_run_config, step_folder
+from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.fingerprint import architecture_fingerprint
 
 REPORTED_PACKAGES = ("cavsync", "torch", "torchaudio", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt_rtx")
@@ -20,9 +22,10 @@ REPORTED_PACKAGES = ("cavsync", "torch", "torchaudio", "onnx", "onnxruntime", "o
 def draft(
     run_dir: Path,
     step: int | None,
-    model: CAVMAESync,
+    model: AudioVisualEncoder,
     graphs: dict[str, GraphSpec],
     *,
+    classifier: OpenClassifier | None,
     sync: SyncSpec | None,
     name: str | None,
     weights_licence: str,
@@ -43,6 +46,7 @@ def draft(
         audio_frontend=graphs["audio_frontend"],
         audio_encoder=graphs["audio_encoder"],
         visual_encoder=graphs["visual_encoder"],
+        classifier=classifier_spec(classifier, graphs) if classifier else None,
         weights_licence=weights_licence,
         versions=_versions(),
         source={

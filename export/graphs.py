@@ -1,4 +1,4 @@
-"""The three graphs of a bundle: modules that hold all preprocessing, and their way to ONNX."""
+"""The graphs of every bundle: modules that hold all preprocessing, and their way to ONNX."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from torch.nn import functional as F
 
 from cavsync.data.batches import IMAGENET_MEAN, IMAGENET_STD
 from cavsync.data.frontend import LogMelFrontend
-from cavsync.data.logmel import normalise
+from cavsync.data.logmel import NUM_MEL_BINS, normalise
 from cavsync.export.quiet import quiet
 from cavsync.manifest import GraphSpec, TensorSpec
 from cavsync.media.align import SAMPLE_RATE_HZ
-from cavsync.model import CAVMAESync
+from cavsync.model import ModelConfig
+from cavsync.model.encoder import AudioVisualEncoder
 
 
 class AudioEncoder(nn.Module):
     """Raw log-mel (B, L, 128) -> L2-normalised embedding (B, D) and patch tokens (B, N, D)."""
 
-    def __init__(self, model: CAVMAESync) -> None:
+    def __init__(self, model: AudioVisualEncoder) -> None:
         super().__init__()
         self.model = model
 
@@ -31,46 +32,56 @@ class AudioEncoder(nn.Module):
         return F.normalize(encoded.pooled, dim=-1), encoded.patches
 
 
-class VisualEncoder(nn.Module):
-    """RGB pictures (B, T, H, W, 3) uint8 -> L2-normalised embedding (B, D) and patch tokens (B, N, D)."""
+class TakesPictures(nn.Module):
+    """What a graph needs that is given RGB pictures (B, T, H, W, 3) uint8."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: CAVMAESync) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.model = model
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255)
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalise, encode, scale to unit length."""
+    def normalised(self, frames: Tensor) -> Tensor:
+        """Bytes -> what the model takes, (B, T, 3, H, W)."""
         # Cast first: TensorRT does nothing else with bytes.
         pictures = frames.float().permute(0, 1, 4, 2, 3)
-        encoded = self.model.encode_frames((pictures - self.mean) / self.std)
+        return (pictures - self.mean) / self.std
+
+
+class VisualEncoder(TakesPictures):
+    """RGB pictures (B, T, H, W, 3) uint8 -> L2-normalised embedding (B, D) and patch tokens (B, N, D)."""
+
+    def __init__(self, model: AudioVisualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise, encode, scale to unit length."""
+        encoded = self.model.encode_frames(self.normalised(frames))
         return F.normalize(encoded.pooled, dim=-1), encoded.patches
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One graph to write: the module that it comes from, an example input, the dimension left open, and its spec."""
+    """One graph to write: the module that it comes from, an example of every input, the dimension that is left open in
+    all of them, and its spec, whose inputs have the names of the module's arguments."""
 
     module: nn.Module
-    example: Tensor
+    examples: tuple[Tensor, ...]
     dynamic_dim: int
     spec: GraphSpec
 
 
-def stages(model: CAVMAESync) -> dict[str, Stage]:
-    """The graphs of a model by the names of the manifest; the model is put in evaluation mode."""
+def stages(model: AudioVisualEncoder) -> dict[str, Stage]:
+    """The graphs that every model has, by the names of the manifest; the model is put in evaluation mode."""
     model = model.eval()
-    config = model.config
-    length, size, frames = config.audio_length, config.img_size, config.num_frames
-    pictures = torch.zeros(2, frames, size, size, 3, dtype=torch.uint8)
+    log_mel, frames = encoder_inputs(model.config)
     return {
         "audio_frontend": Stage(
             LogMelFrontend(),
-            torch.zeros(1, SAMPLE_RATE_HZ),
+            (torch.zeros(1, SAMPLE_RATE_HZ),),
             1,
             GraphSpec(
                 "audio_frontend.onnx",
@@ -79,36 +90,43 @@ def stages(model: CAVMAESync) -> dict[str, Stage]:
             ),
         ),
         "audio_encoder": Stage(
-            AudioEncoder(model),
-            torch.zeros(2, length, 128),
-            0,
-            _encoder_spec(model, "audio_encoder.onnx", TensorSpec("log_mel", ["batch", length, 128], "float32")),
+            AudioEncoder(model), (example_of(log_mel),), 0, _encoder_spec(model, "audio_encoder.onnx", log_mel)
         ),
         "visual_encoder": Stage(
-            VisualEncoder(model),
-            pictures,
-            0,
-            _encoder_spec(
-                model, "visual_encoder.onnx", TensorSpec("frames", ["batch", frames, size, size, 3], "uint8")
-            ),
+            VisualEncoder(model), (example_of(frames),), 0, _encoder_spec(model, "visual_encoder.onnx", frames)
         ),
     }
+
+
+def encoder_inputs(config: ModelConfig) -> tuple[TensorSpec, TensorSpec]:
+    """A batch of log-mel segments, and a batch of tubelets."""
+    size = config.img_size
+    return (
+        TensorSpec("log_mel", ["batch", config.audio_length, NUM_MEL_BINS], "float32"),
+        TensorSpec("frames", ["batch", config.num_frames, size, size, 3], "uint8"),
+    )
+
+
+def example_of(tensor: TensorSpec) -> Tensor:
+    """Two zeros: of a batch of one the exporter would not know that it may be larger."""
+    sizes = [size for size in tensor.shape if isinstance(size, int)]
+    return torch.zeros(2, *sizes, dtype=getattr(torch, tensor.dtype))
 
 
 def write_graph(stage: Stage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
     """Write one ONNX file with its metadata; returns its path."""
     path = folder / stage.spec.file
-    name = stage.spec.inputs[0].name
+    names = [tensor.name for tensor in stage.spec.inputs]
     dimension = torch.export.Dim(str(stage.spec.inputs[0].shape[stage.dynamic_dim]))
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
             stage.module.eval(),
-            (stage.example,),
+            kwargs=dict(zip(names, stage.examples, strict=True)),
             dynamo=True,
             opset_version=opset,
-            input_names=[name],
+            input_names=names,
             output_names=[tensor.name for tensor in stage.spec.outputs],
-            dynamic_shapes=({stage.dynamic_dim: dimension},),
+            dynamic_shapes={name: {stage.dynamic_dim: dimension} for name in names},
             verbose=False,
         )
     assert program is not None
@@ -120,7 +138,7 @@ def write_graph(stage: Stage, folder: Path, metadata: dict[str, str], opset: int
     return path
 
 
-def _encoder_spec(model: CAVMAESync, file: str, source: TensorSpec) -> GraphSpec:
+def _encoder_spec(model: AudioVisualEncoder, file: str, source: TensorSpec) -> GraphSpec:
     grid = model.config.audio_grid if source.name == "log_mel" else model.config.visual_grid
     width = model.config.embed_dim
     return GraphSpec(

@@ -6,7 +6,13 @@ from typing import Any
 
 from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.parity import OutputParity
-from cavsync.manifest import Manifest
+from cavsync.manifest import ClassifierSpec, Manifest
+
+PROBABILITIES = {
+    "single-label": "Their softmax is the probabilities.",
+    "multi-label": "Their sigmoids are the probabilities.",
+    None: "The run does not say whether their softmax or their sigmoids are the probabilities.",
+}
 
 
 def model_card(
@@ -37,6 +43,7 @@ def model_card(
         f"| sound | log-mel segments of {audio.segment_frames * 10} ms |",
         f"| search | ±{sync.max_offset_ms:.0f} ms in steps of {sync.hop_ms:.0f} ms, in {sync.window_seconds} s |",
         "",
+        *_classifier(manifest.classifier),
         "## Parity with the PyTorch model",
         "| artefact | output | largest error | relative | cosine | centred |",
         "|---|---|---|---|---|---|",
@@ -57,6 +64,20 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _classifier(found: ClassifierSpec | None) -> list[str]:
+    if found is None:
+        return []
+    inputs = " and ".join(tensor.name for tensor in found.graph.inputs)
+    return [
+        "## Classifier",
+        f"`{found.graph.file}` gives the logits of {len(found.classes)} classes for {inputs}, in float32, in the order",
+        "of `classes` in the manifest.",
+        PROBABILITIES.get(found.target, PROBABILITIES[None]),
+        "Those of a clip are the mean over several of its moments.",
+        "",
+    ]
 
 
 def _candidates(candidates: dict[str, list[dict[str, Any]]]) -> list[str]:

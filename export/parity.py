@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cavsync.errors import ExportError
 from cavsync.export.samples import Samples, reference_log_mel
-from cavsync.model import CAVMAESync
+from cavsync.manifest import CLASSIFIER
+from cavsync.model.classifier import TrainedMode
+from cavsync.model.encoder import AudioVisualEncoder
 
 Array = NDArray[Any]
-# A graph's outputs for one input, in the order of the manifest.
-Runner = Callable[[Array], list[Array]]
+# A graph's inputs by name, in the order of the manifest.
+Inputs = Mapping[str, Array]
+# A graph's outputs for its inputs, both in the order of the manifest.
+Runner = Callable[..., list[Array]]
 
-OUTPUTS = {"audio_frontend": ("log_mel",), "audio_encoder": ("embedding", "patches")}
+INPUTS = {"audio_frontend": "waveform", "audio_encoder": "log_mel", "visual_encoder": "frames"}
+OUTPUTS = {"audio_frontend": ("log_mel",), "audio_encoder": ("embedding", "patches"), CLASSIFIER: ("logits",)}
 OUTPUTS["visual_encoder"] = OUTPUTS["audio_encoder"]
+# A classifier's inputs are the encoders' of the same moments.
+CLASSIFIER_INPUTS: dict[TrainedMode, tuple[str, ...]] = {
+    "multimodal": ("log_mel", "frames"),
+    "audio-only": ("log_mel",),
+    "visual-only": ("frames",),
+}
 # Log-mel values are logarithms: an absolute error is already relative.
 MAX_LOG_MEL_ERROR = 2e-2
 MEAN_LOG_MEL_ERROR = 1e-4
@@ -32,8 +44,8 @@ NOISE = "noise"
 @dataclass(frozen=True)
 class Limits:
     """What an output in some precision may differ by: `relative_error` to the largest value of the output, the worst
-    sample's `cosine`, the `centred_cosine` over all samples of the embedding and of the patches, and `batch_error`
-    between batch 1 and batch N, relative like the first."""
+    sample's `cosine`, the `centred_cosine` over all samples of the embedding (or the logits) and of the patches, and
+    `batch_error` between batch 1 and batch N, relative like the first."""
 
     relative_error: float
     cosine: float
@@ -76,23 +88,44 @@ class OutputParity:
 
 
 @torch.no_grad()
-def reference_outputs(graph: str, model: CAVMAESync, array: Array) -> list[Array]:
+def reference_outputs(graph: str, model: AudioVisualEncoder, inputs: Inputs) -> list[Array]:
     """What a graph should give, computed without the modules that were exported."""
     if graph == "audio_frontend":
-        return [reference_log_mel(array[0])[None]]
-    encoded = encode_plainly(graph, model, array)
-    pooled = encoded.pooled / encoded.pooled.norm(dim=-1, keepdim=True)
-    return [pooled.numpy(), encoded.patches.numpy()]
+        return [reference_log_mel(inputs["waveform"][0])[None]]
+    found = run_plainly(graph, model, inputs)
+    if graph == CLASSIFIER:
+        return [found.numpy()]
+    pooled = found.pooled / found.pooled.norm(dim=-1, keepdim=True)
+    return [pooled.numpy(), found.patches.numpy()]
 
 
-def encode_plainly(graph: str, model: CAVMAESync, array: Array) -> Any:
-    """The model's embedding of an encoder's input, its preprocessing written out again on purpose: constants from the
-    papers, not from the exported modules."""
+def run_plainly(graph: str, model: AudioVisualEncoder, inputs: Inputs) -> Any:
+    """The model's embedding of an encoder's input, or its logits, the preprocessing written out again on purpose:
+    constants from the papers, not from the exported modules."""
+    normalised = {name: NORMALISED[name](torch.from_numpy(array)) for name, array in inputs.items()}
     if graph == "audio_encoder":
-        return model.encode_audio((torch.from_numpy(array) + 5.081) / 4.4849)
-    pictures = torch.from_numpy(array).permute(0, 1, 4, 2, 3).double() / 255
+        return model.encode_audio(normalised["log_mel"])
+    if graph == "visual_encoder":
+        return model.encode_frames(normalised["frames"])
+    mode = next(mode for mode, names in CLASSIFIER_INPUTS.items() if names == tuple(inputs))
+    return model(normalised.get("log_mel"), normalised.get("frames"), mode)
+
+
+def _normalised_sound(log_mel: Tensor) -> Tensor:
+    return (log_mel + 5.081) / 4.4849
+
+
+def _normalised_pictures(frames: Tensor) -> Tensor:
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    return model.encode_frames(((pictures - mean.view(3, 1, 1)) / std.view(3, 1, 1)).float())
+    return ((frames.permute(0, 1, 4, 2, 3).double() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)).float()
+
+
+NORMALISED = {"log_mel": _normalised_sound, "frames": _normalised_pictures}
+
+
+def one_of(inputs: Iterable[Array], place: int) -> list[Array]:
+    """The one sample at `place` of each."""
+    return [array[place : place + 1] for array in inputs]
 
 
 @dataclass(frozen=True)
@@ -100,36 +133,50 @@ class Reference:
     """The model's outputs for `samples`, and for noise behind them, by graph."""
 
     samples: Samples
-    inputs: dict[str, Array]
+    inputs: dict[str, Inputs]
     outputs: dict[str, list[Array]]
 
     @classmethod
-    def of(cls, model: CAVMAESync, samples: Samples, noise: Mapping[str, Array]) -> Reference:
-        """Run the model, one sample at a time so that memory stays small."""
-        inputs, outputs = {}, {}
+    def of(
+        cls,
+        model: AudioVisualEncoder,
+        samples: Samples,
+        noise: Mapping[str, Array],
+        classifier_mode: TrainedMode | None = None,
+    ) -> Reference:
+        """Run the model, one sample at a time so that memory stays small; as a classifier too where it has a mode."""
+        inputs: dict[str, Inputs] = {}
         for graph, array in samples.inputs.items():
             axis = 1 if graph == "audio_frontend" else 0
-            inputs[graph] = np.concatenate([array, noise[graph]], axis=axis)
-            parts = [reference_outputs(graph, model, inputs[graph][i : i + 1]) for i in range(len(inputs[graph]))]
+            inputs[graph] = {INPUTS[graph]: np.concatenate([array, noise[graph]], axis=axis)}
+        if classifier_mode is not None:
+            both = {**inputs["audio_encoder"], **inputs["visual_encoder"]}
+            inputs[CLASSIFIER] = {name: both[name] for name in CLASSIFIER_INPUTS[classifier_mode]}
+        outputs = {}
+        for graph, named in inputs.items():
+            count = len(next(iter(named.values())))
+            ones = (dict(zip(named, one_of(named.values(), place), strict=True)) for place in range(count))
+            parts = [reference_outputs(graph, model, one) for one in ones]
             outputs[graph] = [np.concatenate(found) for found in zip(*parts, strict=True)]
         return cls(samples, inputs, outputs)
 
     def check(self, artefact: str, graph: str, run: Runner, precision: str) -> list[OutputParity]:
         """Compare an artefact of `graph` that computes in `precision` (a key of LIMITS), at batch 1 and at batch N."""
-        array = self.inputs[graph]
-        alone = [run(array[i : i + 1]) for i in range(len(array))]
-        together = run(array)
+        arrays = list(self.inputs[graph].values())
+        alone = [run(*one_of(arrays, place)) for place in range(len(arrays[0]))]
+        together = run(*arrays)
         return [
             self._compare(artefact, precision, output, np.concatenate([got[place] for got in alone]), together[place],
                           self.outputs[graph][place])
             for place, output in enumerate(OUTPUTS[graph])
         ]  # fmt: skip
 
-    def worst_input(self, graph: str, result: OutputParity) -> Array:
-        """The input (1, ...) of a graph for which an output is worst."""
+    def worst_input(self, graph: str, result: OutputParity) -> Inputs:
+        """The inputs (1, ...) of a graph for which an output is worst."""
         names = result.worst_samples
         place = self.samples.moments.index(names[0]) if names and names[0] != NOISE else len(self.samples)
-        return self.inputs[graph][place : place + 1]
+        named = self.inputs[graph]
+        return dict(zip(named, one_of(named.values(), place), strict=True))
 
     def _compare(
         self, artefact: str, precision: str, output: str, got: Array, together: Array, want: Array
@@ -151,7 +198,7 @@ class Reference:
             number = len(self.samples)
             centred = centred_cosine(rows_got[:number], rows_want[:number])
             worst = [self._name(place) for place in np.argsort(np.nan_to_num(cosines, nan=-1.0))[:NUM_NAMED]]
-            wanted = limits.centred_cosine if output == "embedding" else limits.centred_cosine_of_patches
+            wanted = limits.centred_cosine_of_patches if output == "patches" else limits.centred_cosine
             is_flat = _spread(rows_want[:number]) < MIN_SPREAD
             passed = error.max() / scale <= limits.relative_error and cosines.min() >= limits.cosine
             passed = passed and (centred >= wanted or is_flat)

@@ -6,21 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cavsync.evaluate.classifier import OpenClassifier
 from cavsync.export.bundle import check_options, held_out_clips, require_bundle_folder
+from cavsync.export.classifier import check_run, load_run, trained_mode
+from cavsync.export.parity import CLASSIFIER_INPUTS
 from cavsync.export.precision import openvino
 from cavsync.export.trt.encoders import AUTO
 from cavsync.export.trt.encoders import check_options as check_engine_options
 from cavsync.export.trt.library import Library, find_library
 from cavsync.export.trt.options import TensorRTOptions
-from cavsync.manifest import ENCODERS
-from cavsync.model import CAVMAESync
-from cavsync.model.checkpoint import load_model
+from cavsync.manifest import CLASSIFIER, ENCODERS
+from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.flops import Part, count_parameters
 
 BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.02, "int8": 1.02}
 STORED_BYTES = {"float32": 4.0, "half": 2.0, "int8": 1.02}
 # Filter bank and the transform before it.
 FRONTEND_BYTES = 960_000
+PARTS: dict[Part, str] = {"audio": "log_mel", "visual": "frames"}
 NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
@@ -52,6 +55,7 @@ def plan(
     tensorrt: TensorRTOptions | None,
     calibration_clips: Sequence[Path] | None,
     step: int | None,
+    labels: Path | None,
     overwrite: bool,
     name: str | None = None,
     weights_licence: str = "",
@@ -60,7 +64,8 @@ def plan(
     del name, weights_licence
     check_options(precision, storage, has_engines=tensorrt is not None)
     require_bundle_folder(out_dir, overwrite=overwrite)
-    model = load_model(run_dir, step)
+    check_run(run_dir, precision, labels, has_engines=tensorrt is not None)
+    model, classifier = load_run(run_dir, step, labels)
     clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
     notes = [
         f"calibrated, compared and quantized on {len(clips)} clips"
@@ -70,6 +75,9 @@ def plan(
     files = [PlannedFile("audio_frontend.onnx", "ONNX Runtime", "fp32", FRONTEND_BYTES, "")]
     for encoder in ENCODERS:
         files += _graph_files(model, encoder, precision, storage)
+    if classifier is not None:
+        files.append(_classifier_file(classifier, storage))
+        notes.append(f"a classifier of {len(classifier.labels)} classes, {trained_mode(classifier)}")
     if tensorrt is not None:
         library, finding = find_library(tensorrt.library)
         check_engine_options(precision, library, tensorrt)
@@ -78,7 +86,7 @@ def plan(
     return Plan(files, notes)
 
 
-def _graph_files(model: CAVMAESync, encoder: str, precision: str, storage: str) -> Iterator[PlannedFile]:
+def _graph_files(model: AudioVisualEncoder, encoder: str, precision: str, storage: str) -> Iterator[PlannedFile]:
     parameters = _num_parameters(model, encoder)
     runtime = NAMES["onnxruntime"]
     if precision in ("fp32", "bf16", "fp8"):
@@ -95,8 +103,17 @@ def _graph_files(model: CAVMAESync, encoder: str, precision: str, storage: str) 
         yield PlannedFile(f"{encoder}.openvino.xml, .bin", NAMES["openvino"], "int8", parameters * BYTES["int8"], needs)
 
 
+def _classifier_file(classifier: OpenClassifier, storage: str) -> PlannedFile:
+    model, names = classifier.model, CLASSIFIER_INPUTS[trained_mode(classifier)]
+    parts: list[Part] = ["joint", *(part for part, name in PARTS.items() if name in names)]
+    head = sum(value.numel() for name, value in model.named_parameters() if model.is_of_head(name))
+    parameters = sum(count_parameters(model.config)[part].total for part in parts) + head
+    size_bytes = parameters * STORED_BYTES[storage]
+    return PlannedFile(f"{CLASSIFIER}.onnx", NAMES["onnxruntime"], "fp32", size_bytes, "")
+
+
 def _engine_files(
-    model: CAVMAESync, precision: str, library: Library, options: TensorRTOptions
+    model: AudioVisualEncoder, precision: str, library: Library, options: TensorRTOptions
 ) -> Iterator[PlannedFile]:
     wanted = [library.resolve([item]) for item in options.compute_capabilities] or [library.resolve(None)]
     for encoder in ENCODERS:
@@ -107,7 +124,7 @@ def _engine_files(
             yield PlannedFile(file, library.name, precision, size_bytes, needs)
 
 
-def _num_parameters(model: CAVMAESync, encoder: str) -> int:
+def _num_parameters(model: AudioVisualEncoder, encoder: str) -> int:
     counts = count_parameters(model.config)
     own: Part = "audio" if encoder == "audio_encoder" else "visual"
     return counts[own].total + counts["joint"].total

@@ -11,15 +11,15 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from cavsync.deploy.openvino_library import openvino_core
-from cavsync.export.parity import Runner
+from cavsync.export.parity import Runner, one_of
 from cavsync.export.precision.half import on_cpu
 
 Array = NDArray[Any]
 
 
 def open_runner(path: Path, runtime: str, precision: str = "fp32") -> Runner:
-    """A function from one input to all outputs (float32). bf16 products are computed in float32 on rounded operands,
-    which gives the same numbers; no runtime here has them."""
+    """A function from the inputs, in their order, to all outputs (float32). bf16 products are computed in float32 on
+    rounded operands, which gives the same numbers; no runtime here has them."""
     if runtime == "openvino":
         return _openvino(path)
     options = onnxruntime.SessionOptions()
@@ -33,14 +33,15 @@ def open_runner(path: Path, runtime: str, precision: str = "fp32") -> Runner:
     if precision in ("fp16", "bf16"):
         source = on_cpu(onnx.load(str(path))).SerializeToString()
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    source_tensor = session.get_inputs()[0]
-    is_single = source_tensor.shape[0] == 1
+    tensors = session.get_inputs()
+    is_single = tensors[0].shape[0] == 1
 
-    def run(values: Array) -> list[Array]:
-        if is_single and len(values) > 1:
-            parts = [run(values[place : place + 1]) for place in range(len(values))]
+    def run(*inputs: Array) -> list[Array]:
+        if is_single and len(inputs[0]) > 1:
+            parts = [run(*one_of(inputs, place)) for place in range(len(inputs[0]))]
             return [np.concatenate(found) for found in zip(*parts, strict=True)]
-        return [np.asarray(found, dtype=np.float32) for found in session.run(None, {source_tensor.name: values})]
+        feed = {tensor.name: values for tensor, values in zip(tensors, inputs, strict=True)}
+        return [np.asarray(found, dtype=np.float32) for found in session.run(None, feed)]
 
     return run
 
@@ -51,7 +52,8 @@ def _openvino(path: Path) -> Runner:
     compiled = core.compile_model(str(path), "CPU", settings)
     request = compiled.create_infer_request()
 
-    def run(values: Array) -> list[Array]:
+    def run(*inputs: Array) -> list[Array]:
+        (values,) = inputs
         found = request.infer({0: values})
         return [np.array(found[output], dtype=np.float32) for output in compiled.outputs]
 

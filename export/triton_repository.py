@@ -5,6 +5,7 @@
 | `cavsync_audio_frontend` | 16 kHz PCM (1, samples) -> log-mel (1, frames, 128) | none: the graph's first axis is 1 |
 | `cavsync_audio_encoder` | log-mel (B, L, 128) -> embedding (B, D), patches | up to `max_batch_size`, dynamic |
 | `cavsync_visual_encoder` | RGB bytes (B, T, H, W, 3) -> embedding (B, D), patches | up to `max_batch_size`, dynamic |
+| `cavsync_classifier`, of a classifier | log-mel, RGB bytes, or both -> logits (B, classes) | like the encoders |
 | `cavsync_audio` | one segment of PCM (1, samples) -> embedding (1, D); an ensemble of the first two | none |
 
 A segment of L frames takes exactly (L - 1) * 160 + 400 samples; the ensemble accepts no other length:
@@ -39,7 +40,7 @@ from typing import Any
 from cavsync.deploy import Bundle
 from cavsync.errors import ConfigError, ExportError
 from cavsync.export.atomic_folder import fresh_folder, require_free
-from cavsync.manifest import GraphSpec, Manifest, TensorSpec
+from cavsync.manifest import CLASSIFIER, GraphSpec, Manifest, TensorSpec
 
 ENSEMBLE = "cavsync_audio"
 GRAPH_OF_MODEL = {
@@ -47,6 +48,7 @@ GRAPH_OF_MODEL = {
     "cavsync_audio_encoder": "audio_encoder",
     "cavsync_visual_encoder": "visual_encoder",
 }
+CLASSIFIER_MODEL = "cavsync_classifier"
 VERSION = "1"
 CONFIG_NAME = "config.pbtxt"
 METADATA_NAME = "metadata.json"
@@ -109,6 +111,8 @@ def write_triton_repository(
     with fresh_folder(out_dir) as fresh:
         for name, graph in GRAPH_OF_MODEL.items():
             _write_model(fresh / name, bundle_dir, manifest, graph, serving)
+        if manifest.classifier is not None:
+            _write_model(fresh / CLASSIFIER_MODEL, bundle_dir, manifest, CLASSIFIER, serving)
         _write_ensemble(fresh / ENSEMBLE, manifest)
     return sorted(path for path in out_dir.rglob("*") if path.is_file())
 
@@ -147,11 +151,12 @@ def _model_config_protobuf() -> Any:
 
 def _is_ours(folder: Path) -> bool:
     """Whether a folder holds all that we write and nothing else: other models in it are not ours to delete."""
-    names = (*GRAPH_OF_MODEL, ENSEMBLE)
-    always = {f"{name}/{file}" for name in names for file in (CONFIG_NAME, METADATA_NAME)}
+    described = (CONFIG_NAME, METADATA_NAME)
+    always = {f"{name}/{file}" for name in (*GRAPH_OF_MODEL, ENSEMBLE) for file in described}
     possible = always | {
         f"{name}/{VERSION}/{item.file}" for name in GRAPH_OF_MODEL for item in (ONNX_RUNTIME, TENSORRT)
     }
+    possible |= {f"{CLASSIFIER_MODEL}/{file}" for file in (*described, f"{VERSION}/{ONNX_RUNTIME.file}")}
     possible.add(f"{ENSEMBLE}/{VERSION}/{PLACEHOLDER_NAME}")
     found = {
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
@@ -161,7 +166,7 @@ def _is_ours(folder: Path) -> bool:
 
 def _write_model(folder: Path, bundle_dir: Path, manifest: Manifest, graph: str, serving: Serving) -> None:
     """One graph of the bundle: its file and what describes it."""
-    spec: GraphSpec = getattr(manifest, graph)
+    spec = manifest.graphs[graph]
     backend, file = _source(manifest, graph, spec)
     (folder / VERSION).mkdir(parents=True)
     shutil.copyfile(bundle_dir / file, folder / VERSION / backend.file)

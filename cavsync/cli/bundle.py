@@ -12,8 +12,9 @@ import click
 from cavsync.cli.threads import thread_options
 
 if TYPE_CHECKING:
-    from cavsync.manifest import Manifest, SyncSpec, TensorSpec
+    from cavsync.manifest import ClassifierSpec, Manifest, SyncSpec, TensorSpec
 
+SHOWN_CLASSES = 8
 FOLDER = click.argument("folder", metavar="BUNDLE", type=click.Path(path_type=Path))
 
 
@@ -56,9 +57,10 @@ def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> 
     """
     from cavsync.deploy import Bundle
     from cavsync.deploy.bundle_files import check_names, verify_file
+    from cavsync.deploy.classifier import check_classifier
     from cavsync.deploy.engine import runtime_version
     from cavsync.deploy.engines import GPU_RUNTIMES, check_sidecar
-    from cavsync.manifest import GRAPHS, MANIFEST_NAME, read_manifest
+    from cavsync.manifest import MANIFEST_NAME, read_manifest
 
     manifest = read_manifest(folder)
     click.echo(f"ok: {MANIFEST_NAME}, bundle format {manifest.format_version}, matches its digest")
@@ -67,8 +69,9 @@ def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> 
         verify_file(folder, name, entry)
         click.echo(_plain(f"ok: {name}, {entry.size_bytes:,} bytes, matches its hash"))
     Bundle.open(folder, threads=threads, cores=cores)
+    check_classifier(folder, manifest, threads=threads, cores=cores)
     click.echo("ok: the numbers are in range")
-    click.echo(f"ok: {', '.join(GRAPHS)} open in ONNX Runtime {runtime_version()}")
+    click.echo(f"ok: {', '.join(manifest.graphs)} open in ONNX Runtime {runtime_version()}")
     for engine in manifest.engines:
         if engine.runtime in GPU_RUNTIMES:
             check_sidecar(folder, manifest, engine)
@@ -90,6 +93,8 @@ def _rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "source", _pairs(manifest.source)
     for name, graph in manifest.graphs.items():
         yield name, f"{graph.file}: {_tensors(graph.inputs)} -> {_tensors(graph.outputs)}"
+    if manifest.classifier is not None:
+        yield "classes", _classes(manifest.classifier)
     for engine in manifest.engines:
         files = ", ".join([engine.file, *engine.companions])
         yield "engine", f"{engine.graph} on {engine.runtime}, {engine.precision}: {files}"
@@ -98,6 +103,12 @@ def _rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "calibration", _calibration(manifest)
     yield "sync", _grid(manifest.sync)
     yield "versions", _pairs(manifest.versions)
+
+
+def _classes(classifier: ClassifierSpec) -> str:
+    names, target = classifier.classes, classifier.target or "target not stated"
+    rest = f" and {len(names) - SHOWN_CLASSES} more" if len(names) > SHOWN_CLASSES else ""
+    return f"{len(names)}, {target}: {'; '.join(names[:SHOWN_CLASSES])}{rest}"
 
 
 def _grid(sync: SyncSpec) -> str:

@@ -47,6 +47,8 @@ class ExportCommand(click.Command):
 @click.option("--triton-repo", type=click.Path(path_type=Path),
               help="Also write a model repository for NVIDIA's Triton Inference Server.")  # fmt: skip
 @click.option("--step", type=click.IntRange(min=0), help="Checkpoint to export; the last one by default.")
+@click.option("--labels", type=click.Path(path_type=Path), metavar="CSV",
+              help="Classes of a classifier, index,mid,display_name, where the run does not have them.")  # fmt: skip
 @click.option("--calibration", metavar="FOLDER|none",
               help="Clips to calibrate, compare and quantize on; by default those that the run held out.")  # fmt: skip
 @click.option("--name", help="Name of the bundle; the run's by default.")
@@ -68,6 +70,8 @@ def export(
     **options: Any,
 ) -> None:
     """Export the encoders of RUN to ONNX and TensorRT, check that they compute the same, calibrate the confidence.
+
+    Of a classifier also one graph from sound and pictures to the logits of its classes, in float32.
 
     The bundle appears only if all of it succeeded.
     """

@@ -149,7 +149,7 @@ def test_the_worst_samples_are_named_worst_first() -> None:
     reference = Reference.of(model, sets.compare, noise(model.config))
     run = open_runner(float32_graph("audio_encoder"), "onnxruntime")
     disturbed = {5: 1.0, 9: 3.0}
-    place_of = {array.tobytes(): place for place, array in enumerate(reference.inputs["audio_encoder"])}
+    place_of = {array.tobytes(): place for place, array in enumerate(reference.inputs["audio_encoder"]["log_mel"])}
 
     def disturbing(values: Array) -> list[Array]:
         got = run(values)

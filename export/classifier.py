@@ -1,0 +1,78 @@
+"""The whole-clip graph of a classifier, and the run that it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from cavsync.data.logmel import normalise
+from cavsync.errors import ConfigError
+from cavsync.evaluate.classifier import OpenClassifier, open_classifier
+from cavsync.export.graphs import Stage, TakesPictures, encoder_inputs, example_of
+from cavsync.export.parity import CLASSIFIER_INPUTS
+from cavsync.manifest import CLASSIFIER, ClassifierSpec, GraphSpec, TensorSpec
+from cavsync.model.checkpoint import load_model, read_run_config, step_folder
+from cavsync.model.classifier import CAVMAEFT, TrainedMode
+from cavsync.model.encoder import AudioVisualEncoder
+
+
+class Classifier(TakesPictures):
+    """Raw log-mel (B, L, 128), RGB pictures (B, T, H, W, 3) uint8, or both as `mode` has it -> logits (B, classes)."""
+
+    def __init__(self, model: CAVMAEFT, mode: TrainedMode) -> None:
+        super().__init__()
+        self.model, self.mode = model, mode
+
+    def forward(self, log_mel: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
+        """Normalise and classify."""
+        sound = None if log_mel is None else normalise(log_mel)
+        pictures = None if frames is None else self.normalised(frames)
+        logits: Tensor = self.model(sound, pictures, self.mode)
+        return logits
+
+
+def check_run(run_dir: Path, precision: str, labels: Path | None, *, has_engines: bool) -> bool:
+    """Whether a run holds a classifier. ConfigError for options that do not go with what it holds."""
+    is_classifier = read_run_config(run_dir).get("label_dim") is not None
+    if is_classifier and (precision != "fp32" or has_engines):
+        wish = f"--precision {precision}" if precision != "fp32" else "--trt"
+        raise ConfigError(
+            f"'{run_dir}' holds a classifier, which is exported in fp32 to ONNX only: leave out {wish}; --storage half "
+            "or int8 makes its files smaller"
+        )
+    if labels is not None and not is_classifier:
+        raise ConfigError(f"'{run_dir}' holds a pretraining model, which tells no classes apart: leave out --labels")
+    return is_classifier
+
+
+def load_run(run_dir: Path, step: int | None, labels: Path | None) -> tuple[AudioVisualEncoder, OpenClassifier | None]:
+    """The model of a run, and all of the classifier where it is one; errors as for `load_model`, `open_classifier`."""
+    if read_run_config(run_dir).get("label_dim") is None:
+        return load_model(run_dir, step).eval(), None
+    opened = open_classifier(run_dir if step is None else step_folder(run_dir, step), labels)
+    return opened.model, opened
+
+
+def trained_mode(classifier: OpenClassifier) -> TrainedMode:
+    """What it was trained on; checkpoints of the authors do not say, the published ones have both modalities."""
+    mode = classifier.mode
+    return mode if mode == "audio-only" or mode == "visual-only" else "multimodal"
+
+
+def classifier_stage(classifier: OpenClassifier) -> Stage:
+    """The graph of a classifier in evaluation mode, with the inputs that it was trained on."""
+    mode, config = trained_mode(classifier), classifier.model.config
+    inputs = [tensor for tensor in encoder_inputs(config) if tensor.name in CLASSIFIER_INPUTS[mode]]
+    logits = TensorSpec("logits", ["batch", classifier.model.label_dim], "float32")
+    return Stage(
+        Classifier(classifier.model, mode),
+        tuple(example_of(tensor) for tensor in inputs),
+        0,
+        GraphSpec(f"{CLASSIFIER}.onnx", inputs, [logits]),
+    )
+
+
+def classifier_spec(classifier: OpenClassifier, graphs: dict[str, GraphSpec]) -> ClassifierSpec:
+    """What the manifest says of it."""
+    return ClassifierSpec(graphs[CLASSIFIER], classifier.labels.display_names, classifier.target)
