@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cavsync.deploy.records import IN_SYNC, UNDETERMINED, SyncScore, rounded
@@ -10,13 +10,16 @@ from cavsync.errors import ConfigError
 
 BEGAN = "began"
 ENDED = "ended"
+DECISIONS = "decisions"
+STREAM_ENDED = "stream_ended"
 
 
 @dataclass(frozen=True)
 class EventChange:
     """An event that began or ended (`phase`). Times are of the stream, in seconds; `end_seconds` is None in between.
 
-    `state` is `audio_early` or `audio_late`; `extreme_ms` the largest offset so far, signed.
+    `state` is `audio_early` or `audio_late`; `extreme_ms` the largest offset so far, signed. `cause` of an end:
+    decisions that say otherwise, or a stream that ended while the event lasted; None in between.
     """
 
     phase: str
@@ -24,6 +27,7 @@ class EventChange:
     start_seconds: float
     end_seconds: float | None
     extreme_ms: float
+    cause: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The change as JSON holds it, with the names that a file's events have."""
@@ -34,6 +38,7 @@ class EventChange:
             "start": rounded("_seconds", self.start_seconds),
             "end": rounded("_seconds", self.end_seconds),
             "extreme": rounded("_ms", self.extreme_ms),
+            "cause": self.cause,
         }
 
 
@@ -74,7 +79,7 @@ class EventTracker:
         self._row.append(record)
         changes = []
         if current is not None and len(self._row) >= self._end_after:
-            changes.append(self._end(self._row[0].time_seconds))
+            changes.append(self._end(self._row[0].time_seconds, DECISIONS))
         if self.current is None and record.state != IN_SYNC and len(self._row) >= self._begin_after:
             changes.append(self._begin())
         elif self.current is None and record.state == IN_SYNC:
@@ -83,7 +88,7 @@ class EventTracker:
 
     def finish(self, time_seconds: float) -> list[EventChange]:
         """The stream has ended; so has what lasted until then."""
-        changes = [] if self.current is None else [self._end(time_seconds)]
+        changes = [] if self.current is None else [self._end(time_seconds, STREAM_ENDED)]
         self._row.clear()
         return changes
 
@@ -96,15 +101,13 @@ class EventTracker:
         self._row.clear()
         return begun
 
-    def _end(self, time_seconds: float) -> EventChange:
+    def _end(self, time_seconds: float, cause: str) -> EventChange:
         assert self.current is not None
-        ended = EventChange(
-            ENDED, self.current.state, self.current.start_seconds, time_seconds, self.current.extreme_ms
-        )
+        ended = replace(self.current, phase=ENDED, end_seconds=time_seconds, cause=cause)
         self.current = None
         return ended
 
 
 def _with_extreme(event: EventChange, record: SyncScore) -> EventChange:
     extreme_ms = max(event.extreme_ms, record.audio_offset_ms or 0.0, key=abs)
-    return EventChange(event.phase, event.state, event.start_seconds, event.end_seconds, extreme_ms)
+    return replace(event, extreme_ms=extreme_ms)

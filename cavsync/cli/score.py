@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 INTERRUPTED = 130
 FAILED_CHECK = 3
+PIPE_WIDTH = 240
 OUT_OF_PROFILE, UNDETERMINED = "out-of-profile", "undetermined"
 CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to be trusted"
 
@@ -207,6 +208,9 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
             f"{summary.undetermined_share:.0%} of {summary.num_windows}",
         )
     console = Console(stderr=to_stderr)
+    if not console.is_terminal:
+        # Names that are broken into lines cannot be searched for.
+        console = Console(stderr=to_stderr, width=PIPE_WIDTH)
     console.print(table)
     if len(outcomes) > 1:
         console.print(f"\n{len(outcomes)} inputs: {totals_sentence(outcomes)}", highlight=False)

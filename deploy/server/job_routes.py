@@ -72,6 +72,8 @@ def add_job_routes(app: FastAPI, services: Services) -> None:
 
 async def submit(request: Request, services: Shared) -> JSONResponse:
     """Upload a file (multipart form, field `file`) or name one (`{"url": ...}`), with options beside it."""
+    if request.query_params:
+        raise RefusalError(400, "options of a job are fields of the form or of the JSON, not of the address")
     is_upload = request.headers.get("content-type", "").partition(";")[0].strip().lower() == MULTIPART
     # The place is taken before the first byte is read, so that waiting uploads are bounded too.
     with services.jobs.place():

@@ -148,7 +148,7 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
         ("Bundle", f"{bundle['name']}, {bundle['precision']}"),
         ("Encoders", f"visual {bundle['visual_encoder']}, audio {bundle['audio_encoder']}"),
         ("Profile", f"{summary.score.profile}: early / late {limits}"),
-        ("Resolution", "not calibrated" if resolution is None else f"±{resolution:.0f} ms"),
+        ("Resolution", "not calibrated" if resolution is None else f"{resolution:.0f} ms, the median error"),
         ("Window", f"{score.records[0].window_seconds:g} s, {summary.num_windows} decisions"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in summary.versions.items())),
     ]

@@ -82,9 +82,15 @@ def test_the_largest_offset_of_the_event_is_kept() -> None:
     (ended,) = tracker.finish(3.0)
     assert ended.to_dict() == {
         "kind": "event", "phase": "ended", "state": AUDIO_LATE, "start": 0.0, "end": 3.0, "extreme": -450.0,
+        "cause": "stream_ended",
     }  # fmt: skip
 
 
 def test_zero_decisions_are_refused() -> None:
     with pytest.raises(ConfigError, match="1 or more"):
         EventTracker(begin_after=0)
+
+
+def test_an_end_says_whether_it_is_in_sync_again() -> None:
+    assert [change.cause for change in run("lllsss")] == [None, "decisions"]
+    assert [change.cause for change in run("lll")] == [None, "stream_ended"]

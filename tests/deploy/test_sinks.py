@@ -71,7 +71,7 @@ def test_page_says_what_was_found_and_what_the_sign_means(result: FileScore) -> 
         "libavcodec",
         "itu-bt1359-detect",
         "light and loudness meter",
-        "±10 ms",
+        "half of such offsets are within 10 ms",
     ):
         assert part in text
 

@@ -102,6 +102,8 @@ class WebhookSink:
             for _ in range(len(self._waiting)):
                 self._lose("the stream is over")
             self._waiting.clear()
+        if self.num_lost:
+            log.error("webhook %s: %d messages were sent, %d lost", redact(self._url), self.num_sent, self.num_lost)
 
     def _put(self, item: dict[str, Any]) -> None:
         with self._changed:

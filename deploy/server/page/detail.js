@@ -43,6 +43,11 @@ function showCharts(stream, now) {
   lineChart(byId("line-chart"), inside, x);
 }
 
+function repair(delay) {
+  const known = delay !== null && delay !== undefined;
+  return [known && delay < 0 ? "Advance audio by" : "Delay audio by", known ? `${Math.abs(Math.round(delay))} ms` : "\u2013"];
+}
+
 function showNumbers(stream) {
   const { status } = stream;
   const latest = status.latest;
@@ -51,11 +56,11 @@ function showNumbers(stream) {
   const offset = latest && !latest.is_measured && latest.audio_offset_ms !== null ? `(${signed(latest.audio_offset_ms)})` : signed(latest?.audio_offset_ms);
   const rows = [
     ["Offset", offset],
-    ["Resolution", latest?.offset_resolution_ms ? `\u00b1${Math.round(latest.offset_resolution_ms)} ms` : "\u2013"],
+    ["Resolution", latest?.offset_resolution_ms ? `${Math.round(latest.offset_resolution_ms)} ms` : "\u2013"],
     ["Drift", signed(status.drift_ms_per_minute, "ms/min")],
     ["Confidence", ratio(latest?.confidence)],
     ["Similarity", ratio(latest?.similarity)],
-    ["Delay audio by", signed(latest?.suggested_audio_delay_ms)],
+    repair(latest?.suggested_audio_delay_ms),
     ["Decision", lateness(stream) || "\u2013"],
     ["Allowed", limits],
     ["Source", status.source],

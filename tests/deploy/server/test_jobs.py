@@ -52,6 +52,13 @@ def test_options_travel_with_the_file(client: Client, late_clip: Path) -> None:
     assert job["summary"]["late_limit_ms"] == 400
 
 
+def test_options_in_the_address_are_refused_and_not_ignored(client: Client, late_clip: Path) -> None:
+    with late_clip.open("rb") as file:
+        refused = client.post("/v1/jobs?profile=ebu-r37", files={"file": file})
+    assert refused.status_code == 400
+    assert "fields of the form" in refused.text
+
+
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
