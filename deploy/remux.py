@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -68,10 +69,9 @@ def remux(
             finally:
                 sink.close()
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise MediaError(
-                f"{output} cannot be written ({_reason(error)}): "
-                f"nothing was kept, see that the disk has room, or {way_out(output)}"
-            ) from None
+            is_full = getattr(error, "errno", None) == errno.ENOSPC
+            remedy = "make room on the disk" if is_full else way_out(output)
+            raise MediaError(f"{output} cannot be written ({_reason(error)}), nothing was kept: {remedy}") from None
         notes = [*left_out, *_missing_end(container, traces.values())]
     return Copied(list(traces.values()), notes)
 
