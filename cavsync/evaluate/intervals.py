@@ -32,13 +32,19 @@ def share_of_clips(
     values: Sequence[float] | NDArray[np.float64], seed: int = 0, statistic: Callable[..., Any] = np.mean
 ) -> Share:
     """Mean, or np.median, of one value per clip. The interval resamples clips, because the trials of one clip depend on
-    each other."""
+    each other.
+
+    Where all clips agree, resampling knows no doubt. A share of none or all then has the exact interval of as many
+    trials (Clopper and Pearson 1934), any other value none.
+    """
     found = np.asarray(values, dtype=np.float64)
     if not len(found):
         return Share(None, None, None, 0)
     value = float(statistic(found))
     if len(found) == 1:
         return Share(value, None, None, 1)
+    if (found == found[0]).all():
+        return _unanimous(value, len(found), is_share=statistic is np.mean and value in (0.0, 1.0))
     interval = bootstrap(
         (found,),
         statistic,
@@ -49,6 +55,13 @@ def share_of_clips(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Share(value, float(interval.low), float(interval.high), len(found))
+
+
+def _unanimous(value: float, count: int, *, is_share: bool) -> Share:
+    if not is_share:
+        return Share(value, None, None, count)
+    nearest = float(((1 - CONFIDENCE) / 2) ** (1 / count))
+    return Share(value, nearest, 1.0, count) if value else Share(value, 0.0, 1 - nearest, count)
 
 
 def statistic_over_clips(

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from fake_bundle import write_fake_bundle
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sync_clips import write_clip
 
 from cavsync.cli.main import main
@@ -82,7 +83,7 @@ def test_report_and_command(bundle_dir: Path, folder: Path, tmp_path: Path) -> N
     assert report["clips"] == 3
     assert {kind: content["clips"] for kind, content in report["kinds"].items()} == {"all": 3, "lamp": 2, "siren": 1}
     meter = report["kinds"]["all"]["methods"]["meter"]
-    assert meter["within_one_frame"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "clips": 3}
+    assert meter["within_one_frame"] == {"mean": 1.0, "low": pytest.approx(0.025 ** (1 / 3)), "high": 1.0, "clips": 3}
     assert meter["two_choice"]["50"]["mean"] == 1.0
     assert set(report["kinds"]["all"]["methods"]) == {"meter", "motion against loudness", "motion against its rise"}
     chosen = [case.path.name for case in sync_cases(folder, {"use": "yes", "kind": "siren"})]
@@ -140,6 +141,7 @@ def test_motion_curves_are_the_estimate_s(tmp_path: Path) -> None:
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=2, max_size=60), st.integers(0, 99))
 def test_intervals_hold_the_mean(values: list[float], seed: int) -> None:
     """The interval holds the mean, and is about that of a normal approximation where there are many clips."""
+    assume(len(set(values)) > 1)
     share = share_of_clips(values, seed)
     assert share.mean == pytest.approx(np.mean(values))
     assert share.low is not None
@@ -148,6 +150,15 @@ def test_intervals_hold_the_mean(values: list[float], seed: int) -> None:
     if len(values) >= 30:
         half = 1.96 * np.std(values) / np.sqrt(len(values))
         assert share.high - share.low == pytest.approx(2 * half, rel=0.3, abs=0.02)
+
+
+@pytest.mark.parametrize("count", [2, 10, 100])
+def test_clips_that_all_agree_leave_doubt(count: int) -> None:
+    exact = binomtest(count, count).proportion_ci(0.95, method="exact")
+    every, none = share_of_clips([1.0] * count), share_of_clips([0.0] * count)
+    assert (every.low, every.high) == (pytest.approx(exact.low), 1.0)
+    assert (none.low, none.high) == (0.0, pytest.approx(1 - exact.low))
+    assert (share_of_clips([0.5] * count).low, share_of_clips([1.0] * count, statistic=np.median).low) == (None, None)
 
 
 def test_too_few_for_an_interval() -> None:
