@@ -13,6 +13,7 @@ from cavsync.deploy.records import IN_SYNC, UNDETERMINED, SyncScore, rounded
 
 MIN_DRIFT_WINDOWS = 8
 MIN_DRIFT_SECONDS = 30.0
+MAX_DRIFT_RESIDUAL_MS = 40.0
 # Theil-Sen looks at every pair; this many points, taken evenly, are plenty.
 MAX_DRIFT_POINTS = 600
 
@@ -35,7 +36,8 @@ class Event:
 def drift_ms_per_minute(records: Sequence[SyncScore]) -> float | None:
     """Slope of the trusted offsets over time: the median of the slopes of all pairs (Theil 1950, Sen 1968).
 
-    None with fewer than `MIN_DRIFT_WINDOWS` trusted decisions or where they span less than `MIN_DRIFT_SECONDS`.
+    None with fewer than `MIN_DRIFT_WINDOWS` trusted decisions, where they span less than `MIN_DRIFT_SECONDS`, and where
+    half of them lie more than `MAX_DRIFT_RESIDUAL_MS` from the line.
     """
     points = [(record.time_seconds, record.audio_offset_ms) for record in records if record.is_measured]
     if len(points) < MIN_DRIFT_WINDOWS or points[-1][0] - points[0][0] < MIN_DRIFT_SECONDS:
@@ -46,7 +48,12 @@ def drift_ms_per_minute(records: Sequence[SyncScore]) -> float | None:
     # A clock that was set back repeats times.
     ahead = times[second] > times[first]
     slopes = (offsets[second] - offsets[first])[ahead] / (times[second] - times[first])[ahead]
-    return float(60 * np.median(slopes))
+    slope = float(np.median(slopes))
+    apart = offsets - slope * times
+    # A jump is no drift: a line through it misses most points.
+    if np.median(np.abs(apart - np.median(apart))) > MAX_DRIFT_RESIDUAL_MS:
+        return None
+    return 60 * slope
 
 
 def worst_offset_ms(records: Sequence[SyncScore]) -> float | None:

@@ -143,6 +143,9 @@ def test_drift_is_robust_and_knows_when_it_cannot_be_told() -> None:
     assert drift_ms_per_minute([*records[:3], *records[-3:]]) is None
     many = [decision(index, 0.01 * index, "in_sync") for index in range(7200)]
     assert drift_ms_per_minute(many) == pytest.approx(0.6)
+    # A jump of 300 ms is none.
+    jump = [decision(index, -300.0 * (index >= 30), "audio_late") for index in range(60)]
+    assert drift_ms_per_minute(jump) is None
 
 
 def test_events_bridge_brief_gaps_only() -> None:
