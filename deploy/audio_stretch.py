@@ -77,8 +77,9 @@ class AudioStretch:
         if len(inside) == 0:
             return
         self._embeddings.append_fill(max(0, int(inside[-1]) + 1 - self._embeddings.end))
-        kept = self._embeddings.read(self.first_instant, self._embeddings.end)[:, 0]
-        fresh = inside[np.isnan(kept[inside - self.first_instant])]
+        first = int(inside[0])
+        known = self._embeddings.read(first, int(inside[-1]) + 1)[:, 0]
+        fresh = inside[np.isnan(known[inside - first])]
         usable = [int(instant) for instant in fresh if self._is_usable(int(instant))]
         for start in range(0, len(usable), GROUP_INSTANTS):
             group = usable[start : start + GROUP_INSTANTS]

@@ -36,7 +36,8 @@ def _are_sensible(numbers: Sequence[float]) -> bool:
     return all(abs(number) <= MAX_WEIGHT for number in numbers)
 
 
-def _is_whole_hop(hop_ms: float) -> bool:
+def is_whole_hop(hop_ms: float) -> bool:
+    """Whether a step of the lags is a whole number of log-mel frames."""
     frames = hop_ms / HOP_UNIT_MS
     return frames >= 1 and abs(frames - round(frames)) < 1e-6
 
@@ -53,7 +54,7 @@ GRID_RULES: tuple[tuple[str, Callable[[Manifest], bool]], ...] = (
     ("visual.num_frames", lambda m: 3 * m.visual.num_frames * m.visual.img_size**2 <= MAX_PICTURE_BYTES),
     ("visual.frame_step_seconds", lambda m: 0 <= m.visual.frame_step_seconds <= 10),
     ("sync.frame_rate_hz", lambda m: 0 < m.sync.frame_rate_hz <= 1000),
-    ("sync.hop_ms", lambda m: _is_whole_hop(m.sync.hop_ms)),
+    ("sync.hop_ms", lambda m: is_whole_hop(m.sync.hop_ms)),
     ("sync.max_offset_ms", lambda m: 2 * m.sync.hop_ms <= m.sync.max_offset_ms <= MAX_OFFSET_MS),
     ("sync.window_seconds", lambda m: 0 < m.sync.window_seconds <= 3600),
     ("sync.window_seconds", lambda m: m.sync.window_seconds * m.sync.frame_rate_hz <= MAX_WINDOW_INSTANTS),
@@ -127,11 +128,6 @@ class Bundle:
             visual=graph("visual_encoder"),
             embedding_dim=embedding_dim,
         )
-
-    @property
-    def hop_frames(self) -> int:
-        """Log-mel frames between two instants of the audio grid."""
-        return round(self.manifest.sync.hop_ms / HOP_UNIT_MS)
 
     def log_mel(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """16 kHz samples (n,) -> raw log-mel (frames, bins), frames = (n - 400) // 160 + 1."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from cavsync.deploy.bundle import HOP_UNIT_MS, MAX_OFFSET_MS, MAX_WINDOW_INSTANTS
+from cavsync.deploy.bundle import HOP_UNIT_MS, MAX_OFFSET_MS, MAX_WINDOW_INSTANTS, is_whole_hop
 from cavsync.deploy.curve import FloatArray, lag_grid_ms
 from cavsync.errors import ConfigError
 from cavsync.manifest import SyncSpec
@@ -33,10 +34,13 @@ class Grid:
         """Time between two instants of the sound."""
         return self.hop_ms / 1000
 
-    @property
+    # Asked for with every row: made once, and so not to be written to.
+    @cached_property
     def lags_ms(self) -> FloatArray:
-        """The lags, ascending."""
-        return lag_grid_ms(self.max_offset_ms, self.hop_ms)
+        """The lags, ascending; read-only."""
+        lags_ms = lag_grid_ms(self.max_offset_ms, self.hop_ms)
+        lags_ms.setflags(write=False)
+        return lags_ms
 
     @property
     def reach(self) -> int:
@@ -77,7 +81,7 @@ def choose_grid(
             f"a window of {grid.window_seconds:g} s at {grid.frame_rate_hz:g} pictures per second holds more than "
             f"{MAX_WINDOW_INSTANTS}: give a shorter window or a lower rate"
         )
-    if not HOP_UNIT_MS <= grid.hop_ms <= MAX_OFFSET_MS or abs(grid.hop_ms / HOP_UNIT_MS - grid.hop_frames) > 1e-6:
+    if not HOP_UNIT_MS <= grid.hop_ms <= MAX_OFFSET_MS or not is_whole_hop(grid.hop_ms):
         raise ConfigError(f"the hop is {grid.hop_ms} ms: give a multiple of {HOP_UNIT_MS:.0f} ms")
     if not 2 * grid.hop_ms <= grid.max_offset_ms <= MAX_OFFSET_MS:
         raise ConfigError(

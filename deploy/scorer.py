@@ -164,11 +164,6 @@ class SyncScorer:
         return video.first_seconds, video.progress_seconds + period
 
     @property
-    def audio_progress_seconds(self) -> float:
-        """How far the sound has come, minus infinity before the first."""
-        return self._stream.audio.progress_seconds
-
-    @property
     def num_ignored_frames(self) -> int:
         """Pictures that were ignored because their timestamp did not advance, or lay apart from all others."""
         return self._stream.video.num_ignored + self._video_filter.num_dropped

@@ -17,6 +17,8 @@ from cavsync.deploy.server.upload import read_body
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+ASKS = '<p class="soft">This server asks for its token.</p>'
+WRONG = '<p class="wrong" role="alert">That is not the token of this server.</p>'
 
 
 def add_page_routes(app: FastAPI) -> None:
@@ -35,8 +37,8 @@ def index(request: Request, token: str | None = None) -> Response:
     if token is not None and guard.is_token(token):
         return _logged_in(request, guard)
     if guard.knows(request):
-        return _html("index.html")
-    return _html("login.html", 401)
+        return HTMLResponse((PAGE / "index.html").read_text("utf-8"))
+    return _login(ASKS)
 
 
 async def login(request: Request) -> Response:
@@ -46,7 +48,7 @@ async def login(request: Request) -> Response:
     given = parse_qs(body.decode("latin-1")).get("token", [""])[0]
     if guard.is_token(given):
         return _logged_in(request, guard)
-    return _html("login-again.html", 401)
+    return _login(WRONG)
 
 
 def asset(name: str) -> Response:
@@ -63,8 +65,8 @@ def metrics(services: Shared) -> Response:
     return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _html(name: str, status: int = 200) -> HTMLResponse:
-    return HTMLResponse((PAGE / name).read_text("utf-8"), status)
+def _login(sentence: str) -> HTMLResponse:
+    return HTMLResponse((PAGE / "login.html").read_text("utf-8").replace("{sentence}", sentence), 401)
 
 
 def _logged_in(request: Request, guard: Guard) -> Response:
