@@ -25,7 +25,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from cavsync.deploy.openvino_library import openvino_core
+from cavsync.deploy.runtime.openvino_library import openvino_core
 from cavsync.export.graphs import stages, write_graph
 from cavsync.export.parity import Reference, centred_cosine
 from cavsync.export.precision.candidates import for_tensorrt, int8_candidates

@@ -25,7 +25,7 @@ import measure
 import numpy as np
 
 from cavsync.deploy import Bundle, EnginePool, SyncScorer
-from cavsync.deploy.default_bundle import default_bundle
+from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
 RESULTS = measure.RESULTS / "live_streams.jsonl"

@@ -23,11 +23,11 @@ import numpy as np
 import torch
 
 from cavsync.data.batches import PairBatch, PairDataset, collate
+from cavsync.data.clip_audio import Waveform
 from cavsync.data.logmel import log_mel
 from cavsync.data.sampling import SamplePlan
 from cavsync.data.shards import PackOptions, ShardFolder
 from cavsync.data.shards.pack import pack
-from cavsync.data.sound import Waveform
 from cavsync.data.synth import draw_specs, generate
 from cavsync.model import CAVMAESync
 from cavsync.model.config import CAV_MAE_SYNC

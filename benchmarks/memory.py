@@ -19,7 +19,7 @@ import numpy as np
 from rich.progress import track
 
 from cavsync.deploy import Bundle, SyncScorer
-from cavsync.deploy.default_bundle import default_bundle
+from cavsync.deploy.runtime.default_bundle import default_bundle
 
 RESULTS = measure.RESULTS / "memory.jsonl"
 MOST_MB_PER_HOUR = 2.0

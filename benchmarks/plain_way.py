@@ -26,9 +26,9 @@ import torch
 from numpy.typing import NDArray
 
 from cavsync.deploy import Bundle, SyncScorer
-from cavsync.deploy.curve import lag_grid_ms
-from cavsync.deploy.input_audio import AudioInput
-from cavsync.deploy.rows import Row
+from cavsync.deploy.stream.audio_input import AudioInput
+from cavsync.deploy.stream.rows import Row
+from cavsync.deploy.verdict.curve import lag_grid_ms
 from cavsync.export.graphs import stages
 from cavsync.manifest import Manifest
 from cavsync.media.align import (
@@ -38,7 +38,7 @@ from cavsync.media.align import (
     segment_center_seconds,
     tubelet_times_seconds,
 )
-from cavsync.media.picture import resize_center_crop
+from cavsync.media.frame import resize_center_crop
 from cavsync.model import CAVMAESync
 
 RESULTS = measure.RESULTS / "plain_way.jsonl"

@@ -28,7 +28,7 @@ import random_models
 
 from cavsync.data.synth import write_clip
 from cavsync.deploy import Bundle, SyncScorer
-from cavsync.deploy.default_bundle import default_bundle
+from cavsync.deploy.runtime.default_bundle import default_bundle
 
 RESULTS = measure.RESULTS / "real_time.jsonl"
 # The kernel's figure for a child process holds what its parent had; that in its own status does not.

@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from cavsync.evaluate.clip_similarity import SIMILARITIES, clip_similarity, rank_counts
+from cavsync.evaluate.retrieval.similarity import SIMILARITIES, clip_similarity, rank_counts
 
 
 def unit_vectors(shape: tuple[int, ...], seed: int) -> np.ndarray:

@@ -3,16 +3,16 @@
 A positive `audio_offset_ms` means that the audio is early (ITU-R BT.1359): its sound is heard before the picture.
 """
 
-from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.curve import FEATURE_NAMES, Curve, curve_features
-from cavsync.deploy.engine_pool import EnginePool
-from cavsync.deploy.event_tracker import EventChange, EventTracker
+from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome, score_file
+from cavsync.deploy.files.summary import FileSummary
 from cavsync.deploy.live import CallbackSink, LiveStatus, Watcher
-from cavsync.deploy.profiles import PROFILE_NAMES, Profile, resolve_profile
-from cavsync.deploy.records import SyncScore
-from cavsync.deploy.score_file import FileFailure, FileScore, Outcome, score_file
-from cavsync.deploy.scorer import SyncScorer
-from cavsync.deploy.summary import FileSummary
+from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.pool import EnginePool
+from cavsync.deploy.stream.scorer import SyncScorer
+from cavsync.deploy.verdict.curve import FEATURE_NAMES, Curve, curve_features
+from cavsync.deploy.verdict.events import EventChange, EventTracker
+from cavsync.deploy.verdict.profiles import PROFILE_NAMES, Profile, resolve_profile
+from cavsync.deploy.verdict.records import SyncScore
 
 __all__ = [
     "FEATURE_NAMES",

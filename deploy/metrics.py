@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.engines import Engine
-from cavsync.deploy.records import STATES, SyncScore
+from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.engines import Engine
+from cavsync.deploy.verdict.records import STATES, SyncScore
 
 # From a small encoder on a GPU to the published size on a slow CPU.
 INFERENCE_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

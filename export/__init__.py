@@ -1,6 +1,6 @@
 """Export: a run's encoders as ONNX graphs in a bundle that proves itself."""
 
-from cavsync.evaluate.model_bundle import default_sync
+from cavsync.evaluate.inputs.model_bundle import default_sync
 from cavsync.export.bundle import PRECISIONS, amend_card, export_bundle
 from cavsync.export.trt.options import TensorRTOptions
 

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from cavsync.errors import ExportError
-from cavsync.evaluate.classifier import OpenClassifier
+from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.classifier import classifier_stage
 from cavsync.export.departure import departure_from_graph, departure_from_model
 from cavsync.export.graphs import stages, write_graph

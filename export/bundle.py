@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cavsync.deploy import Bundle
-from cavsync.deploy.classifier import check_classifier
+from cavsync.deploy.runtime.classifier import check_classifier
 from cavsync.errors import CheckpointError, ConfigError
-from cavsync.evaluate.classifier import OpenClassifier
+from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.artefacts import Artefacts
 from cavsync.export.atomic_folder import fresh_folder, require_free
 from cavsync.export.calibrate import MAX_CLIPS, calibrate

@@ -16,12 +16,12 @@ import numpy as np
 
 from cavsync.data.synth import read_truth
 from cavsync.deploy import Bundle
-from cavsync.deploy.confidence import lack_of_evidence
-from cavsync.deploy.curve import curve_features, curve_of_rows, find_peak
-from cavsync.deploy.rows import Row
-from cavsync.deploy.scorer import evidence_of
+from cavsync.deploy.stream.rows import Row
+from cavsync.deploy.stream.scorer import evidence_of
+from cavsync.deploy.verdict.confidence import lack_of_evidence
+from cavsync.deploy.verdict.curve import curve_features, curve_of_rows, find_peak
 from cavsync.errors import CavsyncError
-from cavsync.evaluate.clip_rows import ClipRows, embed_clip
+from cavsync.evaluate.sync.clip_rows import ClipRows, embed_clip
 from cavsync.export.fit_calibration import FEATURES, CalibrationReport, Examples, fit
 from cavsync.manifest import SyncSpec
 

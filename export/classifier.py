@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cavsync.data.logmel import normalise
 from cavsync.errors import ConfigError
-from cavsync.evaluate.classifier import OpenClassifier, open_classifier
+from cavsync.evaluate.classify.classifier import OpenClassifier, open_classifier
 from cavsync.export.graphs import Stage, TakesPictures, encoder_inputs, example_of
 from cavsync.export.parity import CLASSIFIER_INPUTS
 from cavsync.manifest import CLASSIFIER, ClassifierSpec, GraphSpec, TensorSpec

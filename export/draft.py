@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
-from cavsync.evaluate.classifier import OpenClassifier
-from cavsync.evaluate.model_bundle import default_sync
+from cavsync.evaluate.classify.classifier import OpenClassifier
+from cavsync.evaluate.inputs.model_bundle import default_sync
 from cavsync.export.classifier import classifier_spec
 from cavsync.manifest import AudioSpec, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec, sha256_file
 from cavsync.model.checkpoint import WEIGHTS, latest_step, read_run_config, step_folder

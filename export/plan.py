@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cavsync.evaluate.classifier import OpenClassifier
+from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.bundle import check_options, held_out_clips, require_bundle_folder
 from cavsync.export.classifier import check_run, load_run, trained_mode
 from cavsync.export.parity import CLASSIFIER_INPUTS

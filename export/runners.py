@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from cavsync.deploy.openvino_library import openvino_core
+from cavsync.deploy.runtime.openvino_library import openvino_core
 from cavsync.export.parity import Runner, one_of
 from cavsync.export.precision.half import on_cpu
 

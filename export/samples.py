@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip, load_clip
+from cavsync.data.clip_audio import Waveform
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD, NUM_MEL_BINS, log_mel
-from cavsync.data.sound import Waveform
 from cavsync.data.synth import ClipSpec, render
 from cavsync.errors import MediaError
 from cavsync.manifest import ENCODERS
 from cavsync.media.align import SAMPLE_RATE_HZ, nearest_index, tubelet_times_seconds
-from cavsync.media.picture import resize_center_crop
+from cavsync.media.frame import resize_center_crop
 from cavsync.model.config import ModelConfig
 
 Array = NDArray[Any]

@@ -56,10 +56,10 @@ def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> 
     ends the command with one sentence and exit code 1.
     """
     from cavsync.deploy import Bundle
-    from cavsync.deploy.bundle_files import check_names, verify_file
-    from cavsync.deploy.classifier import check_classifier
-    from cavsync.deploy.engine import runtime_version
-    from cavsync.deploy.engines import GPU_RUNTIMES, check_sidecar
+    from cavsync.deploy.runtime.bundle_files import check_names, verify_file
+    from cavsync.deploy.runtime.classifier import check_classifier
+    from cavsync.deploy.runtime.engines import GPU_RUNTIMES, check_sidecar
+    from cavsync.deploy.runtime.onnx import runtime_version
     from cavsync.manifest import MANIFEST_NAME, read_manifest
 
     manifest = read_manifest(folder)

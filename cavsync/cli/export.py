@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from cavsync.deploy.sidecar import BatchProfile
+    from cavsync.deploy.runtime.sidecar import BatchProfile
     from cavsync.export import TensorRTOptions
     from cavsync.export.parity import OutputParity
     from cavsync.manifest import Manifest
@@ -77,7 +77,7 @@ def export(
     """
     from rich.console import Console
 
-    from cavsync.deploy.sidecar import DEFAULT_BATCH
+    from cavsync.deploy.runtime.sidecar import DEFAULT_BATCH
     from cavsync.export import TensorRTOptions, export_bundle
 
     engines = None
@@ -114,7 +114,7 @@ def export(
 
 
 def _profile(batch: str | None) -> BatchProfile:
-    from cavsync.deploy.sidecar import DEFAULT_BATCH, BatchProfile
+    from cavsync.deploy.runtime.sidecar import DEFAULT_BATCH, BatchProfile
 
     if batch is None:
         return DEFAULT_BATCH

@@ -14,7 +14,7 @@ from cavsync.cli.threads import thread_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, FileSummary, SyncScore
-    from cavsync.deploy.fix import Fixed
+    from cavsync.deploy.repair.fix import Fixed
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 INTERRUPTED = 130
@@ -59,8 +59,8 @@ def fix(
     OUTPUT's ending chooses the container; INPUT is never changed. Exit code 1: nothing could be done, or OUTPUT still
     is not in sync.
     """
-    from cavsync.deploy.fix import fix_file
-    from cavsync.deploy.new_file import check_place
+    from cavsync.deploy.repair.fix import fix_file
+    from cavsync.deploy.repair.new_file import check_place
     from cavsync.errors import CavsyncError
 
     _check_usage(offset_ms, audio_stream, profile)
@@ -94,7 +94,7 @@ def fix(
 
 def _check_usage(offset_ms: float | None, audio_stream: int | None, profile: str) -> None:
     from cavsync.deploy import resolve_profile
-    from cavsync.deploy.remux import MAX_OFFSET_MS
+    from cavsync.deploy.repair.remux import MAX_OFFSET_MS
     from cavsync.errors import ConfigError
 
     if offset_ms is None and audio_stream:
@@ -109,7 +109,7 @@ def _check_usage(offset_ms: float | None, audio_stream: int | None, profile: str
 
 def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | None) -> Bundle:
     from cavsync.deploy import Bundle
-    from cavsync.deploy.default_bundle import default_bundle
+    from cavsync.deploy.runtime.default_bundle import default_bundle
 
     return Bundle.open(default_bundle() if bundle is None else bundle, threads=threads, cores=cores)
 
@@ -127,8 +127,8 @@ def _scorer(bundle: Bundle, profile: str) -> Scorer:
 
 def _measured(source: Path, scorer: Scorer, *, force: bool) -> float | None:
     """The offset to remove, or None after saying that there is none."""
-    from cavsync.deploy.fix import offset_to_remove
-    from cavsync.deploy.words import headline
+    from cavsync.deploy.repair.fix import offset_to_remove
+    from cavsync.deploy.verdict.words import headline
 
     before = scorer(source).score
     offset_ms = offset_to_remove(source, before, force=force)
@@ -146,7 +146,7 @@ def _offset(score: SyncScore) -> str:
 
 def _report(fixed: Fixed[FileSummary]) -> None:
     """Say what was done; exit code 1 where the copy is measurably not in sync."""
-    from cavsync.deploy.words import headline
+    from cavsync.deploy.verdict.words import headline
 
     verb = "delayed" if fixed.removed_ms > 0 else "advanced"
     click.echo(f"removed:  {fixed.removed_ms:+.1f} ms  (audio {verb}; the times of all packets agree)")

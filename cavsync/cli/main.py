@@ -70,11 +70,11 @@ EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_mult
 EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
 
 DATA_COMMANDS = {
-    "synth": ("cavsync.cli.data_synth:synth", "Generate clips whose true sync is known to the sample."),
-    "pack": ("cavsync.cli.data_pack:pack", "Pack videos or lists into tar shards."),
-    "frames": ("cavsync.cli.data_frames:frames", "Extract labelled videos in the layout of CAV-MAE's lists."),
-    "check": ("cavsync.cli.data_check:check", "Say which clips would be rejected, and why."),
-    "stats": ("cavsync.cli.data_stats:stats", "Measure mean and standard deviation of the log-mel."),
+    "synth": ("cavsync.cli.data.synth:synth", "Generate clips whose true sync is known to the sample."),
+    "pack": ("cavsync.cli.data.pack:pack", "Pack videos or lists into tar shards."),
+    "frames": ("cavsync.cli.data.frames:frames", "Extract labelled videos in the layout of CAV-MAE's lists."),
+    "check": ("cavsync.cli.data.check:check", "Say which clips would be rejected, and why."),
+    "stats": ("cavsync.cli.data.stats:stats", "Measure mean and standard deviation of the log-mel."),
 }
 
 
@@ -84,12 +84,12 @@ def data() -> None:
 
 
 EVAL_COMMANDS = {
-    "retrieval": ("cavsync.cli.eval_retrieval:retrieval", "Find sounds by pictures and pictures by sounds."),
-    "classify": ("cavsync.cli.eval_classify:classify", "mAP and accuracy of a fine-tuned or probed model."),
-    "localize": ("cavsync.cli.eval_localize:localize", "Where in the picture a model sees what it hears."),
-    "inpaint": ("cavsync.cli.eval_inpaint:inpaint", "What a decoder makes of hidden patches, in pictures and sound."),
-    "sync": ("cavsync.cli.eval_sync:sync", "Injected offsets, the two-choice test, 21 classes, calibration."),
-    "compare": ("cavsync.cli.eval_compare:compare", "Set two results side by side."),
+    "retrieval": ("cavsync.cli.eval.retrieval:retrieval", "Find sounds by pictures and pictures by sounds."),
+    "classify": ("cavsync.cli.eval.classify:classify", "mAP and accuracy of a fine-tuned or probed model."),
+    "localize": ("cavsync.cli.eval.localize:localize", "Where in the picture a model sees what it hears."),
+    "inpaint": ("cavsync.cli.eval.inpaint:inpaint", "What a decoder makes of hidden patches, in pictures and sound."),
+    "sync": ("cavsync.cli.eval.sync:sync", "Injected offsets, the two-choice test, 21 classes, calibration."),
+    "compare": ("cavsync.cli.eval.compare:compare", "Set two results side by side."),
 }
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cavsync.deploy.score_file import Progress
+    from cavsync.deploy.files.score_file import Progress
 
 REFRESH_SECONDS = 0.2
 

@@ -13,7 +13,7 @@ from cavsync.cli.scoring import scoring_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, Outcome
-    from cavsync.deploy.records import SyncScore
+    from cavsync.deploy.verdict.records import SyncScore
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 INTERRUPTED = 130
@@ -63,7 +63,7 @@ def score(
     scored, and --fail-on says that the verdict on one of them is a failure.
     """
     from cavsync.deploy import Bundle, FileFailure, resolve_profile
-    from cavsync.deploy.default_bundle import default_bundle
+    from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.sinks import check_writable
     from cavsync.errors import CavsyncError, ConfigError
 
@@ -184,8 +184,8 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
     from rich.text import Text
 
     from cavsync.deploy import FileFailure
-    from cavsync.deploy.totals import totals_sentence
-    from cavsync.deploy.words import headline
+    from cavsync.deploy.files.totals import totals_sentence
+    from cavsync.deploy.verdict.words import headline
 
     table = Table(caption=CAPTION, caption_justify="left", box=None, pad_edge=False)
     for column, justify in (("clip", "left"), ("verdict", "left"), ("offset ms", "right"), ("confidence", "right")):

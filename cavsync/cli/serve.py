@@ -79,7 +79,7 @@ def serve(
     at /metrics and everything is described at /openapi.json. The live page is at /.
     """
     from cavsync.deploy import Bundle, resolve_profile
-    from cavsync.deploy.default_bundle import default_bundle
+    from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.server.run import run_server
     from cavsync.deploy.server.settings import MEBIBYTE, ServerSettings
 

@@ -19,7 +19,7 @@ def thread_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _cores(context: click.Context, _: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    from cavsync.deploy.cores import threads_on
+    from cavsync.deploy.runtime.cores import threads_on
     from cavsync.errors import ConfigError
 
     if value is None:

@@ -59,7 +59,7 @@ def train(
     from rich.console import Console
 
     from cavsync.train import override, preset
-    from cavsync.train.starting_model import with_starting_model
+    from cavsync.train.tasks.starting_model import with_starting_model
 
     limits = {"max_steps": max_steps, "max_minutes": max_minutes}
     values |= {key: value for key, value in limits.items() if value is not None}

@@ -79,8 +79,8 @@ def watch(
     everything written (exit codes 130 and 143). Exit code 1: the source or the bundle could not be used.
     """
     from cavsync.deploy import Bundle
-    from cavsync.deploy.default_bundle import default_bundle
     from cavsync.deploy.live import Watcher, parse_address
+    from cavsync.deploy.runtime.default_bundle import default_bundle
 
     if webhook_decisions and webhook is None:
         raise click.UsageError("--webhook-decisions needs --webhook.")

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from cavsync.deploy.event_tracker import EventChange
     from cavsync.deploy.live import LiveStatus
-    from cavsync.deploy.records import SyncScore
+    from cavsync.deploy.verdict.events import EventChange
+    from cavsync.deploy.verdict.records import SyncScore
 
 COLOURS = {"in_sync": "green", "audio_early": "red", "audio_late": "red", "undetermined": "yellow"}
 
@@ -38,7 +38,7 @@ class TerminalView:
 
     def on_event(self, source: str, change: EventChange) -> None:
         """Leave a line for the event."""
-        from cavsync.deploy.words import STATE_WORDS
+        from cavsync.deploy.verdict.words import STATE_WORDS
 
         del source
         end_seconds = change.start_seconds if change.end_seconds is None else change.end_seconds
@@ -61,7 +61,7 @@ class TerminalView:
     def _line(self) -> Text:
         from rich.text import Text
 
-        from cavsync.deploy.words import headline
+        from cavsync.deploy.verdict.words import headline
 
         line = Text(self._source + "  ", no_wrap=True, overflow="ellipsis")
         if self._score is None:

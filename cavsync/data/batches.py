@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cavsync.data.augment import Augmentation
+from cavsync.data.augment.audio import Background, Mixture, SoundChange, at_tempo
+from cavsync.data.augment.frames import ColourChange, Crop
+from cavsync.data.augment.plan import Augmentation
 from cavsync.data.clip import Clip, decoded
+from cavsync.data.clip_audio import Sound
 from cavsync.data.logmel import normalise
 from cavsync.data.order import Draw
-from cavsync.data.picture_changes import ColourChange, Crop
-from cavsync.data.planned_sound import PlannedSound, features_of
+from cavsync.data.planned_audio import PlannedSound, features_of
 from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take
 from cavsync.data.segments import Segments, cut
-from cavsync.data.sound import Sound
-from cavsync.data.sound_changes import Background, Mixture, SoundChange, at_tempo
-from cavsync.data.source import ClipSource
+from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
 from cavsync.media.align import FRAME_SHIFT_SECONDS
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cavsync.data.preload import one_thread
 from cavsync.data.sampling import SamplePlan, usable_instants
-from cavsync.data.source import ClipSource
+from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
 
 # Large enough that the arithmetic of loading stays the same, small enough not to matter.

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.data.sound import Sound, Waveform
+from cavsync.data.clip_audio import Sound, Waveform
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader, VideoFrame, resize_center_crop
 from cavsync.media.align import SAMPLE_RATE_HZ

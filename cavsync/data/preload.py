@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import torch
 
 from cavsync.data.clip import Clip, decoded
-from cavsync.data.source import ClipSource
+from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
 
 CHUNK_CLIPS = 4

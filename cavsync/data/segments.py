@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cavsync.data.clip_audio import Sound, Waveform
 from cavsync.data.frontend import LogMelFrontend
-from cavsync.data.sound import Sound, Waveform
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES
 
 

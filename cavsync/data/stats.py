@@ -13,7 +13,7 @@ import numpy as np
 
 from cavsync.data.check import CHUNK_CLIPS, IMG_SIZE
 from cavsync.data.preload import one_thread
-from cavsync.data.source import ClipSource
+from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import DataError, MediaError
 
 

@@ -2,6 +2,6 @@
 
 from cavsync.media.container import MediaInfo
 from cavsync.media.decode import AudioChunk, MediaReader, VideoFrame
-from cavsync.media.picture import resize_center_crop
+from cavsync.media.frame import resize_center_crop
 
 __all__ = ["AudioChunk", "MediaInfo", "MediaReader", "VideoFrame", "resize_center_crop"]

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from cavsync.data.augment import Augmentation
+from cavsync.data.augment.plan import Augmentation
 from cavsync.errors import ConfigError
 from cavsync.model import ModelConfig
-from cavsync.train.classify_config import ClassifyConfig
+from cavsync.train.tasks.classify_config import ClassifyConfig
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from cavsync.model import ModelConfig
 from cavsync.model.flops import EncoderFlops, PairFlops, encoder_flops, pretraining_flops
-from cavsync.train.classify_config import ClassifyConfig
 from cavsync.train.config import TrainConfig
+from cavsync.train.tasks.classify_config import ClassifyConfig
 
 
 @dataclass(frozen=True)

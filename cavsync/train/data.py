@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from cavsync.data.batches import PairBatch, PairDataset, collate
-from cavsync.data.class_labels import ClassLabels, ClipClasses, unlabelled
 from cavsync.data.clip import Clip
-from cavsync.data.joined import JoinedSources
 from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
 from cavsync.data.preload import preload
 from cavsync.data.sampling import SamplePlan
-from cavsync.data.source import Rejects
+from cavsync.data.sources.class_labels import ClassLabels, ClipClasses, unlabelled
+from cavsync.data.sources.clips import Rejects
+from cavsync.data.sources.joined import JoinedSources
 from cavsync.errors import DataError, MediaError
 from cavsync.media.files import MEDIA_ENDINGS
 from cavsync.model import ModelConfig

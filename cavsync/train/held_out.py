@@ -12,7 +12,7 @@ from cavsync.train.data import RunData
 from cavsync.train.ema import WeightAverage
 from cavsync.train.ranks import Ranks
 from cavsync.train.step import over_ranks
-from cavsync.train.task import Task
+from cavsync.train.tasks.task import Task
 
 
 @torch.no_grad()

@@ -29,8 +29,8 @@ from cavsync.train.signals import StopSignals
 from cavsync.train.split import RunPaths, note_classes, note_data, write_held_out
 from cavsync.train.state import RunState, Training, begin, claim, initial_weights, restore, save
 from cavsync.train.step import optimise, over_ranks
-from cavsync.train.task import Model, Task
-from cavsync.train.tasks import make_task
+from cavsync.train.tasks.choose import make_task
+from cavsync.train.tasks.task import Model, Task
 
 StepReport = Callable[[int, int, float, dict[str, float]], None]
 

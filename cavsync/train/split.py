@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.class_labels import CLASS_LABELS_NAME, ClassLabels
-from cavsync.data.joined import JoinedSources
-from cavsync.data.source import open_source
+from cavsync.data.sources.class_labels import CLASS_LABELS_NAME, ClassLabels
+from cavsync.data.sources.clips import open_source
+from cavsync.data.sources.joined import JoinedSources
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.train.config import TrainConfig
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cavsync.data.class_labels import ClassLabels
+from cavsync.data.sources.class_labels import ClassLabels
 from cavsync.errors import CheckpointError
 from cavsync.model.checkpoint import (
     AVERAGE,
@@ -34,7 +34,7 @@ from cavsync.train.config import TrainConfig
 from cavsync.train.ema import WeightAverage
 from cavsync.train.optimizer import load_optimizer_state, optimizer_state, whole_tensor
 from cavsync.train.ranks import Ranks
-from cavsync.train.task import Model
+from cavsync.train.tasks.task import Model
 
 UNREADABLE = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError),

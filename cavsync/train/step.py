@@ -18,7 +18,7 @@ from cavsync.data.batches import PairBatch
 from cavsync.errors import DataError
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
-from cavsync.train.task import Task
+from cavsync.train.tasks.task import Task
 
 Counts = list[list[float]]
 NUM_NAMED = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cavsync.deploy.records import rounded
+from cavsync.deploy.verdict.records import rounded
 
 CONNECTED = "connected"
 WAITING = "waiting"

@@ -11,10 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.default_bundle import default_bundle
-from cavsync.deploy.event_tracker import EventChange, EventTracker
-from cavsync.deploy.limits import live_lead_seconds
 from cavsync.deploy.live.address import Address, parse_address
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.decoder import PacketDecoder
@@ -22,9 +18,13 @@ from cavsync.deploy.live.packet_queue import NOTICE, PacketQueue, Piece
 from cavsync.deploy.live.reader import End, Reader, Stretch, Waiting
 from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import CONNECTED, ENDED, RUNNING, WAITING, LiveStatus
-from cavsync.deploy.recent_drift import RecentDrift
-from cavsync.deploy.records import SyncScore
-from cavsync.deploy.scorer import SyncScorer
+from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.default_bundle import default_bundle
+from cavsync.deploy.stream.limits import live_lead_seconds
+from cavsync.deploy.stream.scorer import SyncScorer
+from cavsync.deploy.verdict.events import EventChange, EventTracker
+from cavsync.deploy.verdict.recent_drift import RecentDrift
+from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import CavsyncError, ConfigError
 from cavsync.media import AudioChunk, VideoFrame
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from cavsync import __version__
-from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.guard import Guard
 from cavsync.deploy.server.inference_routes import add_inference_routes
 from cavsync.deploy.server.job_routes import add_job_routes

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from cavsync import __version__
-from cavsync.deploy.engines import Engine
+from cavsync.deploy.runtime.engines import Engine
 from cavsync.deploy.server.refusals import RefusalError
 from cavsync.deploy.server.services import Services, Shared
 from cavsync.deploy.server.settings import MAX_INFERENCE_BYTES, MAX_INFERENCE_JSON_BYTES, MAX_INFERENCES, MAX_JSON_BYTES

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.score_file import FileScore, score_file
+from cavsync.deploy.files.score_file import FileScore, score_file
+from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.refusals import FAILED, RefusalError
 from cavsync.deploy.server.settings import KEPT_RESULTS, ServerSettings
 from cavsync.deploy.sinks import html_text
-from cavsync.deploy.words import headline
+from cavsync.deploy.verdict.words import headline
 from cavsync.errors import CavsyncError, MediaError
 
 log = logging.getLogger(__name__)

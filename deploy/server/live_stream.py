@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from cavsync.deploy.event_tracker import BEGAN, EventChange, EventTracker
-from cavsync.deploy.profiles import Profile
-from cavsync.deploy.recent_drift import RecentDrift
-from cavsync.deploy.records import STATES, SyncScore, rounded
-from cavsync.deploy.words import STATE_WORDS, headline
+from cavsync.deploy.verdict.events import BEGAN, EventChange, EventTracker
+from cavsync.deploy.verdict.profiles import Profile
+from cavsync.deploy.verdict.recent_drift import RecentDrift
+from cavsync.deploy.verdict.records import STATES, SyncScore, rounded
+from cavsync.deploy.verdict.words import STATE_WORDS, headline
 
 KEPT_DECISIONS = 600
 KEPT_EVENTS = 100

@@ -7,14 +7,14 @@ import time
 from collections import deque
 from typing import Any
 
-from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.limits import HOLE_SECONDS, JUMP_BACK_SECONDS, live_lead_seconds
 from cavsync.deploy.metrics import SyncMetrics
-from cavsync.deploy.profiles import Profile
-from cavsync.deploy.records import SyncScore
-from cavsync.deploy.scorer import SyncScorer
+from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.chunks import Picture, parse_chunk
 from cavsync.deploy.server.live_stream import ENDED, LiveStream
+from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS, live_lead_seconds
+from cavsync.deploy.stream.scorer import SyncScorer
+from cavsync.deploy.verdict.profiles import Profile
+from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import BundleError, CavsyncError
 
 Message = dict[str, Any]

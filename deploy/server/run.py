@@ -11,7 +11,7 @@ from types import FrameType
 
 import uvicorn
 
-from cavsync.deploy.bundle import Bundle
+from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.app import create_app
 from cavsync.deploy.server.settings import MAX_CHUNK_BYTES, ServerSettings
 from cavsync.deploy.server.websocket import BoundedWebSocket

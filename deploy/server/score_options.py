@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.profiles import resolve_profile
-from cavsync.deploy.scorer import SyncScorer
+from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.stream.scorer import SyncScorer
+from cavsync.deploy.verdict.profiles import resolve_profile
 
 # What a stranger may ask for: longer windows, wider ranges and finer looks cost memory and time.
 MAX_WINDOW_SECONDS = 60.0

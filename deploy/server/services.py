@@ -13,14 +13,14 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.requests import HTTPConnection
 
-from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.engine_pool import EnginePool
 from cavsync.deploy.metrics import SyncMetrics, timed
-from cavsync.deploy.scorer import SyncScorer
+from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.pool import EnginePool
 from cavsync.deploy.server.jobs import JobQueue
 from cavsync.deploy.server.settings import MAX_INFERENCES, ServerSettings
 from cavsync.deploy.server.streams import StreamRegistry
 from cavsync.deploy.server.watched_streams import WatchedStreams
+from cavsync.deploy.stream.scorer import SyncScorer
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cavsync.deploy.live import parse_address
-from cavsync.deploy.profiles import DEFAULT_PROFILE, Profile, resolve_profile
+from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE, Profile, resolve_profile
 from cavsync.errors import ConfigError
 
 MEBIBYTE = 1 << 20

@@ -8,17 +8,17 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from cavsync.deploy.bundle import Bundle
-from cavsync.deploy.event_tracker import EventChange
 from cavsync.deploy.live import Watcher, parse_address
 from cavsync.deploy.live.status import CONNECTED, WAITING, LiveStatus
 from cavsync.deploy.metrics import SyncMetrics
-from cavsync.deploy.profiles import Profile
-from cavsync.deploy.records import SyncScore
+from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.live_stream import ENDED, LOST, LiveStream
 from cavsync.deploy.server.refusals import FAILED, RefusalError
 from cavsync.deploy.server.settings import ServerSettings
 from cavsync.deploy.server.streams import StreamRegistry
+from cavsync.deploy.verdict.events import EventChange
+from cavsync.deploy.verdict.profiles import Profile
+from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import CavsyncError
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cavsync.deploy.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, SyncScore
+from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, SyncScore
 
 # One unit is about one pixel on a phone, so that the text stays readable there.
 WIDTH, HEIGHT = 360.0, 190.0

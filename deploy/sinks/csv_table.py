@@ -7,8 +7,8 @@ import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cavsync.deploy.records import RECORD_FIELDS
-from cavsync.deploy.score_file import FileFailure, Outcome
+from cavsync.deploy.files.score_file import FileFailure, Outcome
+from cavsync.deploy.verdict.records import RECORD_FIELDS
 
 SUMMARY_FIELDS = ("duration_seconds", "drift_ms_per_minute", "worst_offset_ms", "undetermined_share", "num_windows")
 COLUMNS = ("kind", "source", *RECORD_FIELDS, *SUMMARY_FIELDS)

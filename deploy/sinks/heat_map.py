@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cavsync.deploy.summary import HeatMap
+from cavsync.deploy.files.summary import HeatMap
 
 MAX_COLUMNS = 400
 # Dark to light in even steps of lightness, so that it reads in grey and with any colour vision.

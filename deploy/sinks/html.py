@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cavsync.deploy.records import STATES, rounded
-from cavsync.deploy.score_file import FileFailure, FileScore, Outcome
+from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome
+from cavsync.deploy.files.totals import totals
 from cavsync.deploy.sinks.charts import (
     BOTTOM,
     HEIGHT,
@@ -31,8 +31,8 @@ from cavsync.deploy.sinks.charts import (
     value_ticks,
 )
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
-from cavsync.deploy.totals import totals
-from cavsync.deploy.words import STATE_WORDS, explanation, headline
+from cavsync.deploy.verdict.records import STATES, rounded
+from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
 
 # Other pages of the project share the style and the frame of the charts.
 TEMPLATES = Path(__file__).parent

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from cavsync.deploy.score_file import FileFailure, Outcome
+from cavsync.deploy.files.score_file import FileFailure, Outcome
 
 
 def json_line(item: dict[str, Any]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from cavsync.deploy.records import SyncScore
-from cavsync.deploy.score_file import FileScore
+from cavsync.deploy.files.score_file import FileScore
+from cavsync.deploy.verdict.records import SyncScore
 
 HEADER = "WEBVTT\n"
 

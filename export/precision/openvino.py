@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.openvino_library import import_openvino, openvino_core
+from cavsync.deploy.runtime.openvino_library import import_openvino, openvino_core
 from cavsync.export.quiet import quiet
 
 Array = NDArray[Any]

@@ -1,6 +1,6 @@
 """TensorRT engines of exported graphs, each with a sidecar that says what it is."""
 
-from cavsync.deploy.sidecar import BatchProfile
+from cavsync.deploy.runtime.sidecar import BatchProfile
 from cavsync.export.trt.build import BuiltEngine, build_engine
 from cavsync.export.trt.engines import write_engines
 from cavsync.export.trt.library import Choice, Library, find_library

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cavsync.deploy.reasons import LAST_LINE, reason
-from cavsync.deploy.sidecar import MAX_BATCH, BatchProfile
-from cavsync.deploy.tensorrt_library import PRODUCTS, first_reason
+from cavsync.deploy.runtime.reasons import LAST_LINE, reason
+from cavsync.deploy.runtime.sidecar import MAX_BATCH, BatchProfile
+from cavsync.deploy.runtime.tensorrt_library import PRODUCTS, first_reason
 from cavsync.errors import ExportError
 from cavsync.export.trt.library import Library
 from cavsync.manifest import TensorSpec

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cavsync.deploy.sidecar import FIRST_WITH_FP8, read_sidecar, runs_on
-from cavsync.deploy.tensorrt_runtime import TensorRTGraph
+from cavsync.deploy.runtime.sidecar import FIRST_WITH_FP8, read_sidecar, runs_on
+from cavsync.deploy.runtime.tensorrt import TensorRTGraph
 from cavsync.errors import ConfigError
 from cavsync.export.artefacts import Artefacts
 from cavsync.export.graphs import stages

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from cavsync.deploy.sidecar import BatchProfile, Sidecar, rebuild_command
+from cavsync.deploy.runtime.sidecar import BatchProfile, Sidecar, rebuild_command
 from cavsync.errors import ExportError
 from cavsync.export.trt.build import BuiltEngine, build_engine
 from cavsync.export.trt.library import Library

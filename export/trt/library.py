@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args
 
-from cavsync.deploy.cuda_device import Gpu, find_gpu
-from cavsync.deploy.tensorrt_library import PRODUCTS, import_library
+from cavsync.deploy.runtime.cuda_device import Gpu, find_gpu
+from cavsync.deploy.runtime.tensorrt_library import PRODUCTS, import_library
 from cavsync.errors import ConfigError, ExportError
 
 Choice = Literal["auto", "tensorrt", "rtx"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cavsync.deploy.sidecar import DEFAULT_BATCH, BatchProfile
+from cavsync.deploy.runtime.sidecar import DEFAULT_BATCH, BatchProfile
 from cavsync.export.trt.library import Choice
 
 

@@ -15,7 +15,7 @@ from exported import exported, lively_model
 from fake_bundle import write_fake_bundle
 
 from cavsync.deploy import Bundle, SyncScorer
-from cavsync.deploy.default_bundle import default_bundle
+from cavsync.deploy.runtime.default_bundle import default_bundle
 
 PROVENANCE = {"device", "commit", "date", "onnxruntime"}
 

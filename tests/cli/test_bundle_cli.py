@@ -14,7 +14,7 @@ from fake_bundle import write_fake_bundle
 from hostile import AUDIO, engine, put, swap_middle_byte, write
 
 from cavsync.cli.main import main
-from cavsync.deploy.default_bundle import default_bundle
+from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.manifest import MANIFEST_NAME, read_manifest
 
 

@@ -16,11 +16,11 @@ from cavsync.cli.main import LazyGroup
 from cavsync.data.shards import PackOptions, ShardFolder
 from cavsync.data.shards.pack import pack
 
-COMMANDS = LazyGroup(lazy={"pack": ("cavsync.cli.data_pack:pack", "")})
+COMMANDS = LazyGroup(lazy={"pack": ("cavsync.cli.data.pack:pack", "")})
 SCRIPT = """
 from cavsync.cli.main import LazyGroup
 if __name__ == "__main__":
-    LazyGroup(lazy={"pack": ("cavsync.cli.data_pack:pack", "")})()
+    LazyGroup(lazy={"pack": ("cavsync.cli.data.pack:pack", "")})()
 """
 
 

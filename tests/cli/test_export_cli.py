@@ -12,7 +12,7 @@ from exported import lively_run, remembered_graph
 
 from cavsync.cli.main import main
 from cavsync.deploy import Bundle
-from cavsync.deploy.sidecar import read_sidecar
+from cavsync.deploy.runtime.sidecar import read_sidecar
 from cavsync.export import artefacts
 from cavsync.export.bundle import PRECISIONS
 from cavsync.export.precision import openvino

@@ -135,7 +135,7 @@ def test_interruption_leaves_nothing(early: Path, tmp_path: Path, monkeypatch: p
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cavsync.deploy.fix.compare", interrupt)
+    monkeypatch.setattr("cavsync.deploy.repair.fix.compare", interrupt)
     result = run(early, tmp_path / "out.mp4", "--offset-ms", 80)
     assert result.exit_code == 130
     assert "interrupted" in result.stderr

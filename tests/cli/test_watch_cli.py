@@ -22,7 +22,7 @@ from sync_clips import write_clip
 
 from cavsync.cli.main import main
 from cavsync.cli.watch_view import TerminalView
-from cavsync.deploy.records import RECORD_FIELDS
+from cavsync.deploy.verdict.records import RECORD_FIELDS
 
 COMMAND = (sys.executable, "-P", "-c", "from cavsync.cli.main import main; main()", "watch")
 

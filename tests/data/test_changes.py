@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as vision
 
-from cavsync.data.augment import Augmentation
+from cavsync.data.augment.audio import Background, Mixture, SoundChange, at_tempo
+from cavsync.data.augment.frames import Crop
+from cavsync.data.augment.plan import Augmentation
 from cavsync.data.batches import PairDataset, collate
 from cavsync.data.clip import Clip
+from cavsync.data.clip_audio import LogMel, Waveform
 from cavsync.data.logmel import AUDIO_MEAN, log_mel
-from cavsync.data.picture_changes import Crop
 from cavsync.data.sampling import SamplePlan, segment_error_seconds, take, usable_instants
-from cavsync.data.sound import LogMel, Waveform
-from cavsync.data.sound_changes import Background, Mixture, SoundChange, at_tempo
 
 STRONG = Augmentation(
     mirror=0.5,

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cavsync.data.augment import Augmentation
+from cavsync.data.augment.frames import ColourChange
+from cavsync.data.augment.plan import Augmentation
 from cavsync.data.batches import ClipPairs, PairDataset, collate
 from cavsync.data.check import check_source
 from cavsync.data.clip import Clip, join_chunks, load_clip
+from cavsync.data.clip_audio import LogMel
 from cavsync.data.logmel import cut_segment, log_mel
-from cavsync.data.picture_changes import ColourChange
-from cavsync.data.planned_sound import PlannedSound
+from cavsync.data.planned_audio import PlannedSound
 from cavsync.data.sampling import SamplePlan, draw_instants, segment_error_seconds, take, usable_instants
 from cavsync.data.segments import Segments
-from cavsync.data.sound import LogMel
-from cavsync.data.source import CavMaeJson, VideoFolder, open_source, read_sound
+from cavsync.data.sources.clips import CavMaeJson, VideoFolder, open_source, read_sound
 from cavsync.errors import DataError, MediaError
 from cavsync.media import AudioChunk
 from cavsync.media.align import upstream_start_frame

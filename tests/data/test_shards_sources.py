@@ -16,7 +16,7 @@ from cavsync.data.shards import PackOptions, ShardFolder, read_vocabulary
 from cavsync.data.shards.media_names import MediaNames
 from cavsync.data.shards.pack import pack
 from cavsync.data.shards.sources import list_items
-from cavsync.data.source import CavMaeJson
+from cavsync.data.sources.clips import CavMaeJson
 from cavsync.errors import ConfigError, DataError
 
 ONE_SHARD = PackOptions(shard_clips=100)

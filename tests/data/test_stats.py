@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavsync.cli.main import main
-from cavsync.data.source import open_source
+from cavsync.data.sources.clips import open_source
 from cavsync.data.stats import Moments
 
 values = st.lists(st.floats(-100, 100, width=32), max_size=20)

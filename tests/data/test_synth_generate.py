@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cavsync.cli.data_synth import synth
+from cavsync.cli.data.synth import synth
 from cavsync.data.synth import ClipSpec, draw_specs, generate, read_truth
 from cavsync.errors import DataError
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from cavsync.deploy.records import AUDIO_LATE, IN_SYNC, UNDETERMINED, SyncScore
+from cavsync.deploy.verdict.records import AUDIO_LATE, IN_SYNC, UNDETERMINED, SyncScore
 
 prometheus_client = pytest.importorskip("prometheus_client")
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402

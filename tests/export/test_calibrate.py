@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cavsync.deploy.rows import Row
+from cavsync.deploy.stream.rows import Row
 from cavsync.export.calibrate import ClipRows, collect
 from cavsync.export.fit_calibration import FEATURES, Examples, fit
 from cavsync.export.logistic import fit_logistic

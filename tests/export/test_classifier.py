@@ -20,11 +20,11 @@ from small_models import small_model
 from tritonclient.grpc import model_config_pb2 as pb
 
 from cavsync.cli.main import main
-from cavsync.data.class_labels import ClassLabels
+from cavsync.data.sources.class_labels import ClassLabels
 from cavsync.deploy import Bundle, score_file
-from cavsync.deploy.default_bundle import default_bundle
+from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.errors import ExportError
-from cavsync.evaluate.classifier import open_classifier
+from cavsync.evaluate.classify.classifier import open_classifier
 from cavsync.export import artefacts, export_bundle
 from cavsync.export import classifier as classifier_module
 from cavsync.export.classifier import Classifier, classifier_stage

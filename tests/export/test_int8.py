@@ -165,7 +165,7 @@ def is_rounded(got: Array, exact: Array, scale: Array) -> bool:
 @needs_openvino
 def test_openvino_graphs(matmuls: dict[str, Path], tmp_path: Path) -> None:
     """int8 weights, symmetric with a scale per column; what is excluded stays; batches change nothing."""
-    from cavsync.deploy.openvino_library import openvino_core
+    from cavsync.deploy.runtime.openvino_library import openvino_core
 
     source = onnx.load(str(matmuls["audio_encoder"]))
     names = products(source)

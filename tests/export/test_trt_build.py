@@ -19,8 +19,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from small_models import TUBELETS, small_model
 
-from cavsync.deploy.cuda_device import Gpu
-from cavsync.deploy.sidecar import BatchProfile, check_loadable, read_sidecar
+from cavsync.deploy.runtime.cuda_device import Gpu
+from cavsync.deploy.runtime.sidecar import BatchProfile, check_loadable, read_sidecar
 from cavsync.errors import ExportError
 from cavsync.export.artefacts import OPSETS
 from cavsync.export.graphs import Stage, stages, write_graph

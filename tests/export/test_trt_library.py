@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cavsync.deploy.cuda_device import Gpu
+from cavsync.deploy.runtime.cuda_device import Gpu
 from cavsync.errors import ExportError
 from cavsync.export.trt import Library, find_library
 from cavsync.export.trt import library as library_module

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from sync_clips import write_clip
 
-from cavsync.evaluate.encoders import Encoder, Vectors
-from cavsync.evaluate.griffin_lim import write_wav
-from cavsync.evaluate.result import ModelId
+from cavsync.evaluate.inpaint.griffin_lim import write_wav
+from cavsync.evaluate.inputs.encoders import Encoder, Vectors
+from cavsync.evaluate.results.result import ModelId
 
 RED_CLASS, BLUE_CLASS = 2 * 256 + 17, 5
 HEIGHT, WIDTH = 90, 120

@@ -8,19 +8,19 @@ import pytest
 import torch
 from small_models import small_config, small_model
 
-from cavsync.data.class_labels import ClassLabels, ClipClasses
-from cavsync.data.folder_labels import read_folder_labels
+from cavsync.data.sources.class_labels import ClassLabels, ClipClasses
+from cavsync.data.sources.folder_labels import read_folder_labels
 from cavsync.errors import CheckpointError, ConfigError, DataError
 from cavsync.model.checkpoint import load_classifier, read_run_config, save_model
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.load import initialise_from
 from cavsync.train import Trainer, override, preset
 from cavsync.train.averaging import average_checkpoints, write_average
-from cavsync.train.classification import Classification
 from cavsync.train.data import RunData
 from cavsync.train.ranks import Ranks
 from cavsync.train.split import RunPaths
-from cavsync.train.starting_model import with_starting_model
+from cavsync.train.tasks.classification import Classification
+from cavsync.train.tasks.starting_model import with_starting_model
 
 QUICK: dict[str, Any] = {
     "workers": 0,

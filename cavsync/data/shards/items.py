@@ -12,7 +12,7 @@ from cavsync.data.shards.contents import Contents
 from cavsync.data.shards.jpeg import shrink_jpeg
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.read_video import read_video
-from cavsync.data.source import read_sound
+from cavsync.data.sources.clips import read_sound
 from cavsync.errors import MediaError
 from cavsync.media.align import FRAME_SHIFT_SECONDS, num_log_mel_frames
 

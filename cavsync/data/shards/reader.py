@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
+from cavsync.data.clip_audio import Waveform
 from cavsync.data.shards.damage import Damage, inspect
 from cavsync.data.shards.flac import decode_flac
 from cavsync.data.shards.index import Sample
@@ -20,7 +21,6 @@ from cavsync.data.shards.manifest import Manifest, read_manifest
 from cavsync.data.shards.record import SampleRecord, parse_record
 from cavsync.data.shards.tar_files import TarFiles
 from cavsync.data.shards.tar_frames import TarFrames, read_checked
-from cavsync.data.sound import Waveform
 from cavsync.errors import DataError, MediaError
 from cavsync.media.align import upstream_start_frame
 from cavsync.media.files import MEDIA_ENDINGS

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.folder_labels import FOLDER_LABELS_NAME, folder_labels_text
+from cavsync.data.sources.folder_labels import FOLDER_LABELS_NAME, folder_labels_text
 from cavsync.data.synth.encode import write_media
 from cavsync.data.synth.masks import MASKS_NAME, mask_frames, remove_masks, write_masks
 from cavsync.data.synth.render import render

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cavsync.deploy.event_tracker import EventChange
 from cavsync.deploy.live.status import LiveStatus
-from cavsync.deploy.records import SyncScore
+from cavsync.deploy.verdict.events import EventChange
+from cavsync.deploy.verdict.records import SyncScore
 
 
 class CallbackSink:

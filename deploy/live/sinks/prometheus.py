@@ -6,10 +6,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from cavsync.deploy.event_tracker import EventChange
 from cavsync.deploy.live.status import LiveStatus
 from cavsync.deploy.metrics import SyncMetrics
-from cavsync.deploy.records import SyncScore
+from cavsync.deploy.verdict.events import EventChange
+from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError
 
 STATUS_GAUGES = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from cavsync.deploy.event_tracker import EventChange
 from cavsync.deploy.live.status import LiveStatus
-from cavsync.deploy.records import SyncScore
+from cavsync.deploy.verdict.events import EventChange
+from cavsync.deploy.verdict.records import SyncScore
 
 
 class LiveSink(Protocol):

@@ -6,12 +6,12 @@ import contextlib
 from pathlib import Path
 from typing import TextIO
 
-from cavsync.deploy.event_tracker import EventChange
 from cavsync.deploy.live.status import LiveStatus
-from cavsync.deploy.records import SyncScore
 from cavsync.deploy.sinks.csv_table import header_text, row_text
 from cavsync.deploy.sinks.jsonl import json_line
 from cavsync.deploy.sinks.vtt import HEADER, cue
+from cavsync.deploy.verdict.events import EventChange
+from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError, DataError
 
 

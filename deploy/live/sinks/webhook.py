@@ -10,12 +10,12 @@ from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
 
-from cavsync.deploy.event_tracker import EventChange
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.redact import redact
 from cavsync.deploy.live.status import LiveStatus
-from cavsync.deploy.records import SyncScore
 from cavsync.deploy.sinks.jsonl import json_line
+from cavsync.deploy.verdict.events import EventChange
+from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sync_clips import write_clip
 
-from cavsync.deploy import scorer
 from cavsync.deploy.live import watcher
+from cavsync.deploy.stream import scorer
 from cavsync.media import MediaReader, VideoFrame
 
 README = Path(__file__).resolve().parents[3] / "README.md"

@@ -22,7 +22,7 @@ from cavsync.deploy.live.address import parse_address
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.connection import Connection
 from cavsync.deploy.live.relay import Relay
-from cavsync.deploy.records import AUDIO_LATE
+from cavsync.deploy.verdict.records import AUDIO_LATE
 from cavsync.errors import MediaError
 
 

@@ -19,7 +19,7 @@ from sync_clips import write_clip
 
 from cavsync.deploy import Bundle, CallbackSink, EventChange, LiveStatus, SyncScore, Watcher
 from cavsync.deploy.live.backoff import Backoff
-from cavsync.deploy.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC
+from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC
 
 STEP_SECONDS = 5.0
 EARLY_MS = 200.0

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cavsync.deploy.event_tracker import EventChange
 from cavsync.deploy.live import CallbackSink, CsvSink, JsonLinesSink, LiveStatus, VttSink
-from cavsync.deploy.records import AUDIO_LATE, RECORD_FIELDS, SyncScore
+from cavsync.deploy.verdict.events import EventChange
+from cavsync.deploy.verdict.records import AUDIO_LATE, RECORD_FIELDS, SyncScore
 from cavsync.errors import ConfigError, DataError
 
 LATE = SyncScore(2.0, 2.0, -300.04, 5.0, -300.04, 0.9, 0.9, AUDIO_LATE, "custom", False, is_measured=True)

@@ -15,7 +15,7 @@ from sync_clips import sound, write_clip
 
 from cavsync.deploy import Bundle, CallbackSink, EventChange, LiveStatus, SyncScore, Watcher, score_file
 from cavsync.deploy.live.backoff import Backoff
-from cavsync.deploy.records import AUDIO_LATE, IN_SYNC, UNDETERMINED
+from cavsync.deploy.verdict.records import AUDIO_LATE, IN_SYNC, UNDETERMINED
 from cavsync.errors import ConfigError, MediaError
 
 TS_PACKET = 188

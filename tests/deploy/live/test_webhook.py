@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from cavsync.deploy.event_tracker import EventChange
 from cavsync.deploy.live import WebhookSink
 from cavsync.deploy.live.backoff import Backoff
-from cavsync.deploy.records import AUDIO_LATE, SyncScore
+from cavsync.deploy.verdict.events import EventChange
+from cavsync.deploy.verdict.records import AUDIO_LATE, SyncScore
 from cavsync.errors import ConfigError
 
 LATE = SyncScore(2.0, 2.0, -300.0, 5.0, -300.0, 0.9, 0.9, AUDIO_LATE, "custom", False, is_measured=True)

@@ -19,7 +19,7 @@ from server_process import ServerProcess, serving
 from serving import Client, answers_until
 
 from cavsync.deploy import Bundle
-from cavsync.deploy.engines import Engine
+from cavsync.deploy.runtime.engines import Engine
 from cavsync.deploy.server.settings import MAX_INFERENCES
 
 triton = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")

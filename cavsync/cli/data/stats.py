@@ -1,0 +1,41 @@
+"""`cavsync data stats`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("stats")
+@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
+@click.option("--frames-per-clip", type=click.IntRange(min=1), default=10, show_default=True,
+              help="Frames that a CAV-MAE JSON must hold per clip.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def stats(source: Path, frames_per_clip: int, workers: int, as_json: bool) -> None:
+    """Mean and standard deviation of the log-mel of SRC, a folder of videos or a CAV-MAE JSON.
+
+    Models are trained on (x + 5.081) / 4.4849, the statistics of AudioSet; data far from them deserves a look.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
+    from cavsync.data.sources.clips import open_source
+    from cavsync.data.stats import feature_stats
+
+    opened = open_source(source, frames_per_clip=frames_per_clip, segment_frames=1)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading clips", total=len(opened.names))
+        found = feature_stats(
+            opened, workers=workers, progress=lambda done, _total: progress.update(task, completed=done)
+        )
+    mean, std = found.moments.mean, found.moments.std
+    rejected = sum(found.rejects.values())
+    if as_json:
+        click.echo(json.dumps({"mean": mean, "std": std, "clips": found.clips, "rejected": rejected}))
+        return
+    click.echo(f"log-mel of {found.clips} clips ({rejected} rejected): mean {mean:.4f}, standard deviation {std:.4f}")
+    click.echo(f"the models' normalisation takes {AUDIO_MEAN} and {AUDIO_STD}")

@@ -1,0 +1,22 @@
+"""`cavsync eval compare`: two results side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("compare")
+@click.argument("first", metavar="A.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("second", metavar="B.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def compare(first: Path, second: Path) -> None:
+    """Set two results of one task side by side: every metric, its difference, and in what else they differ."""
+    from rich.console import Console
+
+    from cavsync.evaluate.results.compare import compare_results
+    from cavsync.evaluate.results.result import read_result
+    from cavsync.evaluate.results.table import print_tables
+
+    found = compare_results(read_result(first), read_result(second))
+    print_tables(found.tables, found.notes, Console())

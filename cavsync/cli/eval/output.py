@@ -1,0 +1,40 @@
+"""What every `cavsync eval` command does with its result: a table on the terminal, JSON and an HTML page on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from cavsync.evaluate.results.result import EvalResult
+
+
+def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --json and --html, as `json_out` and `html_out`."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    command = click.option("--html", "html_out", type=file, help="Write a page with tables and plots here.")(command)
+    return click.option("--json", "json_out", type=file, help="Write the result here, for `eval compare`.")(command)
+
+
+def check_outputs(json_out: Path | None, html_out: Path | None) -> None:
+    """Find out before the work whether the files can be written; ConfigError where they cannot."""
+    from cavsync.atomic import check_writable
+
+    for path in (json_out, html_out):
+        if path is not None:
+            check_writable(path)
+
+
+def deliver(result: EvalResult, json_out: Path | None, html_out: Path | None, pictures: Path | None = None) -> None:
+    """Write what was asked for and print the tables; `pictures` is the folder of the result's pictures."""
+    from cavsync.evaluate.results.page import write_page
+    from cavsync.evaluate.results.table import print_result
+
+    if json_out is not None:
+        result.write(json_out)
+    if html_out is not None:
+        write_page(result, html_out, pictures)
+    print_result(result)

@@ -1,0 +1,1 @@
+"""Random changes of a clip's frames and audio for training."""

@@ -1,0 +1,124 @@
+"""Random changes of sound: one draw for all segments of a clip, applied on any device.
+
+Log-mel values are natural logarithms of power.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cavsync.data.augment.plan import Augmentation
+from cavsync.data.clip import Clip
+from cavsync.data.clip_audio import LogMel, Waveform
+from cavsync.data.logmel import AUDIO_MEAN, NUM_MEL_BINS
+
+NEPERS_PER_DB = math.log(10) / 10
+NOISE_FLOOR_RANGE = (-14.0, -7.0)
+BACKGROUND_RANGE_DB = (-20.0, -3.0)
+LOUD_SHARE = 0.95
+
+Stretch = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class SoundChange:
+    """What happens to all segments of a clip. Stretches are (first, number) of the bins or frames that are blanked."""
+
+    gain_nepers: float = 0.0
+    mel_shift_bins: int = 0
+    noise_floor: float | None = None
+    blank_bins: Stretch = (0, 0)
+    blank_frames: Stretch = (0, 0)
+    noise: float = 0.0
+    noise_seed: int = 0
+    roll_frames: int = 0
+
+    @classmethod
+    def draw(cls, augmentation: Augmentation, length_frames: int, random: np.random.Generator) -> SoundChange:
+        """As strong as the augmentation allows, for segments of `length_frames`."""
+        limit = augmentation.gain_db * NEPERS_PER_DB
+        shift, roll = augmentation.mel_shift_bins, augmentation.time_shift_frames
+        return cls(
+            gain_nepers=float(random.uniform(-limit, limit)),
+            mel_shift_bins=int(random.integers(-shift, shift + 1)),
+            noise_floor=float(random.uniform(*NOISE_FLOOR_RANGE)) if augmentation.noise_floor else None,
+            blank_bins=_stretch(augmentation.frequency_mask_bins, NUM_MEL_BINS, random),
+            blank_frames=_stretch(augmentation.time_mask_frames, length_frames, random),
+            noise=float(random.uniform(0, augmentation.feature_noise)),
+            noise_seed=int(random.integers(2**31)),
+            roll_frames=int(random.integers(-roll, roll + 1)),
+        )
+
+    def of(self, features: Tensor) -> Tensor:
+        """Raw log-mel (K, L, 128) after all changes."""
+        changed = features + self.gain_nepers
+        if self.mel_shift_bins:
+            bins = torch.arange(NUM_MEL_BINS, device=features.device) - self.mel_shift_bins
+            changed = changed[..., bins.clamp(0, NUM_MEL_BINS - 1)]
+        if self.noise_floor is not None:
+            changed = torch.logaddexp(changed, changed.new_tensor(self.noise_floor))
+        first, number = self.blank_bins
+        changed[..., first : first + number] = AUDIO_MEAN
+        first, number = self.blank_frames
+        changed[..., first : first + number, :] = AUDIO_MEAN
+        if self.noise:
+            # Drawn on the CPU: the same numbers wherever it is applied.
+            generator = torch.Generator().manual_seed(self.noise_seed)
+            changed = changed + torch.rand(changed.shape, generator=generator).to(changed.device) * self.noise
+        return changed.roll(self.roll_frames, dims=-2) if self.roll_frames else changed
+
+
+@dataclass(frozen=True)
+class Background:
+    """Another sound below the clip's own level, by `below_nepers` at the loud end of both."""
+
+    below_nepers: float
+
+    @classmethod
+    def draw(cls, random: np.random.Generator) -> Background:
+        """Three to twenty decibels below."""
+        return cls(float(random.uniform(*BACKGROUND_RANGE_DB)) * NEPERS_PER_DB)
+
+    def of(self, features: Tensor, other: Tensor) -> Tensor:
+        """Log-mel of both sounds (K, L, 128), taken as unrelated: powers add."""
+        level = torch.quantile(features, LOUD_SHARE) - torch.quantile(other, LOUD_SHARE)
+        return torch.logaddexp(features, other + (level + self.below_nepers))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """`share` of the amplitude of the clip's own sound, and the rest of another's."""
+
+    share: float
+
+    def of(self, features: Tensor, other: Tensor) -> Tensor:
+        """Log-mel of both sounds (K, L, 128), taken as unrelated: powers add."""
+        return torch.logaddexp(features + 2 * math.log(self.share), other + 2 * math.log(1 - self.share))
+
+
+def at_tempo(clip: Clip, factor: float) -> Clip:
+    """The clip with picture and sound running `factor` times as fast, pitch unchanged."""
+    if factor == 1.0 or not len(clip.sound):
+        return clip
+    sound = clip.sound.log_mel() if isinstance(clip.sound, Waveform) else clip.sound
+    features = sound.segments(np.zeros(1, dtype=np.int64), len(sound))[0]
+    places = np.arange(int((len(features) - 1) / factor) + 1) * factor
+    before = np.minimum(places.astype(np.int64), max(0, len(features) - 2))
+    part = (places - before).astype(np.float32)[:, None]
+    after = np.minimum(before + 1, len(features) - 1)
+    return replace(
+        clip,
+        sound=LogMel(features[before] * (1 - part) + features[after] * part),
+        pts_seconds=clip.pts_seconds / factor,
+        audio_start_seconds=clip.audio_start_seconds / factor,
+    )
+
+
+def _stretch(widest: int, size: int, random: np.random.Generator) -> Stretch:
+    width = int(random.integers(0, min(widest, size) + 1))
+    return int(random.integers(0, size - width + 1)), width

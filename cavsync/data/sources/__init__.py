@@ -1,0 +1,1 @@
+"""Where clips and their labels come from: folders of videos, CAV-MAE's lists, joined sources."""

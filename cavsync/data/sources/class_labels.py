@@ -1,0 +1,141 @@
+"""The classes that a classifier tells apart, and which of them each clip belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cavsync.atomic import write_text_atomically
+from cavsync.data.shards.labels import HEADER, Label, read_vocabulary
+from cavsync.data.sources.clips import ClipSource
+from cavsync.data.sources.folder_labels import csv_lines
+from cavsync.errors import DataError, MediaError
+
+CLASS_LABELS_NAME = "class_labels.csv"
+
+Target = Literal["multi-label", "single-label"]
+Content = tuple[tuple[int, float], ...]
+"""Which clips (by index) a training pair was mixed from, and with what shares."""
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """The classes in the order of their index: (index, mid, display name), as CAV-MAE's CSV has them."""
+
+    vocabulary: tuple[Label, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> ClassLabels:
+        """From a CSV `index,mid,display_name`. DataError for another file, or indices other than 0 to n - 1."""
+        vocabulary = sorted(read_vocabulary(path))
+        if not vocabulary or [index for index, _, _ in vocabulary] != list(range(len(vocabulary))):
+            raise DataError(f"{path} does not number its classes from 0 on without gaps: correct its first column")
+        labels = cls(tuple(vocabulary))
+        for index, *names in labels.vocabulary:
+            for name in names:
+                if labels.index_of[name] != index:
+                    raise DataError(f"{path} gives the name {name!r} to two classes: rename one of them")
+        return labels
+
+    @classmethod
+    def of_names(cls, names: Iterable[str]) -> ClassLabels:
+        """Classes that have only a name, in alphabetical order."""
+        return cls(tuple((index, name, name) for index, name in enumerate(sorted(set(names)))))
+
+    @cached_property
+    def index_of(self) -> dict[str, int]:
+        """Index of every mid and display name."""
+        return {name: index for index, mid, display_name in self.vocabulary for name in (display_name, mid)}
+
+    @property
+    def display_names(self) -> list[str]:
+        """Of the classes, in order."""
+        return [name for _, _, name in self.vocabulary]
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    def to_csv(self) -> str:
+        """As `read` reads it."""
+        return csv_lines([HEADER, *([str(index), mid, name] for index, mid, name in self.vocabulary)])
+
+    def write(self, folder: Path) -> None:
+        """Put it beside a run's other files."""
+        write_text_atomically(folder / CLASS_LABELS_NAME, self.to_csv())
+
+
+def unlabelled(name: str) -> MediaError:
+    """Why a clip without a class cannot be used."""
+    return MediaError(f"{name} has no label of the vocabulary: label it or leave it out", reason="label")
+
+
+@dataclass(frozen=True)
+class ClipClasses:
+    """Of every clip of a source the indices of its classes; empty where it has none of the vocabulary."""
+
+    labels: ClassLabels
+    of_clip: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(
+        cls,
+        source: ClipSource,
+        labels: ClassLabels | None,
+        target: Target,
+        *,
+        ignore_other_labels: bool = False,
+    ) -> ClipClasses:
+        """Look up the labels of all clips; without `labels` the classes are all that the clips name.
+
+        Raises DataError for a label that is not in the vocabulary unless `ignore_other_labels`, for a source without
+        any label, and for a clip with several classes where the target is single-label.
+        """
+        named = [source.labels(index) for index in range(len(source.names))]
+        if labels is None:
+            labels = ClassLabels.of_names(name for names in named for name in names)
+        of_clip = []
+        for index, names in enumerate(named):
+            unknown = [name for name in names if name not in labels.index_of]
+            if unknown and not ignore_other_labels:
+                raise DataError(
+                    f"{source.names[index]} has the label {unknown[0]!r}, which is not in the vocabulary: complete the "
+                    "vocabulary, or pass --set ignore_other_labels=true"
+                )
+            found = tuple(sorted({labels.index_of[name] for name in names if name in labels.index_of}))
+            if target == "single-label" and len(found) > 1:
+                raise DataError(
+                    f"{source.names[index]} has {len(found)} classes ({', '.join(names)}), but single-label training "
+                    "expects one: use target multi-label, or a vocabulary of classes that exclude one another"
+                )
+            of_clip.append(found)
+        if not any(of_clip):
+            raise DataError(
+                "No clip has a label of the vocabulary: give a CAV-MAE list or shards with labels, or put a labels.csv "
+                "(file,labels) into the folder of videos"
+            )
+        return cls(labels, tuple(of_clip))
+
+    def targets(self, contents: Sequence[Content], label_smoothing: float = 0.0) -> Tensor:
+        """Float32 (clips, classes): 1 for a clip's classes, shared among the clips that were mixed; `label_smoothing`
+        of all of it is spread over the classes (Szegedy et al. 2016, arXiv 1512.00567)."""
+        found = torch.zeros(len(contents), len(self.labels))
+        for row, content in enumerate(contents):
+            for index, share in content:
+                found[row, list(self.of_clip[index])] += share
+        return found * (1 - label_smoothing) + label_smoothing / len(self.labels)
+
+    def sampling_weights(self, indices: Sequence[int]) -> NDArray[np.float64]:
+        """Weights of clips with which all classes are drawn about equally often, as in PSLA and CAV-MAE: the sum over
+        a clip's classes of 1 / the number of `indices` in that class (Gong et al. 2021, arXiv 2102.01243)."""
+        counts = np.bincount([c for index in indices for c in self.of_clip[index]], minlength=len(self.labels))
+        weights = np.array([sum(1 / counts[c] for c in self.of_clip[index]) for index in indices])
+        normed: NDArray[np.float64] = weights / weights.sum()
+        return normed

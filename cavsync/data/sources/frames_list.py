@@ -1,0 +1,104 @@
+"""A source of videos in the layout of CAV-MAE's lists: frames, sounds, a JSON and a vocabulary."""
+
+from __future__ import annotations
+
+import json
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cavsync.atomic import write_text_atomically
+from cavsync.data.clip import Clip
+from cavsync.data.clip_audio import Waveform
+from cavsync.data.sources.class_labels import ClassLabels
+from cavsync.data.sources.clips import Rejects, VideoFolder
+from cavsync.data.sources.folder_labels import FOLDER_LABELS_NAME
+from cavsync.errors import DataError, MediaError
+from cavsync.media.align import SAMPLE_RATE_HZ, even_indices, shown_seconds
+
+LIST_NAME = "list.json"
+VOCABULARY_NAME = "class_labels.csv"
+JPEG_QUALITY = 95
+
+
+def write_frames_list(
+    folder: Path,
+    out: Path,
+    *,
+    frames: int = 10,
+    img_size: int = 224,
+    progress: Callable[[int, int], None] | None = None,
+) -> Rejects:
+    """Write `out/list.json`, `out/class_labels.csv`, `out/frames/frame_{i}/ID.jpg` and `out/sounds/ID.wav` of the
+    videos below `folder`, whose classes its labels.csv names.
+
+    Frame i of n shows the clip at i/n of its length, where the lists' rule takes it to be; sounds are 16 kHz mono, 16
+    bits. The list and the vocabulary come last. Returns the clips that could not be used.
+    Raises DataError for a folder without labels or usable clips, and for an `out` that holds anything.
+    """
+    source = VideoFolder.open(folder)
+    if not source.labels_of:
+        raise DataError(f"{folder} has no {FOLDER_LABELS_NAME}, expected lines of a file and its labels: write one")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not an empty folder: choose another one")
+    labels = ClassLabels.of_names(name for names in source.labels_of.values() for name in names)
+    # A list separates labels by commas, which names may hold: mids do not.
+    labels = ClassLabels(tuple((index, f"/c/{index:04d}", name) for index, _, name in labels.vocabulary))
+    rejects, entries = Rejects(), []
+    for index, name in enumerate(source.names):
+        clip_id = Path(name).relative_to(folder).with_suffix("").as_posix().replace("/", "-")
+        try:
+            _write_clip(source.load(index, img_size), out, clip_id, frames)
+        except MediaError as error:
+            rejects.add(name, error)
+        else:
+            mids = [labels.vocabulary[labels.index_of[label]][1] for label in source.labels(index)]
+            entries.append(_entry(out.resolve(), clip_id, mids))
+        if progress is not None:
+            progress(index + 1, len(source.names))
+    if not entries:
+        raise DataError(f"No clip of {folder} can be used ({dict(rejects.reasons)}): see `cavsync data check {folder}`")
+    write_text_atomically(out / VOCABULARY_NAME, labels.to_csv())
+    write_text_atomically(out / LIST_NAME, json.dumps({"data": entries}, indent=1) + "\n")
+    return rejects
+
+
+def _entry(out: Path, clip_id: str, mids: list[str]) -> dict[str, str]:
+    return {
+        "wav": str(out / "sounds" / f"{clip_id}.wav"),
+        "video_id": clip_id,
+        "video_path": str(out / "frames"),
+        "labels": ",".join(mids),
+    }
+
+
+def _write_clip(clip: Clip, out: Path, clip_id: str, frames: int) -> None:
+    for number, picture in enumerate(clip.frames[even_indices(clip.pts_seconds, frames)]):
+        folder = out / "frames" / f"frame_{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.transpose(1, 2, 0)).save(folder / f"{clip_id}.jpg", quality=JPEG_QUALITY, subsampling=0)
+    _write_sound(out / "sounds" / f"{clip_id}.wav", _beside_pictures(clip))
+
+
+def _beside_pictures(clip: Clip) -> NDArray[np.float32]:
+    """The sound from the first picture's time on, as long as the pictures: a list knows no other alignment."""
+    assert isinstance(clip.sound, Waveform)  # what files hold
+    samples = np.zeros(max(1, round(shown_seconds(clip.pts_seconds) * SAMPLE_RATE_HZ)), dtype=np.float32)
+    first = round((clip.audio_start_seconds - clip.pts_seconds[0]) * SAMPLE_RATE_HZ)
+    begin, end = max(0, first), min(len(samples), first + len(clip.sound.samples))
+    if end > begin:
+        samples[begin:end] = clip.sound.samples[begin - first : end - first]
+    return samples
+
+
+def _write_sound(path: Path, samples: NDArray[np.float32]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as stream:
+        stream.setnchannels(1)
+        stream.setsampwidth(2)
+        stream.setframerate(SAMPLE_RATE_HZ)
+        stream.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

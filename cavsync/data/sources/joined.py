@@ -1,0 +1,85 @@
+"""Several sources as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.data.clip import Clip
+from cavsync.data.sources.clips import ClipSource
+
+
+@dataclass(frozen=True)
+class JoinedSources:
+    """The clips of `sources`, one source after the other."""
+
+    sources: tuple[ClipSource, ...]
+
+    @property
+    def first_clip(self) -> list[int]:
+        """Index of each source's first clip, and the number of clips in all."""
+        return [0, *np.cumsum([len(source.names) for source in self.sources]).tolist()]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Every clip's name, looked up when it is read."""
+        return _JoinedNames(self)
+
+    @property
+    def shard_of(self) -> NDArray[np.int64] | None:
+        """Number of the shard of each clip, where any source has shards; a source without counts as one."""
+        if all(source.shard_of is None for source in self.sources):
+            return None
+        parts, first = [], 0
+        for source in self.sources:
+            shards = source.shard_of
+            parts.append((np.zeros(len(source.names), dtype=np.int64) if shards is None else shards) + first)
+            first = int(parts[-1].max(initial=first)) + 1
+        return np.concatenate(parts)
+
+    def labels(self, index: int) -> tuple[str, ...]:
+        """The data set's names of the clip's classes."""
+        source, place = self._place(index)
+        return source.labels(place)
+
+    def load(self, index: int, img_size: int) -> Clip:
+        """Clip `index` with pictures of `img_size`; MediaError where it cannot be used."""
+        source, place = self._place(index)
+        return source.load(place, img_size)
+
+    def name(self, index: int) -> str:
+        """Name of clip `index`."""
+        source, place = self._place(index)
+        return source.names[place]
+
+    def _place(self, index: int) -> tuple[ClipSource, int]:
+        starts = self.first_clip
+        if not 0 <= index < starts[-1]:
+            raise IndexError(f"Clip {index} of {starts[-1]}")
+        number = int(np.searchsorted(starts, index, side="right")) - 1
+        return self.sources[number], index - starts[number]
+
+
+@dataclass(frozen=True)
+class _JoinedNames(Sequence[str]):
+    joined: JoinedSources
+
+    def __len__(self) -> int:
+        return self.joined.first_clip[-1]
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [self.joined.name(place) for place in range(*index.indices(len(self)))]
+        return self.joined.name(index + len(self) if index < 0 else index)
+
+    def __iter__(self) -> Iterator[str]:
+        for source in self.joined.sources:
+            yield from source.names

@@ -1,0 +1,1 @@
+"""Evaluation of classifiers: mAP, accuracy and their intervals."""

@@ -1,0 +1,125 @@
+"""Run a classifier over labelled clips: several frames of each, their probabilities averaged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cavsync.data.batches import normalised_pictures
+from cavsync.data.logmel import normalise
+from cavsync.data.sampling import SamplePlan
+from cavsync.data.sources.class_labels import ClipClasses, Target, unlabelled
+from cavsync.data.sources.clips import Rejects
+from cavsync.errors import DataError, MediaError
+from cavsync.evaluate.classify.classifier import OpenClassifier
+from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, loaded_ahead
+from cavsync.evaluate.inputs.clip_selection import clip_name
+from cavsync.evaluate.inputs.on_device import on_device
+from cavsync.evaluate.retrieval.clips import EvalClips
+from cavsync.model import ModelConfig
+from cavsync.model.classifier import CAVMAEFT, PICTURE_MODES, SOUND_MODES, Mode
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Classified:
+    """`scores` by mode: probabilities (clips, classes) float64. `targets` bool (clips, classes). `names` (clips,).
+    `labels_sha256` is over the names of the clips and their classes; `ignore_other_labels`: whether labels outside the
+    vocabulary were left out. `rejects`: clip -> why it was left out."""
+
+    target: Target
+    names: list[str]
+    scores: dict[Mode, FloatArray]
+    targets: NDArray[np.bool_]
+    labels_sha256: str
+    ignore_other_labels: bool
+    rejects: dict[str, str]
+
+
+def classify(
+    classifier: OpenClassifier,
+    clips: EvalClips,
+    modes: Sequence[Mode],
+    *,
+    target: Target | None = None,
+    ignore_other_labels: bool = False,
+    device: str = "cpu",
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Classified:
+    """Score every labelled clip in each of the modes: the mean of the probabilities of `clips.frames` evenly spread
+    frames, each with its segment of sound (CAV-MAE's frame aggregation).
+
+    target: what the probabilities are, a sigmoid per class or a softmax; by default what the model was trained for,
+    else single-label where every clip has one class. A clip's scores depend on no other clip.
+
+    Raises ConfigError for modes or devices that do not fit, DataError for labels that are not in the vocabulary, or
+    where no clip can be used.
+    """
+    classifier.check_modes(modes)
+    source, known = clips.source, target or classifier.target
+    classes = ClipClasses.of(source, classifier.labels, known or "multi-label", ignore_other_labels=ignore_other_labels)
+    is_exclusive = all(len(classes.of_clip[index]) <= 1 for index in clips.indices)
+    wanted = known or ("single-label" if is_exclusive else "multi-label")
+    rejects = Rejects()
+    rejects.add_damage(source)
+    for index in (index for index in clips.indices if not classes.of_clip[index]):
+        rejects.add(source.names[index], unlabelled(source.names[index]))
+    usable = [index for index in clips.indices if classes.of_clip[index]]
+    model, plan = on_device(classifier.model, device), _plan(classifier.model.config, clips.frames)
+
+    def load(index: int) -> ClipInputs:
+        return clip_inputs(source.load(index, classifier.model.config.img_size), plan)
+
+    kept: list[int] = []
+    scores: dict[Mode, list[Tensor]] = {mode: [] for mode in modes}
+    for done, (index, inputs) in enumerate(loaded_ahead(usable, load, threads), start=1):
+        if isinstance(inputs, MediaError):
+            rejects.add(source.names[index], inputs)
+        else:
+            kept.append(index)
+            for mode, part in _probabilities(model, inputs, modes, wanted).items():
+                scores[mode].append(part)
+        if progress is not None:
+            progress(done, len(usable))
+    if not kept:
+        raise DataError(f"No clip of {clips.data.name} could be classified ({dict(rejects.reasons)}): see `data check`")
+    names = [source.names[index] for index in kept]
+    found = [classes.of_clip[index] for index in kept]
+    return Classified(
+        target=wanted,
+        names=names,
+        scores={mode: torch.stack(parts).numpy() for mode, parts in scores.items()},
+        targets=(classes.targets([((index, 1.0),) for index in kept]) > 0).numpy(),
+        labels_sha256=hashlib.sha256(
+            repr([*zip((clip_name(name) for name in names), found, strict=True)]).encode()
+        ).hexdigest(),
+        ignore_other_labels=ignore_other_labels,
+        rejects=dict(rejects.sentences),
+    )
+
+
+@torch.inference_mode()
+def _probabilities(model: CAVMAEFT, inputs: ClipInputs, modes: Sequence[Mode], target: Target) -> dict[Mode, Tensor]:
+    """Mean probabilities (classes,) over a clip's frames, float64 on the CPU."""
+    device = next(model.parameters()).device
+    sound = normalise(torch.from_numpy(inputs.segments[inputs.segment_of]).to(device))
+    pictures = normalised_pictures(torch.from_numpy(inputs.tubelets).to(device).permute(0, 1, 4, 2, 3))
+    found: dict[Mode, Tensor] = {}
+    for mode in modes:
+        logits = model(
+            sound if mode in SOUND_MODES else None, pictures if mode in PICTURE_MODES else None, mode
+        ).double().cpu()  # fmt: skip
+        found[mode] = (logits.sigmoid() if target == "multi-label" else logits.softmax(dim=-1)).mean(dim=0)
+    return found
+
+
+def _plan(config: ModelConfig, frames: int) -> SamplePlan:
+    return SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, instants=frames, pad=True)

@@ -1,0 +1,1 @@
+"""Evaluation of reconstruction: what a decoder makes of hidden patches."""

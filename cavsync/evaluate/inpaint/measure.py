@@ -1,0 +1,158 @@
+"""Inpainting over a data set: the error of filled-in patches by mask ratio and by how the mask is laid out.
+
+As in CAV-MAE's figure (arXiv 2210.07839, appendix): both modalities are hidden to the same ratio, sound in each of its
+layouts in turn, pictures patch by patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cavsync.data.batches import normalised_pictures
+from cavsync.data.clip import Clip
+from cavsync.data.logmel import normalise
+from cavsync.data.sampling import SamplePlan, take
+from cavsync.data.sources.clips import ClipSource, Rejects
+from cavsync.errors import ConfigError, DataError, MediaError
+from cavsync.evaluate.inpaint.reconstruct import Inpainted, reconstruct
+from cavsync.model import CAVMAESync
+from cavsync.model.config import MaskMode
+from cavsync.model.masking import Masking, draw_masking
+
+MASK_MODES: tuple[MaskMode, ...] = get_args(MaskMode)
+DEFAULT_RATIOS = (0.25, 0.5, 0.75, 0.9)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Layout of the sound's mask, the share of patches to hide in it, and that in the picture."""
+
+    mode: MaskMode
+    ratio_audio: float
+    ratio_visual: float
+
+
+@dataclass(frozen=True)
+class Moments:
+    """K moments of a clip as the model sees them: `fbank` (K, L, 128), `frames` (K, T, 3, S, S), both normalised.
+    `inside` (K,): how many of the L frames of log-mel lie inside the sound."""
+
+    name: str
+    fbank: Tensor
+    frames: Tensor
+    inside: list[int]
+
+
+@dataclass
+class InpaintScores:
+    """Mean squared errors of each clip of `names`, by (mask, modality) and then by what is compared: "model",
+    "baseline", "trained"; `hidden_share` is what a mask really hides, whole lines permitting."""
+
+    errors: dict[tuple[Mask, str], dict[str, list[float]]] = field(default_factory=dict)
+    hidden_share: dict[tuple[Mask, str], float] = field(default_factory=dict)
+    rejects: dict[str, str] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+
+
+CaseSink = Callable[[Moments, Mask, Inpainted, Inpainted], None]
+
+
+def sweep(
+    ratios: Sequence[float], modes: Sequence[MaskMode] = MASK_MODES, other_ratio: float | None = None
+) -> list[Mask]:
+    """Every layout with every ratio. other_ratio: the picture's ratio, by default that of the sound.
+
+    Raises ConfigError for a ratio outside (0, 1), where nothing or everything is hidden, or outside [0, 1) for the
+    picture.
+    """
+    if not ratios or not all(0 < ratio < 1 for ratio in ratios):
+        raise ConfigError(f"The mask ratios are {list(ratios)}, expected numbers between 0 and 1: change --ratios.")
+    if other_ratio is not None and not 0 <= other_ratio < 1:
+        raise ConfigError(f"The picture's mask ratio is {other_ratio}, expected at least 0 and less than 1: change it.")
+    return [Mask(mode, ratio, ratio if other_ratio is None else other_ratio) for mode in modes for ratio in ratios]
+
+
+def inpaint(
+    model: CAVMAESync,
+    source: ClipSource,
+    masks: Sequence[Mask],
+    *,
+    indices: Sequence[int],
+    moments_per_clip: int = 1,
+    seed: int = 0,
+    progress: Progress = lambda *_: None,
+    on_case: CaseSink = lambda *_: None,
+) -> InpaintScores:
+    """Inpaint moments of the clips `indices` under every mask; masks are drawn from (seed, clip, mask), so that other
+    models meet the same ones. `on_case` sees every result. Raises DataError where no clip can be used."""
+    lost = Rejects()
+    lost.add_damage(source)
+    scores = InpaintScores(rejects=lost.sentences)
+    for done, (index, found) in enumerate(_clips(model, source, indices, moments_per_clip), start=1):
+        if isinstance(found, MediaError):
+            scores.rejects[source.names[index]] = str(found)
+        else:
+            scores.names.append(source.names[index])
+            for number, mask in enumerate(masks):
+                drawn = np.random.SeedSequence((seed, index, number)).generate_state(1)
+                result = _inpaint_moments(model, found, mask, torch.Generator().manual_seed(int(drawn[0])))
+                for modality, part in zip(("audio", "visual"), result, strict=True):
+                    _note(scores, (mask, modality), part)
+                on_case(found, mask, *result)
+        progress(done, len(indices))
+    if not scores.names:
+        raise DataError(f"No clip could be inpainted: {next(iter(scores.rejects.values()), 'none was chosen')}")
+    return scores
+
+
+def _clips(
+    model: CAVMAESync, source: ClipSource, indices: Sequence[int], count: int
+) -> Iterator[tuple[int, Moments | MediaError]]:
+    for index in indices:
+        try:
+            clip = source.load(index, model.config.img_size)
+            yield index, moments_of(clip, model, count)
+        except MediaError as error:
+            yield index, error
+
+
+def moments_of(clip: Clip, model: CAVMAESync, count: int) -> Moments:
+    """`count` moments, each in the middle of its equal share of the clip. MediaError for a damaged picture."""
+    config = model.config
+    places = np.array([int((place + 0.5) * len(clip.frames) / count) for place in range(count)])
+    plan = SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, pad=True)
+    sample = take(clip, places, plan)
+    pictures = torch.from_numpy(sample.pictures[sample.tubelets])
+    fbank = normalise(sample.sound.values)
+    return Moments(
+        clip.source, fbank, normalised_pictures(pictures), [min(config.audio_length, len(clip.sound))] * count
+    )
+
+
+def _inpaint_moments(
+    model: CAVMAESync, moments: Moments, mask: Mask, generator: torch.Generator
+) -> tuple[Inpainted, Inpainted]:
+    config, device = model.config, model.pos_embed_a.device
+    count = len(moments.fbank)
+    audio = draw_masking(count, config.audio_grid, mask.ratio_audio, mask.mode, generator=generator)
+    visual = draw_masking(count, config.visual_grid, mask.ratio_visual, generator=generator)
+    audio, visual = (Masking(part.ids_restore.to(device), part.num_visible) for part in (audio, visual))
+    return reconstruct(model, moments.fbank.to(device), moments.frames.to(device), audio, visual)
+
+
+def _note(scores: InpaintScores, key: tuple[Mask, str], part: Inpainted) -> None:
+    """Keep the means over the clip's moments; a modality of which nothing is hidden has none."""
+    if not part.hidden.any():
+        return
+    scores.hidden_share[key] = float(part.hidden.float().mean())
+    kept = scores.errors.setdefault(key, {"model": [], "baseline": [], "trained": []})
+    for name, values in zip(kept, (part.mse, part.baseline_mse, part.trained_mse), strict=True):
+        kept[name].append(float(values.mean()))

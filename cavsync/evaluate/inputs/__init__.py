@@ -1,0 +1,1 @@
+"""Models and clips opened by their paths, for every evaluation task."""

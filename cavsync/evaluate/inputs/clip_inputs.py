@@ -1,0 +1,102 @@
+"""What the encoders see of a clip: evenly spaced frames and, for each, the segment of sound around it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.data.clip import Clip
+from cavsync.data.sampling import SamplePlan, take
+from cavsync.errors import MediaError
+from cavsync.evaluate.inputs.encoders import Encoder
+from cavsync.media.align import even_indices
+
+
+@dataclass(frozen=True)
+class ClipInputs:
+    """F instants of one clip: `tubelets` (F, T, S, S, 3) RGB bytes, `segments` (U, L, 128) raw log-mel, each once, and
+    `segment_of` (F,), which of them belongs to each frame. The hashes tell copies of pictures and sounds."""
+
+    tubelets: NDArray[np.uint8]
+    segments: NDArray[np.float32]
+    segment_of: NDArray[np.int64]
+    picture_sha256: str
+    sound_sha256: str
+
+
+def plan_for(encoder: Encoder, frames: int) -> SamplePlan:
+    """Segments are pushed inside the sound and padded with zeros where it is shorter, as CAV-MAE Sync does."""
+    return SamplePlan(
+        segment_frames=encoder.segment_frames,
+        num_frames=encoder.num_frames,
+        frame_step_seconds=encoder.frame_step_seconds,
+        instants=frames,
+        pad=True,
+    )
+
+
+def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:
+    """Inputs of `plan.instants` frames. MediaError where a clip of numbered frames has another number of them."""
+    sample = take(clip, even_instants(clip, plan.instants), plan)
+    tubelets = np.ascontiguousarray(sample.pictures[sample.tubelets].transpose(0, 1, 3, 4, 2))
+    # Segments that are pushed inside a short sound are the same ones over and over.
+    segments: list[NDArray[np.float32]] = []
+    order: dict[bytes, int] = {}
+    places: list[int] = []
+    for segment in sample.sound.values.numpy():
+        key = segment.tobytes()
+        if key not in order:
+            order[key] = len(segments)
+            segments.append(segment)
+        places.append(order[key])
+    return ClipInputs(
+        tubelets,
+        np.stack(segments),
+        np.asarray(places),
+        picture_sha256=hashlib.sha256(tubelets.tobytes()).hexdigest(),
+        sound_sha256=hashlib.sha256(b"".join(order)).hexdigest(),
+    )
+
+
+def even_instants(clip: Clip, frames: int) -> NDArray[np.int64]:
+    """Places of evenly spread pictures; all of them in a clip of numbered frames."""
+    if clip.segment_starts is not None:
+        if len(clip.frames) != frames:
+            raise MediaError(
+                f"{clip.source} has {len(clip.frames)} numbered frames, {frames} are expected: pass --frames "
+                f"{len(clip.frames)}",
+                reason="frame_count",
+            )
+        return np.arange(frames)
+    return even_indices(clip.pts_seconds, frames)
+
+
+def loaded_ahead(
+    indices: Iterable[int], load: Callable[[int], ClipInputs], threads: int
+) -> Iterator[tuple[int, ClipInputs | MediaError]]:
+    """Inputs or rejection of each clip in order, decoded by `threads` threads while the model is busy."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[tuple[int, Future[ClipInputs]]] = deque()
+        try:
+            for index in indices:
+                waiting.append((index, pool.submit(load, index)))
+                if len(waiting) > threads:
+                    yield _result(*waiting.popleft())
+            while waiting:
+                yield _result(*waiting.popleft())
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _result(index: int, future: Future[ClipInputs]) -> tuple[int, ClipInputs | MediaError]:
+    try:
+        return index, future.result()
+    except MediaError as error:
+        return index, error

@@ -1,0 +1,89 @@
+"""A checkpoint as a bundle in memory: what scores a stream then computes with torch, nothing is exported or calibrated.
+
+Without a calibration every decision is undetermined; its offsets are estimates all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.data.frontend import LogMelFrontend
+from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
+from cavsync.deploy import Bundle
+from cavsync.errors import BundleError
+from cavsync.evaluate.inputs.encoders import Encoder, encoder_of_model, open_model
+from cavsync.evaluate.results.result import ModelId
+from cavsync.manifest import AudioSpec, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec
+from cavsync.model import ModelConfig
+
+SHORT_SEGMENT_FRAMES = 100
+# The graphs of a manifest; here nothing reads them.
+IN_MEMORY = GraphSpec(file="", inputs=[], outputs=[])
+
+
+def default_sync(config: ModelConfig) -> SyncSpec:
+    """A frame-exact grid for short segments; a coarse and affordable one for the published models' seconds."""
+    if config.audio_length <= SHORT_SEGMENT_FRAMES:
+        return SyncSpec(
+            frame_rate_hz=25.0, hop_ms=40.0, max_offset_ms=1000.0, window_seconds=2.5, decision_step_seconds=0.5
+        )
+    return SyncSpec(
+        frame_rate_hz=1.6, hop_ms=200.0, max_offset_ms=2000.0, window_seconds=10.0, decision_step_seconds=2.0
+    )
+
+
+def bundle_of_checkpoint(path: Path, **overrides: Any) -> tuple[ModelId, Bundle]:
+    """A RUN folder, RUN/checkpoints/step-N or an authors' .pth, ready to score. Errors as for `open_model`."""
+    model_id, model = open_model(path, **overrides)
+    encoder = encoder_of_model(model_id, model)
+    config = model.config
+    manifest = Manifest(
+        name=model_id.name,
+        model=config.model_dump(mode="json"),
+        precision="fp32",
+        frontend=FrontendSpec(),
+        audio=AudioSpec(segment_frames=config.audio_length, mean=AUDIO_MEAN, std=AUDIO_STD),
+        visual=VisualSpec(config.img_size, config.num_frames, config.frame_step_seconds),
+        sync=default_sync(config),
+        audio_frontend=IN_MEMORY,
+        audio_encoder=IN_MEMORY,
+        visual_encoder=IN_MEMORY,
+        weights_licence="not stated",
+        versions={},
+        source={},
+    )
+    audio, visual = _EncoderEngine(encoder, "audio"), _EncoderEngine(encoder, "visual")
+    return model_id, Bundle(path, manifest, _FrontendEngine(), audio, visual, config.embed_dim)
+
+
+@dataclass(frozen=True)
+class _EncoderEngine:
+    encoder: Encoder
+    side: str
+
+    def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+        """`embedding` or `patches` of raw log-mel or RGB bytes; BundleError for values that are not finite."""
+        vectors = self.encoder.embed_audio(values) if self.side == "audio" else self.encoder.embed_pictures(values)
+        found = vectors.pooled if output == "embedding" else vectors.patches
+        if not np.isfinite(found).all():
+            raise BundleError(f"{self.encoder.id.name} gives values that are not finite: use another checkpoint")
+        return found
+
+
+class _FrontendEngine:
+    def __init__(self) -> None:
+        self._module = LogMelFrontend()
+
+    def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+        """Log-mel (1, frames, 128) of samples (1, n)."""
+        del output
+        import torch
+
+        with torch.inference_mode():
+            found: NDArray[np.float32] = self._module(torch.from_numpy(values)).numpy()
+        return found

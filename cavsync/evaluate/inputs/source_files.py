@@ -1,0 +1,36 @@
+"""The files that the clips of a source are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cavsync.data.shards import ShardFolder
+from cavsync.data.sources.clips import CavMaeJson, ClipSource
+from cavsync.evaluate.results.provenance import relative_name
+
+
+def source_files(source: ClipSource, indices: Sequence[int], root: Path) -> Iterator[tuple[str, Path]]:
+    """Names and paths of the files of the clips `indices`, as far as they are there; what is missing will be rejected
+    when it is read.
+
+    A name is the path below `root`, or the clip's id and the file's part in it where a list names folders of one
+    machine.
+    """
+    if isinstance(source, CavMaeJson):
+        for index in indices:
+            yield from _listed_files(source, index)
+        return
+    if isinstance(source, ShardFolder):
+        paths = [Path(path) for path in source.files.paths]
+    else:
+        paths = [path for path in (Path(source.names[index]) for index in indices) if path.is_file()]
+    yield from ((relative_name(path, root), path) for path in paths)
+
+
+def _listed_files(source: CavMaeJson, index: int) -> Iterator[tuple[str, Path]]:
+    clip, sound = source.entries[index]["video_id"], Path(source.entries[index]["wav"])
+    for number in range(source.count_frames(index)):
+        yield f"{clip}/frame_{number}", source.frame_path(index, number)
+    if sound.is_file():
+        yield f"{clip}/sound", sound

@@ -1,0 +1,1 @@
+"""Evaluation of localisation: where in a frame the model sees what it hears."""

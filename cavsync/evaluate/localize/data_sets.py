@@ -1,0 +1,40 @@
+"""Which of the known forms a localisation data set has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cavsync.data.synth import read_truth
+from cavsync.errors import ConfigError, DataError
+from cavsync.evaluate.localize.ade20k_sound import TABLE_NAME, Ade20kSound
+from cavsync.evaluate.localize.case import LocalizationSet
+from cavsync.evaluate.localize.generated_objects import GeneratedObjects
+from cavsync.evaluate.localize.vgg_ss import VggSs
+from cavsync.media.files import MEDIA_ENDINGS, find_media
+
+
+def open_localization_set(path: Path, media: Path | None = None, boxes_needed: int = 1) -> LocalizationSet:
+    """Generated clips with masks, an ADE20K_Sound folder, or a VGG-SS JSON with its clips in `media`.
+
+    Raises DataError for anything else, ConfigError where a JSON comes without its media.
+    """
+    if path.suffix.lower() == ".json" and path.is_file():
+        if media is None:
+            raise ConfigError(f"{path} lists clips that lie elsewhere: give their folder with --media.")
+        return VggSs.open(path, media, boxes_needed=boxes_needed)
+    if (path / TABLE_NAME).is_file():
+        return Ade20kSound.open(path)
+    if read_truth(path):
+        return GeneratedObjects.open(path)
+    raise DataError(
+        f"{path} says nowhere what sounds where: give clips of `cavsync data synth --masks`, a folder with "
+        f"{TABLE_NAME}, a VGG-SS .json with --media, or --only-overlays"
+    )
+
+
+def clips_to_overlay(path: Path) -> list[Path]:
+    """A media file, or all of a folder; DataError where there is none."""
+    found = [path] if path.is_file() and path.suffix.lower() in MEDIA_ENDINGS else find_media(path)
+    if not found:
+        raise DataError(f"{path} holds no media file, expected videos such as .mp4 or .webm: give another path")
+    return found

@@ -1,0 +1,142 @@
+"""Generated clips with object masks (`cavsync data synth --masks`): what sounds around a frame, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from pydantic import JsonValue
+
+from cavsync.data.clip import Clip, load_clip
+from cavsync.data.sampling import SamplePlan, take
+from cavsync.data.synth import TRUTH_NAME, read_truth
+from cavsync.errors import DataError, MediaError
+from cavsync.evaluate.inputs.encoders import Encoder
+from cavsync.evaluate.localize.ade20k_sound import nearest_center_crop
+from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, centred_segment
+from cavsync.media.align import FRAME_SHIFT_SECONDS
+
+# An object sounds where it gives at least this share of the loudest object's energy, 10 dB less.
+HEARD_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class GeneratedObjects:
+    """Clips of a folder that `cavsync data synth --masks` wrote, each with its truth record."""
+
+    root: Path
+    records: list[dict[str, Any]]
+    name: str = "generated clips"
+
+    @classmethod
+    def open(cls, root: Path) -> GeneratedObjects:
+        """Read truth.jsonl. DataError where no clip has masks, or a record of them is incomplete."""
+        records = [record for record in read_truth(root) if record.get("masks")]
+        if not records:
+            raise DataError(f"{root} holds no object masks: generate clips with `cavsync data synth --masks 4`")
+        for record in records:
+            if not _is_whole(record):
+                raise DataError(
+                    f"{root}/truth.jsonl does not say all of the masks of {record['file']}: delete the folder and "
+                    "generate it again"
+                )
+        return cls(root, records)
+
+    @property
+    def protocol(self) -> dict[str, JsonValue]:
+        """With the share of the loudest object's energy from which an object sounds."""
+        return {
+            "picture": "central square of the frame of each mask; frames around which nothing sounds are left out",
+            "sound": "the segment around it",
+            "target": "the objects that give at least heard_share of the loudest one's energy in it",
+            "heard_share": HEARD_SHARE,
+        }
+
+    @property
+    def sources(self) -> list[str]:
+        """File names of the clips."""
+        return [str(record["file"]) for record in self.records]
+
+    def files(self) -> list[Path]:
+        """Clips and masks, and the record of what they show."""
+        clips = [self.root / str(record["file"]) for record in self.records]
+        masks = [self.root / frame["file"] for record in self.records for frame in record["masks"]["frames"]]
+        return [path for path in (self.root / TRUTH_NAME, *clips, *masks) if path.is_file()]
+
+    def load(self, index: int, encoder: Encoder) -> list[LocalizationCase]:
+        """One question per mask around which something sounds; MediaError where clip or mask cannot be used."""
+        record = self.records[index]
+        clip = load_clip(self.root / str(record["file"]), encoder.img_size)
+        shown = load_clip(self.root / str(record["file"]), TARGET_SIZE)
+        cases = []
+        for frame in record["masks"]["frames"]:
+            place = int(np.argmin(np.abs(clip.pts_seconds - float(frame["time_seconds"]))))
+            segments, start_seconds = _segment(clip, record, float(clip.pts_seconds[place]), encoder.segment_frames)
+            stop_seconds = start_seconds + encoder.segment_frames * FRAME_SHIFT_SECONDS
+            target = self._target(record, frame, start_seconds, stop_seconds)
+            if target.any():
+                cases.append(
+                    LocalizationCase(
+                        name=f"{record['file']}#{frame['frame']}",
+                        category=str(record["family"]),
+                        tubelet=_tubelet(clip, place, encoder),
+                        segments=segments,
+                        shown=shown.frames[np.array([place])][0].transpose(1, 2, 0),
+                        target=target,
+                    )
+                )
+        return cases
+
+    def _target(self, record: dict[str, Any], frame: dict[str, Any], start: float, stop: float) -> NDArray[np.float64]:
+        """Pixels of the objects that sound between two moments of the picture."""
+        heard = heard_objects(record["masks"], start, stop)
+        try:
+            with Image.open(self.root / frame["file"]) as image:
+                owners = np.asarray(image)
+        except (OSError, UnidentifiedImageError) as error:
+            raise MediaError(f"{frame['file']} is no readable mask ({error}): generate the clips again") from None
+        values = [place + 1 for place, name in enumerate(record["masks"]["objects"]) if name in heard]
+        return nearest_center_crop(np.isin(owners, values), TARGET_SIZE).astype(np.float64)
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a truth record has all that is read of it."""
+    masks = record["masks"]
+    if not isinstance(masks, dict) or not {"objects", "frames", "energy", "energy_step_seconds"} <= masks.keys():
+        return False
+    frames_are_whole = all({"file", "frame", "time_seconds"} <= frame.keys() for frame in masks["frames"])
+    return frames_are_whole and {"family", "audio_offset_ms", "drift_ms_per_minute"} <= record.keys()
+
+
+def heard_objects(masks: dict[str, Any], start_seconds: float, stop_seconds: float) -> set[str]:
+    """Objects with at least HEARD_SHARE of the loudest one's energy between two moments, by the steps of the record
+    whose middle lies between them."""
+    step = float(masks["energy_step_seconds"])
+    total = {}
+    for name, energy in masks["energy"].items():
+        middles = (np.arange(len(energy)) + 0.5) * step
+        total[name] = float(np.asarray(energy)[(middles >= start_seconds) & (middles < stop_seconds)].sum())
+    loudest = max(total.values(), default=0.0)
+    return {name for name, energy in total.items() if loudest > 0 and energy >= HEARD_SHARE * loudest}
+
+
+def _segment(
+    clip: Clip, record: dict[str, Any], picture_seconds: float, length: int
+) -> tuple[NDArray[np.float32], float]:
+    """The sound of a moment of the picture, where the clip's own offset has put it, and the picture's time at its
+    start."""
+    offset_seconds = (record["audio_offset_ms"] + record["drift_ms_per_minute"] * picture_seconds / 60) / 1000
+    centre = picture_seconds - offset_seconds - clip.audio_start_seconds
+    segments, start = centred_segment(clip.sound, centre, length)
+    return segments, start * FRAME_SHIFT_SECONDS + clip.audio_start_seconds + offset_seconds
+
+
+def _tubelet(clip: Clip, place: int, encoder: Encoder) -> NDArray[np.uint8]:
+    plan = SamplePlan(encoder.segment_frames, encoder.num_frames, encoder.frame_step_seconds, pad=True)
+    sample = take(clip, np.array([place]), plan)
+    frames: NDArray[np.uint8] = sample.pictures[sample.tubelets[0]].transpose(0, 2, 3, 1)
+    return frames

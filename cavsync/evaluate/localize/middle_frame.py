@@ -1,0 +1,41 @@
+"""The picture in the middle of a clip, with the clip's sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.data.clip import join_chunks
+from cavsync.data.clip_audio import Waveform
+from cavsync.errors import MediaError
+from cavsync.media import AudioChunk, MediaReader, VideoFrame
+
+
+def middle_frame(path: Path) -> tuple[NDArray[np.uint8], Waveform, float]:
+    """RGB (H, W, 3) of the frame shown half-way through, the sound, and the frame's time in seconds of that sound.
+
+    Raises MediaError where the clip is unreadable or lacks one of the two.
+    """
+    with MediaReader(path, video_threads=1) as reader:
+        duration = reader.info.duration_seconds
+    times = [] if duration is not None else _times(path)
+    wanted_seconds = duration / 2 if duration is not None else times[len(times) // 2]
+    shown: VideoFrame | None = None
+    chunks: list[AudioChunk] = []
+    with MediaReader(path, video_threads=1) as reader:
+        for item in reader:
+            if not isinstance(item, VideoFrame):
+                chunks.append(item)
+            elif shown is None or item.pts_seconds <= wanted_seconds:
+                shown = item
+    if shown is None or not chunks:
+        raise MediaError(f"{path} holds no picture or no sound: give a complete file", reason="corrupt")
+    samples, start_seconds = join_chunks(chunks)
+    return shown.rgb, Waveform(samples), shown.pts_seconds - start_seconds
+
+
+def _times(path: Path) -> list[float]:
+    with MediaReader(path, video_threads=1) as reader:
+        return [item.pts_seconds for item in reader if isinstance(item, VideoFrame)] or [0.0]

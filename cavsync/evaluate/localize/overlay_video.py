@@ -1,0 +1,139 @@
+"""A clip with its heat map over it, frame by frame, and its sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.data.clip import Clip, load_clip
+from cavsync.data.clip_audio import Waveform
+from cavsync.data.sampling import SamplePlan, take
+from cavsync.errors import MediaError
+from cavsync.evaluate.inputs.encoders import Encoder
+from cavsync.evaluate.localize.case import centred_segment
+from cavsync.evaluate.localize.heat_map import cosine_heat
+from cavsync.evaluate.localize.overlay import overlay
+from cavsync.media import MediaReader, VideoFrame
+from cavsync.media.align import SAMPLE_RATE_HZ
+
+BATCH_FRAMES = 16
+TIME_BASE = Fraction(1, 90_000)
+SOUND_BLOCK_SAMPLES = 1024
+Scale = Literal["clip", "picture"]
+# The ends of the colour scale: the colder half stays bare, and single extreme patches do not flatten the rest.
+SCALE_PERCENTILES = (50, 99.5)
+
+FloatArray = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+
+def heat_of_clip(clip: Clip, encoder: Encoder, progress: Progress = lambda *_: None) -> FloatArray:
+    """The heat map of every frame with the sound around it, (n, rows, columns)."""
+    plan = SamplePlan(encoder.segment_frames, encoder.num_frames, encoder.frame_step_seconds, pad=True)
+    heats: list[FloatArray] = []
+    for first in range(0, len(clip.frames), BATCH_FRAMES):
+        places = np.arange(first, min(first + BATCH_FRAMES, len(clip.frames)))
+        sample = take(clip, places, plan)
+        patches = encoder.embed_pictures(sample.pictures[sample.tubelets].transpose(0, 1, 3, 4, 2)).patches
+        times = clip.pts_seconds[places] - clip.audio_start_seconds
+        segments = [centred_segment(clip.sound, float(time), encoder.segment_frames)[0] for time in times]
+        sounds = encoder.embed_audio(np.concatenate(segments)).pooled
+        heats += [cosine_heat(sounds[k : k + 1], patches[k], encoder.visual_grid) for k in range(len(places))]
+        progress(len(heats), len(clip.frames))
+    return np.stack(heats)
+
+
+def write_overlay_video(
+    source: Path,
+    target: Path,
+    encoder: Encoder,
+    *,
+    max_seconds: float = 30.0,
+    scale: Scale = "clip",
+    progress: Progress = lambda *_: None,
+) -> FloatArray:
+    """Write `source` up to `max_seconds` with its heat map over its central square, as H.264 and AAC in mp4, and return
+    the heat maps (n, rows, columns).
+
+    Frames keep their timestamps. Scale "clip" spans the colours over the heat of the whole clip, from its median to its
+    99.5th percentile: they tell its places and moments apart. Scale "picture" spans them over each frame: they tell
+    places only, and a frame where all patches are nearly alike looks like one with a clear peak. Raises MediaError for
+    an unreadable clip.
+    """
+    clip = load_clip(source, encoder.img_size, max_seconds=max_seconds)
+    heats = heat_of_clip(clip, encoder, progress)
+    axis = None if scale == "clip" else (1, 2)
+    lows, highs = (np.broadcast_to(ends, len(heats)) for ends in np.percentile(heats, SCALE_PERCENTILES, axis=axis))
+    assert isinstance(clip.sound, Waveform)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with av.open(str(part), "w", format="mp4") as output:
+            frames = _overlaid(source, clip.pts_seconds, heats, lows, highs)
+            _encode(output, frames, clip.sound.samples, clip.audio_start_seconds)
+        part.replace(target)
+    except av.error.FFmpegError as error:
+        raise MediaError(f"{source} cannot be written as an overlay ({error}): try another clip") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return heats
+
+
+def _overlaid(
+    source: Path, times_seconds: NDArray[np.float64], heats: FloatArray, lows: FloatArray, highs: FloatArray
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Time and picture of each frame that has a heat map; sides are even, as H.264 wants them."""
+    places = {float(time): place for place, time in enumerate(times_seconds)}
+    with MediaReader(source, video_threads=1) as reader:
+        for item in reader:
+            if not isinstance(item, VideoFrame) or item.pts_seconds not in places:
+                continue
+            height, width = (side - side % 2 for side in item.rgb.shape[:2])
+            picture = item.rgb[:height, :width].copy()
+            side = min(height, width)
+            top, left = (height - side) // 2, (width - side) // 2
+            square = picture[top : top + side, left : left + side]
+            place = places.pop(item.pts_seconds)
+            warm = overlay(square, heats[place], float(lows[place]), float(highs[place]))
+            picture[top : top + side, left : left + side] = warm
+            yield item.pts_seconds, picture
+            if not places:
+                return
+
+
+def _encode(
+    output: Any, frames: Iterator[tuple[float, NDArray[np.uint8]]], samples: FloatArray, sound_start_seconds: float
+) -> None:
+    """Mux pictures and sound in the order of time."""
+    video: Any = output.add_stream("libx264", rate=30, options={"crf": "20", "preset": "veryfast"})
+    video.pix_fmt, video.time_base, video.codec_context.time_base = "yuv420p", TIME_BASE, TIME_BASE
+    sound: Any = output.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+    sound_start = round(sound_start_seconds * SAMPLE_RATE_HZ)
+    written = 0
+    for number, (time_seconds, picture) in enumerate(frames):
+        if number == 0:
+            video.height, video.width = picture.shape[:2]
+        wanted = min(len(samples), max(0, round(time_seconds * SAMPLE_RATE_HZ) - sound_start))
+        written = _mux_sound(output, sound, samples, sound_start, written, wanted)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = round(time_seconds / TIME_BASE), TIME_BASE
+        output.mux(video.encode(frame))
+    _mux_sound(output, sound, samples, sound_start, written, len(samples))
+    output.mux(video.encode(None))
+    output.mux(sound.encode(None))
+
+
+def _mux_sound(output: Any, stream: Any, samples: FloatArray, start: int, written: int, wanted: int) -> int:
+    """Encode blocks until `wanted` samples are written; returns how many are."""
+    while written < wanted:
+        block = samples[written : written + SOUND_BLOCK_SAMPLES]
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block[None]), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE_HZ, start + written, Fraction(1, SAMPLE_RATE_HZ)
+        output.mux(stream.encode(frame))
+        written += len(block)
+    return written

@@ -1,0 +1,116 @@
+"""VGG-SS (arXiv 2104.02691): boxes around what sounds in VGGSound clips.
+
+`vggss.json` is a list of {"file", "class", "bbox": [[left, top, right, bottom], ...]} in shares of the picture. The
+clips are videos MEDIA/FILE.mp4 (any container), or MEDIA/frames/FILE.jpg with MEDIA/audio/FILE.wav.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import JsonValue
+
+from cavsync.data.clip_audio import Waveform
+from cavsync.data.sources.clips import read_sound
+from cavsync.errors import DataError, MediaError
+from cavsync.evaluate.inputs.encoders import Encoder
+from cavsync.evaluate.localize.ade20k_sound import read_picture
+from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, centred_segment, still_tubelet
+from cavsync.evaluate.localize.metrics import consensus_map
+from cavsync.evaluate.localize.middle_frame import middle_frame
+from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.files import find_media
+
+
+@dataclass(frozen=True)
+class VggSs:
+    """The annotated clips. `boxes_needed`: how many boxes must agree for full weight, 1 as in VGG-SS."""
+
+    json_path: Path
+    root: Path
+    entries: list[dict[str, Any]]
+    videos: dict[str, Path]
+    boxes_needed: int = 1
+    name: str = "VGG-SS"
+
+    @classmethod
+    def open(cls, json_path: Path, media: Path, *, boxes_needed: int = 1) -> VggSs:
+        """Read the annotations. Raises DataError for a file of another form, or one without entries."""
+        try:
+            entries = json.loads(json_path.read_text(encoding="utf-8"))
+            names = [(str(entry["file"]), str(entry["class"]), list(entry["bbox"])) for entry in entries]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(
+                f'{json_path} is no VGG-SS annotation ({error!r}), expected [{{"file", "class", "bbox"}}]: download it '
+                "again"
+            ) from None
+        if not names:
+            raise DataError(f"{json_path} lists no clip: download it again")
+        videos = {path.stem: path for path in find_media(media)}
+        kept = [{"file": file, "class": label, "bbox": boxes} for file, label, boxes in names]
+        return cls(json_path, media, kept, videos, boxes_needed)
+
+    @property
+    def protocol(self) -> dict[str, JsonValue]:
+        """With the number of boxes that were needed."""
+        return {
+            "picture": "middle of the clip, squeezed to a square as the boxes are",
+            "sound": "the segment around that moment",
+            "target": "the boxes that hold a pixel, over boxes_needed, at most 1; for mAP and mIoU any box",
+            "boxes_needed": self.boxes_needed,
+        }
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the clips."""
+        return [str(entry["file"]) for entry in self.entries]
+
+    def files(self) -> list[Path]:
+        """The annotations, and every video, picture and sound that is there."""
+        found = [path for name in self.sources for path in self._paths(name) if path.is_file()]
+        return [self.json_path, *found]
+
+    def load(self, index: int, encoder: Encoder) -> list[LocalizationCase]:
+        """One clip; MediaError where it is missing, damaged, or no box of it holds a pixel."""
+        entry = self.entries[index]
+        try:
+            target = consensus_map(entry["bbox"], TARGET_SIZE, self.boxes_needed)
+        except (DataError, TypeError, ValueError) as error:
+            raise MediaError(f"{entry['file']}: {error}", reason="label") from None
+        if not target.any():
+            raise MediaError(f"{entry['file']} has no box with an area: leave it out", reason="label")
+        picture, sound, moment_seconds = self._picture_and_sound(str(entry["file"]))
+        return [
+            LocalizationCase(
+                name=str(entry["file"]),
+                category=str(entry["class"]),
+                tubelet=still_tubelet(squeezed(picture, encoder.img_size), encoder),
+                segments=centred_segment(sound, moment_seconds, encoder.segment_frames)[0],
+                shown=squeezed(picture, TARGET_SIZE),
+                target=target,
+            )
+        ]
+
+    def _paths(self, name: str) -> list[Path]:
+        if name in self.videos:
+            return [self.videos[name]]
+        return [self.root / "frames" / f"{name}.jpg", self.root / "audio" / f"{name}.wav"]
+
+    def _picture_and_sound(self, name: str) -> tuple[NDArray[np.uint8], Waveform, float]:
+        """Picture, sound, and the moment of the picture in seconds of the sound."""
+        paths = self._paths(name)
+        if len(paths) == 1:
+            return middle_frame(paths[0])
+        sound = Waveform(read_sound(paths[1]))
+        return read_picture(paths[0]), sound, len(sound.samples) / 2 / SAMPLE_RATE_HZ
+
+
+def squeezed(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The whole picture as a square, not cropped: (H, W, 3) -> (size, size, 3)."""
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))

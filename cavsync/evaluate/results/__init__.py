@@ -1,0 +1,1 @@
+"""The result of an evaluation: figures, intervals, provenance, table, page and comparison."""

@@ -1,0 +1,1 @@
+"""Evaluation of retrieval: audio found by frames and frames found by audio."""

@@ -1,0 +1,107 @@
+"""The clips of a test: which source, which of its clips, how many frames of each, and their identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from cavsync.data.sources.clips import CavMaeJson, ClipSource, Rejects, open_source
+from cavsync.data.sources.listed_videos import ListedVideos
+from cavsync.errors import ConfigError, DataError
+from cavsync.evaluate.inputs.clip_selection import Selection, clip_name, clips_per_class, listed_clips
+from cavsync.evaluate.inputs.source_files import source_files
+from cavsync.evaluate.results.provenance import named_data_id
+from cavsync.evaluate.results.result import DataId
+
+# CAV-MAE Sync extracts as many frames of a clip.
+DEFAULT_FRAMES = 16
+
+
+@dataclass(frozen=True)
+class EvalClips:
+    """Clips `indices` of `source`, each once, with `frames` frames of each. `data` names and hashes what they are read
+    from, `selection` says how they were chosen.
+
+    rejects: what is known to be lost before any clip is read (ids that are not among the data, rows without a file,
+    damaged shards) -> why. notes: sentences for the reader of the numbers.
+    """
+
+    source: ClipSource
+    indices: list[int]
+    frames: int
+    data: DataId
+    selection: dict[str, JsonValue]
+    rejects: dict[str, str]
+    notes: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """Id of each clip: the last part of its name, without the ending of a media file."""
+        return [clip_name(self.source.names[index]) for index in self.indices]
+
+
+def open_retrieval_clips(
+    data: Path,
+    *,
+    segment_frames: int,
+    frames: int | None = None,
+    media: Path | None = None,
+    only: Path | None = None,
+    split: str | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+) -> EvalClips:
+    """Open a folder of videos or shards, a CAV-MAE JSON, or a VGGSound or AudioSet CSV beside the folder `media`.
+
+    frames: per clip; by default 16, or as many as a CAV-MAE JSON has. only: a CAV-MAE JSON, such as the published
+    lists of five clips per class, whose `video_id`s choose among the clips. split: rows of a VGGSound CSV. per_class:
+    that many clips of each class, drawn with `seed`; for lists that name classes.
+    Raises DataError or ConfigError for data, lists and options that do not fit.
+    """
+    if data.suffix.lower() == ".csv":
+        if media is None:
+            raise ConfigError(f"{data} is a list: give the folder of its videos with --media.")
+        source: ClipSource = ListedVideos.open(data, media, split=split)
+    elif media is not None or split is not None:
+        raise ConfigError(f"{data} is no .csv: leave --media and --split out.")
+    else:
+        if frames is None and data.suffix.lower() == ".json":
+            frames = _frames_on_disk(data)
+        source = open_source(data, frames_per_clip=frames or DEFAULT_FRAMES, segment_frames=segment_frames)
+    lost = Rejects()
+    lost.add_damage(source)
+    chosen = Selection(list(range(len(source.names))), lost.sentences, [])
+    if only is not None:
+        chosen = listed_clips(source, chosen, only)
+    selection: dict[str, JsonValue] = {"list": None if only is None else only.name, "split": split}
+    if per_class is not None:
+        chosen, class_sizes = clips_per_class(source, chosen, per_class, seed)
+        selection |= {"per_class": per_class, "seed": seed, "class_sizes": class_sizes}
+    return EvalClips(
+        source=source,
+        indices=chosen.indices,
+        frames=frames or DEFAULT_FRAMES,
+        data=_identity(data, source, chosen.indices, media),
+        selection=selection,
+        rejects=chosen.rejects,
+        notes=chosen.notes,
+    )
+
+
+def _identity(data: Path, source: ClipSource, indices: list[int], media: Path | None) -> DataId:
+    """A .csv counts by its content; a CAV-MAE JSON names folders of one machine, and counts by the clips it gives."""
+    files = list(source_files(source, indices, data if data.is_dir() else media or data.parent))
+    if media is not None:
+        files.append((data.name, data))
+    return named_data_id(data.name, files, (clip_name(source.names[index]) for index in indices))
+
+
+def _frames_on_disk(path: Path) -> int:
+    """How many frames the first clip of a CAV-MAE JSON has; the others must have as many."""
+    first = CavMaeJson.read(path, frames_per_clip=0, segment_frames=0)
+    found = first.count_frames(0)
+    if not found:
+        raise DataError(f"{first.names[0]} has no frame_0: extract the frames, or correct its video_path")
+    return found

@@ -1,0 +1,179 @@
+"""Embeddings of the clips of a test, computed once and kept on disk by everything that they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
+from cavsync.errors import ConfigError, DataError, MediaError
+from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, loaded_ahead, plan_for
+from cavsync.evaluate.inputs.clip_selection import clip_name
+from cavsync.evaluate.inputs.encoders import Encoder
+from cavsync.evaluate.results.provenance import decoders, versions
+from cavsync.evaluate.retrieval.clips import EvalClips
+from cavsync.manifest import sha256_file
+
+FORMAT = 1
+INFO, VISUAL, AUDIO = "info.json", "visual.f32", "audio.f32"
+KEY_DIGITS = 32
+
+FloatArray = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ClipEmbeddings:
+    """Unit vectors `visual` and `audio` (N, F, D), mapped from disk, of clips `names`; `rejects` could not be used.
+
+    Clips with the same entry of `picture_sha256` or `sound_sha256` show or sound the same.
+    """
+
+    names: list[str]
+    visual: FloatArray
+    audio: FloatArray
+    picture_sha256: list[str]
+    sound_sha256: list[str]
+    rejects: dict[str, str]
+
+
+def default_cache() -> Path:
+    """Where embeddings are kept: `$XDG_CACHE_HOME/cavsync/embeddings`, by default below ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "cavsync", "embeddings")
+
+
+def clip_embeddings(
+    encoder: Encoder,
+    clips: EvalClips,
+    cache: Path,
+    *,
+    batch_size: int = 16,
+    threads: int = 2,
+    progress: Progress = lambda *_: None,
+) -> ClipEmbeddings:
+    """Embeddings from `cache`, or computed and put there: whole, or not at all when this is interrupted.
+
+    The key is the hash of the weights, of the clips' contents, of the front end's numbers, and of the versions of
+    cavsync, the packages that compute and the decoders. `batch_size` inputs go through an encoder at once; it changes
+    no result beyond rounding. Raises DataError where no clip can be used or the cache is damaged, ConfigError where it
+    cannot be written.
+    """
+    key = _key(encoder, clips)
+    folder = cache / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
+    if not folder.is_dir():
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache, prefix=".writing-") as scratch:
+                fresh = Path(scratch, "new")
+                fresh.mkdir()
+                _write(fresh, key, encoder, clips, batch_size, threads, progress)
+                # Whoever was faster has written the same.
+                if not folder.is_dir():
+                    fresh.rename(folder)
+        except OSError as error:
+            raise ConfigError(f"{cache} cannot hold the embeddings ({error.strerror}): name another --cache") from None
+    return _read(folder)
+
+
+def _key(encoder: Encoder, clips: EvalClips) -> dict[str, Any]:
+    plan = plan_for(encoder, clips.frames)
+    return {
+        "format": FORMAT,
+        "model": {"sha256": encoder.id.sha256, "details": encoder.id.details, "device": encoder.device},
+        "data": clips.data.sha256,
+        "clips": hashlib.sha256("\n".join(clips.names).encode()).hexdigest(),
+        "plan": {**asdict(plan), "img_size": encoder.img_size, "mean": AUDIO_MEAN, "std": AUDIO_STD},
+        "decoders": decoders(),
+        "versions": versions(),
+    }
+
+
+def _write(
+    folder: Path,
+    key: dict[str, Any],
+    encoder: Encoder,
+    clips: EvalClips,
+    batch_size: int,
+    threads: int,
+    progress: Progress,
+) -> None:
+    plan = plan_for(encoder, clips.frames)
+    kept: list[int] = []
+    hashes: list[tuple[str, str]] = []
+    rejects: dict[str, str] = {}
+    width = 0
+    with (folder / VISUAL).open("wb") as visual, (folder / AUDIO).open("wb") as audio:
+
+        def load(index: int) -> ClipInputs:
+            return clip_inputs(clips.source.load(index, encoder.img_size), plan)
+
+        waiting: list[ClipInputs] = []
+        for done, (index, found) in enumerate(loaded_ahead(clips.indices, load, threads), start=1):
+            if isinstance(found, MediaError):
+                rejects[clips.source.names[index]] = str(found)
+            else:
+                kept.append(index)
+                hashes.append((found.picture_sha256, found.sound_sha256))
+                waiting.append(found)
+            if waiting and (done == len(clips.indices) or sum(len(item.tubelets) for item in waiting) >= batch_size):
+                width = _embed(encoder, waiting, batch_size, visual, audio)
+                waiting = []
+            progress(done, len(clips.indices))
+    if not kept:
+        raise DataError(f"No clip of {clips.data.name} can be used: {next(iter(rejects.values()), 'it lists none')}")
+    info = {
+        "key": key,
+        "names": [clip_name(clips.source.names[index]) for index in kept],
+        "shape": [len(kept), clips.frames, width],
+        "picture_sha256": [pictures for pictures, _ in hashes],
+        "sound_sha256": [sound for _, sound in hashes],
+        "rejects": rejects,
+        "files": {name: sha256_file(folder / name) for name in (VISUAL, AUDIO)},
+    }
+    (folder / INFO).write_text(json.dumps(info), encoding="utf-8")
+
+
+def _embed(encoder: Encoder, items: Sequence[ClipInputs], batch_size: int, visual: BinaryIO, audio: BinaryIO) -> int:
+    """Append the vectors of some clips to the files; returns their width."""
+    pictures = np.concatenate([item.tubelets for item in items])
+    segments = np.concatenate([item.segments for item in items])
+    seen = np.concatenate([encoder.embed_pictures(part).pooled for part in _batches(pictures, batch_size)])
+    heard = np.concatenate([encoder.embed_audio(part).pooled for part in _batches(segments, batch_size)])
+    firsts = np.cumsum([0, *(len(item.segments) for item in items)])
+    places = np.concatenate([first + item.segment_of for first, item in zip(firsts[:-1], items, strict=True)])
+    visual.write(seen.astype("<f4").tobytes())
+    audio.write(heard[places].astype("<f4").tobytes())
+    return int(seen.shape[1])
+
+
+def _batches(values: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _read(folder: Path) -> ClipEmbeddings:
+    try:
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        for name, sha256 in info["files"].items():
+            if sha256_file(folder / name) != sha256:
+                raise ValueError(f"{name} has changed")
+        shape = tuple(int(size) for size in info["shape"])
+        return ClipEmbeddings(
+            names=info["names"],
+            visual=np.memmap(folder / VISUAL, dtype="<f4", mode="r", shape=shape),
+            audio=np.memmap(folder / AUDIO, dtype="<f4", mode="r", shape=shape),
+            picture_sha256=info["picture_sha256"],
+            sound_sha256=info["sound_sha256"],
+            rejects=info["rejects"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder} is damaged ({error}): delete it, it will be computed again") from None

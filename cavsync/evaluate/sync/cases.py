@@ -1,0 +1,115 @@
+"""The clips of a sync test: a folder of media and what describes it, or a manifest of JSON lines."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cavsync.data.synth import TRUTH_NAME, read_truth
+from cavsync.errors import DataError
+from cavsync.evaluate.results.provenance import relative_name
+from cavsync.evaluate.sync.trial_list import ManifestLine, read_manifest
+from cavsync.media.files import find_media
+
+TABLE_NAME = "manifest.csv"
+
+
+@dataclass(frozen=True)
+class SyncCase:
+    """One clip: its true offset (> 0: the audio is early), the kind and the source it is counted under, whether it was
+    generated, the trials that a manifest fixes, and its name, the path below the data."""
+
+    path: Path
+    kind: str
+    true_offset_ms: float = 0.0
+    generated: bool = False
+    source: str = ""
+    trials: ManifestLine | None = None
+    name: str = ""
+
+
+def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCase]:
+    """Clips of a folder that `cavsync data synth` wrote, of one with a manifest.csv (columns path and perhaps kind and
+    source), of any other, whose clips are then taken to be in sync, or those of a manifest of JSON lines, with paths
+    relative to it. `only` keeps the rows of the table with these values.
+
+    Raises DataError for data without clips, a table that does not fit, or a selection that leaves nothing.
+    """
+    if data.is_file():
+        return _manifest_cases(data, only or {})
+    folder, truth = data, read_truth(data)
+    if truth:
+        rows = [{**record, "path": record["file"], "kind": record["family"]} for record in truth]
+    elif (folder / TABLE_NAME).is_file():
+        rows = _read_table(folder / TABLE_NAME)
+    else:
+        rows = [{"path": str(path.relative_to(folder)), "kind": "clips"} for path in find_media(folder)]
+    missing = next((column for column in only or {} if rows and column not in rows[0]), None)
+    if missing is not None:
+        raise DataError(f"{folder} has no column '{missing}': select by one of {', '.join(rows[0])}.")
+    kept = [row for row in rows if all(str(row[column]) == value for column, value in (only or {}).items())]
+    if not kept:
+        raise DataError(
+            f"{folder} holds no clip{' that was selected' if rows else ''}: name another folder or selection."
+        )
+    try:
+        return [
+            SyncCase(
+                folder / row["path"],
+                str(row.get("kind", "clips")),
+                float(row.get("audio_offset_ms", 0)),
+                bool(truth),
+                str(row.get("source") or ""),
+                name=relative_name(folder / row["path"], folder),
+            )
+            for row in kept
+        ]
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder} has a row without a path, or with an audio_offset_ms that is no number ({error}): correct it."
+        ) from None
+
+
+def truth_files(data: Path) -> list[Path]:
+    """What says of the clips of `sync_cases` how they are: a manifest itself, or a folder's truth.jsonl or table."""
+    return [path for path in (data, data / TRUTH_NAME, data / TABLE_NAME) if path.is_file()]
+
+
+def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
+    lines = read_manifest(path)
+    columns = (
+        set(ManifestLine.model_fields) if not lines else {*ManifestLine.model_fields, *(lines[0].model_extra or ())}
+    )
+    missing = next((column for column in only if column not in columns), None)
+    if missing is not None:
+        raise DataError(f"{path} has no entry '{missing}': select by one of {', '.join(sorted(columns))}.")
+    kept = [
+        line for line in lines if all(str(line.model_dump().get(column)) == value for column, value in only.items())
+    ]
+    if not kept:
+        raise DataError(f"{path} names no clip{' that was selected' if lines else ''}: name another file or selection.")
+    return [
+        SyncCase(
+            path.parent / line.path,
+            line.kind,
+            line.audio_offset_ms,
+            line.generated,
+            line.source,
+            line,
+            relative_name(path.parent / line.path, path.parent),
+        )
+        for line in kept
+    ]
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as table:
+            rows = list(csv.DictReader(table))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a table ({error}): write it as CSV with a column 'path'.") from None
+    if rows and "path" not in rows[0]:
+        raise DataError(f"{path} has the columns {', '.join(rows[0])}, expected 'path' among them: add it.")
+    return rows

@@ -1,0 +1,62 @@
+"""A clip embedded once over a range of lags wider than any search.
+
+Looking at a part of that range that is moved by some hops is then the same as scoring the clip with its sound shifted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy import Bundle, SyncScorer
+from cavsync.deploy.stream.rows import Row
+from cavsync.errors import MediaError
+from cavsync.media import MediaReader, VideoFrame
+
+
+@dataclass(frozen=True)
+class ClipRows:
+    """A clip's rows of similarities over the lags, and the lag at which its sound truly lies."""
+
+    name: str
+    rows: list[Row]
+    lags_ms: NDArray[np.float64]
+    true_lag_ms: float
+
+
+def embed_clip(
+    bundle: Bundle,
+    path: Path,
+    *,
+    max_lag_ms: float,
+    true_offset_ms: float = 0.0,
+    audio_shift_ms: float = 0.0,
+    max_seconds: float = float("inf"),
+) -> ClipRows:
+    """Rows of a clip over ±max_lag_ms, its sound delayed by `audio_shift_ms`, up to `max_seconds` of it.
+
+    Raises MediaError where it is unreadable or gives no row.
+    """
+    rows: list[Row] = []
+    scorer = SyncScorer(bundle, max_offset_ms=max_lag_ms, on_row=rows.append)
+    with MediaReader(path) as reader:
+        for item in reader:
+            if item.pts_seconds > max_seconds:
+                break
+            if isinstance(item, VideoFrame):
+                scorer.push_video(item.rgb, pts_seconds=item.pts_seconds)
+            else:
+                scorer.push_audio(item.samples, pts_seconds=item.pts_seconds + audio_shift_ms / 1000)
+    scorer.flush()
+    if not rows:
+        raise MediaError(f"{path} has no picture with sound around it: give a longer clip", reason="too_short")
+    return ClipRows(path.name, rows, scorer.lags_ms, audio_shift_ms - true_offset_ms)
+
+
+def with_hop(bundle: Bundle, hop_ms: float) -> Bundle:
+    """The same bundle on another grid of lags."""
+    sync = replace(bundle.manifest.sync, hop_ms=hop_ms)
+    return replace(bundle, manifest=replace(bundle.manifest, sync=sync))

@@ -1,0 +1,139 @@
+"""The figures of a sync test: shares with intervals, by kind and source of the clips and over all, as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.evaluate.results.intervals import share_of_clips, statistic_over_clips
+from cavsync.evaluate.results.reliability import expected_calibration_error, reliability_curve
+from cavsync.evaluate.sync.measure import (
+    TOLERANCES_MS,
+    TWO_CHOICE_SHIFTS_MS,
+    Answers,
+    ClipResult,
+    OffsetTrial,
+    SyncResult,
+)
+
+ALL_KINDS = "all"
+Answered = Sequence[tuple[ClipResult, Answers]]
+
+
+def sync_report(result: SyncResult) -> dict[str, Any]:
+    """`clips`, `rejects`, and per kind (and "all"), per source, and method the shares of `within_one_frame`,
+    `within_100_ms` and `within_200_ms` of the injected offsets, the `median_error_ms` and `p90_error_ms`, the shares
+    `decided` and `undetermined`, of those decided `decided_within_100_ms`, `two_choice` by shift, `classes`, and the
+    `calibration` of the confidence."""
+    methods = list(result.clips[0].methods) if result.clips else []
+
+    def of(groups: dict[str, list[ClipResult]]) -> dict[str, Any]:
+        return {
+            name: {"clips": len(clips), "methods": {method: _of_method(clips, method) for method in methods}}
+            for name, clips in groups.items()
+        }
+
+    return {
+        "clips": len(result.clips),
+        "rejects": result.rejects,
+        "shifts_ms": list(TWO_CHOICE_SHIFTS_MS),
+        "kinds": of({ALL_KINDS: result.clips} | _grouped(result.clips, lambda clip: clip.kind)),
+        "sources": of(_grouped([clip for clip in result.clips if clip.source], lambda clip: clip.source)),
+    }
+
+
+def _grouped(clips: Sequence[ClipResult], key: Callable[[ClipResult], str]) -> dict[str, list[ClipResult]]:
+    return {name: [clip for clip in clips if key(clip) == name] for name in sorted({key(clip) for clip in clips})}
+
+
+def _of_method(clips: Sequence[ClipResult], name: str) -> dict[str, Any]:
+    answers = [(clip, clip.methods[name]) for clip in clips]
+    deciding = [(clip, found) for clip, found in answers if found.can_decide]
+    decided = [(clip, found) for clip, found in answers if any(trial.decided for trial in found.trials)]
+    errors = [np.array([trial.error_ms for trial in found.trials]) for _, found in answers]
+    median, p90 = (statistic_over_clips(errors, partial(_percentile, percent=percent)) for percent in (50, 90))
+    return {
+        "within_one_frame": _share(answers, lambda clip, trial: trial.error_ms <= clip.frame_ms),
+        **{f"within_{limit:.0f}_ms": _within(answers, limit) for limit in TOLERANCES_MS},
+        "median_error_ms": None if median.mean is None else round(median.mean, 1),
+        "median_error_interval_ms": [median.low, median.high],
+        "p90_error_ms": None if p90.mean is None else round(p90.mean, 1),
+        "p90_error_interval_ms": [p90.low, p90.high],
+        "decided": _share(deciding, lambda _, trial: trial.decided),
+        "undetermined": _share(deciding, lambda _, trial: not trial.decided),
+        "decided_within_100_ms": asdict(
+            share_of_clips(
+                [
+                    float(np.mean([trial.error_ms <= TOLERANCES_MS[0] for trial in found.trials if trial.decided]))
+                    for _, found in decided
+                ]
+            )
+        ),
+        "two_choice": {
+            f"{shift:.0f}": asdict(share_of_clips([found.two_choice[shift] for _, found in answers]))
+            for shift in TWO_CHOICE_SHIFTS_MS
+        },
+        "classes": _classes(answers),
+        "calibration": _calibration(answers),
+    }
+
+
+def _percentile(errors_ms: NDArray[np.float64], percent: float) -> float:
+    """Of errors some of which may be infinite: one of them, never something in between."""
+    return float(np.percentile(errors_ms, percent, method="higher"))
+
+
+def _within(answers: Answered, limit_ms: float) -> dict[str, Any]:
+    return _share(answers, lambda _, trial: trial.error_ms <= limit_ms)
+
+
+def _share(answers: Answered, is_right: Callable[[ClipResult, OffsetTrial], bool]) -> dict[str, Any]:
+    return asdict(
+        share_of_clips([float(np.mean([is_right(clip, trial) for trial in found.trials])) for clip, found in answers])
+    )
+
+
+def _classes(answers: Answered) -> dict[str, Any]:
+    """Acc@1, and within one class, of the trials for which the clip is long enough for every method."""
+    shared = [[t for t in found.classes if t.true_class in _classes_of_all(clip)] for clip, found in answers]
+    tested = [trials for trials in shared if trials]
+    return {
+        f"{name}": asdict(share_of_clips([float(np.mean([t.steps_off <= steps for t in trials])) for trials in tested]))
+        for name, steps in (("accuracy", 0), ("accuracy_within_1", 1))
+    }
+
+
+def _classes_of_all(clip: ClipResult) -> set[int]:
+    return set.intersection(*({trial.true_class for trial in found.classes} for found in clip.methods.values()))
+
+
+def _calibration(answers: Answered) -> dict[str, Any] | None:
+    """The reliability curve and its expected error over all trials with a confidence; None without any."""
+    clips = [_confidences(found) for _, found in answers]
+    rows = np.concatenate(clips) if clips else np.empty((0, 2))
+    if not len(rows):
+        return None
+
+    def error(pairs: NDArray[np.float64]) -> float:
+        found = expected_calibration_error(reliability_curve(pairs[:, 0], pairs[:, 1]))
+        return float("nan") if found is None else found
+
+    return {
+        "expected_calibration_error": asdict(statistic_over_clips(clips, error)),
+        "tolerance_ms": answers[0][1].confidence_tolerance_ms,
+        "bins": [asdict(part) for part in reliability_curve(rows[:, 0], rows[:, 1])],
+    }
+
+
+def _confidences(found: Answers) -> NDArray[np.float64]:
+    """(n, 2): the confidence of each trial that has one, and whether its offset is right in the calibration's sense."""
+    limit_ms = found.confidence_tolerance_ms
+    if limit_ms is None:
+        return np.empty((0, 2))
+    pairs = [(t.confidence, float(t.error_ms <= limit_ms)) for t in found.trials if t.confidence is not None]
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2)

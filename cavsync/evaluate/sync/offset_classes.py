@@ -1,0 +1,92 @@
+"""The 21-class protocol of SparseSync and Synchformer: which of the offsets -2.0, -1.8 ... +2.0 s has the clip?
+
+A class is the injected offset; the answer is the class nearest to the highest similarity within ±2.1 s. Only pictures
+that have sound at every lag of the search count, so that how much sound there is says nothing about the offset.
+Source: arXiv 2210.07055 and 2401.16423.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy import Bundle
+from cavsync.deploy.stream.scorer import evidence_of
+from cavsync.deploy.verdict.confidence import lack_of_evidence
+from cavsync.deploy.verdict.curve import curve_of_rows, find_peak
+from cavsync.evaluate.sync.clip_rows import ClipRows
+
+NUM_CLASSES = 21
+CLASS_STEP_MS = 200.0
+MAX_CLASS_OFFSET_MS = (NUM_CLASSES - 1) / 2 * CLASS_STEP_MS
+# Half a step beyond the last class.
+SEARCH_MS = MAX_CLASS_OFFSET_MS + CLASS_STEP_MS / 2
+CLASS_REACH_MS = MAX_CLASS_OFFSET_MS + SEARCH_MS
+MIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ClassTrial:
+    """The class that was injected and the one that was answered, None where there was no evidence."""
+
+    true_class: int
+    answered_class: int | None
+
+    @property
+    def steps_off(self) -> float:
+        """Distance in classes, infinite without an answer."""
+        return float("inf") if self.answered_class is None else abs(self.answered_class - self.true_class)
+
+
+def class_offset_ms(number: int) -> float:
+    """Audio offset of class 0 .. 20 (> 0: the audio is early)."""
+    return number * CLASS_STEP_MS - MAX_CLASS_OFFSET_MS
+
+
+def nearest_class(offset_ms: float) -> int:
+    """Class of an offset; what lies beyond the ends belongs to them."""
+    return int(np.clip(round((offset_ms + MAX_CLASS_OFFSET_MS) / CLASS_STEP_MS), 0, NUM_CLASSES - 1))
+
+
+def class_trials(bundle: Bundle, clip: ClipRows, classes: Sequence[int]) -> tuple[ClassTrial, ...]:
+    """A trial per class; none for a class that the clip is too short for. `clip` must reach ±CLASS_REACH_MS."""
+    sync = bundle.manifest.sync
+    reach = int(SEARCH_MS / sync.hop_ms + 1e-9)
+    zero_ms = bundle.manifest.calibration.zero_point_ms if bundle.manifest.calibration else 0.0
+    similarity = np.stack([row.similarity for row in clip.rows])
+    trials = []
+    for number in classes:
+        centre = int(np.argmin(np.abs(clip.lags_ms - (clip.true_lag_ms + class_offset_ms(number)))))
+        part = similarity[:, centre - reach : centre + reach + 1]
+        rows = [place for place, values in enumerate(part) if np.isfinite(values).all()]
+        seconds = sum(clip.rows[place].period_seconds for place in rows)
+        if not seconds >= MIN_SECONDS:
+            continue
+        lags_ms = clip.lags_ms[centre - reach : centre + reach + 1] - clip.lags_ms[centre]
+        curve = curve_of_rows(lags_ms, part[rows])
+        peak = find_peak(lags_ms, curve.similarity)
+        if peak is None or lack_of_evidence(curve, evidence_of([clip.rows[place] for place in rows])) is not None:
+            trials.append(ClassTrial(number, None))
+            continue
+        # Seen from the clip, whose own class lies off the grid of lags by part of a hop.
+        off_grid_ms = float(clip.lags_ms[centre] - clip.true_lag_ms) - class_offset_ms(number)
+        trials.append(ClassTrial(number, nearest_class(-peak.lag_ms - zero_ms - off_grid_ms)))
+    return tuple(trials)
+
+
+def curve_class_trials(
+    lags_ms: NDArray[np.float64], curve: NDArray[np.float64], zero_ms: float, classes: Sequence[int]
+) -> tuple[ClassTrial, ...]:
+    """The same for a method with one curve over ±CLASS_REACH_MS around `zero_ms`, NaN where it cannot say."""
+    trials = []
+    for number in classes:
+        seen_from_ms = zero_ms + class_offset_ms(number)
+        inside = np.abs(lags_ms - seen_from_ms) <= SEARCH_MS
+        if not np.isfinite(curve[inside]).all():
+            continue
+        best_ms = float(lags_ms[inside][np.argmax(curve[inside])])
+        trials.append(ClassTrial(number, nearest_class(seen_from_ms - best_ms)))
+    return tuple(trials)

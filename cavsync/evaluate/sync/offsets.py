@@ -1,0 +1,130 @@
+"""How well known offsets are found: the scorer's estimates and the motion baseline's, clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cavsync.deploy import FileScore
+from cavsync.errors import MediaError
+from cavsync.evaluate.sync.motion_baseline import estimate_offset_ms
+from cavsync.media import AudioChunk, MediaReader, VideoFrame
+from cavsync.media.align import SAMPLE_RATE_HZ
+
+TOLERANCE_MS = 120.0
+BASELINE_SIZE = 64
+UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True)
+class OffsetRow:
+    """One clip: the true offset, what was estimated, and whether that is within the tolerance.
+
+    An undetermined clip is a miss, however near its estimate lies. `baseline_rise_ms` and `baseline_energy_ms` are
+    motion energy against the rise of the loudness and against the loudness itself; None where it cannot say.
+    """
+
+    file: str
+    family: str
+    true_offset_ms: float
+    estimated_offset_ms: float | None
+    error_ms: float | None
+    state: str
+    confidence: float | None
+    within_120_ms: bool
+    baseline_rise_ms: float | None
+    baseline_energy_ms: float | None
+
+
+def compare(path: Path, truth: dict[str, Any], score: FileScore | None) -> OffsetRow:
+    """The row of one scored clip; None for a score stands for a clip that could not be scored, which is a miss."""
+    true_ms = float(truth["audio_offset_ms"])
+    record = None if score is None else score.summary.score
+    estimate_ms = None if record is None else record.audio_offset_ms
+    state = UNDETERMINED if record is None else record.state
+    error_ms = None if estimate_ms is None else estimate_ms - true_ms
+    rise_ms, energy_ms = baseline_offsets_ms(path)
+    return OffsetRow(
+        file=path.name,
+        family=str(truth.get("family", "")),
+        true_offset_ms=true_ms,
+        estimated_offset_ms=None if estimate_ms is None else round(estimate_ms, 1),
+        error_ms=None if error_ms is None else round(error_ms, 1),
+        state=state,
+        confidence=None if record is None or record.confidence is None else round(record.confidence, 4),
+        within_120_ms=state != UNDETERMINED and error_ms is not None and abs(error_ms) <= TOLERANCE_MS,
+        baseline_rise_ms=rise_ms,
+        baseline_energy_ms=energy_ms,
+    )
+
+
+def summarise(rows: Sequence[OffsetRow]) -> dict[str, Any]:
+    """`n`, shares within 120 ms (undetermined counts as a miss), `median_error_ms` of the clips with an estimate,
+    the `undetermined` share, the baseline's shares, shares by family, and the `rows`."""
+    errors = [abs(row.error_ms) for row in rows if row.error_ms is not None]
+    families = sorted({row.family for row in rows})
+    return {
+        "n": len(rows),
+        "within_120_ms": _share([row.within_120_ms for row in rows]),
+        "median_error_ms": round(median(errors), 1) if errors else None,
+        "undetermined": _share([row.state == UNDETERMINED for row in rows]),
+        "baseline_within_120_ms": {
+            "motion_against_rise": _share([_near(row.baseline_rise_ms, row) for row in rows]),
+            "motion_against_loudness": _share([_near(row.baseline_energy_ms, row) for row in rows]),
+        },
+        "within_120_ms_by_family": {
+            family: _share([row.within_120_ms for row in rows if row.family == family]) for family in families
+        },
+        "rows": [asdict(row) for row in rows],
+    }
+
+
+def baseline_offsets_ms(path: Path, max_offset_ms: float = 1000.0) -> tuple[float | None, float | None]:
+    """Motion baseline of a file: (against the rise of the loudness, against the loudness); None where undefined."""
+    frames, times, samples = grey_and_sound(path)
+    try:
+        found = estimate_offset_ms(frames, times, samples, SAMPLE_RATE_HZ, max_offset_ms)
+    except MediaError:
+        return None, None
+    return round(found.rise.audio_offset_ms, 1), round(found.energy.audio_offset_ms, 1)
+
+
+def grey_and_sound(path: Path) -> tuple[NDArray[np.uint8], list[float], NDArray[np.float32]]:
+    """What the motion baseline looks at: grey pictures (n, 64, 64), their times in seconds, samples from time 0 on."""
+    frames, times, chunks = [], [], []
+    with MediaReader(path) as reader:
+        for item in reader:
+            if isinstance(item, VideoFrame):
+                grey = Image.fromarray(item.rgb).convert("L").resize((BASELINE_SIZE, BASELINE_SIZE))
+                frames.append(np.asarray(grey))
+                times.append(item.pts_seconds)
+            else:
+                chunks.append(item)
+    return np.stack(frames), times, _from_time_zero(chunks)
+
+
+def _from_time_zero(chunks: Sequence[AudioChunk]) -> NDArray[np.float32]:
+    """Samples on a clock that starts at time 0, where the baseline expects them."""
+    end = max(round(chunk.pts_seconds * SAMPLE_RATE_HZ) + len(chunk.samples) for chunk in chunks)
+    samples = np.zeros(max(end, 0), dtype=np.float32)
+    for chunk in chunks:
+        begin = round(chunk.pts_seconds * SAMPLE_RATE_HZ)
+        kept = chunk.samples[max(0, -begin) :]
+        begin = max(0, begin)
+        samples[begin : begin + len(kept)] = kept
+    return samples
+
+
+def _near(estimate_ms: float | None, row: OffsetRow) -> bool:
+    return estimate_ms is not None and abs(estimate_ms - row.true_offset_ms) <= TOLERANCE_MS
+
+
+def _share(flags: Sequence[bool]) -> float:
+    return round(sum(flags) / len(flags), 4) if flags else 0.0

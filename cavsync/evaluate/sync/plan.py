@@ -1,0 +1,58 @@
+"""Which trials are made of a clip: drawn from the seed and the clip's name, or as a manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cavsync.evaluate.sync.cases import SyncCase
+from cavsync.evaluate.sync.offset_classes import NUM_CLASSES
+from cavsync.evaluate.sync.trial_list import ManifestLine, relative_path, write_manifest
+
+
+@dataclass(frozen=True)
+class SyncPlan:
+    """Offsets to inject, classes to inject, and the part of a hop by which the truth lies off the grid of lags."""
+
+    offsets_ms: tuple[float, ...]
+    classes: tuple[int, ...]
+    grid_shift: float
+
+
+def plan_of(case: SyncCase, *, offsets_per_clip: int, max_offset_ms: float, seed: int) -> SyncPlan:
+    """Trials of a clip: the same for the same seed and name of it, whatever other clips there are."""
+    name = hashlib.sha256((case.name or case.path.name).encode()).digest()
+    random = np.random.default_rng((seed, int.from_bytes(name, "big")))
+    offsets_ms = tuple(random.uniform(-max_offset_ms, max_offset_ms, size=offsets_per_clip).tolist())
+    grid_shift = float(random.uniform(-0.5, 0.5))
+    classes = tuple(random.permutation(NUM_CLASSES)[:offsets_per_clip].tolist())
+    fixed = case.trials
+    if fixed is None:
+        return SyncPlan(offsets_ms, classes, grid_shift)
+    return SyncPlan(
+        offsets_ms if fixed.injected_offsets_ms is None else fixed.injected_offsets_ms,
+        classes if fixed.classes is None else fixed.classes,
+        grid_shift if fixed.grid_shift is None else fixed.grid_shift,
+    )
+
+
+def write_plans(path: Path, cases: Sequence[SyncCase], plans: Sequence[SyncPlan]) -> None:
+    """Write a manifest from which the same trials are made. ConfigError where it cannot be written."""
+    lines = [
+        ManifestLine(
+            path=relative_path(case.path, path),
+            kind=case.kind,
+            source=case.source,
+            audio_offset_ms=case.true_offset_ms,
+            generated=case.generated,
+            injected_offsets_ms=plan.offsets_ms,
+            classes=plan.classes,
+            grid_shift=plan.grid_shift,
+        )
+        for case, plan in zip(cases, plans, strict=True)
+    ]
+    write_manifest(path, lines)

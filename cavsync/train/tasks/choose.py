@@ -1,0 +1,17 @@
+"""Which task a configuration asks for."""
+
+from __future__ import annotations
+
+from cavsync.data.sources.class_labels import ClipClasses
+from cavsync.model import ModelConfig
+from cavsync.train.config import TrainConfig
+from cavsync.train.tasks.classification import Classification
+from cavsync.train.tasks.pretraining import Pretraining
+from cavsync.train.tasks.task import Task
+
+
+def make_task(model: ModelConfig, config: TrainConfig, classes: ClipClasses | None) -> Task:
+    """Classification of `classes`, which are there where the configuration classifies, else pretraining."""
+    if config.classify is None or classes is None:
+        return Pretraining(model, config)
+    return Classification(model, config, config.classify, classes)

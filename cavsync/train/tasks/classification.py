@@ -1,0 +1,93 @@
+"""Classification: fine-tuning a pretrained encoder, or probing it as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cavsync.data.batches import PairBatch
+from cavsync.data.sources.class_labels import ClipClasses, Target
+from cavsync.errors import CheckpointError, ConfigError
+from cavsync.model import ModelConfig
+from cavsync.model.classifier import CAVMAEFT, PICTURE_MODES, SOUND_MODES
+from cavsync.model.load import load_any
+from cavsync.model.masking import BatchPlace
+from cavsync.model.vision_mae import initialise_from_vision_mae
+from cavsync.train.config import TrainConfig
+from cavsync.train.tasks.classify_config import ClassifyConfig
+
+UNTRAINED = "Only the head is to be trained, on an encoder that has learned nothing: pass --set init_from=PATH."
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The task of telling classes apart (see `Task`). Every pair of a clip has the clip's classes."""
+
+    model_config: ModelConfig
+    config: TrainConfig
+    options: ClassifyConfig
+    classes: ClipClasses
+    held_out: dict[str, str] = field(default_factory=lambda: {"held_out_loss": "loss", "held_out_accuracy": "accuracy"})
+
+    def build(self) -> CAVMAEFT:
+        """The classifier with fresh weights."""
+        return CAVMAEFT(self.model_config, len(self.classes.labels), self.options.head)
+
+    def initialise(self, model: CAVMAEFT) -> None:
+        """The encoder of a run or of a checkpoint; the head stays fresh.
+
+        Raises ConfigError where an encoder is to be frozen that has learned nothing, CheckpointError where the weights
+        do not fit.
+        """
+        start = self.config.init_from
+        if start is not None:
+            encoder = load_any(start)
+            if encoder.config.model_copy(update={"has_decoder": False}) != model.config:
+                raise CheckpointError(
+                    f"'{start}' holds an encoder of another configuration than this run's: leave out the model options "
+                    "that were set, or start from another one."
+                )
+            model.take_encoder(encoder)
+        elif self.config.vision_mae is not None:
+            initialise_from_vision_mae(model, self.config.vision_mae)
+        elif self.options.freeze_encoder:
+            raise ConfigError(UNTRAINED)
+
+    def prepare(self, model: CAVMAEFT) -> None:
+        """A probe trains the head only."""
+        if self.options.freeze_encoder:
+            model.freeze_encoder()
+
+    def loss(
+        self,
+        model: Any,
+        batch: PairBatch,
+        device: torch.device,
+        generator: torch.Generator,
+        place: BatchPlace | None = None,
+        progress: float = 1.0,
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropy with the (mixed, smoothed) targets; `accuracy` is the share of pairs whose first choice is
+        among the classes of their clip. See `Task.loss`; nothing is drawn here."""
+        del generator, place, progress
+        mode = self.options.mode
+        fbank = batch.normalised_features(device) if mode in SOUND_MODES else None
+        frames = batch.normalised_frames(device) if mode in PICTURE_MODES else None
+        logits = model(fbank, frames, mode)
+        targets = self.classes.targets(batch.contents, self.options.label_smoothing)[batch.clip_index].to(device)
+        plain = self.classes.targets(batch.contents)[batch.clip_index].to(device)
+        loss = classification_loss(logits, targets, self.options.target)
+        right = plain.gather(1, logits.detach().argmax(dim=1, keepdim=True)) > 0
+        return loss, {"loss": float(loss.detach()), "accuracy": float(right.float().mean())}
+
+
+def classification_loss(logits: Tensor, targets: Tensor, target: Target) -> Tensor:
+    """Mean loss (scalar) of logits and targets (B, C): binary cross-entropy over clips and classes where a clip may
+    have any number of them, else cross-entropy with the targets as probabilities."""
+    if target == "multi-label":
+        return F.binary_cross_entropy_with_logits(logits.float(), targets)
+    return F.cross_entropy(logits.float(), targets)

@@ -1,0 +1,75 @@
+"""Pretraining: masked reconstruction and contrast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cavsync.data.batches import PairBatch
+from cavsync.model import CAVMAESync, ModelConfig, PretrainOutput
+from cavsync.model.load import initialise_from
+from cavsync.model.masking import BatchPlace
+from cavsync.model.vision_mae import initialise_from_vision_mae
+from cavsync.train.config import TrainConfig
+from cavsync.train.schedule import guard_seconds
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """The task of CAV-MAE and CAV-MAE Sync; see `cavsync.train.tasks.task.Task`."""
+
+    model_config: ModelConfig
+    config: TrainConfig
+    held_out: dict[str, str] = field(
+        default_factory=lambda: {"held_out_loss": "loss", "held_out_accuracy": "contrastive_accuracy"}
+    )
+
+    def build(self) -> CAVMAESync:
+        """The model with fresh weights."""
+        return CAVMAESync(self.model_config)
+
+    def initialise(self, model: CAVMAESync) -> None:
+        """From another run or checkpoint of the same sizes, or from a vision masked autoencoder."""
+        if self.config.init_from is not None:
+            initialise_from(model, self.config.init_from)
+        elif self.config.vision_mae is not None:
+            initialise_from_vision_mae(model, self.config.vision_mae)
+
+    def prepare(self, model: CAVMAESync) -> None:
+        """Everything is trained."""
+
+    def loss(
+        self,
+        model: Any,
+        batch: PairBatch,
+        device: torch.device,
+        generator: torch.Generator,
+        place: BatchPlace | None = None,
+        progress: float = 1.0,
+    ) -> tuple[Tensor, dict[str, float]]:
+        """One pretraining forward; see `Task.loss`."""
+        config = self.config
+        ignored = batch.ignored_pairs(guard_seconds(config, progress), config.negatives == "clip", device)
+        output: PretrainOutput = model(
+            batch.normalised_features(device),
+            batch.normalised_frames(device),
+            config.mask_ratio_audio,
+            config.mask_ratio_visual,
+            config.mae_loss_weight,
+            config.contrast_loss_weight,
+            contrastive_ignore=ignored,
+            # Other clips do not count then, wherever they are.
+            gather_negatives=config.negatives == "batch",
+            generator=generator,
+            place=place,
+        )
+        return output.loss, describe(output)
+
+
+def describe(output: PretrainOutput) -> dict[str, float]:
+    """The scalars of a forward."""
+    names = ("loss", "loss_mae", "loss_mae_audio", "loss_mae_visual", "loss_contrastive", "contrastive_accuracy")
+    return {name: float(getattr(output, name).detach()) for name in (*names, "temperature")}

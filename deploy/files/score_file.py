@@ -1,0 +1,134 @@
+"""Score a file from its first picture to its last: one decision per step and a summary of the whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+from cavsync.deploy.files.summary import FileSummary, HeatMap, WholeFile, summarise
+from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.onnx import runtime_version
+from cavsync.deploy.stream.scorer import SyncScorer
+from cavsync.deploy.verdict.records import UNDETERMINED, SyncScore
+from cavsync.deploy.verdict.trend import drift_ms_per_minute, out_of_sync_events, worst_offset_ms
+from cavsync.errors import ConfigError, MediaError
+from cavsync.media import MediaReader, VideoFrame
+
+Progress = Callable[[float, float | None], None]
+REPORTED_PACKAGES = ("cavsync", "numpy", "av")
+
+
+@dataclass(frozen=True)
+class FileScore:
+    """All there is to say about a file: the decisions in order, the summary, and the similarity by time and lag."""
+
+    source: str
+    records: list[SyncScore]
+    summary: FileSummary
+    heat_map: HeatMap
+
+
+@dataclass(frozen=True)
+class FileFailure:
+    """A file that could not be scored, and the one sentence that says why."""
+
+    source: str
+    error: str
+
+
+Outcome = FileScore | FileFailure
+
+
+def score_file(
+    path: Path | str,
+    bundle: Bundle,
+    *,
+    file: IO[bytes] | None = None,
+    audio_shift_ms: float = 0.0,
+    on_progress: Progress | None = None,
+    **options: Any,
+) -> FileScore:
+    """Score the media file `path` with an opened bundle, in bounded memory.
+
+    Args:
+        path: a file, or an address that FFmpeg opens.
+        bundle: an opened bundle.
+        file: an opened, seekable file from a stranger to score instead; `path` then only names it (see `MediaReader`).
+        audio_shift_ms: delay the sound by this much before scoring; it lowers every offset by as much.
+        on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
+        options: those of `SyncScorer`: window_seconds, max_offset_ms, profile, early_ms, late_ms.
+
+    Raises:
+        MediaError: unreadable, truncated, without picture or sound, or shorter than one window.
+        ConfigError: an option that cannot be used.
+    """
+    if not math.isfinite(audio_shift_ms):
+        raise ConfigError(f"the audio shift is {audio_shift_ms} ms: give a finite number")
+    whole: WholeFile
+    scorer = SyncScorer(bundle, on_row=lambda row: whole.add(row), **options)
+    step_seconds = bundle.manifest.sync.decision_step_seconds
+    whole = WholeFile(scorer.lags_ms, step_seconds)
+    with MediaReader(path, file=file) as reader:
+        records = _push_all(reader, scorer, audio_shift_ms, on_progress)
+        media = {**asdict(reader.info), "ignored_frames": scorer.num_ignored_frames}
+    start_seconds, end_seconds = scorer.video_span_seconds or (0.0, 0.0)
+    duration_seconds = end_seconds - start_seconds
+    if not records or records[-1].window_seconds < scorer.window_seconds:
+        raise MediaError(
+            f"{path} lasts {duration_seconds:.2f} s, shorter than one window of {scorer.window_seconds:.2f} s: "
+            "give a longer file or a smaller --window-seconds",
+            reason="too_short",
+        )
+    score = summarise(
+        whole,
+        records,
+        bundle.manifest.calibration,
+        scorer.profile,
+        end_seconds=end_seconds,
+        duration_seconds=duration_seconds,
+        resolution_floor_ms=scorer.resolution_floor_ms(whole.mean_stride),
+    )
+    early_limit_ms, late_limit_ms = scorer.profile.limits_ms(whole.evidence().frame_period_seconds)
+    summary = FileSummary(
+        source=str(path),
+        score=score,
+        early_limit_ms=early_limit_ms,
+        late_limit_ms=late_limit_ms,
+        duration_seconds=duration_seconds,
+        drift_ms_per_minute=drift_ms_per_minute(records),
+        worst_offset_ms=worst_offset_ms(records),
+        events=out_of_sync_events(records, step_seconds, start_seconds, end_seconds),
+        undetermined_share=sum(record.state == UNDETERMINED for record in records) / len(records),
+        num_windows=len(records),
+        media=media,
+        bundle=describe_bundle(bundle),
+        versions={**{name: version(name) for name in REPORTED_PACKAGES}, "onnxruntime": runtime_version()},
+    )
+    return FileScore(str(path), records, summary, whole.heat_map())
+
+
+def describe_bundle(bundle: Bundle) -> dict[str, Any]:
+    """What identifies the model behind a score."""
+    manifest = bundle.manifest
+    visual = manifest.files[manifest.visual_encoder.file].sha256[:12]
+    audio = manifest.files[manifest.audio_encoder.file].sha256[:12]
+    return {"name": manifest.name, "precision": manifest.precision, "audio_encoder": audio, "visual_encoder": visual}
+
+
+def _push_all(
+    reader: MediaReader, scorer: SyncScorer, audio_shift_ms: float, on_progress: Progress | None
+) -> list[SyncScore]:
+    records: list[SyncScore] = []
+    for item in reader:
+        if isinstance(item, VideoFrame):
+            records += scorer.push_video(item.rgb, pts_seconds=item.pts_seconds)
+        else:
+            shifted_seconds = item.pts_seconds + audio_shift_ms / 1000
+            records += scorer.push_audio(item.samples, pts_seconds=shifted_seconds)
+        if on_progress is not None:
+            on_progress(item.pts_seconds, reader.info.duration_seconds)
+    return records + scorer.flush()

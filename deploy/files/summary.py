@@ -1,0 +1,193 @@
+"""The verdict on a whole file, from the mean of all its rows and from the windows where these disagree."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cavsync.deploy.stream.rows import Row
+from cavsync.deploy.verdict.confidence import Evidence, compare_with_limits, judge
+from cavsync.deploy.verdict.curve import Curve, FloatArray, curve_of_sums
+from cavsync.deploy.verdict.profiles import Profile
+from cavsync.deploy.verdict.records import UNDETERMINED, SyncScore, rounded
+from cavsync.deploy.verdict.trend import Event
+from cavsync.manifest import Calibration
+
+# Windows overrule the curve of the whole file only if enough of them are trusted, and as one only if most agree.
+MIN_WINDOWS = 3
+MIN_WINDOW_SHARE = 0.2
+AGREEING_SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Mean similarity by time and lag: `similarity` (columns, lags), one column per time, NaN without sound."""
+
+    times_seconds: FloatArray
+    lags_ms: FloatArray
+    similarity: FloatArray
+
+
+@dataclass(frozen=True)
+class FileSummary:
+    """The whole file in one record: `score` plus what only a whole file has.
+
+    The limits are the profile's, NaN where they hang on an unknown frame period.
+    `media`, `bundle` and `versions` say what was decoded by what and scored with what.
+    """
+
+    source: str
+    score: SyncScore
+    early_limit_ms: float
+    late_limit_ms: float
+    duration_seconds: float
+    drift_ms_per_minute: float | None
+    worst_offset_ms: float | None
+    events: list[Event]
+    undetermined_share: float
+    num_windows: int
+    media: dict[str, Any]
+    bundle: dict[str, Any]
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON holds it."""
+        return {
+            "kind": "summary",
+            "source": self.source,
+            **self.score.to_dict(),
+            "early_limit_ms": rounded("_ms", self.early_limit_ms),
+            "late_limit_ms": rounded("_ms", self.late_limit_ms),
+            "duration_seconds": rounded("_seconds", self.duration_seconds),
+            "drift_ms_per_minute": rounded("_ms", self.drift_ms_per_minute),
+            "worst_offset_ms": rounded("_ms", self.worst_offset_ms),
+            "events": [event.to_dict() for event in self.events],
+            "undetermined_share": rounded("similarity", self.undetermined_share),
+            "num_windows": self.num_windows,
+            "media": {name: rounded("similarity", value) for name, value in self.media.items()},
+            "bundle": self.bundle,
+            "versions": self.versions,
+        }
+
+
+class WholeFile:
+    """Collects the rows of a file in blocks of `block_seconds`: 1 kB a block, whatever the length of the file."""
+
+    def __init__(self, lags_ms: FloatArray, block_seconds: float) -> None:
+        self._lags_ms = lags_ms
+        self._block_seconds = block_seconds
+        self._starts: list[float] = []
+        self._sums: list[FloatArray] = []
+        self._counts: list[Any] = []
+        self._facts = tuple(array("d") for _ in range(3))
+        self._strides = 0
+
+    def add(self, row: Row) -> None:
+        """Add the next row."""
+        begun = self._starts[-1] if self._starts else math.inf
+        if not begun <= row.time_seconds < begun + self._block_seconds:
+            self._starts.append(row.time_seconds)
+            self._sums.append(np.zeros(len(self._lags_ms)))
+            self._counts.append(np.zeros(len(self._lags_ms), dtype=np.int64))
+        self._sums[-1] += np.nan_to_num(row.similarity, nan=0.0)
+        self._counts[-1] += np.isfinite(row.similarity)
+        self._strides += row.stride
+        for facts, value in zip(self._facts, (row.motion, row.level_dbfs, row.period_seconds), strict=True):
+            facts.append(value)
+
+    @property
+    def mean_stride(self) -> float:
+        """Of so many pictures that were due, one was looked at."""
+        return self._strides / max(1, len(self._facts[0]))
+
+    def curve(self) -> Curve:
+        """Curve of all rows."""
+        shape = (len(self._sums), len(self._lags_ms))
+        counts = np.array(self._counts, dtype=np.int64).reshape(shape)
+        return curve_of_sums(self._lags_ms, np.array(self._sums).reshape(shape), counts, len(self._facts[0]))
+
+    def evidence(self) -> Evidence:
+        """Motion, level and frame period of all rows."""
+        return Evidence(*(np.array(facts, dtype=np.float64) for facts in self._facts))
+
+    def heat_map(self) -> HeatMap:
+        """One column per block."""
+        shape = (len(self._sums), len(self._lags_ms))
+        counts = np.array(self._counts, dtype=np.float64).reshape(shape)
+        mean = np.divide(np.array(self._sums).reshape(shape), counts, out=np.full(shape, np.nan), where=counts > 0)
+        return HeatMap(np.array(self._starts), self._lags_ms, mean)
+
+
+def summarise(
+    whole: WholeFile,
+    records: Sequence[SyncScore],
+    calibration: Calibration | None,
+    profile: Profile,
+    *,
+    end_seconds: float,
+    duration_seconds: float,
+    resolution_floor_ms: float = 0.0,
+) -> SyncScore:
+    """Judge the file by the curve of all its rows, or by its windows where they are trusted and tell another story.
+
+    An offset that drifts or jumps smears the curve of the whole file: its peak would be a confident wrong constant.
+    """
+    evidence = whole.evidence()
+    overall = judge(
+        whole.curve(),
+        evidence,
+        calibration,
+        profile,
+        time_seconds=end_seconds,
+        window_seconds=duration_seconds,
+        resolution_floor_ms=resolution_floor_ms,
+    )
+    measured = [record for record in records if record.is_measured]
+    if calibration is None or len(measured) < max(MIN_WINDOWS, MIN_WINDOW_SHARE * len(records)):
+        return overall
+    offsets = np.array([record.audio_offset_ms for record in measured], dtype=np.float64)
+    median_ms = float(np.median(offsets))
+    tolerance_ms = max(calibration.tolerance_ms, 2 * calibration.resolution_ms)
+    agreeing = float(np.mean(np.abs(offsets - median_ms) <= tolerance_ms))
+    if agreeing < AGREEING_SHARE:
+        return _varying(overall, measured, offsets, agreeing)
+    offset_ms = overall.audio_offset_ms
+    if overall.is_measured and offset_ms is not None and abs(offset_ms - median_ms) <= tolerance_ms:
+        return overall
+    resolution_ms = max(calibration.resolution_ms, resolution_floor_ms)
+    state, reason = compare_with_limits(median_ms, resolution_ms, profile, evidence.frame_period_seconds)
+    return replace(
+        overall,
+        audio_offset_ms=median_ms,
+        suggested_audio_delay_ms=median_ms,
+        confidence=agreeing * float(np.median([record.confidence for record in measured if record.confidence])),
+        state=state,
+        within_profile=None if state == UNDETERMINED else state == "in_sync",
+        reason=reason or f"the median of the {len(measured)} of {len(records)} windows that could be measured",
+        is_measured=True,
+    )
+
+
+def _varying(overall: SyncScore, measured: Sequence[SyncScore], offsets: FloatArray, agreeing: float) -> SyncScore:
+    """The file has no one offset: its median and the state of most windows, and no delay is suggested."""
+    states = [record.state for record in measured]
+    majority = max(sorted(set(states)), key=states.count)
+    state = majority if 2 * states.count(majority) > len(states) else UNDETERMINED
+    low, high = np.percentile(offsets, [5, 95])
+    return replace(
+        overall,
+        audio_offset_ms=float(np.median(offsets)),
+        suggested_audio_delay_ms=None,
+        confidence=agreeing * float(np.median([record.confidence for record in measured if record.confidence])),
+        state=state,
+        within_profile=None if state == UNDETERMINED else state == "in_sync",
+        reason=f"the offset varies from {low:+.0f} to {high:+.0f} ms over the file, no single delay repairs it: "
+        f"given is the median of its {len(measured)} measured windows",
+        is_measured=False,
+        is_varying=True,
+    )

@@ -1,0 +1,1 @@
+"""Copies of files with a constant offset removed, nothing re-encoded."""

@@ -1,0 +1,241 @@
+"""Copy a media file packet by packet, none re-encoded, with some of its streams delayed."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.format import Flags
+
+from cavsync.deploy.repair.output_streams import ISO_ENDINGS, ISO_FORMATS, add_streams, muxer_options, way_out
+from cavsync.deploy.repair.packet_clock import PacketClock
+from cavsync.deploy.repair.trace import Trace, trace_of
+from cavsync.errors import MediaError
+
+Progress = Callable[[float, float | None], None]
+# No codec reorders more pictures than this.
+REORDERED = 32
+# As in scoring: headers are no more exact than this.
+MISSING_SECONDS, MISSING_SHARE = 1.0, 0.05
+MAX_OFFSET_MS = 3_600_000.0
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What was copied: a trace per stream that was handed to the muxer, and a sentence for all that is missing."""
+
+    traces: list[Trace]
+    notes: list[str]
+
+
+def remux(
+    source: Path,
+    output: Path,
+    *,
+    audio_delay_ms: float,
+    audio_stream: int | None = None,
+    on_progress: Progress | None = None,
+) -> Copied:
+    """Copy `source` to `output` with its sound `audio_delay_ms` later (earlier where negative) against all else.
+
+    Nothing is cut and no time becomes negative: what is too early is delayed, so for an advance of the sound everything
+    else is delayed. The ending of `output` chooses the container.
+
+    Args:
+        audio_stream: the one audio stream to move, counted from 0 among the audio streams; None moves all of them.
+        on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
+
+    Raises:
+        MediaError: `source` is unreadable or damaged, lacks the stream, or holds what the container cannot.
+    """
+    with _opened(source) as container:
+        delays = delays_seconds(container, audio_delay_ms, audio_stream)
+        delays = _without_hidden_start(container, source, output, delays)
+        clock = PacketClock(delays, is_spliced=is_spliced(container))
+        sink, targets, left_out = _start(container, output, delays)
+        traces = {index: trace_of(container.streams[index]) for index in targets}
+        for index, trace in traces.items():
+            trace.delay_seconds = delays.get(index, Fraction(0))
+        try:
+            try:
+                _copy(container, sink, targets, clock, traces, on_progress)
+            finally:
+                sink.close()
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            is_full = getattr(error, "errno", None) == errno.ENOSPC
+            remedy = "make room on the disk" if is_full else way_out(output)
+            raise MediaError(f"{output} cannot be written ({_reason(error)}), nothing was kept: {remedy}") from None
+        notes = [*left_out, *_missing_end(container, traces.values())]
+    return Copied(list(traces.values()), notes)
+
+
+def _missing_end(container: Any, traces: Iterable[Trace]) -> Iterator[str]:
+    """A file that was cut off is copied as far as it goes, but not without a word."""
+    ends_seconds = [float(trace.end_seconds) for trace in traces if trace.end_seconds is not None]
+    if container.duration is None or not ends_seconds:
+        return
+    declared_seconds = container.duration / av.time_base
+    found_seconds = max(ends_seconds) - (container.start_time or 0) / av.time_base
+    if declared_seconds - found_seconds > max(MISSING_SECONDS, MISSING_SHARE * declared_seconds):
+        yield f"INPUT ends after {found_seconds:.1f} s of the {declared_seconds:.1f} s that its header declares"
+
+
+def delays_seconds(container: Any, audio_delay_ms: float, audio_stream: int | None) -> dict[int, Fraction]:
+    """Stream index -> delay; only those that are delayed.
+
+    Raises:
+        MediaError: there is no such audio stream, or nothing that it could be moved against.
+    """
+    audio = [stream.index for stream in container.streams if stream.type == "audio"]
+    video = [stream.index for stream in container.streams if stream.type == "video"]
+    if not audio or not video:
+        raise MediaError(f"{container.name} lacks {'audio' if not audio else 'video'}: give a file with both")
+    if audio_stream is not None and audio_stream >= len(audio):
+        raise MediaError(
+            f"{container.name} has {len(audio)} audio streams, no stream {audio_stream}: give 0 to {len(audio) - 1}"
+        )
+    chosen = set(audio if audio_stream is None else [audio[audio_stream]])
+    delay = Fraction(audio_delay_ms).limit_denominator(1_000_000) / 1000
+    if delay >= 0:
+        return dict.fromkeys(chosen, delay)
+    return {stream.index: -delay for stream in container.streams if stream.index not in chosen}
+
+
+def _without_hidden_start(
+    container: Any, source: Path, output: Path, delays: dict[int, Fraction]
+) -> dict[int, Fraction]:
+    """Delay everything as far as it takes, where what lies before zero would be hidden or misplaced.
+
+    In ISO files times below zero mean that an edit list hides them. That is kept for priming and for a picture that
+    stays where it is. A broadcast whose clock wraps soon starts below zero too, but hides nothing; and an edit list
+    that starts within a picture, as that of a delayed one may, is read differently by different players.
+    """
+    if output.suffix.lower() not in ISO_ENDINGS:
+        return delays
+    lead = Fraction(0)
+    if is_spliced(container) and container.start_time is not None:
+        lead = max(lead, Fraction(-container.start_time, av.time_base))
+    video = next(stream.index for stream in container.streams if stream.type == "video")
+    if video in delays or not set(container.format.name.split(",")) & ISO_FORMATS:
+        lead = max(lead, -_video_start_seconds(source, video))
+    if lead == 0:
+        return delays
+    return {stream.index: delays.get(stream.index, Fraction(0)) + lead for stream in container.streams}
+
+
+def _video_start_seconds(source: Path, index: int) -> Fraction:
+    """Presentation time of the first picture in the file."""
+    with _opened(source) as container:
+        packets = container.demux(container.streams[index])
+        times = [packet.pts * packet.time_base for packet in islice(packets, REORDERED) if packet.pts is not None]
+    return min(times, default=Fraction(0))
+
+
+def is_spliced(container: Any) -> bool:
+    """Whether the format's times may jump."""
+    return bool(container.format.flags & Flags.ts_discont.value)
+
+
+def _opened(source: Path) -> Any:
+    try:
+        # Bytes that are no UTF-8 come out as they went in.
+        return av.open(str(source.absolute()), metadata_errors="surrogateescape")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{source} cannot be opened as media ({_reason(error)}): give a complete file that FFmpeg reads",
+            reason="unreadable",
+        ) from None
+
+
+def _start(container: Any, output: Path, delays: dict[int, Fraction]) -> tuple[Any, dict[int, Any], list[str]]:
+    """Open the output and write its header: with all that the input says, or else with as much as it can hold."""
+    error: Exception | None = None
+    for keeps_tags, keeps_data in ((True, True), (False, True), (True, False), (False, False)):
+        try:
+            sink = av.open(
+                str(output.absolute()),
+                "w",
+                metadata_errors="surrogateescape",
+                container_options=muxer_options(container, output, max(delays.values(), default=Fraction(0))),
+            )
+        except ValueError:
+            raise MediaError(
+                f"{output.name} has no ending that names a container: give one such as .mp4, .mkv, .mov or .ts"
+            ) from None
+        targets, left_out = add_streams(container, sink, keeps_tags=keeps_tags, keeps_data=keeps_data)
+        _describe(container, sink, delays)
+        try:
+            sink.start_encoding()
+        except (av.error.FFmpegError, OSError, ValueError) as fault:
+            error = fault
+            sink.close()
+            continue
+        return sink, targets, left_out
+    codecs = ", ".join(trace_of(stream).codec or stream.type for stream in container.streams)
+    raise MediaError(
+        f"{output.suffix} cannot hold these streams ({codecs}: {_reason(error)}): nothing was kept, {way_out(output)}"
+    )
+
+
+def _describe(container: Any, sink: Any, delays: dict[int, Fraction]) -> None:
+    """Metadata and chapters; these belong to the picture."""
+    brands = ("major_brand", "minor_version", "compatible_brands")
+    sink.metadata.update({key: value for key, value in container.metadata.items() if key not in brands})
+    video = next(stream.index for stream in container.streams if stream.type == "video")
+    chapters = container.chapters()
+    for chapter in chapters:
+        delay = round(delays.get(video, Fraction(0)) / chapter["time_base"])
+        chapter["start"] += delay
+        chapter["end"] += delay
+    if chapters:
+        sink.set_chapters(chapters)
+
+
+def _copy(
+    container: Any,
+    sink: Any,
+    targets: dict[int, Any],
+    clock: PacketClock,
+    traces: dict[int, Trace],
+    on_progress: Progress | None,
+) -> None:
+    start_seconds = (container.start_time or 0) / av.time_base
+    declared_seconds = None if container.duration is None else container.duration / av.time_base
+    for packet in _packets(container):
+        target = targets.get(packet.stream_index)
+        if target is None:
+            continue
+        trace, is_hidden = traces[packet.stream_index], packet.is_discard
+        pts_seconds = clock.stamp(packet)
+        trace.add(pts_seconds, packet.duration * packet.time_base, is_hidden)
+        packet.stream = target
+        sink.mux_one(packet)
+        if on_progress is not None and pts_seconds is not None:
+            on_progress(float(pts_seconds) - start_seconds, declared_seconds)
+
+
+def _packets(container: Any) -> Iterator[Any]:
+    """All packets in the order of the file, without the empty ones with which PyAV flushes decoders."""
+    packets = container.demux()
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.error.FFmpegError as error:
+            raise MediaError(
+                f"{container.name} breaks off ({_reason(error)}): give a complete file", reason="truncated"
+            ) from None
+        if packet.size:
+            yield packet
+
+
+def _reason(error: Exception | None) -> str:
+    return getattr(error, "strerror", None) or str(error)

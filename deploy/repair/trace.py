@@ -1,0 +1,145 @@
+"""What the packets of a file say about time, and whether a copy moved what it should have moved, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from cavsync.deploy.repair.output_streams import way_out
+from cavsync.errors import MediaError
+
+TIMED_KINDS = ("video", "audio", "subtitle")
+# Containers that count in milliseconds round the picture and the sound by half of one each.
+START_TOLERANCE_SECONDS = Fraction(2, 1000)
+# Muxers cut uncompressed sound into packets of their own, and some leave out the length of the last one.
+END_TOLERANCE_SECONDS = Fraction(1, 5)
+
+
+@dataclass
+class Trace:
+    """Packets of one stream: how many, from when to when (presentation times in seconds)."""
+
+    kind: str
+    codec: str
+    is_cover: bool
+    delay_seconds: Fraction = Fraction(0)
+    num_packets: int = 0
+    start_seconds: Fraction | None = None
+    last_seconds: Fraction | None = None
+    end_seconds: Fraction | None = None
+    shown_seconds: Fraction | None = None
+
+    def add(self, pts_seconds: Fraction | None, duration_seconds: Fraction, is_hidden: bool = False) -> None:
+        """Count a packet. `is_hidden`: an edit list keeps it from being presented."""
+        self.num_packets += 1
+        if pts_seconds is None:
+            return
+        end_seconds = pts_seconds + duration_seconds
+        self.start_seconds = pts_seconds if self.start_seconds is None else min(self.start_seconds, pts_seconds)
+        self.last_seconds = pts_seconds if self.last_seconds is None else max(self.last_seconds, pts_seconds)
+        self.end_seconds = end_seconds if self.end_seconds is None else max(self.end_seconds, end_seconds)
+        if not is_hidden:
+            self.shown_seconds = pts_seconds if self.shown_seconds is None else min(self.shown_seconds, pts_seconds)
+
+    @property
+    def hidden_seconds(self) -> Fraction:
+        """How much an edit list hides at the start."""
+        if self.start_seconds is None or self.shown_seconds is None:
+            return Fraction(0)
+        return self.shown_seconds - self.start_seconds
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it can be compared: cover pictures and data have no time of their own."""
+        return self.kind in TIMED_KINDS and not self.is_cover
+
+
+def trace_of(stream: Any) -> Trace:
+    """An empty trace for a stream of PyAV."""
+    is_cover = bool(stream.disposition & av.stream.Disposition.attached_pic)
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+    return Trace(stream.type, codec, is_cover)
+
+
+def trace_file(path: Path) -> list[Trace]:
+    """Read every packet of a file, decode none.
+
+    Raises:
+        MediaError: the file cannot be read to its end.
+    """
+    try:
+        with av.open(str(path.absolute()), metadata_errors="surrogateescape") as container:
+            traces = [trace_of(stream) for stream in container.streams]
+            for packet in container.demux():
+                if packet.size:
+                    base = packet.time_base
+                    pts_seconds = None if packet.pts is None else packet.pts * base
+                    traces[packet.stream_index].add(pts_seconds, (packet.duration or 0) * base)
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(f"{path} cannot be read back ({reason}): nothing was kept, choose another container") from None
+    return traces
+
+
+def compare(planned: Sequence[Trace], written: Sequence[Trace], output: Path) -> None:
+    """Hold the packets of the copy against those that were handed to the muxer.
+
+    Raises:
+        MediaError: a stream is missing, was turned into something else, cut, or lies elsewhere in time.
+    """
+    pairs = _pairs(planned, written, output)
+    clock = next((pair for pair in pairs if pair[0].kind == "video"), pairs[0])
+    zero_seconds = _start(clock[1]) - clock[0].delay_seconds - _start(clock[0])
+    for before, after in pairs:
+        expected_seconds = _start(before) + before.delay_seconds + zero_seconds
+        error_seconds = _start(after) - expected_seconds
+        end_error_seconds = _end(after) - (_end(before) + before.delay_seconds + zero_seconds)
+        # Subtitles start and end with a line of text; containers fill the time between them as they like.
+        is_moved = before.kind != "subtitle" and abs(error_seconds) > START_TOLERANCE_SECONDS
+        is_cut = before.kind != "subtitle" and end_error_seconds < -END_TOLERANCE_SECONDS
+        if before.kind == "video":
+            is_cut |= after.num_packets < before.num_packets
+        if is_moved or is_cut:
+            fault = f"moves its {before.kind} by {float(error_seconds) * 1000:+.1f} ms" if is_moved else "cuts it"
+            raise MediaError(
+                f"{output.suffix} cannot hold this file with these times (it {fault}): "
+                f"nothing was kept, {way_out(output)}"
+            )
+
+
+def _pairs(planned: Sequence[Trace], written: Sequence[Trace], output: Path) -> list[tuple[Trace, Trace]]:
+    """Streams in their order within each kind: containers put covers and chapters where they like."""
+    pairs: list[tuple[Trace, Trace]] = []
+    for kind in TIMED_KINDS:
+        before = [trace for trace in planned if trace.is_timed and trace.kind == kind]
+        after = [trace for trace in written if trace.is_timed and trace.kind == kind]
+        if [_family(trace) for trace in before] != [_family(trace) for trace in after][: len(before)]:
+            codecs = ", ".join(trace.codec or "unknown" for trace in before)
+            raise MediaError(f"{output.suffix} cannot hold {kind} in {codecs}: nothing was kept, {way_out(output)}")
+        pairs += [
+            (one, other)
+            for one, other in zip(before, after, strict=False)
+            if None not in (one.start_seconds, other.start_seconds)
+        ]
+    if not pairs:
+        raise MediaError(f"nothing with a time was copied to {output}: give a complete INPUT")
+    return pairs
+
+
+def _family(trace: Trace) -> str:
+    """MP4 has one name for the layers of MPEG audio, and one decoder reads them all."""
+    return "mpeg audio" if trace.codec in ("mp1", "mp2", "mp3") else trace.codec
+
+
+def _start(trace: Trace) -> Fraction:
+    return trace.start_seconds or Fraction(0)
+
+
+def _end(trace: Trace) -> Fraction:
+    return trace.end_seconds or Fraction(0)

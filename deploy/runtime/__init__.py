@@ -1,0 +1,1 @@
+"""An opened bundle and the engines that compute its encoders."""

@@ -1,0 +1,175 @@
+"""One ONNX graph in ONNX Runtime: on the provider asked for or not at all, its names checked, its output finite."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.runtime.bundle_files import read_graph
+from cavsync.deploy.runtime.reasons import plain, reason
+from cavsync.deploy.runtime.self_contained import check_self_contained
+from cavsync.errors import BundleError, ConfigError
+from cavsync.manifest import FileEntry, GraphSpec, TensorSpec
+
+CPU_PROVIDER = "CPUExecutionProvider"
+# ONNX Runtime's names for the types that a bundle may use.
+RUNTIME_DTYPES = {"float32": "tensor(float)", "float16": "tensor(float16)", "uint8": "tensor(uint8)"}
+
+
+class Graph:
+    """An ONNX graph ready to run.
+
+    Args:
+        folder: the bundle.
+        spec: file, inputs and outputs as the manifest declares them.
+        entry: size and hash of the file.
+        providers: execution providers in order of preference; None means the CPU.
+        threads: threads inside one operator; None lets ONNX Runtime choose.
+        cores: one for each thread; the calling thread, which stands for the first, is left where it is.
+
+    Raises:
+        BundleError: the file differs from `entry`, points at other files or is no valid graph, or its inputs and
+            outputs differ from the manifest.
+        ConfigError: the first provider asked for cannot be used here.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: GraphSpec,
+        entry: FileEntry,
+        *,
+        providers: Sequence[str] | None,
+        threads: int | None,
+        cores: Sequence[int] | None = None,
+    ) -> None:
+        self._path = folder / spec.file
+        content = read_graph(folder, spec.file, entry)
+        check_self_contained(self._path, content)
+        self._session = _open_session(self._path, content, providers, threads, cores)
+        for side, declared, found in (
+            ("input", spec.inputs, self._session.get_inputs()),
+            ("output", spec.outputs, self._session.get_outputs()),
+        ):
+            _check_tensors(self._path, side, declared, found)
+        self._input = spec.inputs[0].name
+        self._takes_one = self._session.get_inputs()[0].shape[0] == 1
+
+    def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+        """Value of the output named `output` for the one input `values`, as float32.
+
+        Raises:
+            BundleError: the graph refuses the input or gives values that are not finite.
+        """
+        if self._takes_one and len(values) > 1:
+            return np.concatenate([self.run(values[place : place + 1], output) for place in range(len(values))])
+        try:
+            (result,) = self._session.run([output], {self._input: values})
+        except _runtime_errors() as error:
+            raise BundleError(f"{self._path} fails on an input of shape {values.shape} ({reason(error)}): "
+                              "export the bundle again") from None  # fmt: skip
+        result = np.asarray(result, dtype=np.float32)
+        if not np.isfinite(result).all():
+            raise BundleError(
+                f"{self._path} gives values that are not finite, they should be numbers: "
+                "export the bundle again, in fp32 if this one is fp16"
+            )
+        return result
+
+
+def runtime_version() -> str:
+    """Version of ONNX Runtime, whichever of its packages is installed."""
+    return str(_onnxruntime().__version__)
+
+
+def _onnxruntime() -> Any:
+    """The runtime, imported only once it is needed: that costs a tenth of a second.
+
+    Since 1.29 its official builds note a device identifier in the home folder and send events about sessions and models
+    to their maker, unless the environment says otherwise before the import. Opening a bundle writes and sends nothing;
+    whoever wants that sets ORT_DISABLE_TELEMETRY=0.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def _open_session(
+    path: Path,
+    content: bytes,
+    providers: Sequence[str] | None,
+    threads: int | None,
+    cores: Sequence[int] | None,
+) -> Any:
+    """A session for the graph `content`; `path` is only what the sentences call it."""
+    ort = _onnxruntime()
+    wanted = list(providers) if providers else [CPU_PROVIDER]
+    available = ort.get_available_providers()
+    for provider in wanted:
+        if provider not in available:
+            raise ConfigError(
+                f"execution provider {provider} is not available, this ONNX Runtime has {', '.join(available)}: "
+                "ask for one of these or install the runtime that has it"
+            )
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    # Never the runtime's own format, which nothing here has looked into.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Three sessions take turns: threads of one that wait in a loop would slow the next by a third on two cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if cores is not None and len(cores) > 1:
+        # Of all threads but the calling one; ONNX Runtime counts cores from 1.
+        affinities = ";".join(str(core + 1) for core in cores[1:])
+        options.add_session_config_entry("session.intra_op_thread_affinities", affinities)
+    try:
+        session = ort.InferenceSession(content, sess_options=options, providers=wanted, read_config_from_model=0)
+    except _runtime_errors() as error:
+        raise BundleError(f"{path} is not a usable ONNX graph ({reason(error)}): export the bundle again") from None
+    # It keeps the bytes to start once more on other providers, which nobody asked for.
+    session.disable_fallback()
+    session._model_bytes = None
+    # The runtime falls back to the CPU by itself when a provider's libraries do not load.
+    if session.get_providers()[0] != wanted[0]:
+        raise ConfigError(
+            f"execution provider {wanted[0]} is installed but does not start here, only "
+            f"{', '.join(session.get_providers())} does: check its driver and libraries or ask for {CPU_PROVIDER}"
+        )
+    return session
+
+
+def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: list[Any]) -> None:
+    names, actual = [tensor.name for tensor in declared], [tensor.name for tensor in found]
+    if names != actual:
+        raise BundleError(
+            f"{path} has the {side}s {plain(', '.join(actual))}, the manifest declares {plain(', '.join(names))}: "
+            "export the bundle again"
+        )
+    for spec, tensor in zip(declared, found, strict=True):
+        if RUNTIME_DTYPES.get(spec.dtype) != tensor.type or not _shapes_agree(spec.shape, tensor.shape):
+            raise BundleError(
+                f"{path} has the {side} {plain(spec.name)} as {plain(f'{tensor.type} {tensor.shape}')}, the manifest "
+                f"declares {plain(f'{spec.dtype} {spec.shape}')}: export the bundle again"
+            )
+
+
+def _shapes_agree(declared: list[int | str], found: list[Any]) -> bool:
+    """Same rank, and equal wherever both are fixed: a graph may leave open what the manifest fixes."""
+    if len(declared) != len(found):
+        return False
+    pairs = zip(declared, found, strict=True)
+    return all(want == have for want, have in pairs if isinstance(want, int) and isinstance(have, int))
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    """ONNX Runtime's exceptions; they share no base class of their own."""
+    state = _onnxruntime().capi.onnxruntime_pybind11_state
+    kinds = [item for item in vars(state).values() if isinstance(item, type) and issubclass(item, Exception)]
+    return (*kinds, RuntimeError)

@@ -1,0 +1,156 @@
+"""One set of engines for many streams: what several scorers ask for at about the same time is computed together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from threading import Thread
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.runtime.batch_queue import ACTIVE_SECONDS, CLOSED, BatchQueue, Request
+from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.engines import Engine
+from cavsync.errors import BundleError, ConfigError
+
+log = logging.getLogger(__name__)
+
+OnBatch = Callable[[str, int, int, float], None]
+
+
+class EnginePool:
+    """Shares the encoders of an opened bundle among scorers in different threads.
+
+    `pool.bundle` is that bundle with pooled encoders, to be given to as many `SyncScorer`s as there are streams; a
+    scorer blocks while it waits. Requests are gathered into batches of at most `max_batch` inputs (`BatchQueue`), run
+    by `workers` threads, and handed back in order, equal to those of the bundle itself up to rounding. The front end
+    takes one sound at a time and is not pooled.
+
+        with EnginePool(Bundle.open(path)) as pool:
+            scorers = [SyncScorer(pool.bundle) for _ in streams]
+
+    Where a batch fails, its requests are computed one by one, so that an error reaches the stream that caused it and
+    no other.
+
+    Args:
+        bundle: an opened bundle; its `threads` and `cores` say what one batch may take of the machine.
+        max_batch: most inputs of one call of an engine.
+        deadline_ms: how long a request may wait for others to join it while an engine is free. It waits only where
+            other streams were active lately; with 0 it never does, and batches form behind a busy engine only.
+        workers: batches computed at once.
+        on_batch: called after each batch, from the thread that computed it, with the graph's name, the number of
+            streams and of inputs in it, and the seconds it took.
+
+    Raises:
+        ConfigError: numbers that make no sense.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        max_batch: int = 64,
+        deadline_ms: float = 2.0,
+        workers: int = 1,
+        on_batch: OnBatch | None = None,
+    ) -> None:
+        for name, number in (("max_batch", max_batch), ("workers", workers)):
+            if number < 1:
+                raise ConfigError(f"{name} is {number}: give 1 or more")
+        if not 0 <= deadline_ms <= 1000 * ACTIVE_SECONDS:
+            raise ConfigError(f"deadline_ms is {deadline_ms}: give 0 to {1000 * ACTIVE_SECONDS:.0f} milliseconds")
+        self._queue = BatchQueue(max_batch, deadline_ms / 1000)
+        self._names = {id(bundle.audio): "audio_encoder", id(bundle.visual): "visual_encoder"}
+        self._on_batch = on_batch
+        self.bundle = replace(
+            bundle, audio=_PooledEngine(bundle.audio, self._queue), visual=_PooledEngine(bundle.visual, self._queue)
+        )
+        # Daemons: a pool that nobody closed does not keep the process from ending.
+        self._workers = [Thread(target=self._work, name=f"engine-pool-{n}", daemon=True) for n in range(workers)]
+        for worker in self._workers:
+            worker.start()
+
+    def close(self) -> None:
+        """End the pool: batches under way are finished, whoever still waits or asks again gets a ConfigError."""
+        for request in self._queue.close():
+            request.result.set_exception(ConfigError(CLOSED))
+        for worker in self._workers:
+            worker.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        while (batch := self._queue.take()) is not None:
+            begin = perf_counter()
+            outcomes = _computed(batch)
+            seconds = perf_counter() - begin
+            # Before the callers go on: they are no longer waiting then.
+            self._queue.done(batch)
+            for request, outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    request.result.set_exception(outcome)
+                else:
+                    request.result.set_result(outcome)
+            self._tell(batch, seconds)
+
+    def _tell(self, batch: Sequence[Request], seconds: float) -> None:
+        if self._on_batch is None:
+            return
+        count = sum(request.count for request in batch)
+        try:
+            self._on_batch(self._names[id(batch[0].engine)], len(batch), count, seconds)
+        except Exception:
+            # The streams go on, whatever their observer does.
+            log.exception("the engine pool's on_batch failed")
+
+
+class _PooledEngine:
+    """What a scorer takes for an engine: asks the pool and waits."""
+
+    def __init__(self, engine: Engine, queue: BatchQueue) -> None:
+        self._engine = engine
+        self._queue = queue
+
+    def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+        """See `Engine.run`. Raises ConfigError once the pool is closed."""
+        request = Request(self._engine, np.asarray(values), output)
+        self._queue.put(request)
+        try:
+            return request.result.result()
+        finally:
+            # Whoever is interrupted while waiting leaves nothing behind.
+            self._queue.withdraw(request)
+
+
+def _computed(batch: Sequence[Request]) -> list[NDArray[np.float32] | Exception]:
+    """Result or error of each request: computed together, or one by one where that fails."""
+    leader = batch[0]
+    if len(batch) == 1:
+        return [_alone(leader)]
+    counts = [request.count for request in batch]
+    try:
+        results = leader.engine.run(np.concatenate([request.values for request in batch]), leader.output)
+        if len(results) != sum(counts):
+            raise BundleError(f"an engine gives {len(results)} results for {sum(counts)} inputs")
+    except Exception:  # noqa: BLE001 - whatever it is, each request meets its own below
+        return [_alone(request) for request in batch]
+    # Copies: a view would keep every stream's results alive for as long as one of them is.
+    return [part.copy() for part in np.split(results, np.cumsum(counts)[:-1])]
+
+
+def _alone(request: Request) -> NDArray[np.float32] | Exception:
+    try:
+        return request.engine.run(request.values, request.output)
+    except Exception as error:  # noqa: BLE001 - raised in the thread that asked
+        return error

@@ -1,0 +1,180 @@
+"""One TensorRT engine on the GPU at hand: compared with its sidecar first, its tensors checked, its output finite."""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.runtime.cuda_device import CudaDevice, find_gpu
+from cavsync.deploy.runtime.sidecar import Sidecar, check_loadable, read_sidecar
+from cavsync.deploy.runtime.tensorrt_library import first_reason, import_library, message_log
+from cavsync.errors import BundleError, ConfigError
+from cavsync.manifest import EngineSpec, GraphSpec, TensorSpec
+
+
+class TensorRTGraph:
+    """An engine ready to run, in the place of the ONNX graph `spec`; it may be shared by threads.
+
+    Args:
+        folder: the bundle, whose hashes were checked.
+        spec: inputs and outputs of the graph that the engine computes.
+        engine: the engine's file and, as its one companion, its sidecar.
+
+    Raises:
+        BundleError: the engine differs from its sidecar or the manifest, or was built for another release or GPU.
+        ConfigError: the library or the GPU is missing, or CUDA refuses. There is never a fall-back to something else.
+    """
+
+    def __init__(self, folder: Path, spec: GraphSpec, engine: EngineSpec) -> None:
+        self._path = folder / engine.file
+        self._sidecar = read_fitting_sidecar(folder, spec, engine)
+        self._input = self._sidecar.inputs[0]
+        self._outputs = {tensor.name: tensor for tensor in self._sidecar.outputs}
+        library = import_library(engine.runtime)
+        gpu, finding = find_gpu()
+        if gpu is None:
+            raise ConfigError(
+                f"{self._path} needs an NVIDIA GPU, and here {finding}: run it on a machine with one, or score with "
+                "ONNX Runtime"
+            )
+        plan = check_loadable(
+            self._sidecar,
+            self._path,
+            library_version=str(library.__version__),
+            compute_capability=gpu.compute_capability,
+        )
+        self._log = message_log(library)
+        self._lock = Lock()
+        with ExitStack() as opening:
+            self._device = CudaDevice()
+            opening.callback(self._device.close)
+            self._context = self._open_context(library, plan)
+            self._addresses = {}
+            for tensor in (self._input, *self._sidecar.outputs):
+                address = self._device.allocate(_size_bytes(tensor, self._sidecar.batch.max))
+                opening.callback(self._device.free, address)
+                self._addresses[tensor.name] = address
+                if not self._context.set_tensor_address(tensor.name, address):
+                    raise self._failure(f"does not take memory for {tensor.name}")
+            # Also where nobody calls `close`, also at the end of the process.
+            self._release = weakref.finalize(self, opening.pop_all().close)
+
+    def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+        """Value of the output named `output` for the one input `values`, as float32, in as many calls as it takes.
+
+        Raises:
+            BundleError: the input has another type or shape than declared, or the values are not finite.
+            ConfigError: CUDA refuses.
+        """
+        declared = self._outputs[output]
+        if values.dtype != np.dtype(self._input.dtype) or list(values.shape[1:]) != self._input.shape[1:]:
+            raise BundleError(
+                f"{self._path} takes {self._input.dtype} {self._input.shape}, it was given {values.dtype} "
+                f"{list(values.shape)}: export the bundle again"
+            )
+        largest = self._sidecar.batch.max
+        parts = [self._run_batch(values[place : place + largest], declared) for place in range(0, len(values), largest)]
+        nothing = np.empty((0, *_item_shape(declared)), dtype=np.float32)
+        result: NDArray[np.float32] = np.concatenate([nothing, *parts])
+        if not np.isfinite(result).all():
+            raise BundleError(
+                f"{self._path} gives values that are not finite, they should be numbers: build the engine again, in "
+                "fp32 if this one is fp16"
+            )
+        return result
+
+    def close(self) -> None:
+        """Give the GPU's memory back; the graph cannot run any more."""
+        self._release()
+
+    def _run_batch(self, values: NDArray[Any], declared: TensorSpec) -> NDArray[np.float32]:
+        """At most the profile's largest batch; fewer items than its smallest are filled up and cut off again."""
+        missing = max(0, self._sidecar.batch.min - len(values))
+        filled = np.ascontiguousarray(np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]))
+        result = np.empty((len(filled), *_item_shape(declared)), dtype=declared.dtype)
+        # A context holds the shape of one call, and the memory is that of one call.
+        with self._lock:
+            self._log.errors.clear()
+            self._device.upload(self._addresses[self._input.name], filled)
+            if not self._context.set_input_shape(self._input.name, filled.shape):
+                raise self._failure(f"refuses an input of shape {list(filled.shape)}")
+            if not self._context.execute_async_v3(self._device.stream):
+                raise self._failure(f"fails on an input of shape {list(filled.shape)}")
+            self._device.download(result, self._addresses[declared.name])
+            self._device.synchronize()
+        kept: NDArray[np.float32] = result[: len(values)].astype(np.float32)
+        return kept
+
+    def _open_context(self, library: Any, plan: bytes) -> Any:
+        """The engine, opened and compared with its sidecar, with the memory that it works in."""
+        self._log.errors.clear()
+        self._runtime = library.Runtime(self._log)
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise self._failure("cannot be opened")
+        declared = {tensor.name: tensor.dtype for tensor in (self._input, *self._sidecar.outputs)}
+        names = [self._engine.get_tensor_name(place) for place in range(self._engine.num_io_tensors)]
+        found = {name: np.dtype(library.nptype(self._engine.get_tensor_dtype(name))).name for name in names}
+        if found != declared:
+            raise BundleError(
+                f"{self._path} has the tensors {_listed(found)}, its sidecar declares {_listed(declared)}: rebuild it "
+                f"with `{self._sidecar.rebuild_command}`"
+            )
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise self._failure("gets no memory to work in")
+        return context
+
+    def _failure(self, what: str) -> BundleError:
+        reason = first_reason(self._log.errors) or "the library gives no reason"
+        return BundleError(
+            f"{self._path} {what} ({reason}): rebuild it on this machine with `{self._sidecar.rebuild_command}`"
+        )
+
+
+def read_fitting_sidecar(folder: Path, spec: GraphSpec, engine: EngineSpec) -> Sidecar:
+    """The engine's sidecar, which must say of it what the manifest says."""
+    if len(engine.companions) != 1:
+        raise BundleError(
+            f"{folder / engine.file} has {len(engine.companions)} companions, its sidecar is expected: "
+            "export the bundle again"
+        )
+    path = folder / engine.companions[0]
+    sidecar = read_sidecar(path)
+    for what, told, declared in (
+        ("graph", sidecar.graph, engine.graph),
+        ("runtime", sidecar.runtime, engine.runtime),
+        ("precision", sidecar.precision, engine.precision),
+        ("inputs", _items(sidecar.inputs), _items(spec.inputs)),
+        ("outputs", _items(sidecar.outputs), _items(spec.outputs)),
+    ):
+        if told != declared:
+            raise BundleError(
+                f"{path} differs from the manifest in the engine's {what}, they belong to different exports: rebuild "
+                f"the engine with `{sidecar.rebuild_command}`"
+            )
+    return sidecar
+
+
+def _items(tensors: list[TensorSpec]) -> list[TensorSpec]:
+    """Without the batch: an int8 graph may take one input at a time, the engine beside it takes many."""
+    return [replace(tensor, shape=tensor.shape[1:]) for tensor in tensors]
+
+
+def _item_shape(tensor: TensorSpec) -> list[int]:
+    return [size for size in tensor.shape[1:] if isinstance(size, int)]
+
+
+def _size_bytes(tensor: TensorSpec, batch: int) -> int:
+    return batch * int(np.prod(_item_shape(tensor))) * np.dtype(tensor.dtype).itemsize
+
+
+def _listed(tensors: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({dtype})" for name, dtype in sorted(tensors.items()))

@@ -1,0 +1,1 @@
+"""Frames and audio in, sync decisions out: the streaming scorer."""

@@ -1,0 +1,142 @@
+"""Sound without a long hole: placed on an absolute 16 kHz clock, embedded at the grid instants that are asked for.
+
+Instant j is the segment that starts at log-mel frame j * hop_frames; sample 0 is time 0 of the stream, and j may be
+negative. Log-mel is computed once per frame and each instant is embedded once, when a picture needs it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.stream.limits import GROUP_INSTANTS
+from cavsync.deploy.stream.timeline import Timeline
+from cavsync.errors import BundleError
+from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ, num_log_mel_frames
+
+# One lost packet of any common codec (at most 32 ms) must not cost a whole segment; more is no longer the same sound.
+TOLERATED_GAP_SECONDS = 0.05
+TOLERATED_GAP_SHARE = 0.1
+
+
+class AudioStretch:
+    """Append 16 kHz mono samples, ask for instants to be embedded, read them. Missing instants are NaN.
+
+    Kept: samples, log-mel and embeddings that `drop_before` has not released.
+    """
+
+    def __init__(self, bundle: Bundle, hop_frames: int, start_sample: int) -> None:
+        self._bundle = bundle
+        self._segment_frames = bundle.manifest.audio.segment_frames
+        self._hop_frames = hop_frames
+        self._hop_samples = hop_frames * FRAME_SHIFT_SAMPLES
+        self._span_samples = (self._segment_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
+        self._samples = Timeline((), np.float32, 0.0)
+        self._present = Timeline((), np.bool_, 0.0)
+        self._log_mel = Timeline((bundle.manifest.frontend.num_mel_bins,), np.float32, 0.0)
+        self._embeddings = Timeline((bundle.embedding_dim,), np.float32, np.nan)
+        self._samples.start_at(start_sample)
+        self._present.start_at(start_sample)
+        first = -(-start_sample // self._hop_samples)
+        self._embeddings.start_at(first)
+        self._log_mel.start_at(first * hop_frames)
+
+    @property
+    def first_instant(self) -> int:
+        """First instant that is kept."""
+        return self._embeddings.first
+
+    @property
+    def end_instant(self) -> int:
+        """First instant whose sound has not all arrived."""
+        return max(self.first_instant, (self._samples.end - self._span_samples) // self._hop_samples + 1)
+
+    @property
+    def num_samples(self) -> int:
+        """Samples that are kept."""
+        return self._samples.end - self._samples.first
+
+    @property
+    def end_sample(self) -> int:
+        """Place of the next sample."""
+        return self._samples.end
+
+    def append(self, samples: NDArray[np.float32], place: int) -> None:
+        """Put samples (n,) at `place`: a gap is missing sound, of an overlap what came first stays."""
+        ahead = max(0, place - self._samples.end)
+        self._samples.append_fill(ahead)
+        self._present.append_fill(ahead)
+        new = samples[max(0, self._samples.end - place) :]
+        self._samples.append(new)
+        self._present.append(np.ones(len(new), dtype=np.bool_))
+
+    def embed(self, wanted: NDArray[np.int64]) -> None:
+        """Embed those of the ascending instants `wanted` whose sound is there and that are not embedded yet."""
+        inside = wanted[(wanted >= self.first_instant) & (wanted < self.end_instant)]
+        if len(inside) == 0:
+            return
+        self._embeddings.append_fill(max(0, int(inside[-1]) + 1 - self._embeddings.end))
+        first = int(inside[0])
+        known = self._embeddings.read(first, int(inside[-1]) + 1)[:, 0]
+        fresh = inside[np.isnan(known[inside - first])]
+        usable = [int(instant) for instant in fresh if self._is_usable(int(instant))]
+        for start in range(0, len(usable), GROUP_INSTANTS):
+            group = usable[start : start + GROUP_INSTANTS]
+            embeddings = self._bundle.embed_audio(np.stack([self._segment(instant) for instant in group]))
+            for instant, embedding in zip(group, embeddings, strict=True):
+                self._embeddings.write(instant, embedding[None])
+
+    def embeddings(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Embeddings (stop - start, D) of instants [start, stop); NaN where there is none."""
+        return self._embeddings.read(start, stop)
+
+    def level_dbfs(self, instant: int) -> float:
+        """Level of the instant's segment in dB relative to a full-scale square wave; NaN where there is no sound."""
+        if not self.first_instant <= instant < self.end_instant or not self._is_usable(instant):
+            return float("nan")
+        start = instant * self._hop_samples
+        samples = self._samples.read(start, start + self._span_samples)
+        present = self._present.read(start, start + self._span_samples)
+        power = float(np.mean(np.square(samples[present], dtype=np.float64)))
+        return float(10 * np.log10(power + 1e-20))
+
+    def drop_before(self, instant: int) -> None:
+        """Release the instants before `instant` and what only they need."""
+        self.drop_samples(instant * self._hop_samples - self._samples.first)
+
+    def drop_samples(self, count: int) -> None:
+        """Release the oldest `count` samples and the instants that need them."""
+        self._samples.drop_before(self._samples.first + max(0, count))
+        self._present.drop_before(self._samples.first)
+        first = -(-self._samples.first // self._hop_samples)
+        self._log_mel.drop_before(first * self._hop_frames)
+        # Keep the front of the embeddings with the samples, also where nothing was embedded up to there.
+        self._embeddings.append_fill(max(0, first - self._embeddings.end))
+        self._embeddings.drop_before(first)
+
+    def _is_usable(self, instant: int) -> bool:
+        start = instant * self._hop_samples
+        present = self._present.read(start, start + self._span_samples)
+        tolerated = min(TOLERATED_GAP_SECONDS * SAMPLE_RATE_HZ, TOLERATED_GAP_SHARE * len(present))
+        return bool(np.count_nonzero(~present) <= tolerated)
+
+    def _segment(self, instant: int) -> NDArray[np.float32]:
+        """Log-mel (segment_frames, bins) of one instant; frames that are not there yet are computed."""
+        start = instant * self._hop_frames
+        stop = start + self._segment_frames
+        if self._log_mel.end < self.first_instant * self._hop_frames:
+            self._log_mel.start_at(self.first_instant * self._hop_frames)
+        if stop > self._log_mel.end:
+            first_sample = self._log_mel.end * FRAME_SHIFT_SAMPLES
+            last_sample = (stop - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
+            waveform = self._samples.read(first_sample, last_sample)
+            frames = self._bundle.log_mel(waveform)
+            if len(frames) != num_log_mel_frames(len(waveform)):
+                raise BundleError(
+                    f"{self._bundle.path} gives {len(frames)} log-mel frames for {len(waveform)} samples, "
+                    f"{num_log_mel_frames(len(waveform))} were expected (no padding): export the bundle again"
+                )
+            self._log_mel.append(frames)
+        segment: NDArray[np.float32] = self._log_mel.read(start, stop)
+        return segment

@@ -1,0 +1,134 @@
+"""The sound of one stream, whatever its timestamps do: stretches of sound, in epochs of its clock."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.stream.audio_stretch import AudioStretch
+from cavsync.deploy.stream.clock import StreamClock
+from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
+from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.resample import SteadyClock
+
+
+@dataclass(frozen=True)
+class _Placed:
+    epoch: int
+    stretch: AudioStretch
+
+
+class AudioTrack:
+    """Push 16 kHz mono samples, read embeddings by epoch and grid instant (see `AudioStretch`).
+
+    A hole longer than `HOLE_SECONDS` begins a new stretch, a clock that is set back a new epoch. At most `keep_seconds`
+    of sound are kept; the oldest goes first.
+    """
+
+    def __init__(self, bundle: Bundle, hop_frames: int, keep_seconds: float) -> None:
+        self._bundle = bundle
+        self._hop_frames = hop_frames
+        self._keep_samples = round(keep_seconds * SAMPLE_RATE_HZ)
+        self._stretches: deque[_Placed] = deque()
+        self._steady = SteadyClock(0.0)
+        self.clock = StreamClock()
+        self.finished = False
+
+    @property
+    def progress_seconds(self) -> float:
+        """How far the sound has come; infinite once no more will come, minus infinity before the first."""
+        if self.finished:
+            return math.inf
+        return self.clock.progress(self._end_seconds) if self._stretches else -math.inf
+
+    @property
+    def _end_seconds(self) -> float:
+        return self._stretches[-1].stretch.end_sample / SAMPLE_RATE_HZ
+
+    def push(self, samples: NDArray[np.float32], pts_seconds: float) -> None:
+        """Place samples (n,) on the clock; timestamps that merely jitter do not cut the sound (`SteadyClock`)."""
+        if not self._stretches or not self._steady.follows(pts_seconds):
+            self._resume(pts_seconds)
+        place = round(self._steady.next_seconds * SAMPLE_RATE_HZ)
+        self._steady.advance(pts_seconds, len(samples) / SAMPLE_RATE_HZ)
+        self._stretches[-1].stretch.append(samples, place)
+        self._limit()
+
+    def has(self, epoch: int, stop: int) -> bool:
+        """Whether all instants before `stop` of an epoch are there, or never will be."""
+        if self.finished or epoch < self.clock.epoch:
+            return True
+        last = self._stretches[-1] if self._stretches else None
+        return last is not None and last.epoch == epoch and last.stretch.end_instant >= stop
+
+    def embed(self, epoch: int, wanted: NDArray[np.int64]) -> None:
+        """Embed those of the ascending instants `wanted` that can be and are not yet."""
+        for placed in self._stretches:
+            if placed.epoch == epoch:
+                placed.stretch.embed(wanted)
+
+    def embeddings(self, epoch: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Embeddings (stop - start, D) of instants [start, stop); NaN where there is none."""
+        found = [
+            placed.stretch.embeddings(start, stop)
+            for placed in self._stretches
+            if placed.epoch == epoch and placed.stretch.first_instant < stop and placed.stretch.end_instant > start
+        ]
+        if not found:
+            return np.full((stop - start, self._bundle.embedding_dim), np.nan, dtype=np.float32)
+        merged = found[0]
+        for other in found[1:]:
+            merged = np.where(np.isnan(merged), other, merged)
+        return merged
+
+    def level_dbfs(self, epoch: int, instant: int) -> float:
+        """Level of the instant's segment in dB relative to a full-scale square wave; NaN where there is no sound."""
+        levels = [placed.stretch.level_dbfs(instant) for placed in self._stretches if placed.epoch == epoch]
+        return next((level for level in levels if not math.isnan(level)), math.nan)
+
+    def drop_before(self, epoch: int, instant: int) -> None:
+        """Release the epochs before `epoch`, and its instants before `instant`."""
+        while self._stretches and self._is_passed(self._stretches[0], epoch, instant):
+            self._stretches.popleft()
+        if self._stretches and self._stretches[0].epoch == epoch:
+            self._stretches[0].stretch.drop_before(instant)
+
+    def finish(self) -> None:
+        """No more sound."""
+        self.finished = True
+
+    def _is_passed(self, placed: _Placed, epoch: int, instant: int) -> bool:
+        is_last = len(self._stretches) == 1
+        return not is_last and (
+            placed.epoch < epoch or (placed.epoch == epoch and placed.stretch.end_instant <= instant)
+        )
+
+    def _resume(self, pts_seconds: float) -> None:
+        """Continue at a timestamp that does not follow from the last one."""
+        self._steady = SteadyClock(pts_seconds)
+        if self._stretches and pts_seconds < self._end_seconds - JUMP_BACK_SECONDS:
+            self.clock.set_back(self._end_seconds, pts_seconds)
+            self._begin(pts_seconds)
+        elif not self._stretches or pts_seconds > self._end_seconds + HOLE_SECONDS:
+            self._begin(pts_seconds)
+
+    def _begin(self, pts_seconds: float) -> None:
+        stretch = AudioStretch(self._bundle, self._hop_frames, round(pts_seconds * SAMPLE_RATE_HZ))
+        self._stretches.append(_Placed(self.clock.epoch, stretch))
+
+    def _limit(self) -> None:
+        excess = sum(map(_cost_samples, self._stretches)) - self._keep_samples
+        while excess > 0 and len(self._stretches) > 1 and excess >= _cost_samples(self._stretches[0]):
+            excess -= _cost_samples(self._stretches.popleft())
+        if excess > 0:
+            self._stretches[0].stretch.drop_samples(excess)
+
+
+def _cost_samples(placed: _Placed) -> int:
+    """What a stretch counts for: a short one costs memory, too."""
+    return max(placed.stretch.num_samples, SAMPLE_RATE_HZ)

@@ -1,0 +1,85 @@
+"""Clocks that are set back: which part of the sound belongs to which part of the picture afterwards.
+
+Timestamps of a live stream wrap (MPEG-TS every 26.5 h), start again with their sender, or jump. Forward, an absolute
+clock takes any jump. Backward, the same timestamp would mean two moments, so each time a track's clock is set back a
+new *epoch* of that track begins. Nothing here depends on when a piece arrived, only on the timestamps of its own track.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from cavsync.deploy.stream.limits import PATIENCE_SECONDS
+
+
+class StreamClock:
+    """The epochs of one track. `progress` is stream time that never goes back: where a clock is set back it goes on.
+
+    Epochs are counted from 0; `epoch` is the current one.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self._base_seconds = 0.0
+        self._ends: deque[float] = deque()
+        self._first_end = 0
+
+    def set_back(self, last_seconds: float, next_seconds: float) -> None:
+        """A new epoch begins at `next_seconds`; the old one reached `last_seconds` of its own clock."""
+        self._ends.append(self.progress(last_seconds))
+        self._base_seconds += last_seconds - next_seconds
+        self.epoch += 1
+
+    def progress(self, seconds: float) -> float:
+        """Progress at a timestamp of the current epoch."""
+        return seconds + self._base_seconds
+
+    def end_of(self, epoch: int) -> float | None:
+        """Progress at which an epoch ended; None for the current one."""
+        return None if epoch >= self.epoch else self._ends[max(0, epoch - self._first_end)]
+
+    def forget_before(self, epoch: int) -> None:
+        """No more questions about earlier epochs."""
+        while self._first_end < epoch and self._ends:
+            self._ends.popleft()
+            self._first_end += 1
+
+
+class EpochPairing:
+    """Which epoch of the sound belongs to a picture: ask for pictures in order.
+
+    Both clocks set back within `PATIENCE_SECONDS` of each other begin a new pair of epochs. If only one is, the other
+    track stays where it is: its timestamps then say that there is no sound for these pictures, and that is the answer.
+    """
+
+    def __init__(self, video: StreamClock, audio: StreamClock) -> None:
+        self._video = video
+        self._audio = audio
+        self._video_epoch = 0
+        self._audio_epoch = 0
+
+    def epoch_of(self, epoch: int, progress: float, *, audio_progress: float) -> int | None:
+        """Epoch of the sound for a picture of `epoch` at `progress`; None while it cannot be known.
+
+        `audio_progress` is how far the sound has come, infinite where no more will come.
+        """
+        while True:
+            audio_end = self._audio.end_of(self._audio_epoch)
+            if epoch == self._video_epoch:
+                if audio_end is None or progress <= audio_end + PATIENCE_SECONDS:
+                    return self._audio_epoch
+                self._audio_epoch += 1
+                continue
+            video_end = self._video.end_of(self._video_epoch)
+            assert video_end is not None
+            if audio_end is None and audio_progress <= video_end + PATIENCE_SECONDS:
+                return None
+            audio_end = math.inf if audio_end is None else audio_end
+            # Of two ends that are far apart only the earlier one is passed.
+            if audio_end <= video_end + PATIENCE_SECONDS:
+                self._audio_epoch += 1
+            if video_end <= audio_end + PATIENCE_SECONDS:
+                self._video_epoch += 1
+            self._video.forget_before(self._video_epoch)
+            self._audio.forget_before(self._audio_epoch)

@@ -1,0 +1,1 @@
+"""From a similarity curve to a verdict: offset, confidence, state, and what decisions say together."""

@@ -1,0 +1,167 @@
+"""From a curve to a verdict: is there evidence, how sure is it, and is the offset inside the limits asked for.
+
+Silence, a static picture, too few frames or a flat curve give `undetermined`, never a guess. A verdict finer than the
+resolution that the bundle reached on held-out clips is not given either.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.verdict.curve import MIN_ROWS, Curve, Peak, curve_features, find_peak
+from cavsync.deploy.verdict.profiles import Profile
+from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, UNDETERMINED, SyncScore
+from cavsync.manifest import Calibration
+
+SILENCE_DBFS = -60.0
+SILENT_SHARE = 0.95
+# Key frames make even a still picture pulse a little; real motion is either frequent or large.
+MOTION_LEVELS = 0.05
+MOVING_SHARE = 0.05
+LARGE_MOTION_LEVELS = 2.0
+MIN_LAGS = 5
+FLAT_CONTRAST = 1e-4
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a stretch of stream offers besides its curve, one entry per frame (NaN where there is none)."""
+
+    motion: NDArray[np.float64]
+    level_dbfs: NDArray[np.float64]
+    period_seconds: NDArray[np.float64]
+
+    @property
+    def frame_period_seconds(self) -> float:
+        """Median time between pictures, NaN where there are fewer than two."""
+        known = self.period_seconds[np.isfinite(self.period_seconds)]
+        return float(np.median(known)) if len(known) else math.nan
+
+
+def probability(calibration: Calibration, features: dict[str, float]) -> float:
+    """Calibrated probability that the offset is right: sigmoid(bias + sum of weights * features)."""
+    terms = [weight * features[name] for name, weight in zip(calibration.features, calibration.weights, strict=True)]
+    logit = calibration.bias + math.fsum(terms)
+    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+
+
+def lack_of_evidence(curve: Curve, evidence: Evidence) -> str | None:
+    """One sentence why nothing can be measured here, or None."""
+    if curve.num_frames < MIN_ROWS:
+        return f"only {curve.num_frames} video frames in the window, at least {MIN_ROWS} are needed"
+    levels = evidence.level_dbfs[np.isfinite(evidence.level_dbfs)]
+    if len(levels) < MIN_ROWS:
+        return "there is no sound in the window"
+    if np.mean(levels < SILENCE_DBFS) >= SILENT_SHARE:
+        return f"the sound is silent (below {SILENCE_DBFS:.0f} dBFS)"
+    if np.mean(evidence.motion > MOTION_LEVELS) < MOVING_SHARE and evidence.motion.max() < LARGE_MOTION_LEVELS:
+        return "the picture is static"
+    finite = curve.similarity[np.isfinite(curve.similarity)]
+    if len(finite) < MIN_LAGS:
+        return "too little of the sound around the window is there to compare"
+    if finite.max() - np.median(finite) < FLAT_CONTRAST:
+        return "no lag matches better than another, the similarity curve is flat"
+    return None
+
+
+def judge(
+    curve: Curve,
+    evidence: Evidence,
+    calibration: Calibration | None,
+    profile: Profile,
+    *,
+    time_seconds: float,
+    window_seconds: float,
+    resolution_floor_ms: float = 0.0,
+) -> SyncScore:
+    """Decide about one stretch of stream that ends at `time_seconds`.
+
+    resolution_floor_ms: what the grid of lags can resolve, where it is coarser than the one of the calibration.
+    """
+    features = curve_features(curve)
+    peak = find_peak(curve.lags_ms, curve.similarity)
+    reason = lack_of_evidence(curve, evidence)
+    if reason is None and peak is not None and peak.at_edge:
+        reason = f"the best match lies at the end of the search range, the offset may be beyond {_range(curve)}"
+    resolution_ms = _resolution_ms(curve, peak, calibration, resolution_floor_ms)
+    offset_ms = confidence = None
+    state = UNDETERMINED
+    if reason is None and peak is not None:
+        offset_ms = -peak.lag_ms - (calibration.zero_point_ms if calibration else 0.0)
+        confidence = probability(calibration, features) if calibration else None
+        state, reason = _verdict(
+            offset_ms, confidence, calibration, resolution_ms, profile, evidence.frame_period_seconds
+        )
+    is_measured = calibration is not None and confidence is not None and confidence >= calibration.threshold
+    return SyncScore(
+        time_seconds=time_seconds,
+        window_seconds=window_seconds,
+        audio_offset_ms=offset_ms,
+        offset_resolution_ms=resolution_ms,
+        suggested_audio_delay_ms=offset_ms if is_measured else None,
+        similarity=peak.similarity if peak else None,
+        confidence=confidence,
+        state=state,
+        profile=profile.name,
+        within_profile=None if state == UNDETERMINED else state == IN_SYNC,
+        reason=reason,
+        is_measured=is_measured,
+        curve=curve,
+        features=features,
+    )
+
+
+def _verdict(
+    offset_ms: float,
+    confidence: float | None,
+    calibration: Calibration | None,
+    resolution_ms: float | None,
+    profile: Profile,
+    frame_period_seconds: float,
+) -> tuple[str, str | None]:
+    if calibration is None or confidence is None or resolution_ms is None:
+        return UNDETERMINED, "this bundle is not calibrated: its offsets are estimates without a known confidence"
+    if confidence < calibration.threshold:
+        return (
+            UNDETERMINED,
+            f"the confidence {confidence:.2f} is below the bundle's threshold {calibration.threshold:.2f}",
+        )
+    return compare_with_limits(offset_ms, resolution_ms, profile, frame_period_seconds)
+
+
+def _resolution_ms(curve: Curve, peak: Peak | None, calibration: Calibration | None, floor_ms: float) -> float | None:
+    """What the bundle resolves, or the grid where it is coarser; None for a bundle that is not calibrated."""
+    if calibration is None:
+        return None
+    hop_ms = float(curve.lags_ms[1] - curve.lags_ms[0]) if len(curve.lags_ms) > 1 else 0.0
+    # Between lags that were left out the peak may lie anywhere.
+    left_out_ms = peak.spacing_ms if peak is not None and peak.spacing_ms > 1.5 * hop_ms else 0.0
+    return max(calibration.resolution_ms, floor_ms, left_out_ms)
+
+
+def compare_with_limits(
+    offset_ms: float, resolution_ms: float, profile: Profile, frame_period_seconds: float
+) -> tuple[str, str | None]:
+    """State of a trusted offset, and the reason where the resolution does not allow one."""
+    early_ms, late_ms = profile.limits_ms(frame_period_seconds)
+    if not math.isfinite(early_ms):
+        return UNDETERMINED, f"the limits of profile {profile.name} need the frame period, which is not known"
+    low, high = offset_ms - resolution_ms, offset_ms + resolution_ms
+    if -late_ms <= low and high <= early_ms:
+        return IN_SYNC, None
+    if low > early_ms:
+        return AUDIO_EARLY, None
+    if high < -late_ms:
+        return AUDIO_LATE, None
+    return UNDETERMINED, (
+        f"the offset {offset_ms:+.0f} ms lies within the bundle's resolution of ±{resolution_ms:.0f} ms "
+        f"of a limit of profile {profile.name} (+{early_ms:.0f}/-{late_ms:.0f} ms)"
+    )
+
+
+def _range(curve: Curve) -> str:
+    return f"±{abs(curve.lags_ms[0]):.0f} ms"

@@ -1,0 +1,105 @@
+"""What the decisions of a whole file say together: drift, the worst offset, and the stretches that are out of sync."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from cavsync.deploy.verdict.records import IN_SYNC, UNDETERMINED, SyncScore, rounded
+
+MIN_DRIFT_WINDOWS = 8
+MIN_DRIFT_SECONDS = 30.0
+MAX_DRIFT_RESIDUAL_MS = 40.0
+# Theil-Sen looks at every pair; this many points, taken evenly, are plenty.
+MAX_DRIFT_POINTS = 600
+
+
+@dataclass(frozen=True)
+class Event:
+    """A stretch that is out of sync: from `start` to `end` (seconds), `extreme` is its largest offset (ms, signed)."""
+
+    start: float
+    end: float
+    state: str
+    extreme: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as JSON holds it."""
+        start, end = rounded("_seconds", self.start), rounded("_seconds", self.end)
+        return {"start": start, "end": end, "state": self.state, "extreme": rounded("_ms", self.extreme)}
+
+
+def drift_ms_per_minute(records: Sequence[SyncScore]) -> float | None:
+    """Slope of the trusted offsets over time: the median of the slopes of all pairs (Theil 1950, Sen 1968).
+
+    None with fewer than `MIN_DRIFT_WINDOWS` trusted decisions, where they span less than `MIN_DRIFT_SECONDS`, and where
+    half of them lie more than `MAX_DRIFT_RESIDUAL_MS` from the line.
+    """
+    points = [(record.time_seconds, record.audio_offset_ms) for record in records if record.is_measured]
+    if len(points) < MIN_DRIFT_WINDOWS or points[-1][0] - points[0][0] < MIN_DRIFT_SECONDS:
+        return None
+    step = -(-len(points) // MAX_DRIFT_POINTS)
+    times, offsets = np.array(points[::step], dtype=np.float64).T
+    first, second = np.triu_indices(len(times), k=1)
+    # A clock that was set back repeats times.
+    ahead = times[second] > times[first]
+    slopes = (offsets[second] - offsets[first])[ahead] / (times[second] - times[first])[ahead]
+    slope = float(np.median(slopes))
+    apart = offsets - slope * times
+    # A jump is no drift: a line through it misses most points.
+    if np.median(np.abs(apart - np.median(apart))) > MAX_DRIFT_RESIDUAL_MS:
+        return None
+    return 60 * slope
+
+
+def worst_offset_ms(records: Sequence[SyncScore]) -> float | None:
+    """The trusted offset that is farthest from zero, with its sign; None without one."""
+    offsets = [
+        record.audio_offset_ms for record in records if record.is_measured and record.audio_offset_ms is not None
+    ]
+    return max(offsets, key=abs, default=None)
+
+
+def out_of_sync_events(
+    records: Sequence[SyncScore], step_seconds: float, start_seconds: float, end_seconds: float
+) -> list[Event]:
+    """Runs of decisions that are early, or late. Undetermined gaps up to one window inside a run are bridged.
+
+    A decision speaks for the middle of its window, `step_seconds` of it; the first one also for the start of the file
+    and the last one for its end.
+    """
+    events = []
+    bridged = _bridge(records, step_seconds)
+    position = 0
+    for state, group in groupby(bridged):
+        count = len(list(group))
+        run = records[position : position + count]
+        if state not in (IN_SYNC, UNDETERMINED):
+            offsets = [item.audio_offset_ms for item in run if item.state == state and item.audio_offset_ms is not None]
+            begin = start_seconds if position == 0 else _middle_seconds(run[0]) - step_seconds / 2
+            end = end_seconds if position + count == len(records) else _middle_seconds(run[-1]) + step_seconds / 2
+            events.append(Event(begin, end, state, max(offsets, key=abs)))
+        position += count
+    return events
+
+
+def _bridge(records: Sequence[SyncScore], step_seconds: float) -> list[str]:
+    """States with undetermined gaps of at most one window filled where the same state stands on both sides."""
+    states = [record.state for record in records]
+    last = -1
+    for index, state in enumerate(states):
+        if state == UNDETERMINED:
+            continue
+        gap_seconds = (index - last - 1) * step_seconds
+        if last >= 0 and states[last] == state and 0 < gap_seconds <= records[index].window_seconds:
+            states[last + 1 : index] = [state] * (index - last - 1)
+        last = index
+    return states
+
+
+def _middle_seconds(record: SyncScore) -> float:
+    return record.time_seconds - record.window_seconds / 2

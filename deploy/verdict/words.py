@@ -1,0 +1,44 @@
+"""The verdict in words, the same on the terminal and in the report."""
+
+from __future__ import annotations
+
+from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, UNDETERMINED, SyncScore
+
+STATE_WORDS = {
+    IN_SYNC: "in sync",
+    AUDIO_EARLY: "audio early",
+    AUDIO_LATE: "audio late",
+    UNDETERMINED: "undetermined",
+}
+
+
+def headline(score: SyncScore) -> str:
+    """The verdict in a few words: `Audio late by 120 ms`, or `Mostly audio late` where the offset is not constant."""
+    if score.is_varying:
+        return "Offset varies" if score.state == UNDETERMINED else f"Mostly {STATE_WORDS[score.state]}"
+    if score.state == UNDETERMINED or score.audio_offset_ms is None:
+        return "Undetermined"
+    if score.state == IN_SYNC:
+        return "In sync"
+    return f"{STATE_WORDS[score.state].capitalize()} by {abs(score.audio_offset_ms):.0f} ms"
+
+
+def explanation(score: SyncScore) -> str:
+    """What the number means for the ear, and what would repair it."""
+    sentences = []
+    if score.is_measured and score.audio_offset_ms is not None:
+        sentences.append(_offset_sentence(score.audio_offset_ms, score.offset_resolution_ms))
+    if score.state in (AUDIO_EARLY, AUDIO_LATE) and score.suggested_audio_delay_ms is not None:
+        delay_ms = score.suggested_audio_delay_ms
+        verb = "delay" if delay_ms > 0 else "advance"
+        sentences.append(f"To repair it, {verb} the audio by {abs(delay_ms):.0f} ms.")
+    if score.reason is not None:
+        sentences.append(score.reason[0].upper() + score.reason[1:] + ".")
+    return " ".join(sentences)
+
+
+def _offset_sentence(offset_ms: float, resolution_ms: float | None) -> str:
+    accuracy = "" if resolution_ms is None else f" (half of such offsets are within {resolution_ms:.0f} ms)"
+    if round(offset_ms) == 0:
+        return f"The sound comes with its picture{accuracy}."
+    return f"The sound comes {abs(offset_ms):.0f} ms {'before' if offset_ms > 0 else 'after'} its picture{accuracy}."

@@ -1,0 +1,251 @@
+"""21 classes of offsets, calibration of the confidence, manifests and checkpoints in the sync test."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from fake_bundle import write_fake_bundle
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import TUBELETS, small_model
+from sync_clips import write_clip
+
+from cavsync.cli.main import main
+from cavsync.deploy import Bundle
+from cavsync.errors import DataError
+from cavsync.evaluate.inputs.model_bundle import bundle_of_checkpoint
+from cavsync.evaluate.results.result import read_result
+from cavsync.evaluate.sync.cases import SyncCase, sync_cases
+from cavsync.evaluate.sync.clip_rows import with_hop
+from cavsync.evaluate.sync.figures import sync_report
+from cavsync.evaluate.sync.measure import Answers, ClipResult, OffsetTrial, SyncResult, evaluate_sync
+from cavsync.evaluate.sync.offset_classes import ClassTrial, class_offset_ms, nearest_class
+from cavsync.evaluate.sync.plan import plan_of, write_plans
+from cavsync.evaluate.sync.protocol import sync_protocol
+from cavsync.evaluate.sync.trial_list import ManifestLine, read_manifest
+from cavsync.model.checkpoint import load_model, save_model
+
+OPTIONS: Any = {"offsets_per_clip": 3, "max_offset_ms": 200.0, "seed": 4}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.open(write_fake_bundle(tmp_path_factory.mktemp("bundles") / "meter", max_offset_ms=400.0))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mkv", seconds=10.0, audio_offset_ms=130.0)
+
+
+@given(st.floats(-5000, 5000))
+def test_classes_are_the_nearest(offset_ms: float) -> None:
+    distances = [abs(class_offset_ms(number) - offset_ms) for number in range(21)]
+    assert distances[nearest_class(offset_ms)] == pytest.approx(min(distances))
+    assert [class_offset_ms(number) for number in (0, 10, 20)] == [-2000, 0, 2000]
+
+
+def test_a_good_meter_knows_its_class(bundle: Bundle, clip: Path) -> None:
+    """All 21 classes of a clip whose own offset is known; the wrong truth of 400 ms moves the answers two classes."""
+    line = ManifestLine(path=clip.name, classes=tuple(range(21)))
+    case = SyncCase(clip, "lamp", 130.0, trials=line)
+    answers = evaluate_sync({"meter": bundle}, [case], **OPTIONS).clips[0].methods["meter"]
+    assert [trial.true_class for trial in answers.classes] == list(range(21))
+    assert [trial.answered_class for trial in answers.classes] == list(range(21))
+    wrong = evaluate_sync({"meter": bundle}, [replace(case, true_offset_ms=530.0)], **OPTIONS).clips[0]
+    middle = [trial for trial in wrong.methods["meter"].classes if 3 <= trial.true_class <= 17]
+    assert len(middle) > 5
+    assert {trial.answered_class - trial.true_class for trial in middle if trial.answered_class is not None} == {-2}
+
+
+def test_short_clips_are_not_asked_for_classes(bundle: Bundle, tmp_path: Path) -> None:
+    """Three seconds cannot hold a search of ±2.1 s: the clip is left out of this test and said to be."""
+    path = write_clip(tmp_path / "short.mkv", seconds=3.0)
+    result = evaluate_sync({"meter": bundle}, [SyncCase(path, "lamp")], **OPTIONS)
+    assert result.clips[0].methods["meter"].classes == ()
+    assert sync_report(result)["kinds"]["all"]["methods"]["meter"]["classes"]["accuracy"]["mean"] is None
+
+
+def test_figures_of_the_report() -> None:
+    """Counted by hand: two clips, errors of 5, 150, 90 ms and no estimate; confidences of which one is right."""
+    trials = (
+        (OffsetTrial(0.0, 5.0, True, 0.9), OffsetTrial(100.0, -50.0, True, 0.9)),
+        (OffsetTrial(0.0, 90.0, False, 0.2), OffsetTrial(0.0, None)),
+    )
+    classes = ((ClassTrial(3, 3), ClassTrial(4, 5)), (ClassTrial(0, None),))
+    clips = [
+        ClipResult(f"{n}", "lamp", f"s{n}", 40.0, {"m": Answers(trials[n], {}, classes[n], True, 100.0)})
+        for n in (0, 1)
+    ]
+    for shown in clips:
+        shown.methods["m"].two_choice.update(dict.fromkeys((50.0, 100.0, 200.0, 300.0, 500.0), 0.5))
+    report = sync_report(SyncResult(clips))
+    found = report["kinds"]["all"]["methods"]["m"]
+    assert found["within_one_frame"]["mean"] == 0.25
+    assert found["within_100_ms"]["mean"] == 0.5
+    assert found["within_200_ms"]["mean"] == 0.75
+    assert found["undetermined"]["mean"] == 0.5
+    assert found["decided_within_100_ms"]["mean"] == 0.5
+    assert found["median_error_ms"] == 150.0
+    assert found["p90_error_ms"] is None
+    assert found["classes"]["accuracy"]["mean"] == 0.25
+    assert found["classes"]["accuracy_within_1"]["mean"] == 0.5
+    # 0.9 is right in one of two, 0.2 in one of one.
+    assert found["calibration"]["expected_calibration_error"]["mean"] == pytest.approx((2 * 0.4 + 0.8) / 3)
+    assert list(report["sources"]) == ["s0", "s1"]
+
+
+def test_methods_are_asked_for_the_same_classes() -> None:
+    """One method finds the second clip too short: the other's answers to it do not count either."""
+    choices = dict.fromkeys((50.0, 100.0, 200.0, 300.0, 500.0), 0.5)
+    right, wrong = (ClassTrial(3, 3),), (ClassTrial(3, 9),)
+    offsets = (OffsetTrial(0.0, 0.0),)
+    clips = [
+        ClipResult(
+            "long", "lamp", "", 40.0, {"a": Answers(offsets, choices, right), "b": Answers(offsets, choices, wrong)}
+        ),
+        ClipResult(
+            "short", "lamp", "", 40.0, {"a": Answers(offsets, choices, ()), "b": Answers(offsets, choices, right)}
+        ),
+    ]
+    methods = sync_report(SyncResult(clips))["kinds"]["all"]["methods"]
+    assert methods["a"]["classes"]["accuracy"] == {"mean": 1.0, "low": None, "high": None, "clips": 1}
+    assert methods["b"]["classes"]["accuracy"]["mean"] == 0.0
+
+
+def test_a_manifest_repeats_the_test(bundle: Bundle, clip: Path, tmp_path: Path) -> None:
+    """Trials written down and read back give the same estimates, whatever the seed and the place in the list."""
+    cases = [SyncCase(clip, "siren", 130.0, source="studio")]
+    plans = [plan_of(case, **OPTIONS) for case in cases]
+    write_plans(tmp_path / "m.jsonl", cases, plans)
+    (again,) = sync_cases(tmp_path / "m.jsonl")
+    assert (again.path.resolve(), again.kind, again.source, again.true_offset_ms) == (clip, "siren", "studio", 130.0)
+    first = evaluate_sync({"meter": bundle}, cases, **OPTIONS)
+    second = evaluate_sync({"meter": bundle}, [again], offsets_per_clip=1, max_offset_ms=1.0, seed=99)
+    assert first.clips[0].methods == second.clips[0].methods
+    assert sync_cases(tmp_path / "m.jsonl", {"kind": "siren"}) == [again]
+    with pytest.raises(DataError, match="no clip that was selected"):
+        sync_cases(tmp_path / "m.jsonl", {"kind": "harp"})
+    with pytest.raises(DataError, match="no entry 'colour'"):
+        sync_cases(tmp_path / "m.jsonl", {"colour": "red"})
+
+
+def test_trials_are_those_of_the_name(clip: Path, tmp_path: Path) -> None:
+    """A clip keeps its trials whatever lies beside it and wherever the folder lies; another one gets others."""
+    plans = []
+    for place, names in (("a", ["x/1.mkv", "y/1.mkv"]), ("b", ["w/0.mkv", "x/1.mkv", "y/1.mkv"])):
+        for name in names:
+            (tmp_path / place / name).parent.mkdir(parents=True)
+            (tmp_path / place / name).write_bytes(b"")
+        plans.append({case.name: plan_of(case, **OPTIONS) for case in sync_cases(tmp_path / place)})
+    few, more = plans
+    assert list(more) == ["w/0.mkv", "x/1.mkv", "y/1.mkv"]
+    assert few == {name: more[name] for name in few}
+    assert len({plan.offsets_ms for plan in more.values()}) == 3
+    case = SyncCase(clip, "lamp")
+    assert plan_of(case, **OPTIONS) != plan_of(case, **{**OPTIONS, "seed": 5})
+
+
+def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) -> None:
+    """A bundle of another grid, other baselines' numbers and a selection are other protocols; a manifest fixes trials
+    only where it holds some."""
+    options: Any = {"offsets_per_clip": 3, "max_offset_ms": 200.0, "only": {"kind": "siren"}}
+    drawn, fixed = SyncCase(clip, "siren"), SyncCase(clip, "siren", trials=ManifestLine(path="c", classes=(3,)))
+    first = sync_protocol({"m": bundle.manifest}, [drawn], **options)
+    assert first["models"] == {
+        "m": {"frame_rate_hz": 25.0, "hop_ms": 40.0, "max_offset_ms": 400.0, "zero_point_ms": 0.0, "threshold": 0.5}
+    }
+    assert first["only"] == {"kind": "siren"}
+    assert first["two_choice_hop_ms"] == 10.0
+    assert first["injected_offsets"] == "3 per clip, uniform within ±200 ms"
+    other = sync_protocol({"m": with_hop(bundle, 20.0).manifest}, [drawn], **options)
+    assert {name for name in first if first[name] != other[name]} == {"models"}
+    mixed = sync_protocol({"m": bundle.manifest}, [drawn, fixed], **options)
+    assert mixed["injected_offsets"] == first["injected_offsets"]
+    assert mixed["injected_classes"] == "as the manifest says for 1 of 2 clips, else 3 per clip, each once"
+    assert sync_protocol({}, [fixed], **options)["injected_classes"] == "as the manifest says"
+
+
+def test_entries_of_others_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"path": "a.mp4", "colour": "red"}\n\n{"path": "b.mp4", "colour": "blue"}\n')
+    assert [case.path.name for case in sync_cases(path, {"colour": "blue"})] == ["b.mp4"]
+    assert read_manifest(path)[0].audio_offset_ms == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[]",
+        '{"kind": "speech"}',
+        '{"path": ""}',
+        '{"path": "a", "audio_offset_ms": NaN}',
+        '{"path": "a", "audio_offset_ms": "early"}',
+        '{"path": "a", "injected_offsets_ms": []}',
+        '{"path": "a", "injected_offsets_ms": [1e9]}',
+        '{"path": "a", "classes": [21]}',
+        '{"path": "a", "grid_shift": 2}',
+    ],
+)
+def test_lines_that_do_not_fit(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"path": "a.mp4"}\n' + line + "\n")
+    with pytest.raises(DataError, match="Line 2 of"):
+        sync_cases(path)
+
+
+def test_empty_and_unreadable_manifests(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text("\n")
+    with pytest.raises(DataError, match="names no clip"):
+        sync_cases(tmp_path / "m.jsonl")
+    (tmp_path / "m.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="cannot be read"):
+        sync_cases(tmp_path / "m.jsonl")
+
+
+def test_a_checkpoint_scores_like_its_model(tmp_path: Path) -> None:
+    """The bundle in memory gives the model's vectors, and no decision, as nothing has calibrated it."""
+    save_model(small_model(**TUBELETS), tmp_path / "run", 2)
+    model_id, bundle = bundle_of_checkpoint(tmp_path / "run")
+    assert model_id.kind == "run"
+    segments = np.random.default_rng(0).normal(-5, 4, (2, 80, 128)).astype(np.float32)
+    pooled = (
+        load_model(tmp_path / "run")
+        .eval()
+        .encode_audio((torch.from_numpy(segments) + 5.081) / 4.4849)
+        .pooled.detach()
+        .numpy()
+    )
+    np.testing.assert_allclose(
+        bundle.embed_audio(segments), pooled / np.linalg.norm(pooled, axis=1, keepdims=True), atol=1e-5
+    )
+    path = write_clip(tmp_path / "clip.mkv", seconds=4.0)
+    answers = evaluate_sync({"run": bundle}, [SyncCase(path, "lamp")], **OPTIONS).clips[0].methods["run"]
+    assert not any(trial.decided for trial in answers.trials)
+    assert all(trial.confidence is None for trial in answers.trials)
+
+
+def test_command_with_a_manifest_and_a_run(bundle: Bundle, clip: Path, tmp_path: Path) -> None:
+    """The whole line: a folder, its trials written down, the same trials again, and both results equal."""
+    outs = [tmp_path / "a.json", tmp_path / "b.json"]
+    manifest = tmp_path / "m.jsonl"
+    for data, out, more in (
+        (clip.parent, outs[0], ["--write-manifest", str(manifest), "--html", str(tmp_path / "a.html")]),
+        (manifest, outs[1], []),
+    ):
+        options = ["--bundle", str(bundle.path), "--max-offset-ms", "200", "--json", str(out), *more]
+        done = CliRunner().invoke(main, ["eval", "sync", str(data), *options])
+        assert done.exit_code == 0, done.output
+    first, second = (read_result(out) for out in outs)
+    assert first.metrics == second.metrics
+    assert first.provenance.models[0].sha256 == json.loads(outs[1].read_text())["provenance"]["models"][0]["sha256"]
+    assert first.metrics["meter.two_choice_50_ms"].value is not None
+    assert "<svg" in (tmp_path / "a.html").read_text()
+    for options, status in (([], 2), (["--bundle", str(bundle.path), "--set", "num_heads=2"], 2)):
+        assert CliRunner().invoke(main, ["eval", "sync", str(clip.parent), *options]).exit_code == status
