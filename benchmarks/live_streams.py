@@ -1,9 +1,9 @@
 """How many live streams does this machine hold before decisions are late, with an EnginePool and without?
 
-Each stream is a thread that pushes decoded pictures (320x180, 25 Hz) and sound (48 kHz, stereo) into a scorer of the
+Each stream is a thread that pushes decoded frames (320x180, 25 Hz) and audio (48 kHz, stereo) into a scorer of the
 model that comes along (±0.8 s) at the time at which they would arrive. The latency of a decision counts from the
 arrival of the last sample that it needs: the end of the segment that lies the search range behind the window's last
-picture. It counts from when that sample was due, so a machine that falls behind cannot hide it. A number of streams is
+frame. It counts from when that sample was due, so a machine that falls behind cannot hide it. A number of streams is
 held where 99 % of the decisions come within --late-seconds; the largest is found by doubling and halving. Rows go to
 results/live_streams.jsonl.
 """
@@ -37,11 +37,11 @@ PLAIN, POOL = "plain", "pool"
 
 def needed_seconds(scorer: SyncScorer, end_seconds: float) -> float:
     """When the last sample that the window ending at `end_seconds` needs has been heard."""
-    last_picture = math.ceil(end_seconds * material.FRAME_RATE_HZ - 1e-6) - 1
+    last_frame = math.ceil(end_seconds * material.FRAME_RATE_HZ - 1e-6) - 1
     segment_frames = scorer.bundle.manifest.audio.segment_frames
     span_samples = (segment_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
     reach_seconds = scorer.max_offset_ms / 1000 + span_samples / SAMPLE_RATE_HZ / 2
-    return last_picture / material.FRAME_RATE_HZ + reach_seconds
+    return last_frame / material.FRAME_RATE_HZ + reach_seconds
 
 
 def play(
@@ -50,7 +50,7 @@ def play(
     """Push a stream at its own pace from `start_time` on; the latency of each decision in seconds."""
     latencies = []
     for index in range(round(seconds * material.FRAME_RATE_HZ)):
-        # Sound arrives when its last sample has been heard.
+        # Audio arrives when its last sample has been heard.
         wait_seconds = start_time + (index + 1) / material.FRAME_RATE_HZ - time.monotonic()
         if stop.wait(max(0.0, wait_seconds)) or wait_seconds < -seconds:
             break
@@ -61,7 +61,7 @@ def play(
 
 
 def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: float) -> dict[str, Any]:
-    """So many streams at once, begun at different moments of one picture period and of one group of pictures."""
+    """So many streams at once, begun at different moments of one frame period and of one group of frames."""
     stop = threading.Event()
     latencies: list[list[float]] = [[] for _ in range(num_streams)]
     expected = [0] * num_streams

@@ -1,6 +1,6 @@
 """How fast does one core make training samples from shards, beside the model's step and a loader as the public one?
 
-Published sizes: one picture of 224 x 224 and 4.16 s of sound out of ten seconds. "public" computes the log-mel of the
+Published sizes: one frame of 224 x 224 and 4.16 s of audio out of ten seconds. "public" computes the log-mel of the
 whole clip once for each of its 16 frames and cuts a segment out of each, as the public Sync loader does, from the same
 shards. Variants take turns, so that a noisy machine harms all alike. One thread each, no worker processes.
 """
@@ -38,7 +38,7 @@ PLAN = SamplePlan(CAV_MAE_SYNC.audio_length, 1, 0.04, instants=1, pad=True)
 
 
 def make_shards(folder: Path, clips: int) -> ShardFolder:
-    """Ten seconds each, sixteen pictures of 256 pixels."""
+    """Ten seconds each, sixteen frames of 256 pixels."""
     specs = draw_specs(clips, 77, duration_seconds=10.0, size=(340, 256), container="mp4")
     generate(folder / "clips", specs, workers=os.cpu_count() or 1)
     options = PackOptions(frames=FRAMES, short_side_px=256, shard_clips=16)
@@ -57,10 +57,10 @@ def public_like(source: ShardFolder) -> Callable[[int], Any]:
 
     def sample(turn: int) -> Any:
         clip = source.load(turn % len(source), CAV_MAE_SYNC.img_size)
-        assert isinstance(clip.sound, Waveform)
+        assert isinstance(clip.audio, Waveform)
         segments = []
         for _ in range(FRAMES):
-            whole = log_mel(torch.from_numpy(clip.sound.samples))
+            whole = log_mel(torch.from_numpy(clip.audio.samples))
             segments.append(whole[: PLAN.segment_frames])
         return clip.frames[np.array([turn % FRAMES])], segments
 

@@ -25,7 +25,7 @@ class Material:
     samples: NDArray[np.float32]
 
     def push(self, scorer: SyncScorer, index: int) -> list[SyncScore]:
-        """Push picture `index` of the stream and the 40 ms of sound that begin with it."""
+        """Push frame `index` of the stream and the 40 ms of audio that begin with it."""
         frame = index % len(self.frames)
         chunk = SAMPLE_RATE_HZ // FRAME_RATE_HZ
         seconds = index / FRAME_RATE_HZ
@@ -43,9 +43,9 @@ def clip_spec(seconds: float, width: int, height: int) -> ClipSpec:
 
 
 def material(seconds: float, width: int = 320, height: int = 180) -> Material:
-    """The clip decoded: pictures and sound in memory."""
+    """The clip decoded: frames and audio in memory."""
     clip = render(clip_spec(seconds, width, height))
-    return Material(np.stack([picture for _, picture in clip.frames]), clip.audio)
+    return Material(np.stack([frame for _, frame in clip.frames]), clip.audio)
 
 
 def seconds_to_push(scorer: SyncScorer, clip: Material, media_seconds: float) -> float:

@@ -1,8 +1,8 @@
 """What does the scorer gain over the plain way: for every window, embed every frame and every segment in PyTorch?
 
 Model and grid are the same (random weights), the windows too. The plain way knows nothing of the window before: it
-takes the log-mel of the window's sound, embeds each of its pictures and each of the segments within the search range
-once, and averages the similarities. The scorer embeds each picture and each instant of the sound once per stream. Both
+takes the log-mel of the window's audio, embeds each of its frames and each of the segments within the search range
+once, and averages the similarities. The scorer embeds each frame and each instant of the audio once per stream. Both
 are measured in one process, and their similarity curves are compared. Rows go to results/plain_way.jsonl.
 """
 
@@ -51,7 +51,7 @@ Array = NDArray[Any]
 class PlainWay:
     """Rows of similarities of one window, everything embedded anew.
 
-    Pictures are made small and sound is resampled beforehand: the plain way does not pay for that.
+    Frames are made small and audio is resampled beforehand: the plain way does not pay for that.
     """
 
     def __init__(self, model: CAVMAESync, manifest: Manifest, clip: material.Material, media_seconds: float) -> None:
@@ -59,15 +59,15 @@ class PlainWay:
         self._manifest = manifest
         count = round(media_seconds * material.FRAME_RATE_HZ)
         small = np.stack([resize_center_crop(frame, manifest.visual.img_size) for frame in clip.frames])
-        self._pictures = small[np.arange(count) % len(small)]
+        self._frames = small[np.arange(count) % len(small)]
         self._times_seconds = np.arange(count) / material.FRAME_RATE_HZ
-        sound = np.concatenate([clip.samples] * (1 + count // len(clip.frames)))
+        audio = np.concatenate([clip.samples] * (1 + count // len(clip.frames)))
         converter = AudioInput()
-        pieces = [*converter.push(sound, 0.0, material.SAMPLE_RATE_HZ), *converter.flush()]
+        pieces = [*converter.push(audio, 0.0, material.SAMPLE_RATE_HZ), *converter.flush()]
         self._samples = np.concatenate([samples for _, samples in pieces])
 
     def rows(self, times_seconds: Array, max_offset_ms: float) -> Array:
-        """Similarities (pictures, lags) of a window with pictures at these times."""
+        """Similarities (frames, lags) of a window with frames at these times."""
         hop_seconds = self._manifest.sync.hop_ms / 1000
         length = self._manifest.audio.segment_frames
         positions = times_seconds[:, None] + lag_grid_ms(max_offset_ms, self._manifest.sync.hop_ms) / 1000
@@ -84,7 +84,7 @@ class PlainWay:
     def _tubelets(self, times_seconds: Array) -> Array:
         visual = self._manifest.visual
         wanted = tubelet_times_seconds(times_seconds, visual.num_frames, visual.frame_step_seconds)
-        return self._pictures[nearest_index(self._times_seconds, wanted)]
+        return self._frames[nearest_index(self._times_seconds, wanted)]
 
     def _segments(self, first: int, last: int, hop_frames: int, length: int) -> Array:
         """Log-mel of the instants first to last, from the window's sound."""
@@ -92,8 +92,8 @@ class PlainWay:
         start = first * hop_frames * FRAME_SHIFT_SAMPLES
         stop = start + (num_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
         with torch.inference_mode():
-            sound = torch.from_numpy(self._samples[None, start:stop])
-            log_mel = self._modules["audio_frontend"](sound)[0].numpy()
+            audio = torch.from_numpy(self._samples[None, start:stop])
+            log_mel = self._modules["audio_frontend"](audio)[0].numpy()
         starts = np.arange(last - first + 1) * hop_frames
         return np.stack([log_mel[start : start + length] for start in starts])
 
@@ -113,7 +113,7 @@ def compare(name: str, clip: material.Material, media_seconds: float, windows: i
     plain = PlainWay(random_models.random_model(name), manifest, clip, media_seconds)
     scorer_seconds = material.seconds_to_push(scorer, clip, media_seconds)
     step_seconds = manifest.sync.decision_step_seconds
-    # Windows in the middle, whose sound is all there.
+    # Windows in the middle, whose audio is all there.
     margin_seconds = scorer.max_offset_ms / 1000 + manifest.audio.segment_frames / 100 + 0.5
     last_end = media_seconds - margin_seconds
     ends = [last_end - step_seconds * index for index in range(windows)]

@@ -1,7 +1,7 @@
 """Is scoring faster than real time? Seconds of computing per second of media, on all cores of this machine.
 
-The published size in int8 (1.6 pictures/s, 200 ms hop, ±2 s; random weights) and the model that comes along (25
-pictures/s, 40 ms hop, ±0.8 s), each twice: decoded pictures and sound pushed into a scorer, and a file (H.264, AAC) by
+The published size in int8 (1.6 frames/s, 200 ms hop, ±2 s; random weights) and the model that comes along (25
+frames/s, 40 ms hop, ±0.8 s), each twice: decoded frames and audio pushed into a scorer, and a file (H.264, AAC) by
 `cavsync score` as a process of its own, start, opening and decoding included. Rows go to results/real_time.jsonl.
 """
 
@@ -63,7 +63,7 @@ def cases(names: Sequence[str]) -> list[Case]:
 
 
 def pushed(case: Case, engine: str, clip: material.Material, media_seconds: float, turns: int) -> dict[str, Any]:
-    """Decoded pictures and sound, the median of several turns."""
+    """Decoded frames and audio, the median of several turns."""
     bundle = Bundle.open(case.bundle, engine=engine)
     scorer = SyncScorer(bundle, max_offset_ms=case.max_offset_ms)
     times = []

@@ -25,11 +25,11 @@ def unit_vectors(shape: tuple[int, ...], seed: int) -> np.ndarray:
 def by_loops(visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
     """Mean of the diagonal cosines (n, m), one pair of frames at a time."""
     found = np.empty((len(visual), len(audio)))
-    for i, pictures in enumerate(visual):
+    for i, frames in enumerate(visual):
         for j, segments in enumerate(audio):
             cosines = [
-                np.dot(picture, segment) / (np.linalg.norm(picture) * np.linalg.norm(segment))
-                for picture, segment in zip(pictures, segments, strict=True)
+                np.dot(frame, segment) / (np.linalg.norm(frame) * np.linalg.norm(segment))
+                for frame, segment in zip(frames, segments, strict=True)
             ]
             found[i, j] = np.mean(cosines)
     return found

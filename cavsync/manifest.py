@@ -86,7 +86,7 @@ class AudioSpec:
 
 @dataclass(frozen=True)
 class VisualSpec:
-    """Picture input: tubelets of `num_frames` RGB frames `frame_step_seconds` apart, resized and centre-cropped."""
+    """Frame input: tubelets of `num_frames` RGB frames `frame_step_seconds` apart, resized and centre-cropped."""
 
     img_size: int
     num_frames: int

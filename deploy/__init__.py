@@ -1,6 +1,6 @@
 """Scoring audio-visual sync in files and live streams with an exported bundle: NumPy and one engine, never torch.
 
-A positive `audio_offset_ms` means that the audio is early (ITU-R BT.1359): its sound is heard before the picture.
+A positive `audio_offset_ms` means that the audio is early (ITU-R BT.1359): its audio is heard before the frame.
 """
 
 from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome, score_file

@@ -18,7 +18,7 @@ from cavsync.export.classifier import classifier_stage
 from cavsync.export.departure import departure_from_graph, departure_from_model
 from cavsync.export.graphs import stages, write_graph
 from cavsync.export.parity import OutputParity, Reference, complaint, differs_only_by_batch, worst_of
-from cavsync.export.precision.candidates import Candidate, fastest, fastest_runtime, int8_candidates
+from cavsync.export.precision.candidates import EncoderVariant, fastest, fastest_runtime, int8_candidates
 from cavsync.export.precision.half import Half, in_half, on_cpu
 from cavsync.export.runners import open_runner
 from cavsync.export.samples import SampleSets
@@ -161,12 +161,12 @@ class Artefacts:
         sample = self.reference.worst_input(name, worst)
         return departure_from_model(name, onnx.load(str(path)), self.model, sample)
 
-    def _place_graph(self, name: str, candidate: Candidate) -> None:
+    def _place_graph(self, name: str, candidate: EncoderVariant) -> None:
         shutil.copy(candidate.files[0], self.folder / self.graphs[name].file)
         if candidate.is_single:
             self.graphs[name] = single(self.graphs[name])
 
-    def _place_engine(self, name: str, candidate: Candidate) -> EngineSpec:
+    def _place_engine(self, name: str, candidate: EncoderVariant) -> EngineSpec:
         for path in candidate.files:
             shutil.copy(path, self.folder / self._engine_file(path))
         names = [self._engine_file(path) for path in candidate.files]

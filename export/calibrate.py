@@ -1,7 +1,7 @@
 """How far a peak can be trusted: windows of held-out clips with known offsets, right and wrong.
 
 A clip is embedded once, over a range of lags wider than the search range. Looking at a part of that range that is moved
-by some hops is then the same as scoring the clip with its sound shifted, also by more than the search range, where no
+by some hops is then the same as scoring the clip with its audio shifted, also by more than the search range, where no
 peak is right. A random part of a hop is added before, so that the truth does not always fall on the grid.
 """
 
@@ -60,7 +60,7 @@ def calibrate(
 
 
 def _embedded(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRows | None:
-    """Rows of a clip, its sound shifted by a random part of a hop; None, with a log line, where it cannot be used."""
+    """Rows of a clip, its audio shifted by a random part of a hop; None, with a log line, where it cannot be used."""
     sync = bundle.manifest.sync
     try:
         return embed_clip(
@@ -79,7 +79,7 @@ def _embedded(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRo
 def collect(clips: Sequence[ClipRows], sync: SyncSpec, random: np.random.Generator) -> Examples:
     """Windows of every clip and every whole clip, at random shifts inside and outside the search range.
 
-    What a scorer would not judge (silence, a still picture, a peak at the end of the range) teaches nothing.
+    What a scorer would not judge (silence, a still frame, a peak at the end of the range) teaches nothing.
     """
     reach = math.floor(sync.max_offset_ms / sync.hop_ms + 1e-9)
     features, errors, numbers = [], [], []

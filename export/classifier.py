@@ -9,7 +9,7 @@ from torch import Tensor
 from cavsync.data.logmel import normalise
 from cavsync.errors import ConfigError
 from cavsync.evaluate.classify.classifier import OpenClassifier, open_classifier
-from cavsync.export.graphs import Stage, TakesPictures, encoder_inputs, example_of
+from cavsync.export.graphs import GraphStage, TakesFrames, encoder_inputs, example_of
 from cavsync.export.parity import CLASSIFIER_INPUTS
 from cavsync.manifest import CLASSIFIER, ClassifierSpec, GraphSpec, TensorSpec
 from cavsync.model.checkpoint import load_model, read_run_config, step_folder
@@ -17,8 +17,8 @@ from cavsync.model.classifier import CAVMAEFT, TrainedMode
 from cavsync.model.encoder import AudioVisualEncoder
 
 
-class Classifier(TakesPictures):
-    """Raw log-mel (B, L, 128), RGB pictures (B, T, H, W, 3) uint8, or both as `mode` has it -> logits (B, classes)."""
+class Classifier(TakesFrames):
+    """Raw log-mel (B, L, 128), RGB frames (B, T, H, W, 3) uint8, or both as `mode` has it -> logits (B, classes)."""
 
     def __init__(self, model: CAVMAEFT, mode: TrainedMode) -> None:
         super().__init__()
@@ -26,9 +26,9 @@ class Classifier(TakesPictures):
 
     def forward(self, log_mel: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
         """Normalise and classify."""
-        sound = None if log_mel is None else normalise(log_mel)
-        pictures = None if frames is None else self.normalised(frames)
-        logits: Tensor = self.model(sound, pictures, self.mode)
+        audio = None if log_mel is None else normalise(log_mel)
+        images = None if frames is None else self.normalised(frames)
+        logits: Tensor = self.model(audio, images, self.mode)
         return logits
 
 
@@ -60,12 +60,12 @@ def trained_mode(classifier: OpenClassifier) -> TrainedMode:
     return mode if mode == "audio-only" or mode == "visual-only" else "multimodal"
 
 
-def classifier_stage(classifier: OpenClassifier) -> Stage:
+def classifier_stage(classifier: OpenClassifier) -> GraphStage:
     """The graph of a classifier in evaluation mode, with the inputs that it was trained on."""
     mode, config = trained_mode(classifier), classifier.model.config
     inputs = [tensor for tensor in encoder_inputs(config) if tensor.name in CLASSIFIER_INPUTS[mode]]
     logits = TensorSpec("logits", ["batch", classifier.model.label_dim], "float32")
-    return Stage(
+    return GraphStage(
         Classifier(classifier.model, mode),
         tuple(example_of(tensor) for tensor in inputs),
         0,

@@ -32,8 +32,8 @@ class AudioEncoder(nn.Module):
         return F.normalize(encoded.pooled, dim=-1), encoded.patches
 
 
-class TakesPictures(nn.Module):
-    """What a graph needs that is given RGB pictures (B, T, H, W, 3) uint8."""
+class TakesFrames(nn.Module):
+    """What a graph needs that is given RGB frames (B, T, H, W, 3) uint8."""
 
     mean: Tensor
     std: Tensor
@@ -46,12 +46,12 @@ class TakesPictures(nn.Module):
     def normalised(self, frames: Tensor) -> Tensor:
         """Bytes -> what the model takes, (B, T, 3, H, W)."""
         # Cast first: TensorRT does nothing else with bytes.
-        pictures = frames.float().permute(0, 1, 4, 2, 3)
-        return (pictures - self.mean) / self.std
+        images = frames.float().permute(0, 1, 4, 2, 3)
+        return (images - self.mean) / self.std
 
 
-class VisualEncoder(TakesPictures):
-    """RGB pictures (B, T, H, W, 3) uint8 -> L2-normalised embedding (B, D) and patch tokens (B, N, D)."""
+class VisualEncoder(TakesFrames):
+    """RGB frames (B, T, H, W, 3) uint8 -> L2-normalised embedding (B, D) and patch tokens (B, N, D)."""
 
     def __init__(self, model: AudioVisualEncoder) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class VisualEncoder(TakesPictures):
 
 
 @dataclass(frozen=True)
-class Stage:
+class GraphStage:
     """One graph to write: the module that it comes from, an example of every input, the dimension that is left open in
     all of them, and its spec, whose inputs have the names of the module's arguments."""
 
@@ -74,12 +74,12 @@ class Stage:
     spec: GraphSpec
 
 
-def stages(model: AudioVisualEncoder) -> dict[str, Stage]:
+def stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
     """The graphs that every model has, by the names of the manifest; the model is put in evaluation mode."""
     model = model.eval()
     log_mel, frames = encoder_inputs(model.config)
     return {
-        "audio_frontend": Stage(
+        "audio_frontend": GraphStage(
             LogMelFrontend(),
             (torch.zeros(1, SAMPLE_RATE_HZ),),
             1,
@@ -89,10 +89,10 @@ def stages(model: AudioVisualEncoder) -> dict[str, Stage]:
                 [TensorSpec("log_mel", [1, "frames", 128], "float32")],
             ),
         ),
-        "audio_encoder": Stage(
+        "audio_encoder": GraphStage(
             AudioEncoder(model), (example_of(log_mel),), 0, _encoder_spec(model, "audio_encoder.onnx", log_mel)
         ),
-        "visual_encoder": Stage(
+        "visual_encoder": GraphStage(
             VisualEncoder(model), (example_of(frames),), 0, _encoder_spec(model, "visual_encoder.onnx", frames)
         ),
     }
@@ -113,7 +113,7 @@ def example_of(tensor: TensorSpec) -> Tensor:
     return torch.zeros(2, *sizes, dtype=getattr(torch, tensor.dtype))
 
 
-def write_graph(stage: Stage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
+def write_graph(stage: GraphStage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
     """Write one ONNX file with its metadata; returns its path."""
     path = folder / stage.spec.file
     names = [tensor.name for tensor in stage.spec.inputs]

@@ -27,7 +27,7 @@ def model_card(
     lines = [
         f"# {manifest.name}",
         "",
-        "Audio and visual encoders that measure how far the sound of a video is early or late. A positive",
+        "Audio and visual encoders that measure how far the audio of a video is early or late. A positive",
         "`audio_offset_ms` means that the audio is early (ITU-R BT.1359).",
         "",
         "| | |",
@@ -38,9 +38,9 @@ def model_card(
         f"| architecture | `{manifest.source['fingerprint']}` |",
         f"| trained on | {manifest.source['trained_on']} |",
         f"| precision | {manifest.precision} |",
-        f"| picture | {visual.num_frames} frames of {visual.img_size} x {visual.img_size}, "
+        f"| frame | {visual.num_frames} frames of {visual.img_size} x {visual.img_size}, "
         f"{visual.frame_step_seconds * 1000:.0f} ms apart |",
-        f"| sound | log-mel segments of {audio.segment_frames * 10} ms |",
+        f"| audio | log-mel segments of {audio.segment_frames * 10} ms |",
         f"| search | ±{sync.max_offset_ms:.0f} ms in steps of {sync.hop_ms:.0f} ms, in {sync.window_seconds} s |",
         "",
         *_classifier(manifest.classifier),

@@ -111,16 +111,16 @@ def run_plainly(graph: str, model: AudioVisualEncoder, inputs: Inputs) -> Any:
     return model(normalised.get("log_mel"), normalised.get("frames"), mode)
 
 
-def _normalised_sound(log_mel: Tensor) -> Tensor:
+def _normalised_audio(log_mel: Tensor) -> Tensor:
     return (log_mel + 5.081) / 4.4849
 
 
-def _normalised_pictures(frames: Tensor) -> Tensor:
+def _normalised_frames(frames: Tensor) -> Tensor:
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return ((frames.permute(0, 1, 4, 2, 3).double() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)).float()
 
 
-NORMALISED = {"log_mel": _normalised_sound, "frames": _normalised_pictures}
+NORMALISED = {"log_mel": _normalised_audio, "frames": _normalised_frames}
 
 
 def one_of(inputs: Iterable[Array], place: int) -> list[Array]:

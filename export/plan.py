@@ -39,7 +39,7 @@ class PlannedFile:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """Files in the order in which they are written, and sentences about the rest."""
 
     files: list[PlannedFile]
@@ -59,7 +59,7 @@ def plan(
     overwrite: bool,
     name: str | None = None,
     weights_licence: str = "",
-) -> Plan:
+) -> ExportPlan:
     """Check everything that `export_bundle` checks before it begins; arguments and errors are its own."""
     del name, weights_licence
     check_options(precision, storage, has_engines=tensorrt is not None)
@@ -83,7 +83,7 @@ def plan(
         check_engine_options(precision, library, tensorrt)
         notes.append(finding)
         files += _engine_files(model, AUTO if precision == "auto" else precision, library, tensorrt)
-    return Plan(files, notes)
+    return ExportPlan(files, notes)
 
 
 def _graph_files(model: AudioVisualEncoder, encoder: str, precision: str, storage: str) -> Iterator[PlannedFile]:

@@ -37,7 +37,7 @@ NOISE_SAMPLES = 3
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs of each graph by its name: sound (1, n), raw log-mel (N, L, 128), tubelets (N, T, H, W, 3) of bytes.
+    """Inputs of each graph by its name: audio (1, n), raw log-mel (N, L, 128), tubelets (N, T, H, W, 3) of bytes.
 
     `moments` (N) says where each log-mel segment and tubelet comes from, `source` what all of them are.
     """
@@ -78,15 +78,15 @@ def generated_clips(config: ModelConfig, seed: int) -> list[Clip]:
 
 
 def noise(config: ModelConfig) -> dict[str, Array]:
-    """Inputs unlike any clip: quiet noise and silence, log-mel noise, pictures of noise."""
+    """Inputs unlike any clip: quiet noise and silence, log-mel noise, frames of noise."""
     random = np.random.default_rng(11)
     quiet = random.normal(0, 1e-3, (1, SAMPLE_RATE_HZ))
     segments = random.normal(AUDIO_MEAN, AUDIO_STD, (NOISE_SAMPLES, config.audio_length, NUM_MEL_BINS))
-    pictures = (NOISE_SAMPLES, config.num_frames, config.img_size, config.img_size, 3)
+    frames = (NOISE_SAMPLES, config.num_frames, config.img_size, config.img_size, 3)
     return {
         "audio_frontend": np.concatenate([quiet, np.zeros((1, SAMPLE_RATE_HZ // 4))], axis=1).astype(np.float32),
         "audio_encoder": segments.astype(np.float32),
-        "visual_encoder": random.integers(0, 256, pictures, dtype=np.uint8),
+        "visual_encoder": random.integers(0, 256, frames, dtype=np.uint8),
     }
 
 
@@ -114,38 +114,38 @@ def _load(path: Path, config: ModelConfig) -> Clip | None:
 
 def _rendered(spec: ClipSpec, config: ModelConfig) -> Clip:
     made = render(spec)
-    times, pictures = [], []
+    times, frames = [], []
     for pts_seconds, rgb in made.frames:
         times.append(pts_seconds)
-        pictures.append(resize_center_crop(rgb, config.img_size).transpose(2, 0, 1))
+        frames.append(resize_center_crop(rgb, config.img_size).transpose(2, 0, 1))
     waveform = np.ascontiguousarray(made.audio.mean(axis=1), dtype=np.float32)
-    return Clip(f"generated {spec.family} {spec.seed}", np.stack(pictures), np.asarray(times), Waveform(waveform))
+    return Clip(f"generated {spec.family} {spec.seed}", np.stack(frames), np.asarray(times), Waveform(waveform))
 
 
 def _span_seconds(clip: Clip, config: ModelConfig) -> tuple[float, float]:
-    """First and last time around which both the segment of sound and the tubelet lie within the clip."""
-    half_sound = config.audio_length * FRAME_SECONDS / 2 + 2 * FRAME_SECONDS
-    half_picture = (config.num_frames - 1) * config.frame_step_seconds / 2
-    sound = clip.sound
-    assert isinstance(sound, Waveform)
-    end_seconds = clip.audio_start_seconds + len(sound.samples) / SAMPLE_RATE_HZ
-    first = max(clip.audio_start_seconds + half_sound, float(clip.pts_seconds[0]) + half_picture)
-    last = min(end_seconds - half_sound, float(clip.pts_seconds[-1]) - half_picture)
+    """First and last time around which both the segment of audio and the tubelet lie within the clip."""
+    half_audio = config.audio_length * FRAME_SECONDS / 2 + 2 * FRAME_SECONDS
+    half_frame = (config.num_frames - 1) * config.frame_step_seconds / 2
+    audio = clip.audio
+    assert isinstance(audio, Waveform)
+    end_seconds = clip.audio_start_seconds + len(audio.samples) / SAMPLE_RATE_HZ
+    first = max(clip.audio_start_seconds + half_audio, float(clip.pts_seconds[0]) + half_frame)
+    last = min(end_seconds - half_audio, float(clip.pts_seconds[-1]) - half_frame)
     return first, last
 
 
 def _moments(clip: Clip, config: ModelConfig) -> Samples:
     """Moments of one clip, evenly spread."""
-    assert isinstance(clip.sound, Waveform)
+    assert isinstance(clip.audio, Waveform)
     centres = np.linspace(*_span_seconds(clip, config), MOMENTS_PER_CLIP)
-    features = reference_log_mel(clip.sound.samples)
+    features = reference_log_mel(clip.audio.samples)
     starts = (centres - clip.audio_start_seconds) / FRAME_SECONDS - config.audio_length / 2
     segments = [features[start : start + config.audio_length] for start in map(math.floor, starts)]
     wanted = tubelet_times_seconds(centres, config.num_frames, config.frame_step_seconds)
     chosen = nearest_index(clip.pts_seconds, wanted)
     tubelets = [clip.frames[indices].transpose(0, 2, 3, 1) for indices in chosen]
     inputs: dict[str, Array] = {
-        "audio_frontend": clip.sound.samples[None],
+        "audio_frontend": clip.audio.samples[None],
         "audio_encoder": np.stack(segments),
         "visual_encoder": np.stack(tubelets),
     }
@@ -153,8 +153,8 @@ def _moments(clip: Clip, config: ModelConfig) -> Samples:
 
 
 def _joined(parts: Sequence[Samples], source: str) -> Samples:
-    """All moments; of the sound, that of two clips is enough for a front end."""
+    """All moments; of the audio, that of two clips is enough for a front end."""
     moments = [moment for part in parts for moment in part.moments]
     inputs = {name: np.concatenate([part.inputs[name] for part in parts]) for name in ENCODERS}
-    sound = np.concatenate([part.inputs["audio_frontend"] for part in parts[:2]], axis=1)
-    return Samples({"audio_frontend": sound, **inputs}, moments, f"{len(moments)} moments of {source}")
+    audio = np.concatenate([part.inputs["audio_frontend"] for part in parts[:2]], axis=1)
+    return Samples({"audio_frontend": audio, **inputs}, moments, f"{len(moments)} moments of {source}")

@@ -29,6 +29,24 @@ ALLOWED = {
     | {"cavsync.manifest", "cavsync.media", "cavsync.kernels", "cavsync.model", "cavsync.data", "cavsync.deploy"}
     | {"cavsync.evaluate"},
 }
+# Rooms of a package from the lowest to the highest: a room imports only those before it. Rooms of one set are equals
+# and import none of each other.
+ROOMS: dict[str, tuple[set[str], ...]] = {
+    "cavsync.deploy": (
+        {"verdict"},
+        {"runtime"},
+        {"stream"},
+        {"files", "repair"},
+        {"sinks", "metrics"},
+        {"live"},
+        {"server"},
+    ),
+    "cavsync.evaluate": ({"results"}, {"inputs"}, {"sync", "retrieval", "classify", "localize", "inpaint"}),
+    "cavsync.data": ({"augment", "labels"}, {"synth", "shards"}, {"sources"}),
+    "cavsync.train": ({"recipes"}, {"tasks"}),
+    "cavsync.cli": ({"data", "eval"},),
+}
+MAX_MODULES = 25
 TORCH_FREE = (*sorted(LEAVES), "cavsync.manifest", "cavsync.media", "cavsync.deploy", "cavsync.data.synth")
 
 
@@ -82,6 +100,39 @@ def test_imports_flow_one_way(part: str) -> None:
             ours = {name for name in imported(ast.parse(path.read_text("utf-8"))) if within(name, ("cavsync",))}
             wrong = {name for name in ours if not within(name, ALLOWED[part] | {part, "cavsync.__version__"})}
             assert not wrong, f"{module} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS))
+def test_rooms_are_in_order(package: str) -> None:
+    """Within a package, imports between rooms point from higher to lower ones, also those inside functions."""
+    floors = {room: floor for floor, rooms in enumerate(ROOMS[package]) for room in rooms}
+    for module, path in SOURCES.items():
+        room = _room(module, package)
+        if room not in floors:
+            continue
+        others = {_room(name, package) for name in imported(ast.parse(path.read_text("utf-8")))} & set(floors) - {room}
+        wrong = {other for other in others if floors[other] >= floors[room]}
+        assert not wrong, f"{module} imports from {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS))
+def test_every_folder_is_a_room_in_order(package: str) -> None:
+    """A new folder of such a package needs its place above."""
+    packages = {_room(name, package) for name, path in SOURCES.items() if path.name == "__init__.py"}
+    assert packages - {None} <= set().union(*ROOMS[package])
+
+
+def test_no_folder_is_crowded() -> None:
+    """A folder with more modules than a reader can hold in mind needs rooms."""
+    for folder in {path.parent for path in SOURCES.values()}:
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= MAX_MODULES, f"{folder.relative_to(ROOT)} holds {len(modules)} modules"
+
+
+def _room(module: str, package: str) -> str | None:
+    """First part of `module`'s name inside `package`; None outside it and for the package itself."""
+    inside = module.removeprefix(package + ".")
+    return inside.partition(".")[0] if inside != module else None
 
 
 def test_every_module_belongs_to_a_part() -> None:

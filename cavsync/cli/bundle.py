@@ -113,7 +113,7 @@ def _classes(classifier: ClassifierSpec) -> str:
 
 def _grid(sync: SyncSpec) -> str:
     return (
-        f"{sync.frame_rate_hz:g} pictures a second, hop {sync.hop_ms:g} ms, offsets within ±{sync.max_offset_ms:g} ms, "
+        f"{sync.frame_rate_hz:g} frames a second, hop {sync.hop_ms:g} ms, offsets within ±{sync.max_offset_ms:g} ms, "
         f"windows of {sync.window_seconds:g} s every {sync.decision_step_seconds:g} s"
     )
 

@@ -183,7 +183,7 @@ def _print_summary(out: Path, summary: dict[str, Any], seconds: float) -> None:
     click.echo(f"within ±120 ms (undetermined is a miss)   {summary['within_120_ms']:.0%}")
     click.echo(f"median error                              {summary['median_error_ms']} ms")
     click.echo(f"undetermined                              {summary['undetermined']:.0%}")
-    click.echo("no learning, motion against sound         ", nl=False)
+    click.echo("no learning, motion against audio         ", nl=False)
     click.echo(f"{baseline['motion_against_rise']:.0%} (rise), {baseline['motion_against_loudness']:.0%} (loudness)")
     click.echo(f"took                                      {seconds / 60:.1f} minutes")
     for name in ("clips", "run", "bundle", "scores.jsonl", "summary.json", "report.html"):

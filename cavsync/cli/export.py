@@ -71,7 +71,7 @@ def export(
 ) -> None:
     """Export the encoders of RUN to ONNX and TensorRT, check that they compute the same, calibrate the confidence.
 
-    Of a classifier also one graph from sound and pictures to the logits of its classes, in float32.
+    Of a classifier also one graph from audio and frames to the logits of its classes, in float32.
 
     The bundle appears only if all of it succeeded.
     """

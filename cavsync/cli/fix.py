@@ -53,7 +53,7 @@ def fix(
     threads: int | None,
     cores: tuple[int, ...] | None,
 ) -> None:
-    """Copy INPUT to OUTPUT with its audio-visual offset removed; no picture and no sound is re-encoded.
+    """Copy INPUT to OUTPUT with its audio-visual offset removed; no frame and no audio is re-encoded.
 
     The offset is measured, or given by --offset-ms. Nothing is cut: late audio is put right by delaying all the rest.
     OUTPUT's ending chooses the container; INPUT is never changed. Exit code 1: nothing could be done, or OUTPUT still

@@ -84,10 +84,10 @@ def data() -> None:
 
 
 EVAL_COMMANDS = {
-    "retrieval": ("cavsync.cli.eval.retrieval:retrieval", "Find sounds by pictures and pictures by sounds."),
+    "retrieval": ("cavsync.cli.eval.retrieval:retrieval", "Find sounds by frames and frames by sounds."),
     "classify": ("cavsync.cli.eval.classify:classify", "mAP and accuracy of a fine-tuned or probed model."),
-    "localize": ("cavsync.cli.eval.localize:localize", "Where in the picture a model sees what it hears."),
-    "inpaint": ("cavsync.cli.eval.inpaint:inpaint", "What a decoder makes of hidden patches, in pictures and sound."),
+    "localize": ("cavsync.cli.eval.localize:localize", "Where in the frame a model sees what it hears."),
+    "inpaint": ("cavsync.cli.eval.inpaint:inpaint", "What a decoder makes of hidden patches, in frames and audio."),
     "sync": ("cavsync.cli.eval.sync:sync", "Injected offsets, the two-choice test, 21 classes, calibration."),
     "compare": ("cavsync.cli.eval.compare:compare", "Set two results side by side."),
 }

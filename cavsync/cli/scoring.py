@@ -21,7 +21,7 @@ GRID_OPTIONS = (
                  help="Length of the window of a decision; the bundle's own by default."),
     click.option("--max-offset-ms", type=float, help="Search range to either side; the bundle's own by default."),
     click.option("--frame-rate", "frame_rate_hz", type=float,
-                 help="Pictures looked at per second; the bundle's own by default, fewer cost less."),
+                 help="Frames looked at per second; the bundle's own by default, fewer cost less."),
     click.option("--hop-ms", type=float,
                  help="Step of the search, a multiple of 10 ms; the bundle's own by default, a longer one costs less."),
     click.option("--adaptive", is_flag=True,

@@ -74,7 +74,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
-    Window, search, pictures per second and profile are those of the watched sources, and of clients that name none.
+    Window, search, frames per second and profile are those of the watched sources, and of clients that name none.
     Files are scored at /v1/jobs, live streams at /v1/streams, encoders at /v2 (Open Inference Protocol), metrics are
     at /metrics and everything is described at /openapi.json. The live page is at /.
     """

@@ -99,7 +99,7 @@ def _print_parts(console: Console, found: Explanation) -> None:
     table.add_row("training step", "", "", f"{costs.training / GIGA:.2f}")
     both = costs.embedding_audio + costs.embedding_visual
     sides = f"{costs.embedding_audio / GIGA:.2f} + {costs.embedding_visual / GIGA:.2f}"
-    table.add_row("scoring, unmasked", "", "", f"{both / GIGA:.2f} (sound and picture: {sides})")
+    table.add_row("scoring, unmasked", "", "", f"{both / GIGA:.2f} (audio and video: {sides})")
     console.print(table)
 
 

@@ -42,7 +42,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--queue-seconds", type=POSITIVE, default=10.0, show_default=True,
               help="How much of the stream may wait to be scored.")  # fmt: skip
 @click.option("--policy", type=click.Choice(["block", "drop_oldest"]),
-              help="What a full queue does: make the source wait, or drop its oldest pictures and sound (counted). By "
+              help="What a full queue does: make the source wait, or drop its oldest frames and audio (counted). By "
               "default block for files, pipes and HLS, else drop_oldest.")  # fmt: skip
 @click.option("--reconnect/--no-reconnect", default=True, show_default=True,
               help="Connect again when a live source breaks or ends.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""From clips to training batches of (picture, sound) pairs, on any device."""
+"""From clips to training batches of (frame, audio) pairs, on any device."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cavsync.data.augment.audio import Background, Mixture, SoundChange, at_tempo
+from cavsync.data.augment.audio import AudioChange, Background, Mixture, at_tempo
 from cavsync.data.augment.frames import ColourChange, Crop
 from cavsync.data.augment.plan import Augmentation
 from cavsync.data.clip import Clip, decoded
-from cavsync.data.clip_audio import Sound
+from cavsync.data.clip_audio import ClipAudio
 from cavsync.data.logmel import normalise
 from cavsync.data.order import Draw
-from cavsync.data.planned_audio import PlannedSound, features_of
+from cavsync.data.planned_audio import PlannedAudio, features_of
 from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take
-from cavsync.data.segments import Segments, cut
+from cavsync.data.segments import AudioSegments, cut
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
 from cavsync.media.align import FRAME_SHIFT_SECONDS
@@ -29,14 +29,14 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def normalised_pictures(pictures: Tensor) -> Tensor:
+def normalised_frames(frames: Tensor) -> Tensor:
     """RGB bytes (..., 3, H, W) -> ImageNet-normalised float32, the model's input."""
-    mean = torch.tensor(IMAGENET_MEAN, device=pictures.device).view(3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=pictures.device).view(3, 1, 1) * 255
-    return (pictures.float() - mean) / std
+    mean = torch.tensor(IMAGENET_MEAN, device=frames.device).view(3, 1, 1) * 255
+    std = torch.tensor(IMAGENET_STD, device=frames.device).view(3, 1, 1) * 255
+    return (frames.float() - mean) / std
 
 
-Others = tuple[tuple[Segments, Background | Mixture], ...]
+Others = tuple[tuple[AudioSegments, Background | Mixture], ...]
 
 # As in CAV-MAE: most mixtures are near half and half.
 MIXUP_CONCENTRATION = 10.0
@@ -44,20 +44,20 @@ MIXUP_CONCENTRATION = 10.0
 
 @dataclass(frozen=True)
 class ClipPairs:
-    """K pairs of one clip: `pictures` (U, 3, S, S) uint8, `tubelets` (K, T) of them, `sound`, `times_seconds` (K,).
+    """K pairs of one clip: `frames` (U, 3, S, S) uint8, `tubelets` (K, T) of them, `audio`, `times_seconds` (K,).
     `content` names the clips that were mixed to them (by index in the source), each with its share."""
 
     name: str
     content: tuple[tuple[int, float], ...]
-    pictures: Tensor
+    frames: Tensor
     tubelets: Tensor
-    sound: PlannedSound
+    audio: PlannedAudio
     times_seconds: Tensor
     colour: ColourChange
 
 
 @dataclass(frozen=True)
-class Reject:
+class RejectedClip:
     """A clip that could not be used, and why."""
 
     name: str
@@ -73,13 +73,13 @@ class PairBatch:
 
     names: list[str]
     contents: list[tuple[tuple[int, float], ...]]
-    pictures: list[Tensor]
+    frames: list[Tensor]
     tubelets: list[Tensor]
     colours: list[ColourChange]
-    sounds: list[PlannedSound]
+    audio: list[PlannedAudio]
     times_seconds: Tensor
     clip_index: Tensor
-    rejects: list[Reject]
+    rejects: list[RejectedClip]
 
     def __len__(self) -> int:
         return len(self.clip_index)
@@ -89,16 +89,16 @@ class PairBatch:
         mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1) * 255
         std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1) * 255
         parts = []
-        for pictures, tubelets, colour in zip(self.pictures, self.tubelets, self.colours, strict=True):
+        for frames, tubelets, colour in zip(self.frames, self.tubelets, self.colours, strict=True):
             gain = torch.from_numpy(colour.gain).to(device).view(3, 1, 1)
             offset = torch.from_numpy(colour.offset).to(device).view(3, 1, 1)
-            normalised = pictures.to(device).float().mul_(gain / std).add_((offset - mean) / std)
+            normalised = frames.to(device).float().mul_(gain / std).add_((offset - mean) / std)
             parts.append(normalised[tubelets.to(device)])
         return torch.cat(parts)
 
     def normalised_features(self, device: torch.device) -> Tensor:
         """Normalised log-mel (N, L, 128) on `device`."""
-        return normalise(features_of(self.sounds, device))
+        return normalise(features_of(self.audio, device))
 
     def ignored_pairs(self, guard_seconds: float, same_clip_only: bool, device: torch.device) -> Tensor | None:
         """Bool (N, N): pairs that do not count as negatives; None where all do.
@@ -114,12 +114,12 @@ class PairBatch:
         return ignored | ~same if same_clip_only else ignored
 
 
-class PairDataset(Dataset[ClipPairs | Reject]):
+class PairDataset(Dataset[ClipPairs | RejectedClip]):
     """Pairs of the clips of a source. An item is named by (clip, draw): the same name gives the same pairs anywhere.
 
     With `log_mel_on_device` pairs carry samples, and the batch makes their log-mel where the model is.
     Clips that are mixed in are drawn from `partners` (indices), by default from all.
-    Clips are loaded with pictures of `load_size` and cut to `img_size`. `cache` holds decoded clips (or their
+    Clips are loaded with frames of `load_size` and cut to `img_size`. `cache` holds decoded clips (or their
     rejection) by index; it is filled as clips are first used.
     """
 
@@ -142,12 +142,12 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         self.log_mel_on_device = log_mel_on_device
         self.partners = partners
 
-    def __getitem__(self, draw: Draw) -> ClipPairs | Reject:
+    def __getitem__(self, draw: Draw) -> ClipPairs | RejectedClip:
         index = draw[0]
         try:
             return self._pairs(index, self._clip(index), np.random.default_rng((self.seed, *draw)))
         except MediaError as error:
-            return Reject(self.source.names[index], error)
+            return RejectedClip(self.source.names[index], error)
 
     def _clip(self, index: int) -> Clip:
         if self.cache is None:
@@ -169,45 +169,47 @@ class PairDataset(Dataset[ClipPairs | Reject]):
         instants = draw_instants(clip, self.plan, random)
         sample = take(clip, instants, self.plan, as_samples=self.log_mel_on_device)
         crop, colour = Crop.draw(wanted, random), ColourChange.draw(wanted.colour, random)
-        pictures = crop.of(sample.pictures, self.img_size)
-        pictures, others, mixed_in = self._blended(pictures, sample, random)
-        sound = PlannedSound(sample.sound, others, SoundChange.draw(wanted, self.plan.segment_frames, random))
+        frames = crop.of(sample.frames, self.img_size)
+        frames, others, mixed_in = self._blended(frames, sample, random)
+        audio = PlannedAudio(sample.audio, others, AudioChange.draw(wanted, self.plan.segment_frames, random))
         return ClipPairs(
             clip.source,
             ((index, 1.0),) if mixed_in is None else ((index, 1 - mixed_in[1]), mixed_in),
-            torch.from_numpy(np.ascontiguousarray(pictures)),
+            torch.from_numpy(np.ascontiguousarray(frames)),
             torch.from_numpy(sample.tubelets),
-            sound if self.log_mel_on_device else sound.done(),
+            audio if self.log_mel_on_device else audio.done(),
             torch.from_numpy(sample.times_seconds),
             colour,
         )
 
     def _blended(
-        self, pictures: NDArray[np.uint8], sample: Sample, random: np.random.Generator
+        self, frames: NDArray[np.uint8], sample: Sample, random: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Others, tuple[int, float] | None]:
-        """Another clip to be heard in the background, or mixed into picture and sound, where the draw says so: then the
+        """Another clip to be heard in the background, or mixed into video and audio, where the draw says so: then the
         third value is its index and share."""
-        others: list[tuple[Segments, Background | Mixture]] = []
+        others: list[tuple[AudioSegments, Background | Mixture]] = []
         mixed_in: tuple[int, float] | None = None
         if random.random() < self.augmentation.background and (found := self._other(random)):
-            segments = self._some_segments(found[1].sound, sample.times_seconds, random)
+            segments = self._some_segments(found[1].audio, sample.times_seconds, random)
             others.append((segments, Background.draw(random)))
         if random.random() < self.augmentation.mixup and (found := self._other(random)):
             place, other = found
             share = float(random.beta(MIXUP_CONCENTRATION, MIXUP_CONCENTRATION))
-            others.append((self._some_segments(other.sound, sample.times_seconds, random), Mixture(share)))
-            chosen = np.sort(random.integers(len(other.frames), size=len(pictures)))
+            others.append((self._some_segments(other.audio, sample.times_seconds, random), Mixture(share)))
+            chosen = np.sort(random.integers(len(other.frames), size=len(frames)))
             theirs = Crop().of(other.frames[chosen], self.img_size)
-            pictures = np.rint(share * pictures + (1 - share) * theirs).astype(np.uint8)
+            frames = np.rint(share * frames + (1 - share) * theirs).astype(np.uint8)
             mixed_in = place, 1 - share
-        return pictures, tuple(others), mixed_in
+        return frames, tuple(others), mixed_in
 
-    def _some_segments(self, sound: Sound, times_seconds: NDArray[np.float64], random: np.random.Generator) -> Segments:
-        """Segments spaced like the pairs, from a random place on; a short sound starts again at its end."""
+    def _some_segments(
+        self, audio: ClipAudio, times_seconds: NDArray[np.float64], random: np.random.Generator
+    ) -> AudioSegments:
+        """Segments spaced like the pairs, from a random place on; a short audio starts again at its end."""
         steps = np.rint((times_seconds - times_seconds[0]) / FRAME_SHIFT_SECONDS).astype(np.int64)
-        last = max(1, len(sound) - self.plan.segment_frames + 1)
+        last = max(1, len(audio) - self.plan.segment_frames + 1)
         starts = (int(random.integers(last)) + steps) % last
-        return cut(sound, starts, self.plan.segment_frames, as_samples=self.log_mel_on_device)
+        return cut(audio, starts, self.plan.segment_frames, as_samples=self.log_mel_on_device)
 
     def _other(self, random: np.random.Generator) -> tuple[int, Clip] | None:
         """Another clip and its index; None where the one drawn is unusable, which its own turn will report."""
@@ -219,18 +221,18 @@ class PairDataset(Dataset[ClipPairs | Reject]):
             return None
 
 
-def collate(items: Sequence[ClipPairs | Reject]) -> PairBatch:
+def collate(items: Sequence[ClipPairs | RejectedClip]) -> PairBatch:
     """Join what could be used; rejects leave a smaller batch, never a made-up one."""
     pairs = [item for item in items if isinstance(item, ClipPairs)]
-    counts = torch.tensor([len(item.sound) for item in pairs], dtype=torch.long)
+    counts = torch.tensor([len(item.audio) for item in pairs], dtype=torch.long)
     return PairBatch(
         names=[item.name for item in pairs],
         contents=[item.content for item in pairs],
-        pictures=[item.pictures for item in pairs],
+        frames=[item.frames for item in pairs],
         tubelets=[item.tubelets for item in pairs],
         colours=[item.colour for item in pairs],
-        sounds=[item.sound for item in pairs],
+        audio=[item.audio for item in pairs],
         times_seconds=torch.cat([item.times_seconds for item in pairs]) if pairs else torch.empty(0),
         clip_index=torch.arange(len(pairs)).repeat_interleave(counts),
-        rejects=[item for item in items if isinstance(item, Reject)],
+        rejects=[item for item in items if isinstance(item, RejectedClip)],
     )

@@ -1,4 +1,4 @@
-"""One clip as training sees it: small pictures with their times, and the sound that belongs to them."""
+"""One clip as training sees it: small frames with their times, and the audio that belongs to them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.data.clip_audio import Sound, Waveform
+from cavsync.data.clip_audio import ClipAudio, Waveform
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader, VideoFrame, resize_center_crop
 from cavsync.media.align import SAMPLE_RATE_HZ
 
-# A picture and a sound that end this far apart were not recorded together, or one of them drifts.
+# A frame and an audio track that end this far apart were not recorded together, or one of them drifts.
 LENGTH_MISMATCH_SECONDS = 1.0
 LENGTH_MISMATCH_SHARE = 0.1
 # Containers may store one track this far ahead of the other.
@@ -23,45 +23,45 @@ INTERLEAVING_SECONDS = 2.0
 
 
 class Frames(Protocol):
-    """Pictures of one clip, in memory or decoded when they are asked for; a uint8 array (n, 3, S, S) is one."""
+    """Frames of one clip, in memory or decoded when they are asked for; a uint8 array (n, 3, S, S) is one."""
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of frames."""
         ...
 
     def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """Pictures `indices` (k,): (k, 3, S, S) RGB; MediaError for one that is damaged."""
+        """Frames `indices` (k,): (k, 3, S, S) RGB; MediaError for one that is damaged."""
         ...
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Pictures `frames`, n of them, at `pts_seconds` (n,), and a `sound` whose first sample is heard at
-    `audio_start_seconds`. `segment_starts` (n,) fixes the log-mel frame at which each picture's segment starts, where
+    """Frames `frames`, n of them, at `pts_seconds` (n,), and an `audio` whose first sample is heard at
+    `audio_start_seconds`. `segment_starts` (n,) fixes the log-mel frame at which each frame's segment starts, where
     a data format defines it by index; None means by time. `labels` are the data set's names of the clip's classes."""
 
     source: str
     frames: Frames
     pts_seconds: NDArray[np.float64]
-    sound: Sound
+    audio: ClipAudio
     audio_start_seconds: float = 0.0
     segment_starts: NDArray[np.int64] | None = None
     labels: tuple[str, ...] = ()
 
 
 def decoded(clip: Clip) -> Clip:
-    """The same clip with all pictures and log-mel in memory, to be drawn from many times. MediaError as for frames."""
-    sound = clip.sound.log_mel() if isinstance(clip.sound, Waveform) else clip.sound
-    return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], sound=sound)
+    """The same clip with all frames and log-mel in memory, to be drawn from many times. MediaError as for frames."""
+    audio = clip.audio.log_mel() if isinstance(clip.audio, Waveform) else clip.audio
+    return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=audio)
 
 
 def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf) -> Clip:
     """Decode a video file into a clip; `max_seconds` bounds how much of it is read.
 
     Raises:
-        MediaError: unreadable, truncated, without picture or sound, or picture and sound of different lengths.
+        MediaError: unreadable, truncated, without video or audio, or video and audio of different lengths.
     """
-    pictures: list[NDArray[np.uint8]] = []
+    frames: list[NDArray[np.uint8]] = []
     times: list[float] = []
     chunks: list[AudioChunk] = []
     with MediaReader(path, video_threads=1) as reader:
@@ -72,15 +72,15 @@ def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf)
                 continue
             if isinstance(item, VideoFrame):
                 if not times or item.pts_seconds > times[-1]:
-                    pictures.append(resize_center_crop(item.rgb, img_size).transpose(2, 0, 1))
+                    frames.append(resize_center_crop(item.rgb, img_size).transpose(2, 0, 1))
                     times.append(item.pts_seconds)
             else:
                 chunks.append(item)
-    if not pictures or not chunks:
-        raise MediaError(f"{path} holds no picture or no sound: give a complete file", reason="corrupt")
+    if not frames or not chunks:
+        raise MediaError(f"{path} holds no video or no audio: give a complete file", reason="corrupt")
     samples, start_seconds = join_chunks(chunks)
     require_same_length(path, times, start_seconds + len(samples) / SAMPLE_RATE_HZ)
-    return Clip(str(path), np.stack(pictures), np.asarray(times), Waveform(samples), start_seconds)
+    return Clip(str(path), np.stack(frames), np.asarray(times), Waveform(samples), start_seconds)
 
 
 def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
@@ -101,13 +101,13 @@ def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
 
 
 def require_same_length(path: Path | str, times: list[float], audio_end_seconds: float) -> None:
-    """MediaError where the pictures at `times` (s) and the sound end too far apart to belong together."""
+    """MediaError where the frames at `times` (s) and the audio end too far apart to belong together."""
     period_seconds = (times[-1] - times[0]) / max(1, len(times) - 1)
     video_end_seconds = times[-1] + period_seconds
     allowed = max(LENGTH_MISMATCH_SECONDS, LENGTH_MISMATCH_SHARE * video_end_seconds)
     if abs(video_end_seconds - audio_end_seconds) > allowed:
         raise MediaError(
-            f"{path} has a picture of {video_end_seconds:.2f} s and a sound of {audio_end_seconds:.2f} s, expected "
+            f"{path} has video of {video_end_seconds:.2f} s and audio of {audio_end_seconds:.2f} s, expected "
             "equal lengths: cut it or leave it out",
             reason="length_mismatch",
         )

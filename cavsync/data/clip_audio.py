@@ -1,4 +1,4 @@
-"""The sound of a clip as training cuts it: segments of raw log-mel, made beforehand or only where they are needed."""
+"""The audio of a clip as training cuts it: segments of raw log-mel, made beforehand or only where they are needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, num_l
 Features = NDArray[np.float32]
 
 
-class Sound(Protocol):
+class ClipAudio(Protocol):
     """Log-mel of one clip, 10 ms a frame."""
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class LogMel:
 class Waveform:
     """Mono 16 kHz `samples` (n,): only the segments that are asked for become log-mel.
 
-    A log-mel frame depends on its own 25 ms and the mean of the whole sound, so segments equal those cut from the
+    A log-mel frame depends on its own 25 ms and the mean of the whole audio, so segments equal those cut from the
     log-mel of the whole.
     """
 

@@ -24,7 +24,7 @@ LOW_FREQUENCY_HZ = 20.0
 class LogMelFrontend(nn.Module):
     """Mono 16 kHz samples (B, n) -> raw log-mel (B, frames, 128), as `cavsync.data.logmel.log_mel`.
 
-    Frame m covers samples [160 m, 160 m + 400), so sound may be fed in blocks. Source: Kaldi's compute-fbank-feats with
+    Frame m covers samples [160 m, 160 m + 400), so audio may be fed in blocks. Source: Kaldi's compute-fbank-feats with
     htk_compat, a Hann window and no dither.
     """
 

@@ -15,7 +15,7 @@ AUDIO_STD = 4.4849
 def log_mel(waveform: Tensor, mean: Tensor | None = None) -> Tensor:
     """Mono 16 kHz samples (n,) in [-1, 1] -> raw log-mel (frames, 128), 10 ms a frame.
 
-    The mean of the waveform is removed first, or `mean`, where the samples are a part of a longer sound. Sound shorter
+    The mean of the waveform is removed first, or `mean`, where the samples are a part of a longer sound. Audio shorter
     than one 25 ms window gives no frame.
     """
     if waveform.numel() < FRAME_LENGTH_SAMPLES:
@@ -34,7 +34,7 @@ def log_mel(waveform: Tensor, mean: Tensor | None = None) -> Tensor:
 
 
 def cut_segment(features: Tensor, start_frame: int, length_frames: int) -> Tensor:
-    """Frames [start, start + length) of `features` (S, 128); what lies outside the sound is zero, as upstream pads."""
+    """Frames [start, start + length) of `features` (S, 128); what lies outside the audio is zero, as upstream pads."""
     segment = features.new_zeros((length_frames, features.shape[1]))
     first, last = max(0, start_frame), min(len(features), start_frame + length_frames)
     if last > first:

@@ -1,4 +1,4 @@
-"""The sound of a clip's pairs, and the changes that are still to be made to it: by a worker or on the device."""
+"""The audio of a clip's pairs, and the changes that are still to be made to it: by a worker or on the device."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cavsync.data.augment.audio import Background, Mixture, SoundChange
-from cavsync.data.segments import Segments, log_mel_of
+from cavsync.data.augment.audio import AudioChange, Background, Mixture
+from cavsync.data.segments import AudioSegments, log_mel_of
 
 
 @dataclass(frozen=True)
-class PlannedSound:
+class PlannedAudio:
     """`own` segments, those of other clips with how they are added, and the change of what results."""
 
-    own: Segments
-    others: tuple[tuple[Segments, Background | Mixture], ...] = ()
-    change: SoundChange | None = None
+    own: AudioSegments
+    others: tuple[tuple[AudioSegments, Background | Mixture], ...] = ()
+    change: AudioChange | None = None
 
     def __len__(self) -> int:
         return len(self.own)
 
-    def done(self) -> PlannedSound:
+    def done(self) -> PlannedAudio:
         """The same with everything computed, here and now."""
-        return PlannedSound(Segments(features_of([self], torch.device("cpu"))))
+        return PlannedAudio(AudioSegments(features_of([self], torch.device("cpu"))))
 
 
-def features_of(sounds: Sequence[PlannedSound], device: torch.device) -> Tensor:
+def features_of(audio: Sequence[PlannedAudio], device: torch.device) -> Tensor:
     """Raw log-mel (N, L, 128) of all sounds, one after the other, on `device`."""
-    parts = [segments for sound in sounds for segments in (sound.own, *(other for other, _ in sound.others))]
+    parts = [segments for part in audio for segments in (part.own, *(other for other, _ in part.others))]
     features = iter(log_mel_of(parts, device))
     finished = []
-    for sound in sounds:
+    for part in audio:
         mixed = next(features)
-        for _, how in sound.others:
+        for _, how in part.others:
             mixed = how.of(mixed, next(features))
-        finished.append(mixed if sound.change is None else sound.change.of(mixed))
+        finished.append(mixed if part.change is None else part.change.of(mixed))
     return torch.cat(finished) if finished else torch.empty(0, device=device)

@@ -1,4 +1,4 @@
-"""Draw instants from a clip: a tubelet of pictures and the segment of sound that belongs to it, several at a time."""
+"""Draw instants from a clip: a tubelet of frames and the segment of audio that belongs to it, several at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
-from cavsync.data.segments import Segments, cut
+from cavsync.data.segments import AudioSegments, cut
 from cavsync.errors import MediaError
 from cavsync.media.align import (
     FRAME_SHIFT_SECONDS,
@@ -26,7 +26,7 @@ class SamplePlan:
     """What to draw from each clip.
 
     instants: how many. spacing_seconds: between neighbours, 0 spreads them over the whole clip at random.
-    pad: segments that reach beyond the sound are pushed inside or padded with zeros, as upstream does; otherwise only
+    pad: segments that reach beyond the audio are pushed inside or padded with zeros, as upstream does; otherwise only
     instants whose segment lies inside count. segment_frames, num_frames, frame_step_seconds: the model's input.
     """
 
@@ -40,17 +40,17 @@ class SamplePlan:
 
 @dataclass(frozen=True)
 class Sample:
-    """K instants of one clip: `pictures` (U, 3, S, S) uint8, each once; `tubelets` (K, T), which of them make up each
-    instant; `sound`, the segments of L frames; `times_seconds` (K,)."""
+    """K instants of one clip: `frames` (U, 3, S, S) uint8, each once; `tubelets` (K, T), which of them make up each
+    instant; `audio`, the segments of L frames; `times_seconds` (K,)."""
 
-    pictures: NDArray[np.uint8]
+    frames: NDArray[np.uint8]
     tubelets: NDArray[np.int64]
-    sound: Segments
+    audio: AudioSegments
     times_seconds: NDArray[np.float64]
 
 
 def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
-    """Indices of the pictures whose segment of sound lies inside the clip (all of them where `plan.pad`).
+    """Indices of the frames whose segment of audio lies inside the clip (all of them where `plan.pad`).
 
     Raises:
         MediaError: too few for the plan.
@@ -58,11 +58,11 @@ def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
     if plan.pad or clip.segment_starts is not None:
         return np.arange(len(clip.frames))
     starts = _starts(clip, clip.pts_seconds, plan)
-    inside = np.flatnonzero((starts >= 0) & (starts + plan.segment_frames <= len(clip.sound)))
+    inside = np.flatnonzero((starts >= 0) & (starts + plan.segment_frames <= len(clip.audio)))
     if len(inside) < plan.instants:
         raise MediaError(
-            f"{clip.source} is too short: {len(inside)} pictures have a whole segment of "
-            f"{plan.segment_frames * FRAME_SHIFT_SECONDS:.2f} s of sound around them, {plan.instants} are needed: give "
+            f"{clip.source} is too short: {len(inside)} frames have a whole segment of "
+            f"{plan.segment_frames * FRAME_SHIFT_SECONDS:.2f} s of audio around them, {plan.instants} are needed: give "
             "a longer clip or ask for fewer instants",
             reason="too_short",
         )
@@ -70,7 +70,7 @@ def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
 
 
 def draw_instants(clip: Clip, plan: SamplePlan, random: np.random.Generator) -> Instants:
-    """Indices of `plan.instants` pictures in the order of time."""
+    """Indices of `plan.instants` frames in the order of time."""
     usable = usable_instants(clip, plan)
     if plan.instants == 1:
         return random.choice(usable, size=1)
@@ -85,23 +85,23 @@ def draw_instants(clip: Clip, plan: SamplePlan, random: np.random.Generator) -> 
 
 
 def take(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples: bool = False) -> Sample:
-    """Cut the tubelets and segments of the pictures `instants` out of the clip; the sound as for `segments.cut`."""
+    """Cut the tubelets and segments of the frames `instants` out of the clip; the audio as for `segments.cut`."""
     times = clip.pts_seconds[instants]
     wanted = instants[:, None]
     if plan.num_frames > 1:
         tubelet_seconds = tubelet_times_seconds(times, plan.num_frames, plan.frame_step_seconds)
         wanted = nearest_index(clip.pts_seconds, tubelet_seconds)
-    # Neighbouring tubelets share pictures: each is decoded, changed and moved once.
+    # Neighbouring tubelets share frames: each is decoded, changed and moved once.
     used, places = np.unique(wanted, return_inverse=True)
     starts = _starts(clip, times, plan) if clip.segment_starts is None else clip.segment_starts[instants]
     if plan.pad:
-        starts = np.clip(starts, 0, max(0, len(clip.sound) - plan.segment_frames))
-    sound = cut(clip.sound, starts, plan.segment_frames, as_samples=as_samples)
-    return Sample(clip.frames[used], places.reshape(wanted.shape), sound, times)
+        starts = np.clip(starts, 0, max(0, len(clip.audio) - plan.segment_frames))
+    audio = cut(clip.audio, starts, plan.segment_frames, as_samples=as_samples)
+    return Sample(clip.frames[used], places.reshape(wanted.shape), audio, times)
 
 
 def segment_error_seconds(clip: Clip, instants: Instants, plan: SamplePlan) -> NDArray[np.float64]:
-    """How far each instant's segment lies from its picture (> 0: the sound is later)."""
+    """How far each instant's segment lies from its frame (> 0: the audio is later)."""
     times = clip.pts_seconds[instants]
     starts = _starts(clip, times, plan) if clip.segment_starts is None else clip.segment_starts[instants]
     return clip.audio_start_seconds + segment_center_seconds(starts, plan.segment_frames) - times

@@ -1,4 +1,4 @@
-"""Segments of sound on their way to the model: log-mel already, or samples that become log-mel on its device."""
+"""Segments of audio on their way to the model: log-mel already, or samples that become log-mel on its device."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cavsync.data.clip_audio import Sound, Waveform
+from cavsync.data.clip_audio import ClipAudio, Waveform
 from cavsync.data.frontend import LogMelFrontend
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES
 
 
 @dataclass(frozen=True)
-class Segments:
+class AudioSegments:
     """K segments of L frames: `values` (K, L, 128) log-mel, or, with `inside` bool (K, L), the samples (K, n) that the
     frames cover, of which those frames count that lie inside the sound."""
 
@@ -28,28 +28,28 @@ class Segments:
         return len(self.values)
 
 
-def cut(sound: Sound, starts: NDArray[np.int64], length_frames: int, *, as_samples: bool) -> Segments:
-    """Segments of a clip's sound. Samples only where the sound has them; the clip's mean is removed."""
-    if not (as_samples and isinstance(sound, Waveform)):
-        return Segments(torch.from_numpy(sound.segments(starts, length_frames)))
+def cut(audio: ClipAudio, starts: NDArray[np.int64], length_frames: int, *, as_samples: bool) -> AudioSegments:
+    """Segments of a clip's sound. Samples only where the audio has them; the clip's mean is removed."""
+    if not (as_samples and isinstance(audio, Waveform)):
+        return AudioSegments(torch.from_numpy(audio.segments(starts, length_frames)))
     rows = starts[:, None] + np.arange(length_frames)
     span = (length_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
     places = starts[:, None] * FRAME_SHIFT_SAMPLES + np.arange(span)
-    there = (places >= 0) & (places < len(sound.samples))
-    samples = sound.samples - sound.samples.mean() if len(sound.samples) else np.zeros(1, dtype=np.float32)
+    there = (places >= 0) & (places < len(audio.samples))
+    samples = audio.samples - audio.samples.mean() if len(audio.samples) else np.zeros(1, dtype=np.float32)
     taken = np.where(there, samples[np.clip(places, 0, len(samples) - 1)], np.float32(0))
-    inside = (rows >= 0) & (rows < len(sound))
-    return Segments(torch.from_numpy(taken.astype(np.float32, copy=False)), torch.from_numpy(inside))
+    inside = (rows >= 0) & (rows < len(audio))
+    return AudioSegments(torch.from_numpy(taken.astype(np.float32, copy=False)), torch.from_numpy(inside))
 
 
-def log_mel_of(segments: Sequence[Segments], device: torch.device) -> list[Tensor]:
+def log_mel_of(segments: Sequence[AudioSegments], device: torch.device) -> list[Tensor]:
     """Raw log-mel (K, L, 128) of each, on `device`; samples all in one pass, zero outside the sound."""
     waves = [part for part in segments if part.inside is not None]
     made = iter(_transformed(waves, device).split([len(part) for part in waves]) if waves else ())
     return [part.values.to(device) if part.inside is None else next(made) for part in segments]
 
 
-def _transformed(waves: Sequence[Segments], device: torch.device) -> Tensor:
+def _transformed(waves: Sequence[AudioSegments], device: torch.device) -> Tensor:
     samples = torch.cat([part.values for part in waves]).to(device, non_blocking=True)
     inside = torch.cat([part.inside for part in waves if part.inside is not None]).to(device, non_blocking=True)
     # Half as many digits would show: the logarithm of a quiet band is that of a small difference.

@@ -18,7 +18,7 @@ from cavsync.errors import DataError, MediaError
 
 
 @dataclass(frozen=True)
-class Moments:
+class RunningMoments:
     """Count, mean and sum of squared deviations of some values."""
 
     count: int = 0
@@ -26,7 +26,7 @@ class Moments:
     squared_deviations: float = 0.0
 
     @classmethod
-    def of(cls, values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Moments:
+    def of(cls, values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> RunningMoments:
         """Of all values of an array, in float64."""
         if not values.size:
             return cls()
@@ -34,13 +34,13 @@ class Moments:
         mean = float(wide.mean())
         return cls(wide.size, mean, float(np.square(wide - mean).sum()))
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: RunningMoments) -> RunningMoments:
         """Of both sets of values together; no digits are lost to large sums (Chan, Golub and LeVeque 1979)."""
         count = self.count + other.count
         if not count:
             return self
         apart = other.mean - self.mean
-        return Moments(
+        return RunningMoments(
             count,
             self.mean + apart * other.count / count,
             self.squared_deviations + other.squared_deviations + apart**2 * self.count * other.count / count,
@@ -56,7 +56,7 @@ class Moments:
 class FeatureStats:
     """Moments of all log-mel values, the clips that gave them, and rejects by reason."""
 
-    moments: Moments = field(default_factory=Moments)
+    moments: RunningMoments = field(default_factory=RunningMoments)
     clips: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
 
@@ -79,15 +79,15 @@ def feature_stats(
             if progress is not None:
                 progress(done, len(jobs))
     if not stats.moments.count:
-        raise DataError(f"No clip has sound to measure ({dict(stats.rejects)}): see `cavsync data check`.")
+        raise DataError(f"No clip has audio to measure ({dict(stats.rejects)}): see `cavsync data check`.")
     return stats
 
 
-def _moments(job: tuple[ClipSource, int]) -> Moments | str:
+def _moments(job: tuple[ClipSource, int]) -> RunningMoments | str:
     """Moments of one clip, or the reason why it is rejected."""
     source, index = job
     try:
-        sound = source.load(index, IMG_SIZE).sound
-        return Moments.of(sound.segments(np.zeros(1, dtype=np.int64), len(sound)))
+        audio = source.load(index, IMG_SIZE).audio
+        return RunningMoments.of(audio.segments(np.zeros(1, dtype=np.int64), len(audio)))
     except MediaError as error:
         return error.reason

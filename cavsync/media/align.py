@@ -1,6 +1,6 @@
-"""Where a moment of the picture lies in the sound, and which frames make up a tubelet. Pure arithmetic on timestamps.
+"""Where a moment of the frame lies in the audio, and which frames make up a tubelet. Pure arithmetic on timestamps.
 
-Log-mel frame m covers samples [160 m, 160 m + 400) of 16 kHz sound, so a segment of L frames that starts at frame m0 is
+Log-mel frame m covers samples [160 m, 160 m + 400) of 16 kHz audio, so a segment of L frames that starts at frame m0 is
 centred at ((m0 + (L - 1) / 2) * 160 + 200) / 16000 seconds. Training and scoring both align by this centre.
 """
 
@@ -27,7 +27,7 @@ def segment_center_seconds(start_frame: int | NDArray[np.int64], length_frames: 
 
 
 def segment_start_frame(center_seconds: float | NDArray[np.float64], length_frames: int) -> NDArray[np.int64]:
-    """First log-mel frame of the segment whose centre lies nearest to `center_seconds` (may be outside the sound)."""
+    """First log-mel frame of the segment whose centre lies nearest to `center_seconds` (may be outside the audio)."""
     samples = np.asarray(center_seconds, dtype=np.float64) * SAMPLE_RATE_HZ - FRAME_LENGTH_SAMPLES / 2
     start = samples / FRAME_SHIFT_SAMPLES - (length_frames - 1) / 2
     return np.floor(start + 0.5).astype(np.int64)
@@ -53,12 +53,12 @@ def nearest_index(times_seconds: NDArray[np.float64], wanted_seconds: NDArray[np
 
 
 def shown_seconds(times_seconds: NDArray[np.float64]) -> float:
-    """How long pictures at these ascending times are shown, the last for as long as the others on average."""
+    """How long frames at these ascending times are shown, the last for as long as the others on average."""
     return float((times_seconds[-1] - times_seconds[0]) * len(times_seconds) / max(1, len(times_seconds) - 1))
 
 
 def even_indices(times_seconds: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Pictures nearest to i / count of the time that they are shown, i = 0 .. count - 1: the frames that CAV-MAE's
+    """Frames nearest to i / count of the time that they are shown, i = 0 .. count - 1: the frames that CAV-MAE's
     extraction takes."""
     return nearest_index(times_seconds, times_seconds[0] + np.arange(count) / count * shown_seconds(times_seconds))
 

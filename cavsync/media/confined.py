@@ -14,8 +14,8 @@ import av.error
 from cavsync.errors import MediaError
 
 CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "mxf", "ogg", "asf", "nut")
-# Larger than 8K; a picture of this size takes 106 MB as RGB.
-MAX_PICTURE_PIXELS = 8192 * 4320
+# Larger than 8K; a frame of this size takes 106 MB as RGB.
+MAX_FRAME_PIXELS = 8192 * 4320
 
 
 def open_confined(name: str, file: IO[bytes]) -> Any:
@@ -39,6 +39,6 @@ def open_confined(name: str, file: IO[bytes]) -> Any:
         ) from None
 
 
-def limit_pictures(track: Any) -> None:
-    """Have the decoder refuse pictures of more than `MAX_PICTURE_PIXELS`, also in the middle of the file."""
-    track.codec_context.options = {"max_pixels": str(MAX_PICTURE_PIXELS)}
+def limit_frames(track: Any) -> None:
+    """Have the decoder refuse frames of more than `MAX_PICTURE_PIXELS`, also in the middle of the file."""
+    track.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}

@@ -54,13 +54,13 @@ def open_file(source: str) -> Any:
 
 
 def pick_track(containers: list[Any], kind: str, source: str) -> Any:
-    """First track of a kind ("video" or "audio") that is no cover picture.
+    """First track of a kind ("video" or "audio") that is no cover frame.
 
     Raises:
         MediaError: there is none, or its codec has no decoder here.
     """
     every = [track for container in containers for track in container.streams]
-    # A cover picture is a video track to FFmpeg, but it never moves.
+    # A cover frame is a video track to FFmpeg, but it never moves.
     tracks = [track for track in every if track.type == kind and not (kind == "video" and _is_cover(track))]
     if not tracks:
         found = ", ".join(sorted({track.type for track in every})) or "nothing"

@@ -1,4 +1,4 @@
-"""Decode one file or stream into timed pictures and 16 kHz mono sound, in the order of its packets.
+"""Decode one file or stream into timed frames and 16 kHz mono audio, in the order of its packets.
 
 Memory is bounded by the codec's own delay. Timestamps are the container's presentation times in seconds since the start
 that it declares; nothing is derived from a frame counter, so variable frame rates and late starts keep their meaning.
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
-from cavsync.media.confined import limit_pictures, open_confined
+from cavsync.media.confined import limit_frames, open_confined
 from cavsync.media.container import MediaInfo, describe, open_file, pick_track
 from cavsync.media.resample import MonoResampler
 
@@ -32,7 +32,7 @@ TRUNCATION_TOLERANCE_SHARE = 0.05
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """One picture: `rgb` (H, W, 3) uint8, shown from `pts_seconds` on."""
+    """One frame: `rgb` (H, W, 3) uint8, shown from `pts_seconds` on."""
 
     pts_seconds: float
     rgb: NDArray[np.uint8]
@@ -40,20 +40,20 @@ class VideoFrame:
 
 @dataclass(frozen=True)
 class AudioChunk:
-    """Mono sound: `samples` (n,) float32 at 16 kHz, the first of them heard at `pts_seconds`."""
+    """Mono audio: `samples` (n,) float32 at 16 kHz, the first of them heard at `pts_seconds`."""
 
     pts_seconds: float
     samples: NDArray[np.float32]
 
 
 class MediaReader:
-    """Iterate over the pictures and sounds of a file: `with MediaReader(path) as reader: for item in reader: ...`.
+    """Iterate over the frames and audio of a file: `with MediaReader(path) as reader: for item in reader: ...`.
 
     Args:
         source: a path, or an address that FFmpeg opens.
         file: an opened, seekable file to read instead, which `source` then only names. It is confined: it may not
             refer to other files or addresses (see `confined`). Not closed here.
-        sample_rate_hz: rate of the sound handed out.
+        sample_rate_hz: rate of the audio handed out.
         video_threads: decoder threads; 0 lets FFmpeg choose.
 
     Raises:
@@ -81,7 +81,7 @@ class MediaReader:
         self._video.thread_type = "AUTO"
         self._video.codec_context.thread_count = video_threads
         if file is not None:
-            limit_pictures(self._video)
+            limit_frames(self._video)
         self.info = describe(self._container, self._video, self._audio)
 
     def __enter__(self) -> MediaReader:
@@ -128,9 +128,9 @@ class MediaReader:
 
 
 class FrameConverter:
-    """Decoded frames (`av.VideoFrame`, `av.AudioFrame`) -> upright RGB pictures and mono sound, times in seconds.
+    """Decoded frames (`av.VideoFrame`, `av.AudioFrame`) -> upright RGB frames and mono audio, times in seconds.
 
-    A picture without a timestamp follows its predecessor by the nominal period. Times are counted from `zero_seconds`.
+    A frame without a timestamp follows its predecessor by the nominal period. Times are counted from `zero_seconds`.
     """
 
     def __init__(self, frame_rate_hz: float | None, sample_rate_hz: int, zero_seconds: float = 0.0) -> None:
@@ -141,7 +141,7 @@ class FrameConverter:
         self._resampler = MonoResampler(sample_rate_hz, zero_seconds=zero_seconds)
 
     def convert(self, frame: Any) -> Iterator[VideoFrame | AudioChunk]:
-        """One decoded frame; sound may come later, while the resampling filter fills."""
+        """One decoded frame; audio may come later, while the resampling filter fills."""
         if isinstance(frame, av.VideoFrame):
             yield VideoFrame(self._pts_seconds(frame), _upright_rgb(frame))
         else:
@@ -152,7 +152,7 @@ class FrameConverter:
         yield from (AudioChunk(*timed) for timed in self._resampler.flush())
 
     def end_seconds(self, item: VideoFrame | AudioChunk) -> float:
-        """When the picture or sound is over."""
+        """When the video or audio is over."""
         if isinstance(item, VideoFrame):
             return item.pts_seconds + self._period_seconds
         return item.pts_seconds + len(item.samples) / self._sample_rate_hz
@@ -165,7 +165,7 @@ class FrameConverter:
 
 def _upright_rgb(frame: Any) -> NDArray[np.uint8]:
     rgb: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", threads=1)
-    # Phones store the turn of the camera beside the picture (counter-clockwise degrees) instead of turning it.
+    # Phones store the turn of the camera beside the frame (counter-clockwise degrees) instead of turning it.
     quarter_turns = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 

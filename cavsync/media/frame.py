@@ -1,4 +1,4 @@
-"""Pictures as the models see them: short side resized (bicubic, antialiased), centre-cropped square."""
+"""Frames as the models see them: short side resized (bicubic, antialiased), centre-cropped square."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 libswresample mixes and resamples. Its clock is the count of samples since the last break: containers round timestamps
 (Matroska to a millisecond), and following that jitter would cut and stretch the sound. Timestamps that stay away from
-the count, as after an edit or a lost packet, are followed: else the sound would stay displaced.
+the count, as after an edit or a lost packet, are followed: else the audio would stay displaced.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CAV-MAE Sync: masked reconstruction and contrast of sound and picture, in one forward."""
+"""CAV-MAE Sync: masked reconstruction and contrast of audio and video, in one forward."""
 
 import math
 from functools import partial
@@ -24,7 +24,7 @@ class PretrainOutput(NamedTuple):
     """Of one pretraining forward; losses are scalars, those that were switched off are 0.
 
     loss: loss_mae + loss_contrastive, both already weighted; loss_mae_audio and loss_mae_visual are not.
-    contrastive_accuracy: share of pictures whose own sound scores highest (mean of both directions, and of global
+    contrastive_accuracy: share of frames whose own audio scores highest (mean of both directions, and of global
     and local vectors, where configured). mask_audio, mask_visual: bool (B, N), True where hidden.
     prediction_audio, prediction_visual: predicted patches (B, N, P), None without reconstruction.
     """
@@ -88,7 +88,7 @@ class CAVMAESync(MaskedAutoencoder):
 
         mae_loss_weight=0 leaves out the joint stream and the decoder, contrast_loss_weight=0 the contrastive streams.
         ids_restore_*: (B, N) ranks in place of the random draw; the lowest ranks stay visible.
-        contrastive_ignore: bool (B, B), [picture, sound] pairs that are no negatives, such as near-by instants.
+        contrastive_ignore: bool (B, B), [frame, audio] pairs that are no negatives, such as near-by instants.
         gather_negatives: False leaves the pairs of other processes out of the negatives.
         generator: makes the draws reproducible. place: where the batch lies in that of all processes, whose masks are
         then drawn by each and cut. Raises ConfigError for shapes, ratios or weights that do not fit.
@@ -121,8 +121,8 @@ class CAVMAESync(MaskedAutoencoder):
             joint = self.split_joint(tokens["joint"], audio.shape[1] - self._num_global)
             rebuilt = self._reconstruct(*joint, audio_masking, visual_masking, fbank, frames)
         if contrast_loss_weight:
-            sound, picture = self.pool(tokens["audio"]), self.pool(tokens["visual"])
-            contrast, accuracy = self._contrast(sound, picture, temperature, contrastive_ignore, gather_negatives)
+            waveform, frame = self.pool(tokens["audio"]), self.pool(tokens["visual"])
+            contrast, accuracy = self._contrast(waveform, frame, temperature, contrastive_ignore, gather_negatives)
         loss_mae = mae_loss_weight * (rebuilt.loss_audio + rebuilt.loss_visual)
         loss_contrastive = contrast_loss_weight * contrast
         return PretrainOutput(
@@ -160,12 +160,12 @@ class CAVMAESync(MaskedAutoencoder):
         )
 
     def _contrast(
-        self, sound: Embedding, picture: Embedding, temperature: Tensor, ignore: Tensor | None, gather: bool
+        self, audio: Embedding, frame: Embedding, temperature: Tensor, ignore: Tensor | None, gather: bool
     ) -> tuple[Tensor, Tensor]:
         """Contrastive loss and accuracy of both modalities' embeddings."""
-        pairs = [(sound.pooled, picture.pooled)]
+        pairs = [(audio.pooled, frame.pooled)]
         if self.config.global_local_losses:
-            pairs.append((sound.patches.mean(dim=1), picture.patches.mean(dim=1)))
+            pairs.append((audio.patches.mean(dim=1), frame.patches.mean(dim=1)))
         both_ways = self.config.bidirectional_contrast
         terms = [contrastive_loss(a, v, temperature, both_ways, ignore, gather) for a, v in pairs]
         losses, accuracies = zip(*terms, strict=True)
@@ -182,6 +182,4 @@ def _check_weights(mae_loss_weight: float, contrast_loss_weight: float) -> None:
 
 def _check_pairs(fbank: Tensor, frames: Tensor) -> None:
     if len(fbank) != len(frames):
-        raise ConfigError(
-            f"{len(fbank)} sounds came with {len(frames)} pictures, expected pairs: pass as many of each."
-        )
+        raise ConfigError(f"{len(fbank)} sounds came with {len(frames)} frames, expected pairs: pass as many of each.")

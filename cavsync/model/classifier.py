@@ -19,8 +19,8 @@ Head = Literal["linear", "attention"]
 """A LayerNorm and a linear layer, on the mean of the tokens or on what a learned query attends to."""
 HEAD_PREFIXES = ("mlp_head.", "attention_pool.")
 MODES = get_args(Mode)
-SOUND_MODES: tuple[Mode, ...] = ("multimodal", "audio-only", "missing-visual")
-PICTURE_MODES: tuple[Mode, ...] = ("multimodal", "visual-only", "missing-audio")
+AUDIO_MODES: tuple[Mode, ...] = ("multimodal", "audio-only", "missing-visual")
+FRAME_MODES: tuple[Mode, ...] = ("multimodal", "visual-only", "missing-audio")
 
 
 class CAVMAEFT(AudioVisualEncoder):

@@ -26,7 +26,7 @@ class ModelConfig(BaseModel):
     audio_length: Positive = 416
     """Frames of 10 ms of log-mel that one segment holds; a multiple of patch_size."""
     img_size: Positive = 224
-    """Height and width of a picture in pixels; a multiple of patch_size."""
+    """Height and width of a frame in pixels; a multiple of patch_size."""
     patch_size: Positive = 16
     in_chans: Literal[3] = 3
 
@@ -60,7 +60,7 @@ class ModelConfig(BaseModel):
     """Consecutive frames in one visual input (a tubelet)."""
     frame_differences: bool = False
     """Embed a tubelet as its middle frame and the differences between neighbours, amplified: the same information, but
-    motion is no longer drowned by the still picture, so small models learn it in minutes."""
+    motion is no longer drowned by the still frame, so small models learn it in minutes."""
     frame_step_seconds: Annotated[float, Field(gt=0.0)] = 0.04
     """Spacing of a tubelet's frames; read by the data side, not by the model."""
 
@@ -74,7 +74,7 @@ class ModelConfig(BaseModel):
     global_local_losses: bool = False
     """Contrast the global tokens and the means of the patch tokens, half each."""
     bidirectional_contrast: bool = False
-    """Softmax over the pictures for each sound too, half each."""
+    """Softmax over the frames for each audio too, half each."""
     contrastive_temperature: Annotated[float, Field(gt=0.0)] = 0.05
     learnable_temperature: bool = False
 
@@ -94,7 +94,7 @@ class ModelConfig(BaseModel):
 
     @property
     def visual_grid(self) -> Grid:
-        """Token grid of a picture: (rows, columns)."""
+        """Token grid of a frame: (rows, columns)."""
         side = self.img_size // self.patch_size
         return side, side
 
@@ -173,7 +173,7 @@ def _require_options(config: ModelConfig) -> None:
         raise ConfigError("frame_differences needs a tubelet, but num_frames is 1: raise it, or set the option false.")
     if config.conv_stem and config.patch_size & (config.patch_size - 1):
         raise ConfigError(
-            f"conv_stem halves the picture step by step, but patch_size is {config.patch_size}: use 8 or 16."
+            f"conv_stem halves the frame step by step, but patch_size is {config.patch_size}: use 8 or 16."
         )
     if config.max_pooling and config.cls_token:
         raise ConfigError("max_pooling has no effect beside a global token: set cls_token or max_pooling to false.")
@@ -188,4 +188,4 @@ CAV_MAE_SYNC = ModelConfig()
 """The released CAV-MAE Sync."""
 
 CAV_MAE = ModelConfig(audio_length=1024, num_register_tokens=0, cls_token=False)
-"""The original CAV-MAE (arXiv 2210.07839): ten seconds of sound, one picture, no extra tokens."""
+"""The original CAV-MAE (arXiv 2210.07839): ten seconds of audio, one frame, no extra tokens."""

@@ -100,7 +100,7 @@ class AudioVisualEncoder(nn.Module):
         )
 
     def visual_stream(self, patches: Tensor) -> Tensor:
-        """Visible picture patches (B, n, D) through the visual blocks -> tokens ready for the joint blocks."""
+        """Visible frame patches (B, n, D) through the visual blocks -> tokens ready for the joint blocks."""
         extra = self.config.num_register_tokens
         return self._modality_stream(
             patches,
@@ -136,7 +136,7 @@ class AudioVisualEncoder(nn.Module):
         return self.split_joint(joint, audio.shape[1] - self._num_global)
 
     def split_joint(self, joint: Tensor, num_audio: int) -> tuple[Tensor, Tensor]:
-        """The joint stream's tokens as patch tokens of sound and picture, (B, n, D) each."""
+        """The joint stream's tokens as patch tokens of audio and video, (B, n, D) each."""
         return self._without_registers(joint[:, :num_audio]), self._without_registers(joint[:, num_audio:])
 
     def audio_embedding(self, tokens: Tensor) -> Embedding:

@@ -29,7 +29,7 @@ VISUAL_MARKS = ("_v", "_visual")
 
 @dataclass(frozen=True)
 class PairFlops:
-    """Operations of one pretraining forward for one (picture, sound) pair.
+    """Operations of one pretraining forward for one (frame, audio) pair.
 
     audio, visual: patch embedding and modality-specific blocks. joint: the joint blocks for all their streams, and the
     contrastive heads. decoder: all that follows the joint norm. recomputed: the share of the sum that activation
@@ -50,13 +50,13 @@ class PairFlops:
     def training(self, activation_checkpointing: bool = False) -> float:
         """Forward and backward: three forwards, with activation checkpointing nearly four.
 
-        Too much by the gradient of the pictures and spectrograms, which nobody takes: a hundredth or so.
+        Too much by the gradient of the frames and spectrograms, which nobody takes: a hundredth or so.
         """
         return (1 + BACKWARD_FORWARDS) * self.forward + (self.recomputed if activation_checkpointing else 0.0)
 
 
 class EncoderFlops(NamedTuple):
-    """Operations of embedding one sound, and one picture, unmasked: modality-specific blocks, joint blocks, heads."""
+    """Operations to embed one audio segment and one tubelet, unmasked: modality-specific and joint blocks, heads."""
 
     audio: float
     visual: float
@@ -117,22 +117,22 @@ def pretraining_flops(
     """
     if config.multi_ratio_masking:
         mask_ratio_audio = mask_ratio_visual = _mean_mask_ratio(config)
-    sound = count_visible(config.audio_grid, mask_ratio_audio, config.mask_mode_audio)
-    picture = count_visible(config.visual_grid, mask_ratio_visual, config.mask_mode_visual)
-    audio, visual = _specific(config, sound), _specific(config, picture)
+    waveform = count_visible(config.audio_grid, mask_ratio_audio, config.mask_mode_audio)
+    frame = count_visible(config.visual_grid, mask_ratio_visual, config.mask_mode_visual)
+    audio, visual = _specific(config, waveform), _specific(config, frame)
     joint = decoder = Work()
     ends = 0.0
     if mae_loss_weight:
-        together = sound + picture + 2 * _kept_registers(config)
+        together = waveform + frame + 2 * _kept_registers(config)
         joint = Work.of(config.joint_depth, together, config.embed_dim, config.mlp_ratio)
         patches = prod(config.audio_grid) + prod(config.visual_grid)
         decoder = Work.of(config.decoder_depth, patches, config.decoder_embed_dim, config.mlp_ratio)
-        ends = _decoder_ends(config, sound + picture)
+        ends = _decoder_ends(config, waveform + frame)
     if contrast_loss_weight:
-        joint = joint.also(_contrastive(config, sound)).also(_contrastive(config, picture))
+        joint = joint.also(_contrastive(config, waveform)).also(_contrastive(config, frame))
     return PairFlops(
-        audio=_embedding(config, 1, config.audio_grid, sound) + audio.total,
-        visual=_embedding(config, config.visual_channels, config.visual_grid, picture) + visual.total,
+        audio=_embedding(config, 1, config.audio_grid, waveform) + audio.total,
+        visual=_embedding(config, config.visual_channels, config.visual_grid, frame) + visual.total,
         joint=joint.total,
         decoder=decoder.total + ends,
         recomputed=sum(work.recomputed for work in (audio, visual, joint, decoder)),

@@ -1,4 +1,4 @@
-"""From spectrograms and pictures to patch vectors."""
+"""From spectrograms and frames to patch vectors."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from cavsync.errors import ConfigError
 from cavsync.kernels import kept_patch_embedding
 from cavsync.model.config import NUM_MEL_BINS, ModelConfig
 
-# Between neighbouring frames most of a picture changes by a few hundredths of its own spread.
+# Between neighbouring frames most of a frame changes by a few hundredths of its own spread.
 DIFFERENCE_GAIN = 4.0
 STEM_WIDTH = 24
 
@@ -102,6 +102,6 @@ def stacked_frames(frames: Tensor, config: ModelConfig) -> Tensor:
         wanted = expected[1:] if config.num_frames == 1 else expected
         raise ConfigError(
             f"Frames have shape {tuple(frames.shape)}, expected (batch, {', '.join(map(str, wanted))}): "
-            "resize the pictures, or build the model with another img_size or num_frames."
+            "resize the frames, or build the model with another img_size or num_frames."
         )
     return clips.flatten(1, 2)

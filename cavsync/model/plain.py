@@ -37,15 +37,15 @@ def plain_loss(
     audio = model.audio_stream(masking_a.visible(model.embed_audio(fbank)))
     visual = model.visual_stream(masking_v.visible(model.embed_frames(frames)))
     joint = model.joint_stream(audio, visual)
-    sound, picture = model.audio_embedding(audio), model.visual_embedding(visual)
+    waveform, frame = model.audio_embedding(audio), model.visual_embedding(visual)
 
     predicted_a, predicted_v = model.decode(*joint, masking_a, masking_v)
     patch, norm = config.patch_size, config.norm_pix_loss
     loss = masked_reconstruction_loss(predicted_a, spectrogram_image(fbank, config), masking_a.hidden, patch, norm)
     loss = loss + masked_reconstruction_loss(predicted_v, stacked_frames(frames, config), masking_v.hidden, patch, norm)
-    pairs = [(sound.pooled, picture.pooled)]
+    pairs = [(waveform.pooled, frame.pooled)]
     if config.global_local_losses:
-        pairs.append((sound.patches.mean(dim=1), picture.patches.mean(dim=1)))
+        pairs.append((waveform.patches.mean(dim=1), frame.patches.mean(dim=1)))
     temperature, both = model.temperature(), config.bidirectional_contrast
     contrast = torch.stack([contrastive_loss(a, v, temperature, both)[0] for a, v in pairs]).mean()
     return mae_loss_weight * loss + contrast_loss_weight * contrast

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cavsync.data.sources.class_labels import CLASS_LABELS_NAME
+from cavsync.data.sources.classes import CLASS_LABELS_NAME
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
 from cavsync.model.checkpoint import WEIGHTS, all_steps, read_run_config, save_state, step_folder, write_run_config

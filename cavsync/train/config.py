@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 from cavsync.data.augment.plan import Augmentation
 from cavsync.errors import ConfigError
 from cavsync.model import ModelConfig
-from cavsync.train.tasks.classify_config import ClassifyConfig
+from cavsync.train.classify_config import ClassifyConfig
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -49,14 +49,14 @@ class TrainConfig(BaseModel):
     negatives: Literal["batch", "clip"] = "batch"
     """Negatives are all other pairs of the batch, or other moments of the same clip only."""
     pad_segments: bool = True
-    """Push segments inside the sound and pad them, as upstream does, rather than leave such instants out."""
+    """Push segments inside the audio and pad them, as upstream does, rather than leave such instants out."""
     frames_per_clip: Positive = 10
     """Frames that a CAV-MAE JSON data set must hold per clip."""
     repeats: tuple[Positive, ...] = ()
     """How often an epoch visits the clips of each data source; empty visits all of them once."""
     augmentation: Augmentation = Augmentation()
     load_size: Positive | None = None
-    """Side at which pictures are decoded, for crops that lose no detail; None decodes at the model's img_size."""
+    """Side at which frames are decoded, for crops that lose no detail; None decodes at the model's img_size."""
     held_out_share: Share = 0.1
     """Share of the clips that is never trained on: it measures the run and calibrates the exported bundle."""
 
@@ -102,7 +102,7 @@ class TrainConfig(BaseModel):
     activation_checkpointing: bool = False
     """Keep only each block's input for the backward pass and compute the rest a second time: less memory, more work."""
     log_mel: Literal["auto", "workers", "device"] = "auto"
-    """Where sound becomes log-mel; "auto" takes the device where that is a GPU."""
+    """Where audio becomes log-mel; "auto" takes the device where that is a GPU."""
     cache_clips: bool = False
     """Keep all decoded clips in memory; for data sets that fit there."""
     workers: Count = 2

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from cavsync.model import ModelConfig
 from cavsync.model.flops import EncoderFlops, PairFlops, encoder_flops, pretraining_flops
+from cavsync.train.classify_config import ClassifyConfig
 from cavsync.train.config import TrainConfig
-from cavsync.train.tasks.classify_config import ClassifyConfig
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Operations per pair. embedding_*: of an unmasked sound and picture, as when scoring; the others: of pretraining,
+    """Operations per pair. embedding_*: of an unmasked audio and video, as when scoring; the others: of pretraining,
     forward by part and in all, and of a whole training step."""
 
     embedding_audio: float

@@ -18,7 +18,7 @@ from cavsync.data.clip import Clip
 from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
 from cavsync.data.preload import preload
 from cavsync.data.sampling import SamplePlan
-from cavsync.data.sources.class_labels import ClassLabels, ClipClasses, unlabelled
+from cavsync.data.sources.classes import ClassLabels, ClipClasses, unlabelled
 from cavsync.data.sources.clips import Rejects
 from cavsync.data.sources.joined import JoinedSources
 from cavsync.errors import DataError, MediaError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.sources.class_labels import CLASS_LABELS_NAME, ClassLabels
+from cavsync.data.sources.classes import CLASS_LABELS_NAME, ClassLabels
 from cavsync.data.sources.clips import open_source
 from cavsync.data.sources.joined import JoinedSources
 from cavsync.errors import CheckpointError, ConfigError

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cavsync.data.sources.class_labels import ClassLabels
+from cavsync.data.sources.classes import ClassLabels
 from cavsync.errors import CheckpointError
 from cavsync.model.checkpoint import (
     AVERAGE,

@@ -1,4 +1,4 @@
-"""Score a file from its first picture to its last: one decision per step and a summary of the whole."""
+"""Score a file from its first frame to its last: one decision per step and a summary of the whole."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def score_file(
         path: a file, or an address that FFmpeg opens.
         bundle: an opened bundle.
         file: an opened, seekable file from a stranger to score instead; `path` then only names it (see `MediaReader`).
-        audio_shift_ms: delay the sound by this much before scoring; it lowers every offset by as much.
+        audio_shift_ms: delay the audio by this much before scoring; it lowers every offset by as much.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
         options: those of `SyncScorer`: window_seconds, max_offset_ms, profile, early_ms, late_ms.
 
     Raises:
-        MediaError: unreadable, truncated, without picture or sound, or shorter than one window.
+        MediaError: unreadable, truncated, without video or audio, or shorter than one window.
         ConfigError: an option that cannot be used.
     """
     if not math.isfinite(audio_shift_ms):

@@ -102,7 +102,7 @@ class WholeFile:
 
     @property
     def mean_stride(self) -> float:
-        """Of so many pictures that were due, one was looked at."""
+        """Of so many frames that were due, one was looked at."""
         return self._strides / max(1, len(self._facts[0]))
 
     def curve(self) -> Curve:

@@ -19,9 +19,9 @@ NETWORK_SCHEMES = ("rtsp", "rtsps", "srt", "udp", "http", "https")
 
 # A transport stream repeats its tables several times a second; two seconds find both tracks, or there are not two.
 PROBE = {"analyzeduration": "2000000", "probesize": "2000000"}
-# A burst may come while a picture is decoded: what the kernel and FFmpeg hold must not overflow meanwhile.
+# A burst may come while a frame is decoded: what the kernel and FFmpeg hold must not overflow meanwhile.
 UDP_OPTIONS = {**PROBE, "buffer_size": "4194304", "fifo_size": "57344", "overrun_nonfatal": "1"}
-# Sound and picture over one connection: nothing is lost or reordered on the way. `--option` may choose otherwise.
+# Audio and video over one connection: nothing is lost or reordered on the way. `--option` may choose otherwise.
 RTSP_OPTIONS = {**PROBE, "rtsp_transport": "tcp", "allowed_media_types": "video+audio", "max_delay": "500000"}
 # The newest segment is the live edge; a playlist from elsewhere must not name files of this machine.
 HLS_OPTIONS = {"live_start_index": "-1", "protocol_whitelist": "http,https,tcp,tls,crypto,data"}
@@ -43,7 +43,7 @@ class Address:
     """A source that may be watched.
 
     `kind` is file, pipe, capture, hls, http, rtsp, srt or udp; `shown` the address without its secrets; `inputs` one
-    container, or one each for picture and sound of capture devices. `open_seconds` and `read_seconds` are how long to
+    container, or one each for video and audio of capture devices. `open_seconds` and `read_seconds` are how long to
     wait for the sender (None: for ever); `policy` is what a full queue does unless told otherwise.
     """
 

@@ -1,6 +1,6 @@
 """A sender's clock, which wraps, jumps and starts again, onto one stream time that only goes on.
 
-Picture and sound always get the same correction, so that their relation is the one that the sender declares.
+Video and audio always get the same correction, so that their relation is the one that the sender declares.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Track:
     is_settled: bool = True
 
 
-class StreamClock:
+class SenderClock:
     """Feed the decoding time of every packet in the order of arrival; get the correction to add to all of its times.
 
     `edge_seconds` is the latest stream time so far and never falls; `stretch` counts the clocks that were joined, so

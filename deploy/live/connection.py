@@ -37,7 +37,7 @@ class Connection:
     is set, reading ends soon where the protocol allows it, with the time-out elsewhere.
 
     Raises:
-        MediaError: it cannot be opened (with a reason of `MediaError`, or `unsupported`), or lacks picture or sound.
+        MediaError: it cannot be opened (with a reason of `MediaError`, or `unsupported`), or lacks video or audio.
     """
 
     def __init__(self, address: Address, stopped: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""Packets of one stretch -> pictures and sound; what does not decode is counted and passed over."""
+"""Packets of one stretch -> frames and audio; what does not decode is counted and passed over."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PacketDecoder:
             log.debug("damaged %s packet: %s", kind, error)
             return
         for frame in frames:
-            # The first picture of an RTSP session may come without a time: it can be decoded, but not placed.
+            # The first frame of an RTSP session may come without a time: it can be decoded, but not placed.
             if frame.pts is not None:
                 self._timed.add(kind)
             if kind in self._timed:

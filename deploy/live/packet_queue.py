@@ -1,7 +1,7 @@
 """The bounded queue between a reader and a scorer: coded packets, in order, and a named policy for when it is full.
 
-Packets rather than pictures: they are small, so seconds of stream cost megabytes, and the reader never waits for a
-decoder. What is dropped are whole groups of pictures, from one key picture to the next, with the sound beside them;
+Packets rather than frames: they are small, so seconds of stream cost megabytes, and the reader never waits for a
+decoder. What is dropped are whole groups of frames, from one key frame to the next, with the audio beside them;
 and once something must be dropped, so much that what is left is one piece long enough to be decided on.
 """
 
@@ -20,10 +20,10 @@ VIDEO, AUDIO, NOTICE = "video", "audio", "notice"
 
 
 @dataclass(frozen=True)
-class Piece:
+class QueueItem:
     """A packet of stream time `time_seconds`, or a notice, which has no time and is never dropped.
 
-    `is_key`: a picture that can be decoded without those before it. `payload` is what the two ends agree on.
+    `is_key`: a frame that can be decoded without those before it. `payload` is what the two ends agree on.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class PacketQueue:
     Args:
         seconds: most stream time between the oldest and the newest packet.
         items: most packets.
-        policy: `block` makes `put` wait; `drop_oldest` drops the oldest groups of pictures, counted in
+        policy: `block` makes `put` wait; `drop_oldest` drops the oldest groups of frames, counted in
             `dropped_packets` and `dropped_seconds`.
 
     Raises:
@@ -53,7 +53,7 @@ class PacketQueue:
         self._seconds = seconds
         self._items = items
         self._policy = policy
-        self._pieces: deque[Piece] = deque()
+        self._pieces: deque[QueueItem] = deque()
         self._num_packets = 0
         self._changed = threading.Condition()
         self._is_closed = False
@@ -61,7 +61,7 @@ class PacketQueue:
         self.dropped_packets = 0
         self.dropped_seconds = 0.0
 
-    def put(self, piece: Piece) -> bool:
+    def put(self, piece: QueueItem) -> bool:
         """Add a packet; False if the queue was closed and takes nothing more."""
         with self._changed:
             if piece.kind != NOTICE and self._policy == DROP_OLDEST:
@@ -78,7 +78,7 @@ class PacketQueue:
             self._changed.notify_all()
             return not self._is_closed
 
-    def get(self, timeout_seconds: float) -> Piece | None:
+    def get(self, timeout_seconds: float) -> QueueItem | None:
         """The oldest packet; None if none came in time, or the queue is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._pieces) or self._is_closed, timeout_seconds)
@@ -104,13 +104,13 @@ class PacketQueue:
     def __len__(self) -> int:
         return len(self._pieces)
 
-    def _append(self, piece: Piece) -> None:
+    def _append(self, piece: QueueItem) -> None:
         if not self._is_closed:
             self._pieces.append(piece)
             self._num_packets += piece.kind != NOTICE
 
-    def _is_wanted(self, piece: Piece) -> bool:
-        """After a drop pictures begin again with one that can be decoded alone."""
+    def _is_wanted(self, piece: QueueItem) -> bool:
+        """After a drop frames begin again with one that can be decoded alone."""
         if piece.kind == VIDEO and self._waits_for_key:
             self._waits_for_key = not piece.is_key
             return piece.is_key
@@ -120,14 +120,14 @@ class PacketQueue:
         times = [piece.time_seconds for piece in (*self._ends(), *self._ends(newest=True))]
         return max(times) - min(times) if times else 0.0
 
-    def _ends(self, *, newest: bool = False) -> list[Piece]:
+    def _ends(self, *, newest: bool = False) -> list[QueueItem]:
         order = reversed(self._pieces) if newest else iter(self._pieces)
         return next(([piece] for piece in order if piece.kind != NOTICE), [])
 
     def _is_over(self, share: float = 1.0) -> bool:
         return self._num_packets > share * self._items or self._span_seconds() > share * self._seconds
 
-    def _is_full(self, piece: Piece) -> bool:
+    def _is_full(self, piece: QueueItem) -> bool:
         if piece.kind == NOTICE or self._num_packets == 0:
             return False
         oldest_seconds = self._ends()[0].time_seconds
@@ -139,8 +139,8 @@ class PacketQueue:
             self._drop_group()
 
     def _drop_group(self) -> None:
-        """Drop from the front up to the next key picture; without one in the queue everything, and wait for one."""
-        kept: deque[Piece] = deque()
+        """Drop from the front up to the next key frame; without one in the queue everything, and wait for one."""
+        kept: deque[QueueItem] = deque()
         start_seconds = end_seconds = self._ends()[0].time_seconds
         count = 0
         while self._pieces:

@@ -10,9 +10,9 @@ from typing import Any
 
 from cavsync.deploy.live.address import Address
 from cavsync.deploy.live.backoff import Backoff
-from cavsync.deploy.live.clock import StreamClock
+from cavsync.deploy.live.clock import SenderClock
 from cavsync.deploy.live.connection import Connection, DisconnectedError
-from cavsync.deploy.live.packet_queue import NOTICE, VIDEO, PacketQueue, Piece
+from cavsync.deploy.live.packet_queue import NOTICE, VIDEO, PacketQueue, QueueItem
 from cavsync.errors import MediaError
 from cavsync.media.container import MediaInfo
 
@@ -53,7 +53,7 @@ class Reader:
 
     Args:
         address: what to read.
-        queue: takes packets as `Piece`, and `Stretch`, `Waiting`, `End` as the payload of notices.
+        queue: takes packets as `QueueItem`, and `Stretch`, `Waiting`, `End` as the payload of notices.
         reconnect: whether to connect again; a file or a pipe never is.
         max_tries: how many tries in a row may fail; None means any number.
         backoff: the waits between tries.
@@ -67,7 +67,7 @@ class Reader:
         self._reconnect = reconnect and address.is_live
         self._max_tries = max_tries
         self._backoff = backoff
-        self._clock = StreamClock()
+        self._clock = SenderClock()
         self._stopped = threading.Event()
         self._connection: Connection | None = None
         self._last_packet_time = time.monotonic()
@@ -169,7 +169,7 @@ class Reader:
                 self._notify(Stretch(connection.codecs, connection.info, "the sender's clock jumped"))
             if time_seconds is not None:
                 is_key = kind == VIDEO and bool(packet.is_keyframe)
-                self._queue.put(Piece(kind, time_seconds, is_key, packet))
+                self._queue.put(QueueItem(kind, time_seconds, is_key, packet))
 
     def _place(self, connection: Connection, kind: str, packet: Any) -> float | None:
         """Move a packet's times onto the stream; its stream time, or None where it is to be left out."""
@@ -187,4 +187,4 @@ class Reader:
         return float(seconds + correction)
 
     def _notify(self, payload: Stretch | Waiting | End) -> None:
-        self._queue.put(Piece(NOTICE, 0.0, False, payload))
+        self._queue.put(QueueItem(NOTICE, 0.0, False, payload))

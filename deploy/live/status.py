@@ -18,7 +18,7 @@ class LiveStatus:
     """The state of a watched stream at `time_seconds`, its live edge (None before anything came).
 
     `phase` is `connected` (what follows lies on a fresh clock), `waiting` (for the next try), `running` or `ended`;
-    `message` says why. `lag_seconds` is how far the last decision is behind the live edge; a decision needs the sound
+    `message` says why. `lag_seconds` is how far the last decision is behind the live edge; a decision needs the audio
     of the search range, so it is never zero. `drift_ms_per_minute` is that of the recent minutes. The rest are counts
     since the beginning: what the full queue dropped, damaged packets, connections after the first.
     """

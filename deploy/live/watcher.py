@@ -14,7 +14,7 @@ from typing import Any
 from cavsync.deploy.live.address import Address, parse_address
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.decoder import PacketDecoder
-from cavsync.deploy.live.packet_queue import NOTICE, PacketQueue, Piece
+from cavsync.deploy.live.packet_queue import NOTICE, PacketQueue, QueueItem
 from cavsync.deploy.live.reader import End, Reader, Stretch, Waiting
 from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import CONNECTED, ENDED, RUNNING, WAITING, LiveStatus
@@ -51,7 +51,7 @@ class Watcher:
         max_tries: failures in a row after which to give up; None means never.
         backoff: the waits between tries.
         timeout_seconds: how long a live source may send nothing before it counts as lost; by its protocol by default.
-        max_lead_seconds: how long pictures wait for sound that does not come, until decisions say that there is none;
+        max_lead_seconds: how long frames wait for audio that does not come, until decisions say that there is none;
             by default 5 s more than the search range.
         begin_after, end_after: decisions that begin and end an event, see `EventTracker`.
         duration_seconds: stop after so much stream time.
@@ -132,7 +132,7 @@ class Watcher:
         """The decisions, as soon as they are made. May be called once.
 
         Raises:
-            MediaError: the source cannot be opened or was lost, and is not tried again; it has no picture or no sound.
+            MediaError: the source cannot be opened or was lost, and is not tried again; it has no video or no audio.
         """
         why = "stopped"
         try:
@@ -214,13 +214,13 @@ class Watcher:
             reconnects=self._reconnects,
         )
 
-    def _is_beyond_duration(self, piece: Piece) -> bool:
+    def _is_beyond_duration(self, piece: QueueItem) -> bool:
         """Whether both tracks have come to the end of the duration: one may arrive well before the other."""
         if piece.kind != NOTICE and piece.time_seconds >= self._duration_seconds:
             self._tracks_done.add(piece.kind)
         return len(self._tracks_done) == 2 or piece.time_seconds >= self._duration_seconds + INTERLEAVE_SECONDS
 
-    def _take(self, piece: Piece) -> Iterator[SyncScore]:
+    def _take(self, piece: QueueItem) -> Iterator[SyncScore]:
         if isinstance(piece.payload, Stretch):
             yield from self._end_stretch()
             self._decoder = PacketDecoder(piece.payload.codecs, piece.payload.info)

@@ -50,10 +50,10 @@ def add_streams(container: Any, sink: Any, *, keeps_tags: bool, keeps_data: bool
 
     Returns:
         Input index -> output stream, and a line for each stream that is left out: data that the container has no
-        place for, never picture, sound or subtitles.
+        place for, never frame, audio or subtitles.
 
     Raises:
-        MediaError: picture, sound or subtitles in a codec that the container cannot hold.
+        MediaError: frame, audio or subtitles in a codec that the container cannot hold.
     """
     targets: dict[int, Any] = {}
     left_out: list[str] = []
@@ -78,7 +78,7 @@ def add_streams(container: Any, sink: Any, *, keeps_tags: bool, keeps_data: bool
 
 
 def _may_hold(sink: Any, stream: Any, keeps_data: bool) -> bool:
-    """Whether to try a stream that is neither sound nor moving picture nor text; muxers do not always say."""
+    """Whether to try a stream that is neither audio nor moving frame nor text; muxers do not always say."""
     if stream.type == "attachment":
         return bool(sink.format.name == "matroska")
     if _is_cover(stream):

@@ -42,7 +42,7 @@ class Splicer:
         jump = time_seconds - self._next[stream]
         if jump < -MAX_STEP_BACK_SECONDS:
             return True
-        # Silence of any length is no splice while the picture goes on.
+        # Silence of any length is no splice while the frame goes on.
         return jump > MAX_JUMP_SECONDS and time_seconds - self._latest() > MAX_JUMP_SECONDS
 
     def _part_behind(self, part: int, time_seconds: Fraction) -> int:

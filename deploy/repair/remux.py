@@ -20,7 +20,7 @@ from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
 
 Progress = Callable[[float, float | None], None]
-# No codec reorders more pictures than this.
+# No codec reorders more frames than this.
 REORDERED = 32
 # As in scoring: headers are no more exact than this.
 MISSING_SECONDS, MISSING_SHARE = 1.0, 0.05
@@ -43,9 +43,9 @@ def remux(
     audio_stream: int | None = None,
     on_progress: Progress | None = None,
 ) -> Copied:
-    """Copy `source` to `output` with its sound `audio_delay_ms` later (earlier where negative) against all else.
+    """Copy `source` to `output` with its audio `audio_delay_ms` later (earlier where negative) against all else.
 
-    Nothing is cut and no time becomes negative: what is too early is delayed, so for an advance of the sound everything
+    Nothing is cut and no time becomes negative: what is too early is delayed, so for an advance of the audio everything
     else is delayed. The ending of `output` chooses the container.
 
     Args:
@@ -113,9 +113,9 @@ def _without_hidden_start(
 ) -> dict[int, Fraction]:
     """Delay everything as far as it takes, where what lies before zero would be hidden or misplaced.
 
-    In ISO files times below zero mean that an edit list hides them. That is kept for priming and for a picture that
+    In ISO files times below zero mean that an edit list hides them. That is kept for priming and for a frame that
     stays where it is. A broadcast whose clock wraps soon starts below zero too, but hides nothing; and an edit list
-    that starts within a picture, as that of a delayed one may, is read differently by different players.
+    that starts within a frame, as that of a delayed one may, is read differently by different players.
     """
     if output.suffix.lower() not in ISO_ENDINGS:
         return delays
@@ -131,7 +131,7 @@ def _without_hidden_start(
 
 
 def _video_start_seconds(source: Path, index: int) -> Fraction:
-    """Presentation time of the first picture in the file."""
+    """Presentation time of the first frame in the file."""
     with _opened(source) as container:
         packets = container.demux(container.streams[index])
         times = [packet.pts * packet.time_base for packet in islice(packets, REORDERED) if packet.pts is not None]
@@ -185,7 +185,7 @@ def _start(container: Any, output: Path, delays: dict[int, Fraction]) -> tuple[A
 
 
 def _describe(container: Any, sink: Any, delays: dict[int, Fraction]) -> None:
-    """Metadata and chapters; these belong to the picture."""
+    """Metadata and chapters; these belong to the frame."""
     brands = ("major_brand", "minor_version", "compatible_brands")
     sink.metadata.update({key: value for key, value in container.metadata.items() if key not in brands})
     video = next(stream.index for stream in container.streams if stream.type == "video")

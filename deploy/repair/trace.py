@@ -15,9 +15,9 @@ from cavsync.deploy.repair.output_streams import way_out
 from cavsync.errors import MediaError
 
 TIMED_KINDS = ("video", "audio", "subtitle")
-# Containers that count in milliseconds round the picture and the sound by half of one each.
+# Containers that count in milliseconds round the frame and the audio by half of one each.
 START_TOLERANCE_SECONDS = Fraction(2, 1000)
-# Muxers cut uncompressed sound into packets of their own, and some leave out the length of the last one.
+# Muxers cut uncompressed audio into packets of their own, and some leave out the length of the last one.
 END_TOLERANCE_SECONDS = Fraction(1, 5)
 
 
@@ -56,7 +56,7 @@ class Trace:
 
     @property
     def is_timed(self) -> bool:
-        """Whether it can be compared: cover pictures and data have no time of their own."""
+        """Whether it can be compared: cover frames and data have no time of their own."""
         return self.kind in TIMED_KINDS and not self.is_cover
 
 

@@ -19,7 +19,7 @@ from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPL
 
 HOP_UNIT_MS = 1000 * FRAME_SHIFT_SAMPLES / SAMPLE_RATE_HZ
 # What one input of an encoder, one window and one term of the calibration may come to; models are far below.
-MAX_PICTURE_BYTES = 1 << 26
+MAX_FRAME_BYTES = 1 << 26
 MAX_AUDIO_VALUES = 1 << 24
 MAX_WINDOW_INSTANTS = 100_000
 MAX_WEIGHT = 1e9
@@ -51,7 +51,7 @@ GRID_RULES: tuple[tuple[str, Callable[[Manifest], bool]], ...] = (
     ("audio.segment_frames", lambda m: m.audio.segment_frames * m.frontend.num_mel_bins <= MAX_AUDIO_VALUES),
     ("visual.img_size", lambda m: m.visual.img_size in range(1, 4097)),
     ("visual.num_frames", lambda m: m.visual.num_frames in range(1, 1025)),
-    ("visual.num_frames", lambda m: 3 * m.visual.num_frames * m.visual.img_size**2 <= MAX_PICTURE_BYTES),
+    ("visual.num_frames", lambda m: 3 * m.visual.num_frames * m.visual.img_size**2 <= MAX_FRAME_BYTES),
     ("visual.frame_step_seconds", lambda m: 0 <= m.visual.frame_step_seconds <= 10),
     ("sync.frame_rate_hz", lambda m: 0 < m.sync.frame_rate_hz <= 1000),
     ("sync.hop_ms", lambda m: is_whole_hop(m.sync.hop_ms)),
@@ -138,7 +138,7 @@ class Bundle:
         """Raw log-mel (B, segment_frames, bins) -> unit embeddings (B, D)."""
         return self._checked(self.audio.run(segments, "embedding"), len(segments))
 
-    def embed_pictures(self, tubelets: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed_frames(self, tubelets: NDArray[np.uint8]) -> NDArray[np.float32]:
         """RGB (B, T, H, W, 3) -> unit embeddings (B, D)."""
         return self._checked(self.visual.run(tubelets, "embedding"), len(tubelets))
 

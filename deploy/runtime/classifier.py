@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cavsync.deploy.runtime.onnx import Graph
+from cavsync.deploy.runtime.onnx import OnnxGraph
 from cavsync.errors import BundleError
 from cavsync.manifest import Manifest
 
@@ -41,4 +41,4 @@ def check_classifier(
             f"{bundle} declares classifier.target = {found.target!a:.60}, expected multi-label or single-label: "
             "export the bundle again with this version"
         )
-    Graph(bundle, graph, manifest.files[graph.file], providers=None, threads=threads, cores=cores)
+    OnnxGraph(bundle, graph, manifest.files[graph.file], providers=None, threads=threads, cores=cores)

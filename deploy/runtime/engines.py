@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.cores import ConfinedEngine, confined
 from cavsync.deploy.runtime.cuda_device import Gpu, find_gpu
-from cavsync.deploy.runtime.onnx import CPU_PROVIDER, Graph
+from cavsync.deploy.runtime.onnx import CPU_PROVIDER, OnnxGraph
 from cavsync.deploy.runtime.openvino import OpenVINOGraph
 from cavsync.deploy.runtime.sidecar import Sidecar, is_same_release, read_sidecar, runs_on
 from cavsync.deploy.runtime.tensorrt import TensorRTGraph, read_fitting_sidecar
@@ -110,7 +110,7 @@ def _open(
     if engine is None or engine.runtime == ONNX_RUNTIME:
         file = spec.file if engine is None else engine.file
         graph = GraphSpec(file, spec.inputs, spec.outputs)
-        return Graph(folder, graph, manifest.files[file], providers=providers, threads=threads, cores=cores)
+        return OnnxGraph(folder, graph, manifest.files[file], providers=providers, threads=threads, cores=cores)
     if engine.runtime == "openvino":
         return OpenVINOGraph(folder, spec, engine, manifest.files, threads=threads)
     return TensorRTGraph(folder, spec, engine)

@@ -21,7 +21,7 @@ CPU_PROVIDER = "CPUExecutionProvider"
 RUNTIME_DTYPES = {"float32": "tensor(float)", "float16": "tensor(float16)", "uint8": "tensor(uint8)"}
 
 
-class Graph:
+class OnnxGraph:
     """An ONNX graph ready to run.
 
     Args:

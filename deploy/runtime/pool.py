@@ -29,7 +29,7 @@ class EnginePool:
     `pool.bundle` is that bundle with pooled encoders, to be given to as many `SyncScorer`s as there are streams; a
     scorer blocks while it waits. Requests are gathered into batches of at most `max_batch` inputs (`BatchQueue`), run
     by `workers` threads, and handed back in order, equal to those of the bundle itself up to rounding. The front end
-    takes one sound at a time and is not pooled.
+    takes one audio track at a time and is not pooled.
 
         with EnginePool(Bundle.open(path)) as pool:
             scorers = [SyncScorer(pool.bundle) for _ in streams]

@@ -18,7 +18,7 @@ from cavsync.deploy.server.stream_routes import add_stream_routes
 DESCRIPTION = (
     "Audio-visual sync of files and live streams. A positive `audio_offset_ms` means that the audio is early (ITU-R "
     'BT.1359). Errors are `{"error": "one sentence"}`. Live streams come over a WebSocket at `/v1/streams/{name}`: '
-    "binary messages are a line of JSON, a line feed and the bytes of a picture or of sound; text ones are controls."
+    "binary messages are a line of JSON, a line feed and the bytes of a frame or of audio; text ones are controls."
 )
 
 

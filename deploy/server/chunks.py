@@ -4,7 +4,7 @@
     {"type": "video", "pts_seconds": 1.2, "format": "jpeg"}
     {"type": "audio", "pts_seconds": 1.2, "format": "f32le", "sample_rate_hz": 48000, "channels": 2}
 
-Every chunk explains itself, so one that cannot be used spoils no other. Sound is `f32le` (full scale 1) or `s16le`,
+Every chunk explains itself, so one that cannot be used spoils no other. Audio is `f32le` (full scale 1) or `s16le`,
 channels interleaved.
 """
 
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cavsync.errors import MediaError
-from cavsync.media.confined import MAX_PICTURE_PIXELS
+from cavsync.media.confined import MAX_FRAME_PIXELS
 
 MAX_HEADER_BYTES = 1024
 MAX_CHANNELS = 64
-# Sound longer than this in one chunk is no live stream.
-MAX_SOUND_SECONDS = 10.0
+# Audio longer than this in one chunk is no live stream.
+MAX_AUDIO_SECONDS = 10.0
 SAMPLE_TYPES: dict[str, np.dtype[Any]] = {"f32le": np.dtype("<f4"), "s16le": np.dtype("<i2")}
 FIELDS = {
     ("video", "rgb24"): {"type", "pts_seconds", "format", "width", "height"},
@@ -36,7 +36,7 @@ FIELDS = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class PushedFrame:
     """RGB (H, W, 3) uint8 shown from `pts_seconds` on."""
 
     pts_seconds: float
@@ -44,7 +44,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Sound:
+class PushedAudio:
     """Samples (n, channels), float32 or int16, the first heard at `pts_seconds`."""
 
     pts_seconds: float
@@ -67,8 +67,8 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
     return found
 
 
-def parse_chunk(message: bytes) -> Picture | Sound:
-    """The picture or the sound in a binary message.
+def parse_chunk(message: bytes) -> PushedFrame | PushedAudio:
+    """The frame or the audio in a binary message.
 
     Raises:
         MediaError: a header that says something else, or bytes that are not what it says.
@@ -88,47 +88,47 @@ def parse_chunk(message: bytes) -> Picture | Sound:
         raise MediaError(f"the header has the fields {_shown(sorted(header))}: give {', '.join(sorted(FIELDS[kind]))}")
     pts_seconds = _number(header, "pts_seconds")
     if kind == ("video", "rgb24"):
-        return Picture(pts_seconds, _raw_picture(content, _count(header, "width"), _count(header, "height")))
+        return PushedFrame(pts_seconds, _raw_frame(content, _count(header, "width"), _count(header, "height")))
     if kind == ("video", "jpeg"):
-        return Picture(pts_seconds, _jpeg_picture(content))
-    return _sound(pts_seconds, header, content)
+        return PushedFrame(pts_seconds, _jpeg_frame(content))
+    return _audio(pts_seconds, header, content)
 
 
-def _raw_picture(content: memoryview, width: int, height: int) -> NDArray[np.uint8]:
+def _raw_frame(content: memoryview, width: int, height: int) -> NDArray[np.uint8]:
     if len(content) != 3 * width * height:
         raise MediaError(
-            f"the picture of {width} by {height} has {len(content)} bytes: send {3 * width * height}, RGB row by row"
+            f"the frame of {width} by {height} has {len(content)} bytes: send {3 * width * height}, RGB row by row"
         )
     return np.frombuffer(content, dtype=np.uint8).reshape(height, width, 3)
 
 
-def _jpeg_picture(content: memoryview) -> NDArray[np.uint8]:
+def _jpeg_frame(content: memoryview) -> NDArray[np.uint8]:
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG",)) as picture:
-            if picture.width * picture.height > MAX_PICTURE_PIXELS:
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as frame:
+            if frame.width * frame.height > MAX_FRAME_PIXELS:
                 raise MediaError(
-                    f"the picture is {picture.width} by {picture.height}: send at most {MAX_PICTURE_PIXELS} pixels"
+                    f"the frame is {frame.width} by {frame.height}: send at most {MAX_FRAME_PIXELS} pixels"
                 )
-            return np.asarray(picture.convert("RGB"))
+            return np.asarray(frame.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise MediaError("the picture is no complete JPEG: send a whole baseline or progressive file") from None
+        raise MediaError("the frame is no complete JPEG: send a whole baseline or progressive file") from None
 
 
-def _sound(pts_seconds: float, header: dict[str, Any], content: memoryview) -> Sound:
+def _audio(pts_seconds: float, header: dict[str, Any], content: memoryview) -> PushedAudio:
     channels, rate_hz = _count(header, "channels"), _count(header, "sample_rate_hz")
     if channels > MAX_CHANNELS:
-        raise MediaError(f"the sound has {channels} channels: send at most {MAX_CHANNELS}")
+        raise MediaError(f"the audio has {channels} channels: send at most {MAX_CHANNELS}")
     dtype = SAMPLE_TYPES[header["format"]]
     width_bytes = channels * dtype.itemsize
     if len(content) % width_bytes:
         raise MediaError(
-            f"{len(content)} bytes of sound are no whole number of {width_bytes}-byte samples ({channels} channels of "
+            f"{len(content)} bytes of audio are no whole number of {width_bytes}-byte samples ({channels} channels of "
             f"{header['format']}): send whole samples"
         )
-    if len(content) // width_bytes > MAX_SOUND_SECONDS * rate_hz:
-        raise MediaError(f"the chunk holds more than {MAX_SOUND_SECONDS:g} s of sound: send shorter ones")
+    if len(content) // width_bytes > MAX_AUDIO_SECONDS * rate_hz:
+        raise MediaError(f"the chunk holds more than {MAX_AUDIO_SECONDS:g} s of audio: send shorter ones")
     samples = np.frombuffer(content, dtype=dtype).reshape(-1, channels)
-    return Sound(pts_seconds, samples.astype(dtype.newbyteorder("="), copy=False), rate_hz)
+    return PushedAudio(pts_seconds, samples.astype(dtype.newbyteorder("="), copy=False), rate_hz)
 
 
 def _number(header: dict[str, Any], name: str) -> float:

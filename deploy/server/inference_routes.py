@@ -94,7 +94,7 @@ def _computed(
     values = read_input(request, spec.inputs[0])
     if name == "audio_frontend" and values.shape[-1] < FRAME_LENGTH_SAMPLES:
         raise RefusalError(
-            400, f"the sound has {values.shape[-1]} samples: send at least {FRAME_LENGTH_SAMPLES} samples"
+            400, f"the audio has {values.shape[-1]} samples: send at least {FRAME_LENGTH_SAMPLES} samples"
         )
     head: dict[str, Any] = {"model_name": name, "model_version": VERSION}
     if isinstance(request.content.get("id"), str):

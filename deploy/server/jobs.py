@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 QUEUED, RUNNING, DONE, FAILED_STATE, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 MAX_PIECES_PER_SECOND = 1000
-"""Pictures and pieces of sound in a second of any real file; timestamps alone could promise a short one for ever."""
+"""Frames and pieces of audio in a second of any real file; timestamps alone could promise a short one for ever."""
 
 
 class JobCancelledError(Exception):

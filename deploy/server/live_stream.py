@@ -65,7 +65,7 @@ class LiveStream:
     ) -> list[EventChange]:
         """Take a decision; returns the events that begin or end with it.
 
-        `delay_seconds` is the time from the arrival of the picture at the window's end to the decision.
+        `delay_seconds` is the time from the arrival of the frame at the window's end to the decision.
         """
         with self._lock:
             self._set_limits(profile, frame_period_seconds)

@@ -9,7 +9,7 @@ from typing import Any
 
 from cavsync.deploy.metrics import SyncMetrics
 from cavsync.deploy.runtime.bundle import Bundle
-from cavsync.deploy.server.chunks import Picture, parse_chunk
+from cavsync.deploy.server.chunks import PushedFrame, parse_chunk
 from cavsync.deploy.server.live_stream import ENDED, LiveStream
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS, live_lead_seconds
 from cavsync.deploy.stream.scorer import SyncScorer
@@ -19,7 +19,7 @@ from cavsync.errors import BundleError, CavsyncError
 
 Message = dict[str, Any]
 MAX_ARRIVALS = 10_000
-# A window ends where a picture begins, whose timestamp containers round to a millisecond.
+# A window ends where a frame begins, whose timestamp containers round to a millisecond.
 TOLERANCE_SECONDS = 1e-3
 
 
@@ -32,7 +32,7 @@ class PushedStream:
         self._profile: Profile = self._scorer.profile
         self._stream = stream
         self._metrics = metrics
-        # When the picture of each time arrived, for how late a decision is.
+        # When the frame of each time arrived, for how late a decision is.
         self._arrivals: deque[tuple[float, float]] = deque(maxlen=MAX_ARRIVALS)
         self._period_seconds = math.nan
         stream.begin(self._profile)
@@ -52,7 +52,7 @@ class PushedStream:
         arrived_monotonic = time.monotonic()
         try:
             chunk = parse_chunk(message)
-            if isinstance(chunk, Picture):
+            if isinstance(chunk, PushedFrame):
                 scores = self._scorer.push_video(chunk.rgb, pts_seconds=chunk.pts_seconds)
             else:
                 scores = self._scorer.push_audio(
@@ -62,7 +62,7 @@ class PushedStream:
             raise
         except CavsyncError as error:
             return [{"kind": "error", "error": str(error)}]
-        if isinstance(chunk, Picture):
+        if isinstance(chunk, PushedFrame):
             self._note_arrival(chunk.pts_seconds, arrived_monotonic)
         return self._messages(scores)
 
@@ -101,12 +101,12 @@ class PushedStream:
             elif step_seconds > 0:
                 self._period_seconds = step_seconds
             else:
-                # The scorer ignores a picture out of order.
+                # The scorer ignores a frame out of order.
                 return
         self._arrivals.append((pts_seconds, arrived_monotonic))
 
     def _delay_seconds(self, end_seconds: float) -> float | None:
-        """Time since the picture at the window's end arrived; None where the stream ended before it."""
+        """Time since the frame at the window's end arrived; None where the stream ended before it."""
         while self._arrivals and self._arrivals[0][0] < end_seconds - TOLERANCE_SECONDS:
             self._arrivals.popleft()
         return time.monotonic() - self._arrivals[0][1] if self._arrivals else None

@@ -27,7 +27,7 @@ class ScoreOptions(BaseModel):
     window_seconds: float | None = Field(None, gt=0, le=MAX_WINDOW_SECONDS, description="Length of a window.")
     max_offset_ms: float | None = Field(None, gt=0, le=MAX_RANGE_MS, description="Search range to either side.")
     frame_rate_hz: float | None = Field(
-        None, gt=0, le=MAX_FRAME_RATE_HZ, description="Pictures looked at per second; fewer cost less."
+        None, gt=0, le=MAX_FRAME_RATE_HZ, description="Frames looked at per second; fewer cost less."
     )
     hop_ms: float | None = Field(
         None, gt=0, le=MAX_RANGE_MS, description="Step of the search, a multiple of 10; longer ones cost less."

@@ -14,7 +14,7 @@ from cavsync.errors import ConfigError
 
 MEBIBYTE = 1 << 20
 MIN_TOKEN_LETTERS = 16
-# One picture of 4K, uncompressed, and its header.
+# One frame of 4K, uncompressed, and its header.
 MAX_CHUNK_BYTES = 32 * MEBIBYTE
 MAX_JSON_BYTES = 64 * 1024
 MAX_INFERENCE_BYTES = 64 * MEBIBYTE

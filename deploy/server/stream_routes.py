@@ -93,7 +93,7 @@ async def push(socket: WebSocket, name: str) -> None:
     state, problem = LOST, None
     try:
         await socket.accept()
-        state, problem = await Connection(socket, stream, services).run()
+        state, problem = await StreamSocket(socket, stream, services).run()
     except WebSocketDisconnect:
         pass
     finally:
@@ -106,7 +106,7 @@ class _UnreadError(Exception):
     """The client takes no answers."""
 
 
-class Connection:
+class StreamSocket:
     """One WebSocket: reads a message, computes in a thread of its own, answers, and only then reads the next.
 
     So nothing piles up: a sender that is too fast waits at its socket. The thread stays the same because the pool of

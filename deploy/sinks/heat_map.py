@@ -22,13 +22,13 @@ def heat_map_data_uri(heat_map: HeatMap) -> str:
     """PNG data URI: time to the right, audio offset (minus lag) upwards, light where the similarity is high.
 
     Each column is scaled by itself in part: its median is taken off, so that scenes of different content compare.
-    Missing sound is transparent.
+    Missing audio is transparent.
     """
     columns = _pool(heat_map.similarity)
     # Offset = -lag: the lowest lag is the highest offset, which belongs in the top row, as rows run downwards.
-    picture = _colour(columns).transpose(1, 0, 2)
+    frame = _colour(columns).transpose(1, 0, 2)
     out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(out, format="PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(frame)).save(out, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 

@@ -137,12 +137,12 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
     summary = score.summary
     media, bundle = summary.media, summary.bundle
     rate = media["frame_rate_hz"]
-    picture = f"{media['video_codec']}, {media['width']} by {media['height']}"
+    frame = f"{media['video_codec']}, {media['width']} by {media['height']}"
     limits = f"+{summary.early_limit_ms:.0f} / \N{MINUS SIGN}{summary.late_limit_ms:.0f} ms"
     resolution = summary.score.offset_resolution_ms
     return [
         ("Duration", f"{summary.duration_seconds:.2f} s, {media['container']}"),
-        ("Picture", picture if rate is None else f"{picture}, {rate:.5g} frames/s"),
+        ("Picture", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
         ("Sound", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {_count(media['audio_channels'], 'channel')}"),
         ("Decoder", media["decoder"]),
         ("Bundle", f"{bundle['name']}, {bundle['precision']}"),

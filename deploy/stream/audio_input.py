@@ -1,4 +1,4 @@
-"""Whatever sound a caller has -> 16 kHz mono float32, checked before it can do harm."""
+"""Whatever audio a caller has -> 16 kHz mono float32, checked before it can do harm."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cavsync.media.resample import MonoResampler, TimedSamples
 
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
-# Float sound may exceed full scale a little; numbers like these are unscaled integers.
+# Float audio may exceed full scale a little; numbers like these are unscaled integers.
 MAX_AMPLITUDE = 100.0
 MICROSECOND = Fraction(1, 1_000_000)
-# Timestamps that advance by less or more than this share of the sound belong to another rate (44.1 for 48 kHz: 0.92).
+# Timestamps that advance by less or more than this share of the audio belong to another rate (44.1 for 48 kHz: 0.92).
 # One step, as after an edit, is over within one span; a wrong rate goes on.
 MIN_ADVANCE_SHARE = 0.95
 MAX_ADVANCE_SHARE = 1.05
@@ -30,7 +30,7 @@ RATE_CHECK_SPANS = 2
 
 
 class AudioInput:
-    """Push sound of any rate, layout and type; get `(pts_seconds, samples)` at 16 kHz. Channels are averaged."""
+    """Push audio of any rate, layout and type; get `(pts_seconds, samples)` at 16 kHz. Channels are averaged."""
 
     def __init__(self) -> None:
         self._resampler: MonoResampler | None = None
@@ -68,7 +68,7 @@ class AudioInput:
 
 
 class _RateCheck:
-    """Compares how far timestamps advance with how much sound they stand for: a wrong rate must not be scored."""
+    """Compares how far timestamps advance with how much audio they stand for: a wrong rate must not be scored."""
 
     def __init__(self) -> None:
         self._last_seconds: float | None = None
@@ -89,19 +89,19 @@ class _RateCheck:
             self._begin_span()
             return
         self._advance_seconds += advance_seconds
-        self._sound_seconds += last_length_seconds
+        self._audio_seconds += last_length_seconds
         self._num_pieces += 1
         self._num_apart += advance_seconds > GAP_SHARE * last_length_seconds
-        if self._sound_seconds >= RATE_CHECK_SECONDS:
+        if self._audio_seconds >= RATE_CHECK_SECONDS:
             self._end_span()
         if self._num_wrong_spans >= RATE_CHECK_SPANS:
             raise MediaError(
-                f"the sound's timestamps advance by {self._share:.2f} s per second of sound at {rate_hz} Hz: push it "
+                f"the audio's timestamps advance by {self._share:.2f} s per second of audio at {rate_hz} Hz: push it "
                 f"with the rate that it has, perhaps {rate_hz / self._share:.0f} Hz"
             )
 
     def _end_span(self) -> None:
-        share = self._advance_seconds / self._sound_seconds
+        share = self._advance_seconds / self._audio_seconds
         # Lost packets leave some pieces apart, a rate that is too high all of them.
         is_apart = share > MAX_ADVANCE_SHARE and self._num_apart > MOSTLY * self._num_pieces
         is_wrong = share < MIN_ADVANCE_SHARE or is_apart
@@ -110,23 +110,23 @@ class _RateCheck:
         self._begin_span()
 
     def _begin_span(self) -> None:
-        self._advance_seconds = self._sound_seconds = 0.0
+        self._advance_seconds = self._audio_seconds = 0.0
         self._num_pieces = self._num_apart = 0
 
 
 def _checked_mono(samples: Any) -> NDArray[np.float32]:
     if not isinstance(samples, np.ndarray) or samples.dtype not in (np.float32, np.int16):
         found = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
-        raise MediaError(f"the sound is {found}: push a numpy array of float32 in [-1, 1] or int16")
+        raise MediaError(f"the audio is {found}: push a numpy array of float32 in [-1, 1] or int16")
     if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] == 0):
-        raise MediaError(f"the sound has shape {samples.shape}: push (samples,) or (samples, channels)")
+        raise MediaError(f"the audio has shape {samples.shape}: push (samples,) or (samples, channels)")
     scaled = samples.astype(np.float32) / 32768 if samples.dtype == np.int16 else samples
     mono: NDArray[np.float32] = (scaled if scaled.ndim == 1 else scaled.mean(axis=1)).astype(np.float32, copy=False)
     if not np.isfinite(mono).all():
-        raise MediaError("the sound holds NaN or infinite values: push finite samples in [-1, 1]")
+        raise MediaError("the audio holds NaN or infinite values: push finite samples in [-1, 1]")
     if len(mono) and np.abs(mono).max() > MAX_AMPLITUDE:
         raise MediaError(
-            f"the sound reaches {np.abs(mono).max():.0f}, full scale is 1: divide the samples by their range"
+            f"the audio reaches {np.abs(mono).max():.0f}, full scale is 1: divide the samples by their range"
         )
     return mono
 

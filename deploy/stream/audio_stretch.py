@@ -1,7 +1,7 @@
-"""Sound without a long hole: placed on an absolute 16 kHz clock, embedded at the grid instants that are asked for.
+"""Audio without a long hole: placed on an absolute 16 kHz clock, embedded at the grid instants that are asked for.
 
 Instant j is the segment that starts at log-mel frame j * hop_frames; sample 0 is time 0 of the stream, and j may be
-negative. Log-mel is computed once per frame and each instant is embedded once, when a picture needs it.
+negative. Log-mel is computed once per frame and each instant is embedded once, when a frame needs it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class AudioStretch:
 
     @property
     def end_instant(self) -> int:
-        """First instant whose sound has not all arrived."""
+        """First instant whose audio has not all arrived."""
         return max(self.first_instant, (self._samples.end - self._span_samples) // self._hop_samples + 1)
 
     @property
@@ -63,7 +63,7 @@ class AudioStretch:
         return self._samples.end
 
     def append(self, samples: NDArray[np.float32], place: int) -> None:
-        """Put samples (n,) at `place`: a gap is missing sound, of an overlap what came first stays."""
+        """Put samples (n,) at `place`: a gap is missing audio, of an overlap what came first stays."""
         ahead = max(0, place - self._samples.end)
         self._samples.append_fill(ahead)
         self._present.append_fill(ahead)
@@ -72,7 +72,7 @@ class AudioStretch:
         self._present.append(np.ones(len(new), dtype=np.bool_))
 
     def embed(self, wanted: NDArray[np.int64]) -> None:
-        """Embed those of the ascending instants `wanted` whose sound is there and that are not embedded yet."""
+        """Embed those of the ascending instants `wanted` whose audio is there and that are not embedded yet."""
         inside = wanted[(wanted >= self.first_instant) & (wanted < self.end_instant)]
         if len(inside) == 0:
             return

@@ -1,4 +1,4 @@
-"""The sound of one stream, whatever its timestamps do: stretches of sound, in epochs of its clock."""
+"""The audio of one stream, whatever its timestamps do: stretches of audio, in epochs of its clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.stream.audio_stretch import AudioStretch
-from cavsync.deploy.stream.clock import StreamClock
+from cavsync.deploy.stream.clock import EpochClock
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.resample import SteadyClock
@@ -27,7 +27,7 @@ class AudioTrack:
     """Push 16 kHz mono samples, read embeddings by epoch and grid instant (see `AudioStretch`).
 
     A hole longer than `HOLE_SECONDS` begins a new stretch, a clock that is set back a new epoch. At most `keep_seconds`
-    of sound are kept; the oldest goes first.
+    of audio are kept; the oldest goes first.
     """
 
     def __init__(self, bundle: Bundle, hop_frames: int, keep_seconds: float) -> None:
@@ -36,12 +36,12 @@ class AudioTrack:
         self._keep_samples = round(keep_seconds * SAMPLE_RATE_HZ)
         self._stretches: deque[_Placed] = deque()
         self._steady = SteadyClock(0.0)
-        self.clock = StreamClock()
+        self.clock = EpochClock()
         self.finished = False
 
     @property
     def progress_seconds(self) -> float:
-        """How far the sound has come; infinite once no more will come, minus infinity before the first."""
+        """How far the audio has come; infinite once no more will come, minus infinity before the first."""
         if self.finished:
             return math.inf
         return self.clock.progress(self._end_seconds) if self._stretches else -math.inf
@@ -51,7 +51,7 @@ class AudioTrack:
         return self._stretches[-1].stretch.end_sample / SAMPLE_RATE_HZ
 
     def push(self, samples: NDArray[np.float32], pts_seconds: float) -> None:
-        """Place samples (n,) on the clock; timestamps that merely jitter do not cut the sound (`SteadyClock`)."""
+        """Place samples (n,) on the clock; timestamps that merely jitter do not cut the audio (`SteadyClock`)."""
         if not self._stretches or not self._steady.follows(pts_seconds):
             self._resume(pts_seconds)
         place = round(self._steady.next_seconds * SAMPLE_RATE_HZ)

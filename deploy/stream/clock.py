@@ -1,4 +1,4 @@
-"""Clocks that are set back: which part of the sound belongs to which part of the picture afterwards.
+"""Clocks that are set back: which part of the audio belongs to which part of the frame afterwards.
 
 Timestamps of a live stream wrap (MPEG-TS every 26.5 h), start again with their sender, or jump. Forward, an absolute
 clock takes any jump. Backward, the same timestamp would mean two moments, so each time a track's clock is set back a
@@ -13,7 +13,7 @@ from collections import deque
 from cavsync.deploy.stream.limits import PATIENCE_SECONDS
 
 
-class StreamClock:
+class EpochClock:
     """The epochs of one track. `progress` is stream time that never goes back: where a clock is set back it goes on.
 
     Epochs are counted from 0; `epoch` is the current one.
@@ -47,22 +47,22 @@ class StreamClock:
 
 
 class EpochPairing:
-    """Which epoch of the sound belongs to a picture: ask for pictures in order.
+    """Which epoch of the audio belongs to a frame: ask for frames in order.
 
     Both clocks set back within `PATIENCE_SECONDS` of each other begin a new pair of epochs. If only one is, the other
-    track stays where it is: its timestamps then say that there is no sound for these pictures, and that is the answer.
+    track stays where it is: its timestamps then say that there is no audio for these frames, and that is the answer.
     """
 
-    def __init__(self, video: StreamClock, audio: StreamClock) -> None:
+    def __init__(self, video: EpochClock, audio: EpochClock) -> None:
         self._video = video
         self._audio = audio
         self._video_epoch = 0
         self._audio_epoch = 0
 
     def epoch_of(self, epoch: int, progress: float, *, audio_progress: float) -> int | None:
-        """Epoch of the sound for a picture of `epoch` at `progress`; None while it cannot be known.
+        """Epoch of the audio for a frame of `epoch` at `progress`; None while it cannot be known.
 
-        `audio_progress` is how far the sound has come, infinite where no more will come.
+        `audio_progress` is how far the audio has come, infinite where no more will come.
         """
         while True:
             audio_end = self._audio.end_of(self._audio_epoch)

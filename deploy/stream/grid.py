@@ -16,7 +16,7 @@ MAX_FRAME_RATE_HZ = 1000.0
 
 @dataclass(frozen=True)
 class Grid:
-    """Pictures per second, step and reach of the lags, window of a decision and the time from one to the next."""
+    """Frames per second, step and reach of the lags, window of a decision and the time from one to the next."""
 
     frame_rate_hz: float
     hop_ms: float
@@ -74,11 +74,11 @@ def choose_grid(
         )
     if not 0 < grid.frame_rate_hz <= MAX_FRAME_RATE_HZ:
         raise ConfigError(
-            f"{grid.frame_rate_hz} pictures are taken per second: give more than 0 and at most {MAX_FRAME_RATE_HZ:.0f}"
+            f"{grid.frame_rate_hz} frames are taken per second: give more than 0 and at most {MAX_FRAME_RATE_HZ:.0f}"
         )
     if grid.frame_rate_hz * grid.window_seconds > MAX_WINDOW_INSTANTS:
         raise ConfigError(
-            f"a window of {grid.window_seconds:g} s at {grid.frame_rate_hz:g} pictures per second holds more than "
+            f"a window of {grid.window_seconds:g} s at {grid.frame_rate_hz:g} frames per second holds more than "
             f"{MAX_WINDOW_INSTANTS}: give a shorter window or a lower rate"
         )
     if not HOP_UNIT_MS <= grid.hop_ms <= MAX_OFFSET_MS or not is_whole_hop(grid.hop_ms):

@@ -1,4 +1,4 @@
-"""Both tracks of a stream joined: one row of similarities per picture, in the order of time.
+"""Both tracks of a stream joined: one row of similarities per frame, in the order of time.
 
 A row holds cos(v_k, a(t_k + lag)) over the grid of lags. Grid instants do not fall on t_k + lag exactly, so the
 similarities of the two neighbours are interpolated: rounding to the nearer one would bias the offset.
@@ -19,7 +19,7 @@ from cavsync.deploy.stream.audio_track import AudioTrack
 from cavsync.deploy.stream.clock import EpochPairing
 from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.stream.limits import GROUP_INSTANTS
-from cavsync.deploy.stream.search import Plan, Search
+from cavsync.deploy.stream.search import Search, SearchStep
 from cavsync.deploy.stream.video_track import VideoTrack, VisualInstant
 from cavsync.media.align import segment_center_seconds
 
@@ -27,15 +27,15 @@ ON_GRID = 1e-6
 
 
 def instants_per_group(grid: Grid, group_seconds: float) -> int:
-    """Pictures that are embedded together so that none waits much longer than `group_seconds`."""
+    """Frames that are embedded together so that none waits much longer than `group_seconds`."""
     return max(1, min(GROUP_INSTANTS, round(grid.frame_rate_hz * group_seconds)))
 
 
 @dataclass(frozen=True)
 class Row:
-    """Similarities (lags,) of the picture at `time_seconds`, NaN without sound; its motion, level and frame period.
+    """Similarities (lags,) of the frame at `time_seconds`, NaN without audio; its motion, level and frame period.
 
-    `epoch` counts how often the clock of the pictures was set back; of `stride` pictures that were due, this one was
+    `epoch` counts how often the clock of the frames was set back; of `stride` frames that were due, this one was
     looked at.
     """
 
@@ -50,19 +50,19 @@ class Row:
 
 @dataclass
 class _Group:
-    """Instants that are embedded together, the embeddings of their pictures (n, D), and the plan that they are for."""
+    """Instants that are embedded together, the embeddings of their frames (n, D), and the plan that they are for."""
 
     instants: list[VisualInstant]
     embeddings: NDArray[np.float32]
-    plan: Plan
+    plan: SearchStep
 
 
 class RowStream:
-    """Push pictures into `video` and sound into `audio`, take rows from `complete_rows`.
+    """Push frames into `video` and audio into `audio`, take rows from `complete_rows`.
 
-    Rows wait for their sound until the pictures are `max_lead_seconds` further. Memory: what both tracks keep, and one
-    embedding per picture that waits (4 D bytes); with an adaptive search, which looks at nothing before its turn, the
-    small picture itself.
+    Rows wait for their audio until the frames are `max_lead_seconds` further. Memory: what both tracks keep, and one
+    embedding per frame that waits (4 D bytes); with an adaptive search, which looks at nothing before its turn, the
+    small frame itself.
     """
 
     def __init__(
@@ -87,25 +87,25 @@ class RowStream:
         self.audio.finish()
 
     def complete_rows(self) -> Iterator[Row]:
-        """Rows whose sound has arrived, or will not be waited for any longer.
+        """Rows whose audio has arrived, or will not be waited for any longer.
 
         Take all of them before anything else is pushed.
         """
         while True:
-            self._embed_pictures()
+            self._embed_frames()
             if not self._groups:
                 return
             group = self._groups[0]
             epoch = self._audio_epoch(group)
             if epoch is None:
                 return
-            self._embed_sound(group, epoch)
+            self._embed_audio(group, epoch)
             self._groups.popleft()
             for instant, embedding in zip(group.instants, group.embeddings, strict=True):
                 yield self._row(instant, embedding, group.plan, epoch)
             self.audio.drop_before(epoch, self._place(group.instants[-1])[0] - self._grid.reach)
 
-    def _embed_pictures(self) -> None:
+    def _embed_frames(self) -> None:
         # What an adaptive search looks at next follows from the rows before.
         while not (self._search.is_adaptive and self._groups):
             taken = self.video.take_group()
@@ -114,11 +114,11 @@ class RowStream:
             plan = self._search.next_group()
             kept = [instant for index, instant in enumerate(taken) if plan.takes(index)]
             if kept:
-                embeddings = self._bundle.embed_pictures(self.video.tubelets(kept))
+                embeddings = self._bundle.embed_frames(self.video.tubelets(kept))
                 self._groups.append(_Group(kept, embeddings, plan))
 
     def _audio_epoch(self, group: _Group) -> int | None:
-        """Epoch of the group's sound once all of it is there; None while it is to be waited for."""
+        """Epoch of the group's audio once all of it is there; None while it is to be waited for."""
         last = group.instants[-1]
         is_late = self.video.elapsed_seconds - last.elapsed_seconds > self._max_lead_seconds
         progress_seconds = math.inf if is_late else self.audio.progress_seconds
@@ -127,7 +127,7 @@ class RowStream:
             return epoch
         return epoch if self.audio.has(epoch, self._place(last)[0] + self._grid.reach + 2) else None
 
-    def _embed_sound(self, group: _Group, epoch: int) -> None:
+    def _embed_audio(self, group: _Group, epoch: int) -> None:
         reach = self._grid.reach
         offsets = np.flatnonzero(group.plan.lags) - reach
         below = np.array([self._place(instant)[0] for instant in group.instants], dtype=np.int64)
@@ -135,12 +135,12 @@ class RowStream:
         self.audio.embed(epoch, np.unique(np.concatenate([lower, lower + 1])))
 
     def _place(self, instant: VisualInstant) -> tuple[int, float]:
-        """The grid instant at or below the picture's time, and how far above it the time lies (share of a hop)."""
+        """The grid instant at or below the frame's time, and how far above it the time lies (share of a hop)."""
         position = (instant.time_seconds - self._first_center_seconds) / self._grid.hop_seconds
         below = math.floor(position + ON_GRID)
         return below, max(0.0, position - below)
 
-    def _row(self, instant: VisualInstant, embedding: NDArray[np.float32], plan: Plan, epoch: int) -> Row:
+    def _row(self, instant: VisualInstant, embedding: NDArray[np.float32], plan: SearchStep, epoch: int) -> Row:
         below, share_above = self._place(instant)
         reach = self._grid.reach
         candidates = self.audio.embeddings(epoch, below - reach, below + reach + 2)

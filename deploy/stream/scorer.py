@@ -1,4 +1,4 @@
-"""The streaming scorer: pictures and sound in, in any pieces and any order of the two; decisions out."""
+"""The streaming scorer: frames and audio in, in any pieces and any order of the two; decisions out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cavsync.deploy.stream.audio_input import AudioInput
 from cavsync.deploy.stream.grid import MAX_WINDOW_SECONDS, choose_grid
 from cavsync.deploy.stream.rows import Row, RowStream, instants_per_group
 from cavsync.deploy.stream.search import Search
-from cavsync.deploy.stream.span import Run
+from cavsync.deploy.stream.span import Span
 from cavsync.deploy.stream.stray import StrayFilter
 from cavsync.deploy.verdict.confidence import Evidence, judge
 from cavsync.deploy.verdict.curve import curve_of_rows
@@ -33,7 +33,7 @@ GROUP_SECONDS = 0.64
 class SyncScorer:
     """Scores one stream. Decisions come every `decision_step_seconds` once the first window is full.
 
-    Results do not depend on how the stream was cut into pieces, nor on which of picture and sound was pushed first, as
+    Results do not depend on how the stream was cut into pieces, nor on which of video and audio was pushed first, as
     long as neither is more than `max_lead_seconds` ahead of the other. Timestamps may have holes, jump ahead, and be
     set back (a wrap, a sender that starts again): after a hole of more than 10 s and after a clock that was set back by
     more than 1 s, windows begin anew; where only one of the two was set back, decisions say that there is no sound. A
@@ -44,14 +44,14 @@ class SyncScorer:
         bundle: an opened bundle.
         window_seconds: length of a decision's window.
         max_offset_ms: half the search range.
-        frame_rate_hz: pictures looked at per second, at most.
-        hop_ms: step of the lags, a multiple of 10 ms. These four are the bundle's own by default; fewer pictures and
+        frame_rate_hz: frames looked at per second, at most.
+        hop_ms: step of the lags, a multiple of 10 ms. These four are the bundle's own by default; fewer frames and
             longer hops cost less and see less.
         adaptive: begin with a coarse look, then track the peak, and widen where confidence drops (see `Search`).
         profile: name of the limits, see `profiles`.
         early_ms, late_ms: limits of the profile `custom`.
-        max_lead_seconds: how long a picture waits for its sound, in time of the stream; sound waits as long.
-        group_seconds: pictures of this much time are embedded together: less is sooner, more is cheaper.
+        max_lead_seconds: how long a frame waits for its audio, in time of the stream; audio waits as long.
+        group_seconds: frames of this much time are embedded together: less is sooner, more is cheaper.
         on_row: called with each row of similarities, in order.
 
     Raises:
@@ -133,7 +133,7 @@ class SyncScorer:
         self._input = AudioInput()
         self._video_filter: StrayFilter[NDArray[np.uint8]] = StrayFilter()
         self._audio_filter: StrayFilter[NDArray[np.float32]] = StrayFilter()
-        self._run: Run | None = None
+        self._run: Span | None = None
         self._finished = False
 
     @property
@@ -153,7 +153,7 @@ class SyncScorer:
 
     @property
     def video_span_seconds(self) -> tuple[float, float] | None:
-        """Start of the first picture and end of the last one so far; None before the first.
+        """Start of the first frame and end of the last one so far; None before the first.
 
         Where the clock was set back, the end is where it would be had it gone on.
         """
@@ -165,13 +165,13 @@ class SyncScorer:
 
     @property
     def num_ignored_frames(self) -> int:
-        """Pictures that were ignored because their timestamp did not advance, or lay apart from all others."""
+        """Frames that were ignored because their timestamp did not advance, or lay apart from all others."""
         return self._stream.video.num_ignored + self._video_filter.num_dropped
 
     def resolution_floor_ms(self, mean_stride: float) -> float:
-        """What is resolved with fewer pictures or longer hops than the calibration had.
+        """What is resolved with fewer frames or longer hops than the calibration had.
 
-        The error of a mean grows with the root of what it lacks, here one of `mean_stride` pictures is there; between
+        The error of a mean grows with the root of what it lacks, here one of `mean_stride` frames is there; between
         two lags of a longer hop the peak may lie anywhere.
         """
         sync, calibration = self.bundle.manifest.sync, self.bundle.manifest.calibration
@@ -181,16 +181,16 @@ class SyncScorer:
         return max(hop_ms / 2, resolution_ms * math.sqrt(max(1.0, rarer)))
 
     def push_video(self, frame: NDArray[np.uint8], *, pts_seconds: float) -> list[SyncScore]:
-        """Add one picture, RGB (H, W, 3) uint8 shown from `pts_seconds` on; returns the decisions that are due.
+        """Add one frame, RGB (H, W, 3) uint8 shown from `pts_seconds` on; returns the decisions that are due.
 
         Raises:
-            MediaError: not such a picture, or a timestamp that is not finite; the scorer stays usable.
+            MediaError: not such a frame, or a timestamp that is not finite; the scorer stays usable.
         """
         self._check_open()
         _check_frame(frame)
         seconds = _checked_pts(pts_seconds)
-        for due_seconds, picture in self._video_filter.push(seconds, 0.0, frame):
-            self._stream.video.push(picture, due_seconds)
+        for due_seconds, image in self._video_filter.push(seconds, 0.0, frame):
+            self._stream.video.push(image, due_seconds)
         return self._decide()
 
     def push_audio(
@@ -200,10 +200,10 @@ class SyncScorer:
         pts_seconds: float,
         sample_rate_hz: int = 16_000,
     ) -> list[SyncScore]:
-        """Add sound, float32 in [-1, 1] or int16, (n,) or (n, channels), the first of it heard at `pts_seconds`.
+        """Add audio, float32 in [-1, 1] or int16, (n,) or (n, channels), the first of it heard at `pts_seconds`.
 
         Raises:
-            MediaError: not such sound, values or timestamp that are not finite, or a rate that the timestamps
+            MediaError: not such audio, values or timestamp that are not finite, or a rate that the timestamps
                 contradict; the scorer stays usable.
         """
         self._check_open()
@@ -219,8 +219,8 @@ class SyncScorer:
             self._push_mono(start_seconds, mono)
         for start_seconds, mono in self._audio_filter.flush():
             self._stream.audio.push(mono, start_seconds)
-        for pts_seconds, picture in self._video_filter.flush():
-            self._stream.video.push(picture, pts_seconds)
+        for pts_seconds, frame in self._video_filter.flush():
+            self._stream.video.push(frame, pts_seconds)
         self._stream.finish()
         decisions = self._decide()
         if self._run is not None:
@@ -240,7 +240,7 @@ class SyncScorer:
                 decisions += self._run.finish()
                 self._run = None
             if self._run is None:
-                self._run = Run(self.grid, self._judge_window, row)
+                self._run = Span(self.grid, self._judge_window, row)
             decisions += self._run.add(row)
             if self._on_row is not None:
                 self._on_row(row)
@@ -275,10 +275,10 @@ def evidence_of(rows: list[Row]) -> Evidence:
 
 
 def _check_frame(frame: Any) -> None:
-    is_picture = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
-    if not is_picture or 0 in frame.shape:
+    is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+    if not is_frame or 0 in frame.shape:
         found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise MediaError(f"a frame is {found}: push RGB pictures as uint8 arrays of shape (height, width, 3)")
+        raise MediaError(f"a frame is {found}: push RGB frames as uint8 arrays of shape (height, width, 3)")
 
 
 def _checked_pts(pts_seconds: Any) -> float:

@@ -1,8 +1,8 @@
-"""Which pictures and lags are looked at: all of them, or, to save work, those that the last decisions ask for.
+"""Which frames and lags are looked at: all of them, or, to save work, those that the last decisions ask for.
 
-An adaptive search begins coarse: some of the pictures, lags `COARSE_MS` apart. Where a peak shows it tracks: the same,
+An adaptive search begins coarse: some of the frames, lags `COARSE_MS` apart. Where a peak shows it tracks: the same,
 and every lag around the peak. Where tracking loses confidence it widens to everything, and if that finds nothing either
-(silence, a still picture) it goes back to the coarse look. It follows from decisions alone, so results do not depend
+(silence, a still frame) it goes back to the coarse look. It follows from decisions alone, so results do not depend
 on how a stream was cut.
 """
 
@@ -20,7 +20,7 @@ from cavsync.deploy.verdict.records import SyncScore
 COARSE_MS = 80.0
 # As far as an offset may wander from one decision to the next; the coarse lags see what goes further.
 TRACK_MS = 30.0
-# Pictures this far apart see every lag that matters often enough within a window of two seconds.
+# Frames this far apart see every lag that matters often enough within a window of two seconds.
 SPARSE_SECONDS = 0.16
 MIN_WINDOW_ROWS = 12
 
@@ -30,15 +30,15 @@ WIDE = "wide"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What of the next group is looked at: every `stride`-th picture from `phase` on, at the lags that are True."""
+class SearchStep:
+    """What of the next group is looked at: every `stride`-th frame from `phase` on, at the lags that are True."""
 
     stride: int
     phase: int
     lags: NDArray[np.bool_]
 
     def takes(self, index: int) -> bool:
-        """Whether the picture at `index` of the group is looked at."""
+        """Whether the frame at `index` of the group is looked at."""
         return (index + self.phase) % self.stride == 0
 
 
@@ -62,12 +62,12 @@ class Search:
 
     @property
     def stride(self) -> int:
-        """Of so many pictures one is looked at."""
+        """Of so many frames one is looked at."""
         return 1 if self.mode == WIDE else self._sparse
 
-    def next_group(self) -> Plan:
-        """Plan of the next group of pictures."""
-        plan = Plan(self.stride, self._num_taken % self.stride, self._lags())
+    def next_group(self) -> SearchStep:
+        """Plan of the next group of frames."""
+        plan = SearchStep(self.stride, self._num_taken % self.stride, self._lags())
         self._num_taken += self._group_instants
         return plan
 

@@ -1,4 +1,4 @@
-"""A run: pictures without a long hole and on one clock, and the decisions about them."""
+"""A run: frames without a long hole and on one clock, and the decisions about them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cavsync.deploy.stream.limits import HOLE_SECONDS
 from cavsync.deploy.stream.rows import Row
 from cavsync.deploy.verdict.records import SyncScore
 
-# The end of a window is met by the picture's timestamp, which containers round to a millisecond.
+# The end of a window is met by the frame's timestamp, which containers round to a millisecond.
 TIME_TOLERANCE_SECONDS = 1e-3
 
 Judge = Callable[[list[Row], float, float], SyncScore]
 """(rows, end of the window, its length) -> decision."""
 
 
-class Run:
+class Span:
     """Add rows in order; windows end `window_seconds` after the first row and then every `decision_step_seconds`."""
 
     def __init__(self, grid: Grid, judge: Judge, first: Row) -> None:
@@ -45,13 +45,13 @@ class Run:
     def finish(self, *, last_epoch: int = -1, last_seconds: float = -math.inf) -> list[SyncScore]:
         """The decisions that are left; a run shorter than one window gives one.
 
-        last_epoch, last_seconds: of the last picture of all, which need not have given a row, nor belong to this run.
+        last_epoch, last_seconds: of the last frame of all, which need not have given a row, nor belong to this run.
         """
         period_seconds = self._last.period_seconds if math.isfinite(self._last.period_seconds) else 0.0
         end_seconds = self._last.time_seconds + period_seconds
         if last_epoch == self._last.epoch and last_seconds <= self._last.time_seconds + HOLE_SECONDS:
             end_seconds = max(end_seconds, last_seconds + period_seconds)
-        # Half a frame of grace: the period of the last picture is an estimate.
+        # Half a frame of grace: the period of the last frame is an estimate.
         until_seconds = end_seconds + max(period_seconds / 2, TIME_TOLERANCE_SECONDS)
         decisions = []
         while (next_seconds := self._next_end_seconds()) <= until_seconds:

@@ -1,7 +1,7 @@
-"""The pictures of one stream: made small at once, gathered into tubelets, handed out in groups of instants.
+"""The frames of one stream: made small at once, gathered into tubelets, handed out in groups of instants.
 
-Instants are timestamps of real pictures, at most `frame_rate_hz` of them per second, so variable frame rates keep their
-meaning. Groups have a fixed length, so the result does not depend on when pictures were pushed.
+Instants are timestamps of real frames, at most `frame_rate_hz` of them per second, so variable frame rates keep their
+meaning. Groups have a fixed length, so the result does not depend on when frames were pushed.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
-from cavsync.deploy.stream.clock import StreamClock
+from cavsync.deploy.stream.clock import EpochClock
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
 from cavsync.media.align import nearest_index, tubelet_times_seconds
 from cavsync.media.frame import resize_center_crop
 
 log = logging.getLogger(__name__)
 
-# Nothing shows more pictures than this tells apart; what claims to would fill the memory before its tubelet is whole.
+# Nothing shows more frames than this tells apart; what claims to would fill the memory before its tubelet is whole.
 MIN_STEP_SECONDS = 0.0005
-# Containers round timestamps to a millisecond; a picture this early (in periods of the grid) is still on time.
+# Containers round timestamps to a millisecond; a frame this early (in periods of the grid) is still on time.
 EARLY_SHARE = 0.05
 
 
 @dataclass(frozen=True)
 class VisualInstant:
-    """One moment of the picture, at `time_seconds` of its own clock's `epoch`.
+    """One moment of the frame, at `time_seconds` of its own clock's `epoch`.
 
-    `motion` is the largest mean absolute difference, in 8-bit levels, between two consecutive pictures since the
-    instant before; `period_seconds` the time since the picture before, NaN for the first and after a hole;
-    `progress_seconds` see `StreamClock`; `elapsed_seconds` counts up from the first picture, a hole as no more than
+    `motion` is the largest mean absolute difference, in 8-bit levels, between two consecutive frames since the
+    instant before; `period_seconds` the time since the frame before, NaN for the first and after a hole;
+    `progress_seconds` see `EpochClock`; `elapsed_seconds` counts up from the first frame, a hole as no more than
     `HOLE_SECONDS` and a clock set back as `JUMP_BACK_SECONDS`.
     """
 
@@ -48,7 +48,7 @@ class VisualInstant:
 
 @dataclass
 class _Epoch:
-    """The small pictures of one epoch that tubelets may still need."""
+    """The small frames of one epoch that tubelets may still need."""
 
     number: int
     first_seconds: float
@@ -56,13 +56,13 @@ class _Epoch:
     next_slot: int = 0
     closed: bool = False
     times: list[float] = field(default_factory=list)
-    pictures: list[NDArray[np.uint8]] = field(default_factory=list)
+    frames: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
 class VideoTrack:
-    """Push pictures, take groups of instants and their tubelets in the order of time.
+    """Push frames, take groups of instants and their tubelets in the order of time.
 
-    Kept: the small pictures of the groups that were not taken yet, and of one tubelet.
+    Kept: the small frames of the groups that were not taken yet, and of one tubelet.
     """
 
     def __init__(self, bundle: Bundle, frame_rate_hz: float, group_instants: int) -> None:
@@ -72,7 +72,7 @@ class VideoTrack:
         self._epochs: deque[_Epoch] = deque()
         self._due: deque[VisualInstant] = deque()
         self._motion = 0.0
-        self.clock = StreamClock()
+        self.clock = EpochClock()
         self.first_seconds: float | None = None
         self.elapsed_seconds = 0.0
         self.period_seconds = math.nan
@@ -81,16 +81,16 @@ class VideoTrack:
 
     @property
     def last_seconds(self) -> float:
-        """Timestamp of the last picture, minus infinity before the first."""
+        """Timestamp of the last frame, minus infinity before the first."""
         return self._epochs[-1].last_seconds if self._epochs else -math.inf
 
     @property
     def progress_seconds(self) -> float:
-        """How far the pictures have come, minus infinity before the first."""
+        """How far the frames have come, minus infinity before the first."""
         return self.clock.progress(self.last_seconds)
 
     def push(self, rgb: NDArray[np.uint8], pts_seconds: float) -> None:
-        """Add the picture (H, W, 3) shown from `pts_seconds` on.
+        """Add the frame (H, W, 3) shown from `pts_seconds` on.
 
         One that is not later than the last is ignored, unless the clock was set back by `JUMP_BACK_SECONDS` or more.
         """
@@ -98,7 +98,7 @@ class VideoTrack:
         if last_seconds - JUMP_BACK_SECONDS < pts_seconds < last_seconds + MIN_STEP_SECONDS:
             self._ignore(pts_seconds)
             return
-        picture = resize_center_crop(rgb, self._visual.img_size)
+        frame = resize_center_crop(rgb, self._visual.img_size)
         if pts_seconds <= last_seconds:
             self.clock.set_back(last_seconds, pts_seconds)
             self.elapsed_seconds += JUMP_BACK_SECONDS
@@ -109,13 +109,13 @@ class VideoTrack:
         if self.first_seconds is None:
             self.first_seconds = pts_seconds
         epoch = self._epochs[-1]
-        if epoch.pictures:
+        if epoch.frames:
             step_seconds = pts_seconds - epoch.last_seconds
             self.elapsed_seconds += min(step_seconds, HOLE_SECONDS)
             self.period_seconds = step_seconds if step_seconds <= HOLE_SECONDS else math.nan
-            self._motion = max(self._motion, _mean_difference(picture, epoch.pictures[-1]))
+            self._motion = max(self._motion, _mean_difference(frame, epoch.frames[-1]))
         epoch.times.append(pts_seconds)
-        epoch.pictures.append(picture)
+        epoch.frames.append(frame)
         epoch.last_seconds = pts_seconds
         slot = math.floor((pts_seconds - epoch.first_seconds) * self._rate_hz + EARLY_SHARE)
         if slot >= epoch.next_slot:
@@ -133,7 +133,7 @@ class VideoTrack:
             self._motion = 0.0
 
     def finish(self) -> None:
-        """No more pictures: the last one stands in for those that never came."""
+        """No more frames: the last one stands in for those that never came."""
         self.finished = True
         if self._epochs:
             self._epochs[-1].closed = True
@@ -168,7 +168,7 @@ class VideoTrack:
         times = np.asarray(epoch.times)
         return np.stack(
             [
-                np.stack([epoch.pictures[index] for index in nearest_index(times, wanted)])
+                np.stack([epoch.frames[index] for index in nearest_index(times, wanted)])
                 for wanted in (self._wanted_seconds(instant.time_seconds) for instant in group)
             ]
         )
@@ -178,17 +178,17 @@ class VideoTrack:
         return tubelet_times_seconds(center, self._visual.num_frames, self._visual.frame_step_seconds)
 
     def _forget(self, epoch: _Epoch) -> None:
-        """Drop the pictures that no tubelet from the next instant on can reach."""
+        """Drop the frames that no tubelet from the next instant on can reach."""
         next_seconds = self._due[0].time_seconds if self._due else epoch.last_seconds
         earliest = float(self._wanted_seconds(next_seconds)[0])
         keep = max(0, int(np.searchsorted(epoch.times, earliest, side="right")) - 1)
-        del epoch.times[:keep], epoch.pictures[:keep]
+        del epoch.times[:keep], epoch.frames[:keep]
 
     def _ignore(self, pts_seconds: float) -> None:
         self.num_ignored += 1
         level = logging.WARNING if self.num_ignored == 1 else logging.DEBUG
-        log.log(level, "picture at %.3f s ignored: not later than the one at %.3f s", pts_seconds, self.last_seconds)
+        log.log(level, "frame at %.3f s ignored: not later than the one at %.3f s", pts_seconds, self.last_seconds)
 
 
-def _mean_difference(picture: NDArray[np.uint8], previous: NDArray[np.uint8]) -> float:
-    return float(np.abs(picture.astype(np.int16) - previous).mean())
+def _mean_difference(frame: NDArray[np.uint8], previous: NDArray[np.uint8]) -> float:
+    return float(np.abs(frame.astype(np.int16) - previous).mean())

@@ -1,6 +1,6 @@
 """From a curve to a verdict: is there evidence, how sure is it, and is the offset inside the limits asked for.
 
-Silence, a static picture, too few frames or a flat curve give `undetermined`, never a guess. A verdict finer than the
+Silence, a static frame, too few frames or a flat curve give `undetermined`, never a guess. A verdict finer than the
 resolution that the bundle reached on held-out clips is not given either.
 """
 
@@ -19,7 +19,7 @@ from cavsync.manifest import Calibration
 
 SILENCE_DBFS = -60.0
 SILENT_SHARE = 0.95
-# Key frames make even a still picture pulse a little; real motion is either frequent or large.
+# Key frames make even a still frame pulse a little; real motion is either frequent or large.
 MOTION_LEVELS = 0.05
 MOVING_SHARE = 0.05
 LARGE_MOTION_LEVELS = 2.0
@@ -37,7 +37,7 @@ class Evidence:
 
     @property
     def frame_period_seconds(self) -> float:
-        """Median time between pictures, NaN where there are fewer than two."""
+        """Median time between frames, NaN where there are fewer than two."""
         known = self.period_seconds[np.isfinite(self.period_seconds)]
         return float(np.median(known)) if len(known) else math.nan
 
@@ -55,14 +55,14 @@ def lack_of_evidence(curve: Curve, evidence: Evidence) -> str | None:
         return f"only {curve.num_frames} video frames in the window, at least {MIN_ROWS} are needed"
     levels = evidence.level_dbfs[np.isfinite(evidence.level_dbfs)]
     if len(levels) < MIN_ROWS:
-        return "there is no sound in the window"
+        return "there is no audio in the window"
     if np.mean(levels < SILENCE_DBFS) >= SILENT_SHARE:
-        return f"the sound is silent (below {SILENCE_DBFS:.0f} dBFS)"
+        return f"the audio is silent (below {SILENCE_DBFS:.0f} dBFS)"
     if np.mean(evidence.motion > MOTION_LEVELS) < MOVING_SHARE and evidence.motion.max() < LARGE_MOTION_LEVELS:
-        return "the picture is static"
+        return "the frame is static"
     finite = curve.similarity[np.isfinite(curve.similarity)]
     if len(finite) < MIN_LAGS:
-        return "too little of the sound around the window is there to compare"
+        return "too little of the audio around the window is there to compare"
     if finite.max() - np.median(finite) < FLAT_CONTRAST:
         return "no lag matches better than another, the similarity curve is flat"
     return None

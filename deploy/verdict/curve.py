@@ -65,7 +65,7 @@ def lag_grid_ms(max_offset_ms: float, hop_ms: float) -> FloatArray:
 
 
 def curve_of_rows(lags_ms: FloatArray, rows: FloatArray) -> Curve:
-    """Curve of the rows (frames, lags) of similarities, NaN where a frame has no sound at that lag."""
+    """Curve of the rows (frames, lags) of similarities, NaN where a frame has no audio at that lag."""
     parts = np.array_split(rows, NUM_PARTS)
     sums = np.stack([np.nansum(part, axis=0) for part in parts])
     counts = np.stack([np.count_nonzero(~np.isnan(part), axis=0) for part in parts])

@@ -40,5 +40,5 @@ def explanation(score: SyncScore) -> str:
 def _offset_sentence(offset_ms: float, resolution_ms: float | None) -> str:
     accuracy = "" if resolution_ms is None else f" (half of such offsets are within {resolution_ms:.0f} ms)"
     if round(offset_ms) == 0:
-        return f"The sound comes with its picture{accuracy}."
-    return f"The sound comes {abs(offset_ms):.0f} ms {'before' if offset_ms > 0 else 'after'} its picture{accuracy}."
+        return f"The audio comes with its frame{accuracy}."
+    return f"The audio comes {abs(offset_ms):.0f} ms {'before' if offset_ms > 0 else 'after'} its frame{accuracy}."

@@ -31,7 +31,7 @@ TIMED_TURNS = 7
 
 
 @dataclass(frozen=True)
-class Candidate:
+class EncoderVariant:
     """One form of an encoder: its files (the first is opened), what it costs and what it loses.
 
     `milliseconds` is the median of single inputs, timed in turns with the other candidates; `centred_cosine` compares
@@ -89,7 +89,7 @@ WAYS = (
 
 def int8_candidates(
     source: Path, scratch: Path, ranges: Array, compare: Array, want: Array, on_stage: Say
-) -> list[Candidate]:
+) -> list[EncoderVariant]:
     """Quantize the float32 graph `source` in every way, keep what each way needs in float32, and time them in turns.
 
     ranges, compare: inputs (N, ...) to scale by and to compare on; want: the model's embeddings (N, D) of the latter.
@@ -97,7 +97,7 @@ def int8_candidates(
     """
     prepared = scratch / f"{source.stem}.matmul.onnx"
     onnx.save(as_matmul(onnx.load(str(source))), str(prepared))
-    made = [Candidate("ONNX Runtime, float32", "onnxruntime", "fp32", (source,), 0.0, 1.0, ())]
+    made = [EncoderVariant("ONNX Runtime, float32", "onnxruntime", "fp32", (source,), 0.0, 1.0, ())]
     ranking: list[str] = []
     for way in WAYS:
         if way.runtime == "openvino" and not openvino.is_installed():
@@ -113,7 +113,7 @@ def int8_candidates(
     return _timed(made, compare[:1])
 
 
-def fastest(candidates: Sequence[Candidate], runtime: str | None = None) -> Candidate:
+def fastest(candidates: Sequence[EncoderVariant], runtime: str | None = None) -> EncoderVariant:
     """The fastest int8 candidate that reaches the goal, of one runtime or of all; ExportError where none does."""
     fit = [c for c in candidates if c.precision == "int8" and c.reaches_goal and runtime in (None, c.runtime)]
     if not fit:
@@ -121,7 +121,7 @@ def fastest(candidates: Sequence[Candidate], runtime: str | None = None) -> Cand
     return min(fit, key=lambda candidate: candidate.milliseconds)
 
 
-def _too_far(candidates: Sequence[Candidate]) -> ExportError:
+def _too_far(candidates: Sequence[EncoderVariant]) -> ExportError:
     quantized = [candidate for candidate in candidates if candidate.precision != "fp32"]
     best = max(quantized, key=lambda candidate: candidate.centred_cosine)
     return ExportError(
@@ -131,7 +131,7 @@ def _too_far(candidates: Sequence[Candidate]) -> ExportError:
     )
 
 
-def fastest_runtime(encoders: Mapping[str, Sequence[Candidate]]) -> str:
+def fastest_runtime(encoders: Mapping[str, Sequence[EncoderVariant]]) -> str:
     """The runtime that computes all encoders in int8 in the least time; ExportError as for `fastest`."""
     times = {}
     for runtime in ("onnxruntime", "openvino"):
@@ -146,7 +146,7 @@ def fastest_runtime(encoders: Mapping[str, Sequence[Candidate]]) -> str:
 
 def for_tensorrt(
     source: Path, target: Path, ranges: Array, compare: Array, want: Array, precision: str = "int8"
-) -> Candidate:
+) -> EncoderVariant:
     """Quantize a float32 graph to int8 or fp8 as TensorRT reads it: symmetric Q/DQ pairs.
 
     Arguments as for `int8_candidates`.
@@ -166,7 +166,7 @@ def for_tensorrt(
 
 def _reach_goal(
     way: _Way, source: Path, target: Path, ranges: Array, compare: Array, want: Array, ranking: list[str]
-) -> tuple[Candidate, list[str]]:
+) -> tuple[EncoderVariant, list[str]]:
     """The candidate with as few float32 layers as the goal needs, and the ranking of layers once it was needed."""
     for count in KEPT_LAYERS:
         if count and not ranking:
@@ -180,10 +180,12 @@ def _reach_goal(
             break
     weights = target.with_suffix(".bin")
     files = (target, weights) if weights.exists() else (target,)
-    return Candidate(way.name, way.runtime, way.precision, files, 0.0, cosine, tuple(exclude), way.is_single), ranking
+    return EncoderVariant(
+        way.name, way.runtime, way.precision, files, 0.0, cosine, tuple(exclude), way.is_single
+    ), ranking
 
 
-def _timed(candidates: Sequence[Candidate], sample: Array) -> list[Candidate]:
+def _timed(candidates: Sequence[EncoderVariant], sample: Array) -> list[EncoderVariant]:
     """Each with the median of its times; the candidates take turns, so that a busy machine slows them all."""
     runs = [open_runner(candidate.files[0], candidate.runtime) for candidate in candidates]
     times: list[list[float]] = [[] for _ in runs]
@@ -194,6 +196,6 @@ def _timed(candidates: Sequence[Candidate], sample: Array) -> list[Candidate]:
             if turn:
                 times[place].append(1000 * (time.perf_counter() - begin))
     return [
-        Candidate(**{**vars(candidate), "milliseconds": statistics.median(found)})
+        EncoderVariant(**{**vars(candidate), "milliseconds": statistics.median(found)})
         for candidate, found in zip(candidates, times, strict=True)
     ]

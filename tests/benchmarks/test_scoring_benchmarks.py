@@ -52,7 +52,7 @@ def test_live_streams(load, tmp_path: Path) -> None:
 
 
 def test_the_last_sample_that_a_decision_needs(load) -> None:
-    """A decision comes once that sample is there and not before, but for the pictures that are embedded together."""
+    """A decision comes once that sample is there and not before, but for the frames that are embedded together."""
     live, material = load("live_streams"), load("material")
     scorer = SyncScorer(Bundle.open(default_bundle(), threads=1), max_offset_ms=800.0)
     clip = material.material(2.0, 64, 64)
@@ -62,7 +62,7 @@ def test_the_last_sample_that_a_decision_needs(load) -> None:
             pushed[decision.time_seconds] = (index + 1) / 25
     assert len(pushed) >= 3
     for end_seconds, came_seconds in pushed.items():
-        # Last picture of the window, 0.8 s, half of 47 hops of 10 ms and one of 25 ms.
+        # Last frame of the window, 0.8 s, half of 47 hops of 10 ms and one of 25 ms.
         needed = max(k / 25 for k in range(150) if k / 25 < end_seconds - 1e-6) + 0.8 + 0.2475
         assert live.needed_seconds(scorer, end_seconds) == pytest.approx(needed)
         assert came_seconds >= needed
@@ -72,7 +72,7 @@ def test_a_stream_that_is_held_up_is_late_by_as_much(load) -> None:
     live, material = load("live_streams"), load("material")
 
     class Slow:
-        """A scorer that takes 0.2 s for every picture and decides at once."""
+        """A scorer that takes 0.2 s for every frame and decides at once."""
 
         bundle = Bundle.open(default_bundle(), threads=1)
         max_offset_ms = 0.0

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as vision
 
-from cavsync.data.augment.audio import Background, Mixture, SoundChange, at_tempo
+from cavsync.data.augment.audio import AudioChange, Background, Mixture, at_tempo
 from cavsync.data.augment.frames import Crop
 from cavsync.data.augment.plan import Augmentation
 from cavsync.data.batches import PairDataset, collate
@@ -51,23 +51,23 @@ def test_crop_is_torchvision_s() -> None:
 
 
 def test_sound_keeps_its_onset() -> None:
-    sound = np.full((2, 48, 128), -15.0, dtype=np.float32)
-    sound[:, 20:] = 3.0
+    audio = np.full((2, 48, 128), -15.0, dtype=np.float32)
+    audio[:, 20:] = 3.0
     for seed in range(20):
-        changed = change_sound(sound, STRONG, np.random.default_rng(seed))
+        changed = change_audio(audio, STRONG, np.random.default_rng(seed))
         energy = np.abs(np.diff(changed.mean(axis=(0, 2))))
         assert np.argmax(energy) == 19
         np.testing.assert_array_equal(changed[0], changed[1])
 
 
-def change_sound(features: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:
+def change_audio(features: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:
     """A draw, applied."""
-    return SoundChange.draw(augmentation, features.shape[1], random).of(torch.tensor(features)).numpy()
+    return AudioChange.draw(augmentation, features.shape[1], random).of(torch.tensor(features)).numpy()
 
 
 def test_nothing_asked_nothing_changed() -> None:
     features = np.random.default_rng(0).normal(size=(2, 10, 128)).astype(np.float32)
-    np.testing.assert_array_equal(change_sound(features, Augmentation(), np.random.default_rng(1)), features)
+    np.testing.assert_array_equal(change_audio(features, Augmentation(), np.random.default_rng(1)), features)
 
 
 def test_masks_blank_one_stretch() -> None:
@@ -75,7 +75,7 @@ def test_masks_blank_one_stretch() -> None:
     features = np.zeros((1, 50, 128), dtype=np.float32)
     widths = []
     for seed in range(300):
-        changed = change_sound(features, Augmentation(frequency_mask_bins=20), np.random.default_rng(seed))
+        changed = change_audio(features, Augmentation(frequency_mask_bins=20), np.random.default_rng(seed))
         blank = np.flatnonzero((changed == np.float32(AUDIO_MEAN)).all(axis=(0, 1)))
         assert len(blank) == 0 or blank[-1] - blank[0] + 1 == len(blank)
         widths.append(len(blank))
@@ -87,12 +87,12 @@ def test_masks_blank_one_stretch() -> None:
 def test_mel_shift_and_time_shift() -> None:
     features = np.broadcast_to(np.arange(128, dtype=np.float32), (1, 5, 128))
     shifts = {
-        int(change_sound(features, Augmentation(mel_shift_bins=3), np.random.default_rng(s))[0, 0, 64]) - 64
+        int(change_audio(features, Augmentation(mel_shift_bins=3), np.random.default_rng(s))[0, 0, 64]) - 64
         for s in range(60)
     }
     assert shifts == set(range(-3, 4))
     ramp = np.broadcast_to(np.arange(30, dtype=np.float32)[:, None], (1, 30, 128))
-    rolled = change_sound(ramp, Augmentation(time_shift_frames=30), np.random.default_rng(2))
+    rolled = change_audio(ramp, Augmentation(time_shift_frames=30), np.random.default_rng(2))
     assert sorted(rolled[0, :, 0]) == list(range(30))
 
 
@@ -106,8 +106,8 @@ def test_tempo_keeps_sound_and_picture_together(factor: float) -> None:
     frames = np.zeros((100, 3, 2, 2), np.uint8)
     frames[50] = 255
     fast = at_tempo(Clip("made", frames, times, LogMel(features)), factor)
-    sound = fast.sound.segments(np.zeros(1, dtype=np.int64), len(fast.sound))[0, :, 0]
-    click_seconds = (int(np.argmax(sound)) * 160 + 200) / 16000
+    audio = fast.audio.segments(np.zeros(1, dtype=np.int64), len(fast.audio))[0, :, 0]
+    click_seconds = (int(np.argmax(audio)) * 160 + 200) / 16000
     assert click_seconds == pytest.approx(2.0 / factor, abs=0.011)
     assert fast.pts_seconds[50] == pytest.approx(2.0 / factor)
     plan = SamplePlan(48, 1, 0.04)
@@ -166,11 +166,11 @@ class Made:
 def test_waveform_segments_are_the_whole_s() -> None:
     """Log-mel of a part equals the same rows of the whole, and is zero outside."""
     samples = np.random.default_rng(0).normal(size=32_000).astype(np.float32) * 0.1 + 0.01
-    sound = Waveform(samples)
+    audio = Waveform(samples)
     whole = log_mel(torch.from_numpy(samples)).numpy()
-    assert len(sound) == len(whole)
+    assert len(audio) == len(whole)
     starts = np.array([-5, 0, 40, len(whole) - 20, len(whole) + 3])
-    got = sound.segments(starts, 48)
+    got = audio.segments(starts, 48)
     np.testing.assert_allclose(got, LogMel(whole).segments(starts, 48), atol=1e-4)
     assert not got[0, :5].any()
     assert not got[3, 20:].any()
@@ -178,9 +178,9 @@ def test_waveform_segments_are_the_whole_s() -> None:
 
 
 def test_take_shares_pictures() -> None:
-    """Overlapping tubelets name each picture once."""
+    """Overlapping tubelets name each frame once."""
     frames = np.arange(20, dtype=np.uint8)[:, None, None, None].repeat(3, 1)
     clip = Clip("made", frames, np.arange(20) / 25, LogMel(np.zeros((80, 128), np.float32)))
     sample = take(clip, np.array([5, 6, 7]), SamplePlan(16, 5, 0.04))
-    assert sample.pictures[:, 0, 0, 0].tolist() == list(range(3, 10))
+    assert sample.frames[:, 0, 0, 0].tolist() == list(range(3, 10))
     assert sample.tubelets.tolist() == [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [2, 3, 4, 5, 6]]

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cavsync.data.labels.folder import folder_labels_text, read_folder_labels
 from cavsync.data.order import PlannedBatches
-from cavsync.data.sources.class_labels import ClassLabels, ClipClasses
+from cavsync.data.sources.classes import ClassLabels, ClipClasses
 from cavsync.data.sources.clips import VideoFolder
-from cavsync.data.sources.folder_labels import folder_labels_text, read_folder_labels
 from cavsync.errors import DataError
 
 LABELS = ClassLabels.of_names(["dog", "bird", "cat"])

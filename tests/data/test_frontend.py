@@ -41,7 +41,7 @@ def test_equals_torchaudio_on_noise(length: int, level: float, bias: float, seed
 
 @pytest.mark.parametrize("family", ["impacts", "keys", "face"])
 def test_equals_torchaudio_on_clips(family: str) -> None:
-    """Tonal and noisy sound alike, with silence between: 1e-4 on average, and no single bin far away."""
+    """Tonal and noisy audio alike, with silence between: 1e-4 on average, and no single bin far away."""
     audio = render(ClipSpec(seed=3, family=family, duration_seconds=2.0)).audio.mean(axis=1)
     waveform = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))
     error = (graph(waveform) - log_mel(waveform)).abs()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cavsync.data.audio_file import read_audio
 from cavsync.data.augment.frames import ColourChange
 from cavsync.data.augment.plan import Augmentation
 from cavsync.data.batches import ClipPairs, PairDataset, collate
@@ -18,21 +19,21 @@ from cavsync.data.check import check_source
 from cavsync.data.clip import Clip, join_chunks, load_clip
 from cavsync.data.clip_audio import LogMel
 from cavsync.data.logmel import cut_segment, log_mel
-from cavsync.data.planned_audio import PlannedSound
+from cavsync.data.planned_audio import PlannedAudio
 from cavsync.data.sampling import SamplePlan, draw_instants, segment_error_seconds, take, usable_instants
-from cavsync.data.segments import Segments
-from cavsync.data.sources.clips import CavMaeJson, VideoFolder, open_source, read_sound
+from cavsync.data.segments import AudioSegments
+from cavsync.data.sources.clips import CavMaeJson, VideoFolder, open_source
 from cavsync.errors import DataError, MediaError
 from cavsync.media import AudioChunk
 from cavsync.media.align import upstream_start_frame
 
 
 def made_clip(seconds: float = 4.0, fps: float = 25.0, audio_start_seconds: float = 0.0) -> Clip:
-    """Picture k is filled with k; log-mel frame m with m."""
+    """Frame k is filled with k; log-mel frame m with m."""
     count, frames = round(seconds * fps), round(seconds * 100)
-    pictures = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 3, 8, 8)).copy()
+    images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 3, 8, 8)).copy()
     features = np.broadcast_to(np.arange(frames, dtype=np.float32)[:, None], (frames, 128)).copy()
-    return Clip("made", pictures, np.arange(count) / fps, LogMel(features), audio_start_seconds)
+    return Clip("made", images, np.arange(count) / fps, LogMel(features), audio_start_seconds)
 
 
 AUGMENTATION = Augmentation(
@@ -44,34 +45,34 @@ PLAN = SamplePlan(segment_frames=48, num_frames=5, frame_step_seconds=0.04, inst
 @settings(deadline=None)
 @given(st.floats(12.0, 60.0), st.floats(-0.2, 0.3), st.integers(0, 1000))
 def test_instants_and_their_segments(fps: float, audio_start_seconds: float, seed: int) -> None:
-    """Segments lie inside the sound, within 5 ms of their picture; tubelet frames are the nearest ones."""
+    """Segments lie inside the audio, within 5 ms of their frame; tubelet frames are the nearest ones."""
     clip = made_clip(fps=fps, audio_start_seconds=audio_start_seconds)
     instants = draw_instants(clip, PLAN, np.random.default_rng(seed))
     assert (np.diff(instants) >= 0).all()
     assert np.abs(segment_error_seconds(clip, instants, PLAN)).max() <= 0.005 + 1e-9
     sample = take(clip, instants, PLAN)
-    starts = sample.sound.values.numpy()[:, 0, 0]
+    starts = sample.audio.values.numpy()[:, 0, 0]
     assert (starts >= 0).all()
     np.testing.assert_array_equal(
-        sample.sound.values.numpy()[:, :, 0] - starts[:, None], np.tile(np.arange(48), (6, 1))
+        sample.audio.values.numpy()[:, :, 0] - starts[:, None], np.tile(np.arange(48), (6, 1))
     )
     for place, moment in enumerate(sample.times_seconds):
         for step in range(5):
             wanted = moment + (step - 2) * 0.04
             distance = np.abs(clip.pts_seconds - wanted)
-            shown = int(sample.pictures[sample.tubelets[place, step], 0, 0, 0])
+            shown = int(sample.frames[sample.tubelets[place, step], 0, 0, 0])
             assert distance[shown] <= distance.min() + 1e-9
 
 
 def test_padding_is_upstream_s() -> None:
-    """Pushed inside the sound; a sound shorter than the segment is filled with zeros after the log."""
+    """Pushed inside the audio; an audio track shorter than the segment is filled with zeros after the log."""
     plan = SamplePlan(segment_frames=1024, num_frames=1, frame_step_seconds=0.04, pad=True)
     clip = made_clip(seconds=9.98)
     sample = take(clip, np.array([0, 120, 249]), plan)
-    for row in sample.sound.values.numpy():
+    for row in sample.audio.values.numpy():
         np.testing.assert_array_equal(row[:, 0], np.append(np.arange(998), np.zeros(26)))
-    whole = clip.sound.segments(np.zeros(1, dtype=np.int64), 998)[0]
-    np.testing.assert_array_equal(cut_segment(torch.from_numpy(whole), 0, 1024).numpy(), sample.sound.values.numpy()[0])
+    whole = clip.audio.segments(np.zeros(1, dtype=np.int64), 998)[0]
+    np.testing.assert_array_equal(cut_segment(torch.from_numpy(whole), 0, 1024).numpy(), sample.audio.values.numpy()[0])
 
 
 def test_too_short_is_refused() -> None:
@@ -89,7 +90,7 @@ def pairs(name: str, times: list[float]) -> ClipPairs:
         ((0, 1.0),),
         torch.randint(0, 256, (count + 1, 3, 4, 4), dtype=torch.uint8),
         torch.arange(count)[:, None] + torch.arange(2),
-        PlannedSound(Segments(torch.randn(count, 6, 128))),
+        PlannedAudio(AudioSegments(torch.randn(count, 6, 128))),
         torch.tensor(times),
         ColourChange.draw(1.0, np.random.default_rng(1)),
     )
@@ -117,7 +118,7 @@ def test_normalised_frames() -> None:
     item = pairs("a", [0.0, 1.0])
     got = collate([item]).normalised_frames(torch.device("cpu")).numpy()
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    frames = item.pictures[item.tubelets]
+    frames = item.frames[item.tubelets]
     for channel in range(3):
         levels = frames[:, :, channel].numpy() * item.colour.gain[channel] + item.colour.offset[channel]
         np.testing.assert_allclose(got[:, :, channel], (levels / 255 - mean[channel]) / std[channel], atol=1e-4)
@@ -132,9 +133,9 @@ def test_same_draw_same_pairs(tmp_path: Path) -> None:
     assert isinstance(once, ClipPairs)
     assert isinstance(again, ClipPairs)
     assert isinstance(other, ClipPairs)
-    assert torch.equal(once.pictures, again.pictures)
-    assert torch.equal(once.sound.own.values, again.sound.own.values)
-    assert not torch.equal(once.sound.own.values, other.sound.own.values)
+    assert torch.equal(once.frames, again.frames)
+    assert torch.equal(once.audio.own.values, again.audio.own.values)
+    assert not torch.equal(once.audio.own.values, other.audio.own.values)
     batch = collate([once, dataset[(2, 5)]])
     assert len(batch) == PLAN.instants
     assert [reject.error.reason for reject in batch.rejects] == ["unreadable"]
@@ -154,20 +155,20 @@ def test_loaded_features_are_torchaudio_s(tmp_path: Path) -> None:
     path = next(make_clips(tmp_path / "clips", 1).glob("*.mp4"))
     clip = load_clip(path, 32)
     assert clip.frames[np.arange(len(clip.frames))].shape == (50, 3, 32, 32)
-    assert len(clip.sound) == pytest.approx(200, abs=6)
+    assert len(clip.audio) == pytest.approx(200, abs=6)
     silence = log_mel(torch.zeros(399))
     assert silence.shape == (0, 128)
 
 
 def json_data(folder: Path, frames: int, clips: int = 2) -> Path:
-    """A data set in CAV-MAE's layout, with `frames` pictures per clip."""
+    """A data set in CAV-MAE's layout, with `frames` frames per clip."""
     source = make_clips(folder / "source", clips)
     entries = []
     for number, path in enumerate(sorted(source.glob("*.mp4"))):
         for index in range(frames):
-            picture = folder / "frames" / f"frame_{index}" / f"clip{number}.jpg"
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.full((40, 60, 3), 10 * index, np.uint8)).save(picture)
+            frame = folder / "frames" / f"frame_{index}" / f"clip{number}.jpg"
+            frame.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((40, 60, 3), 10 * index, np.uint8)).save(frame)
         entries.append(
             {"wav": str(path), "video_id": f"clip{number}", "video_path": str(folder / "frames"), "labels": "/m/1"}
         )
@@ -183,11 +184,11 @@ def test_json_pairs_by_upstream_s_rule(tmp_path: Path) -> None:
     clip = source.load(0, 32)
     plan = SamplePlan(segment_frames=96, num_frames=1, frame_step_seconds=0.04, pad=True)
     sample = take(clip, np.arange(4), plan)
-    whole = log_mel(torch.from_numpy(read_sound(source.entries[0]["wav"]))).numpy()
+    whole = log_mel(torch.from_numpy(read_audio(source.entries[0]["wav"]))).numpy()
     for index in range(4):
-        start = upstream_start_frame(index, 4, len(clip.sound), 96)
-        np.testing.assert_allclose(sample.sound.values.numpy()[index], whole[start : start + 96], atol=1e-4)
-        assert abs(int(sample.pictures[index, 0, 16, 16]) - 10 * index) <= 2
+        start = upstream_start_frame(index, 4, len(clip.audio), 96)
+        np.testing.assert_allclose(sample.audio.values.numpy()[index], whole[start : start + 96], atol=1e-4)
+        assert abs(int(sample.frames[index, 0, 16, 16]) - 10 * index) <= 2
 
 
 def test_json_with_another_frame_count_is_refused(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_json_with_another_frame_count_is_refused(tmp_path: Path) -> None:
 
 
 def test_json_rejects_are_named(tmp_path: Path) -> None:
-    """A missing sound and a damaged picture are reported, each with its reason."""
+    """A missing audio and a damaged frame are reported, each with its reason."""
     path = json_data(tmp_path, 2)
     content = json.loads(path.read_text())
     content["data"][0]["wav"] = str(tmp_path / "none.wav")

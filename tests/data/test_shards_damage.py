@@ -30,7 +30,7 @@ FRAMES = 3
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack of two shards with three and two clips of three pictures."""
+    """A pack of two shards with three and two clips of three frames."""
     folder = tmp_path_factory.mktemp("videos")
     make_clips(folder, 5, size=(96, 64), fps=Fraction(10), container="mp4")
     out = tmp_path_factory.mktemp("pack")
@@ -65,7 +65,7 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
 
 
 def use_all(source: ShardFolder) -> dict[str, MediaError]:
-    """Load every clip with all its pictures; the rejects by name."""
+    """Load every clip with all its frames; the rejects by name."""
     rejects = {}
     for index, name in enumerate(source.names):
         try:
@@ -136,10 +136,10 @@ def test_garbage_in_the_headers(shards: Path) -> None:
 
 def test_damaged_pictures_and_sound(shards: Path) -> None:
     """A change of content is found, even one that decoders accept, and named by its member."""
-    path, picture = member(shards, 0, "0.frame-0002.jpg")
-    overwrite(path, picture.offset_data + picture.size // 2, b"\x5a\x5a\x5a")
-    _, sound = member(shards, 0, "1.flac")
-    overwrite(path, sound.offset_data + sound.size - 1, b"\x00")
+    path, frame = member(shards, 0, "0.frame-0002.jpg")
+    overwrite(path, frame.offset_data + frame.size // 2, b"\x5a\x5a\x5a")
+    _, audio = member(shards, 0, "1.flac")
+    overwrite(path, audio.offset_data + audio.size - 1, b"\x00")
     source = opened(shards)
     clip = source.load(0, 32)
     assert clip.frames[np.array([0, 1])].shape == (2, 3, 32, 32)
@@ -202,12 +202,12 @@ def test_any_cut_and_any_flip(pristine: Path, tmp_path_factory: pytest.TempPathF
 
 
 def make_foreign(path: Path, keys: list[str], **record: Any) -> None:
-    """Samples as another tool might write them: pictures numbered otherwise, a stereo sound, no index, no checks."""
+    """Samples as another tool might write them: frames numbered otherwise, a stereo audio, no index, no checks."""
     random = np.random.default_rng(1)
     described = {"pts_seconds": [0.0, 0.5, 1.0], "audio_start_seconds": 0.0, "labels": ["x"]} | record
     with webdataset.TarWriter(str(path), encoder=False) as writer:
         for key in keys:
-            pictures = {
+            frames = {
                 f"{i:04d}.jpg": encode_jpeg(random.integers(0, 255, (40, 60, 3), dtype=np.uint8), 40, 90)
                 for i in range(FRAMES)
             }
@@ -217,7 +217,7 @@ def make_foreign(path: Path, keys: list[str], **record: Any) -> None:
                     "json": json.dumps(described).encode(),
                     "flac": encode_flac(random.uniform(-0.5, 0.5, 24_000).astype(np.float32)),
                     "txt": b"more",
-                    **pictures,
+                    **frames,
                 }
             )
 
@@ -236,7 +236,7 @@ def test_foreign_shards(tmp_path: Path) -> None:
     assert use_all(source) == {}
     clip = source.load(2, 40)
     np.testing.assert_array_equal(clip.pts_seconds, [0.0, 0.5, 1.0])
-    assert (clip.labels, len(clip.sound.samples)) == (("x",), 24_000)
+    assert (clip.labels, len(clip.audio.samples)) == (("x",), 24_000)
     assert not any(path.suffix == ".idx" for path in tmp_path.iterdir())
 
 
@@ -260,7 +260,7 @@ def test_wrong_descriptions(tmp_path: Path, record: dict[str, Any], reason: str)
 
 
 def test_missing_members(tmp_path: Path) -> None:
-    """Found by the headers: no description, no sound, no picture, a gap between pictures, a member twice."""
+    """Found by the headers: no description, no audio, no frame, a gap between frames, a member twice."""
     path = tmp_path / "a.tar"
     make_foreign(path, ["a", "b", "c", "d", "e", "f"])
     dropped = {"a.json", "b.flac", "d.0001.jpg", *(f"c.{i:04d}.jpg" for i in range(FRAMES))}
@@ -290,7 +290,7 @@ def test_walk_agrees_with_the_index(pristine: Path) -> None:
 
 
 def test_large_pictures_are_decoded_small(tmp_path: Path) -> None:
-    """The codec's own shrinking stays close to the bicubic filter; smaller pictures go through that filter alone."""
+    """The codec's own shrinking stays close to the bicubic filter; smaller frames go through that filter alone."""
     folder = tmp_path / "clips"
     make_clips(folder, 1, size=(640, 480), fps=Fraction(10), duration_seconds=1.0)
     frame = load_clip(next(folder.glob("0*")), 480).frames[np.array([3])][0].transpose(1, 2, 0)

@@ -1,4 +1,4 @@
-"""Which pictures are kept, and which shard a clip goes to: against definitions written out in loops."""
+"""Which frames are kept, and which shard a clip goes to: against definitions written out in loops."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_a_count_of_frames(gaps: list[float], start: float, count: int) -> None:
 
 @given(length=st.integers(1, 300), count=st.integers(1, 40), rate=st.sampled_from([24.0, 25.0, 30000 / 1001, 60.0]))
 def test_a_count_is_spread_evenly(length: int, count: int, rate: float) -> None:
-    """At a constant rate each picture lies within half a frame of the middle of its part of the video."""
+    """At a constant rate each frame lies within half a frame of the middle of its part of the video."""
     times = np.arange(length) / rate
     chosen = choose_frames(times, count=count)
     if count > length:
@@ -39,7 +39,7 @@ def test_a_count_is_spread_evenly(length: int, count: int, rate: float) -> None:
 
 @given(gaps=gaps, start=starts, rate=st.floats(0.5, 70.0))
 def test_a_rate(gaps: list[float], start: float, rate: float) -> None:
-    """The nearest picture to each instant of the grid, each once."""
+    """The nearest frame to each instant of the grid, each once."""
     times = start + np.cumsum(gaps)
     expected, step = set(), 0
     while step / rate <= times[-1] - times[0] + 1e-7:
@@ -48,7 +48,7 @@ def test_a_rate(gaps: list[float], start: float, rate: float) -> None:
         step += 1
     chosen = choose_frames(times, rate_hz=rate)
     assert (np.diff(chosen) > 0).all()
-    # Instants halfway between two pictures may go to either.
+    # Instants halfway between two frames may go to either.
     assert abs(len(chosen) - len(expected)) <= 1
     assert all(min(abs(index - other) for other in expected) <= 1 for index in chosen)
 
@@ -64,7 +64,7 @@ def test_all_frames_and_known_rates() -> None:
 
 
 def test_all_frames_in_the_first_moment() -> None:
-    """Pictures that crowd together still give the number that was asked for."""
+    """Frames that crowd together still give the number that was asked for."""
     times = np.concatenate([np.arange(20) / 1000, [10.0]])
     np.testing.assert_array_equal(choose_frames(times, count=3), [18, 19, 20])
 

@@ -60,7 +60,7 @@ def order(videos: Path) -> list[Path]:
 
 
 def test_round_trip(videos: Path, packed: Path) -> None:
-    """Exact times; sound within rounding to 16 bits; pictures within the error of JPEG."""
+    """Exact times; audio within rounding to 16 bits; frames within the error of JPEG."""
     source = open_folder(packed)
     files = order(videos)
     assert len(source.names) == len(files) == 5
@@ -68,7 +68,7 @@ def test_round_trip(videos: Path, packed: Path) -> None:
         clip, original = source.load(index, 96), load_clip(path, 96)
         np.testing.assert_array_equal(clip.pts_seconds, original.pts_seconds)
         assert clip.audio_start_seconds == original.audio_start_seconds
-        assert np.abs(clip.sound.samples - original.sound.samples).max() <= 0.5001 / 32768
+        assert np.abs(clip.audio.samples - original.audio.samples).max() <= 0.5001 / 32768
         everything = np.arange(len(original.frames))
         error = clip.frames[everything].astype(float) - original.frames[everything]
         assert np.abs(error).mean() < 2.0
@@ -98,7 +98,7 @@ def test_it_travels_light(packed: Path) -> None:
     assert len(data) < 3000
     again = pickle.loads(data).load(0, 32)
     np.testing.assert_array_equal(again.frames[np.arange(3)], first.frames[np.arange(3)])
-    np.testing.assert_array_equal(again.sound.samples, first.sound.samples)
+    np.testing.assert_array_equal(again.audio.samples, first.audio.samples)
 
 
 def test_webdataset_reads_it(packed: Path) -> None:
@@ -114,8 +114,8 @@ def test_webdataset_reads_it(packed: Path) -> None:
         clip = source.load(index, 48)
         assert sample["json"]["pts_seconds"] == clip.pts_seconds.tolist()
         assert sample["json"]["licence"] == "CC0-1.0"
-        pictures = [key for key in sample if key.endswith(".jpg")]
-        assert pictures == [f"frame-{number:04d}.jpg" for number in range(len(clip.frames))]
+        frames = [key for key in sample if key.endswith(".jpg")]
+        assert frames == [f"frame-{number:04d}.jpg" for number in range(len(clip.frames))]
         assert sample["frame-0000.jpg"].shape[:2] == (sample["json"]["height"], sample["json"]["width"])
         assert sample["flac"][:4] == b"fLaC"
 
@@ -127,7 +127,7 @@ def test_soundfile_reads_the_sound(packed: Path, tmp_path: Path) -> None:
         tar.extract(member, tmp_path, filter="data")
     samples, rate = soundfile.read(tmp_path / member.name, dtype="float32")
     assert rate == 16_000
-    np.testing.assert_array_equal(samples, open_folder(packed).load(0, 32).sound.samples)
+    np.testing.assert_array_equal(samples, open_folder(packed).load(0, 32).audio.samples)
 
 
 def test_manifest_tells_the_truth(packed: Path) -> None:
@@ -260,7 +260,7 @@ def test_no_room(videos: Path, packed: Path, tmp_path: Path, monkeypatch: pytest
 
 
 def test_containers_that_lie_about_times(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where packets tell other times than pictures do, the choice still goes by the pictures."""
+    """Where packets tell other times than frames do, the choice still goes by the frames."""
     options = PackOptions(frames=5)
     for path in videos.glob("0*"):
         expected = read_video.read_video(path, options)
@@ -268,12 +268,12 @@ def test_containers_that_lie_about_times(videos: Path, monkeypatch: pytest.Monke
             with monkeypatch.context() as patched:
                 patched.setattr(read_video, "_packet_times", lambda path, part, wrong=wrong: wrong)
                 found = read_video.read_video(path, options)
-            assert found.pictures == expected.pictures
+            assert found.frames == expected.frames
             np.testing.assert_array_equal(found.pts_seconds, expected.pts_seconds)
 
 
 def test_options_decide_pictures(videos: Path, tmp_path: Path) -> None:
-    """Number, rate and size of pictures; the size of shards; the longest part."""
+    """Number, rate and size of frames; the size of shards; the longest part."""
     few = pack(videos, tmp_path / "few", PackOptions(frames=4, short_side_px=64, shard_megabytes=0.2), workers=1)
     assert few.clips_per_shard > 1
     assert all(entry.bytes < 300_000 for entry in few.shards)
@@ -288,7 +288,7 @@ def test_options_decide_pictures(videos: Path, tmp_path: Path) -> None:
         clip, original = source.load(index, 64), load_clip(path, 16, max_seconds=1.0)
         np.testing.assert_allclose(np.diff(clip.pts_seconds), 0.2, atol=0.045)
         assert clip.pts_seconds[-1] < 1.0
-        assert np.abs(clip.sound.samples - original.sound.samples).max() <= 0.5001 / 32768
+        assert np.abs(clip.audio.samples - original.audio.samples).max() <= 0.5001 / 32768
 
 
 def test_is_shard_folder(videos: Path, packed: Path) -> None:

@@ -93,9 +93,9 @@ def test_vggsound_csv(long_video: Path, short_videos: list[Path], tmp_path: Path
     assert clip.labels == ("male speech, man speaking",)
     first = round((clip.audio_start_seconds + 3.0 - original.audio_start_seconds) * 16_000)
     assert clip.audio_start_seconds == pytest.approx(0.0, abs=1e-4)
-    expected = original.sound.samples[first : first + len(clip.sound.samples)]
+    expected = original.audio.samples[first : first + len(clip.audio.samples)]
     assert 10.0 <= len(expected) / 16_000 < 10.2
-    assert np.abs(clip.sound.samples - expected).max() <= 0.5001 / 32768
+    assert np.abs(clip.audio.samples - expected).max() <= 0.5001 / 32768
     for name, path in (("cut", short_videos[0]), ("short", short_videos[1])):
         index, source = clips[name]
         np.testing.assert_array_equal(source.load(index, 32).pts_seconds, load_clip(path, 32).pts_seconds)
@@ -137,7 +137,7 @@ def test_bad_tables(tmp_path: Path, short_videos: list[Path]) -> None:
 
 @pytest.fixture
 def cav_mae_list(tmp_path: Path) -> Path:
-    """Two clips of four frames and three seconds of sound; a third one lacks its frames."""
+    """Two clips of four frames and three seconds of audio; a third one lacks its frames."""
     random = np.random.default_rng(0)
     entries = []
     for name, rate in (("b", 16_000), ("a", 44_100), ("c", 16_000)):
@@ -165,7 +165,7 @@ def write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
 
 
 def test_cav_mae_list(cav_mae_list: Path, tmp_path: Path) -> None:
-    """Frames keep their bytes, and their segments of sound are those of the list read directly."""
+    """Frames keep their bytes, and their segments of audio are those of the list read directly."""
     out = tmp_path / "out"
     pack(cav_mae_list, out, ONE_SHARD, workers=1)
     assert list(rejects(out).values()) == ["missing"]
@@ -177,7 +177,7 @@ def test_cav_mae_list(cav_mae_list: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(clip.frames[np.arange(4)], original.frames)
         np.testing.assert_array_equal(clip.segment_starts, original.segment_starts)
         np.testing.assert_array_equal(clip.pts_seconds, original.pts_seconds)
-        assert np.abs(clip.sound.samples - original.sound.samples).max() <= 0.5001 / 32768
+        assert np.abs(clip.audio.samples - original.audio.samples).max() <= 0.5001 / 32768
         assert clip.labels == (("/m/01", "/m/02") if name == "a" else ("/m/02",))
     index, source = clips["a"]
     wrong = ShardFolder.open(out, frames_per_clip=10, segment_frames=96)

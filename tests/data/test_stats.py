@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from cavsync.cli.main import main
 from cavsync.data.sources.clips import open_source
-from cavsync.data.stats import Moments
+from cavsync.data.stats import RunningMoments
 
 values = st.lists(st.floats(-100, 100, width=32), max_size=20)
 
 
 @given(parts=st.lists(values, min_size=1, max_size=5))
 def test_moments_of_parts_are_those_of_the_whole(parts: list[list[float]]) -> None:
-    total = sum((Moments.of(np.array(part, dtype=np.float32)) for part in parts), Moments())
+    total = sum((RunningMoments.of(np.array(part, dtype=np.float32)) for part in parts), RunningMoments())
     whole = np.array([value for part in parts for value in part], dtype=np.float32).astype(np.float64)
     assert total.count == len(whole)
     assert total.mean == pytest.approx(whole.mean() if len(whole) else 0.0, abs=1e-9)
@@ -28,7 +28,7 @@ def test_moments_of_parts_are_those_of_the_whole(parts: list[list[float]]) -> No
 
 def test_far_from_zero_no_digits_are_lost() -> None:
     parts = [np.float32(1e6) + np.arange(4, dtype=np.float32) for _ in range(1000)]
-    assert sum(map(Moments.of, parts), Moments()).std == pytest.approx(np.std([0, 1, 2, 3]), rel=1e-9)
+    assert sum(map(RunningMoments.of, parts), RunningMoments()).std == pytest.approx(np.std([0, 1, 2, 3]), rel=1e-9)
 
 
 def test_command(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_command(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     source = open_source(folder, frames_per_clip=10, segment_frames=1)
     usable = [i for i, name in enumerate(source.names) if not name.endswith("bad.mp4")]
-    sounds = [source.load(i, 32).sound for i in usable]
-    features = np.concatenate([sound.segments(np.zeros(1, dtype=np.int64), len(sound))[0] for sound in sounds])
+    audio = [source.load(i, 32).audio for i in usable]
+    features = np.concatenate([audio.segments(np.zeros(1, dtype=np.int64), len(audio))[0] for audio in audio])
     features = features.astype(np.float64)
     assert found["mean"] == pytest.approx(features.mean(), abs=1e-6)
     assert found["std"] == pytest.approx(features.std(), abs=1e-6)
@@ -51,4 +51,4 @@ def test_command(tmp_path: Path) -> None:
     (alone / "bad.mp4").write_text("no video")
     result = CliRunner().invoke(main, ["data", "stats", str(alone), "--workers", "1"])
     assert result.exit_code == 1
-    assert "No clip has sound to measure" in result.output
+    assert "No clip has audio to measure" in result.output

@@ -1,4 +1,4 @@
-"""Files keep the truth: decoded by their timestamps, picture and sound line up as they were rendered."""
+"""Files keep the truth: decoded by their timestamps, frame and sound line up as they were rendered."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -28,11 +28,11 @@ def _decode_sound(path: Path, zero_seconds: float, count: int) -> np.ndarray:
     return line
 
 
-def _decode_picture(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Timestamps in seconds and grey pictures."""
+def _decode_frame(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Timestamps in seconds and grey frames."""
     with av.open(str(path)) as media:
         frames = [(float(f.pts * f.time_base), f.to_ndarray(format="gray")) for f in media.decode(video=0)]
-    return np.array([pts for pts, _ in frames]), np.stack([picture for _, picture in frames])
+    return np.array([pts for pts, _ in frames]), np.stack([frame for _, frame in frames])
 
 
 def _spec(encoding: Encoding, **options: object) -> ClipSpec:
@@ -61,15 +61,15 @@ def test_decoded_files_line_up_with_the_truth(encoding: Encoding, last_rate: boo
     path = tmp_path / f"clip.{spec.container}"
     truth = write_clip(spec, path)
 
-    pts, pictures = _decode_picture(path)
+    pts, frames = _decode_frame(path)
     assert len(pts) == truth["frames"] == spec.frame_count
     assert np.diff(pts) == pytest.approx(float(1 / fps), abs=0.0011)  # Matroska and WebM round to milliseconds
     assert 0 <= pts[0] < 1.0
 
     clip = render(spec)
-    rendered = np.stack([picture for _, picture in clip.frames]).astype(np.float64) @ (0.299, 0.587, 0.114)
+    rendered = np.stack([frame for _, frame in clip.frames]).astype(np.float64) @ (0.299, 0.587, 0.114)
     errors = [
-        np.abs(np.diff(pictures.astype(np.float64), axis=0)[5:60] - np.diff(rendered, axis=0)[5 + s : 60 + s]).mean()
+        np.abs(np.diff(frames.astype(np.float64), axis=0)[5:60] - np.diff(rendered, axis=0)[5 + s : 60 + s]).mean()
         for s in (-2, -1, 0, 1, 2)
     ]
     assert int(np.argmin(errors)) == 2  # no frame lost or doubled at the start

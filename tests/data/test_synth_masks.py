@@ -1,4 +1,4 @@
-"""Object masks: they lie where the picture changes when the object is left out, and are written and replaced whole."""
+"""Object masks: they lie where the frame changes when the object is left out, and are written and replaced whole."""
 
 import json
 from fractions import Fraction
@@ -24,9 +24,9 @@ def test_masks_hold_the_object_and_nothing_else(monkeypatch: pytest.MonkeyPatch)
     index = 7
     mask = render_masks(spec, [index])[0]
     owned = mask.owners == mask.names.index("metal") + 1
-    before = [picture for _, picture in render(spec).frames][index]
+    before = [frame for _, frame in render(spec).frames][index]
     monkeypatch.setitem(__import__("cavsync.data.synth.impacts", fromlist=["COLOURS"]).COLOURS, "metal", (20, 250, 250))
-    after = [picture for _, picture in render(spec).frames][index]
+    after = [frame for _, frame in render(spec).frames][index]
     changed = np.abs(before.astype(int) - after.astype(int)).max(axis=2) > 60
     assert owned.sum() > 200
     assert (changed & owned).sum() / (changed | owned).sum() > 0.9
@@ -45,10 +45,10 @@ def test_masks_do_not_change_the_picture() -> None:
     index = int(np.ceil(notes[0].time_seconds * 10))
     mask = render_masks(spec, [index])[0]
     inside = mask.owners == mask.names.index(f"key-{notes[0].key}") + 1
-    picture = [p for _, p in render(spec).frames][index]
+    frame = [p for _, p in render(spec).frames][index]
     wanted = np.array(KEY_COLOURS[notes[0].key])
-    distance = np.linalg.norm(picture[inside].astype(float) - wanted, axis=1)
-    assert np.median(distance) < 0.6 * np.median(np.linalg.norm(picture[~inside].astype(float) - wanted, axis=1))
+    distance = np.linalg.norm(frame[inside].astype(float) - wanted, axis=1)
+    assert np.median(distance) < 0.6 * np.median(np.linalg.norm(frame[~inside].astype(float) - wanted, axis=1))
 
 
 @pytest.mark.parametrize("family", ["impacts", "drummer", "keys", "face"])

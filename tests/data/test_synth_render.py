@@ -1,4 +1,4 @@
-"""Rendered clips: determinism, and sounds at the sample and pictures at the instant that the truth names."""
+"""Rendered clips: determinism, and sounds at the sample and frames at the instant that the truth names."""
 
 import hashlib
 from collections.abc import Callable
@@ -25,13 +25,13 @@ SHORT = {"duration_seconds": 2.0, "fps": Fraction(10), "width": 96, "height": 96
 def _hash(spec: ClipSpec) -> str:
     clip = render(spec)
     digest = hashlib.sha256(clip.audio.tobytes())
-    for pts_seconds, picture in clip.frames:
-        digest.update(f"{pts_seconds:.9f}".encode() + picture.tobytes())
+    for pts_seconds, frame in clip.frames:
+        digest.update(f"{pts_seconds:.9f}".encode() + frame.tobytes())
     return digest.hexdigest()
 
 
-def _pictures(spec: ClipSpec) -> np.ndarray:
-    return np.stack([picture for _, picture in render(spec).frames])
+def _frames(spec: ClipSpec) -> np.ndarray:
+    return np.stack([frame for _, frame in render(spec).frames])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -47,7 +47,7 @@ def test_shapes_ranges_and_timestamps(family: str) -> None:
     clip = render(spec)
     frames = list(clip.frames)
     assert [pts for pts, _ in frames] == pytest.approx([k * 1001 / 30000 for k in range(30)], abs=1e-12)
-    assert all(picture.shape == (144, 192, 3) and picture.dtype == np.uint8 for _, picture in frames)
+    assert all(frame.shape == (144, 192, 3) and frame.dtype == np.uint8 for _, frame in frames)
     assert clip.audio.shape == (48000, 6)
     assert clip.audio.dtype == np.float32
     assert 0.02 < np.abs(clip.audio).max() <= 0.8 + 1e-6
@@ -95,7 +95,7 @@ def test_offset_moves_the_sound_and_leaves_the_picture(family: str) -> None:
     here, there = here[4000:], there[:-4000]
     gain = float(here @ there) / float(here @ here)  # each clip has a peak level of its own
     assert np.abs(there - gain * here).max() < 1e-5
-    assert np.array_equal(_pictures(spec), _pictures(early))
+    assert np.array_equal(_frames(spec), _frames(early))
     assert render(spec).events == render(early).events
 
 
@@ -116,23 +116,23 @@ def test_silent_clips_are_silent_and_static_ones_frozen(family: str) -> None:
         levels.append(float(np.abs(silent.audio).max()))
     assert max(levels) < 1e-3
     assert min(levels) == 0.0 < max(levels)
-    pictures = _pictures(ClipSpec(1, family, static=True, **SHORT))  # type: ignore[arg-type]
-    assert (pictures == pictures[0]).all()
+    frames = _frames(ClipSpec(1, family, static=True, **SHORT))  # type: ignore[arg-type]
+    assert (frames == frames[0]).all()
     assert len(render(ClipSpec(1, family, static=True, **SHORT)).events) > 0  # type: ignore[arg-type]
 
 
 def test_a_key_lights_up_in_the_first_frame_after_its_note() -> None:
     spec = ClipSpec(21, "keys", clutter=0, fps=Fraction(50), width=160, height=160)
     scene, clip = Keys(spec), render(spec)
-    pictures = np.stack([picture for _, picture in clip.frames]).astype(np.float64)
+    frames = np.stack([image for _, image in clip.frames]).astype(np.float64)
     for event, label in zip(clip.events, clip.labels, strict=True):
         key = int(label.removeprefix("key-"))
         (u0, v0), (u1, v1) = scene.box(key)
         rows, columns = slice(int(v0 * 160) + 3, int(v1 * 160) - 3), slice(int(u0 * 160) + 3, int(u1 * 160) - 3)
-        colour = pictures[:, rows, columns].mean(axis=(1, 2))
+        colour = frames[:, rows, columns].mean(axis=(1, 2))
         distance = np.linalg.norm(colour - np.array(KEY_COLOURS[key]), axis=1)
         frame = int(np.ceil(event * 50 - 1e-9))
-        if 0 < frame < len(pictures):
+        if 0 < frame < len(frames):
             assert distance[frame] < 0.7 * distance[frame - 1]
 
 

@@ -82,13 +82,13 @@ def test_single_frame_models(options: dict[str, bool], tmp_path: Path) -> None:
     save_model(model, tmp_path / "run", 0)
     export_bundle(tmp_path / "run", tmp_path / "bundle", calibration_clips=[])
     session = onnxruntime.InferenceSession(str(tmp_path / "bundle" / "visual_encoder.onnx"))
-    pictures = np.random.default_rng(0).integers(0, 256, (5, 1, 48, 48, 3), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (5, 1, 48, 48, 3), dtype=np.uint8)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    normalised = ((pictures / 255 - mean) / std).transpose(0, 1, 4, 2, 3).astype(np.float32)
+    normalised = ((frames / 255 - mean) / std).transpose(0, 1, 4, 2, 3).astype(np.float32)
     with torch.no_grad():
         want = torch.nn.functional.normalize(model.encode_frames(torch.from_numpy(normalised[:, 0])).pooled).numpy()
     for batch in (1, 5):
-        got = session.run(["embedding"], {"frames": pictures[:batch]})[0]
+        got = session.run(["embedding"], {"frames": frames[:batch]})[0]
         np.testing.assert_allclose(got, want[:batch], atol=2e-5)
 
 
@@ -109,7 +109,7 @@ def test_one_changed_byte_is_refused(name: str, run_dir: Path, bundle_dir: Path,
 def test_broken_graph_is_caught_and_leaves_nothing(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mean and deviation of the pictures swapped: parity names the visual encoder, and there is no bundle."""
+    """Mean and deviation of the frames swapped: parity names the visual encoder, and there is no bundle."""
     monkeypatch.setattr(graphs_module, "IMAGENET_MEAN", graphs_module.IMAGENET_STD)
     with pytest.raises(ExportError, match="visual_encoder"):
         export_bundle(run_dir, tmp_path / "bundle", calibration_clips=[])
@@ -182,14 +182,14 @@ def test_tubelets_of_five(batch: int, five_frames: Path) -> None:
     """T = 5 with every option of the small sync models: both encoders give what PyTorch gives, at any batch."""
     model = load_model(five_frames.parent / "run").eval()
     random = np.random.default_rng(batch)
-    sound = random.normal(-5, 4, (batch, 80, 128)).astype(np.float32)
-    pictures = random.integers(0, 256, (batch, 5, 48, 48, 3), dtype=np.uint8)
+    audio = random.normal(-5, 4, (batch, 80, 128)).astype(np.float32)
+    frames = random.integers(0, 256, (batch, 5, 48, 48, 3), dtype=np.uint8)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    normalised = ((pictures / 255 - mean) / std).transpose(0, 1, 4, 2, 3).astype(np.float32)
+    normalised = ((frames / 255 - mean) / std).transpose(0, 1, 4, 2, 3).astype(np.float32)
     with torch.no_grad():
-        heard = model.encode_audio(torch.from_numpy((sound + np.float32(5.081)) / np.float32(4.4849)))
+        heard = model.encode_audio(torch.from_numpy((audio + np.float32(5.081)) / np.float32(4.4849)))
         seen = model.encode_frames(torch.from_numpy(normalised))
-    cases = (("audio_encoder", "log_mel", sound, heard), ("visual_encoder", "frames", pictures, seen))
+    cases = (("audio_encoder", "log_mel", audio, heard), ("visual_encoder", "frames", frames, seen))
     for graph, name, array, want in cases:
         session = onnxruntime.InferenceSession(str(five_frames / f"{graph}.onnx"))
         embedding, patches = session.run(["embedding", "patches"], {name: array})

@@ -20,7 +20,7 @@ from small_models import small_model
 from tritonclient.grpc import model_config_pb2 as pb
 
 from cavsync.cli.main import main
-from cavsync.data.sources.class_labels import ClassLabels
+from cavsync.data.sources.classes import ClassLabels
 from cavsync.deploy import Bundle, score_file
 from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.errors import ExportError
@@ -28,7 +28,7 @@ from cavsync.evaluate.classify.classifier import open_classifier
 from cavsync.export import artefacts, export_bundle
 from cavsync.export import classifier as classifier_module
 from cavsync.export.classifier import Classifier, classifier_stage
-from cavsync.export.graphs import Stage, write_graph
+from cavsync.export.graphs import GraphStage, write_graph
 from cavsync.export.parity import Reference
 from cavsync.export.runners import open_runner
 from cavsync.export.samples import noise, sample_sets
@@ -71,7 +71,7 @@ def written(run_dir: Path) -> dict[str, bytes]:
 def quick(monkeypatch: pytest.MonkeyPatch, written: dict[str, bytes]) -> None:
     """Graphs of the run are exported once; a terminal that breaks no line."""
 
-    def remembered(stage: Stage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
+    def remembered(stage: GraphStage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
         file = stage.spec.file
         if file not in written:
             written[file] = write_graph(stage, folder, metadata, opset).read_bytes()
@@ -106,15 +106,15 @@ def refused(result: Result, status: int) -> str:
 def test_the_graph_gives_the_models_logits(batch: int, run_dir: Path, bundle_dir: Path) -> None:
     """Its inputs normalised by hand, through the model itself."""
     random = np.random.default_rng(batch)
-    sound = random.normal(-5, 4, (batch, 80, 128)).astype(np.float32)
-    pictures = random.integers(0, 256, (batch, 3, 48, 48, 3), dtype=np.uint8)
-    normalised = ((pictures / 255 - MEAN) / STD).transpose(0, 1, 4, 2, 3).astype(np.float32)
+    audio = random.normal(-5, 4, (batch, 80, 128)).astype(np.float32)
+    frames = random.integers(0, 256, (batch, 3, 48, 48, 3), dtype=np.uint8)
+    normalised = ((frames / 255 - MEAN) / STD).transpose(0, 1, 4, 2, 3).astype(np.float32)
     with torch.no_grad():
         want = load_classifier(run_dir).eval()(
-            torch.from_numpy((sound - np.float32(-5.081)) / np.float32(4.4849)), torch.from_numpy(normalised)
+            torch.from_numpy((audio - np.float32(-5.081)) / np.float32(4.4849)), torch.from_numpy(normalised)
         )
     session = onnxruntime.InferenceSession(str(bundle_dir / "classifier.onnx"))
-    (got,) = session.run(["logits"], {"log_mel": sound, "frames": pictures})
+    (got,) = session.run(["logits"], {"log_mel": audio, "frames": frames})
     assert got.shape == (batch, len(CLASSES))
     np.testing.assert_allclose(got, want.numpy(), atol=1e-5 * float(want.abs().max()))
 
@@ -169,10 +169,10 @@ def test_it_takes_what_it_was_trained_on(
     assert result.passed, result
     assert result.max_abs_error > 0
     with torch.no_grad():
-        sound = (torch.from_numpy(reference.inputs["audio_encoder"]["log_mel"]) + 5.081) / 4.4849
-        pictures = reference.inputs["visual_encoder"]["frames"]
-        frames = torch.from_numpy(((pictures / 255 - MEAN) / STD).transpose(0, 1, 4, 2, 3).astype(np.float32))
-        want = opened.model(sound, frames[:, 0], trained).numpy()
+        audio = (torch.from_numpy(reference.inputs["audio_encoder"]["log_mel"]) + 5.081) / 4.4849
+        images = reference.inputs["visual_encoder"]["frames"]
+        frames = torch.from_numpy(((images / 255 - MEAN) / STD).transpose(0, 1, 4, 2, 3).astype(np.float32))
+        want = opened.model(audio, frames[:, 0], trained).numpy()
     np.testing.assert_allclose(reference.outputs["classifier"][0], want, atol=1e-5)
 
 
@@ -186,7 +186,7 @@ def _swapped(self: Classifier, frames: torch.Tensor) -> torch.Tensor:
         (classifier_module, "normalise", lambda log_mel: log_mel, "patch_embed_a.proj"),
         pytest.param(Classifier, "normalised", _swapped, "patch_embed_v.proj", marks=pytest.mark.slow),
     ],
-    ids=["sound that is not normalised", "channels in the wrong order"],
+    ids=["audio that is not normalised", "channels in the wrong order"],
 )
 def test_a_broken_one_is_caught_and_leaves_nothing(
     place: Any,
@@ -211,7 +211,7 @@ def test_a_broken_one_is_caught_and_leaves_nothing(
 def _spoilt(written: dict[str, bytes]) -> Any:
     """Exports the classifier as it is now; the other graphs are those of before."""
 
-    def export(stage: Stage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
+    def export(stage: GraphStage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
         file = stage.spec.file
         if file in written and file != "classifier.onnx":
             (folder / file).write_bytes(written[file])

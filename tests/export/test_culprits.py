@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from cavsync.errors import ExportError
 from cavsync.export import artefacts, export_bundle
 from cavsync.export import graphs as graphs_module
-from cavsync.export.graphs import Stage, write_graph
+from cavsync.export.graphs import GraphStage, write_graph
 from cavsync.export.parity import Reference, complaint
 from cavsync.export.precision import half
 from cavsync.export.runners import open_runner
@@ -42,7 +42,7 @@ def refusal(run_dir: Path, folder: Path, precision: str = "fp32") -> str:
 def broken(monkeypatch: pytest.MonkeyPatch, graph: str, weight: str, change: Any) -> None:
     """The exporter writes `graph` with the values of `weight`, which a layer has one of, changed."""
 
-    def write(stage: Stage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
+    def write(stage: GraphStage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
         path = remembered_graph(stage, folder, metadata, opset)
         if path.stem == graph:
             model = onnx.load(str(path))
@@ -63,7 +63,7 @@ def test_a_norm_in_fp16_that_overflows_is_named(tmp_path: Path, monkeypatch: pyt
     save_model(model, tmp_path / "run", 0)
     written: dict[str, Path] = {}
 
-    def once(stage: Stage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
+    def once(stage: GraphStage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
         if stage.spec.file not in written:
             keep = tmp_path / "graphs"
             keep.mkdir(exist_ok=True)
@@ -85,7 +85,7 @@ def test_swapped_constants_of_the_pictures_are_before_the_first_layer(
 ) -> None:
     """What the patch projection is given is wrong already."""
 
-    def write(stage: Stage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
+    def write(stage: GraphStage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
         is_broken = stage.spec.file == "visual_encoder.onnx"
         return (write_graph if is_broken else remembered_graph)(stage, folder, metadata, opset)
 

@@ -1,4 +1,4 @@
-"""Samples to compare on: real clips where they suffice, and of each moment the sound and pictures of that moment."""
+"""Samples to compare on: real clips where they suffice, and of each moment the audio and frames of that moment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIG = small_config(**TUBELETS)
 SECONDS, FRAME_RATE = 3.2, 25
 # Apart by more than a colour loses on its way through a codec.
 GREY_STEP = 3
-NUM_PICTURES = round(SECONDS * FRAME_RATE)
+NUM_FRAMES = round(SECONDS * FRAME_RATE)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(make_clips(tmp_path_factory.mktemp("clips"), 5).glob("*.mp4"))
 
 
-def sound_of(number: int) -> Array:
+def audio_of(number: int) -> Array:
     """Noise that is nowhere the same."""
     samples = np.random.default_rng(number).normal(0, 0.1, round(SECONDS * 16_000))
     return samples.clip(-0.9, 0.9).astype(np.float32)
@@ -41,12 +41,12 @@ def sound_of(number: int) -> Array:
 
 @pytest.fixture(scope="module")
 def counting(tmp_path_factory: pytest.TempPathFactory) -> SampleSets:
-    """Of four lossless clips whose pictures are grey, each three times as bright as its number; the sound is 16 kHz."""
+    """Of four lossless clips whose frames are grey, each three times as bright as its number; the audio is 16 kHz."""
     folder = tmp_path_factory.mktemp("counting")
-    grey = np.arange(NUM_PICTURES, dtype=np.uint8) * GREY_STEP
-    frames = np.broadcast_to(grey[:, None, None, None], (NUM_PICTURES, 48, 64, 3)).copy()
+    grey = np.arange(NUM_FRAMES, dtype=np.uint8) * GREY_STEP
+    frames = np.broadcast_to(grey[:, None, None, None], (NUM_FRAMES, 48, 64, 3)).copy()
     paths = [
-        write_clip(folder / f"{number}.mkv", frames=frames, samples=sound_of(number), audio_rate_hz=16_000)
+        write_clip(folder / f"{number}.mkv", frames=frames, samples=audio_of(number), audio_rate_hz=16_000)
         for number in range(4)
     ]
     return sample_sets(CONFIG, paths)
@@ -126,7 +126,7 @@ def test_segments_are_those_of_the_whole_sound_at_their_times(counting: SampleSe
     for samples in (counting.compare, counting.ranges):
         for place, moment in enumerate(samples.moments):
             name, seconds = time_of(moment)
-            stored = np.round(sound_of(int(Path(name).stem)) * 32767) / 32768
+            stored = np.round(audio_of(int(Path(name).stem)) * 32767) / 32768
             waveform = torch.from_numpy(stored.astype(np.float32))[None]
             features = kaldi.fbank(
                 waveform - waveform.mean(), htk_compat=True, sample_frequency=16_000, use_energy=False,
@@ -143,13 +143,13 @@ def test_segments_are_those_of_the_whole_sound_at_their_times(counting: SampleSe
 
 @pytest.mark.parametrize("num_frames", [1, 3, 5])
 def test_tubelets_are_those_of_their_times(num_frames: int, counting: SampleSets, tmp_path: Path) -> None:
-    """Each picture is the nearest to its time, a step of 40 ms apart, the middle one at the moment itself."""
+    """Each frame is the nearest to its time, a step of 40 ms apart, the middle one at the moment itself."""
     if num_frames == 3:
         sets = counting
     else:
-        grey = np.arange(NUM_PICTURES, dtype=np.uint8) * GREY_STEP
-        frames = np.broadcast_to(grey[:, None, None, None], (NUM_PICTURES, 48, 64, 3)).copy()
-        path = write_clip(tmp_path / "0.mkv", frames=frames, samples=sound_of(0), audio_rate_hz=16_000)
+        grey = np.arange(NUM_FRAMES, dtype=np.uint8) * GREY_STEP
+        frames = np.broadcast_to(grey[:, None, None, None], (NUM_FRAMES, 48, 64, 3)).copy()
+        path = write_clip(tmp_path / "0.mkv", frames=frames, samples=audio_of(0), audio_rate_hz=16_000)
         config = small_config(**{**TUBELETS, "num_frames": num_frames, "frame_differences": num_frames > 1})
         sets = sample_sets(config, [path, path])
     spread = []
@@ -160,7 +160,7 @@ def test_tubelets_are_those_of_their_times(num_frames: int, counting: SampleSets
         assert len(tubelet) == num_frames
         shown = np.round(tubelet.astype(np.float64).mean(axis=(1, 2, 3)) / GREY_STEP) / FRAME_RATE
         wanted = seconds + (np.arange(num_frames) - num_frames // 2) * CONFIG.frame_step_seconds
-        # Half a picture, and what the text rounds away.
+        # Half a frame, and what the text rounds away.
         assert np.all(np.abs(shown - wanted) <= 0.5 / FRAME_RATE + 0.006)
         assert np.all(np.diff(shown) >= 0)
     # From nearly the beginning to nearly the end, where segments of 0.8 s still fit.

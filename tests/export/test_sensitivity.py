@@ -19,7 +19,7 @@ from cavsync.export.precision.candidates import (
     GOAL,
     KEPT_LAYERS,
     WAYS,
-    Candidate,
+    EncoderVariant,
     fastest,
     fastest_runtime,
     for_tensorrt,
@@ -197,9 +197,9 @@ def test_what_tensorrt_reads_keeps_them_too_or_is_refused(tmp_path: Path, monkey
         for_tensorrt(source, tmp_path / "g.tensorrt.onnx", inputs, inputs, want)
 
 
-def made_up(runtime: str, milliseconds: float, cosine: float = 1.0, precision: str = "int8") -> Candidate:
+def made_up(runtime: str, milliseconds: float, cosine: float = 1.0, precision: str = "int8") -> EncoderVariant:
     name = f"{runtime} {precision} {milliseconds}"
-    return Candidate(name, runtime, precision, (Path("encoder.onnx"),), milliseconds, cosine, ())
+    return EncoderVariant(name, runtime, precision, (Path("encoder.onnx"),), milliseconds, cosine, ())
 
 
 def test_the_fastest_that_is_good_enough_is_taken() -> None:
@@ -220,7 +220,7 @@ def test_the_fastest_that_is_good_enough_is_taken() -> None:
 
 
 def test_the_runtime_is_the_one_whose_encoders_take_the_least_time_together() -> None:
-    def encoders(*milliseconds: float, cosine: float = 1.0) -> dict[str, list[Candidate]]:
+    def encoders(*milliseconds: float, cosine: float = 1.0) -> dict[str, list[EncoderVariant]]:
         pairs = zip(ENCODERS, zip(milliseconds[::2], milliseconds[1::2], strict=True), strict=True)
         return {name: [made_up("onnxruntime", one), made_up("openvino", two, cosine)] for name, (one, two) in pairs}
 

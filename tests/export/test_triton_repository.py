@@ -219,9 +219,9 @@ def test_batches_of_a_recording(bundle_dir: Path, repository: Path) -> None:
     heard = infer(repository, "cavsync_audio_encoder", {"log_mel": segments})["embedding"]
     alone = np.concatenate([bundle.embed_audio(segment[None]) for segment in segments])
     np.testing.assert_allclose(heard, alone, atol=1e-5)
-    pictures = random.integers(0, 256, (6, 3, 48, 48, 3), dtype=np.uint8)
-    seen = infer(repository, "cavsync_visual_encoder", {"frames": pictures})["embedding"]
-    np.testing.assert_allclose(seen, bundle.embed_pictures(pictures), atol=1e-5)
+    frames = random.integers(0, 256, (6, 3, 48, 48, 3), dtype=np.uint8)
+    seen = infer(repository, "cavsync_visual_encoder", {"frames": frames})["embedding"]
+    np.testing.assert_allclose(seen, bundle.embed_frames(frames), atol=1e-5)
 
 
 def test_a_tensorrt_engine_is_served_as_a_plan(bundle_dir: Path, repository: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from cavsync.deploy.runtime.cuda_device import Gpu
 from cavsync.deploy.runtime.sidecar import BatchProfile, check_loadable, read_sidecar
 from cavsync.errors import ExportError
 from cavsync.export.artefacts import OPSETS
-from cavsync.export.graphs import Stage, stages, write_graph
+from cavsync.export.graphs import GraphStage, stages, write_graph
 from cavsync.export.precision.half import in_half
 from cavsync.export.trt import Library, build_engine, find_library, write_engines
 from cavsync.manifest import EngineSpec, TensorSpec, sha256_file
@@ -64,7 +64,7 @@ class Items(CalibrationDataReader):  # type: ignore[misc]
         return next(self.batches, None)
 
 
-def write_precisions(stage: Stage, folder: Path) -> dict[str, Path]:
+def write_precisions(stage: GraphStage, folder: Path) -> dict[str, Path]:
     """The graph in each precision: precision lives in the graph, TensorRT does not choose one."""
     paths = {precision: folder / f"{precision}.onnx" for precision in PRECISIONS}
     write_graph(stage, folder, {}).rename(paths["fp32"])
@@ -90,12 +90,12 @@ def write_precisions(stage: Stage, folder: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def encoders() -> dict[str, Stage]:
+def encoders() -> dict[str, GraphStage]:
     return stages(small_model(**TUBELETS))
 
 
 @pytest.fixture(scope="module")
-def graphs(encoders: dict[str, Stage], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
+def graphs(encoders: dict[str, GraphStage], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
     return {
         name: write_precisions(encoders[name], tmp_path_factory.mktemp(name))
         for name in ("audio_encoder", "visual_encoder")
@@ -122,7 +122,12 @@ def check(folder: Path, engine: EngineSpec, library: Library, capability: str, s
 @pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_pictures_for_every_gpu(
-    precision: str, capability: str, encoders: dict[str, Stage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
+    precision: str,
+    capability: str,
+    encoders: dict[str, GraphStage],
+    graphs: dict[str, Any],
+    rtx: Library,
+    tmp_path: Path,
 ) -> None:
     """All but Turing in anything that leaves float32 products, which is told with a way out."""
     spec, source = encoders["visual_encoder"].spec, graphs["visual_encoder"][precision]
@@ -151,7 +156,7 @@ def test_pictures_for_every_gpu(
 
 
 @pytest.fixture(scope="module")
-def bf16_graphs(encoders: dict[str, Stage], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def bf16_graphs(encoders: dict[str, GraphStage], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """As an export makes them, products alone in bf16."""
     folder = tmp_path_factory.mktemp("bf16")
     for name in ("audio_encoder", "visual_encoder"):
@@ -164,7 +169,12 @@ def bf16_graphs(encoders: dict[str, Stage], tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize("name", ["audio_encoder", "visual_encoder"])
 def test_bf16_for_every_gpu_that_has_it(
-    name: str, capability: str, encoders: dict[str, Stage], bf16_graphs: dict[str, Path], rtx: Library, tmp_path: Path
+    name: str,
+    capability: str,
+    encoders: dict[str, GraphStage],
+    bf16_graphs: dict[str, Path],
+    rtx: Library,
+    tmp_path: Path,
 ) -> None:
     """All but Turing, which came before bf16."""
     spec, source = encoders[name].spec, bf16_graphs[name]
@@ -187,7 +197,7 @@ def test_bf16_for_every_gpu_that_has_it(
 @rtx_only
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_sound_for_the_default_gpus(
-    precision: str, encoders: dict[str, Stage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
+    precision: str, encoders: dict[str, GraphStage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
 ) -> None:
     spec, source = encoders["audio_encoder"].spec, graphs["audio_encoder"][precision]
     (engine,) = write_engines(tmp_path, "audio_encoder", source, spec, precision, rtx, PROFILE, None)
@@ -220,7 +230,7 @@ def test_a_second_build_gives_the_same_bytes(
 
 @rtx_only
 def test_several_gpus_have_an_engine_each_or_share_one(
-    encoders: dict[str, Stage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
+    encoders: dict[str, GraphStage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
 ) -> None:
     spec, source = encoders["audio_encoder"].spec, graphs["audio_encoder"]["fp16"]
     engines = write_engines(tmp_path, "audio_encoder", source, spec, "fp16", rtx, PROFILE, ["75", "89", "75"])
@@ -235,7 +245,7 @@ def test_several_gpus_have_an_engine_each_or_share_one(
 
 @rtx_only
 def test_nothing_is_left_of_engines_when_one_is_refused(
-    encoders: dict[str, Stage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
+    encoders: dict[str, GraphStage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
 ) -> None:
     """The old ones stay; the second fails after the first was built."""
     (tmp_path / "visual_encoder.tensorrt_rtx.sm89.engine").write_bytes(b"old")
@@ -247,7 +257,7 @@ def test_nothing_is_left_of_engines_when_one_is_refused(
 
 @rtx_only
 def test_engines_that_differ_from_the_manifest_are_refused(
-    encoders: dict[str, Stage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
+    encoders: dict[str, GraphStage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
 ) -> None:
     source = graphs["visual_encoder"]["fp16"]
     spec = encoders["visual_encoder"].spec
@@ -260,7 +270,7 @@ def test_engines_that_differ_from_the_manifest_are_refused(
 @rtx_only
 @pytest.mark.parametrize("capability", ["90", "100", "70", "8.9", "SM89", ""])
 def test_other_gpus_are_refused_before_anything_is_built(
-    capability: str, encoders: dict[str, Stage], rtx: Library, tmp_path: Path
+    capability: str, encoders: dict[str, GraphStage], rtx: Library, tmp_path: Path
 ) -> None:
     spec = encoders["visual_encoder"].spec
     source = tmp_path / "a.onnx"
@@ -360,7 +370,7 @@ def test_timing_caches_are_kept_where_times_are_taken(rtx: Library, tmp_path: Pa
 
 @rtx_only
 def test_sidecars_hold_what_the_brief_of_a_runtime_asks(
-    encoders: dict[str, Stage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
+    encoders: dict[str, GraphStage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
 ) -> None:
     """The JSON itself, which other programs read too."""
     spec, source = encoders["audio_encoder"].spec, graphs["audio_encoder"]["fp16"]

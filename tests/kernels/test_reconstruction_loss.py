@@ -87,7 +87,7 @@ def test_against_loops(seed: int, rows: int, columns: int, norm_pix: bool) -> No
 
 
 def test_hidden_patches_alone_are_read() -> None:
-    """A visible patch may hold anything, in the prediction and in the picture."""
+    """A visible patch may hold anything, in the prediction and in the frame."""
     prediction, images, hidden = arguments(SHAPES["picture"], torch.float32)
     with use_backend("triton"):
         first = masked_reconstruction_loss(prediction, images, hidden, 16)

@@ -16,13 +16,13 @@ from cavsync.media.resample import MonoResampler
 def write(
     path: Path,
     times_ms: list[int],
-    sound: np.ndarray,
+    waveform: np.ndarray,
     rate_hz: int,
     layout: str = "mono",
-    sound_start_ms: int = 0,
+    audio_start_ms: int = 0,
     codec: str = "pcm_f32le",
 ) -> None:
-    """A file whose pictures are grey levels 0, 1, 2 ... at `times_ms`, and whose sound is (channels, n)."""
+    """A file whose frames are grey levels 0, 1, 2 ... at `times_ms`, and whose audio is (channels, n)."""
     with av.open(str(path), "w") as out:
         video = out.add_stream("ffv1", rate=25)
         video.width = video.height = 32
@@ -33,27 +33,27 @@ def write(
             frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number, np.uint8), "rgb24")
             frame.pts, frame.time_base = moment, Fraction(1, 1000)
             out.mux(video.encode(frame))
-        for begin in range(0, sound.shape[1], 1024):
-            block = np.ascontiguousarray(sound[:, begin : begin + 1024].T.reshape(1, -1), dtype=np.float32)
+        for begin in range(0, waveform.shape[1], 1024):
+            block = np.ascontiguousarray(waveform[:, begin : begin + 1024].T.reshape(1, -1), dtype=np.float32)
             part = av.AudioFrame.from_ndarray(block, "flt", layout)
             part.sample_rate = rate_hz
-            part.pts, part.time_base = begin + sound_start_ms * rate_hz // 1000, Fraction(1, rate_hz)
+            part.pts, part.time_base = begin + audio_start_ms * rate_hz // 1000, Fraction(1, rate_hz)
             out.mux(audio.encode(part))
         out.mux(video.encode(None))
         out.mux(audio.encode(None))
 
 
 def read(path: Path) -> tuple[list[VideoFrame], list[AudioChunk]]:
-    """All pictures and all sound."""
+    """All frames and all sound."""
     with MediaReader(path) as reader:
         items = list(reader)
     return [i for i in items if isinstance(i, VideoFrame)], [i for i in items if isinstance(i, AudioChunk)]
 
 
 def test_variable_frame_rate_and_late_sound(tmp_path: Path) -> None:
-    """Irregular picture times and a sound that starts 500 ms later both come back as they were written."""
+    """Irregular frame times and an audio track that starts 500 ms later both come back as they were written."""
     times_ms = [0, 40, 95, 180, 190, 400, 1000, 1033]
-    write(tmp_path / "a.mkv", times_ms, np.zeros((1, 16_000)), 16_000, sound_start_ms=500)
+    write(tmp_path / "a.mkv", times_ms, np.zeros((1, 16_000)), 16_000, audio_start_ms=500)
     frames, chunks = read(tmp_path / "a.mkv")
     assert [round(frame.pts_seconds * 1000) for frame in frames] == times_ms
     assert [int(frame.rgb[0, 0, 0]) for frame in frames] == list(range(len(times_ms)))
@@ -94,9 +94,9 @@ def test_an_impulse_keeps_its_time(rate_hz: int) -> None:
 
 def test_surround_is_mixed_with_its_centre(tmp_path: Path) -> None:
     """Speech on the centre channel of 5.1 is heard."""
-    sound = np.zeros((6, 16_000))
-    sound[2] = 0.5 * np.sin(2 * np.pi * 500 * np.arange(16_000) / 16_000)
-    write(tmp_path / "a.mkv", [0, 500, 960], sound, 16_000, "5.1")
+    audio = np.zeros((6, 16_000))
+    audio[2] = 0.5 * np.sin(2 * np.pi * 500 * np.arange(16_000) / 16_000)
+    write(tmp_path / "a.mkv", [0, 500, 960], audio, 16_000, "5.1")
     _, chunks = read(tmp_path / "a.mkv")
     assert np.abs(np.concatenate([chunk.samples for chunk in chunks])).max() > 0.05
 
@@ -120,14 +120,14 @@ def test_pictures_equal_torchvision() -> None:
 
     random = np.random.default_rng(0)
     small = random.integers(0, 256, (9, 16, 3), dtype=np.uint8)
-    picture = np.asarray(Image.fromarray(small).resize((640, 360), Image.Resampling.BICUBIC))
+    frame = np.asarray(Image.fromarray(small).resize((640, 360), Image.Resampling.BICUBIC))
     both = transforms.Compose(
         [
             transforms.Resize(224, interpolation=transforms.InterpolationMode.BICUBIC),
             transforms.CenterCrop(224),
         ]
     )
-    want = np.asarray(both(Image.fromarray(picture))).astype(int)
-    got = resize_center_crop(picture, 224).astype(int)
+    want = np.asarray(both(Image.fromarray(frame))).astype(int)
+    got = resize_center_crop(frame, 224).astype(int)
     assert got.shape == (224, 224, 3)
     assert np.abs(got - want).mean() < 1.0

@@ -132,10 +132,10 @@ def test_contrastive_loss_follows_from_the_embeddings(bidirectional, both) -> No
     with torch.no_grad():
         # Without masking, the contrastive streams are the encoders themselves.
         output = model(fbank, frames, 0.0, 0.0, 0.0, 1.0, contrastive_ignore=ignore)
-        sound, picture = model.encode_audio(fbank), model.encode_frames(frames)
-    views = [(sound.pooled, picture.pooled)]
+        audio, frame = model.encode_audio(fbank), model.encode_frames(frames)
+    views = [(audio.pooled, frame.pooled)]
     if both:
-        views.append((sound.patches.mean(1), picture.patches.mean(1)))
+        views.append((audio.patches.mean(1), frame.patches.mean(1)))
     losses = []
     for a, v in views:
         a, v = (x.numpy() / np.linalg.norm(x.numpy(), axis=1, keepdims=True) for x in (a, v))
@@ -277,7 +277,7 @@ def test_shapes_that_do_not_fit_are_refused_with_a_sentence() -> None:
         model.encode_audio(fbank[:, :79])
     with pytest.raises(ConfigError, match=r"expected \(batch, 3, 48, 48\)"):
         model.encode_frames(frames[..., :47])
-    with pytest.raises(ConfigError, match="4 sounds came with 3 pictures"):
+    with pytest.raises(ConfigError, match="4 sounds came with 3 frames"):
         model(fbank, frames[:3])
     with pytest.raises(ConfigError, match="ids_restore"):
         model(fbank, frames, ids_restore_audio=torch.arange(40)[None])

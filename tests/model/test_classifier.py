@@ -52,7 +52,7 @@ def test_wrong_use_is_refused() -> None:
     fbank, _ = small_inputs(model.config)
     with pytest.raises(ConfigError, match="lacks an input"):
         model(fbank)
-    with pytest.raises(ConfigError, match="'sound' is unknown"):
+    with pytest.raises(ConfigError, match="'audio' is unknown"):
         model(fbank, mode="sound")
     with pytest.raises(ConfigError, match="at least one label"):
         CAVMAEFT(small_config(), 0)

@@ -78,7 +78,7 @@ def test_training_step_is_what_pytorch_counts(recompute: bool) -> None:
 
 
 def test_stated_costs_of_the_released_size() -> None:
-    """75.0 GFLOP per embedded pair, 38.6 of them sound's; 45.3 per pretraining pair, which PyTorch counts too."""
+    """75.0 GFLOP per embedded pair, 38.6 of them audio's; 45.3 per pretraining pair, which PyTorch counts too."""
     audio, visual = encoder_flops(CAV_MAE_SYNC)
     assert (audio + visual) / GIGA == pytest.approx(75.0, abs=0.1)
     assert (audio / GIGA, visual / GIGA) == (pytest.approx(38.6, abs=0.05), pytest.approx(36.5, abs=0.05))

@@ -72,7 +72,7 @@ def test_every_backend_gives_the_plain_numbers(backend: str, options: dict) -> N
 
 
 def test_hidden_patches_are_never_read() -> None:
-    """Where only the sound's embedding is asked for, a hidden patch may hold anything."""
+    """Where only the audio's embedding is asked for, a hidden patch may hold anything."""
     model = CAVMAESync(small_config()).eval()
     fbank, frames = small_inputs(model.config, batch=1)
     rows, columns = model.config.audio_grid

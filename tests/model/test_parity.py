@@ -33,7 +33,7 @@ def _fill_rule(folder: Path) -> ModuleType:
 
 
 BACKENDS = ("automatic", "reference", "torch", "sdpa", "triton")
-"""Every backend that runs here; Triton's kernels on the CPU, where ten seconds of sound take long."""
+"""Every backend that runs here; Triton's kernels on the CPU, where ten seconds of audio take long."""
 
 
 @pytest.fixture(
@@ -74,13 +74,13 @@ def test_state_dict_has_the_published_names_and_shapes(case) -> None:
 def test_embeddings_agree(case) -> None:
     model, _, expected, audio, frames = case
     with torch.no_grad():
-        sound, picture = model.encode_audio(audio), model.encode_frames(frames)
-    _close(sound.patches.mean(1), expected["ca_mean"])
-    _close(picture.patches.mean(1), expected["cv_mean"])
-    _close(sound.patches[:, :4, :16], expected["ca_tok"])
-    _close(picture.patches[:, :4, :16], expected["cv_tok"])
-    _close(sound.pooled, expected.get("cls_a", expected["ca_mean"]))
-    _close(picture.pooled, expected.get("cls_v", expected["cv_mean"]))
+        waveform, frame = model.encode_audio(audio), model.encode_frames(frames)
+    _close(waveform.patches.mean(1), expected["ca_mean"])
+    _close(frame.patches.mean(1), expected["cv_mean"])
+    _close(waveform.patches[:, :4, :16], expected["ca_tok"])
+    _close(frame.patches[:, :4, :16], expected["cv_tok"])
+    _close(waveform.pooled, expected.get("cls_a", expected["ca_mean"]))
+    _close(frame.pooled, expected.get("cls_v", expected["cv_mean"]))
 
 
 def test_losses_of_a_pretraining_forward_agree(case) -> None:

@@ -75,9 +75,9 @@ def test_a_still_tubelet_looks_like_its_picture(tmp_path) -> None:
     single, tubelet = small_model(), small_model(num_frames=3)
     initialise_from_vision_mae(single, path)
     initialise_from_vision_mae(tubelet, path)
-    picture = torch.randn(1, 3, 16, 16)
+    frame = torch.randn(1, 3, 16, 16)
     torch.testing.assert_close(
-        tubelet.patch_embed_v(picture.repeat(1, 3, 1, 1)), single.patch_embed_v(picture), rtol=1e-4, atol=1e-3
+        tubelet.patch_embed_v(frame.repeat(1, 3, 1, 1)), single.patch_embed_v(frame), rtol=1e-4, atol=1e-3
     )
     latent = torch.randn(1, 16)
     frames = tubelet.decoder_pred_v(latent).reshape(256, 3, 3)

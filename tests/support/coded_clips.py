@@ -1,4 +1,4 @@
-"""Clips in H.264 with reordered pictures and AAC in any container, their packets, and copies with other times."""
+"""Clips in H.264 with reordered frames and AAC in any container, their packets, and copies with other times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
-from sync_clips import pictures, sound
+from sync_clips import make_audio, make_frames
 
 RATE_HZ = 48_000
 FRAME_RATE_HZ = 25
@@ -89,7 +89,7 @@ def write_coded_clip(
         times = np.arange(round(seconds * FRAME_RATE_HZ)) / FRAME_RATE_HZ
         if text is not None:
             _write_lines(container, text, subtitles == "mov_text")
-        _encode(container, video, audio, pictures(times), seconds, audio_offset_ms)
+        _encode(container, video, audio, make_frames(times), seconds, audio_offset_ms)
     return path
 
 
@@ -117,11 +117,13 @@ def _write_lines(container: Any, stream: Any, has_length: bool) -> None:
 
 def _encode(container: Any, video: Any, audio: list[Any], frames: Any, seconds: float, audio_offset_ms: float) -> None:
     for index, pixels in enumerate(frames):
-        picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        picture.pts, picture.time_base = index, Fraction(1, FRAME_RATE_HZ)
-        container.mux(video.encode(picture))
+        image = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        image.pts, image.time_base = index, Fraction(1, FRAME_RATE_HZ)
+        container.mux(video.encode(image))
     for number, stream in enumerate(audio):
-        samples = sound(0.0, round(seconds * RATE_HZ), rate_hz=RATE_HZ, audio_offset_ms=audio_offset_ms + 40 * number)
+        samples = make_audio(
+            0.0, round(seconds * RATE_HZ), rate_hz=RATE_HZ, audio_offset_ms=audio_offset_ms + 40 * number
+        )
         for start in range(0, len(samples), 1024):
             packed = np.round(samples[None, start : start + 1024] * 32767).astype(np.int16)
             frame: Any = av.AudioFrame.from_ndarray(packed, format="s16", layout="mono")

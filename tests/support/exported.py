@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from small_models import TUBELETS, small_model
 
 from cavsync.export import artefacts, export_bundle
-from cavsync.export.graphs import Stage, stages, write_graph
+from cavsync.export.graphs import GraphStage, stages, write_graph
 from cavsync.export.precision import openvino
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import load_model, save_model
@@ -61,7 +61,7 @@ def float32_graph(name: str, opset: int = 18) -> Path:
     return write_graph(stages(load_model(lively_run()).eval())[name], folder, {"role": name}, opset)
 
 
-def remembered_graph(stage: Stage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
+def remembered_graph(stage: GraphStage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
     """In the place of `write_graph`, for this run only."""
     return Path(shutil.copy(float32_graph(Path(stage.spec.file).stem, opset), folder))
 

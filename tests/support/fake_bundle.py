@@ -1,6 +1,6 @@
 """A bundle whose encoders are a light meter and a loudness meter, so that the offset of a clip is exactly known.
 
-Brightness 0..1 of the tubelet's middle picture and loudness -50..-10 dBFS of the segment are each turned into an angle
+Brightness 0..1 of the tubelet's middle frame and loudness -50..-10 dBFS of the segment are each turned into an angle
 0..pi; the embedding is its cosine and sine. Equal courses of brightness and loudness then have similarity 1.
 """
 

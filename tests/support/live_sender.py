@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from sync_clips import pictures, sound
+from sync_clips import make_audio, make_frames
 from websockets.sync.client import ClientConnection, connect
 
 RATE_HZ = 16_000
 FRAME_RATE_HZ = 25
 
 
-def picture_chunk(pts_seconds: float, rgb: np.ndarray) -> bytes:
+def frame_chunk(pts_seconds: float, rgb: np.ndarray) -> bytes:
     height, width, _ = rgb.shape
     header = {"type": "video", "pts_seconds": pts_seconds, "format": "rgb24", "width": width, "height": height}
     return json.dumps(header).encode() + b"\n" + rgb.tobytes()
 
 
-def sound_chunk(pts_seconds: float, samples: np.ndarray, rate_hz: int = RATE_HZ) -> bytes:
+def audio_chunk(pts_seconds: float, samples: np.ndarray, rate_hz: int = RATE_HZ) -> bytes:
     name = {"float32": "f32le", "int16": "s16le"}[str(samples.dtype)]
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     header = {"type": "audio", "pts_seconds": pts_seconds, "format": name}
@@ -37,19 +37,19 @@ def course_chunks(
     seed: int = 0,
     silent: bool = False,
 ) -> Iterator[tuple[float, bytes]]:
-    """(time, chunk) in order; the sound is `offset_ms` early (late where negative) from `from_seconds` on."""
+    """(time, chunk) in order; the audio is `offset_ms` early (late where negative) from `from_seconds` on."""
     count = round(seconds * FRAME_RATE_HZ)
     times = np.arange(count) / FRAME_RATE_HZ
 
     def offset_at(at: np.ndarray) -> np.ndarray:
         return np.where(at >= from_seconds, offset_ms(at) if callable(offset_ms) else offset_ms, 0.0)
 
-    samples = sound(0.0, round(seconds * RATE_HZ), seed=seed, audio_offset_ms=offset_at)
+    samples = make_audio(0.0, round(seconds * RATE_HZ), seed=seed, audio_offset_ms=offset_at)
     piece = RATE_HZ // FRAME_RATE_HZ
-    for index, (at, rgb) in enumerate(zip(times, pictures(times, seed, 16, 16), strict=True)):
-        yield float(at), picture_chunk(float(at), rgb)
+    for index, (at, rgb) in enumerate(zip(times, make_frames(times, seed, 16, 16), strict=True)):
+        yield float(at), frame_chunk(float(at), rgb)
         heard = samples[index * piece : (index + 1) * piece]
-        yield float(at), sound_chunk(float(at), np.zeros_like(heard) if silent else heard)
+        yield float(at), audio_chunk(float(at), np.zeros_like(heard) if silent else heard)
 
 
 def send(

@@ -89,7 +89,7 @@ def colour_encoder(segment_frames: int = 60, img_size: int = 48, patch: int = 4)
         pooled = np.stack([low, ~low, np.zeros(len(segments))], axis=1).astype(np.float32)
         return Vectors(pooled, pooled[:, None])
 
-    def embed_pictures(tubelets: NDArray[np.uint8]) -> Vectors:
+    def embed_frames(tubelets: NDArray[np.uint8]) -> Vectors:
         middle = tubelets[:, tubelets.shape[1] // 2].astype(np.float32)
         cells = middle.reshape(len(middle), side, patch, side, patch, 3).mean(axis=(2, 4)).reshape(len(middle), -1, 3)
         patches = np.stack(
@@ -106,5 +106,5 @@ def colour_encoder(segment_frames: int = 60, img_size: int = 48, patch: int = 4)
         audio_grid=(1, 1),
         visual_grid=(side, side),
         embed_audio=embed_audio,
-        embed_pictures=embed_pictures,
+        embed_frames=embed_frames,
     )

@@ -1,4 +1,4 @@
-"""Tiny data sets in the published formats, made of clips whose picture and sound follow one course."""
+"""Tiny data sets in the published formats, made of clips whose video and audio follow one course."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 from PIL import Image
-from sync_clips import pictures, sound, write_clip
+from sync_clips import make_audio, make_frames, write_clip
 
 
 def video_folder(folder: Path, count: int, *, seconds: float = 2.0) -> Path:
@@ -24,13 +24,13 @@ def cav_mae_json(folder: Path, count: int, *, frames: int = 4, seconds: float = 
     entries: list[dict[str, Any]] = []
     for seed in range(count):
         name = f"vid{seed}"
-        for number, picture in enumerate(pictures(np.arange(frames) * seconds / frames, seed)):
+        for number, frame in enumerate(make_frames(np.arange(frames) * seconds / frames, seed)):
             path = folder / "frames" / f"frame_{number}" / f"{name}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path, quality=95)
+            Image.fromarray(frame).save(path, quality=95)
         wav = folder / "audio" / f"{name}.wav"
         wav.parent.mkdir(parents=True, exist_ok=True)
-        _write_wav(wav, sound(0.0, round(seconds * 16_000), seed=seed))
+        _write_wav(wav, make_audio(0.0, round(seconds * 16_000), seed=seed))
         entries.append(
             {
                 "wav": str(wav),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 SYSTEM_PYTHON = "/usr/bin/python3"
-# Short groups of pictures and no reordering: a receiver that joins late waits for a fifth of a second.
+# Short groups of frames and no reordering: a receiver that joins late waits for a fifth of a second.
 LIVE_VIDEO = ("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "5", "-pix_fmt", "yuv420p")
 
 RTSP_SERVER = """

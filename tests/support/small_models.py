@@ -34,7 +34,7 @@ TUBELETS: dict[str, Any] = {
 
 
 def small_config(**changes: Any) -> ModelConfig:
-    """A configuration with a grid of 8 x 5 audio and 3 x 3 picture patches."""
+    """A configuration with a grid of 8 x 5 audio and 3 x 3 frame patches."""
     return ModelConfig(**{**SIZES, **changes})
 
 

@@ -1,6 +1,6 @@
-"""Clips whose picture and sound follow one course, with a known offset: grey pictures and a tone of varying loudness.
+"""Clips whose video and audio follow one course, with a known offset: grey frames and a tone of varying loudness.
 
-SIGN: an audio offset > 0 makes the audio early, so the sound at time t is that of the picture at t + offset.
+SIGN: an audio offset > 0 makes the audio early, so the audio at time t is that of the frame at t + offset.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def course(times_seconds: FloatArray, seed: int = 0) -> FloatArray:
     return 0.5 + 0.45 * np.tanh(total / 3)
 
 
-def pictures(times_seconds: FloatArray, seed: int = 0, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
-    """Grey pictures (n, height, width, 3) at the given times."""
+def make_frames(times_seconds: FloatArray, seed: int = 0, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
+    """Grey frames (n, height, width, 3) at the given times."""
     grey = np.round(255 * course(times_seconds, seed)).astype(np.uint8)
     return np.broadcast_to(grey[:, None, None, None], (len(grey), height, width, 3)).copy()
 
 
-def sound(
+def make_audio(
     start_seconds: float,
     num_samples: int,
     *,
@@ -64,10 +64,10 @@ def write_clip(
     """Write a clip; the ending of `path` chooses the container: mkv holds FFV1 and PCM, anything else H.264 and AAC."""
     lossless = path.suffix == ".mkv"
     if frames is None:
-        frames = pictures(np.arange(round(seconds * frame_rate)) / float(frame_rate), seed)
+        frames = make_frames(np.arange(round(seconds * frame_rate)) / float(frame_rate), seed)
     if samples is None:
         count = round(seconds * audio_rate_hz)
-        samples = sound(0.0, count, seed=seed, rate_hz=audio_rate_hz, audio_offset_ms=audio_offset_ms)
+        samples = make_audio(0.0, count, seed=seed, rate_hz=audio_rate_hz, audio_offset_ms=audio_offset_ms)
     with av.open(str(path), "w") as container:
         streams: dict[str, Any] = {}
         if "video" in tracks:
@@ -91,16 +91,16 @@ def _interleave(
     frame_rate: Fraction | int,
     audio_rate_hz: int,
 ) -> None:
-    """Encode picture by picture, each with the sound up to the next one."""
+    """Encode frame by frame, each with the audio up to the next one."""
     block = 1024
     written = 0
     for index in range(len(frames) + 1):
         stop = len(samples) if index == len(frames) else round((index + 1) / float(frame_rate) * audio_rate_hz)
         if "video" in streams and index < len(frames):
-            picture = av.VideoFrame.from_ndarray(frames[index], format="rgb24")
-            picture.pts = index
-            picture.time_base = 1 / Fraction(frame_rate)
-            container.mux(streams["video"].encode(picture))
+            image = av.VideoFrame.from_ndarray(frames[index], format="rgb24")
+            image.pts = index
+            image.time_base = 1 / Fraction(frame_rate)
+            container.mux(streams["video"].encode(image))
         while "audio" in streams and written < min(stop, len(samples)):
             piece = samples[written : written + block]
             packed = np.round(np.clip(piece, -1, 1) * 32767).astype(np.int16)[None]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from small_models import small_config, small_model
 
-from cavsync.data.sources.class_labels import ClassLabels, ClipClasses
-from cavsync.data.sources.folder_labels import read_folder_labels
+from cavsync.data.labels.folder import read_folder_labels
+from cavsync.data.sources.classes import ClassLabels, ClipClasses
 from cavsync.errors import CheckpointError, ConfigError, DataError
 from cavsync.model.checkpoint import load_classifier, read_run_config, save_model
 from cavsync.model.classifier import CAVMAEFT
@@ -231,7 +231,7 @@ def test_clips_without_a_class_are_counted(clips: Path, start: Path, families: P
 
 
 def test_stretches_follow_the_length_of_the_sound(start: Path, tmp_path: Path) -> None:
-    """SpecAugment's 192 of 1,024 frames and the shift of a whole sound, for the 80 frames of the start."""
+    """SpecAugment's 192 of 1,024 frames and the shift of a whole audio, for the 80 frames of the start."""
     augmentation = trainer(tmp_path / "run", start).config.augmentation
     assert (augmentation.time_mask_frames, augmentation.time_shift_frames) == (15, 80)
     assert trainer(tmp_path / "run", start, time_mask_frames=7).config.augmentation.time_mask_frames == 7

@@ -102,7 +102,7 @@ def test_continuation_needs_its_start(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_sync_base() -> None:
-    """ViT-B on tubelets and half a second of sound; other moments of the clip as negatives, far ones first."""
+    """ViT-B on tubelets and half a second of audio; other moments of the clip as negatives, far ones first."""
     model, train = preset("sync-base")
     assert (model.embed_dim, model.num_heads, model.depth, model.modality_specific_depth) == (768, 12, 12, 11)
     assert (model.img_size, model.num_frames, model.frame_differences, model.audio_length) == (224, 5, True, 48)

@@ -52,7 +52,7 @@ def test_shards_and_folders_train_together(clips: Path, tmp_path: Path) -> None:
 
 
 def damage(shards: Path) -> None:
-    """Cut one tar short, spoil a picture of another, empty a third."""
+    """Cut one tar short, spoil a frame of another, empty a third."""
     tars = sorted(shards.glob("*.tar"))
     tars[0].write_bytes(tars[0].read_bytes()[: tars[0].stat().st_size // 2])
     with tarfile.open(tars[1]) as tar:
@@ -72,7 +72,7 @@ def test_damaged_shards_are_counted_and_too_many_stop_the_run(clips: Path, tmp_p
     options = QUICK | {"batch_clips": 2, "held_out_share": 0.0, "max_steps": 6, "max_rejected_share": 1.0}
     result = Trainer(*override(*preset("debug"), options), tmp_path / "run").run(shards)
     assert result.state.step == 6
-    # One of the cut tar, both with spoilt pictures, both of the empty one.
+    # One of the cut tar, both with spoilt frames, both of the empty one.
     assert result.metrics["rejected_clips"] == pytest.approx(5, abs=1)
     with pytest.raises(DataError, match=r"clips cannot be used .*max_rejected_share.*shard-00000"):
         Trainer(*override(*preset("debug"), options | {"max_rejected_share": 0.1}), tmp_path / "run2").run(shards)

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from cavsync.data.check import CheckReport
 
-FRAMES_PER_SECOND_OF_SOUND = 100
+FRAMES_PER_SECOND_OF_AUDIO = 100
 
 
 @click.command("check")
@@ -19,9 +19,9 @@ FRAMES_PER_SECOND_OF_SOUND = 100
 @click.option("--frames-per-clip", type=click.IntRange(min=1), default=10, show_default=True,
               help="Frames that a CAV-MAE JSON must hold per clip.")  # fmt: skip
 @click.option("--segment-seconds", type=click.FloatRange(min=0, min_open=True), default=0.48, show_default=True,
-              help="Sound that must lie around a picture for it to be used.")  # fmt: skip
+              help="Audio that must lie around a frame for it to be used.")  # fmt: skip
 @click.option("--instants", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Pictures that a clip must offer.")  # fmt: skip
+              help="Frames that a clip must offer.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--json", "json_out", type=click.Path(dir_okay=False, path_type=Path), help="Write the findings here.")
 def check(
@@ -38,7 +38,7 @@ def check(
     from cavsync.data.sampling import SamplePlan
     from cavsync.data.sources.clips import open_source
 
-    segment_frames = max(1, round(segment_seconds * FRAMES_PER_SECOND_OF_SOUND))
+    segment_frames = max(1, round(segment_seconds * FRAMES_PER_SECOND_OF_AUDIO))
     opened = open_source(source, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
     plan = SamplePlan(segment_frames=segment_frames, num_frames=1, frame_step_seconds=0.04, instants=instants)
     with Progress(console=Console(stderr=True), transient=True) as progress:

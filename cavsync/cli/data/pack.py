@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from cavsync.data.shards.manifest import Manifest
+    from cavsync.data.shards.manifest import ShardManifest
 
 
 @click.command("pack")
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--media", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder of the downloaded videos, where SRC is a .csv.")  # fmt: skip
-@click.option("--frames", type=click.IntRange(min=1), help="Keep this many pictures per clip, spread evenly.")
+@click.option("--frames", type=click.IntRange(min=1), help="Keep this many frames per clip, spread evenly.")
 @click.option("--fps", "frame_rate_hz", type=click.FloatRange(min=0), default=0.0,
-              help="Keep pictures at this rate.  [default: all of them]")  # fmt: skip
+              help="Keep frames at this rate.  [default: all of them]")  # fmt: skip
 @click.option("--size", "short_side_px", type=click.IntRange(min=16), default=256, show_default=True,
-              help="Short side of the pictures; smaller ones stay as they are.")  # fmt: skip
+              help="Short side of the frames; smaller ones stay as they are.")  # fmt: skip
 @click.option("--quality", "jpeg_quality", type=click.IntRange(1, 100), default=90, show_default=True,
               help="JPEG quality.")  # fmt: skip
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Keep only the start of longer clips.")
@@ -67,7 +67,7 @@ def pack(source: Path, out: Path, media: Path | None, labels: Path | None, worke
     _print(out, manifest)
 
 
-def _print(out: Path, manifest: Manifest) -> None:
+def _print(out: Path, manifest: ShardManifest) -> None:
     megabytes = sum(shard.bytes for shard in manifest.shards) / 1e6
     click.echo(
         f"{manifest.clips} clips ({manifest.hours:.2f} hours) in {len(manifest.shards)} shards ({megabytes:.1f} MB) in "

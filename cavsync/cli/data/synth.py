@@ -59,9 +59,9 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
     type=click.FloatRange(0, 1),
     default=0.0,
     show_default=True,
-    help="Share of clips with a frozen picture.",
+    help="Share of clips with a frozen frame.",
 )
-@click.option("--size", metavar="WxH", callback=_size, help="Picture size, for example 192x144.  [default: varies]")
+@click.option("--size", metavar="WxH", callback=_size, help="Frame size, for example 192x144.  [default: varies]")
 @click.option(
     "--fps", metavar="F", callback=_fps, help="Frame rate, for example 25, 29.97 or 30000/1001.  [default: varies]"
 )

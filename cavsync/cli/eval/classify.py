@@ -60,7 +60,7 @@ def classify(
     from cavsync.evaluate.classify.classifier import open_classifier
     from cavsync.evaluate.classify.measure import classify as run
     from cavsync.evaluate.classify.result import classify_result
-    from cavsync.evaluate.retrieval.clips import open_retrieval_clips
+    from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
 
     check_outputs(json_out, html_out)
     opened = open_classifier(model, labels, **overrides)

@@ -29,13 +29,15 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option("--ratios", callback=_numbers, default="0.25,0.5,0.75,0.9", show_default=True,
               help="Shares of patches to hide.")  # fmt: skip
 @click.option("--mode", "modes", multiple=True, type=click.Choice(MODES),
-              help="Layout of the sound's mask; several.  [default: all]")  # fmt: skip
-@click.option("--picture-ratio", type=float, help="Share to hide in the picture.  [default: as in the sound]")
+              help="Layout of the audio's mask; several.  [default: all]")  # fmt: skip
+@click.option(
+    "--picture-ratio", "frame_ratio", type=float, help="Share to hide in the frame.  [default: as in the audio]"
+)
 @click.option("--clips", type=click.IntRange(min=1), help="Take this many clips, drawn by --seed.  [default: all]")
 @click.option("--moments", type=click.IntRange(min=1), default=1, show_default=True, help="Moments of each clip.")
 @click.option("--frames-per-clip", type=click.IntRange(min=1), default=10, show_default=True,
               help="Frames that a CAV-MAE JSON holds per clip.")  # fmt: skip
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for pictures and sounds.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for frames and audio.")
 @click.option("--examples", type=click.IntRange(min=0), default=8, show_default=True,
               help="Clips to write to --out, under the first --mode and the ratio nearest to 0.75.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the masks.")
@@ -47,7 +49,7 @@ def inpaint(
     overrides: dict[str, Any],
     ratios: tuple[float, ...],
     modes: tuple[Any, ...],
-    picture_ratio: float | None,
+    frame_ratio: float | None,
     clips: int | None,
     moments: int,
     frames_per_clip: int,
@@ -58,10 +60,10 @@ def inpaint(
     json_out: Path | None,
     html_out: Path | None,
 ) -> None:
-    """Hide patches of sound and picture, fill them in with the model's decoder, and measure the error by mask ratio and
+    """Hide patches of audio and video, fill them in with the model's decoder, and measure the error by mask ratio and
     by the layout of the mask, as in CAV-MAE's figure.
 
-    DATA is a folder of videos or shards, or a CAV-MAE JSON. --out gets pictures and spectrograms side by side
+    DATA is a folder of videos or shards, or a CAV-MAE JSON. --out gets frames and spectrograms side by side
     (original, seen by the model, inpainted), and sounds by Griffin-Lim from the log-mel, inpainted and not.
     """
     import numpy as np
@@ -79,7 +81,7 @@ def inpaint(
     from cavsync.evaluate.results.provenance import named_data_id, provenance
 
     check_outputs(json_out, html_out)
-    masks = sweep(ratios, modes or MASK_MODES, picture_ratio)
+    masks = sweep(ratios, modes or MASK_MODES, frame_ratio)
     origin, network = open_decoder(model, device=device, **overrides)
     source = open_source(data, frames_per_clip=frames_per_clip, segment_frames=network.config.audio_length)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(source.names))[: clips or None]).tolist()

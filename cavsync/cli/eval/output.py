@@ -29,7 +29,7 @@ def check_outputs(json_out: Path | None, html_out: Path | None) -> None:
 
 
 def deliver(result: EvalResult, json_out: Path | None, html_out: Path | None, pictures: Path | None = None) -> None:
-    """Write what was asked for and print the tables; `pictures` is the folder of the result's pictures."""
+    """Write what was asked for and print the tables; `frames` is the folder of the result's frames."""
     from cavsync.evaluate.results.page import write_page
     from cavsync.evaluate.results.table import print_result
 

@@ -1,4 +1,4 @@
-"""`cavsync eval retrieval`: sounds found by pictures and pictures found by sounds."""
+"""`cavsync eval retrieval`: sounds found by frames and frames found by sounds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def retrieval(
     json_out: Path | None,
     html_out: Path | None,
 ) -> None:
-    """Find each clip's sound by its pictures, and its pictures by its sound, among all clips of DATA.
+    """Find each clip's audio by its frames, and its frames by its audio, among all clips of DATA.
 
     DATA is a folder of videos or shards, a CAV-MAE JSON, or a VGGSound or AudioSet .csv with --media.
     """
@@ -67,7 +67,7 @@ def retrieval(
 
     from cavsync.cli.eval.output import check_outputs, deliver
     from cavsync.evaluate.inputs.encoders import open_encoder
-    from cavsync.evaluate.retrieval.clips import open_retrieval_clips
+    from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
     from cavsync.evaluate.retrieval.embeddings import clip_embeddings
     from cavsync.evaluate.retrieval.measure import evaluate_retrieval
     from cavsync.evaluate.retrieval.similarity import SIMILARITIES

@@ -47,7 +47,7 @@ def sync(
     html_out: Path | None,
 ) -> None:
     """Test models on clips whose true offset is known, or that are in sync: how near injected offsets are found, which
-    of two, the clip or the clip with its sound shifted, is taken to be in sync, which of 21 offsets within ±2 s it has,
+    of two, the clip or the clip with its audio shifted, is taken to be in sync, which of 21 offsets within ±2 s it has,
     and what the confidence is worth.
 
     DATA is a folder of clips, or a manifest of JSON lines. Shares come with 95 % intervals; motion energy against

@@ -1,4 +1,4 @@
-"""Random changes of sound: one draw for all segments of a clip, applied on any device.
+"""Random changes of audio: one draw for all segments of a clip, applied on any device.
 
 Log-mel values are natural logarithms of power.
 """
@@ -26,7 +26,7 @@ Stretch = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class SoundChange:
+class AudioChange:
     """What happens to all segments of a clip. Stretches are (first, number) of the bins or frames that are blanked."""
 
     gain_nepers: float = 0.0
@@ -39,7 +39,7 @@ class SoundChange:
     roll_frames: int = 0
 
     @classmethod
-    def draw(cls, augmentation: Augmentation, length_frames: int, random: np.random.Generator) -> SoundChange:
+    def draw(cls, augmentation: Augmentation, length_frames: int, random: np.random.Generator) -> AudioChange:
         """As strong as the augmentation allows, for segments of `length_frames`."""
         limit = augmentation.gain_db * NEPERS_PER_DB
         shift, roll = augmentation.mel_shift_bins, augmentation.time_shift_frames
@@ -75,7 +75,7 @@ class SoundChange:
 
 @dataclass(frozen=True)
 class Background:
-    """Another sound below the clip's own level, by `below_nepers` at the loud end of both."""
+    """Another audio below the clip's own level, by `below_nepers` at the loud end of both."""
 
     below_nepers: float
 
@@ -92,7 +92,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Mixture:
-    """`share` of the amplitude of the clip's own sound, and the rest of another's."""
+    """`share` of the amplitude of the clip's own audio, and the rest of another's."""
 
     share: float
 
@@ -102,18 +102,18 @@ class Mixture:
 
 
 def at_tempo(clip: Clip, factor: float) -> Clip:
-    """The clip with picture and sound running `factor` times as fast, pitch unchanged."""
-    if factor == 1.0 or not len(clip.sound):
+    """The clip with video and audio running `factor` times as fast, pitch unchanged."""
+    if factor == 1.0 or not len(clip.audio):
         return clip
-    sound = clip.sound.log_mel() if isinstance(clip.sound, Waveform) else clip.sound
-    features = sound.segments(np.zeros(1, dtype=np.int64), len(sound))[0]
+    audio = clip.audio.log_mel() if isinstance(clip.audio, Waveform) else clip.audio
+    features = audio.segments(np.zeros(1, dtype=np.int64), len(audio))[0]
     places = np.arange(int((len(features) - 1) / factor) + 1) * factor
     before = np.minimum(places.astype(np.int64), max(0, len(features) - 2))
     part = (places - before).astype(np.float32)[:, None]
     after = np.minimum(before + 1, len(features) - 1)
     return replace(
         clip,
-        sound=LogMel(features[before] * (1 - part) + features[after] * part),
+        audio=LogMel(features[before] * (1 - part) + features[after] * part),
         pts_seconds=clip.pts_seconds / factor,
         audio_start_seconds=clip.audio_start_seconds / factor,
     )

@@ -1,4 +1,4 @@
-"""Random changes of pictures: one draw for all pictures of a clip."""
+"""Random changes of frames: one draw for all frames of a clip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_CONTRAST_NEPERS = 0.3
 MAX_COLOUR_NEPERS = 0.1
 MAX_BRIGHTNESS_LEVELS = 30.0
 
-Pictures = NDArray[np.uint8]
+Frames = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ColourChange:
 
 @dataclass(frozen=True)
 class Crop:
-    """A rectangle in shares of the picture, resized to the model's size; mirrored or not."""
+    """A rectangle in shares of the frame, resized to the model's size; mirrored or not."""
 
     top: float = 0.0
     left: float = 0.0
@@ -57,8 +57,8 @@ class Crop:
         height, width = min(1.0, math.sqrt(area / aspect)), min(1.0, math.sqrt(area * aspect))
         return cls(random.uniform(0, 1 - height), random.uniform(0, 1 - width), height, width, mirrored)
 
-    def of(self, frames: Pictures, size: int) -> Pictures:
-        """Pictures (n, 3, H, W) uint8 -> (n, 3, size, size), bilinear and antialiased."""
+    def of(self, frames: Frames, size: int) -> Frames:
+        """Frames (n, 3, H, W) uint8 -> (n, 3, size, size), bilinear and antialiased."""
         rows, columns = frames.shape[-2:]
         top, left = round(self.top * rows), round(self.left * columns)
         bottom, right = top + max(1, round(self.height * rows)), left + max(1, round(self.width * columns))

@@ -17,21 +17,21 @@ class Augmentation(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     mirror: Share = 0.0
-    """Chance that the pictures are mirrored."""
+    """Chance that the frames are mirrored."""
     crop_area: Range = (1.0, 1.0)
-    """RandomResizedCrop: range of the share of the picture that is cut out (Szegedy et al. 2014, arXiv 1409.4842)."""
+    """RandomResizedCrop: range of the share of the frame that is cut out (Szegedy et al. 2014, arXiv 1409.4842)."""
     colour: NonNegative = 0.0
     """Strength of the change of contrast, brightness and colour balance; 1 is visible and harmless."""
     mixup: Share = 0.0
-    """Chance that pictures and sound are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412)."""
+    """Chance that frames and audio are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412)."""
 
     tempo: Range = (1.0, 1.0)
-    """Range of the factor by which picture and sound run faster together."""
+    """Range of the factor by which video and audio run faster together."""
 
     gain_db: NonNegative = 0.0
-    """The sound becomes louder or quieter by up to this."""
+    """The audio becomes louder or quieter by up to this."""
     background: Share = 0.0
-    """Chance that another clip's sound is heard below the clip's own."""
+    """Chance that another clip's audio is heard below the clip's own."""
     noise_floor: bool = False
     """Steady noise of a random level, from none to loud."""
     mel_shift_bins: Annotated[int, Field(ge=0)] = 0
@@ -43,5 +43,5 @@ class Augmentation(BaseModel):
     feature_noise: NonNegative = 0.0
     """CAV-MAE's noise: uniform, of a random strength up to this, added to the log-mel."""
     time_shift_frames: Annotated[int, Field(ge=0)] = 0
-    """CAV-MAE's time shift: every segment is rolled by up to this. It does move the sound against the picture, by
+    """CAV-MAE's time shift: every segment is rolled by up to this. It does move the audio against the frame, by
     design: for models that need no time."""

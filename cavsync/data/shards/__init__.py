@@ -3,8 +3,8 @@
 Here is the reading side; `cavsync.data.shards.pack` writes.
 """
 
+from cavsync.data.labels.vocabulary import Label, read_vocabulary
 from cavsync.data.shards.damage import Damage
-from cavsync.data.shards.labels import Label, read_vocabulary
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.reader import ShardFolder, is_shard_folder
 

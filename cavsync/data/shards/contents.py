@@ -16,10 +16,10 @@ from cavsync.media.align import SAMPLE_RATE_HZ
 
 @dataclass(frozen=True)
 class Contents:
-    """Pictures as JPEG, n of them, shown at `pts_seconds` (n,), and mono 16 kHz `samples` heard from
+    """Frames as JPEG, n of them, shown at `pts_seconds` (n,), and mono 16 kHz `samples` heard from
     `audio_start_seconds` on. `cut_seconds` is the part of the file that they are; `by_index` marks CAV-MAE's lists."""
 
-    pictures: list[bytes]
+    frames: list[bytes]
     pts_seconds: NDArray[np.float64]
     samples: NDArray[np.float32]
     audio_start_seconds: float = 0.0
@@ -34,9 +34,9 @@ class Contents:
     def members(
         self, *, source_id: str, file: str, labels: tuple[str, ...], licence: str, where: str
     ) -> list[tuple[str, bytes]]:
-        """(suffix, content) in the order of the tar: description, sound, pictures."""
+        """(suffix, content) in the order of the tar: description, audio, frames."""
         flac = encode_flac(self.samples)
-        width, height = jpeg_size(self.pictures[0], where)
+        width, height = jpeg_size(self.frames[0], where)
         record = SampleRecord(
             id=source_id,
             file=file,
@@ -49,7 +49,7 @@ class Contents:
             width=width,
             height=height,
             audio_samples=len(self.samples),
-            crc32=tuple(zlib.crc32(data) for data in (flac, *self.pictures)),
+            crc32=tuple(zlib.crc32(data) for data in (flac, *self.frames)),
         )
-        pictures = [(frame_suffix(number), data) for number, data in enumerate(self.pictures)]
-        return [(JSON_SUFFIX, record.model_dump_json().encode()), (FLAC_SUFFIX, flac), *pictures]
+        frames = [(frame_suffix(number), data) for number, data in enumerate(self.frames)]
+        return [(JSON_SUFFIX, record.model_dump_json().encode()), (FLAC_SUFFIX, flac), *frames]

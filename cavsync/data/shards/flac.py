@@ -1,4 +1,4 @@
-"""Sound as FLAC, 16 bits, 16 kHz, mono."""
+"""Audio as FLAC, 16 bits, 16 kHz, mono."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def decode_flac(data: bytes, where: str) -> Samples:
     try:
         with av.open(io.BytesIO(data), "r") as container:
             if not container.streams.audio:
-                raise MediaError(f"{where} holds no sound: write it again", reason="corrupt")
+                raise MediaError(f"{where} holds no audio: write it again", reason="corrupt")
             frames = list(container.decode(audio=0))
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{where} is no readable sound ({error}): write it again", reason="corrupt") from None
+        raise MediaError(f"{where} is no readable audio ({error}): write it again", reason="corrupt") from None
     samples = _mono(frames)
     if not len(samples):
-        raise MediaError(f"{where} holds no sound: write it again", reason="corrupt")
+        raise MediaError(f"{where} holds no audio: write it again", reason="corrupt")
     return samples
 
 

@@ -1,4 +1,4 @@
-"""Which of a video's pictures are kept, by their times."""
+"""Which of a video's frames are kept, by their times."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cavsync.media.align import nearest_index
 def choose_frames(
     times_seconds: NDArray[np.float64], *, count: int | None = None, rate_hz: float = 0.0
 ) -> NDArray[np.int64]:
-    """Indices, ascending and distinct, into the ascending `times_seconds` (n,) of a video's pictures.
+    """Indices, ascending and distinct, into the ascending `times_seconds` (n,) of a video's frames.
 
-    count: min(count, n) pictures, those nearest to the middles of that many equal parts of the video.
-    rate_hz: the pictures nearest to a grid of that rate from the first picture on; 0 takes all. Raises ConfigError for
+    count: min(count, n) frames, those nearest to the middles of that many equal parts of the video.
+    rate_hz: the frames nearest to a grid of that rate from the first frame on; 0 takes all. Raises ConfigError for
     both, or for values out of range.
     """
     if count is not None and (rate_hz or count < 1):
@@ -39,7 +39,7 @@ def choose_frames(
 def _made_distinct(indices: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
     """Move ascending indices as little as needed to make them distinct and below `limit` (at least as many).
 
-    Where the frame rate varies, several times may share a nearest picture; the neighbours then step in.
+    Where the frame rate varies, several times may share a nearest frame; the neighbours then step in.
     """
     steps = np.arange(len(indices))
     distinct: NDArray[np.int64] = np.maximum.accumulate(indices - steps).clip(0, limit - len(indices)) + steps

@@ -19,28 +19,28 @@ IDX_ENDING = ".idx"
 
 
 @dataclass(frozen=True)
-class Sample:
+class ShardEntry:
     """Byte ranges (offset, size) of one sample's members in its tar; `key` is what their names share."""
 
     key: str
     description: tuple[int, int]
-    sound: tuple[int, int]
-    pictures: list[tuple[int, int]]
+    audio: tuple[int, int]
+    frames: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class ShardIndex:
     """Samples of one tar, n of them. Members of sample i are rows first[i] to first[i + 1] of `ranges` (m, 2), which
-    hold offset and size: its description, its sound, then its pictures."""
+    hold offset and size: its description, its audio, then its frames."""
 
     keys: list[str]
     first: NDArray[np.int64]
     ranges: NDArray[np.int64]
 
     @classmethod
-    def of(cls, samples: list[Sample]) -> ShardIndex:
+    def of(cls, samples: list[ShardEntry]) -> ShardIndex:
         """Join samples."""
-        rows = [(sample.description, sample.sound, *sample.pictures) for sample in samples]
+        rows = [(sample.description, sample.audio, *sample.frames) for sample in samples]
         flat = [entry for row in rows for entry in row]
         first = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
         return cls([sample.key for sample in samples], first, np.asarray(flat, dtype=np.int64).reshape(-1, 2))
@@ -48,13 +48,13 @@ class ShardIndex:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, position: int) -> Sample:
+    def __getitem__(self, position: int) -> ShardEntry:
         rows = self.ranges[self.first[position] : self.first[position + 1]].tolist()
-        description, sound, *pictures = [(offset, size) for offset, size in rows]
-        return Sample(self.keys[position], description, sound, pictures)
+        description, audio, *frames = [(offset, size) for offset, size in rows]
+        return ShardEntry(self.keys[position], description, audio, frames)
 
 
-class Reject(BaseModel):
+class PackReject(BaseModel):
     """A clip that could not be packed: a line of rejects.jsonl."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,7 +73,7 @@ class ShardReport(BaseModel):
     bytes: int
     sha256: str
     seconds: float
-    rejects: list[Reject]
+    rejects: list[PackReject]
     keys: list[str]
     members: list[int]
     offsets: list[int]

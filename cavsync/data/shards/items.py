@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from cavsync.data.audio_file import read_audio
 from cavsync.data.shards.contents import Contents
 from cavsync.data.shards.jpeg import shrink_jpeg
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.read_video import read_video
-from cavsync.data.sources.clips import read_sound
 from cavsync.errors import MediaError
 from cavsync.media.align import FRAME_SHIFT_SECONDS, num_log_mel_frames
 
@@ -36,7 +36,7 @@ class Item(Protocol):
         ...
 
     def read(self, root: Path, options: PackOptions) -> Contents:
-        """Its pictures and sound; MediaError where it cannot be used."""
+        """Its frames and audio; MediaError where it cannot be used."""
         ...
 
 
@@ -62,7 +62,7 @@ class VideoItem:
 
 @dataclass(frozen=True, slots=True)
 class FramesItem:
-    """An entry of a CAV-MAE list: frames at `video_path/frame_{i}/{id}.jpg` and a sound file."""
+    """An entry of a CAV-MAE list: frames at `video_path/frame_{i}/{id}.jpg` and an audio track file."""
 
     id: str
     video_path: str
@@ -75,16 +75,16 @@ class FramesItem:
         return f"{self.video_path}/{self.id}"
 
     def read(self, root: Path, options: PackOptions) -> Contents:
-        """Read the frames and the sound as they are listed (relative to `root`)."""
-        pictures: list[bytes] = []
-        while (path := root / self.video_path / f"frame_{len(pictures)}" / f"{self.id}.jpg").is_file():
-            pictures.append(shrink_jpeg(_bytes(path), options.short_side_px, options.jpeg_quality, str(path)))
-        if not pictures:
+        """Read the frames and the audio as they are listed (relative to `root`)."""
+        frames: list[bytes] = []
+        while (path := root / self.video_path / f"frame_{len(frames)}" / f"{self.id}.jpg").is_file():
+            frames.append(shrink_jpeg(_bytes(path), options.short_side_px, options.jpeg_quality, str(path)))
+        if not frames:
             raise MediaError(f"{path} does not exist: extract the frames", reason="missing")
-        samples = read_sound(root / self.wav)
-        # Upstream spreads the frames over the sound by their number; their true times are not known.
-        times = np.arange(len(pictures)) * max(num_log_mel_frames(len(samples)), 1) * FRAME_SHIFT_SECONDS
-        return Contents(pictures, times / len(pictures), samples, by_index=True)
+        samples = read_audio(root / self.wav)
+        # Upstream spreads the frames over the audio by their number; their true times are not known.
+        times = np.arange(len(frames)) * max(num_log_mel_frames(len(samples)), 1) * FRAME_SHIFT_SECONDS
+        return Contents(frames, times / len(frames), samples, by_index=True)
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Pictures as JPEG: shrunk when they are written, decoded no larger than needed when they are read."""
+"""Frames as JPEG: shrunk when they are written, decoded no larger than needed when they are read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image, UnidentifiedImageError
 from cavsync.errors import MediaError
 from cavsync.media import resize_center_crop
 
-# A picture of this many times the wanted size is decoded at a half, a quarter or an eighth by the codec itself; what
+# A frame of this many times the wanted size is decoded at a half, a quarter or an eighth by the codec itself; what
 # is left to the bicubic filter is then still at least half of it (Pillow's own `reducing_gap` of 2).
 DRAFT_FACTOR = 2
 
 
 def encode_jpeg(rgb: NDArray[np.uint8], short_side_px: int, quality: int) -> bytes:
-    """JPEG of a picture (H, W, 3) whose short side is at most `short_side_px`: larger ones shrink, none grows."""
+    """JPEG of a frame (H, W, 3) whose short side is at most `short_side_px`: larger ones shrink, none grows."""
     image = Image.fromarray(rgb)
     shorter = min(image.size)
     if shorter > short_side_px:
@@ -29,7 +29,7 @@ def encode_jpeg(rgb: NDArray[np.uint8], short_side_px: int, quality: int) -> byt
 
 
 def shrink_jpeg(data: bytes, short_side_px: int, quality: int, where: str) -> bytes:
-    """The same bytes where the picture is a JPEG that is small enough, else a smaller JPEG. MediaError: unreadable."""
+    """The same bytes where the frame is a JPEG that is small enough, else a smaller JPEG. MediaError: unreadable."""
     with _opened(data, where) as image:
         rgb = _pixels(image, where)
         if image.format == "JPEG" and min(image.size) <= short_side_px:
@@ -38,7 +38,7 @@ def shrink_jpeg(data: bytes, short_side_px: int, quality: int, where: str) -> by
 
 
 def decode_jpeg(data: bytes, size: int, where: str) -> NDArray[np.uint8]:
-    """The picture as models see it, (3, size, size). Raises MediaError that names `where`."""
+    """The frame as models see it, (3, size, size). Raises MediaError that names `where`."""
     with _opened(data, where) as image:
         image.draft("RGB", (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
         rgb = _pixels(image, where)
@@ -46,7 +46,7 @@ def decode_jpeg(data: bytes, size: int, where: str) -> NDArray[np.uint8]:
 
 
 def jpeg_size(data: bytes, where: str) -> tuple[int, int]:
-    """(width, height) of a picture, from its header."""
+    """(width, height) of a frame, from its header."""
     with _opened(data, where) as image:
         return image.size
 
@@ -67,4 +67,4 @@ def _pixels(image: Image.Image, where: str) -> NDArray[np.uint8]:
 
 
 def _corrupt(where: str, error: Exception) -> MediaError:
-    return MediaError(f"{where} is no readable picture ({error}): write it again", reason="corrupt")
+    return MediaError(f"{where} is no readable frame ({error}): write it again", reason="corrupt")

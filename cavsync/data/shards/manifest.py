@@ -11,7 +11,7 @@ import av
 import PIL
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cavsync.data.shards.labels import Label
+from cavsync.data.labels.vocabulary import Label
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.storage import whole_file
 from cavsync.errors import DataError
@@ -42,7 +42,7 @@ def _versions() -> dict[str, str]:
     return {"libavcodec": codec, "pillow": PIL.__version__}
 
 
-class Manifest(BaseModel):
+class ShardManifest(BaseModel):
     """A pack. `source_sha256` is of the list of clips, `items` their number; `labels` the vocabulary, if one was given.
     The counts, and the shards, are those of a complete pack."""
 
@@ -73,14 +73,14 @@ class Manifest(BaseModel):
             stream.write(self.model_dump_json(indent=1).encode() + b"\n")
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path) -> ShardManifest | None:
     """The manifest of a pack; None where there is none, or another tool's. Raises DataError for a damaged one."""
     path = folder / MANIFEST_NAME
     try:
         content = json.loads(path.read_bytes())
         if not str(dict(content).get("format")).startswith(FAMILY):
             return None
-        return Manifest.model_validate(content)
+        return ShardManifest.model_validate(content)
     except FileNotFoundError:
         return None
     except (OSError, TypeError, ValueError) as error:

@@ -11,9 +11,9 @@ class PackOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     frames: PositiveInt | None = None
-    """This many pictures per clip, spread evenly over it; None keeps pictures at `frame_rate_hz`."""
+    """This many frames per clip, spread evenly over it; None keeps frames at `frame_rate_hz`."""
     frame_rate_hz: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    """Pictures per second; 0 keeps all."""
+    """Frames per second; 0 keeps all."""
     short_side_px: PositiveInt = 256
     jpeg_quality: int = Field(default=90, ge=1, le=100)
     max_seconds: PositiveFloat | None = Field(default=None, allow_inf_nan=False)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from cavsync.data.labels.vocabulary import Label, label_names
 from cavsync.data.shards.index import ShardReport, read_report
 from cavsync.data.shards.items import Item
-from cavsync.data.shards.labels import Label, label_names
 from cavsync.data.shards.manifest import (
     REJECTS_NAME,
-    Manifest,
     ShardEntry,
+    ShardManifest,
     read_manifest,
     shard_name,
 )
@@ -44,7 +44,7 @@ def pack(
     vocabulary: Sequence[Label] | None = None,
     workers: int = 2,
     progress: Progress | None = None,
-) -> Manifest:
+) -> ShardManifest:
     """Write `source` (a folder of videos, a CAV-MAE .json, or a .csv of parts of the videos below `media`) into `out`.
 
     Shards that are there already are kept, so a second call finishes what was interrupted, or does nothing. With
@@ -57,7 +57,7 @@ def pack(
     """
     if source.suffix.lower() == ".json" and (options.frames or options.frame_rate_hz or options.max_seconds):
         raise ConfigError(
-            f"{source} lists frames that belong to their sound by number: leave out frames, rate and max_seconds"
+            f"{source} lists frames that belong to their audio by number: leave out frames, rate and max_seconds"
         )
     root, listed = list_items(source, media)
     items = [listed[place] for place in shuffled(len(listed), options.seed)]
@@ -91,8 +91,8 @@ def shard_ranges(num_items: int, clips_per_shard: int) -> list[range]:
     return [range(start, min(start + clips_per_shard, num_items)) for start in starts]
 
 
-def _new_manifest(options: PackOptions, vocabulary: Sequence[Label] | None, items: Sequence[Item]) -> Manifest:
-    return Manifest(
+def _new_manifest(options: PackOptions, vocabulary: Sequence[Label] | None, items: Sequence[Item]) -> ShardManifest:
+    return ShardManifest(
         options=options,
         labels=None if vocabulary is None else list(vocabulary),
         source_sha256=fingerprint(items),
@@ -101,7 +101,9 @@ def _new_manifest(options: PackOptions, vocabulary: Sequence[Label] | None, item
     )
 
 
-def _begin(out: Path, root: Path, items: Sequence[Item], known: frozenset[str] | None, wanted: Manifest) -> Manifest:
+def _begin(
+    out: Path, root: Path, items: Sequence[Item], known: frozenset[str] | None, wanted: ShardManifest
+) -> ShardManifest:
     """The manifest of what is to be made: that of an earlier, equal call, or a new one. DataError for anything else."""
     found = read_manifest(out)
     allowed = _LEFTOVER if found is None else _OURS
@@ -146,14 +148,14 @@ def finished(tar_path: Path) -> ShardReport | None:
     return report
 
 
-def _is_done(out: Path, manifest: Manifest) -> bool:
+def _is_done(out: Path, manifest: ShardManifest) -> bool:
     paths = [out / shard_name(number) for number in range(manifest.num_shards)]
     is_whole = manifest.complete and manifest.clips > 0 and (out / REJECTS_NAME).is_file()
     return is_whole and all(finished(path) is not None for path in paths)
 
 
 def _jobs(
-    out: Path, root: Path, items: Sequence[Item], known: frozenset[str] | None, manifest: Manifest
+    out: Path, root: Path, items: Sequence[Item], known: frozenset[str] | None, manifest: ShardManifest
 ) -> Iterator[ShardJob]:
     for number, chosen in enumerate(shard_ranges(len(items), manifest.clips_per_shard)):
         part = items[chosen.start : chosen.stop]
@@ -180,7 +182,7 @@ def _run(jobs: Iterator[ShardJob], total: int, workers: int, progress: Progress 
     run_jobs(unfinished(), workers, advance)
 
 
-def _finish(out: Path, manifest: Manifest) -> Manifest:
+def _finish(out: Path, manifest: ShardManifest) -> ShardManifest:
     """Collect the shards' own reports into rejects.jsonl and the complete manifest."""
     entries: list[ShardEntry] = []
     reasons: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Read a video file, or a part of it, without ever holding more than one decoded picture."""
+"""Read a video file, or a part of it, without ever holding more than one decoded frame."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader
 from cavsync.media.align import SAMPLE_RATE_HZ
 
-# Headers round, and the last picture's duration may be missing from them.
+# Headers round, and the last frame's duration may be missing from them.
 DURATION_TOLERANCE_SECONDS = 0.5
 CUT_TOLERANCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What is read of a file: times count from `zero_seconds`; pictures from `begin_seconds` until `end_seconds`."""
+class _ReadRange:
+    """What is read of a file: times count from `zero_seconds`; frames from `begin_seconds` until `end_seconds`."""
 
     zero_seconds: float
     begin_seconds: float
@@ -39,37 +39,41 @@ class _Part:
 
 @dataclass
 class _Decoded:
-    """Times of all pictures of a part, the kept ones as JPEG by their time, and the sound."""
+    """Times of all frames of a part, the kept ones as JPEG by their time, and the sound."""
 
     times: list[float] = field(default_factory=list)
-    pictures: dict[float, bytes] = field(default_factory=dict)
+    frames: dict[float, bytes] = field(default_factory=dict)
     chunks: list[AudioChunk] = field(default_factory=list)
 
 
 def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, float] | None = None) -> Contents:
-    """Pictures and sound of a file as `options` choose them. With `cut_seconds` the file may be the whole video, of
+    """Frames and audio of a file as `options` choose them. With `cut_seconds` the file may be the whole video, of
     which only that part counts; one that is too short for it is taken to be the part itself.
 
     Raises:
-        MediaError: unreadable, truncated, without picture or sound, too short for the cut, or picture and sound of
+        MediaError: unreadable, truncated, without video or audio, too short for the cut, or video and audio of
             different lengths.
     """
     cut = None if cut_seconds is None else _cut_in_file(path, cut_seconds)
     limit_seconds = math.inf if options.max_seconds is None else options.max_seconds
-    part = _Part(cut[0], 0.0, min(cut[1] - cut[0], limit_seconds)) if cut else _Part(0.0, -math.inf, limit_seconds)
-    # The packets tell the times without decoding, so that only the pictures that stay need to be encoded; where they
-    # told something else than the pictures do, a second pass encodes the right ones.
+    part = (
+        _ReadRange(cut[0], 0.0, min(cut[1] - cut[0], limit_seconds))
+        if cut
+        else _ReadRange(0.0, -math.inf, limit_seconds)
+    )
+    # The packets tell the times without decoding, so that only the frames that stay need to be encoded; where they
+    # told something else than the frames do, a second pass encodes the right ones.
     found = _decode(path, part, frozenset(_choose(_packet_times(path, part), options)), options)
     chosen = _choose(found.times, options)
-    if not found.pictures.keys() >= set(chosen):
+    if not found.frames.keys() >= set(chosen):
         found = _decode(path, part, frozenset(chosen), options)
     if not found.times or not found.chunks:
         where = f" between {cut[0]:g} and {cut[1]:g} s" if cut else ""
-        raise MediaError(f"{path} holds no picture or no sound{where}: give a complete file", reason="corrupt")
+        raise MediaError(f"{path} holds no video or no audio{where}: give a complete file", reason="corrupt")
     samples, audio_start_seconds = join_chunks(found.chunks)
     require_same_length(path, found.times, audio_start_seconds + len(samples) / SAMPLE_RATE_HZ)
-    pictures = [found.pictures[time] for time in chosen]
-    return Contents(pictures, np.asarray(chosen), samples, audio_start_seconds, cut)
+    frames = [found.frames[time] for time in chosen]
+    return Contents(frames, np.asarray(chosen), samples, audio_start_seconds, cut)
 
 
 def _cut_in_file(path: Path, cut_seconds: tuple[float, float]) -> tuple[float, float] | None:
@@ -92,8 +96,8 @@ def _choose(times: list[float], options: PackOptions) -> list[float]:
     return [times[index] for index in kept]
 
 
-def _packet_times(path: Path, part: _Part) -> list[float]:
-    """Times of the part's pictures as the container lists them; none where it does not."""
+def _packet_times(path: Path, part: _ReadRange) -> list[float]:
+    """Times of the part's frames as the container lists them; none where it does not."""
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
@@ -110,7 +114,7 @@ def _packet_times(path: Path, part: _Part) -> list[float]:
     return sorted(filter(part.holds, times))
 
 
-def _decode(path: Path, part: _Part, wanted: Container[float], options: PackOptions) -> _Decoded:
+def _decode(path: Path, part: _ReadRange, wanted: Container[float], options: PackOptions) -> _Decoded:
     found = _Decoded()
     with MediaReader(path, video_threads=1) as reader:
         for item in reader:
@@ -124,7 +128,7 @@ def _decode(path: Path, part: _Part, wanted: Container[float], options: PackOpti
             elif part.holds(seconds) and (not found.times or seconds > found.times[-1]):
                 found.times.append(seconds)
                 if seconds in wanted:
-                    found.pictures[seconds] = encode_jpeg(item.rgb, options.short_side_px, options.jpeg_quality)
+                    found.frames[seconds] = encode_jpeg(item.rgb, options.short_side_px, options.jpeg_quality)
     return found
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
+from cavsync.data.labels.vocabulary import Label, check_labels, label_names
 from cavsync.data.shards.damage import Damage, inspect
 from cavsync.data.shards.flac import decode_flac
-from cavsync.data.shards.index import Sample
-from cavsync.data.shards.labels import Label, check_labels, label_names
-from cavsync.data.shards.manifest import Manifest, read_manifest
+from cavsync.data.shards.index import ShardEntry
+from cavsync.data.shards.manifest import ShardManifest, read_manifest
 from cavsync.data.shards.record import SampleRecord, parse_record
 from cavsync.data.shards.tar_files import TarFiles
 from cavsync.data.shards.tar_frames import TarFrames, read_checked
@@ -103,7 +103,7 @@ class ShardFolder:
         shard = int(np.searchsorted(self.first_clip, index, side="right")) - 1
         return shard, index - int(self.first_clip[shard])
 
-    def sample(self, index: int) -> tuple[int, Sample]:
+    def sample(self, index: int) -> tuple[int, ShardEntry]:
         """(number of the tar, members in it) of a clip. MediaError where the tar has changed since it was opened."""
         shard, position = self.place(index)
         found = self.files.index(shard)
@@ -123,34 +123,34 @@ class ShardFolder:
             return ()
 
     def load(self, index: int, img_size: int) -> Clip:
-        """Read one clip: its sound now, its pictures when they are asked for. MediaError where it cannot be used."""
+        """Read one clip: its audio now, its frames when they are asked for. MediaError where it cannot be used."""
         shard, sample = self.sample(index)
         where = f"{self.files.paths[shard]}: sample {sample.key}"
         record = self._record(shard, sample, where)
         crc32 = record.crc32
-        flac = read_checked(self.files, shard, sample.sound, None if crc32 is None else crc32[0])
-        samples = decode_flac(flac, f"{where}, its sound,")
+        flac = read_checked(self.files, shard, sample.audio, None if crc32 is None else crc32[0])
+        samples = decode_flac(flac, f"{where}, its audio,")
         if record.audio_samples not in (None, len(samples)):
             raise MediaError(
-                f"{where} has {len(samples)} samples of sound instead of {record.audio_samples}: write it again",
+                f"{where} has {len(samples)} samples of audio instead of {record.audio_samples}: write it again",
                 reason="corrupt",
             )
-        sound = Waveform(samples)
+        audio = Waveform(samples)
         return Clip(
             source=where,
-            frames=TarFrames(self.files, shard, sample.pictures, None if crc32 is None else crc32[1:], img_size),
+            frames=TarFrames(self.files, shard, sample.frames, None if crc32 is None else crc32[1:], img_size),
             pts_seconds=np.asarray(record.pts_seconds),
-            sound=sound,
+            audio=audio,
             audio_start_seconds=record.audio_start_seconds,
-            segment_starts=self._starts(len(sound), record, where) if record.segment_rule == "index" else None,
+            segment_starts=self._starts(len(audio), record, where) if record.segment_rule == "index" else None,
             labels=record.labels,
         )
 
-    def _record(self, shard: int, sample: Sample, where: str) -> SampleRecord:
+    def _record(self, shard: int, sample: ShardEntry, where: str) -> SampleRecord:
         record = parse_record(self.files.read(shard, sample.description), where)
-        if len(record.pts_seconds) != len(sample.pictures):
+        if len(record.pts_seconds) != len(sample.frames):
             raise MediaError(
-                f"{where} has {len(sample.pictures)} pictures and {len(record.pts_seconds)} times: write it again",
+                f"{where} has {len(sample.frames)} frames and {len(record.pts_seconds)} times: write it again",
                 reason="incomplete",
             )
         check_labels(record.labels, self.known_labels, where)
@@ -193,6 +193,6 @@ class ClipNames(Sequence[str]):
         return f"{self._folder.files.paths[shard]}/{key}"
 
 
-def _unfinished(folder: Path, manifest: Manifest | None) -> Iterator[Damage]:
+def _unfinished(folder: Path, manifest: ShardManifest | None) -> Iterator[Damage]:
     if manifest is not None and not manifest.complete:
         yield Damage(str(folder), "", "unfinished", f"{folder} was not packed to its end: pack it again to go on")

@@ -1,4 +1,4 @@
-"""A sample's members, and the JSON among them that says when each picture is shown and what belongs to it."""
+"""A sample's members, and the JSON among them that says when each frame is shown and what belongs to it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FRAME_SUFFIX = re.compile(r"(?:frame-)?(\d{1,9})\.jpe?g", re.IGNORECASE)
 
 
 def frame_suffix(number: int) -> str:
-    """What follows the key in the name of picture `number`. Keys hold no dot: WebDataset cuts names at the first."""
+    """What follows the key in the name of frame `number`. Keys hold no dot: WebDataset cuts names at the first."""
     return f"frame-{number:04d}.jpg"
 
 
 def frame_number(suffix: str) -> int | None:
-    """The picture's number of a member's suffix, None where it is no picture."""
+    """The frame's number of a member's suffix, None where it is no frame."""
     match = _FRAME_SUFFIX.fullmatch(suffix)
     return int(match[1]) if match else None
 
@@ -44,14 +44,14 @@ class SampleRecord(BaseModel):
     cut_seconds: tuple[Seconds, Seconds] | None = None
     """The part of the file that was cut out; the times below count from its start."""
     segment_rule: Literal["time", "index"] = "time"
-    """What places a picture's segment of sound: its time, or CAV-MAE's rule by its number."""
+    """What places a frame's segment of audio: its time, or CAV-MAE's rule by its number."""
     pts_seconds: tuple[Seconds, ...] = Field(min_length=1)
     audio_start_seconds: Seconds
     width: int | None = None
     height: int | None = None
     audio_samples: int | None = None
     crc32: tuple[int, ...] | None = None
-    """Of the FLAC and of each picture, in this order: damage that decoders do not notice."""
+    """Of the FLAC and of each frame, in this order: damage that decoders do not notice."""
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

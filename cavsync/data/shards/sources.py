@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cavsync.data.labels.folder import read_folder_labels, split_labels
 from cavsync.data.shards.items import FramesItem, Item, VideoItem
 from cavsync.data.shards.media_names import MediaNames, media_below
-from cavsync.data.sources.folder_labels import read_folder_labels, split_labels
 from cavsync.errors import ConfigError, DataError
 
 VGGSOUND_SECONDS = 10.0

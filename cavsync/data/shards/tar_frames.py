@@ -1,4 +1,4 @@
-"""Pictures of one clip that are decoded when they are asked for."""
+"""Frames of one clip that are decoded when they are asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cavsync.errors import MediaError
 
 @dataclass(frozen=True)
 class TarFrames:
-    """The JPEGs at `places` (offset, size) of a tar, as pictures of `img_size`. `crc32` of each, if known."""
+    """The JPEGs at `places` (offset, size) of a tar, as frames of `img_size`. `crc32` of each, if known."""
 
     files: TarFiles
     shard: int
@@ -27,15 +27,15 @@ class TarFrames:
         return len(self.places)
 
     def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """Pictures `indices` (...): (..., 3, S, S) RGB, each decoded once. Raises MediaError for a damaged one."""
+        """Frames `indices` (...): (..., 3, S, S) RGB, each decoded once. Raises MediaError for a damaged one."""
         wanted, position = np.unique(np.arange(len(self))[indices], return_inverse=True)
-        pictures = np.empty((len(wanted), 3, self.img_size, self.img_size), dtype=np.uint8)
+        frames = np.empty((len(wanted), 3, self.img_size, self.img_size), dtype=np.uint8)
         for place, number in enumerate(wanted):
-            pictures[place] = self._picture(int(number))
-        found: NDArray[np.uint8] = pictures[position.reshape(np.shape(indices))]
+            frames[place] = self._frame(int(number))
+        found: NDArray[np.uint8] = frames[position.reshape(np.shape(indices))]
         return found
 
-    def _picture(self, number: int) -> NDArray[np.uint8]:
+    def _frame(self, number: int) -> NDArray[np.uint8]:
         place = self.places[number]
         data = read_checked(self.files, self.shard, place, None if self.crc32 is None else self.crc32[number])
         return decode_jpeg(data, self.img_size, self.files.member_name(self.shard, place))

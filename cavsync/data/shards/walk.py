@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from cavsync.data.shards.index import Sample, ShardIndex
+from cavsync.data.shards.index import ShardEntry, ShardIndex
 from cavsync.data.shards.record import FLAC_SUFFIX, JSON_SUFFIX, frame_number
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class _Members:
 
     key: str = ""
     named: dict[str, tuple[int, int]] = field(default_factory=dict)
-    pictures: dict[int, tuple[int, int]] = field(default_factory=dict)
+    frames: dict[int, tuple[int, int]] = field(default_factory=dict)
     twice: list[str] = field(default_factory=list)
 
     def add(self, suffix: str, place: tuple[int, int]) -> None:
@@ -47,27 +47,27 @@ class _Members:
             known = suffix in self.named
             self.named[suffix] = place
         else:
-            known = number in self.pictures
-            self.pictures[number] = place
+            known = number in self.frames
+            self.frames[number] = place
         if known:
             self.twice.append(suffix)
 
     @property
     def end_offset(self) -> int:
         """Where the last member's data ends."""
-        return max(offset + size for offset, size in (*self.named.values(), *self.pictures.values()))
+        return max(offset + size for offset, size in (*self.named.values(), *self.frames.values()))
 
     @property
     def missing(self) -> str:
         """What a sample needs and this one lacks; "" for nothing."""
         wanted = [suffix for suffix in (JSON_SUFFIX, FLAC_SUFFIX) if suffix not in self.named]
-        if self.pictures.keys() != set(range(len(self.pictures))) or not self.pictures:
-            wanted.append("pictures numbered from 0 on")
+        if self.frames.keys() != set(range(len(self.frames))) or not self.frames:
+            wanted.append("frames numbered from 0 on")
         return ", ".join([*wanted, *(f"a single {suffix}" for suffix in self.twice)])
 
-    def sample(self) -> Sample:
-        pictures = [self.pictures[number] for number in range(len(self.pictures))]
-        return Sample(self.key, self.named[JSON_SUFFIX], self.named[FLAC_SUFFIX], pictures)
+    def sample(self) -> ShardEntry:
+        frames = [self.frames[number] for number in range(len(self.frames))]
+        return ShardEntry(self.key, self.named[JSON_SUFFIX], self.named[FLAC_SUFFIX], frames)
 
 
 def walk(path: Path) -> Walk:

@@ -12,10 +12,10 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from threading import Thread
 
+from cavsync.data.labels.vocabulary import check_labels
 from cavsync.data.shards.contents import Contents
-from cavsync.data.shards.index import Reject, Sample, ShardReport
+from cavsync.data.shards.index import PackReject, ShardEntry, ShardReport
 from cavsync.data.shards.items import Item
-from cavsync.data.shards.labels import check_labels
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.storage import whole_file
 from cavsync.data.shards.tar_writer import TarWriter
@@ -58,8 +58,8 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
     """Write the tar and, when it is whole, its index. `advance` is called before each clip; that of a worker process
     counts, and raises Stopped."""
     advance = advance or _advance
-    samples: list[Sample] = []
-    rejects: list[Reject] = []
+    samples: list[ShardEntry] = []
+    rejects: list[PackReject] = []
     seconds = 0.0
     job.tar_path.unlink(missing_ok=True)
     with whole_file(job.tar_path) as stream:
@@ -69,7 +69,7 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
             try:
                 contents, members = read_members(item, job.root, job.options, job.known_labels)
             except MediaError as error:
-                rejects.append(Reject(name=item_name(item), reason=error.reason, error=str(error)))
+                rejects.append(PackReject(name=item_name(item), reason=error.reason, error=str(error)))
                 continue
             samples.append(_append(tar, f"{place:09d}", members))
             seconds += contents.seconds
@@ -97,13 +97,13 @@ def item_name(item: Item) -> str:
     return item.file or item.id
 
 
-def _append(tar: TarWriter, key: str, members: Members) -> Sample:
-    description, sound, *pictures = [(tar.add(f"{key}.{suffix}", data), len(data)) for suffix, data in members]
-    return Sample(key, description, sound, pictures)
+def _append(tar: TarWriter, key: str, members: Members) -> ShardEntry:
+    description, audio, *frames = [(tar.add(f"{key}.{suffix}", data), len(data)) for suffix, data in members]
+    return ShardEntry(key, description, audio, frames)
 
 
-def _report(tar: TarWriter, samples: list[Sample], rejects: list[Reject], seconds: float) -> ShardReport:
-    ranges = [(sample.description, sample.sound, *sample.pictures) for sample in samples]
+def _report(tar: TarWriter, samples: list[ShardEntry], rejects: list[PackReject], seconds: float) -> ShardReport:
+    ranges = [(sample.description, sample.audio, *sample.frames) for sample in samples]
     return ShardReport(
         bytes=tar.num_bytes if samples else 0,
         sha256=tar.sha256 if samples else "",

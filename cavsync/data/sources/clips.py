@@ -1,4 +1,4 @@
-"""Where clips come from: a folder of videos, or frames and sound that CAV-MAE's JSON lists."""
+"""Where clips come from: a folder of videos, or frames and audio that CAV-MAE's JSON lists."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from cavsync.data.clip import Clip, join_chunks, load_clip
+from cavsync.data.audio_file import read_audio
+from cavsync.data.clip import Clip, load_clip
 from cavsync.data.clip_audio import Waveform
+from cavsync.data.labels.folder import read_folder_labels, split_labels
 from cavsync.data.shards import ShardFolder, is_shard_folder
-from cavsync.data.sources.folder_labels import read_folder_labels, split_labels
 from cavsync.errors import DataError, MediaError
 from cavsync.media.align import FRAME_SHIFT_SECONDS, upstream_start_frame
-from cavsync.media.decode import AudioChunk
 from cavsync.media.files import find_media
 from cavsync.media.frame import resize_center_crop
-from cavsync.media.resample import MonoResampler
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ class ClipSource(Protocol):
         ...
 
     def load(self, index: int, img_size: int) -> Clip:
-        """Clip `index` with pictures of `img_size`; MediaError where it cannot be used."""
+        """Clip `index` with frames of `img_size`; MediaError where it cannot be used."""
         ...
 
 
@@ -127,32 +125,32 @@ class CavMaeJson:
         """The error for a clip that has another number of frames than the model is trained with."""
         return DataError(
             f"{self.names[index]} has {found} frames, the configuration expects {self.frames_per_clip}, and a wrong "
-            f"count would pair frames with the wrong sound: extract {self.frames_per_clip} frames per clip, or pass "
+            f"count would pair frames with the wrong audio: extract {self.frames_per_clip} frames per clip, or pass "
             f"--set frames_per_clip={found}"
         )
 
     def check_files(self, index: int) -> None:
-        """Raise MediaError where a clip's sound is missing or its frames are not as many, without reading them."""
+        """Raise MediaError where a clip's audio is missing or its frames are not as many, without reading them."""
         found = self.count_frames(index)
         if found != self.frames_per_clip:
             raise MediaError(str(self.wrong_count(index, found)), reason="frame_count")
         wav = Path(self.entries[index]["wav"])
         if not wav.is_file():
-            raise MediaError(f"{wav} does not exist: extract the clip's sound", reason="unreadable")
+            raise MediaError(f"{wav} does not exist: extract the clip's audio", reason="unreadable")
 
     def load(self, index: int, img_size: int) -> Clip:
-        """Read one clip's frames and sound; MediaError where it cannot be used."""
+        """Read one clip's frames and audio; MediaError where it cannot be used."""
         self.check_files(index)
-        sound, found = Waveform(read_sound(self.entries[index]["wav"])), self.frames_per_clip
-        total = max(len(sound), 1)
-        frames = [self._picture(index, number, img_size) for number in range(found)]
+        audio, found = Waveform(read_audio(self.entries[index]["wav"])), self.frames_per_clip
+        total = max(len(audio), 1)
+        frames = [self._frame(index, number, img_size) for number in range(found)]
         starts = [upstream_start_frame(number, found, total, self.segment_frames) for number in range(found)]
         times = np.arange(found) * total * FRAME_SHIFT_SECONDS / found
         return Clip(
             self.names[index],
             np.stack(frames),
             times,
-            sound,
+            audio,
             segment_starts=np.asarray(starts, dtype=np.int64),
             labels=self.labels(index),
         )
@@ -166,32 +164,14 @@ class CavMaeJson:
         entry = self.entries[index]
         return Path(entry["video_path"], f"frame_{number}", f"{entry['video_id']}.jpg")
 
-    def _picture(self, index: int, number: int, img_size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    def _frame(self, index: int, number: int, img_size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         path = self.frame_path(index, number)
         try:
             with Image.open(path) as image:
                 rgb = np.asarray(image.convert("RGB"))
         except (OSError, UnidentifiedImageError) as error:
-            raise MediaError(f"{path} is no readable picture ({error}): extract it again", reason="corrupt") from None
+            raise MediaError(f"{path} is no readable frame ({error}): extract it again", reason="corrupt") from None
         return resize_center_crop(rgb, img_size).transpose(2, 0, 1)
-
-
-def read_sound(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Mono 16 kHz samples of any file with an audio track; MediaError where there is none."""
-    resampler = MonoResampler(16_000)
-    chunks: list[AudioChunk] = []
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise MediaError(f"{path} has no audio track: give the clip's sound", reason="no_audio")
-            for frame in container.decode(audio=0):
-                chunks += [AudioChunk(*timed) for timed in resampler.push(frame)]
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"{path} is no readable sound ({error}): extract it again", reason="unreadable") from None
-    chunks += [AudioChunk(*timed) for timed in resampler.flush()]
-    if not chunks:
-        raise MediaError(f"{path} holds no sound: extract it again", reason="empty")
-    return join_chunks(chunks)[0]
 
 
 def open_source(path: Path, *, frames_per_clip: int, segment_frames: int) -> ClipSource:

@@ -14,9 +14,9 @@ from PIL import Image
 from cavsync.atomic import write_text_atomically
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
-from cavsync.data.sources.class_labels import ClassLabels
+from cavsync.data.labels.folder import FOLDER_LABELS_NAME
+from cavsync.data.sources.classes import ClassLabels
 from cavsync.data.sources.clips import Rejects, VideoFolder
-from cavsync.data.sources.folder_labels import FOLDER_LABELS_NAME
 from cavsync.errors import DataError, MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ, even_indices, shown_seconds
 
@@ -77,25 +77,25 @@ def _entry(out: Path, clip_id: str, mids: list[str]) -> dict[str, str]:
 
 
 def _write_clip(clip: Clip, out: Path, clip_id: str, frames: int) -> None:
-    for number, picture in enumerate(clip.frames[even_indices(clip.pts_seconds, frames)]):
+    for number, frame in enumerate(clip.frames[even_indices(clip.pts_seconds, frames)]):
         folder = out / "frames" / f"frame_{number}"
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture.transpose(1, 2, 0)).save(folder / f"{clip_id}.jpg", quality=JPEG_QUALITY, subsampling=0)
-    _write_sound(out / "sounds" / f"{clip_id}.wav", _beside_pictures(clip))
+        Image.fromarray(frame.transpose(1, 2, 0)).save(folder / f"{clip_id}.jpg", quality=JPEG_QUALITY, subsampling=0)
+    _write_audio(out / "sounds" / f"{clip_id}.wav", _beside_frames(clip))
 
 
-def _beside_pictures(clip: Clip) -> NDArray[np.float32]:
-    """The sound from the first picture's time on, as long as the pictures: a list knows no other alignment."""
-    assert isinstance(clip.sound, Waveform)  # what files hold
+def _beside_frames(clip: Clip) -> NDArray[np.float32]:
+    """The audio from the first frame's time on, as long as the frames: a list knows no other alignment."""
+    assert isinstance(clip.audio, Waveform)  # what files hold
     samples = np.zeros(max(1, round(shown_seconds(clip.pts_seconds) * SAMPLE_RATE_HZ)), dtype=np.float32)
     first = round((clip.audio_start_seconds - clip.pts_seconds[0]) * SAMPLE_RATE_HZ)
-    begin, end = max(0, first), min(len(samples), first + len(clip.sound.samples))
+    begin, end = max(0, first), min(len(samples), first + len(clip.audio.samples))
     if end > begin:
-        samples[begin:end] = clip.sound.samples[begin - first : end - first]
+        samples[begin:end] = clip.audio.samples[begin - first : end - first]
     return samples
 
 
-def _write_sound(path: Path, samples: NDArray[np.float32]) -> None:
+def _write_audio(path: Path, samples: NDArray[np.float32]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as stream:
         stream.setnchannels(1)

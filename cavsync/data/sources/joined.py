@@ -47,7 +47,7 @@ class JoinedSources:
         return source.labels(place)
 
     def load(self, index: int, img_size: int) -> Clip:
-        """Clip `index` with pictures of `img_size`; MediaError where it cannot be used."""
+        """Clip `index` with frames of `img_size`; MediaError where it cannot be used."""
         source, place = self._place(index)
         return source.load(place, img_size)
 

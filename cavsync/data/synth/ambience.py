@@ -1,4 +1,4 @@
-"""Background sound that belongs to nothing in the picture: beds that swell as they like, and off-screen blows."""
+"""Background sound that belongs to nothing in the frame: beds that swell as they like, and off-screen blows."""
 
 from __future__ import annotations
 

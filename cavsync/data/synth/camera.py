@@ -9,12 +9,12 @@ from cavsync.data.synth.canvas import Canvas
 from cavsync.data.synth.rhythm import bursts, decay
 from cavsync.data.synth.spec import ClipSpec
 
-Picture = npt.NDArray[np.uint8]
+Frame = npt.NDArray[np.uint8]
 _TILE = 64  # extra rows and columns of the noise tile: every frame sees it from another corner
 
 
 class Camera:
-    """Turns a canvas into the picture of one frame: crop, exposure, white balance, noise."""
+    """Turns a canvas into the frame of one frame: crop, exposure, white balance, noise."""
 
     def __init__(self, spec: ClipSpec) -> None:
         rng = spec.random("camera")
@@ -53,17 +53,17 @@ class Camera:
             level += float(self._levels[index - 1] - level) * decay(time_seconds - self._steps[index - 1], 0.1)
         return level + self._flicker * float(np.sin(2 * np.pi * self._flicker_hz * time_seconds))
 
-    def expose(self, canvas: Canvas, time_seconds: float, frame_index: int) -> Picture:
+    def expose(self, canvas: Canvas, time_seconds: float, frame_index: int) -> Frame:
         """The frame, RGB uint8 (height, width, 3)."""
         box = self._view(canvas, time_seconds)
         width, height = self._size
         crop = canvas.image.reduce(canvas.scale, box) if canvas.scale > 1 else canvas.image.crop(box)
         row, column = self._corners[frame_index % len(self._corners)]
-        picture = np.asarray(crop, dtype=np.float32) * (self._balance * np.float32(self.gain(time_seconds)))
-        picture += self._noise[row : row + height, column : column + width]
-        return np.clip(picture, 0, 255, out=picture).astype(np.uint8)
+        frame = np.asarray(crop, dtype=np.float32) * (self._balance * np.float32(self.gain(time_seconds)))
+        frame += self._noise[row : row + height, column : column + width]
+        return np.clip(frame, 0, 255, out=frame).astype(np.uint8)
 
-    def owners(self, canvas: Canvas, time_seconds: float) -> Picture:
+    def owners(self, canvas: Canvas, time_seconds: float) -> Frame:
         """Which object each pixel of the frame shows, uint8 (height, width), as the canvas's `owners` names them."""
         if canvas.owners is None:
             raise ValueError("the canvas does not track owners")

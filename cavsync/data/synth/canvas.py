@@ -1,4 +1,4 @@
-"""A picture to draw on in scene coordinates, supersampled so that edges are smooth and motion is finer than a pixel."""
+"""A frame to draw on in scene coordinates, supersampled so that edges are smooth and motion is finer than a pixel."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NOBODY = 0
 
 
 class Canvas:
-    """Scene coordinates (u, v) span 0..1 over the central square of the picture, u to the right, v downwards.
+    """Scene coordinates (u, v) span 0..1 over the central square of the frame, u to the right, v downwards.
 
-    Wider pictures show more than that on the sides. A margin around the picture, in output pixels, is there for the
+    Wider frames show more than that on the sides. A margin around the frame, in output pixels, is there for the
     camera to shake in. With `track_owners` a second image, `owners`, says which object each pixel shows: whatever is
     drawn within `owned_by(name)` belongs to that object, and whatever is drawn over it hides it.
     """

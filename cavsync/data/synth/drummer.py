@@ -16,7 +16,7 @@ _MIN_GAP_SECONDS = {"hand": 0.3, "foot": 0.34}
 
 
 @dataclass(frozen=True)
-class Piece:
+class DrumPart:
     """A drum or cymbal: centre of its striking face and its radii."""
 
     name: str
@@ -43,7 +43,7 @@ class Drummer:
         rng = spec.random("drummer")
         jitter = rng.uniform(-0.03, 0.03, (len(_LAYOUT), 2))
         self.pieces = {
-            name: Piece(
+            name: DrumPart(
                 name, (centre[0] + shift[0], centre[1] + shift[1]), radii, shade(colour, rng.uniform(0.85, 1.1))
             )
             for (name, (centre, radii, colour)), shift in zip(_LAYOUT.items(), jitter, strict=True)
@@ -105,7 +105,7 @@ class Drummer:
         self._draw_pedal(canvas, self.foot.height(time_seconds))
 
     @staticmethod
-    def _draw_piece(canvas: Canvas, piece: Piece, since_seconds: float) -> None:
+    def _draw_piece(canvas: Canvas, piece: DrumPart, since_seconds: float) -> None:
         """A hit drum brightens and sinks, a hit cymbal swings."""
         glow = decay(since_seconds, 0.12)
         (u, v), (ru, rv) = piece.centre, piece.radii

@@ -10,7 +10,7 @@ from typing import cast
 import av
 import numpy as np
 
-from cavsync.data.synth.camera import Picture
+from cavsync.data.synth.camera import Frame
 from cavsync.data.synth.scene import Samples
 from cavsync.data.synth.spec import ENCODINGS, ClipSpec
 from cavsync.errors import ConfigError
@@ -32,7 +32,7 @@ _CHUNK_SECONDS = 0.25
 _MP3_DELAY_SAMPLES = 1105
 
 
-def write_media(spec: ClipSpec, frames: Iterator[tuple[float, Picture]], audio: Samples, path: Path) -> None:
+def write_media(spec: ClipSpec, frames: Iterator[tuple[float, Frame]], audio: Samples, path: Path) -> None:
     """Encode into the spec's container; `frames` as of `render`, `audio` float32 (samples, channels).
 
     Frame k gets pts k / fps and sample n the time n / rate, also in the decoded file. Raises ConfigError for a
@@ -47,12 +47,12 @@ def write_media(spec: ClipSpec, frames: Iterator[tuple[float, Picture]], audio: 
         sound = cast(av.AudioStream, output.add_stream(spec.audio_codec, rate=spec.audio_rate_hz, layout=layout))
         chunks = _audio_frames(spec, audio)
         audio_until = 0.0
-        for index, (pts_seconds, picture) in enumerate(frames):
+        for index, (pts_seconds, image) in enumerate(frames):
             # Interleave: some containers buffer only a fraction of a second of either stream.
             while audio_until <= pts_seconds and (chunk := next(chunks, None)) is not None:
                 output.mux(sound.encode(chunk))
                 audio_until += _CHUNK_SECONDS
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = index, 1 / spec.fps
             output.mux(video.encode(frame))
         for chunk in chunks:

@@ -85,7 +85,7 @@ def _band_level(samples: Samples, rate_hz: int, band_hz: tuple[float, float]) ->
 
 
 def _onsets(opening: npt.NDArray[np.float64], start_seconds: float) -> list[float]:
-    """Picture times at which the mouth opens past a third."""
+    """Frame times at which the mouth opens past a third."""
     opened = opening > 0.33
     return [start_seconds + float(index) / TRACK_HZ for index in np.flatnonzero(opened[1:] & ~opened[:-1]) + 1]
 

@@ -33,7 +33,7 @@ class Look:
 
 
 class Face:
-    """One speaker who fills most of the picture."""
+    """One speaker who fills most of the frame."""
 
     def __init__(self, spec: ClipSpec) -> None:
         rng = spec.random("face")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.sources.folder_labels import FOLDER_LABELS_NAME, folder_labels_text
+from cavsync.data.labels.folder import FOLDER_LABELS_NAME, folder_labels_text
 from cavsync.data.synth.encode import write_media
 from cavsync.data.synth.masks import MASKS_NAME, mask_frames, remove_masks, write_masks
 from cavsync.data.synth.render import render
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def write_clip(spec: ClipSpec, path: Path, masks: int = 0) -> TruthRecord:
     """Render and encode one clip, and `masks` object masks of it; returns its truth record.
 
-    The record holds `file` (the name), every field of the spec, `events` (true event times in picture seconds),
+    The record holds `file` (the name), every field of the spec, `events` (true event times in frame seconds),
     `labels` (what sounds at each), `frames` (how many) and `espeak` (whether espeak-ng spoke); with masks also `masks`
     (see `write_masks`). The file appears under its name only when it is complete.
     """

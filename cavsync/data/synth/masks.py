@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cavsync.data.synth.camera import Picture
+from cavsync.data.synth.camera import Frame
 from cavsync.data.synth.spec import ClipSpec
 from cavsync.data.synth.stage import Stage, open_scene
 
@@ -30,7 +30,7 @@ class ObjectMask:
 
     index: int
     time_seconds: float
-    owners: Picture
+    owners: Frame
     names: tuple[str, ...]
 
 
@@ -44,7 +44,7 @@ def render_masks(spec: ClipSpec, indices: list[int]) -> list[ObjectMask]:
     stage = Stage(spec, open_scene(spec), track_owners=True)
     found = []
     for index in indices:
-        # A static picture stays at its first frame.
+        # A static frame stays at its first frame.
         owners, names = stage.owners(0 if spec.static else index)
         found.append(ObjectMask(index, float(index / spec.fps), owners, names))
     return found
@@ -56,7 +56,7 @@ def sounding_object(family: str, label: str) -> str:
 
 
 def object_energy(spec: ClipSpec) -> dict[str, list[float]]:
-    """Energy of the sound of each object in steps of ENERGY_STEP_SECONDS of picture time, over the clip: what is heard
+    """Energy of the sound of each object in steps of ENERGY_STEP_SECONDS of frame time, over the clip: what is heard
     where an object is struck, and while it rings. Empty for silent clips."""
     steps = math.ceil(spec.duration_seconds / ENERGY_STEP_SECONDS)
     found: dict[str, NDArray[np.float64]] = {}

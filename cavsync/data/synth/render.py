@@ -1,4 +1,4 @@
-"""From a description to frames and samples: the picture at each pts, each sound at its exact sample."""
+"""From a description to frames and samples: the frame at each pts, each sound at its exact sample."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cavsync.data.synth.ambience import ambience
-from cavsync.data.synth.camera import Picture
+from cavsync.data.synth.camera import Frame
 from cavsync.data.synth.scene import Samples, Scene, Sound
 from cavsync.data.synth.spec import ClipSpec
 from cavsync.data.synth.stage import Stage, open_scene
@@ -21,17 +21,17 @@ class RenderedClip:
     """A clip before encoding.
 
     `frames` yields (pts in seconds, RGB uint8 (height, width, 3)) once; `audio` is float32 (samples, channels) within
-    ±0.8; `events` are the picture times in seconds of the true events inside the clip, `labels` what sounds at each.
+    ±0.8; `events` are the frame times in seconds of the true events inside the clip, `labels` what sounds at each.
     """
 
-    frames: Iterator[tuple[float, Picture]]
+    frames: Iterator[tuple[float, Frame]]
     audio: Samples
     events: tuple[float, ...]
     labels: tuple[str, ...]
 
 
 def render(spec: ClipSpec) -> RenderedClip:
-    """Render one clip: frame k shows the scene at k / fps; the sound of an event at picture time e starts at sample
+    """Render one clip: frame k shows the scene at k / fps; the sound of an event at frame time e starts at sample
     round((e - offset_ms_at(e) / 1000) * audio_rate_hz).
 
     Raises ConfigError where the face is to speak through espeak-ng and that is not installed.
@@ -48,13 +48,13 @@ def render(spec: ClipSpec) -> RenderedClip:
     )
 
 
-def _frames(spec: ClipSpec, scene: Scene) -> Iterator[tuple[float, Picture]]:
+def _frames(spec: ClipSpec, scene: Scene) -> Iterator[tuple[float, Frame]]:
     stage = Stage(spec, scene)
-    picture: Picture | None = None
+    frame: Frame | None = None
     for index in range(spec.frame_count):
-        if picture is None or not spec.static:
-            picture = stage.picture(index)
-        yield float(index / spec.fps), picture
+        if frame is None or not spec.static:
+            frame = stage.frame(index)
+        yield float(index / spec.fps), frame
 
 
 def mix(spec: ClipSpec, sounds: list[Sound]) -> Samples:

@@ -46,7 +46,7 @@ class Strokes:
     """Height over time of a part that strikes: 0 is contact, 1 its rest position.
 
     It falls in `fall_seconds`, stays down for `dwell_seconds` and returns in `lift_seconds`. The fall eases into
-    contact, so that the picture moves most *before* the sound and hardly at all when it starts: the energy of motion
+    contact, so that the frame moves most *before* the sound and hardly at all when it starts: the energy of motion
     does not tell the instant, the position does.
     """
 

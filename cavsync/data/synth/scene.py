@@ -1,4 +1,4 @@
-"""What a family gives to the renderer: sounds placed on the picture's time line, and a way to draw any instant."""
+"""What a family gives to the renderer: sounds placed on the frame's time line, and a way to draw any instant."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sound:
-    """Mono `samples` whose first one belongs to the picture at `time_seconds`; `pan` from -1 (left) to 1 (right).
+    """Mono `samples` whose first one belongs to the frame at `time_seconds`; `pan` from -1 (left) to 1 (right).
 
-    `events` lists the true event times inside the sound, in picture seconds: its start for a blow, each syllable
+    `events` lists the true event times inside the sound, in frame seconds: its start for a blow, each syllable
     for speech.
     """
 
@@ -29,12 +29,12 @@ class Sound:
 
     @property
     def event_times(self) -> tuple[float, ...]:
-        """Picture times that the sound marks."""
+        """Frame times that the sound marks."""
         return self.events or (self.time_seconds,)
 
 
 class Scene(Protocol):
-    """One world of one family. Times are picture seconds; scenes reach MARGIN_SECONDS beyond the clip at both ends."""
+    """One world of one family. Times are frame seconds; scenes reach MARGIN_SECONDS beyond the clip at both ends."""
 
     @property
     def sounds(self) -> list[Sound]:

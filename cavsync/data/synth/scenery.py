@@ -35,8 +35,8 @@ def background(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         mix = rng.uniform(-1, 1) * u + rng.uniform(0, 1) * v
     light = 1 + rng.uniform(-0.3, 0.3) * (u - 0.5) + rng.uniform(-0.3, 0.3) * (v - 0.5)
     grain = 1 + 0.12 * (_noise_field(rng, size, 24) - 0.5)
-    picture = (base + (other - base) * np.clip(mix, 0, 1)[..., None]) * (light * grain)[..., None]
-    return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+    frame = (base + (other - base) * np.clip(mix, 0, 1)[..., None]) * (light * grain)[..., None]
+    return Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8))
 
 
 def _noise_field(rng: np.random.Generator, size: tuple[int, int], cells: int) -> np.ndarray:
@@ -60,7 +60,7 @@ class Distractor(Protocol):
 
 @dataclass(frozen=True)
 class Passer:
-    """Soft shapes that rush through the picture and halt abruptly, at times that mean nothing."""
+    """Soft shapes that rush through the frame and halt abruptly, at times that mean nothing."""
 
     starts: Times
     ways: list[tuple[Point, Point]]
@@ -118,7 +118,7 @@ class Waver:
 
 @dataclass(frozen=True)
 class Screen:
-    """A screen on the wall whose picture changes at random times."""
+    """A screen on the wall whose frame changes at random times."""
 
     low: Point
     high: Point
@@ -126,7 +126,7 @@ class Screen:
     colours: list[Colour]
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """The screen with the picture of the moment."""
+        """The screen with the frame of the moment."""
         index = int(np.searchsorted(self.starts, time_seconds))
         colour = self.colours[index]
         since = time_seconds - self.starts[index - 1] if index > 0 else 1.0

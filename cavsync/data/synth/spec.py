@@ -1,4 +1,4 @@
-"""What one procedural clip is: a frozen, JSON-able description from which picture and sound follow exactly."""
+"""What one procedural clip is: a frozen, JSON-able description from which frame and sound follow exactly."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ CONTAINERS = tuple(dict.fromkeys(encoding.container for encoding in ENCODINGS))
 class ClipSpec:
     """One clip, in full: equal specs give equal frames and samples.
 
-    `audio_offset_ms` > 0 means that the audio is early (ITU-R BT.1359). It holds at picture time 0 and changes by
-    `drift_ms_per_minute` from there. `silent` leaves out every sound, `static` freezes the picture at its first
+    `audio_offset_ms` > 0 means that the audio is early (ITU-R BT.1359). It holds at frame time 0 and changes by
+    `drift_ms_per_minute` from there. `silent` leaves out every sound, `static` freezes the frame at its first
     frame. `clutter` in [0, 1] scales silent movers, camera shake and noise, and background sound. `speech` names the
     voice of the face family: "synthetic", or "espeak-ng" where that program is installed.
 
@@ -95,7 +95,7 @@ class ClipSpec:
         _check(worst_ms <= MAX_OFFSET_MS, f"offset reaches {worst_ms:.0f} ms", f"at most {MAX_OFFSET_MS:.0f} ms")
 
     def offset_ms_at(self, time_seconds: float) -> float:
-        """Offset of the sound that belongs to picture time `time_seconds`; > 0 means the audio is early."""
+        """Offset of the sound that belongs to frame time `time_seconds`; > 0 means the audio is early."""
         return self.audio_offset_ms + self.drift_ms_per_minute * time_seconds / 60.0
 
     def random(self, purpose: str) -> np.random.Generator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cavsync.data.synth.camera import Camera, Picture
+from cavsync.data.synth.camera import Camera, Frame
 from cavsync.data.synth.canvas import Canvas
 from cavsync.data.synth.drummer import Drummer
 from cavsync.data.synth.face import Face
@@ -34,12 +34,12 @@ class Stage:
         scene.draw_still(canvas)
         self._canvas, self._still, self._still_owners = canvas, canvas.image, canvas.owners
 
-    def picture(self, index: int) -> Picture:
+    def frame(self, index: int) -> Frame:
         """Frame `index`, RGB uint8 (height, width, 3)."""
         time_seconds = self._draw(index)
         return self._camera.expose(self._canvas, time_seconds, index)
 
-    def owners(self, index: int) -> tuple[Picture, tuple[str, ...]]:
+    def owners(self, index: int) -> tuple[Frame, tuple[str, ...]]:
         """Of frame `index` the object that each pixel shows, uint8 (height, width): 0 is none of them, i the i-th of
         the names."""
         time_seconds = self._draw(index)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cavsync.data.sources.class_labels import CLASS_LABELS_NAME, ClassLabels, Target
+from cavsync.data.sources.classes import CLASS_LABELS_NAME, ClassLabels, Target
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.evaluate.inputs.encoders import open_model
 from cavsync.evaluate.results.result import ModelId

@@ -11,19 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cavsync.data.batches import normalised_pictures
+from cavsync.data.batches import normalised_frames
 from cavsync.data.logmel import normalise
 from cavsync.data.sampling import SamplePlan
-from cavsync.data.sources.class_labels import ClipClasses, Target, unlabelled
+from cavsync.data.sources.classes import ClipClasses, Target, unlabelled
 from cavsync.data.sources.clips import Rejects
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, loaded_ahead
 from cavsync.evaluate.inputs.clip_selection import clip_name
+from cavsync.evaluate.inputs.eval_clips import EvalClips
 from cavsync.evaluate.inputs.on_device import on_device
-from cavsync.evaluate.retrieval.clips import EvalClips
 from cavsync.model import ModelConfig
-from cavsync.model.classifier import CAVMAEFT, PICTURE_MODES, SOUND_MODES, Mode
+from cavsync.model.classifier import AUDIO_MODES, CAVMAEFT, FRAME_MODES, Mode
 
 FloatArray = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def classify(
     progress: Callable[[int, int], None] | None = None,
 ) -> Classified:
     """Score every labelled clip in each of the modes: the mean of the probabilities of `clips.frames` evenly spread
-    frames, each with its segment of sound (CAV-MAE's frame aggregation).
+    frames, each with its segment of audio (CAV-MAE's frame aggregation).
 
     target: what the probabilities are, a sigmoid per class or a softmax; by default what the model was trained for,
     else single-label where every clip has one class. A clip's scores depend on no other clip.
@@ -110,12 +110,12 @@ def classify(
 def _probabilities(model: CAVMAEFT, inputs: ClipInputs, modes: Sequence[Mode], target: Target) -> dict[Mode, Tensor]:
     """Mean probabilities (classes,) over a clip's frames, float64 on the CPU."""
     device = next(model.parameters()).device
-    sound = normalise(torch.from_numpy(inputs.segments[inputs.segment_of]).to(device))
-    pictures = normalised_pictures(torch.from_numpy(inputs.tubelets).to(device).permute(0, 1, 4, 2, 3))
+    audio = normalise(torch.from_numpy(inputs.segments[inputs.segment_of]).to(device))
+    frames = normalised_frames(torch.from_numpy(inputs.tubelets).to(device).permute(0, 1, 4, 2, 3))
     found: dict[Mode, Tensor] = {}
     for mode in modes:
         logits = model(
-            sound if mode in SOUND_MODES else None, pictures if mode in PICTURE_MODES else None, mode
+            audio if mode in AUDIO_MODES else None, frames if mode in FRAME_MODES else None, mode
         ).double().cpu()  # fmt: skip
         found[mode] = (logits.sigmoid() if target == "multi-label" else logits.softmax(dim=-1)).mean(dim=0)
     return found

@@ -14,7 +14,7 @@ from cavsync.evaluate.classify.measure import Classified
 from cavsync.evaluate.classify.metrics import ClassScores, class_scores, top_k_credit
 from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.results.provenance import provenance
-from cavsync.evaluate.results.result import Cell, Curve, DataId, EvalResult, Metric, Plot, Table, Unit
+from cavsync.evaluate.results.result import Cell, DataId, EvalResult, Metric, Plot, PlotCurve, Table, Unit
 from cavsync.model.classifier import Mode
 
 SHOWN_CLASSES = 10
@@ -138,7 +138,9 @@ def _plot(by_class: dict[Mode, ClassScores]) -> Plot:
     curves = []
     for mode, scores in by_class.items():
         values = np.sort(scores.average_precision[~np.isnan(scores.average_precision)])[::-1]
-        curves.append(Curve(label=mode, x=[float(x) for x in range(1, len(values) + 1)], y=[float(y) for y in values]))
+        curves.append(
+            PlotCurve(label=mode, x=[float(x) for x in range(1, len(values) + 1)], y=[float(y) for y in values])
+        )
     return Plot(
         title="Average precision of the classes, best first",
         x_label="class",

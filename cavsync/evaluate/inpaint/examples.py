@@ -13,23 +13,23 @@ from torch import Tensor
 
 from cavsync.data.batches import IMAGENET_MEAN, IMAGENET_STD
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
-from cavsync.evaluate.inpaint.griffin_lim import sound_of, write_wav
-from cavsync.evaluate.inpaint.measure import Mask, Moments
+from cavsync.evaluate.inpaint.griffin_lim import audio_of, write_wav
+from cavsync.evaluate.inpaint.measure import ClipMoments, Mask
 from cavsync.evaluate.inpaint.reconstruct import Inpainted
-from cavsync.evaluate.localize.overlay import RGBArray, colour_map, save_picture, side_by_side
+from cavsync.evaluate.results.images import RGBArray, colour_map, save_picture, side_by_side
 from cavsync.evaluate.results.result import Picture
 from cavsync.model import ModelConfig
 
 HIDDEN_GREY = 128
 MIN_HEIGHT = 224
-# Log-mel of a sound spans about four standard deviations of the training set's.
+# Log-mel of an audio track spans about four standard deviations of the training set's.
 COLDEST, HOTTEST = -2.0, 2.0
 
 
 @dataclass
 class InpaintFiles:
     """Writes the first moment of the first `limit` clips under one of the masks to `folder`: a PNG each of picture and
-    spectrogram, and the sound before, through Griffin-Lim without a mask, and inpainted."""
+    spectrogram, and the audio before, through Griffin-Lim without a mask, and inpainted."""
 
     folder: Path
     limit: int
@@ -38,7 +38,7 @@ class InpaintFiles:
     written: list[Picture] = field(default_factory=list)
     clips: int = 0
 
-    def __call__(self, moments: Moments, mask: Mask, audio: Inpainted, visual: Inpainted) -> None:
+    def __call__(self, moments: ClipMoments, mask: Mask, audio: Inpainted, visual: Inpainted) -> None:
         """Write one clip, where it is asked for."""
         if mask != self.mask or self.clips >= self.limit:
             return
@@ -50,16 +50,16 @@ class InpaintFiles:
         filled = visual.filled[0].unflatten(0, (self.config.num_frames, self.config.in_chans))
         pictures = [rgb_picture(part) for part in (moments.frames[0, middle], filled[middle])]
         # A spectrogram's lowest row of patches is the model's first.
-        hidden_sound = audio.hidden[0].reshape(self.config.audio_grid).flip(0)
+        hidden_audio = audio.hidden[0].reshape(self.config.audio_grid).flip(0)
         hidden_picture = visual.hidden[0].reshape(self.config.visual_grid)
-        for kind, parts, where in (("sound", spectrograms, hidden_sound), ("picture", pictures, hidden_picture)):
+        for kind, parts, where in (("sound", spectrograms, hidden_audio), ("picture", pictures, hidden_picture)):
             board = side_by_side([_enlarged(part) for part in (parts[0], _masked(parts[0], where), parts[1])])
             save_picture(board, self.folder / f"{stem}.{kind}.png")
             title = f"{moments.name}: original, seen by the model, inpainted ({_share(where)} of the {kind} hidden)"
             self.written.append(Picture(title=title, file=f"{stem}.{kind}.png"))
         for name, image in (("griffin-lim", original), ("inpainted", audio.filled[0])):
             log_mel = image[0].T.cpu()[: moments.inside[0]] * AUDIO_STD + AUDIO_MEAN
-            write_wav(sound_of(log_mel).numpy(), self.folder / f"{stem}.{name}.wav")
+            write_wav(audio_of(log_mel).numpy(), self.folder / f"{stem}.{name}.wav")
 
 
 def spectrogram_picture(image: Tensor) -> RGBArray:

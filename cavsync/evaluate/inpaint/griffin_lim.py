@@ -1,4 +1,4 @@
-"""Sound from a log-mel: energies of the mel bins back to a power spectrum, then Griffin-Lim.
+"""Audio from a log-mel: energies of the mel bins back to a power spectrum, then Griffin-Lim.
 
 What the log-mel does not hold is lost: the phase, the fine structure between mel bins, and what lies below its floor.
 """
@@ -18,11 +18,11 @@ from cavsync.data.frontend import FFT_LENGTH, PRE_EMPHASIS, LogMelFrontend
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
 ITERATIONS = 64
-# A decoder may predict anything; beyond this a full-scale sound would be exceeded a thousandfold.
+# A decoder may predict anything; beyond this a full-scale audio would be exceeded a thousandfold.
 MAX_LOG_MEL = 20.0
 
 
-def sound_of(log_mel: Tensor, seed: int = 0) -> Tensor:
+def audio_of(log_mel: Tensor, seed: int = 0) -> Tensor:
     """Raw log-mel (frames, 128) -> 16 kHz samples (160 (frames - 1) + 400,) that have about this log-mel.
 
     Least squares with the Kaldi mel banks, negative power cut off; Griffin-Lim with the front end's window, hop and
@@ -49,8 +49,8 @@ def sound_of(log_mel: Tensor, seed: int = 0) -> Tensor:
     # Griffin-Lim's first frame is centred on its first sample, the front end's half a frame later.
     padded = torch.nn.functional.pad(emphasised, (FRAME_LENGTH_SAMPLES // 2,) * 2)
     inverse = torch.tensor([1.0, -PRE_EMPHASIS]), torch.tensor([1.0, 0.0])
-    sound: Tensor = torchaudio.functional.lfilter(padded, *inverse, clamp=False)
-    return sound
+    audio: Tensor = torchaudio.functional.lfilter(padded, *inverse, clamp=False)
+    return audio
 
 
 def write_wav(samples: NDArray[np.float32], path: Path) -> None:

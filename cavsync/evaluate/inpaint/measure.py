@@ -1,7 +1,7 @@
 """Inpainting over a data set: the error of filled-in patches by mask ratio and by how the mask is laid out.
 
-As in CAV-MAE's figure (arXiv 2210.07839, appendix): both modalities are hidden to the same ratio, sound in each of its
-layouts in turn, pictures patch by patch.
+As in CAV-MAE's figure (arXiv 2210.07839, appendix): both modalities are hidden to the same ratio, audio in each of its
+layouts in turn, frames patch by patch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cavsync.data.batches import normalised_pictures
+from cavsync.data.batches import normalised_frames
 from cavsync.data.clip import Clip
 from cavsync.data.logmel import normalise
 from cavsync.data.sampling import SamplePlan, take
@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Mask:
-    """Layout of the sound's mask, the share of patches to hide in it, and that in the picture."""
+    """Layout of the audio's mask, the share of patches to hide in it, and that in the frame."""
 
     mode: MaskMode
     ratio_audio: float
@@ -41,7 +41,7 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class Moments:
+class ClipMoments:
     """K moments of a clip as the model sees them: `fbank` (K, L, 128), `frames` (K, T, 3, S, S), both normalised.
     `inside` (K,): how many of the L frames of log-mel lie inside the sound."""
 
@@ -62,21 +62,21 @@ class InpaintScores:
     names: list[str] = field(default_factory=list)
 
 
-CaseSink = Callable[[Moments, Mask, Inpainted, Inpainted], None]
+CaseSink = Callable[[ClipMoments, Mask, Inpainted, Inpainted], None]
 
 
 def sweep(
     ratios: Sequence[float], modes: Sequence[MaskMode] = MASK_MODES, other_ratio: float | None = None
 ) -> list[Mask]:
-    """Every layout with every ratio. other_ratio: the picture's ratio, by default that of the sound.
+    """Every layout with every ratio. other_ratio: the frame's ratio, by default that of the sound.
 
     Raises ConfigError for a ratio outside (0, 1), where nothing or everything is hidden, or outside [0, 1) for the
-    picture.
+    frame.
     """
     if not ratios or not all(0 < ratio < 1 for ratio in ratios):
         raise ConfigError(f"The mask ratios are {list(ratios)}, expected numbers between 0 and 1: change --ratios.")
     if other_ratio is not None and not 0 <= other_ratio < 1:
-        raise ConfigError(f"The picture's mask ratio is {other_ratio}, expected at least 0 and less than 1: change it.")
+        raise ConfigError(f"The frame's mask ratio is {other_ratio}, expected at least 0 and less than 1: change it.")
     return [Mask(mode, ratio, ratio if other_ratio is None else other_ratio) for mode in modes for ratio in ratios]
 
 
@@ -115,7 +115,7 @@ def inpaint(
 
 def _clips(
     model: CAVMAESync, source: ClipSource, indices: Sequence[int], count: int
-) -> Iterator[tuple[int, Moments | MediaError]]:
+) -> Iterator[tuple[int, ClipMoments | MediaError]]:
     for index in indices:
         try:
             clip = source.load(index, model.config.img_size)
@@ -124,21 +124,21 @@ def _clips(
             yield index, error
 
 
-def moments_of(clip: Clip, model: CAVMAESync, count: int) -> Moments:
-    """`count` moments, each in the middle of its equal share of the clip. MediaError for a damaged picture."""
+def moments_of(clip: Clip, model: CAVMAESync, count: int) -> ClipMoments:
+    """`count` moments, each in the middle of its equal share of the clip. MediaError for a damaged frame."""
     config = model.config
     places = np.array([int((place + 0.5) * len(clip.frames) / count) for place in range(count)])
     plan = SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, pad=True)
     sample = take(clip, places, plan)
-    pictures = torch.from_numpy(sample.pictures[sample.tubelets])
-    fbank = normalise(sample.sound.values)
-    return Moments(
-        clip.source, fbank, normalised_pictures(pictures), [min(config.audio_length, len(clip.sound))] * count
+    frames = torch.from_numpy(sample.frames[sample.tubelets])
+    fbank = normalise(sample.audio.values)
+    return ClipMoments(
+        clip.source, fbank, normalised_frames(frames), [min(config.audio_length, len(clip.audio))] * count
     )
 
 
 def _inpaint_moments(
-    model: CAVMAESync, moments: Moments, mask: Mask, generator: torch.Generator
+    model: CAVMAESync, moments: ClipMoments, mask: Mask, generator: torch.Generator
 ) -> tuple[Inpainted, Inpainted]:
     config, device = model.config, model.pos_embed_a.device
     count = len(moments.fbank)

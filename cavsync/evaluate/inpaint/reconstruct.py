@@ -36,7 +36,7 @@ def reconstruct(
     model: CAVMAESync, fbank: Tensor, frames: Tensor, audio_masking: Masking, visual_masking: Masking
 ) -> tuple[Inpainted, Inpainted]:
     """Hide patches of normalised log-mel (B, audio_length, 128) and frames (B, [T,] 3, H, W), and fill them in; returns
-    sound (as an image (B, 1, 128, audio_length)) and picture (B, 3 T, H, W).
+    audio (as an image (B, 1, 128, audio_length)) and frame (B, 3 T, H, W).
 
     With norm_pix_loss the decoder predicts each patch less its mean, over its spread. Both are taken from the original
     patch to undo that: brightness and contrast of every hidden patch are then given away, only what lies within is
@@ -47,13 +47,13 @@ def reconstruct(
     audio = model.audio_stream(model.embed_visible_audio(fbank, audio_masking))
     visual = model.visual_stream(model.embed_visible_frames(frames, visual_masking))
     decoded = model.decode(*model.joint_stream(audio, visual), audio_masking, visual_masking)
-    sound = spectrogram_image(fbank, config), audio_masking.hidden, config.audio_grid
-    picture = stacked_frames(frames, config), visual_masking.hidden, config.visual_grid
-    sound_found, picture_found = (
+    waveform = spectrogram_image(fbank, config), audio_masking.hidden, config.audio_grid
+    frame = stacked_frames(frames, config), visual_masking.hidden, config.visual_grid
+    audio_found, frame_found = (
         _compare(prediction, *original, config.patch_size, config.norm_pix_loss)
-        for prediction, original in zip(decoded, (sound, picture), strict=True)
+        for prediction, original in zip(decoded, (waveform, frame), strict=True)
     )
-    return sound_found, picture_found
+    return audio_found, frame_found
 
 
 def _compare(

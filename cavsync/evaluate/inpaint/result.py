@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from cavsync.evaluate.inpaint.measure import InpaintScores, Mask
 from cavsync.evaluate.results.intervals import share_of_clips
-from cavsync.evaluate.results.result import Cell, Curve, EvalResult, Metric, Picture, Plot, Provenance, Table
+from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Picture, Plot, PlotCurve, Provenance, Table
 
 UNITS = {
     "audio": "log-mel less -5.081, over 4.4849: an error of 1 is a spread of the training set",
@@ -17,7 +17,7 @@ UNITS = {
 }
 NORM_PIX_NOTE = (
     "The model predicts each patch less its mean and over its spread (norm_pix_loss): both were taken from the "
-    "original to undo that, in the figures, the pictures and the sounds. Brightness and contrast of every hidden patch "
+    "original to undo that, in the figures, the frames and the sounds. Brightness and contrast of every hidden patch "
     "are given away; the baseline knows the mean too."
 )
 
@@ -70,22 +70,22 @@ def _ratio(mask: Mask, modality: str) -> float:
 
 def _protocol(masks: Sequence[Mask], norm_pix_loss: bool, moments_per_clip: int) -> dict[str, Any]:
     return {
-        "inputs": f"{moments_per_clip} moments per clip, evenly spread; sound padded where a clip is shorter",
+        "inputs": f"{moments_per_clip} moments per clip, evenly spread; audio padded where a clip is shorter",
         "masks": "both modalities at once; drawn from (seed, clip, mask), the same for every model",
         "error": "mean squared error over hidden patches, mean over a clip's moments, then over clips",
-        "units of sound": UNITS["audio"],
-        "units of pictures": UNITS["visual"],
+        "units of audio": UNITS["audio"],
+        "units of frames": UNITS["visual"],
         "baseline": "each patch's own mean" if norm_pix_loss else "mean of the visible patches of the same input",
         "norm_pix_loss": norm_pix_loss,
-        "layouts of the sound's mask": list(dict.fromkeys(mask.mode for mask in masks)),
-        "ratios (sound / picture)": list(dict.fromkeys(f"{m.ratio_audio:g} / {m.ratio_visual:g}" for m in masks)),
+        "layouts of the audio's mask": list(dict.fromkeys(mask.mode for mask in masks)),
+        "ratios (audio / frame)": list(dict.fromkeys(f"{m.ratio_audio:g} / {m.ratio_visual:g}" for m in masks)),
     }
 
 
 def _table(scores: InpaintScores, masks: Sequence[Mask], norm_pix_loss: bool) -> Table:
-    columns = ["sound's mask", "ratio", "sound, MSE", "baseline", "picture, MSE", "baseline"]
+    columns = ["audio's mask", "ratio", "audio, MSE", "baseline", "frame, MSE", "baseline"]
     if norm_pix_loss:
-        columns += ["sound, as trained", "picture, as trained"]
+        columns += ["audio, as trained", "frame, as trained"]
     rows: list[list[Cell]] = []
     for mask in masks:
         found = [scores.errors.get((mask, modality)) for modality in ("audio", "visual")]
@@ -103,11 +103,11 @@ def _plot(scores: InpaintScores, masks: Sequence[Mask], modality: str) -> Plot:
     for mode in dict.fromkeys(mask.mode for mask in masks):
         keys = [(mask, modality) for mask in masks if mask.mode == mode and (mask, modality) in scores.errors]
         keys.sort(key=lambda key: scores.hidden_share[key])
-        label = mode if modality == "audio" else f"sound's mask: {mode}"
+        label = mode if modality == "audio" else f"audio's mask: {mode}"
         for name, title in (("model", label), ("baseline", f"{label}, baseline")):
             metrics = [_mean(scores.errors[key][name]) for key in keys]
             curves.append(
-                Curve(
+                PlotCurve(
                     label=title,
                     x=[scores.hidden_share[key] for key in keys],
                     y=[metric.value for metric in metrics],

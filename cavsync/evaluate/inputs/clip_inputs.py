@@ -1,4 +1,4 @@
-"""What the encoders see of a clip: evenly spaced frames and, for each, the segment of sound around it."""
+"""What the encoders see of a clip: evenly spaced frames and, for each, the segment of audio around it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cavsync.media.align import even_indices
 @dataclass(frozen=True)
 class ClipInputs:
     """F instants of one clip: `tubelets` (F, T, S, S, 3) RGB bytes, `segments` (U, L, 128) raw log-mel, each once, and
-    `segment_of` (F,), which of them belongs to each frame. The hashes tell copies of pictures and sounds."""
+    `segment_of` (F,), which of them belongs to each frame. The hashes tell copies of frames and audio."""
 
     tubelets: NDArray[np.uint8]
     segments: NDArray[np.float32]
@@ -31,7 +31,7 @@ class ClipInputs:
 
 
 def plan_for(encoder: Encoder, frames: int) -> SamplePlan:
-    """Segments are pushed inside the sound and padded with zeros where it is shorter, as CAV-MAE Sync does."""
+    """Segments are pushed inside the audio and padded with zeros where it is shorter, as CAV-MAE Sync does."""
     return SamplePlan(
         segment_frames=encoder.segment_frames,
         num_frames=encoder.num_frames,
@@ -44,12 +44,12 @@ def plan_for(encoder: Encoder, frames: int) -> SamplePlan:
 def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:
     """Inputs of `plan.instants` frames. MediaError where a clip of numbered frames has another number of them."""
     sample = take(clip, even_instants(clip, plan.instants), plan)
-    tubelets = np.ascontiguousarray(sample.pictures[sample.tubelets].transpose(0, 1, 3, 4, 2))
-    # Segments that are pushed inside a short sound are the same ones over and over.
+    tubelets = np.ascontiguousarray(sample.frames[sample.tubelets].transpose(0, 1, 3, 4, 2))
+    # Segments that are pushed inside a short audio are the same ones over and over.
     segments: list[NDArray[np.float32]] = []
     order: dict[bytes, int] = {}
     places: list[int] = []
-    for segment in sample.sound.values.numpy():
+    for segment in sample.audio.values.numpy():
         key = segment.tobytes()
         if key not in order:
             order[key] = len(segments)
@@ -65,7 +65,7 @@ def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:
 
 
 def even_instants(clip: Clip, frames: int) -> NDArray[np.int64]:
-    """Places of evenly spread pictures; all of them in a clip of numbered frames."""
+    """Places of evenly spread frames; all of them in a clip of numbered frames."""
     if clip.segment_starts is not None:
         if len(clip.frames) != frames:
             raise MediaError(

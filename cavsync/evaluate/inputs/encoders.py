@@ -1,4 +1,4 @@
-"""Anything that embeds sound and pictures, opened by its path: a run, one of its steps, a published .pth, a bundle."""
+"""Anything that embeds audio and frames, opened by its path: a run, one of its steps, a published .pth, a bundle."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Encoder:
     audio_grid: tuple[int, int]
     visual_grid: tuple[int, int]
     embed_audio: Callable[[FloatArray], Embedded] = field(repr=False)
-    embed_pictures: Callable[[NDArray[np.uint8]], Embedded] = field(repr=False)
+    embed_frames: Callable[[NDArray[np.uint8]], Embedded] = field(repr=False)
     device: str = "cpu"
 
 
@@ -130,7 +130,7 @@ def encoder_of_model(id: ModelId, model: CAVMAESync | CAVMAEFT, *, device: str =
         audio_grid=config.audio_grid,
         visual_grid=config.visual_grid,
         embed_audio=partial(_embed_audio, model, torch.device(device)),
-        embed_pictures=partial(_embed_pictures, model, torch.device(device)),
+        embed_frames=partial(_embed_frames, model, torch.device(device)),
         device=device,
     )
 
@@ -163,8 +163,8 @@ def encoder_of_bundle(bundle: Bundle) -> Encoder:
         embed_audio=lambda segments: VectorsOnRequest(
             lambda: bundle.embed_audio(segments), lambda: bundle.audio.run(segments, "patches")
         ),
-        embed_pictures=lambda tubelets: VectorsOnRequest(
-            lambda: bundle.embed_pictures(tubelets), lambda: bundle.visual.run(tubelets, "patches")
+        embed_frames=lambda tubelets: VectorsOnRequest(
+            lambda: bundle.embed_frames(tubelets), lambda: bundle.visual.run(tubelets, "patches")
         ),
     )
 
@@ -178,14 +178,14 @@ def _embed_audio(model: CAVMAESync | CAVMAEFT, device: torch.device, segments: F
         return _vectors(*model.encode_audio(normalise(torch.from_numpy(segments).to(device))))
 
 
-def _embed_pictures(model: CAVMAESync | CAVMAEFT, device: torch.device, tubelets: NDArray[np.uint8]) -> Vectors:
+def _embed_frames(model: CAVMAESync | CAVMAEFT, device: torch.device, tubelets: NDArray[np.uint8]) -> Vectors:
     import torch
 
-    from cavsync.data.batches import normalised_pictures
+    from cavsync.data.batches import normalised_frames
 
     with torch.inference_mode():
-        pictures = torch.from_numpy(tubelets).to(device).permute(0, 1, 4, 2, 3)
-        return _vectors(*model.encode_frames(normalised_pictures(pictures)))
+        frames = torch.from_numpy(tubelets).to(device).permute(0, 1, 4, 2, 3)
+        return _vectors(*model.encode_frames(normalised_frames(frames)))
 
 
 def _vectors(pooled: torch.Tensor, patches: torch.Tensor) -> Vectors:

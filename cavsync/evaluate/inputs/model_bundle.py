@@ -68,7 +68,7 @@ class _EncoderEngine:
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
         """`embedding` or `patches` of raw log-mel or RGB bytes; BundleError for values that are not finite."""
-        vectors = self.encoder.embed_audio(values) if self.side == "audio" else self.encoder.embed_pictures(values)
+        vectors = self.encoder.embed_audio(values) if self.side == "audio" else self.encoder.embed_frames(values)
         found = vectors.pooled if output == "embedding" else vectors.patches
         if not np.isfinite(found).all():
             raise BundleError(f"{self.encoder.id.name} gives values that are not finite: use another checkpoint")

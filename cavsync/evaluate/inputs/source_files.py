@@ -29,8 +29,8 @@ def source_files(source: ClipSource, indices: Sequence[int], root: Path) -> Iter
 
 
 def _listed_files(source: CavMaeJson, index: int) -> Iterator[tuple[str, Path]]:
-    clip, sound = source.entries[index]["video_id"], Path(source.entries[index]["wav"])
+    clip, audio = source.entries[index]["video_id"], Path(source.entries[index]["wav"])
     for number in range(source.count_frames(index)):
         yield f"{clip}/frame_{number}", source.frame_path(index, number)
-    if sound.is_file():
-        yield f"{clip}/sound", sound
+    if audio.is_file():
+        yield f"{clip}/sound", audio

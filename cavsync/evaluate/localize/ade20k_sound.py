@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from pydantic import JsonValue
 
+from cavsync.data.audio_file import read_audio
 from cavsync.data.clip_audio import Waveform
-from cavsync.data.sources.clips import read_sound
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, covering_segments, still_tubelet
@@ -37,7 +37,7 @@ class SoundPrompt:
     name: str
     picture: Path
     labels: Path
-    sound: Path
+    audio: Path
     class_id: int
 
 
@@ -92,7 +92,7 @@ class Ade20kSound:
     def files(self) -> list[Path]:
         """The table, and all pictures, labels and sounds that are there."""
         prompts = [row for row in self.rows if isinstance(row, SoundPrompt)]
-        named = [path for prompt in prompts for path in (prompt.picture, prompt.labels, prompt.sound)]
+        named = [path for prompt in prompts for path in (prompt.picture, prompt.labels, prompt.audio)]
         return [self.root / TABLE_NAME, *(path for path in named if path.is_file())]
 
     def load(self, index: int, encoder: Encoder) -> list[LocalizationCase]:
@@ -106,13 +106,13 @@ class Ade20kSound:
             raise MediaError(
                 f"{prompt.labels} has another size than {prompt.picture.name}: download both again", reason="corrupt"
             )
-        sound = Waveform(read_sound(prompt.sound))
+        audio = Waveform(read_audio(prompt.audio))
         return [
             LocalizationCase(
                 name=prompt.name,
                 category=str(prompt.class_id),
                 tubelet=still_tubelet(resize_center_crop(picture, encoder.img_size), encoder),
-                segments=covering_segments(sound, encoder.segment_frames),
+                segments=covering_segments(audio, encoder.segment_frames),
                 shown=resize_center_crop(picture, TARGET_SIZE),
                 target=(class_ids(nearest_center_crop(labels, TARGET_SIZE)) == prompt.class_id).astype(np.float64),
             )
@@ -127,8 +127,8 @@ def _prompt(root: Path, row: dict[str, str], number: int) -> SoundPrompt | Unusa
     if absent:
         return UnusableRow(place, f"has no {absent[0]}")
     # Some tables hold paths of the machine that they were made on: only the name of the sound counts.
-    sound = row["vggsound_file"].replace("\\", "/").rsplit("/", 1)[-1]
-    name = f"{row['image_location']} + {sound}"
+    audio = row["vggsound_file"].replace("\\", "/").rsplit("/", 1)[-1]
+    name = f"{row['image_location']} + {audio}"
     try:
         class_id = int(float(row["ade_class_id"]))
     except (ValueError, OverflowError):
@@ -137,7 +137,7 @@ def _prompt(root: Path, row: dict[str, str], number: int) -> SoundPrompt | Unusa
         return UnusableRow(f"{name} ({place})", "has no class (0)")
     labels = (root / "annotations" / row["image_location"]).with_suffix("")
     labels = labels.with_name(f"{labels.name}_seg.png")
-    return SoundPrompt(name, root / "frames" / row["image_location"], labels, root / "audio" / sound, class_id)
+    return SoundPrompt(name, root / "frames" / row["image_location"], labels, root / "audio" / audio, class_id)
 
 
 def class_ids(labels: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from cavsync.data.clip_audio import Sound
+from cavsync.data.clip_audio import ClipAudio
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.media.align import segment_start_frame
 
@@ -75,15 +75,15 @@ def still_tubelet(picture: NDArray[np.uint8], encoder: Encoder) -> NDArray[np.ui
     return np.repeat(picture[None], encoder.num_frames, axis=0)
 
 
-def centred_segment(sound: Sound, centre_seconds: float, length: int) -> tuple[NDArray[np.float32], int]:
+def centred_segment(audio: ClipAudio, centre_seconds: float, length: int) -> tuple[NDArray[np.float32], int]:
     """The segment (1, length, 128) around a moment, pushed inside the sound, zeros where the sound is shorter; and the
     log-mel frame at which it starts."""
-    start = int(np.clip(segment_start_frame(centre_seconds, length), 0, max(0, len(sound) - length)))
-    return sound.segments(np.array([start]), length), start
+    start = int(np.clip(segment_start_frame(centre_seconds, length), 0, max(0, len(audio) - length)))
+    return audio.segments(np.array([start]), length), start
 
 
-def covering_segments(sound: Sound, length: int) -> NDArray[np.float32]:
+def covering_segments(audio: ClipAudio, length: int) -> NDArray[np.float32]:
     """Segments that cover a whole sound, each half over the one before, the last pushed inside: (K, length, 128)."""
-    last = max(0, len(sound) - length)
+    last = max(0, len(audio) - length)
     starts = [*range(0, last, max(1, length // 2)), last]
-    return sound.segments(np.array(starts), length)
+    return audio.segments(np.array(starts), length)

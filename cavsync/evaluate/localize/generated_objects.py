@@ -131,12 +131,12 @@ def _segment(
     start."""
     offset_seconds = (record["audio_offset_ms"] + record["drift_ms_per_minute"] * picture_seconds / 60) / 1000
     centre = picture_seconds - offset_seconds - clip.audio_start_seconds
-    segments, start = centred_segment(clip.sound, centre, length)
+    segments, start = centred_segment(clip.audio, centre, length)
     return segments, start * FRAME_SHIFT_SECONDS + clip.audio_start_seconds + offset_seconds
 
 
 def _tubelet(clip: Clip, place: int, encoder: Encoder) -> NDArray[np.uint8]:
     plan = SamplePlan(encoder.segment_frames, encoder.num_frames, encoder.frame_step_seconds, pad=True)
     sample = take(clip, np.array([place]), plan)
-    frames: NDArray[np.uint8] = sample.pictures[sample.tubelets[0]].transpose(0, 2, 3, 1)
+    frames: NDArray[np.uint8] = sample.frames[sample.tubelets[0]].transpose(0, 2, 3, 1)
     return frames

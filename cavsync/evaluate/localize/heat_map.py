@@ -9,12 +9,12 @@ from PIL import Image
 FloatArray = NDArray[np.float32]
 
 
-def cosine_heat(sounds: FloatArray, patches: FloatArray, grid: tuple[int, int]) -> FloatArray:
+def cosine_heat(audio: FloatArray, patches: FloatArray, grid: tuple[int, int]) -> FloatArray:
     """Cosine of each patch (N, D) with the mean direction of `sounds` (K, D), unit vectors: (rows, columns) in -1..1.
 
     A vector without a direction (all zeros) has cosine 0 with everything.
     """
-    pooled = sounds.mean(axis=0, dtype=np.float64)
+    pooled = audio.mean(axis=0, dtype=np.float64)
     norms = np.linalg.norm(patches.astype(np.float64), axis=1) * np.linalg.norm(pooled)
     cosines = np.divide(patches @ pooled, norms, out=np.zeros(len(patches)), where=norms > 0)
     heat: FloatArray = cosines.reshape(grid).astype(np.float32)

@@ -31,7 +31,7 @@ class Question:
     """A case with what the encoder makes of it: `sounds` (K, D) and `patches` (N, D)."""
 
     case: LocalizationCase
-    sounds: FloatArray
+    audio: FloatArray
     patches: FloatArray
 
 
@@ -75,12 +75,12 @@ def localize(
     other: FloatArray | None = None
     for questions in _questions(encoder, data, random.permutation(len(data.sources)).tolist(), rejects, progress):
         for question in questions:
-            on_case(question.case, cosine_heat(question.sounds, question.patches, encoder.visual_grid))
+            on_case(question.case, cosine_heat(question.audio, question.patches, encoder.visual_grid))
             if other is not None:
                 tally.add(question, other)
         first = first or questions
-        other = questions[-1].sounds
-    if first is None or other is None or other is first[-1].sounds:
+        other = questions[-1].audio
+    if first is None or other is None or other is first[-1].audio:
         why = next(iter(rejects.values()), "its clips leave nothing to ask")
         raise DataError(f"{data.name} has fewer than two clips to ask about, expected more: {why}")
     for question in first:
@@ -104,8 +104,8 @@ def _questions(
 
 
 def _embed(encoder: Encoder, case: LocalizationCase) -> Question:
-    sounds = encoder.embed_audio(case.segments).pooled
-    return Question(case, sounds, encoder.embed_pictures(case.tubelet[None]).patches[0])
+    audio = encoder.embed_audio(case.segments).pooled
+    return Question(case, audio, encoder.embed_frames(case.tubelet[None]).patches[0])
 
 
 class Tally:
@@ -122,7 +122,7 @@ class Tally:
         """Take one picture; cIoU is computed at once."""
         case, patches = question.case, question.patches
         heats = {
-            MODEL: cosine_heat(question.sounds, patches, self._grid),
+            MODEL: cosine_heat(question.audio, patches, self._grid),
             OTHER_SOUND: cosine_heat(other_sounds, patches, self._grid),
             CENTRE: centre_heat(self._grid),
             RANDOM: random_heat(self._random, self._grid),

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from cavsync.evaluate.localize.heat_map import upsample
+from cavsync.evaluate.results.images import RGBArray, colour_map
 
-RGBArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
-
-# From cold to hot: dark blue, purple, orange, yellow. Lightness rises all the way, so grey copies keep the order.
-_STOPS = np.array([(12, 8, 60), (110, 20, 130), (215, 70, 70), (250, 155, 40), (252, 250, 120)], dtype=np.float64)
 MAX_COVER = 0.7
-GAP_PIXELS = 4
-
-
-def colour_map(values: FloatArray) -> NDArray[np.float64]:
-    """Values in 0..1 (clipped) -> RGB in 0..255, (..., 3)."""
-    places = np.linspace(0, 1, len(_STOPS))
-    clipped = np.clip(values, 0, 1)
-    return np.stack([np.interp(clipped, places, _STOPS[:, channel]) for channel in range(3)], axis=-1)
 
 
 def overlay(picture: RGBArray, heat: FloatArray, low: float, high: float) -> RGBArray:
@@ -44,23 +30,6 @@ def outline(picture: RGBArray, mask: NDArray[np.bool_]) -> RGBArray:
     drawn[_edge(mask | inner) | _edge(~mask)] = 0
     drawn[inner] = 255
     return drawn
-
-
-def side_by_side(pictures: list[RGBArray]) -> RGBArray:
-    """Pictures of one height in a row, with gaps."""
-    gap = np.full((len(pictures[0]), GAP_PIXELS, 3), 255, dtype=np.uint8)
-    parts = [part for picture in pictures for part in (picture, gap)]
-    return np.concatenate(parts[:-1], axis=1)
-
-
-def save_picture(picture: RGBArray, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        Image.fromarray(picture).save(part, format="PNG")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from cavsync.errors import MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.localize.case import LocalizationCase
-from cavsync.evaluate.localize.overlay import outline, overlay, save_picture, side_by_side
+from cavsync.evaluate.localize.overlay import outline, overlay
 from cavsync.evaluate.localize.overlay_video import Scale, write_overlay_video
+from cavsync.evaluate.results.images import save_picture, side_by_side
 from cavsync.evaluate.results.result import Picture
 from cavsync.media import MediaReader, VideoFrame
 

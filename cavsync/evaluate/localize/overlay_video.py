@@ -24,7 +24,7 @@ from cavsync.media.align import SAMPLE_RATE_HZ
 
 BATCH_FRAMES = 16
 TIME_BASE = Fraction(1, 90_000)
-SOUND_BLOCK_SAMPLES = 1024
+AUDIO_BLOCK_SAMPLES = 1024
 Scale = Literal["clip", "picture"]
 # The ends of the colour scale: the colder half stays bare, and single extreme patches do not flatten the rest.
 SCALE_PERCENTILES = (50, 99.5)
@@ -40,11 +40,11 @@ def heat_of_clip(clip: Clip, encoder: Encoder, progress: Progress = lambda *_: N
     for first in range(0, len(clip.frames), BATCH_FRAMES):
         places = np.arange(first, min(first + BATCH_FRAMES, len(clip.frames)))
         sample = take(clip, places, plan)
-        patches = encoder.embed_pictures(sample.pictures[sample.tubelets].transpose(0, 1, 3, 4, 2)).patches
+        patches = encoder.embed_frames(sample.frames[sample.tubelets].transpose(0, 1, 3, 4, 2)).patches
         times = clip.pts_seconds[places] - clip.audio_start_seconds
-        segments = [centred_segment(clip.sound, float(time), encoder.segment_frames)[0] for time in times]
-        sounds = encoder.embed_audio(np.concatenate(segments)).pooled
-        heats += [cosine_heat(sounds[k : k + 1], patches[k], encoder.visual_grid) for k in range(len(places))]
+        segments = [centred_segment(clip.audio, float(time), encoder.segment_frames)[0] for time in times]
+        audio = encoder.embed_audio(np.concatenate(segments)).pooled
+        heats += [cosine_heat(audio[k : k + 1], patches[k], encoder.visual_grid) for k in range(len(places))]
         progress(len(heats), len(clip.frames))
     return np.stack(heats)
 
@@ -70,12 +70,12 @@ def write_overlay_video(
     heats = heat_of_clip(clip, encoder, progress)
     axis = None if scale == "clip" else (1, 2)
     lows, highs = (np.broadcast_to(ends, len(heats)) for ends in np.percentile(heats, SCALE_PERCENTILES, axis=axis))
-    assert isinstance(clip.sound, Waveform)
+    assert isinstance(clip.audio, Waveform)
     part = target.with_name(f".{target.name}.part")
     try:
         with av.open(str(part), "w", format="mp4") as output:
             frames = _overlaid(source, clip.pts_seconds, heats, lows, highs)
-            _encode(output, frames, clip.sound.samples, clip.audio_start_seconds)
+            _encode(output, frames, clip.audio.samples, clip.audio_start_seconds)
         part.replace(target)
     except av.error.FFmpegError as error:
         raise MediaError(f"{source} cannot be written as an overlay ({error}): try another clip") from None
@@ -107,31 +107,31 @@ def _overlaid(
 
 
 def _encode(
-    output: Any, frames: Iterator[tuple[float, NDArray[np.uint8]]], samples: FloatArray, sound_start_seconds: float
+    output: Any, frames: Iterator[tuple[float, NDArray[np.uint8]]], samples: FloatArray, audio_start_seconds: float
 ) -> None:
     """Mux pictures and sound in the order of time."""
     video: Any = output.add_stream("libx264", rate=30, options={"crf": "20", "preset": "veryfast"})
     video.pix_fmt, video.time_base, video.codec_context.time_base = "yuv420p", TIME_BASE, TIME_BASE
-    sound: Any = output.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
-    sound_start = round(sound_start_seconds * SAMPLE_RATE_HZ)
+    audio: Any = output.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+    audio_start = round(audio_start_seconds * SAMPLE_RATE_HZ)
     written = 0
     for number, (time_seconds, picture) in enumerate(frames):
         if number == 0:
             video.height, video.width = picture.shape[:2]
-        wanted = min(len(samples), max(0, round(time_seconds * SAMPLE_RATE_HZ) - sound_start))
-        written = _mux_sound(output, sound, samples, sound_start, written, wanted)
+        wanted = min(len(samples), max(0, round(time_seconds * SAMPLE_RATE_HZ) - audio_start))
+        written = _mux_audio(output, audio, samples, audio_start, written, wanted)
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         frame.pts, frame.time_base = round(time_seconds / TIME_BASE), TIME_BASE
         output.mux(video.encode(frame))
-    _mux_sound(output, sound, samples, sound_start, written, len(samples))
+    _mux_audio(output, audio, samples, audio_start, written, len(samples))
     output.mux(video.encode(None))
-    output.mux(sound.encode(None))
+    output.mux(audio.encode(None))
 
 
-def _mux_sound(output: Any, stream: Any, samples: FloatArray, start: int, written: int, wanted: int) -> int:
+def _mux_audio(output: Any, stream: Any, samples: FloatArray, start: int, written: int, wanted: int) -> int:
     """Encode blocks until `wanted` samples are written; returns how many are."""
     while written < wanted:
-        block = samples[written : written + SOUND_BLOCK_SAMPLES]
+        block = samples[written : written + AUDIO_BLOCK_SAMPLES]
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block[None]), format="fltp", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE_HZ, start + written, Fraction(1, SAMPLE_RATE_HZ)
         output.mux(stream.encode(frame))

@@ -17,7 +17,7 @@ from cavsync.evaluate.localize.metrics import (
     success_ratios,
 )
 from cavsync.evaluate.results.intervals import share_of_clips
-from cavsync.evaluate.results.result import Cell, Curve, EvalResult, Metric, Picture, Plot, Provenance, Table
+from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Picture, Plot, PlotCurve, Provenance, Table
 
 NAMES = {METHODS[0]: "model", METHODS[1]: "other_sound", METHODS[2]: "centre", METHODS[3]: "random"}
 
@@ -112,7 +112,7 @@ def _success(scores: LocalizationScores) -> Plot:
     curves = []
     for method in METHODS if scores.ciou else ():
         ratios = success_ratios([found[method] for found in scores.ciou.values()])
-        curves.append(Curve(label=method, x=list(SUCCESS_THRESHOLDS), y=ratios.tolist()))
+        curves.append(PlotCurve(label=method, x=list(SUCCESS_THRESHOLDS), y=ratios.tolist()))
     return Plot(
         title="Success ratio", x_label="cIoU at least", y_label="share of pictures", curves=curves,
         x_range=(0.0, 1.0), y_range=(0.0, 1.0),

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import JsonValue
 
+from cavsync.data.audio_file import read_audio
 from cavsync.data.clip_audio import Waveform
-from cavsync.data.sources.clips import read_sound
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.localize.ade20k_sound import read_picture
@@ -85,13 +85,13 @@ class VggSs:
             raise MediaError(f"{entry['file']}: {error}", reason="label") from None
         if not target.any():
             raise MediaError(f"{entry['file']} has no box with an area: leave it out", reason="label")
-        picture, sound, moment_seconds = self._picture_and_sound(str(entry["file"]))
+        picture, audio, moment_seconds = self._picture_and_audio(str(entry["file"]))
         return [
             LocalizationCase(
                 name=str(entry["file"]),
                 category=str(entry["class"]),
                 tubelet=still_tubelet(squeezed(picture, encoder.img_size), encoder),
-                segments=centred_segment(sound, moment_seconds, encoder.segment_frames)[0],
+                segments=centred_segment(audio, moment_seconds, encoder.segment_frames)[0],
                 shown=squeezed(picture, TARGET_SIZE),
                 target=target,
             )
@@ -102,13 +102,13 @@ class VggSs:
             return [self.videos[name]]
         return [self.root / "frames" / f"{name}.jpg", self.root / "audio" / f"{name}.wav"]
 
-    def _picture_and_sound(self, name: str) -> tuple[NDArray[np.uint8], Waveform, float]:
+    def _picture_and_audio(self, name: str) -> tuple[NDArray[np.uint8], Waveform, float]:
         """Picture, sound, and the moment of the picture in seconds of the sound."""
         paths = self._paths(name)
         if len(paths) == 1:
             return middle_frame(paths[0])
-        sound = Waveform(read_sound(paths[1]))
-        return read_picture(paths[0]), sound, len(sound.samples) / 2 / SAMPLE_RATE_HZ
+        audio = Waveform(read_audio(paths[1]))
+        return read_picture(paths[0]), audio, len(audio.samples) / 2 / SAMPLE_RATE_HZ
 
 
 def squeezed(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ MAX_REJECTS = 50
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedFile:
     """A picture inside the page, or a link to a video beside it."""
 
     title: str
@@ -60,15 +60,15 @@ def page_text(result: EvalResult, folder: Path) -> str:
     )
 
 
-def _embedded(title: str, file: str, folder: Path) -> Embedded:
+def _embedded(title: str, file: str, folder: Path) -> EmbeddedFile:
     kind = mimetypes.guess_type(file)[0] or ""
     if not kind.startswith("image/"):
-        return Embedded(title, file, None)
+        return EmbeddedFile(title, file, None)
     try:
         content = (folder / file).read_bytes()
     except OSError as error:
         raise DataError(f"{folder / file} cannot be read ({error.strerror}): write the page where it lies") from None
-    return Embedded(title, file, f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}")
+    return EmbeddedFile(title, file, f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}")
 
 
 def _plain(value: JsonValue) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from cavsync.deploy.sinks.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scale, value_ticks
-from cavsync.evaluate.results.result import Curve, Plot
+from cavsync.evaluate.results.result import Plot, PlotCurve
 
 # Beside colours, dashes tell curves apart; past the last they start again.
 DASHES = ("", "5 3", "1.5 2.5", "7 2 1.5 2", "9 4", "3 1.5")
@@ -85,7 +85,7 @@ def _span(values: Iterable[float]) -> tuple[float, float]:
     return (low if low == 0 else low - margin), high + margin
 
 
-def _curve(curve: Curve, number: int, chart: Chart) -> DrawnCurve:
+def _curve(curve: PlotCurve, number: int, chart: Chart) -> DrawnCurve:
     pieces, pen, dots = [], "M", []
     for x, y in zip(curve.x, curve.y, strict=True):
         if y is None:
@@ -106,7 +106,7 @@ def _curve(curve: Curve, number: int, chart: Chart) -> DrawnCurve:
     )
 
 
-def _band(curve: Curve, chart: Chart) -> str:
+def _band(curve: PlotCurve, chart: Chart) -> str:
     """Closed path along the lower ends and back along the upper ones."""
     if curve.low is None or curve.high is None:
         return ""
@@ -119,7 +119,7 @@ def _band(curve: Curve, chart: Chart) -> str:
     return "M" + "L".join(f"{x} {y}" for x, y in points) + "z" if len(known) > 1 else ""
 
 
-def _bars(curve: Curve, chart: Chart) -> list[Bar]:
+def _bars(curve: PlotCurve, chart: Chart) -> list[Bar]:
     width = BAR_SHARE * _step(curve.x) / (chart.x.high - chart.x.low) * (chart.x.end - chart.x.begin)
     bottom = chart.y(_inside(0.0, chart.y))
     bars = []

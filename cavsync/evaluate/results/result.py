@@ -15,13 +15,13 @@ Unit = Literal["", "share", "ms", "dB"]
 Better = Literal["higher", "lower", ""]
 
 
-class _Part(BaseModel):
+class _ResultModel(BaseModel):
     """Immutable; unknown entries and numbers that are not finite are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Metric(_Part):
+class Metric(_ResultModel):
     """One number, with its interval where one was computed; None where there was nothing to measure.
 
     unit: "share" is a number in 0..1 that is shown in percent. better: which way is progress, "" where neither is.
@@ -39,7 +39,7 @@ class Metric(_Part):
 Cell = str | int | float | None | Metric
 
 
-class Table(_Part):
+class Table(_ResultModel):
     """Rows of cells under `columns`; texts are left-aligned, numbers and metrics are right-aligned."""
 
     title: str
@@ -47,7 +47,7 @@ class Table(_Part):
     rows: list[list[Cell]]
 
 
-class Curve(_Part):
+class PlotCurve(_ResultModel):
     """A line of a plot; a y of None interrupts it. `low` and `high` are the ends of its band."""
 
     label: str
@@ -57,7 +57,7 @@ class Curve(_Part):
     high: list[float | None] | None = None
 
 
-class Plot(_Part):
+class Plot(_ResultModel):
     """Curves over common axes, or bars of the first curve; `x_range` and `y_range` override what the values span.
 
     reference: a dashed line to compare with, from (x, y) to (x, y).
@@ -66,21 +66,21 @@ class Plot(_Part):
     title: str
     x_label: str
     y_label: str
-    curves: list[Curve]
+    curves: list[PlotCurve]
     bars: bool = False
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
     reference: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
-class Picture(_Part):
+class Picture(_ResultModel):
     """A picture or video in a file beside the result; `file` is relative to the folder of the JSON."""
 
     title: str
     file: str
 
 
-class ModelId(_Part):
+class ModelId(_ResultModel):
     """Which weights were measured; `sha256` is of the checkpoint's file, or of a bundle's manifest."""
 
     name: str
@@ -89,7 +89,7 @@ class ModelId(_Part):
     details: dict[str, JsonValue] = Field(default_factory=dict)
 
 
-class DataId(_Part):
+class DataId(_ResultModel):
     """Which data were measured on; `sha256` is over the names and contents of the clips."""
 
     name: str
@@ -97,7 +97,7 @@ class DataId(_Part):
     count: int
 
 
-class Provenance(_Part):
+class Provenance(_ResultModel):
     """Everything that another machine needs to repeat the numbers; see `cavsync.evaluate.results.provenance`."""
 
     models: list[ModelId]
@@ -108,7 +108,7 @@ class Provenance(_Part):
     device: str
 
 
-class EvalResult(_Part):
+class EvalResult(_ResultModel):
     """One evaluation. `metrics` are flat and by name, for `cavsync eval compare`; `tables` are for reading.
 
     protocol: every choice that changes the numbers, as plain JSON values. rejects: clip -> why it was left out.

@@ -19,8 +19,8 @@ from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, loaded_ahead, plan_for
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.encoders import Encoder
+from cavsync.evaluate.inputs.eval_clips import EvalClips
 from cavsync.evaluate.results.provenance import decoders, versions
-from cavsync.evaluate.retrieval.clips import EvalClips
 from cavsync.manifest import sha256_file
 
 FORMAT = 1
@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 class ClipEmbeddings:
     """Unit vectors `visual` and `audio` (N, F, D), mapped from disk, of clips `names`; `rejects` could not be used.
 
-    Clips with the same entry of `picture_sha256` or `sound_sha256` show or sound the same.
+    Clips with the same entry of `picture_sha256` or `sound_sha256` show or audio the same.
     """
 
     names: list[str]
@@ -134,8 +134,8 @@ def _write(
         "key": key,
         "names": [clip_name(clips.source.names[index]) for index in kept],
         "shape": [len(kept), clips.frames, width],
-        "picture_sha256": [pictures for pictures, _ in hashes],
-        "sound_sha256": [sound for _, sound in hashes],
+        "picture_sha256": [frames for frames, _ in hashes],
+        "sound_sha256": [waveform for _, waveform in hashes],
         "rejects": rejects,
         "files": {name: sha256_file(folder / name) for name in (VISUAL, AUDIO)},
     }
@@ -144,9 +144,9 @@ def _write(
 
 def _embed(encoder: Encoder, items: Sequence[ClipInputs], batch_size: int, visual: BinaryIO, audio: BinaryIO) -> int:
     """Append the vectors of some clips to the files; returns their width."""
-    pictures = np.concatenate([item.tubelets for item in items])
+    frames = np.concatenate([item.tubelets for item in items])
     segments = np.concatenate([item.segments for item in items])
-    seen = np.concatenate([encoder.embed_pictures(part).pooled for part in _batches(pictures, batch_size)])
+    seen = np.concatenate([encoder.embed_frames(part).pooled for part in _batches(frames, batch_size)])
     heard = np.concatenate([encoder.embed_audio(part).pooled for part in _batches(segments, batch_size)])
     firsts = np.cumsum([0, *(len(item.segments) for item in items)])
     places = np.concatenate([first + item.segment_of for first, item in zip(firsts[:-1], items, strict=True)])

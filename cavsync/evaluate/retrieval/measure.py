@@ -1,4 +1,4 @@
-"""Retrieval: of all sounds, which belongs to these pictures, and of all pictures, which belong to this sound."""
+"""Retrieval: of all sounds, which belongs to these frames, and of all frames, which belong to this sound."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cavsync.evaluate.inputs.encoders import Encoder
+from cavsync.evaluate.inputs.eval_clips import EvalClips
 from cavsync.evaluate.results.provenance import provenance
-from cavsync.evaluate.results.result import Cell, Curve, EvalResult, Metric, Plot, Table
-from cavsync.evaluate.retrieval.clips import EvalClips
+from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Plot, PlotCurve, Table
 from cavsync.evaluate.retrieval.embeddings import ClipEmbeddings
 from cavsync.evaluate.retrieval.rank_metrics import RECALLS, expected_ranks, recall_curve, retrieval_metrics
 from cavsync.evaluate.retrieval.similarity import SIMILARITIES, TIE_TOLERANCE, RankCounts, Similarity, rank_counts
@@ -50,7 +50,7 @@ def evaluate_retrieval(
             "selection": clips.selection,
             "frames_per_clip": clips.frames,
             "frame_times": "i / n of the clip, or the list's own frames",
-            "segments": "centred on their frame, pushed inside the sound, zero-padded where it is shorter",
+            "segments": "centred on their frame, pushed inside the audio, zero-padded where it is shorter",
             "similarities": list(kinds),
             "ties": f"mean over all orders of what differs by {TIE_TOLERANCE:g} or less",
             "intervals": "95 %, bootstrap over the queries",
@@ -84,14 +84,14 @@ def _key(*parts: str) -> str:
 
 @dataclass(frozen=True)
 class Copies:
-    """Clips that are each other's wrong answer and yet right: their name, pictures or sound is the same."""
+    """Clips that are each other's wrong answer and yet right: their name, frames or audio is the same."""
 
     same: str
     clips: list[str]
 
 
 def duplicates(found: ClipEmbeddings) -> list[Copies]:
-    """Groups of clips with the same name, or whose encoders are given the same bytes of pictures or sound."""
+    """Groups of clips with the same name, or whose encoders are given the same bytes of frames or audio."""
     groups = []
     for same, values in (("name", found.names), ("pictures", found.picture_sha256), ("sound", found.sound_sha256)):
         places: dict[str, list[str]] = {}
@@ -126,7 +126,7 @@ def _plot(direction: str, size: int, counts: dict[tuple[str, str], RankCounts]) 
     for (kind, way), part in counts.items():
         if way == direction:
             ks, shares = recall_curve(part, min(size, MAX_K))
-            curves.append(Curve(label=kind, x=ks, y=list(shares)))
+            curves.append(PlotCurve(label=kind, x=ks, y=list(shares)))
     last = min(size, MAX_K)
     return Plot(
         title=f"Recall, {direction} (dashed: chance)",

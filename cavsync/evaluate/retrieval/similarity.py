@@ -1,4 +1,4 @@
-"""How alike pictures and sounds of clips are, from the embeddings of frames and segments, and who ranks before whom.
+"""How alike frames and audio of clips are, from the embeddings of frames and segments, and who ranks before whom.
 
 Ranks are counted block by block: the matrix of all pairs is never held.
 """
@@ -75,7 +75,7 @@ def rank_counts(
     block_clips: int = BLOCK_CLIPS,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[RankCounts, RankCounts]:
-    """Ranks of clip i's sound for its pictures (visual to audio) and of its pictures for its sound (audio to visual).
+    """Ranks of clip i's audio for its frames (visual to audio) and of its frames for its audio (audio to visual).
 
     visual, audio: unit vectors (N, F, D), in memory or memory-mapped. What differs by no more than TIE_TOLERANCE is a
     tie. `progress(done, total)` counts blocks. Raises DataError for no clip, or values that are not finite, and
@@ -93,9 +93,9 @@ def rank_counts(
     counts = np.zeros((4, len(own)), dtype=np.int64)
     for number, rows in enumerate(blocks):
         # Contiguous once, not for every column.
-        pictures = np.ascontiguousarray(visual[rows])
+        images = np.ascontiguousarray(visual[rows])
         for columns in blocks:
-            found = clip_similarity(pictures, audio[columns], kind)
+            found = clip_similarity(images, audio[columns], kind)
             if rows == columns:
                 # The right item is neither before itself nor tied with itself.
                 np.fill_diagonal(found, np.nan)
@@ -109,7 +109,7 @@ def rank_counts(
 
 
 def _own(visual: FloatArray, audio: FloatArray, kind: Similarity) -> FloatArray:
-    """Similarity of each clip's own picture and sound; refuses what is not finite."""
+    """Similarity of each clip's own video and audio; refuses what is not finite."""
     if not (np.isfinite(visual).all() and np.isfinite(audio).all()):
         raise DataError("Some embeddings are not finite: the checkpoint is damaged, use another one.")
     return np.diagonal(clip_similarity(np.ascontiguousarray(visual), audio, kind))

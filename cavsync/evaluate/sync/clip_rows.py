@@ -1,6 +1,6 @@
 """A clip embedded once over a range of lags wider than any search.
 
-Looking at a part of that range that is moved by some hops is then the same as scoring the clip with its sound shifted.
+Looking at a part of that range that is moved by some hops is then the same as scoring the clip with its audio shifted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cavsync.media import MediaReader, VideoFrame
 
 @dataclass(frozen=True)
 class ClipRows:
-    """A clip's rows of similarities over the lags, and the lag at which its sound truly lies."""
+    """A clip's rows of similarities over the lags, and the lag at which its audio truly lies."""
 
     name: str
     rows: list[Row]
@@ -36,7 +36,7 @@ def embed_clip(
     audio_shift_ms: float = 0.0,
     max_seconds: float = float("inf"),
 ) -> ClipRows:
-    """Rows of a clip over ±max_lag_ms, its sound delayed by `audio_shift_ms`, up to `max_seconds` of it.
+    """Rows of a clip over ±max_lag_ms, its audio delayed by `audio_shift_ms`, up to `max_seconds` of it.
 
     Raises MediaError where it is unreadable or gives no row.
     """
@@ -52,7 +52,7 @@ def embed_clip(
                 scorer.push_audio(item.samples, pts_seconds=item.pts_seconds + audio_shift_ms / 1000)
     scorer.flush()
     if not rows:
-        raise MediaError(f"{path} has no picture with sound around it: give a longer clip", reason="too_short")
+        raise MediaError(f"{path} has no frame with audio around it: give a longer clip", reason="too_short")
     return ClipRows(path.name, rows, scorer.lags_ms, audio_shift_ms - true_offset_ms)
 
 

@@ -1,8 +1,8 @@
 """How well a bundle tells time: injected offsets, the two-choice test, and 21 classes of offsets.
 
-Injected offsets: each clip is scored as the scorer would with its sound shifted by random amounts; an estimate within
+Injected offsets: each clip is scored as the scorer would with its audio shifted by random amounts; an estimate within
 one frame, or within 100 ms, is right. Two-choice (as in Synchformer's AV-SyncBench): of a clip and the same clip with
-its sound shifted, which is in sync? The one with the higher similarity at lag 0 is chosen; both directions count.
+its audio shifted, which is in sync? The one with the higher similarity at lag 0 is chosen; both directions count.
 Classes: see `sync_classes`.
 """
 
@@ -25,7 +25,7 @@ from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.clip_rows import ClipRows, embed_clip, with_hop
 from cavsync.evaluate.sync.motion_baseline import REAL_CLIPS_ZERO_POINT_MS, motion_curves
 from cavsync.evaluate.sync.offset_classes import CLASS_REACH_MS, ClassTrial, class_trials, curve_class_trials
-from cavsync.evaluate.sync.offsets import grey_and_sound
+from cavsync.evaluate.sync.offsets import grey_and_audio
 from cavsync.evaluate.sync.plan import SyncPlan, plan_of
 from cavsync.media.align import SAMPLE_RATE_HZ
 
@@ -147,7 +147,7 @@ def _trial(bundle: Bundle, clip: ClipRows, offset_ms: float) -> OffsetTrial:
     """
     sync = bundle.manifest.sync
     reach = int(sync.max_offset_ms / sync.hop_ms + 1e-9)
-    # A sound that is early by x has its match x before the picture: the search looks around true lag + x.
+    # An audio track that is early by x has its match x before the frame: the search looks around true lag + x.
     centre = int(np.argmin(np.abs(clip.lags_ms - (clip.true_lag_ms + offset_ms))))
     part = slice(centre - reach, centre + reach + 1)
     lags_ms = clip.lags_ms[part] - clip.lags_ms[centre]
@@ -164,7 +164,7 @@ def _trial(bundle: Bundle, clip: ClipRows, offset_ms: float) -> OffsetTrial:
 
 
 def _both(similarity: Curve, lags_ms: Curve, zero_ms: float, shift_ms: float) -> tuple[float, float]:
-    """Mean similarity in sync and shifted, over the rows that have sound at both lags."""
+    """Mean similarity in sync and shifted, over the rows that have audio at both lags."""
     in_sync, shifted = (
         similarity[:, int(np.argmin(np.abs(lags_ms - lag_ms)))] for lag_ms in (zero_ms, zero_ms + shift_ms)
     )
@@ -185,7 +185,7 @@ def _mean_of(values: Iterable[float]) -> float:
 
 def _ask_baselines(case: SyncCase, plan: SyncPlan) -> tuple[float, dict[str, Answers]]:
     """Motion energy against the loudness, and against its rise; and the clip's frame period."""
-    frames, times, samples = grey_and_sound(case.path)
+    frames, times, samples = grey_and_audio(case.path)
     frame_ms = float(np.median(np.diff(times)) * 1000) if len(times) > 1 else DEFAULT_FRAME_MS
     farthest_ms = max(BASELINE_RANGE_MS + max(map(abs, plan.offsets_ms)), CLASS_REACH_MS)
     max_lag_ms = farthest_ms + abs(case.true_offset_ms) + REAL_CLIPS_ZERO_POINT_MS
@@ -199,7 +199,7 @@ def _ask_baselines(case: SyncCase, plan: SyncPlan) -> tuple[float, dict[str, Ans
 def _baseline_answers(lags_ms: Curve, curve: Curve, zero_ms: float, plan: SyncPlan) -> Answers:
     trials = []
     for offset_ms in plan.offsets_ms:
-        # The lag of the best correlation, seen from a search that is centred where the shifted sound's lag 0 is.
+        # The lag of the best correlation, seen from a search that is centred where the shifted audio's lag 0 is.
         inside = np.abs(lags_ms - zero_ms - offset_ms) <= BASELINE_RANGE_MS
         known = inside & np.isfinite(curve)
         best = None if not known.any() else float(zero_ms + offset_ms - lags_ms[known][np.argmax(curve[known])])

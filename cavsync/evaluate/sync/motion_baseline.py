@@ -1,6 +1,6 @@
 """The floor that a model must clear: motion energy against loudness, with nothing learned.
 
-Mean absolute frame differences at 64 x 64 are correlated with the log-energy envelope of the sound, and with its
+Mean absolute frame differences at 64 x 64 are correlated with the log-energy envelope of the audio, and with its
 rise; the lag of the best correlation is the offset. Loud moments and moving moments coincide often enough in real
 clips that this beats guessing.
 """
@@ -16,7 +16,7 @@ from cavsync.errors import MediaError
 
 Signal = npt.NDArray[np.float64]
 
-# In real clips motion runs ahead of its sound (a hand falls before it claps): measured on clips known to be in sync.
+# In real clips motion runs ahead of its audio (a hand falls before it claps): measured on clips known to be in sync.
 REAL_CLIPS_ZERO_POINT_MS = 60.0
 _GRID_HZ = 100
 _ENERGY_WINDOW_SECONDS = 0.025
@@ -50,7 +50,7 @@ def estimate_offset_ms(
     """Offset by motion energy against loudness.
 
     `frames` are grey (n, 64, 64), `frame_pts_seconds` (n,) increasing, `audio` is mono (samples,) that starts at
-    time 0. `zero_point_ms` is by how much motion runs ahead of its sound in clips that are in sync
+    time 0. `zero_point_ms` is by how much motion runs ahead of its audio in clips that are in sync
     (REAL_CLIPS_ZERO_POINT_MS for real ones). Raises MediaError for fewer than three frames or less than a second of
     common time beyond `max_offset_ms`.
     """
@@ -61,7 +61,7 @@ def estimate_offset_ms(
     max_lag = round(max_offset_ms / 1000 * _GRID_HZ)
     if len(grid) < max_lag + _MIN_OVERLAP_SECONDS * _GRID_HZ:
         raise MediaError(
-            f"Picture and sound share {len(grid) / _GRID_HZ:.1f} s, but {max_offset_ms / 1000 + 1:.1f} s are expected:"
+            f"Video and audio share {len(grid) / _GRID_HZ:.1f} s, but {max_offset_ms / 1000 + 1:.1f} s are expected:"
             " use a longer clip or a smaller max_offset_ms."
         )
     motion = np.interp(grid, pts[1:], motion_energy(frames))
@@ -122,7 +122,7 @@ def log_energy(audio: npt.NDArray[np.float32], sample_rate: int, times_seconds: 
 
 
 def _best(motion: Signal, envelope: Signal, max_lag: int, zero_point_ms: float) -> Estimate:
-    """The lag (steps by which the sound comes later than the motion) of the highest correlation, as an offset."""
+    """The lag (steps by which the audio comes later than the motion) of the highest correlation, as an offset."""
     lags = np.arange(-max_lag, max_lag + 1)
     scores = np.array([_correlation(motion, envelope, int(lag)) for lag in lags])
     best = int(np.argmax(scores))

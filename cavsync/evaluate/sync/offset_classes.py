@@ -1,7 +1,7 @@
 """The 21-class protocol of SparseSync and Synchformer: which of the offsets -2.0, -1.8 ... +2.0 s has the clip?
 
-A class is the injected offset; the answer is the class nearest to the highest similarity within ±2.1 s. Only pictures
-that have sound at every lag of the search count, so that how much sound there is says nothing about the offset.
+A class is the injected offset; the answer is the class nearest to the highest similarity within ±2.1 s. Only frames
+that have audio at every lag of the search count, so that how much audio there is says nothing about the offset.
 Source: arXiv 2210.07055 and 2401.16423.
 """
 

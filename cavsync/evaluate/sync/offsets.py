@@ -88,7 +88,7 @@ def summarise(rows: Sequence[OffsetRow]) -> dict[str, Any]:
 
 def baseline_offsets_ms(path: Path, max_offset_ms: float = 1000.0) -> tuple[float | None, float | None]:
     """Motion baseline of a file: (against the rise of the loudness, against the loudness); None where undefined."""
-    frames, times, samples = grey_and_sound(path)
+    frames, times, samples = grey_and_audio(path)
     try:
         found = estimate_offset_ms(frames, times, samples, SAMPLE_RATE_HZ, max_offset_ms)
     except MediaError:
@@ -96,8 +96,8 @@ def baseline_offsets_ms(path: Path, max_offset_ms: float = 1000.0) -> tuple[floa
     return round(found.rise.audio_offset_ms, 1), round(found.energy.audio_offset_ms, 1)
 
 
-def grey_and_sound(path: Path) -> tuple[NDArray[np.uint8], list[float], NDArray[np.float32]]:
-    """What the motion baseline looks at: grey pictures (n, 64, 64), their times in seconds, samples from time 0 on."""
+def grey_and_audio(path: Path) -> tuple[NDArray[np.uint8], list[float], NDArray[np.float32]]:
+    """What the motion baseline looks at: grey frames (n, 64, 64), their times in seconds, samples from time 0 on."""
     frames, times, chunks = [], [], []
     with MediaReader(path) as reader:
         for item in reader:

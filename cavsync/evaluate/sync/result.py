@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from cavsync.evaluate.results.result import Cell, Curve, EvalResult, Metric, Plot, Provenance, Table, Unit
+from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Plot, PlotCurve, Provenance, Table, Unit
 from cavsync.evaluate.sync.figures import ALL_KINDS, sync_report
 from cavsync.evaluate.sync.measure import TWO_CHOICE_SHIFTS_MS, SyncResult
 from cavsync.evaluate.sync.offset_classes import NUM_CLASSES
@@ -127,7 +127,7 @@ def _cumulative(result: SyncResult, methods: dict[str, Any]) -> Plot:
     for method in methods:
         errors = np.array([trial.error_ms for clip in result.clips for trial in clip.methods[method].trials])
         shares = [float((errors <= limit).mean()) for limit in limits]
-        curves.append(Curve(label=method, x=limits.tolist(), y=list(shares)))
+        curves.append(PlotCurve(label=method, x=limits.tolist(), y=list(shares)))
     return Plot(
         title="Offsets found",
         x_label="largest error, ms",
@@ -143,7 +143,7 @@ def _choices(methods: dict[str, Any]) -> Plot:
     for method, found in methods.items():
         shares = list(found["two_choice"].values())
         curves.append(
-            Curve(
+            PlotCurve(
                 label=method,
                 x=list(TWO_CHOICE_SHIFTS_MS),
                 y=[share["mean"] for share in shares],
@@ -169,7 +169,7 @@ def _histogram(method: str, errors: list[float]) -> Plot:
         title=f"Errors of {method} (the ends hold all beyond)",
         x_label="estimate minus truth, ms",
         y_label="trials",
-        curves=[Curve(label=method, x=centres.tolist(), y=[float(count) for count in counts])],
+        curves=[PlotCurve(label=method, x=centres.tolist(), y=[float(count) for count in counts])],
         bars=True,
     )
 
@@ -180,7 +180,7 @@ def _reliability(method: str, calibration: dict[str, Any]) -> Plot:
         title=f"Confidence of {method} (dashed: perfect)",
         x_label="confidence",
         y_label=f"share within {calibration['tolerance_ms']:.0f} ms",
-        curves=[Curve(label=method, x=[b["confidence"] for b in bins], y=[b["accuracy"] for b in bins])],
+        curves=[PlotCurve(label=method, x=[b["confidence"] for b in bins], y=[b["accuracy"] for b in bins])],
         x_range=(0.0, 1.0),
         y_range=(0.0, 1.0),
         reference=((0.0, 0.0), (1.0, 1.0)),

@@ -1,6 +1,6 @@
 """CAV-MAE and its two halves (arXiv 2210.07839), with the numbers of its authors' pretraining scripts.
 
-The scripts start from a vision-MAE ViT-B: `--set vision_mae=PATH`. Their 10 s of sound are 1,024 frames.
+The scripts start from a vision-MAE ViT-B: `--set vision_mae=PATH`. Their 10 s of audio are 1,024 frames.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HELD_OUT_SHARE = 0.01
 
 
 def cav_mae_base() -> Recipe:
-    """CAV-MAE base: Adam at 5e-5, 48 clips a step, 25 epochs of AudioSet-2M, one picture with all of the sound.
+    """CAV-MAE base: Adam at 5e-5, 48 clips a step, 25 epochs of AudioSet-2M, one frame with all of the sound.
 
     Source: the authors' run_cavmae_pretrain_base.sh.
     """

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from cavsync.model.config import CAV_MAE
+from cavsync.train.classify_config import ClassifyConfig
 from cavsync.train.config import TrainConfig
 from cavsync.train.recipes import Recipe
 from cavsync.train.recipes.cav_mae import HELD_OUT_SHARE, NOISE
-from cavsync.train.tasks.classify_config import ClassifyConfig
 
 PUBLISHED_START = "cav-mae-scale++.pth"
 

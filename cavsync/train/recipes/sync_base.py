@@ -9,7 +9,7 @@ from cavsync.train.recipes import Recipe
 
 
 def sync_base() -> Recipe:
-    """What sync-tiny does, at the released size: tubelets of five frames, 0.48 s of sound, 24 instants per clip.
+    """What sync-tiny does, at the released size: tubelets of five frames, 0.48 s of audio, 24 instants per clip.
 
     Contrast only, on whole inputs. A mask of three quarters would hide the lips or the hand that decides between two
     frames in most draws, and the model that scores sees all patches; five nearly equal frames are no target to learn

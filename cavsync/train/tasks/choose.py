@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cavsync.data.sources.class_labels import ClipClasses
+from cavsync.data.sources.classes import ClipClasses
 from cavsync.model import ModelConfig
 from cavsync.train.config import TrainConfig
 from cavsync.train.tasks.classification import Classification

@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cavsync.data.batches import PairBatch
-from cavsync.data.sources.class_labels import ClipClasses, Target
+from cavsync.data.sources.classes import ClipClasses, Target
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
-from cavsync.model.classifier import CAVMAEFT, PICTURE_MODES, SOUND_MODES
+from cavsync.model.classifier import AUDIO_MODES, CAVMAEFT, FRAME_MODES
 from cavsync.model.load import load_any
 from cavsync.model.masking import BatchPlace
 from cavsync.model.vision_mae import initialise_from_vision_mae
+from cavsync.train.classify_config import ClassifyConfig
 from cavsync.train.config import TrainConfig
-from cavsync.train.tasks.classify_config import ClassifyConfig
 
 UNTRAINED = "Only the head is to be trained, on an encoder that has learned nothing: pass --set init_from=PATH."
 
@@ -75,8 +75,8 @@ class Classification:
         among the classes of their clip. See `Task.loss`; nothing is drawn here."""
         del generator, place, progress
         mode = self.options.mode
-        fbank = batch.normalised_features(device) if mode in SOUND_MODES else None
-        frames = batch.normalised_frames(device) if mode in PICTURE_MODES else None
+        fbank = batch.normalised_features(device) if mode in AUDIO_MODES else None
+        frames = batch.normalised_frames(device) if mode in FRAME_MODES else None
         logits = model(fbank, frames, mode)
         targets = self.classes.targets(batch.contents, self.options.label_smoothing)[batch.clip_index].to(device)
         plain = self.classes.targets(batch.contents)[batch.clip_index].to(device)

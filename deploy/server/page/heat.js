@@ -1,4 +1,4 @@
-// The similarity by time and offset: one column per decision, light where picture and sound match.
+// The similarity by time and offset: one column per decision, light where video and audio match.
 
 import { h, s } from "./dom.js";
 import { axes, draw, MARGIN, Scale, valueTicks } from "./charts.js";

@@ -1,4 +1,4 @@
-// The state of the page: what the server tells, drawn at most once per picture of the screen.
+// The state of the page: what the server tells, drawn at most once per frame of the screen.
 
 import { byId, setText } from "./dom.js";
 import { sayOver, showAlarms } from "./alarms.js";

@@ -108,7 +108,7 @@ def test_progress_and_bad_shift(bundle: Bundle, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mkv", seconds=3.0)
     calls: list[tuple[float, float | None]] = []
     score_file(clip, bundle, on_progress=lambda done, total: calls.append((done, total)))
-    # Once for each of the 75 pictures, and for the sound between them.
+    # Once for each of the 75 frames, and for the audio between them.
     assert sum(any(abs(done - index / 25) < 1e-6 for done, _ in calls) for index in range(75)) == 75
     assert len(calls) > 75
     assert 2.9 < max(done for done, _ in calls) < 3.0

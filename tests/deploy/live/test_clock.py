@@ -1,4 +1,4 @@
-"""One stream time: it never goes back, wraps and restarts are joined, and picture and sound keep their relation."""
+"""One stream time: it never goes back, wraps and restarts are joined, and video and audio keep their relation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cavsync.deploy.live.clock import AHEAD_SECONDS, BACK_SECONDS, SEAM_SECONDS, WRAP_SECONDS, StreamClock
+from cavsync.deploy.live.clock import AHEAD_SECONDS, BACK_SECONDS, SEAM_SECONDS, WRAP_SECONDS, SenderClock
 
 FRAME, BLOCK = Fraction(1, 25), Fraction(1024, 48_000)
 Packets = list[tuple[str, Fraction]]
@@ -24,7 +24,7 @@ def sender(start: Fraction, seconds: float, audio_late: Fraction = Fraction(0)) 
     return sorted(video + audio, key=lambda packet: packet[1])
 
 
-def stream_times(clock: StreamClock, packets: Packets, *, wraps: bool = False) -> Placed:
+def stream_times(clock: SenderClock, packets: Packets, *, wraps: bool = False) -> Placed:
     placed: Placed = []
     for kind, seconds in packets:
         correction = clock.correction(kind, seconds, wraps=wraps)
@@ -36,7 +36,7 @@ def stream_times(clock: StreamClock, packets: Packets, *, wraps: bool = False) -
 @given(st.fractions(0, 95_443, max_denominator=90_000), st.fractions(Fraction(-1), Fraction(1), max_denominator=1000))
 def test_one_sender_is_only_shifted(start: Fraction, audio_late: Fraction) -> None:
     packets = sender(start, 3.0, audio_late)
-    placed = stream_times(StreamClock(), packets)
+    placed = stream_times(SenderClock(), packets)
     assert placed[0] is not None
     assert placed[0][1] == 0
     shifts = {item[1] - seconds for item, (_, seconds) in zip(placed, packets, strict=True) if item is not None}
@@ -51,7 +51,7 @@ def test_a_wrap_of_33_bits_is_not_noticed(before: Fraction, num_wraps: int) -> N
     start = (num_wraps + 1) * WRAP_SECONDS - before
     straight = sender(start, 4.0)
     wrapped = [(kind, seconds % WRAP_SECONDS) for kind, seconds in straight]
-    clock = StreamClock()
+    clock = SenderClock()
     placed = stream_times(clock, wrapped, wraps=True)
     assert clock.stretch == 0
     assert [item and item[1] for item in placed] == [seconds - straight[0][1] for _, seconds in straight]
@@ -71,7 +71,7 @@ def test_a_sender_that_starts_again_keeps_the_relation(starts: list[Fraction], l
         step = BLOCK if other == "audio" else FRAME
         last = max(seconds for kind, seconds in previous if kind == other)
         packets += [run[0], *((other, last + (k + 1) * step) for k in range(leftovers)), *run[1:]]
-    clock = StreamClock()
+    clock = SenderClock()
     placed = stream_times(clock, packets)
     shifts: dict[int, set[Fraction]] = {}
     for (_, seconds), item in zip(packets, placed, strict=True):
@@ -86,7 +86,7 @@ def test_a_sender_that_starts_again_keeps_the_relation(starts: list[Fraction], l
 
 
 def test_the_rule_by_example() -> None:
-    clock = StreamClock()
+    clock = SenderClock()
     first = [item for item in stream_times(clock, sender(Fraction(1000), 2.0)) if item is not None]
     again = stream_times(clock, [*sender(Fraction(1), 2.0)])
     assert clock.stretch == 1
@@ -99,7 +99,7 @@ def test_the_rule_by_example() -> None:
 
 def test_gaps_are_gaps_and_more_is_another_clock() -> None:
     for gap, stretches in ((AHEAD_SECONDS - 1, 0), (AHEAD_SECONDS + 1, 1)):
-        clock = StreamClock()
+        clock = SenderClock()
         stream_times(clock, sender(Fraction(0), 2.0))
         late = sender(Fraction(2) + Fraction(gap), 2.0)
         placed = stream_times(clock, late)
@@ -111,8 +111,8 @@ def test_gaps_are_gaps_and_more_is_another_clock() -> None:
 
 
 def test_one_track_that_jumps_alone_changes_the_relation_as_it_says() -> None:
-    """The sound's times go back by two seconds and stay there: from then on it is two seconds later, as declared."""
-    clock = StreamClock()
+    """The audio's times go back by two seconds and stay there: from then on it is two seconds later, as declared."""
+    clock = SenderClock()
     stream_times(clock, sender(Fraction(100), 3.0))
     moved = [(kind, seconds - 2 * (kind == "audio")) for kind, seconds in sender(Fraction(103), 6.0)]
     placed = stream_times(clock, moved)
@@ -128,7 +128,7 @@ def test_one_track_that_jumps_alone_changes_the_relation_as_it_says() -> None:
 @settings(deadline=None, max_examples=30)
 @given(st.floats(0, 1e6), st.fractions(0, 90_000, max_denominator=1000))
 def test_a_new_connection_comes_later_by_as_much_as_there_was_none(elapsed: float, start: Fraction) -> None:
-    clock = StreamClock()
+    clock = SenderClock()
     clock.restart(elapsed)
     assert (clock.stretch, clock.edge_seconds) == (0, -math.inf)
     stream_times(clock, sender(Fraction(7), 2.0))
@@ -141,6 +141,6 @@ def test_a_new_connection_comes_later_by_as_much_as_there_was_none(elapsed: floa
 
 
 def test_the_first_connection_counts_from_the_declared_start() -> None:
-    clock = StreamClock()
+    clock = SenderClock()
     assert clock.correction("audio", Fraction(12), Fraction(10)) == -10
     assert clock.edge_seconds == 2.0

@@ -8,24 +8,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cavsync.deploy.live.packet_queue import AUDIO, NOTICE, VIDEO, PacketQueue, Piece
+from cavsync.deploy.live.packet_queue import AUDIO, NOTICE, VIDEO, PacketQueue, QueueItem
 from cavsync.errors import ConfigError
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> list[Piece]:
-    """Pictures with keys here and there, sound in between, notices now and then; payloads are numbers in order."""
-    pieces: list[Piece] = []
+def streams(draw: st.DrawFn) -> list[QueueItem]:
+    """Frames with keys here and there, audio in between, notices now and then; payloads are numbers in order."""
+    pieces: list[QueueItem] = []
     seconds = 0.0
     for number in range(draw(st.integers(1, 120))):
         kind = draw(st.sampled_from([VIDEO, VIDEO, AUDIO, AUDIO, AUDIO, NOTICE]))
         seconds += draw(st.sampled_from([0.0, 0.02, 0.04, 0.5]))
         is_key = kind == VIDEO and draw(st.integers(0, 4)) == 0
-        pieces.append(Piece(kind, 0.0 if kind == NOTICE else seconds, is_key, number))
+        pieces.append(QueueItem(kind, 0.0 if kind == NOTICE else seconds, is_key, number))
     return pieces
 
 
-def drain(queue: PacketQueue) -> list[Piece]:
+def drain(queue: PacketQueue) -> list[QueueItem]:
     out = []
     while (piece := queue.get(0.0)) is not None:
         out.append(piece)
@@ -35,10 +35,10 @@ def drain(queue: PacketQueue) -> list[Piece]:
 @settings(deadline=None, max_examples=60)
 @given(streams(), st.floats(0.05, 3.0), st.integers(1, 30), st.data())
 def test_dropping_keeps_order_bounds_notices_and_count(
-    pieces: list[Piece], seconds: float, items: int, data: st.DataObject
+    pieces: list[QueueItem], seconds: float, items: int, data: st.DataObject
 ) -> None:
     queue = PacketQueue(seconds, items, "drop_oldest")
-    out: list[Piece] = []
+    out: list[QueueItem] = []
     for piece in pieces:
         assert queue.put(piece)
         assert queue.span_seconds <= seconds
@@ -52,7 +52,7 @@ def test_dropping_keeps_order_bounds_notices_and_count(
     assert [p.payload for p in out if p.kind == NOTICE] == [p.payload for p in pieces if p.kind == NOTICE]
     sent = [piece for piece in pieces if piece.kind != NOTICE]
     assert len(sent) - len(packets) == queue.dropped_packets
-    # A picture follows the one that was sent before it, or can be decoded without.
+    # A frame follows the one that was sent before it, or can be decoded without.
     before = {piece.payload: number for number, piece in enumerate(p for p in sent if p.kind == VIDEO)}
     got = [piece for piece in packets if piece.kind == VIDEO]
     for previous, piece in zip([None, *got], got, strict=False):
@@ -64,7 +64,7 @@ def test_dropping_keeps_order_bounds_notices_and_count(
 
 @settings(deadline=None, max_examples=30)
 @given(streams())
-def test_a_queue_that_is_large_enough_drops_nothing(pieces: list[Piece]) -> None:
+def test_a_queue_that_is_large_enough_drops_nothing(pieces: list[QueueItem]) -> None:
     queue = PacketQueue(1000.0, 1000, "drop_oldest")
     for piece in pieces:
         queue.put(piece)
@@ -75,7 +75,7 @@ def test_a_queue_that_is_large_enough_drops_nothing(pieces: list[Piece]) -> None
 def test_whole_groups_go_first() -> None:
     queue = PacketQueue(1.0, 1000, "drop_oldest")
     for number in range(40):
-        queue.put(Piece(VIDEO, number * 0.04, number % 10 == 0, number))
+        queue.put(QueueItem(VIDEO, number * 0.04, number % 10 == 0, number))
     # Full at number 26: all up to 20 go, as half a second may stay; full again at none of the rest.
     assert [piece.payload for piece in drain(queue)] == list(range(20, 40))
     assert queue.dropped_packets == 20
@@ -85,7 +85,7 @@ def test_whole_groups_go_first() -> None:
 def test_a_group_longer_than_the_queue_goes_whole() -> None:
     queue = PacketQueue(1.0, 1000, "drop_oldest")
     for number in range(60):
-        queue.put(Piece(VIDEO, number * 0.04, number in (0, 50), number))
+        queue.put(QueueItem(VIDEO, number * 0.04, number in (0, 50), number))
     assert [piece.payload for piece in drain(queue)] == list(range(50, 60))
     assert queue.dropped_packets == 50
 
@@ -93,7 +93,7 @@ def test_a_group_longer_than_the_queue_goes_whole() -> None:
 @pytest.mark.parametrize("items", [1, 7])
 def test_blocking_loses_nothing_and_stays_bounded(items: int) -> None:
     queue = PacketQueue(0.2, items, "block")
-    pieces = [Piece(VIDEO, number * 0.04, number % 10 == 0, number) for number in range(200)]
+    pieces = [QueueItem(VIDEO, number * 0.04, number % 10 == 0, number) for number in range(200)]
     producer = threading.Thread(target=lambda: [queue.put(piece) for piece in pieces])
     producer.start()
     out = []
@@ -107,9 +107,9 @@ def test_blocking_loses_nothing_and_stays_bounded(items: int) -> None:
 
 def test_closing_frees_a_producer_that_waits() -> None:
     queue = PacketQueue(0.1, 1, "block")
-    queue.put(Piece(VIDEO, 0.0, True, 0))
+    queue.put(QueueItem(VIDEO, 0.0, True, 0))
     answers: list[bool] = []
-    producer = threading.Thread(target=lambda: answers.append(queue.put(Piece(VIDEO, 1.0, True, 1))))
+    producer = threading.Thread(target=lambda: answers.append(queue.put(QueueItem(VIDEO, 1.0, True, 1))))
     producer.start()
     queue.close()
     producer.join(5.0)

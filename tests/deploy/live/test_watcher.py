@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from senders import free_port
-from sync_clips import sound, write_clip
+from sync_clips import make_audio, write_clip
 
 from cavsync.deploy import Bundle, CallbackSink, EventChange, LiveStatus, SyncScore, Watcher, score_file
 from cavsync.deploy.live.backoff import Backoff
@@ -135,7 +135,7 @@ def test_blocking_drops_nothing_however_slow_it_is(bundle: Bundle, late_clip: Pa
 
 
 def test_decisions_go_on_soon_after_the_sound_died(bundle: Bundle, tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mkv", seconds=25.0, samples=sound(0.0, 4 * 48_000, rate_hz=48_000))
+    clip = write_clip(tmp_path / "clip.mkv", seconds=25.0, samples=make_audio(0.0, 4 * 48_000, rate_hz=48_000))
     lags: list[float] = []
     watcher = Watcher(str(clip), bundle, queue_seconds=0.5)
     watcher.add_sink(CallbackSink(decision=lambda _: lags.append(watcher.lag_seconds or 0.0)))

@@ -33,7 +33,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 
 
 def relative_moves_ms(before: list[Packets], after: list[Packets]) -> list[float]:
-    """Per packet of sound, how much later it lies against the picture than before."""
+    """Per packet of audio, how much later it lies against the frame than before."""
     shifts = []
     for one, other in zip(of_kind(before, "video"), of_kind(after, "video"), strict=True):
         shifts += [late - early for early, late in zip(one.times, other.times, strict=True)]
@@ -56,16 +56,16 @@ def test_sound_moves_by_the_offset_and_no_byte_changes(
         fixed = fix_file(source, output, offset_ms)
     before, after = packets(source), packets(output)
     assert [(stream.kind, stream.codec) for stream in before] == [("video", "h264"), ("audio", "aac")]
-    assert before[0].times != sorted(before[0].times), "the clip has no reordered pictures"
+    assert before[0].times != sorted(before[0].times), "the clip has no reordered frames"
     moves = relative_moves_ms(before, after)
     assert min(moves) >= offset_ms - 1
     assert max(moves) <= offset_ms + 1
     for one, other in zip(before, after, strict=True):
         assert (one.kind, one.codec, one.payloads) == (other.kind, other.codec, other.payloads)
-    # Only the priming of the sound may lie before zero, where it did before.
+    # Only the priming of the audio may lie before zero, where it did before.
     assert min(after[0].times) >= 0
     assert min(after[1].times) >= min(Fraction(0), min(before[1].times))
-    # The transport stream's muxer keeps the last sounds until the end, also where the picture goes on.
+    # The transport stream's muxer keeps the last sounds until the end, also where the frame goes on.
     assert largest_disorder_seconds(output) < (1.6 if ending == "ts" else 1.1)
     assert fixed.notes == []
     assert list(tmp_path.iterdir()) == [output]
@@ -96,10 +96,10 @@ def test_other_containers_keep_the_relation(
 
 @pytest.mark.parametrize("offset_ms", [300, -300])
 @pytest.mark.parametrize("ending", ["ts", "mp4", "mkv"])
-@pytest.mark.parametrize("start", ["both at 10 s", "picture at 10 s", "clock wraps"])
+@pytest.mark.parametrize("start", ["both at 10 s", "frame at 10 s", "clock wraps"])
 def test_broadcasts_that_start_anywhere(clips: Clips, tmp_path: Path, start: str, ending: str, offset_ms: int) -> None:
     wrap = Fraction(2**33, 90_000) - 2
-    seconds = {"both at 10 s": (10, 10), "picture at 10 s": (10, 0), "clock wraps": (wrap, wrap)}[start]
+    seconds = {"both at 10 s": (10, 10), "frame at 10 s": (10, 0), "clock wraps": (wrap, wrap)}[start]
     source = retimed(clips("ts"), tmp_path / "in.ts", video_seconds=seconds[0], audio_seconds=seconds[1])
     output = tmp_path / f"out.{ending}"
     assert fix_file(source, output, offset_ms).notes == []

@@ -35,7 +35,7 @@ def test_graphs_do_what_the_manifest_says(folder: Path) -> None:
     log_mel = bundle.log_mel(waveform)
     assert log_mel.shape == (4, 128)
     np.testing.assert_allclose(log_mel, np.log(0.25), rtol=1e-5)
-    embedding = bundle.embed_pictures(np.zeros((2, 3, 16, 16, 3), np.uint8))
+    embedding = bundle.embed_frames(np.zeros((2, 3, 16, 16, 3), np.uint8))
     np.testing.assert_allclose(embedding, [[1, 0], [1, 0]], atol=1e-6)
 
 

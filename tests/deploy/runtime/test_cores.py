@@ -35,7 +35,7 @@ def tubelets(bundle: Bundle, count: int) -> np.ndarray:
 def test_each_thread_of_an_engine_has_a_core_of_its_own() -> None:
     before = cores_of_threads()
     bundle = Bundle.open(default_bundle(), cores=CORES[:2])
-    bundle.embed_pictures(tubelets(bundle, 4))
+    bundle.embed_frames(tubelets(bundle, 4))
     after = cores_of_threads()
     started = [after[thread] for thread in after.keys() - before.keys()]
     # One thread beside the calling one for each of the three graphs.
@@ -80,7 +80,7 @@ def test_threads_keep_the_cores_that_they_were_started_on() -> None:
 def test_the_same_is_computed() -> None:
     plain, kept = Bundle.open(default_bundle(), threads=1), Bundle.open(default_bundle(), cores=CORES[:1])
     values = tubelets(plain, 3)
-    np.testing.assert_array_equal(kept.embed_pictures(values), plain.embed_pictures(values))
+    np.testing.assert_array_equal(kept.embed_frames(values), plain.embed_frames(values))
 
 
 @needs_two
@@ -92,7 +92,7 @@ def test_openvino_starts_its_threads_on_the_cores() -> None:
     before = cores_of_threads()
     bundle = Bundle.open(folder, engine="openvino", cores=CORES[1:2])
     values = tubelets(bundle, 2)
-    bundle.embed_pictures(values)
+    bundle.embed_frames(values)
     after = cores_of_threads()
     assert {frozenset(after[thread]) for thread in after.keys() - before.keys()} <= {frozenset(CORES[1:2])}
     assert os.sched_getaffinity(0) == set(CORES)

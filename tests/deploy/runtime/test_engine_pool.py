@@ -17,7 +17,7 @@ from fake_bundle import write_fake_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streams import RATE_HZ, feed, times_at
-from sync_clips import pictures, sound
+from sync_clips import make_audio, make_frames
 
 from cavsync.deploy import Bundle, EnginePool, SyncScore, SyncScorer
 from cavsync.deploy.runtime.default_bundle import default_bundle
@@ -83,8 +83,8 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 def score_stream(bundle: Bundle, seed: int, offset_ms: float, cuts: list[int]) -> list[SyncScore]:
     times = times_at(25, 4.0)
-    samples = sound(0.0, 4 * RATE_HZ, seed=seed, audio_offset_ms=offset_ms)
-    return feed(SyncScorer(bundle), times, pictures(times, seed), samples, cuts=cuts)
+    samples = make_audio(0.0, 4 * RATE_HZ, seed=seed, audio_offset_ms=offset_ms)
+    return feed(SyncScorer(bundle), times, make_frames(times, seed), samples, cuts=cuts)
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -123,10 +123,10 @@ def test_real_encoders_give_what_they_give_alone() -> None:
     sizes: list[tuple[str, int, int]] = []
     with EnginePool(bundle, max_batch=8, deadline_ms=50, on_batch=lambda *row: sizes.append(row[:3])) as pool:
         found = in_threads(
-            *(lambda x=x: pool.bundle.embed_pictures(x) for x in tubelets),
+            *(lambda x=x: pool.bundle.embed_frames(x) for x in tubelets),
             *(lambda x=x: pool.bundle.embed_audio(x) for x in segments),
         )
-    wanted = [bundle.embed_pictures(x) for x in tubelets] + [bundle.embed_audio(x) for x in segments]
+    wanted = [bundle.embed_frames(x) for x in tubelets] + [bundle.embed_audio(x) for x in segments]
     for result, expected in zip(found, wanted, strict=True):
         np.testing.assert_allclose(result, expected, atol=1e-6)
     assert {name for name, _, _ in sizes} == {"audio_encoder", "visual_encoder"}

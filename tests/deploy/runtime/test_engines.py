@@ -205,8 +205,8 @@ def test_engines_score_alike(engine: str, auto_bundle: Path) -> None:
     reference, bundle = Bundle.open(exported("fp32")), Bundle.open(auto_bundle, engine=engine)
     for got, want in (
         (bundle.embed_audio(inputs_of("audio_encoder", 6)), reference.embed_audio(inputs_of("audio_encoder", 6))),
-        (bundle.embed_pictures(inputs_of("visual_encoder", 6)),
-         reference.embed_pictures(inputs_of("visual_encoder", 6))),
+        (bundle.embed_frames(inputs_of("visual_encoder", 6)),
+         reference.embed_frames(inputs_of("visual_encoder", 6))),
     ):  # fmt: skip
         assert float((got * want).sum(axis=1).min()) >= LIMITS["int8"].cosine
         assert centred_cosine(got.astype(np.float64), want.astype(np.float64)) >= LIMITS["int8"].centred_cosine

@@ -62,11 +62,11 @@ TYPES: dict[str, tuple[Attack, str]] = {
     "huge": (put("calibration", "bias", value=10**400), "which should be a number below 1e18"),
     "large": (put("calibration", "weights", 0, value=1e17), "calibration.weights = [1e+17, 3.0], which this version"),
     "not a number anywhere": (put("source", value={"step": float("nan")}), "is not valid JSON"),
-    "all memory for pictures": (
+    "all memory for frames": (
         update(visual={"img_size": 4096, "num_frames": 1024}),
         "visual.num_frames = 1024, which this version cannot use",
     ),
-    "all memory for sound": (
+    "all memory for audio": (
         update(audio={"segment_frames": 6000}, frontend={"num_mel_bins": 4096}),
         "audio.segment_frames = 6000, which this version cannot use",
     ),

@@ -17,7 +17,7 @@ from serving import Client
 
 @pytest.fixture(scope="session")
 def late_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds whose sound is 300 ms late."""
+    """Six seconds whose audio is 300 ms late."""
     return write_clip(tmp_path_factory.mktemp("clips") / "late.mp4", seconds=6, audio_offset_ms=-300)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_sender import picture_chunk, sound_chunk
+from live_sender import audio_chunk, frame_chunk
 from PIL import Image
 
-from cavsync.deploy.server.chunks import MAX_HEADER_BYTES, Picture, Sound, parse_chunk
+from cavsync.deploy.server.chunks import MAX_HEADER_BYTES, PushedAudio, PushedFrame, parse_chunk
 from cavsync.errors import MediaError
 
 
@@ -29,8 +29,8 @@ AUDIO = {"type": "audio", "pts_seconds": 1.0, "format": "f32le", "sample_rate_hz
 @given(st.integers(1, 9), st.integers(1, 9), st.floats(-1e9, 1e9), st.integers(0, 2**32 - 1))
 def test_raw_pictures_arrive_to_the_bit(height: int, width: int, pts_seconds: float, seed: int) -> None:
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    found = parse_chunk(picture_chunk(pts_seconds, rgb))
-    assert isinstance(found, Picture)
+    found = parse_chunk(frame_chunk(pts_seconds, rgb))
+    assert isinstance(found, PushedFrame)
     assert found.pts_seconds == pts_seconds
     np.testing.assert_array_equal(found.rgb, rgb)
 
@@ -39,8 +39,8 @@ def test_raw_pictures_arrive_to_the_bit(height: int, width: int, pts_seconds: fl
 @given(st.integers(0, 50), st.integers(1, 8), st.sampled_from([np.float32, np.int16]), st.integers(0, 2**32 - 1))
 def test_sound_arrives_to_the_bit(count: int, channels: int, kind: Any, seed: int) -> None:
     samples = (np.random.default_rng(seed).normal(0, 1000, (count, channels))).astype(kind)
-    found = parse_chunk(sound_chunk(-3.5, samples, 44_100))
-    assert isinstance(found, Sound)
+    found = parse_chunk(audio_chunk(-3.5, samples, 44_100))
+    assert isinstance(found, PushedAudio)
     assert (found.pts_seconds, found.sample_rate_hz, found.samples.dtype) == (-3.5, 44_100, kind)
     np.testing.assert_array_equal(found.samples, samples)
 
@@ -50,7 +50,7 @@ def test_jpegs_are_decoded(mode: str) -> None:
     out = io.BytesIO()
     Image.new(mode, (32, 16), {"RGB": (200, 30, 90), "L": 77, "CMYK": (0, 0, 0, 0)}[mode]).save(out, "JPEG", quality=95)
     found = parse_chunk(chunk(out.getvalue(), type="video", pts_seconds=0, format="jpeg"))
-    assert isinstance(found, Picture)
+    assert isinstance(found, PushedFrame)
     assert found.rgb.shape == (16, 32, 3)
     wanted = {"RGB": (200, 30, 90), "L": (77, 77, 77), "CMYK": (255, 255, 255)}[mode]
     assert np.abs(found.rgb.astype(int) - wanted).max() <= 3
@@ -94,7 +94,7 @@ def jpeg(width: int = 32, height: int = 16) -> bytes:
         (chunk(b"12345678", **AUDIO | {"channels": 0}), "channels"),
         (chunk(b"12345678", **AUDIO | {"sample_rate_hz": 44100.5}), "sample_rate_hz"),
         (chunk(b"\0" * 8 * 160_001, **AUDIO), "more than 10 s"),
-        (chunk(b"no picture", type="video", pts_seconds=0, format="jpeg"), "no complete JPEG"),
+        (chunk(b"no frame", type="video", pts_seconds=0, format="jpeg"), "no complete JPEG"),
         (chunk(jpeg()[:-300], type="video", pts_seconds=0, format="jpeg"), "no complete JPEG"),
     ],
 )
@@ -135,7 +135,7 @@ def test_no_header_does_harm(base: dict[str, Any], changes: dict[str, Any], cont
     except MediaError:
         return
     assert np.isfinite(found.pts_seconds)
-    assert found.rgb.ndim == 3 if isinstance(found, Picture) else found.samples.ndim == 2
+    assert found.rgb.ndim == 3 if isinstance(found, PushedFrame) else found.samples.ndim == 2
 
 
 @settings(deadline=None)

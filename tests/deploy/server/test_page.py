@@ -95,7 +95,7 @@ def test_an_alarm_appears_while_a_stream_goes_out_of_sync(server: ServerProcess,
 def test_every_stream_has_a_card(watched: Watched) -> None:
     page = watched.page
     silent = page.get_by_role("button", name=re.compile("silent"))
-    silent.get_by_text("the sound is silent").wait_for()
+    silent.get_by_text("the audio is silent").wait_for()
     page.get_by_role("button", name=re.compile("good")).get_by_text("In sync").wait_for()
 
 

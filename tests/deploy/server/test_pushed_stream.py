@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_sender import course_chunks, picture_chunk
+from live_sender import course_chunks, frame_chunk
 
 from cavsync.deploy import Bundle, resolve_profile
 from cavsync.deploy.metrics import SyncMetrics
@@ -42,12 +42,12 @@ class Pushed:
 def test_a_timestamp_out_of_line_spoils_neither_delay_nor_limits(bundle: Bundle, pts_seconds: float) -> None:
     one, chunks = Pushed(bundle), list(course_chunks(6))
     one.push(chunks[:150])
-    answers = one.scoring.push(picture_chunk(pts_seconds, FRAME))
+    answers = one.scoring.push(frame_chunk(pts_seconds, FRAME))
     assert [answer["kind"] for answer in answers] == ["error"] * (pts_seconds == 1e300)
     time.sleep(PAUSE_SECONDS)
     one.push(chunks[150:])
     assert len(one.delays) >= 6
-    # The pictures at the end of later windows came after the pause.
+    # The frames at the end of later windows came after the pause.
     assert all(0 <= delay < PAUSE_SECONDS for delay in one.delays[-3:])
     status: dict[str, Any] = one.stream.status()
     assert (status["early_limit_ms"], status["late_limit_ms"]) == (40, 40)
@@ -63,7 +63,7 @@ def test_a_clock_that_is_set_back_is_not_late(bundle: Bundle) -> None:
 
 
 def test_the_delay_counts_from_the_picture_at_the_windows_end(bundle: Bundle) -> None:
-    """The window of 2 s ends where the picture of 2.0 s begins, not the one before it."""
+    """The window of 2 s ends where the frame of 2.0 s begins, not the one before it."""
     one, chunks = Pushed(bundle), list(course_chunks(4))
     one.push(chunks[:100])
     time.sleep(PAUSE_SECONDS)

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from live_sender import course_chunks, picture_chunk, sound_chunk
+from live_sender import audio_chunk, course_chunks, frame_chunk
 from serving import Client, answers_until
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from cavsync.deploy import Bundle, SyncScorer
-from cavsync.deploy.server.chunks import Picture, parse_chunk
+from cavsync.deploy.server.chunks import PushedFrame, parse_chunk
 from cavsync.deploy.server.pushed_stream import PushedStream
 from cavsync.deploy.server.score_options import ScoreOptions
 
@@ -32,7 +32,7 @@ def direct(bundle: Bundle, seconds: float, **course: Any) -> list[dict[str, Any]
     scores = []
     for _, message in course_chunks(seconds, **course):
         chunk = parse_chunk(message)
-        if isinstance(chunk, Picture):
+        if isinstance(chunk, PushedFrame):
             scores += scorer.push_video(chunk.rgb, pts_seconds=chunk.pts_seconds)
         else:
             scores += scorer.push_audio(chunk.samples, pts_seconds=chunk.pts_seconds)
@@ -48,7 +48,7 @@ def test_decisions_are_those_of_the_scorer_and_events_come_with_them(client: Cli
     assert [answer for answer in answers if answer["kind"] == "window"] == direct(bundle, 12, **LATE)
     began, ended = [answer for answer in answers if answer["kind"] == "event"]
     assert (began["phase"], began["state"], ended["phase"]) == ("began", "audio_late", "ended")
-    # Within the window and a second after the sound went late.
+    # Within the window and a second after the audio went late.
     assert 5 < began["start"] <= 5 + 2 + 1
     assert began["extreme"] == pytest.approx(-300, abs=15)
 
@@ -90,13 +90,13 @@ def test_what_is_known_of_a_stream(client: Client) -> None:
 FRAME = np.zeros((4, 4, 3), np.uint8)
 BAD = [
     b"garbage",
-    picture_chunk(1.0, FRAME)[:-1],
-    picture_chunk(float("nan"), FRAME),
-    picture_chunk(1e300, FRAME),
-    sound_chunk(1.0, np.full(10, np.nan, np.float32)),
-    sound_chunk(1.0, np.full(10, 5e4, np.float32)),
-    sound_chunk(1.0, np.zeros(10, np.float32), 10),
-    sound_chunk(1.0, np.zeros(10, np.float32))[:-3],
+    frame_chunk(1.0, FRAME)[:-1],
+    frame_chunk(float("nan"), FRAME),
+    frame_chunk(1e300, FRAME),
+    audio_chunk(1.0, np.full(10, np.nan, np.float32)),
+    audio_chunk(1.0, np.full(10, 5e4, np.float32)),
+    audio_chunk(1.0, np.zeros(10, np.float32), 10),
+    audio_chunk(1.0, np.zeros(10, np.float32))[:-3],
     b"x" * 5_000_000,
 ]
 CONTROLS = ["", "{", "[]", "null", '{"type": "start"}', '{"type": "flush", "x": 1}', '{"type": 3}', '{"kind": "flush"}']
@@ -138,10 +138,8 @@ def test_bad_chunks_are_answered_and_change_nothing(
 def test_no_order_of_times_stops_the_stream(client: Client, chunks: list[tuple[bool, float, int, int]]) -> None:
     with client.stream("wild") as socket:
         for is_video, pts_seconds, count, rate_hz in chunks:
-            sound = np.zeros(count, np.float32)
-            socket.send_bytes(
-                picture_chunk(pts_seconds, FRAME) if is_video else sound_chunk(pts_seconds, sound, rate_hz)
-            )
+            audio = np.zeros(count, np.float32)
+            socket.send_bytes(frame_chunk(pts_seconds, FRAME) if is_video else audio_chunk(pts_seconds, audio, rate_hz))
         socket.send_text('{"type": "reset"}')
         answers_until(socket, "ready")
         for _, message in course_chunks(4):

@@ -65,7 +65,7 @@ def test_page_says_what_was_found_and_what_the_sign_means(result: FileScore) -> 
     text = re.sub(r"<[^>]+>", " ", html_text([result]))
     for part in (
         f"Audio late by {late_ms} ms",
-        f"{late_ms} ms after its picture",
+        f"{late_ms} ms after its frame",
         f"advance the audio by {late_ms} ms",
         "opposite sign",
         "libavcodec",
@@ -78,9 +78,9 @@ def test_page_says_what_was_found_and_what_the_sign_means(result: FileScore) -> 
 
 def test_heat_map_is_light_at_the_offset(result: FileScore) -> None:
     (uri,) = re.findall(r'href="data:image/png;base64,([^"]+)"', html_text([result]))
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri))))
-    assert picture.shape == (31, 12, 4)
-    brightness = picture[..., :3].sum(axis=2)[:, 2:10]
+    frame = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri))))
+    assert frame.shape == (31, 12, 4)
+    brightness = frame[..., :3].sum(axis=2)[:, 2:10]
     # Row 0 is +600 ms, a row is 40 ms: the audio is 200 ms late.
     assert float(np.median(600 - 40 * brightness.argmax(axis=0))) == pytest.approx(-200, abs=40)
 

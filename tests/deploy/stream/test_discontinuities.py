@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streams import RATE_HZ
-from sync_clips import pictures, sound
+from sync_clips import make_audio, make_frames
 
 from cavsync.deploy import Bundle, SyncScore, SyncScorer
 from cavsync.errors import MediaError
@@ -32,18 +32,18 @@ Push = tuple[float, int, float, np.ndarray]
 
 
 def pushes(parts: list[Part], piece: int = PIECE) -> list[Push]:
-    """(world time, track, timestamp, data) in the order of the world; the sound is early by OFFSET_MS throughout."""
+    """(world time, track, timestamp, data) in the order of the world; the audio is early by OFFSET_MS throughout."""
     found: list[Push] = []
     begin = 0.0
     for part in parts:
         if part.video_pts is not None:
             steps = np.arange(round(part.seconds * 25)) / 25
-            frames = pictures(begin + steps)
+            frames = make_frames(begin + steps)
             found += [
                 (begin + step, 1, part.video_pts + step, frame) for step, frame in zip(steps, frames, strict=True)
             ]
         if part.audio_pts is not None:
-            samples = sound(begin, round(part.seconds * RATE_HZ), audio_offset_ms=OFFSET_MS)
+            samples = make_audio(begin, round(part.seconds * RATE_HZ), audio_offset_ms=OFFSET_MS)
             for start in range(0, len(samples), piece):
                 place = start / RATE_HZ
                 found.append((begin + place, 0, part.audio_pts + place, samples[start : start + piece]))
@@ -116,7 +116,7 @@ def test_one_clock_set_back_alone_gives_no_offset(bundle: Bundle, lone: str) -> 
     pts = -5000.0 if lone == "video" else 5.0
     alone = [record for record in records if pts + 2.5 <= record.time_seconds <= pts + 20]
     assert len(alone) >= 30
-    assert all(record.audio_offset_ms is None and "no sound" in (record.reason or "") for record in alone)
+    assert all(record.audio_offset_ms is None and "no audio" in (record.reason or "") for record in alone)
 
 
 @pytest.mark.parametrize("ending", ["audio", "video"])
@@ -128,21 +128,21 @@ def test_one_track_ends_early(bundle: Bundle, ending: str) -> None:
     for _, track, pts, data in pushes(parts, piece=RATE_HZ):
         records += scorer.push_video(data, pts_seconds=pts) if track == 1 else scorer.push_audio(data, pts_seconds=pts)
         kept.append(held_bytes(scorer))
-    # Decisions without sound come when the pictures are as far ahead as they may be, not only at the end.
+    # Decisions without audio come when the frames are as far ahead as they may be, not only at the end.
     if ending == "audio":
         assert max(record.time_seconds for record in records) > 90
-        assert "no sound" in (records[-1].reason or "")
-    # Of the sound that waits for pictures as much as pictures may be behind, and the search range and its segment.
+        assert "no audio" in (records[-1].reason or "")
+    # Of the audio that waits for frames as much as frames may be behind, and the search range and its segment.
     assert max(kept) <= 4 * RATE_HZ * (10 + 2 * 0.6 + 2 * 0.64 + 0.1 + 1)
     records += scorer.flush()
     assert sum(record.is_measured for record in records) >= 6
 
 
 def held_bytes(scorer: SyncScorer) -> int:
-    """What the tracks keep: samples, small pictures, and embeddings that wait."""
+    """What the tracks keep: samples, small frames, and embeddings that wait."""
     stream = scorer._stream
     samples = sum(placed.stretch.num_samples for placed in stream.audio._stretches)
-    small = sum(picture.nbytes for epoch in stream.video._epochs for picture in epoch.pictures)
+    small = sum(frame.nbytes for epoch in stream.video._epochs for frame in epoch.frames)
     return 4 * samples + small + sum(group.embeddings.nbytes for group in stream._groups)
 
 
@@ -187,7 +187,7 @@ def test_what_a_stream_does_never_depends_on_its_pieces(
 
 @pytest.mark.parametrize(("true_hz", "declared_hz"), [(32_000, 16_000), (48_000, 44_100), (44_100, 48_000)])
 def test_a_rate_that_the_timestamps_contradict_is_refused(bundle: Bundle, true_hz: int, declared_hz: int) -> None:
-    samples = sound(0.0, 12 * true_hz, rate_hz=true_hz)
+    samples = make_audio(0.0, 12 * true_hz, rate_hz=true_hz)
     scorer = SyncScorer(bundle)
     refused = []
     for start in range(0, len(samples), true_hz // 50):
@@ -200,14 +200,14 @@ def test_a_rate_that_the_timestamps_contradict_is_refused(bundle: Bundle, true_h
             scorer.push_audio(piece, pts_seconds=seconds, sample_rate_hz=rate_hz)
         except MediaError:
             refused.append(seconds)
-    # From the second span of two seconds of declared sound on, every piece, until a span is right.
+    # From the second span of two seconds of declared audio on, every piece, until a span is right.
     assert refused[0] == pytest.approx(4 * declared_hz / true_hz, abs=0.3)
     assert len(refused) == pytest.approx((refused[-1] - refused[0]) * 50, abs=2)
     assert 8 <= refused[-1] <= 12
 
 
 def test_lost_packets_are_no_wrong_rate(bundle: Bundle) -> None:
-    samples = sound(0.0, 12 * RATE_HZ)
+    samples = make_audio(0.0, 12 * RATE_HZ)
     random = np.random.default_rng(3)
     scorer = SyncScorer(bundle)
     for start in range(0, len(samples), 320):

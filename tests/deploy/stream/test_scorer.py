@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streams import RATE_HZ, feed, times_at
-from sync_clips import course, pictures, sound
+from sync_clips import course, make_audio, make_frames
 
 from cavsync.deploy import Bundle, SyncScore, SyncScorer
 from cavsync.deploy.stream.rows import Row
@@ -21,8 +21,8 @@ SEGMENT_FRAMES = 6
 
 def score_course(bundle: Bundle, *, seconds: float = 6.0, offset_ms: float = 0.0, **options: Any) -> list[SyncScore]:
     times = times_at(25, seconds)
-    samples = sound(0.0, round(seconds * RATE_HZ), audio_offset_ms=offset_ms)
-    return feed(SyncScorer(bundle, **options), times, pictures(times), samples)
+    samples = make_audio(0.0, round(seconds * RATE_HZ), audio_offset_ms=offset_ms)
+    return feed(SyncScorer(bundle, **options), times, make_frames(times), samples)
 
 
 @pytest.mark.parametrize("offset_ms", [-420.0, -80.0, -13.0, 0.0, 27.0, 120.0, 400.0])
@@ -38,8 +38,8 @@ def test_sign_and_size_of_the_offset(bundle: Bundle, offset_ms: float) -> None:
     assert {record.state for record in records} == {wanted}
 
 
-def plain_row(time: float, picture: np.ndarray, samples: np.ndarray, lags_ms: np.ndarray) -> np.ndarray:
-    """Similarities of one picture, one lag and one segment at a time, in double precision."""
+def plain_row(time: float, frame: np.ndarray, samples: np.ndarray, lags_ms: np.ndarray) -> np.ndarray:
+    """Similarities of one frame, one lag and one segment at a time, in double precision."""
 
     def audio_angle(instant: int) -> float:
         first = instant * 4
@@ -49,7 +49,7 @@ def plain_row(time: float, picture: np.ndarray, samples: np.ndarray, lags_ms: np
         decibels = 10 / math.log(10) * np.mean([math.log(np.mean(window**2) + 1e-10) for window in windows])
         return math.pi * min(max((decibels + 50) / 40, 0), 1)
 
-    visual_angle = math.pi * picture.mean() / 255
+    visual_angle = math.pi * frame.mean() / 255
     row = []
     for lag_ms in lags_ms:
         # Instant j is centred at 0.04 j + (2.5 * 160 + 200) / 16000 seconds.
@@ -65,7 +65,7 @@ def plain_row(time: float, picture: np.ndarray, samples: np.ndarray, lags_ms: np
 def test_rows_and_curves_match_a_plain_calculation(bundle: Bundle, start_seconds: float) -> None:
     seconds = 3.0
     times = times_at(25, seconds, start_seconds)
-    frames, samples = pictures(times), sound(0.0, round(seconds * RATE_HZ), audio_offset_ms=50.0)
+    frames, samples = make_frames(times), make_audio(0.0, round(seconds * RATE_HZ), audio_offset_ms=50.0)
     rows: list[Row] = []
     scorer = SyncScorer(bundle, on_row=rows.append)
     records = feed(scorer, times, frames, samples)
@@ -90,7 +90,7 @@ def test_rows_and_curves_match_a_plain_calculation(bundle: Bundle, start_seconds
 )
 def test_results_do_not_depend_on_the_pieces(bundle: Bundle, cuts: list[int], lead: int) -> None:
     times = times_at(25, 4.0)
-    frames, samples = pictures(times), sound(0.0, 4 * RATE_HZ, audio_offset_ms=-70.0)
+    frames, samples = make_frames(times), make_audio(0.0, 4 * RATE_HZ, audio_offset_ms=-70.0)
     reference = feed(SyncScorer(bundle), times, frames, samples)
     records = feed(SyncScorer(bundle), times, frames, samples, cuts=cuts, audio_leads_by=lead)
     assert len(records) == len(reference) == 5
@@ -102,7 +102,7 @@ def test_results_do_not_depend_on_the_pieces(bundle: Bundle, cuts: list[int], le
 
 def test_decisions_come_as_soon_as_their_sound_is_there(bundle: Bundle) -> None:
     times = times_at(25, 6.0)
-    frames, samples = pictures(times), sound(0.0, 6 * RATE_HZ)
+    frames, samples = make_frames(times), make_audio(0.0, 6 * RATE_HZ)
     scorer = SyncScorer(bundle)
     delays = []
     for index, (time, frame) in enumerate(zip(times, frames, strict=True)):
@@ -119,7 +119,7 @@ def test_frame_rates(bundle: Bundle, rate_hz: float) -> None:
     times = times_at(rate_hz, 6.0)
     rows: list[Row] = []
     scorer = SyncScorer(bundle, on_row=rows.append, profile="one-frame")
-    records = feed(scorer, times, pictures(times), sound(0.0, 6 * RATE_HZ, audio_offset_ms=150.0))
+    records = feed(scorer, times, make_frames(times), make_audio(0.0, 6 * RATE_HZ, audio_offset_ms=150.0))
     assert len(rows) == pytest.approx(6 * min(rate_hz, 25.0), abs=2)
     assert {row.time_seconds for row in rows} <= set(times)
     assert float(np.median([record.audio_offset_ms for record in records])) == pytest.approx(150.0, abs=5)
@@ -129,8 +129,8 @@ def test_frame_rates(bundle: Bundle, rate_hz: float) -> None:
 def test_variable_frame_rate_keeps_its_meaning(bundle: Bundle) -> None:
     random = np.random.default_rng(5)
     times = np.cumsum(random.uniform(0.01, 0.09, 160))
-    samples = sound(0.0, round((times[-1] + 1) * RATE_HZ), audio_offset_ms=-90.0)
-    records = feed(SyncScorer(bundle), times, pictures(times), samples)
+    samples = make_audio(0.0, round((times[-1] + 1) * RATE_HZ), audio_offset_ms=-90.0)
+    records = feed(SyncScorer(bundle), times, make_frames(times), samples)
     assert len(records) >= 8
     assert float(np.median([record.audio_offset_ms for record in records])) == pytest.approx(-90.0, abs=6)
 
@@ -138,15 +138,17 @@ def test_variable_frame_rate_keeps_its_meaning(bundle: Bundle) -> None:
 def test_one_stream_may_start_late_and_clocks_may_start_anywhere(bundle: Bundle) -> None:
     start = 1000.0
     times = times_at(25, 8.0, start)
-    samples = sound(start + 3.0, 5 * RATE_HZ, audio_offset_ms=80.0)
-    records = feed(SyncScorer(bundle), times, pictures(times), samples, audio_start_seconds=start + 3.0)
+    samples = make_audio(start + 3.0, 5 * RATE_HZ, audio_offset_ms=80.0)
+    records = feed(SyncScorer(bundle), times, make_frames(times), samples, audio_start_seconds=start + 3.0)
     assert records[0].state == "undetermined"
     assert records[0].audio_offset_ms is None
-    assert "no sound" in (records[0].reason or "")
+    assert "no audio" in (records[0].reason or "")
     late = [record.audio_offset_ms for record in records if record.time_seconds >= start + 6]
     assert late == pytest.approx([80.0] * len(late), abs=6)
     negative = times_at(25, 4.0, -2.0)
-    records = feed(SyncScorer(bundle), negative, pictures(negative), sound(-2.0, 4 * RATE_HZ), audio_start_seconds=-2.0)
+    records = feed(
+        SyncScorer(bundle), negative, make_frames(negative), make_audio(-2.0, 4 * RATE_HZ), audio_start_seconds=-2.0
+    )
     assert [record.audio_offset_ms for record in records] == pytest.approx([0.0] * 5, abs=6)
 
 
@@ -155,19 +157,19 @@ def test_flush_ends_the_stream_and_reset_begins_a_new_one(bundle: Bundle) -> Non
     assert scorer.flush() == []
     scorer.reset()
     times = times_at(25, 3.0)
-    first = feed(scorer, times, pictures(times), sound(0.0, 3 * RATE_HZ))
+    first = feed(scorer, times, make_frames(times), make_audio(0.0, 3 * RATE_HZ))
     assert scorer.flush() == []
     with pytest.raises(MediaError, match="reset"):
-        scorer.push_video(pictures(times)[0], pts_seconds=9.0)
+        scorer.push_video(make_frames(times)[0], pts_seconds=9.0)
     scorer.reset()
-    assert [r.to_dict() for r in feed(scorer, times, pictures(times), sound(0.0, 3 * RATE_HZ))] == [
+    assert [r.to_dict() for r in feed(scorer, times, make_frames(times), make_audio(0.0, 3 * RATE_HZ))] == [
         r.to_dict() for r in first
     ]
 
 
 def test_a_stream_shorter_than_the_window_gives_one_decision(bundle: Bundle) -> None:
     times = times_at(25, 0.2)
-    (record,) = feed(SyncScorer(bundle), times, pictures(times), sound(0.0, 3200))
+    (record,) = feed(SyncScorer(bundle), times, make_frames(times), make_audio(0.0, 3200))
     assert (record.state, record.audio_offset_ms) == ("undetermined", None)
     assert record.window_seconds == pytest.approx(0.2)
     assert "only 5 video frames" in (record.reason or "")
@@ -177,8 +179,8 @@ def test_stillness_and_silence_in_a_stream(bundle: Bundle) -> None:
     times = times_at(25, 3.0)
     still = np.full((75, 8, 8, 3), 100, np.uint8)
     for frames, samples, reason in (
-        (still, sound(0.0, 3 * RATE_HZ), "static"),
-        (pictures(times), np.zeros(3 * RATE_HZ, np.float32), "silent"),
+        (still, make_audio(0.0, 3 * RATE_HZ), "static"),
+        (make_frames(times), np.zeros(3 * RATE_HZ, np.float32), "silent"),
     ):
         records = feed(SyncScorer(bundle), times, frames, samples)
         assert all(reason in (record.reason or "") and record.audio_offset_ms is None for record in records)
@@ -199,16 +201,16 @@ def test_an_offset_beyond_the_range_is_not_guessed(bundle: Bundle) -> None:
 
 def test_memory_follows_the_lead_and_not_the_length(bundle: Bundle) -> None:
     scorer = SyncScorer(bundle, max_lead_seconds=5.0)
-    piece = sound(0.0, RATE_HZ)
+    piece = make_audio(0.0, RATE_HZ)
     for second in range(120):
         scorer.push_audio(piece, pts_seconds=float(second))
     audio = scorer._stream.audio._stretches[0].stretch
     assert 5 * RATE_HZ <= audio.num_samples <= 9 * RATE_HZ
-    for index, frame in enumerate(pictures(times_at(25, 20.0, 112.0))):
+    for index, frame in enumerate(make_frames(times_at(25, 20.0, 112.0))):
         scorer.push_video(frame, pts_seconds=112 + index / 25)
         scorer.push_audio(piece[:640], pts_seconds=120 + index / 25)
     video = scorer._stream.video
-    assert len(video._epochs[0].pictures) < 24
+    assert len(video._epochs[0].frames) < 24
     assert scorer._run is not None
     assert len(scorer._run._rows) <= 2 * 25 + 25
     assert audio.first_instant > (112 + 20 - 2.5) * 25

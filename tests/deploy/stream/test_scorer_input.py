@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from streams import RATE_HZ, feed, times_at
-from sync_clips import pictures, sound
+from sync_clips import make_audio, make_frames
 
 from cavsync.deploy import Bundle, SyncScorer
 from cavsync.deploy.stream.rows import Row
@@ -20,8 +20,8 @@ from cavsync.errors import MediaError
 )
 def test_rates_layouts_and_types(bundle: Bundle, rate_hz: int, channels: int, dtype: str) -> None:
     times = times_at(25, 4.0)
-    frames = pictures(times)
-    samples = sound(0.0, 4 * rate_hz, rate_hz=rate_hz, audio_offset_ms=100.0)
+    frames = make_frames(times)
+    samples = make_audio(0.0, 4 * rate_hz, rate_hz=rate_hz, audio_offset_ms=100.0)
     if dtype == "int16":
         samples = np.round(samples * 32767).astype(np.int16)
     stacked = np.repeat(samples[:, None], channels, axis=1)
@@ -39,14 +39,14 @@ def test_rates_layouts_and_types(bundle: Bundle, rate_hz: int, channels: int, dt
 
 def test_a_gap_is_missing_sound_and_not_silence(bundle: Bundle) -> None:
     times = times_at(25, 8.0)
-    samples = sound(0.0, 8 * RATE_HZ, audio_offset_ms=60.0)
+    samples = make_audio(0.0, 8 * RATE_HZ, audio_offset_ms=60.0)
     rows: list[Row] = []
     scorer = SyncScorer(bundle, on_row=rows.append)
     records = []
     for start in range(0, len(samples), 1600):
         if not 3.0 <= start / RATE_HZ < 4.0:
             records += scorer.push_audio(samples[start : start + 1600], pts_seconds=start / RATE_HZ)
-    for time, frame in zip(times, pictures(times), strict=True):
+    for time, frame in zip(times, make_frames(times), strict=True):
         records += scorer.push_video(frame, pts_seconds=time)
     records += scorer.flush()
     middle = len(scorer.lags_ms) // 2
@@ -60,7 +60,7 @@ def test_a_gap_is_missing_sound_and_not_silence(bundle: Bundle) -> None:
 
 def test_overlaps_keep_what_came_first_and_jitter_does_not_cut(bundle: Bundle) -> None:
     times = times_at(25, 4.0)
-    frames, samples = pictures(times), sound(0.0, 4 * RATE_HZ, audio_offset_ms=40.0)
+    frames, samples = make_frames(times), make_audio(0.0, 4 * RATE_HZ, audio_offset_ms=40.0)
     reference = feed(SyncScorer(bundle), times, frames, samples)
     random = np.random.default_rng(2)
     scorer = SyncScorer(bundle)
@@ -82,14 +82,14 @@ def test_overlaps_keep_what_came_first_and_jitter_does_not_cut(bundle: Bundle) -
 def test_a_lasting_step_of_the_timestamps_is_followed(bundle: Bundle, rate_hz: int, chunk: int, step_ms: float) -> None:
     # From 3 s on each piece says that it belongs earlier or later than the count of samples: an edit of the sound.
     times = times_at(25, 12.0)
-    samples = sound(0.0, 12 * rate_hz, rate_hz=rate_hz)
+    samples = make_audio(0.0, 12 * rate_hz, rate_hz=rate_hz)
     scorer = SyncScorer(bundle)
     records = []
     for start in range(0, len(samples), chunk):
         pts_seconds = start / rate_hz + (step_ms / 1000 if start >= 3 * rate_hz else 0.0)
         piece = samples[start : start + chunk]
         records += scorer.push_audio(piece, pts_seconds=pts_seconds, sample_rate_hz=rate_hz)
-    for time, frame in zip(times, pictures(times), strict=True):
+    for time, frame in zip(times, make_frames(times), strict=True):
         records += scorer.push_video(frame, pts_seconds=time)
     records += scorer.flush()
     settled = [record.audio_offset_ms for record in records if record.time_seconds >= 8]
@@ -98,7 +98,7 @@ def test_a_lasting_step_of_the_timestamps_is_followed(bundle: Bundle, rate_hz: i
 
 def test_pictures_that_do_not_advance_are_ignored(bundle: Bundle) -> None:
     times = times_at(25, 4.0)
-    frames, samples = pictures(times), sound(0.0, 4 * RATE_HZ)
+    frames, samples = make_frames(times), make_audio(0.0, 4 * RATE_HZ)
     reference = feed(SyncScorer(bundle), times, frames, samples)
     scorer = SyncScorer(bundle)
     records = scorer.push_audio(samples, pts_seconds=0.0)
@@ -131,7 +131,7 @@ BAD_PUSHES: list[tuple[str, dict[str, Any]]] = [
 
 def test_bad_input_is_refused_in_a_sentence_and_leaves_no_trace(bundle: Bundle) -> None:
     times = times_at(25, 4.0)
-    frames, samples = pictures(times), sound(0.0, 4 * RATE_HZ, audio_offset_ms=30.0)
+    frames, samples = make_frames(times), make_audio(0.0, 4 * RATE_HZ, audio_offset_ms=30.0)
     reference = feed(SyncScorer(bundle), times, frames, samples)
     scorer = SyncScorer(bundle)
     records = []

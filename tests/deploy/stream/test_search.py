@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from streams import RATE_HZ, feed, times_at
-from sync_clips import pictures, sound
+from sync_clips import make_audio, make_frames
 
 from cavsync.deploy import Bundle, SyncScorer
 from cavsync.deploy.runtime.engines import Engine
@@ -36,29 +36,29 @@ def counted(bundle: Bundle) -> tuple[Bundle, Counted, Counted]:
 
 
 def score(bundle: Bundle, seconds: float = 20.0, offset_ms: float = 120.0, **options: Any) -> Any:
-    """Records of an offset course, and how many segments and pictures were embedded."""
+    """Records of an offset course, and how many segments and frames were embedded."""
     counting, audio, visual = counted(bundle)
     times = times_at(25, seconds)
     scorer = SyncScorer(counting, **options)
-    samples = sound(0.0, round(seconds * RATE_HZ), audio_offset_ms=offset_ms)
-    return feed(scorer, times, pictures(times), samples), audio.num_inputs, visual.num_inputs
+    samples = make_audio(0.0, round(seconds * RATE_HZ), audio_offset_ms=offset_ms)
+    return feed(scorer, times, make_frames(times), samples), audio.num_inputs, visual.num_inputs
 
 
 def test_every_instant_is_embedded_once(bundle: Bundle) -> None:
-    records, num_segments, num_pictures = score(bundle)
+    records, num_segments, num_frames = score(bundle)
     assert len(records) == 37
-    assert num_pictures == 20 * 25
+    assert num_frames == 20 * 25
     # One segment per hop of 40 ms; the last ones do not fit.
     assert 20 * 25 - 4 <= num_segments <= 20 * 25
 
 
 def test_a_lower_frame_rate_and_a_longer_hop_cost_less(bundle: Bundle) -> None:
-    _, num_segments, num_pictures = score(bundle, frame_rate_hz=5.0)
-    assert num_pictures == 100
-    # Sparse pictures still look at every instant of the grid.
+    _, num_segments, num_frames = score(bundle, frame_rate_hz=5.0)
+    assert num_frames == 100
+    # Sparse frames still look at every instant of the grid.
     assert num_segments == pytest.approx(500, abs=5)
-    records, num_segments, num_pictures = score(bundle, frame_rate_hz=5.0, hop_ms=80.0)
-    assert (num_pictures, num_segments) == (100, pytest.approx(250, abs=3))
+    records, num_segments, num_frames = score(bundle, frame_rate_hz=5.0, hop_ms=80.0)
+    assert (num_frames, num_segments) == (100, pytest.approx(250, abs=3))
     offsets = [record.audio_offset_ms for record in records if record.is_measured]
     assert len(offsets) >= 20
     assert float(np.median(offsets)) == pytest.approx(120.0, abs=12)
@@ -66,25 +66,25 @@ def test_a_lower_frame_rate_and_a_longer_hop_cost_less(bundle: Bundle) -> None:
     assert {record.offset_resolution_ms for record in records} == {40.0}
 
 
-def test_slow_frame_rates_do_not_wait_for_sixteen_pictures(bundle: Bundle) -> None:
+def test_slow_frame_rates_do_not_wait_for_sixteen_frames(bundle: Bundle) -> None:
     times = times_at(25, 10.0)
-    samples = sound(0.0, 10 * RATE_HZ)
+    samples = make_audio(0.0, 10 * RATE_HZ)
     scorer = SyncScorer(bundle, frame_rate_hz=1.6, window_seconds=6.25)
     delays = []
-    for index, (time, frame) in enumerate(zip(times, pictures(times), strict=True)):
+    for index, (time, frame) in enumerate(zip(times, make_frames(times), strict=True)):
         records = scorer.push_video(frame, pts_seconds=time)
         records += scorer.push_audio(samples[640 * index : 640 * (index + 1)], pts_seconds=time)
         delays += [time - record.time_seconds for record in records]
-    # The next picture after the window, the search range, half a segment.
+    # The next frame after the window, the search range, half a segment.
     assert len(delays) >= 3
     assert max(delays) < 0.625 + 0.6 + 0.04 + 0.1
 
 
 def test_tracking_finds_the_same_with_less(bundle: Bundle) -> None:
-    full, full_segments, full_pictures = score(bundle, hop_ms=10.0, seconds=30.0)
-    records, num_segments, num_pictures = score(bundle, hop_ms=10.0, seconds=30.0, adaptive=True)
+    full, full_segments, full_frames = score(bundle, hop_ms=10.0, seconds=30.0)
+    records, num_segments, num_frames = score(bundle, hop_ms=10.0, seconds=30.0, adaptive=True)
     assert [record.time_seconds for record in records] == [record.time_seconds for record in full]
-    assert num_pictures < 0.35 * full_pictures
+    assert num_frames < 0.35 * full_frames
     assert num_segments < 0.85 * full_segments
     # The first windows see coarse lags only and claim no more than that.
     early = records[0]
@@ -92,7 +92,7 @@ def test_tracking_finds_the_same_with_less(bundle: Bundle) -> None:
     assert early.offset_resolution_ms >= 70
     late = [record for record in records if record.time_seconds > 6]
     assert all(record.is_measured for record in late)
-    # A fourth of the pictures: twice the error; a little less while a window still holds what was seen before.
+    # A fourth of the frames: twice the error; a little less while a window still holds what was seen before.
     resolutions = [record.offset_resolution_ms for record in late]
     assert max(resolutions) == 20.0
     assert resolutions.count(20.0) > 0.8 * len(late)
@@ -101,8 +101,8 @@ def test_tracking_finds_the_same_with_less(bundle: Bundle) -> None:
 
 def test_it_widens_when_the_offset_changes_and_tracks_the_new_one(bundle: Bundle) -> None:
     times = times_at(25, 40.0)
-    before = sound(0.0, 20 * RATE_HZ, audio_offset_ms=-200.0)
-    after = sound(20.0, 20 * RATE_HZ, audio_offset_ms=300.0)
+    before = make_audio(0.0, 20 * RATE_HZ, audio_offset_ms=-200.0)
+    after = make_audio(20.0, 20 * RATE_HZ, audio_offset_ms=300.0)
     scorer = SyncScorer(bundle, adaptive=True)
     modes = set()
 
@@ -110,7 +110,7 @@ def test_it_widens_when_the_offset_changes_and_tracks_the_new_one(bundle: Bundle
         modes.add(scorer._search.mode)
 
     scorer._on_row = note
-    records = feed(scorer, times, pictures(times), np.concatenate([before, after]))
+    records = feed(scorer, times, make_frames(times), np.concatenate([before, after]))
     assert {TRACK, WIDE} <= modes
     settled = [record for record in records if record.time_seconds > 30]
     assert all(record.is_measured for record in settled)
@@ -124,7 +124,7 @@ def test_it_widens_when_the_offset_changes_and_tracks_the_new_one(bundle: Bundle
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_pieces_do_not_matter(bundle: Bundle, adaptive: bool) -> None:
     times = times_at(25, 12.0)
-    frames, samples = pictures(times), sound(0.0, 12 * RATE_HZ, audio_offset_ms=-90.0)
+    frames, samples = make_frames(times), make_audio(0.0, 12 * RATE_HZ, audio_offset_ms=-90.0)
     reference = feed(SyncScorer(bundle, adaptive=adaptive), times, frames, samples)
     for lead in (-3, 3):
         other = feed(
@@ -137,7 +137,7 @@ def test_silence_is_looked_at_coarsely(bundle: Bundle) -> None:
     counting, audio, visual = counted(bundle)
     times = times_at(25, 30.0)
     scorer = SyncScorer(counting, adaptive=True)
-    records = feed(scorer, times, pictures(times), np.zeros(30 * RATE_HZ, np.float32))
+    records = feed(scorer, times, make_frames(times), np.zeros(30 * RATE_HZ, np.float32))
     assert all(record.audio_offset_ms is None for record in records)
     assert visual.num_inputs < 0.3 * 30 * 25
     assert audio.largest <= 16

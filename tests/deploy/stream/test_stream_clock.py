@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavsync.deploy.stream.clock import EpochPairing, StreamClock
+from cavsync.deploy.stream.clock import EpochClock, EpochPairing
 
 # What happens at the end of a part: both clocks are set back, or one of them.
 CHANGES = st.lists(st.sampled_from(["both", "video", "audio"]), max_size=8)
@@ -16,7 +16,7 @@ CHANGES = st.lists(st.sampled_from(["both", "video", "audio"]), max_size=8)
 
 @given(changes=CHANGES, skew=st.floats(-2.0, 2.0))
 def test_pairs_are_those_that_were_made(changes: list[str], skew: float) -> None:
-    video, audio = StreamClock(), StreamClock()
+    video, audio = EpochClock(), EpochClock()
     pairing = EpochPairing(video, audio)
     length = 60.0
     starts = {"video": 0.0, "audio": 0.0}
@@ -42,7 +42,7 @@ def test_pairs_are_those_that_were_made(changes: list[str], skew: float) -> None
 
 
 def test_it_waits_until_the_other_clock_is_known() -> None:
-    video, audio = StreamClock(), StreamClock()
+    video, audio = EpochClock(), EpochClock()
     pairing = EpochPairing(video, audio)
     video.set_back(100.0, 0.0)
     assert pairing.epoch_of(1, video.progress(0.0), audio_progress=audio.progress(99.0)) is None
@@ -50,7 +50,7 @@ def test_it_waits_until_the_other_clock_is_known() -> None:
     assert pairing.epoch_of(1, video.progress(0.0), audio_progress=audio.progress(0.2)) == 1
     video.set_back(50.0, 0.0)
     assert pairing.epoch_of(2, video.progress(0.0), audio_progress=audio.progress(54.0)) is None
-    # The sound goes on: the picture's clock was set back alone.
+    # The audio goes on: the frame's clock was set back alone.
     assert pairing.epoch_of(2, video.progress(0.0), audio_progress=math.inf) == 1
 
 
@@ -60,7 +60,7 @@ STRETCHES = st.lists(st.tuples(st.floats(0.0, 1e5), st.floats(1.0, 1e6)), max_si
 @given(STRETCHES)
 def test_progress_counts_what_was_played_and_never_goes_back(stretches: list[tuple[float, float]]) -> None:
     """Each stretch plays for so long, then the clock is set back by so much."""
-    clock = StreamClock()
+    clock = EpochClock()
     now = played = 0.0
     seen = [clock.progress(now)]
     for length, back in stretches:

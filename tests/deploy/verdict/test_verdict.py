@@ -55,7 +55,7 @@ def decide(
     ],
 )
 def test_limits_of_the_profiles_and_the_sign(profile: str, early: float, late: float) -> None:
-    # The matching sound `lag` later than the picture means late audio: offset = -lag. The resolution is 10 ms.
+    # The matching audio `lag` later than the frame means late audio: offset = -lag. The resolution is 10 ms.
     assert decide(-(early + 10.5), profile).state == "audio_early"
     assert decide(late + 10.5, profile).state == "audio_late"
     assert decide(-(early - 10.5), profile).state == "in_sync"
@@ -128,7 +128,7 @@ KEY_FRAMES = np.where(np.arange(100) % 25 == 0, 0.4, 0.0)
     ("changes", "reason"),
     [
         ({"level_dbfs": np.full(100, -75.0)}, "silent"),
-        ({"level_dbfs": np.full(100, np.nan)}, "no sound"),
+        ({"level_dbfs": np.full(100, np.nan)}, "no audio"),
         ({"motion": np.zeros(100)}, "static"),
         ({"motion": KEY_FRAMES}, "static"),
         ({"motion": ONE_FLASH}, None),
@@ -151,7 +151,7 @@ def test_silence_and_stillness_are_no_evidence(changes: dict[str, np.ndarray], r
         (curve_peaking_at(0, num_frames=7), "only 7 video frames"),
         (Curve(LAGS, np.full_like(LAGS, 0.3), np.full((4, len(LAGS)), 0.3), 100), "flat"),
         (Curve(LAGS, LAGS / 600, np.tile(LAGS / 600, (4, 1)), 100), "beyond ±600 ms"),
-        (Curve(LAGS, np.where(LAGS == 0, 1.0, np.nan), np.zeros((4, len(LAGS))), 100), "too little of the sound"),
+        (Curve(LAGS, np.where(LAGS == 0, 1.0, np.nan), np.zeros((4, len(LAGS))), 100), "too little of the audio"),
     ],
 )
 def test_curves_that_prove_nothing(curve: Curve, reason: str) -> None:

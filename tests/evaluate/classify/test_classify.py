@@ -16,17 +16,17 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from small_models import small_config, small_model
 
 from cavsync.cli.main import main
+from cavsync.data.audio_file import read_audio
 from cavsync.data.clip import load_clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.logmel import log_mel, normalise
-from cavsync.data.sources.class_labels import ClassLabels
-from cavsync.data.sources.clips import read_sound
+from cavsync.data.sources.classes import ClassLabels
 from cavsync.data.sources.frames_list import write_frames_list
 from cavsync.errors import CheckpointError, ConfigError, DataError
 from cavsync.evaluate.classify.classifier import open_classifier
 from cavsync.evaluate.classify.measure import Classified, classify
+from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
 from cavsync.evaluate.results.result import read_result
-from cavsync.evaluate.retrieval.clips import open_retrieval_clips
 from cavsync.model.checkpoint import save_model
 from cavsync.model.classifier import CAVMAEFT
 
@@ -80,24 +80,24 @@ def command(*arguments: str | Path) -> Result:
 
 
 def test_scores_are_the_mean_over_frames(clips: Path, run: Path) -> None:
-    """Three frames of each clip cut out by hand, each with its own sound, through a softmax."""
+    """Three frames of each clip cut out by hand, each with its own audio, through a softmax."""
     model = open_classifier(run).model
     found = classified(run, clips, frames=3)
     assert [Path(name).name for name in found.names] == sorted(path.name for path in clips.glob("*.mp4"))
     mean, std = (torch.tensor(v).view(3, 1, 1) * 255 for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     for place, name in enumerate(found.names):
         clip = load_clip(name, 48)
-        assert isinstance(clip.sound, Waveform)
-        features = log_mel(torch.from_numpy(clip.sound.samples))
+        assert isinstance(clip.audio, Waveform)
+        features = log_mel(torch.from_numpy(clip.audio.samples))
         chances = []
         for part in range(3):
             number = int(np.abs(clip.pts_seconds - 2.0 * part / 3).argmin())
             centre = (clip.pts_seconds[number] - clip.audio_start_seconds) / 0.01
-            # The frame whose window's middle is nearest to the picture is in the middle of the segment.
+            # The frame whose window's middle is nearest to the frame is in the middle of the segment.
             start = min(max(0, round(centre - 1.25 - 39.5)), len(features) - 80)
-            picture = (torch.from_numpy(clip.frames[np.array([number])]) - mean) / std
+            frame = (torch.from_numpy(clip.frames[np.array([number])]) - mean) / std
             with torch.no_grad():
-                chances.append(model(normalise(features[None, start : start + 80]), picture).softmax(1)[0])
+                chances.append(model(normalise(features[None, start : start + 80]), frame).softmax(1)[0])
         np.testing.assert_allclose(found.scores["multimodal"][place], torch.stack(chances).mean(0), atol=0.02)
 
 
@@ -222,7 +222,7 @@ def test_published_csvs_are_read_with_their_media(clips: Path, run: Path, tmp_pa
 
 
 def test_frames_of_a_list_show_what_the_video_shows(clips: Path, tmp_path: Path) -> None:
-    """Frame i of n is the picture at i/n of the clip, its sound the clip's."""
+    """Frame i of n is the frame at i/n of the clip, its audio the clip's."""
     write_frames_list(clips, tmp_path / "list", frames=5, img_size=48)
     for path in sorted(clips.glob("*.mp4"))[:2]:
         clip = load_clip(path, 48)
@@ -231,11 +231,11 @@ def test_frames_of_a_list_show_what_the_video_shows(clips: Path, tmp_path: Path)
                 found = np.asarray(image, dtype=float)
             wanted = clip.frames[np.array([number * 10])][0].transpose(1, 2, 0)
             assert np.abs(found - wanted).mean() < 4
-        sound = read_sound(tmp_path / "list" / "sounds" / f"{path.stem}.wav")
-        assert isinstance(clip.sound, Waveform)
-        shared = min(len(sound), len(clip.sound.samples)) - 1000
-        assert len(sound) == 2 * 16_000
-        np.testing.assert_allclose(sound[:shared], clip.sound.samples[:shared], atol=2e-4)
+        audio = read_audio(tmp_path / "list" / "sounds" / f"{path.stem}.wav")
+        assert isinstance(clip.audio, Waveform)
+        shared = min(len(audio), len(clip.audio.samples)) - 1000
+        assert len(audio) == 2 * 16_000
+        np.testing.assert_allclose(audio[:shared], clip.audio.samples[:shared], atol=2e-4)
     with pytest.raises(DataError, match="not an empty folder"):
         write_frames_list(clips, tmp_path / "list")
 

@@ -56,7 +56,7 @@ def trained_and_tested(folder: Path, name: str, steps: int, *options: str, modes
 
 def test_fine_tuning_beats_chance(folder: Path) -> None:
     """Four families, so a quarter by chance: 30 points more of clips never seen, 40 more of mAP, and 30 more where the
-    sound is missing."""
+    audio is missing."""
     modes = ("multimodal", "missing-audio")
     result = trained_and_tested(
         folder, "finetune-vggsound", 200, "learning_rate=1e-3", "average_from_epoch=20", "time_shift_frames=0",

@@ -1,4 +1,4 @@
-"""Sound from a log-mel: the same log-mel again, at the same time, as loud as before."""
+"""Audio from a log-mel: the same log-mel again, at the same time, as loud as before."""
 
 import wave
 from pathlib import Path
@@ -8,17 +8,17 @@ import pytest
 import torch
 from shared_folder import shared_folder
 
+from cavsync.data.audio_file import read_audio
 from cavsync.data.logmel import log_mel
-from cavsync.data.sources.clips import read_sound
 from cavsync.data.synth import ClipSpec, render
-from cavsync.evaluate.inpaint.griffin_lim import sound_of, write_wav
+from cavsync.evaluate.inpaint.griffin_lim import audio_of, write_wav
 from cavsync.media.align import SAMPLE_RATE_HZ
 
 
 def _distance(samples: torch.Tensor) -> tuple[float, float]:
-    """Mean distance of the log-mel of the sound of a log-mel from that log-mel, and their correlation."""
+    """Mean distance of the log-mel of the audio of a log-mel from that log-mel, and their correlation."""
     wanted = log_mel(samples)
-    found = log_mel(sound_of(wanted))
+    found = log_mel(audio_of(wanted))
     assert found.shape == wanted.shape
     return float((found - wanted).abs().mean()), float(np.corrcoef(found.numpy().ravel(), wanted.numpy().ravel())[0, 1])
 
@@ -36,7 +36,7 @@ def test_round_trip_of_generated_sound(family: str) -> None:
 def test_round_trip_of_real_sound(clip: str) -> None:
     """Within 0.35 in natural logarithms (1.5 dB of power) on the mean, for speech, music and impacts."""
     path = sorted((shared_folder("data") / "clips").glob(clip))[0]
-    distance, correlation = _distance(torch.from_numpy(read_sound(path))[: 4 * SAMPLE_RATE_HZ])
+    distance, correlation = _distance(torch.from_numpy(read_audio(path))[: 4 * SAMPLE_RATE_HZ])
     assert distance < 0.35
     assert correlation > 0.97
 
@@ -46,7 +46,7 @@ def test_a_tone_keeps_pitch_loudness_and_place() -> None:
     time = torch.arange(2 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
     tone = 0.3 * torch.sin(2 * torch.pi * 1000 * time) * ((time >= 0.7) & (time < 1.2))
     original = tone + 1e-3 * torch.randn(len(time), generator=torch.Generator().manual_seed(1))
-    made = sound_of(log_mel(original))
+    made = audio_of(log_mel(original))
     assert abs(len(made) - len(original)) < 160
     level = made.unfold(0, 400, 160).square().mean(dim=1).sqrt()
     loud = torch.nonzero(level > 0.1).flatten() * 0.01 + 0.0125
@@ -63,11 +63,11 @@ def test_equal_seeds_make_equal_sounds_and_nothing_else_is_drawn() -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    first = sound_of(features, seed=1)
+    first = audio_of(features, seed=1)
     assert torch.equal(torch.rand(3), expected)
-    assert torch.equal(first, sound_of(features, seed=1))
-    assert not torch.equal(first, sound_of(features, seed=2))
-    assert torch.isfinite(sound_of(torch.full((5, 128), 1e6))).all()
+    assert torch.equal(first, audio_of(features, seed=1))
+    assert not torch.equal(first, audio_of(features, seed=2))
+    assert torch.isfinite(audio_of(torch.full((5, 128), 1e6))).all()
 
 
 def test_wav_files_are_whole_and_within_full_scale(tmp_path: Path) -> None:

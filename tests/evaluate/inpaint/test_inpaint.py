@@ -78,7 +78,7 @@ def test_the_picture_may_stay_visible(clips: Path) -> None:
 def test_ratios_that_make_no_sense(ratios: list[float]) -> None:
     with pytest.raises(ConfigError, match="--ratios"):
         sweep(ratios)
-    with pytest.raises(ConfigError, match="picture's mask ratio"):
+    with pytest.raises(ConfigError, match="frame's mask ratio"):
         sweep([0.5], other_ratio=1.0)
 
 
@@ -107,7 +107,7 @@ def test_a_published_file_must_say_what_it_predicts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("published", [False, True])
 def test_command(published: bool, clips: Path, tmp_path: Path) -> None:
-    """From a run and from a published file: table, JSON, page, pictures of three parts, sounds of the right length."""
+    """From a run and from a published file: table, JSON, page, frames of three parts, sounds of the right length."""
     model = small_model(norm_pix_loss=published)
     options = []
     if published:

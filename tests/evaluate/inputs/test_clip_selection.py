@@ -15,8 +15,8 @@ from cavsync.data.sources.listed_videos import ListedVideos
 from cavsync.errors import DataError
 from cavsync.evaluate.inpaint.measure import inpaint, sweep
 from cavsync.evaluate.inputs.encoders import Encoder, open_encoder
+from cavsync.evaluate.inputs.eval_clips import EvalClips, open_retrieval_clips
 from cavsync.evaluate.results.provenance import data_id
-from cavsync.evaluate.retrieval.clips import EvalClips, open_retrieval_clips
 from cavsync.evaluate.retrieval.embeddings import clip_embeddings
 from cavsync.evaluate.retrieval.measure import evaluate_retrieval
 from cavsync.model.checkpoint import save_model

@@ -28,27 +28,27 @@ def inputs(encoder: Encoder, count: int = 5, seed: int = 0) -> tuple[np.ndarray,
 
 
 def test_it_is_the_model(tmp_path: Path) -> None:
-    """Normalised by hand: log-mel with CAV-MAE's numbers, pictures with ImageNet's; pooled vectors of unit length."""
+    """Normalised by hand: log-mel with CAV-MAE's numbers, frames with ImageNet's; pooled vectors of unit length."""
     encoder = open_encoder(lively_run())
     segments, tubelets = inputs(encoder)
     model = load_model(lively_run()).eval()
     with torch.no_grad():
         heard = model.encode_audio((torch.from_numpy(segments) + 5.081) / 4.4849)
-        pictures = torch.from_numpy(tubelets).permute(0, 1, 4, 2, 3).float() / 255
+        frames = torch.from_numpy(tubelets).permute(0, 1, 4, 2, 3).float() / 255
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        seen = model.encode_frames((pictures - mean) / std)
-    for found, wanted in ((encoder.embed_audio(segments), heard), (encoder.embed_pictures(tubelets), seen)):
+        seen = model.encode_frames((frames - mean) / std)
+    for found, wanted in ((encoder.embed_audio(segments), heard), (encoder.embed_frames(tubelets), seen)):
         np.testing.assert_allclose(found.pooled, F.normalize(wanted.pooled, dim=-1), atol=1e-5)
         np.testing.assert_allclose(found.patches, wanted.patches, atol=1e-4)
     rows, columns = encoder.visual_grid
-    assert encoder.embed_pictures(tubelets).patches.shape[1] == rows * columns
+    assert encoder.embed_frames(tubelets).patches.shape[1] == rows * columns
     assert encoder.embed_audio(segments).patches.shape[1] == encoder.audio_grid[0] * encoder.audio_grid[1]
 
 
 def test_batches_change_nothing() -> None:
     encoder = open_encoder(lively_run())
     segments, tubelets = inputs(encoder)
-    for embed, values in ((encoder.embed_audio, segments), (encoder.embed_pictures, tubelets)):
+    for embed, values in ((encoder.embed_audio, segments), (encoder.embed_frames, tubelets)):
         alone = np.concatenate([embed(value[None]).pooled for value in values])  # type: ignore[operator]
         np.testing.assert_allclose(alone, embed(values).pooled, atol=1e-5)  # type: ignore[operator]
 
@@ -63,9 +63,7 @@ def test_a_bundle_says_the_same() -> None:
     assert (exported.audio_grid, exported.visual_grid) == (encoder.audio_grid, encoder.visual_grid)
     segments, tubelets = inputs(encoder)
     np.testing.assert_allclose(exported.embed_audio(segments).pooled, encoder.embed_audio(segments).pooled, atol=1e-4)
-    np.testing.assert_allclose(
-        exported.embed_pictures(tubelets).pooled, encoder.embed_pictures(tubelets).pooled, atol=1e-4
-    )
+    np.testing.assert_allclose(exported.embed_frames(tubelets).pooled, encoder.embed_frames(tubelets).pooled, atol=1e-4)
 
 
 def test_a_bundle_computes_what_is_asked_for(tmp_path: Path) -> None:
@@ -81,7 +79,7 @@ def test_a_bundle_computes_what_is_asked_for(tmp_path: Path) -> None:
     manifest = replace(bundle.manifest, model={"patch_size": 16})
     encoder = encoder_of_bundle(replace(bundle, manifest=manifest, audio=Engine(), visual=Engine()))
     segments, tubelets = inputs(encoder, 2)
-    heard, seen = encoder.embed_audio(segments), encoder.embed_pictures(tubelets)
+    heard, seen = encoder.embed_audio(segments), encoder.embed_frames(tubelets)
     assert asked == []
     assert heard.pooled is heard.pooled
     assert asked == ["embedding"]

@@ -8,18 +8,19 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from cavsync.evaluate.localize.heat_map import centre_heat, cosine_heat, random_heat, upsample
-from cavsync.evaluate.localize.overlay import colour_map, outline, overlay
+from cavsync.evaluate.localize.overlay import outline, overlay
+from cavsync.evaluate.results.images import colour_map
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 999), st.integers(1, 4))
-def test_heat_is_the_cosine(seed: int, num_sounds: int) -> None:
+def test_heat_is_the_cosine(seed: int, num_audio: int) -> None:
     random = np.random.default_rng(seed)
-    sounds = random.standard_normal((num_sounds, 5)).astype(np.float32)
+    audio = random.standard_normal((num_audio, 5)).astype(np.float32)
     patches = random.standard_normal((6, 5)).astype(np.float32)
     patches[4] = 0
-    heat = cosine_heat(sounds, patches, (2, 3))
-    pooled = torch.tensor(sounds).mean(dim=0)
+    heat = cosine_heat(audio, patches, (2, 3))
+    pooled = torch.tensor(audio).mean(dim=0)
     expected = F.cosine_similarity(torch.tensor(patches), pooled[None], dim=1)
     assert heat.ravel() == pytest.approx(expected.numpy(), abs=1e-5)
     assert heat[1, 1] == 0

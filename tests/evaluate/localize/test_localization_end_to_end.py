@@ -60,6 +60,6 @@ def test_hidden_patches_are_filled_in(clips: tuple[Path, Path], tmp_path: Path) 
     source = open_source(clips[1], frames_per_clip=10, segment_frames=model.config.audio_length)
     masks = sweep([0.75], ["unstructured"])
     scores = inpaint(model, source, masks, indices=range(len(source.names)), moments_per_clip=2)
-    sound, picture = scores.errors[(masks[0], "audio")], scores.errors[(masks[0], "visual")]
-    assert np.mean(sound["model"]) < 0.9 * np.mean(sound["baseline"])
+    audio, picture = scores.errors[(masks[0], "audio")], scores.errors[(masks[0], "visual")]
+    assert np.mean(audio["model"]) < 0.9 * np.mean(audio["baseline"])
     assert np.mean(picture["model"]) < np.mean(picture["baseline"])

@@ -10,9 +10,9 @@ from generated_clips import make_clips
 from localization_data import BLUE_CLASS, HEIGHT, RED_CLASS, WIDTH, colour_encoder, write_ade20k_sound, write_vgg_ss
 from PIL import Image
 
+from cavsync.data.audio_file import read_audio
 from cavsync.data.clip_audio import LogMel
 from cavsync.data.logmel import log_mel
-from cavsync.data.sources.clips import read_sound
 from cavsync.data.synth import ClipSpec
 from cavsync.data.synth.stage import open_scene
 from cavsync.errors import ConfigError, DataError, MediaError
@@ -41,9 +41,9 @@ def test_ade20k_sound(ade: Path) -> None:
         assert columns.max() == pytest.approx((60 + 10 * number - left) * scale, abs=2)
         shown = case.shown[case.mask].mean(axis=0)
         assert int(shown.argmax()) == (0 if case.category == str(RED_CLASS) else 2)
-    sound = log_mel(torch.from_numpy(read_sound(ade / "audio" / "sound_0.wav"))).numpy()
-    assert cases[0].segments[0] == pytest.approx(sound[:60])
-    assert cases[0].segments[-1] == pytest.approx(sound[-60:])
+    audio = log_mel(torch.from_numpy(read_audio(ade / "audio" / "sound_0.wav"))).numpy()
+    assert cases[0].segments[0] == pytest.approx(audio[:60])
+    assert cases[0].segments[-1] == pytest.approx(audio[-60:])
     assert len(data.files()) == 1 + 3 * 4
 
 
@@ -108,8 +108,8 @@ def test_vgg_ss(tmp_path: Path) -> None:
     assert still.mask[0, -1]
     assert int(video.shown[video.mask].mean(axis=0).argmax()) == 0
     assert int(still.shown[still.mask].mean(axis=0).argmax()) == 2
-    sound = LogMel(log_mel(torch.from_numpy(read_sound(tmp_path / "clip0_000030.mp4"))).numpy())
-    assert video.segments[0] == pytest.approx(sound.segments(np.array([69]), 60)[0], abs=0.3)
+    audio = LogMel(log_mel(torch.from_numpy(read_audio(tmp_path / "clip0_000030.mp4"))).numpy())
+    assert video.segments[0] == pytest.approx(audio.segments(np.array([69]), 60)[0], abs=0.3)
     with pytest.raises(MediaError, match=r"is missing|no readable sound"):
         data.load(3, encoder)
     with pytest.raises(MediaError, match="no box with an area"):
@@ -179,10 +179,10 @@ def test_generated_clips(offset_ms: float, tmp_path: Path) -> None:
 def _energy(spec: ClipSpec, start_seconds: float, stop_seconds: float) -> dict[str, float]:
     """Energy of each thing's sounds between two moments of the picture."""
     total: dict[str, float] = {}
-    for sound in open_scene(spec).sounds:
-        times = sound.time_seconds + np.arange(len(sound.samples)) / spec.audio_rate_hz
+    for audio in open_scene(spec).audio:
+        times = audio.time_seconds + np.arange(len(audio.samples)) / spec.audio_rate_hz
         inside = (times >= start_seconds) & (times < stop_seconds)
-        total[sound.label] = total.get(sound.label, 0.0) + float((sound.samples[inside] ** 2).sum())
+        total[audio.label] = total.get(audio.label, 0.0) + float((audio.samples[inside] ** 2).sum())
     return total
 
 
@@ -204,8 +204,8 @@ def test_clips_without_masks_and_other_folders_are_refused(tmp_path: Path) -> No
 
 
 def test_segments_cover_a_sound() -> None:
-    sound = LogMel(np.arange(130, dtype=np.float32)[:, None].repeat(128, axis=1))
-    first = covering_segments(sound, 60)[:, 0, 0]
+    audio = LogMel(np.arange(130, dtype=np.float32)[:, None].repeat(128, axis=1))
+    first = covering_segments(audio, 60)[:, 0, 0]
     assert first.tolist() == [0, 30, 60, 70]
     short = covering_segments(LogMel(np.ones((20, 128), dtype=np.float32)), 60)
     assert short.shape == (1, 60, 128)

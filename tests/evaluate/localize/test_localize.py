@@ -70,9 +70,9 @@ def test_classes_are_pooled_over_their_pictures(ade: Path) -> None:
                 continue
             case = data.load(index, encoder)[0]
             if case.category == category:
-                sounds = encoder.embed_audio(case.segments).pooled
-                patches = encoder.embed_pictures(case.tubelet[None]).patches[0]
-                heats.append(upsample(cosine_heat(sounds, patches, encoder.visual_grid), TARGET_SIZE, TARGET_SIZE))
+                audio = encoder.embed_audio(case.segments).pooled
+                patches = encoder.embed_frames(case.tubelet[None]).patches[0]
+                heats.append(upsample(cosine_heat(audio, patches, encoder.visual_grid), TARGET_SIZE, TARGET_SIZE))
                 masks.append(case.mask)
         expected = average_precision_score(np.ravel(masks), np.ravel(heats))
         assert scores.average_precision[category][MODEL] == pytest.approx(expected, abs=1e-6)
@@ -176,8 +176,8 @@ def test_overlay_video_keeps_time_and_sound(tmp_path: Path) -> None:
     change = np.abs(np.stack([a[1].astype(int) - b[1] for a, b in zip(after, before, strict=True)])).mean(axis=(0, 3))
     assert change[:, 56:136].mean() > 3 * change[:, :40].mean()
     with av.open(str(target)) as container:
-        sound = container.streams.audio[0]
-        assert float(sound.duration * sound.time_base) == pytest.approx(2.0, abs=0.1)
+        audio = container.streams.audio[0]
+        assert float(audio.duration * audio.time_base) == pytest.approx(2.0, abs=0.1)
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ""] == ["out.mp4"]
 
 

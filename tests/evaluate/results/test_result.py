@@ -17,7 +17,17 @@ from cavsync.evaluate.results.compare import compare_results
 from cavsync.evaluate.results.page import page_text
 from cavsync.evaluate.results.plots import draw
 from cavsync.evaluate.results.provenance import data_id, provenance
-from cavsync.evaluate.results.result import Curve, EvalResult, Metric, ModelId, Picture, Plot, Table, read_result, shown
+from cavsync.evaluate.results.result import (
+    EvalResult,
+    Metric,
+    ModelId,
+    Picture,
+    Plot,
+    PlotCurve,
+    Table,
+    read_result,
+    shown,
+)
 from cavsync.evaluate.results.table import print_result
 
 NAUGHTY = "<script>alert(1)</script>[red]"
@@ -26,7 +36,7 @@ NAUGHTY = "<script>alert(1)</script>[red]"
 def make_result(value: float | None = 0.25, *, task: str = "retrieval", seed: int = 0, frames: int = 16) -> EvalResult:
     metric = Metric(value=value, low=0.2, high=0.3, unit="share", count=8)
     model = ModelId(name=NAUGHTY, kind="run", sha256="ab" * 32)
-    curve = Curve(label="model", x=[1.0, 2.0, 3.0], y=[0.1, None, 0.3], low=[0.0, None, 0.2], high=[0.2, None, 0.4])
+    curve = PlotCurve(label="model", x=[1.0, 2.0, 3.0], y=[0.1, None, 0.3], low=[0.0, None, 0.2], high=[0.2, None, 0.4])
     return EvalResult(
         task=task,
         protocol={"frames": frames, "kinds": ["a", "b"]},
@@ -35,7 +45,9 @@ def make_result(value: float | None = 0.25, *, task: str = "retrieval", seed: in
         tables=[Table(title=NAUGHTY, columns=["", "R@1"], rows=[[NAUGHTY, metric], ["none", None]])],
         plots=[
             Plot(title="Recall", x_label="k", y_label="share", curves=[curve], reference=((1, 0), (3, 1))),
-            Plot(title="Counts", x_label="k", y_label="n", curves=[Curve(label="n", x=[0, 1], y=[3, 4])], bars=True),
+            Plot(
+                title="Counts", x_label="k", y_label="n", curves=[PlotCurve(label="n", x=[0, 1], y=[3, 4])], bars=True
+            ),
         ],
         rejects={NAUGHTY: "cannot be read"},
         notes=["heed this"],

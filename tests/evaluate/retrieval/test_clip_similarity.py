@@ -111,7 +111,7 @@ def test_a_collapsed_model_is_at_chance(kind: Similarity) -> None:
 
 
 def test_perfect_and_worst() -> None:
-    """Its own sound first, or last, for every clip."""
+    """Its own audio first, or last, for every clip."""
     base = vectors(12, 3, 32, 3)
     best, _ = rank_counts(base, base, "diagonal-mean")
     assert expected_ranks(best).tolist() == [1.0] * 12

@@ -16,8 +16,8 @@ from cavsync.cli.main import main
 from cavsync.errors import ConfigError, DataError
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.encoders import Encoder, open_encoder
+from cavsync.evaluate.inputs.eval_clips import EvalClips, open_retrieval_clips
 from cavsync.evaluate.results.result import read_result
-from cavsync.evaluate.retrieval.clips import EvalClips, open_retrieval_clips
 from cavsync.evaluate.retrieval.embeddings import ClipEmbeddings, clip_embeddings
 from cavsync.evaluate.retrieval.measure import evaluate_retrieval
 from cavsync.model.checkpoint import save_model
@@ -50,7 +50,7 @@ def refusing(encoder: Encoder) -> Encoder:
     def refuse(_: object) -> Any:
         raise AssertionError("computed again")
 
-    return replace(encoder, embed_audio=refuse, embed_pictures=refuse)
+    return replace(encoder, embed_audio=refuse, embed_frames=refuse)
 
 
 def test_batches_of_one_and_of_many(videos: Path, encoder: Encoder, tmp_path: Path) -> None:
@@ -65,17 +65,17 @@ def test_batches_of_one_and_of_many(videos: Path, encoder: Encoder, tmp_path: Pa
 
 
 def test_embeddings_are_those_of_the_frames(videos: Path, encoder: Encoder, tmp_path: Path) -> None:
-    """Frame i of n lies at i / n of the clip, its sound around it and pushed inside: cut by hand."""
+    """Frame i of n lies at i / n of the clip, its audio around it and pushed inside: cut by hand."""
     clips = open_videos(videos, encoder)
     found = clip_embeddings(encoder, clips, tmp_path)
     clip = clips.source.load(2, encoder.img_size)
     frames = [round(number / 3 * len(clip.frames)) for number in range(3)]
-    pictures = clip.frames[np.array(frames)].transpose(0, 2, 3, 1)[:, None]
-    np.testing.assert_allclose(found.visual[2], encoder.embed_pictures(pictures).pooled, atol=1e-5)
-    total, length = len(clip.sound), encoder.segment_frames
+    images = clip.frames[np.array(frames)].transpose(0, 2, 3, 1)[:, None]
+    np.testing.assert_allclose(found.visual[2], encoder.embed_frames(images).pooled, atol=1e-5)
+    total, length = len(clip.audio), encoder.segment_frames
     # A segment is centred on its 25 ms windows, so on 12.5 ms after its first sample and half its length.
     starts = [round(clip.pts_seconds[frame] * 100 - 1.25 - (length - 1) / 2) for frame in frames]
-    segments = clip.sound.segments(np.clip(starts, 0, total - length), length)
+    segments = clip.audio.segments(np.clip(starts, 0, total - length), length)
     np.testing.assert_allclose(found.audio[2], encoder.embed_audio(segments).pooled, atol=1e-5)
 
 
@@ -123,7 +123,7 @@ def test_cav_mae_json(encoder: Encoder, tmp_path: Path) -> None:
     assert found.visual.shape == (4, 4, 32)
     clip = clips.source.load(1, encoder.img_size)
     assert clip.segment_starts is not None
-    segments = clip.sound.segments(clip.segment_starts, encoder.segment_frames)
+    segments = clip.audio.segments(clip.segment_starts, encoder.segment_frames)
     np.testing.assert_allclose(found.audio[1], encoder.embed_audio(segments).pooled, atol=1e-5)
     chosen = open_retrieval_clips(path, segment_frames=encoder.segment_frames, per_class=1)
     labels = [json.loads(path.read_text())["data"][index]["labels"] for index in chosen.indices]
@@ -176,7 +176,7 @@ def test_names(name: str, wanted: str) -> None:
 
 
 def test_copies_are_found(videos: Path, encoder: Encoder, tmp_path: Path) -> None:
-    """A file twice under two names, and one sound under another picture."""
+    """A file twice under two names, and one audio track under another frame."""
     folder = tmp_path / "clips"
     folder.mkdir()
     for number in range(3):

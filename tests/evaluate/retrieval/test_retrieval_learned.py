@@ -6,8 +6,8 @@ import pytest
 from generated_clips import make_clips
 
 from cavsync.evaluate.inputs.encoders import open_encoder
+from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
 from cavsync.evaluate.results.result import EvalResult
-from cavsync.evaluate.retrieval.clips import open_retrieval_clips
 from cavsync.evaluate.retrieval.embeddings import clip_embeddings
 from cavsync.evaluate.retrieval.measure import evaluate_retrieval
 from cavsync.model import CAVMAESync

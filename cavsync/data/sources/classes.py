@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.shards.labels import HEADER, Label, read_vocabulary
+from cavsync.data.labels.folder import csv_lines
+from cavsync.data.labels.vocabulary import HEADER, Label, read_vocabulary
 from cavsync.data.sources.clips import ClipSource
-from cavsync.data.sources.folder_labels import csv_lines
 from cavsync.errors import DataError, MediaError
 
 CLASS_LABELS_NAME = "class_labels.csv"

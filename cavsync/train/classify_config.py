@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cavsync.data.sources.class_labels import Target
+from cavsync.data.sources.classes import Target
 from cavsync.model.classifier import Head, TrainedMode
 
 

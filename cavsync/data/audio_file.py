@@ -1,0 +1,31 @@
+"""The audio of a file as mono 16 kHz samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from cavsync.data.clip import join_chunks
+from cavsync.errors import MediaError
+from cavsync.media import AudioChunk
+from cavsync.media.resample import MonoResampler
+
+
+def read_audio(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Mono 16 kHz samples of any file with an audio track; MediaError where there is none."""
+    resampler = MonoResampler(16_000)
+    chunks: list[AudioChunk] = []
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise MediaError(f"{path} has no audio track: give the clip's audio", reason="no_audio")
+            for frame in container.decode(audio=0):
+                chunks += [AudioChunk(*timed) for timed in resampler.push(frame)]
+    except (av.error.FFmpegError, OSError) as error:
+        raise MediaError(f"{path} is no readable audio ({error}): extract it again", reason="unreadable") from None
+    chunks += [AudioChunk(*timed) for timed in resampler.flush()]
+    if not chunks:
+        raise MediaError(f"{path} holds no audio: extract it again", reason="empty")
+    return join_chunks(chunks)[0]
