@@ -8,9 +8,9 @@ BASE_VENV := build/base-venv
 DEMO ?= demo
 # Tests run in two processes of one thread each.
 # A worker that dies ends the run: xdist would wait for ever.
-PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0
+PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-wheel test-base lint types kernel-table gpu-check gpu-wheels sync-tiny bench clean
+.PHONY: setup demo test test-slow test-wheel test-base lint types kernel-table gpu-check gpu-wheels sync-tiny bench clean
 
 setup: $(INSTALLED)
 
@@ -23,7 +23,11 @@ demo: setup
 	$(BIN)/cavsync demo --out $(DEMO)
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS) -m "not slow"
+
+# What takes longest: training that must learn something, killed and distributed runs, real exports.
+test-slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS) -m slow
 
 # What a regular install of the wheel does for its users; its dependencies come from $(VENV).
 WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy tests/data

@@ -74,6 +74,7 @@ def test_errors_are_one_sentence(
     assert not list((tmp_path / "out").glob("*.tar"))
 
 
+@pytest.mark.slow
 def test_stopped_and_gone_on(videos: Path, tmp_path: Path) -> None:
     """Ctrl-C and SIGTERM end with status 130 and whole shards only; what is packed in the end is the same."""
     many, out, script = tmp_path / "many", tmp_path / "out", tmp_path / "pack.py"

@@ -235,6 +235,7 @@ def test_landmarks_headings_and_names(watched: Watched) -> None:
     assert pressed.count() == 1
 
 
+@pytest.mark.slow
 def test_less_motion_is_respected(server: ServerProcess, browser: Any) -> None:
     sending = sender(server, "moving", 16, 2.0, seed=2, offset_ms=-300)
     sending.start()
