@@ -9,17 +9,18 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from cavsync.atomic import atomic_folder
 from cavsync.deploy import Bundle
 from cavsync.deploy.runtime.classifier import check_classifier
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.artefacts import Artefacts
-from cavsync.export.atomic_folder import fresh_folder, require_free
 from cavsync.export.calibrate import MAX_CLIPS, calibrate
 from cavsync.export.classifier import check_run, load_run, trained_mode
 from cavsync.export.draft import draft
 from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.model_card import model_card
+from cavsync.export.output_folder import require_free
 from cavsync.export.parity import OutputParity, Reference, describe
 from cavsync.export.samples import noise, sample_sets
 from cavsync.export.storage import Storage, round_weights
@@ -90,7 +91,7 @@ def export_bundle(
     model, classifier = load_run(run_dir, step, labels)
     round_weights(model, storage)
     clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
-    with fresh_folder(out_dir) as fresh:
+    with atomic_folder(out_dir) as fresh:
         artefacts = _begin(fresh, model, classifier, clips, on_stage)
         paths = artefacts.write_encoders(precision, compact=storage != "float32")
         if tensorrt is not None and library is not None:
@@ -163,7 +164,7 @@ def amend_card(bundle: Path, text: str) -> None:
     Raises BundleError where it is no whole bundle.
     """
     Bundle.open(bundle)
-    with fresh_folder(bundle) as fresh:
+    with atomic_folder(bundle) as fresh:
         shutil.copytree(bundle, fresh, dirs_exist_ok=True)
         with (fresh / CARD_NAME).open("a", encoding="utf-8") as card:
             card.write("\n" + text)
