@@ -17,6 +17,7 @@ from cavsync.deploy import Bundle
 from cavsync.errors import BundleError, ConfigError
 from cavsync.evaluate.results.result import ModelId
 from cavsync.manifest import MANIFEST_NAME, sha256_file
+from cavsync.run import Run
 
 if TYPE_CHECKING:
     import torch
@@ -101,13 +102,13 @@ def open_model(path: Path | str, **overrides: Any) -> tuple[ModelId, CAVMAESync 
 
     A run's moving average of the weights is taken where it keeps one. Raises CheckpointError or ConfigError.
     """
-    from cavsync.model.load import RunStep, open_any
+    from cavsync.model.load import open_any
 
     origin, model = open_any(path, **overrides)
-    if isinstance(origin, RunStep):
-        hashes = [sha256_file(file) for file in origin.files]
+    if isinstance(origin, Run):
+        hashes = [sha256_file(file) for file in origin.checkpoint.weight_files]
         sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-        name = f"{origin.run.resolve().name}/{origin.files[0].parent.name}"
+        name = f"{origin.name}/{origin.checkpoint.path.name}"
         details: dict[str, JsonValue] = {"step": origin.step, "averaged": len(hashes) > 1}
         return ModelId(name=name, kind="run", sha256=sha256, details=details), model.eval()
     details = {"fingerprint": origin.fingerprint, "overrides": dict(overrides)}
