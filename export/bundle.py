@@ -9,17 +9,18 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from cavsync.atomic import atomic_folder
 from cavsync.deploy import Bundle
 from cavsync.deploy.runtime.classifier import check_classifier
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.artefacts import Artefacts
-from cavsync.export.atomic_folder import fresh_folder, require_free
 from cavsync.export.calibrate import MAX_CLIPS, calibrate
 from cavsync.export.classifier import check_run, load_run, trained_mode
 from cavsync.export.draft import draft
 from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.model_card import model_card
+from cavsync.export.output_folder import require_free
 from cavsync.export.parity import OutputParity, Reference, describe
 from cavsync.export.samples import noise, sample_sets
 from cavsync.export.storage import Storage, round_weights
@@ -30,11 +31,11 @@ from cavsync.export.trt.options import TensorRTOptions
 from cavsync.manifest import GRAPHS, MANIFEST_NAME, Manifest, SyncSpec, describe_files, read_manifest
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.fingerprint import architecture_fingerprint
+from cavsync.run import Run
 
 PARITY_NAME = "parity.json"
 CANDIDATES_NAME = "int8_candidates.json"
 CARD_NAME = "MODEL_CARD.md"
-HELD_OUT_NAME = "held_out.json"
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8", "auto")
 
 Say = Callable[[str], None]
@@ -59,14 +60,14 @@ def export_bundle(
     """Export the encoders of a run, and its classifier where it is one; returns the manifest and the parity results.
 
     Args:
-        run_dir: what `cavsync train` or `cavsync convert` wrote.
+        run_dir: RUN that `cavsync train` or `cavsync convert` wrote, or RUN/checkpoints/step-N.
         out_dir: the bundle's folder; absent, empty, or a bundle to replace with `overwrite`.
         precision: of the encoders' products. "int8" measures every way there is on this machine and takes the fastest
             that is near enough; "auto" keeps them all beside one another. With "bf16", which ONNX Runtime has on GPUs
             only, the float32 encoders stay in the bundle too. "fp8" is for engines, beside float32 encoders. A
             classifier's run takes "fp32" alone, and no engines.
         tensorrt: also build engines, in the same precision.
-        step: checkpoint to take; the last one by default.
+        step: checkpoint to take; the one that run_dir names, or the last one, by default.
         labels: CSV of a classifier's classes, which a converted one needs.
         calibration_clips: clips that the model never saw; None takes those that the run held out, an empty list leaves
             the bundle uncalibrated. Graphs are compared and quantized on them too, or on generated clips without.
@@ -80,24 +81,24 @@ def export_bundle(
     """
     check_options(precision, storage, has_engines=tensorrt is not None)
     require_bundle_folder(out_dir, overwrite=overwrite)
-    check_run(run_dir, precision, labels, has_engines=tensorrt is not None)
+    run = Run.open(run_dir).at(step)
+    check_run(run, precision, labels, has_engines=tensorrt is not None)
     library = None
     if tensorrt is not None:
         library, finding = find_library(tensorrt.library)
         on_stage(finding)
         check_engine_options(precision, library, tensorrt)
     on_stage("loading the model")
-    model, classifier = load_run(run_dir, step, labels)
+    model, classifier = load_run(run, labels)
     round_weights(model, storage)
-    clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
-    with fresh_folder(out_dir) as fresh:
+    clips = held_out_clips(run) if calibration_clips is None else list(calibration_clips)
+    with atomic_folder(out_dir) as fresh:
         artefacts = _begin(fresh, model, classifier, clips, on_stage)
         paths = artefacts.write_encoders(precision, compact=storage != "float32")
         if tensorrt is not None and library is not None:
             write_tensorrt(artefacts, paths, precision, library, tensorrt)
         manifest = draft(
-            run_dir,
-            step,
+            run,
             model,
             artefacts.graphs,
             classifier=classifier,
@@ -163,26 +164,20 @@ def amend_card(bundle: Path, text: str) -> None:
     Raises BundleError where it is no whole bundle.
     """
     Bundle.open(bundle)
-    with fresh_folder(bundle) as fresh:
+    with atomic_folder(bundle) as fresh:
         shutil.copytree(bundle, fresh, dirs_exist_ok=True)
         with (fresh / CARD_NAME).open("a", encoding="utf-8") as card:
             card.write("\n" + text)
         _write_manifest(fresh, read_manifest(bundle))
 
 
-def held_out_clips(run_dir: Path) -> list[Path]:
+def held_out_clips(run: Run) -> list[Path]:
     """Clips that the run never trained on; empty where it noted none.
 
     Raises:
         CheckpointError: the note is damaged, or the clips have gone.
     """
-    path = run_dir / HELD_OUT_NAME
-    if not path.is_file():
-        return []
-    try:
-        clips = [Path(name) for name in json.loads(path.read_text(encoding="utf-8"))["clips"]]
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path} is damaged: name calibration clips with --calibration") from None
+    clips = run.held_out_clips()
     missing = [clip for clip in clips if not clip.is_file()]
     if missing:
         raise CheckpointError(

@@ -12,9 +12,10 @@ from cavsync.evaluate.classify.classifier import OpenClassifier, open_classifier
 from cavsync.export.graphs import GraphStage, TakesFrames, encoder_inputs, example_of
 from cavsync.export.parity import CLASSIFIER_INPUTS
 from cavsync.manifest import CLASSIFIER, ClassifierSpec, GraphSpec, TensorSpec
-from cavsync.model.checkpoint import load_model, read_run_config, step_folder
+from cavsync.model.checkpoint import model_of
 from cavsync.model.classifier import CAVMAEFT, TrainedMode
 from cavsync.model.encoder import AudioVisualEncoder
+from cavsync.run import Run
 
 
 class Classifier(TakesFrames):
@@ -32,25 +33,25 @@ class Classifier(TakesFrames):
         return logits
 
 
-def check_run(run_dir: Path, precision: str, labels: Path | None, *, has_engines: bool) -> bool:
-    """Whether a run holds a classifier. ConfigError for options that do not go with what it holds."""
-    is_classifier = read_run_config(run_dir).get("label_dim") is not None
-    if is_classifier and (precision != "fp32" or has_engines):
+def check_run(run: Run, precision: str, labels: Path | None, *, has_engines: bool) -> None:
+    """ConfigError for options that do not go with what a run holds."""
+    if run.is_classifier and (precision != "fp32" or has_engines):
         wish = f"--precision {precision}" if precision != "fp32" else "--trt"
         raise ConfigError(
-            f"'{run_dir}' holds a classifier, which is exported in fp32 to ONNX only: leave out {wish}; --storage half "
-            "or int8 makes its files smaller"
+            f"'{run.folder.path}' holds a classifier, which is exported in fp32 to ONNX only: leave out {wish}; "
+            "--storage half or int8 makes its files smaller"
         )
-    if labels is not None and not is_classifier:
-        raise ConfigError(f"'{run_dir}' holds a pretraining model, which tells no classes apart: leave out --labels")
-    return is_classifier
+    if labels is not None and not run.is_classifier:
+        raise ConfigError(
+            f"'{run.folder.path}' holds a pretraining model, which tells no classes apart: leave out --labels"
+        )
 
 
-def load_run(run_dir: Path, step: int | None, labels: Path | None) -> tuple[AudioVisualEncoder, OpenClassifier | None]:
+def load_run(run: Run, labels: Path | None) -> tuple[AudioVisualEncoder, OpenClassifier | None]:
     """The model of a run, and all of the classifier where it is one; errors as for `load_model`, `open_classifier`."""
-    if read_run_config(run_dir).get("label_dim") is None:
-        return load_model(run_dir, step).eval(), None
-    opened = open_classifier(run_dir if step is None else step_folder(run_dir, step), labels)
+    if not run.is_classifier:
+        return model_of(run).eval(), None
+    opened = open_classifier(run.checkpoint.path, labels)
     return opened.model, opened
 
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.evaluate.inputs.model_bundle import default_sync
 from cavsync.export.classifier import classifier_spec
 from cavsync.manifest import AudioSpec, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec, sha256_file
-from cavsync.model.checkpoint import WEIGHTS, latest_step, read_run_config, step_folder
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.fingerprint import architecture_fingerprint
+from cavsync.run import Run, RunConfig
 
 REPORTED_PACKAGES = ("cavsync", "torch", "torchaudio", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt_rtx")
 
 
 def draft(
-    run_dir: Path,
-    step: int | None,
+    run: Run,
     model: AudioVisualEncoder,
     graphs: dict[str, GraphSpec],
     *,
@@ -32,11 +29,9 @@ def draft(
     precision: str,
 ) -> Manifest:
     """What is known of a bundle from its run, its model and its options."""
-    config, run = model.config, read_run_config(run_dir)
-    number = latest_step(run_dir) if step is None else step
-    assert number is not None
+    config = model.config
     return Manifest(
-        name=name or run_dir.resolve().name,
+        name=name or run.name,
         model=config.model_dump(mode="json"),
         precision=precision,
         frontend=FrontendSpec(),
@@ -50,11 +45,11 @@ def draft(
         weights_licence=weights_licence,
         versions=_versions(),
         source={
-            "run": run_dir.resolve().name,
-            "step": number,
+            "run": run.name,
+            "step": run.step,
             "fingerprint": architecture_fingerprint(model.state_dict()),
-            "weights_sha256": sha256_file(step_folder(run_dir, number) / WEIGHTS),
-            "trained_on": _trained_on(run),
+            "weights_sha256": sha256_file(run.checkpoint.weights),
+            "trained_on": _trained_on(run.config),
         },
     )
 
@@ -69,8 +64,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _trained_on(run: dict[str, Any]) -> str:
-    train, source = run.get("train") or {}, run.get("source") or {}
+def _trained_on(config: RunConfig) -> str:
+    train, source = config.train, config.source
     if train:
         return f"preset {train.get('preset', 'not stated')}, seed {train.get('seed', 'not stated')}"
     if source:

@@ -18,6 +18,7 @@ from cavsync.export.trt.options import TensorRTOptions
 from cavsync.manifest import CLASSIFIER, ENCODERS
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.flops import Part, count_parameters
+from cavsync.run import Run
 
 BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.02, "int8": 1.02}
 STORED_BYTES = {"float32": 4.0, "half": 2.0, "int8": 1.02}
@@ -64,9 +65,10 @@ def plan(
     del name, weights_licence
     check_options(precision, storage, has_engines=tensorrt is not None)
     require_bundle_folder(out_dir, overwrite=overwrite)
-    check_run(run_dir, precision, labels, has_engines=tensorrt is not None)
-    model, classifier = load_run(run_dir, step, labels)
-    clips = held_out_clips(run_dir) if calibration_clips is None else list(calibration_clips)
+    run = Run.open(run_dir).at(step)
+    check_run(run, precision, labels, has_engines=tensorrt is not None)
+    model, classifier = load_run(run, labels)
+    clips = held_out_clips(run) if calibration_clips is None else list(calibration_clips)
     notes = [
         f"calibrated, compared and quantized on {len(clips)} clips"
         if clips

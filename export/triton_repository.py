@@ -37,9 +37,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cavsync.atomic import atomic_folder
 from cavsync.deploy import Bundle
 from cavsync.errors import ConfigError, ExportError
-from cavsync.export.atomic_folder import fresh_folder, require_free
+from cavsync.export.output_folder import require_free
 from cavsync.manifest import CLASSIFIER, GraphSpec, Manifest, TensorSpec
 
 ENSEMBLE = "cavsync_audio"
@@ -108,7 +109,7 @@ def write_triton_repository(
     _check(serving)
     check_triton_repository(bundle_dir, out_dir, overwrite=overwrite)
     manifest = Bundle.open(bundle_dir).manifest
-    with fresh_folder(out_dir) as fresh:
+    with atomic_folder(out_dir) as fresh:
         for name, graph in GRAPH_OF_MODEL.items():
             _write_model(fresh / name, bundle_dir, manifest, graph, serving)
         if manifest.classifier is not None:

@@ -14,10 +14,10 @@ import click
 def average(run: Path, out: Path, steps: str | None) -> None:
     """Average the weights of several checkpoints of RUN into a run with one, as CAV-MAE's recipes do over epochs."""
     from cavsync.errors import CheckpointError
-    from cavsync.model.checkpoint import all_steps
+    from cavsync.run import RunFolder
     from cavsync.train.averaging import write_average
 
-    kept = all_steps(run)
+    kept = RunFolder(run).steps()
     try:
         chosen = kept if steps is None else [int(step) for step in steps.split(",")]
     except ValueError:

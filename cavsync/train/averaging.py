@@ -13,29 +13,28 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cavsync.data.sources.classes import CLASS_LABELS_NAME
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
-from cavsync.model.checkpoint import WEIGHTS, all_steps, read_run_config, save_state, step_folder, write_run_config
-from cavsync.train.split import HELD_OUT_NAME
+from cavsync.model.checkpoint import save_state, write_run_config
+from cavsync.run import RunConfig, RunFolder
 
 
 def average_checkpoints(run_dir: str | Path, steps: Iterable[int]) -> dict[str, Tensor]:
-    """The mean of the weights of `steps`, by name, on the CPU, each in its own dtype.
+    """Return the mean of the weights of `steps`, by name, on the CPU, each in its own dtype.
 
-    Sums are taken in float64. Whole numbers, such as the batches that a norm has seen, come from the last step; the
+    Sums are taken in float64. Integers, such as the batches that a norm has seen, come from the last step; the
     statistics of batch norms are averaged like weights.
 
     Raises:
         ConfigError: no step, or one named twice.
         CheckpointError: a step that is missing, damaged, or of another model than the others.
     """
-    ordered = _ordered(steps)
+    ordered, folder = _ordered(steps), RunFolder(Path(run_dir))
     sums: dict[str, Tensor] = {}
     for step in ordered:
-        state = _read(run_dir, step)
+        state = _read(folder, step)
         if sums:
-            _require_same(sums, state, run_dir, step)
+            _require_same(sums, state, folder, step)
         for name, value in state.items():
             if not value.is_floating_point():
                 sums[name] = value
@@ -51,32 +50,35 @@ def average_checkpoints(run_dir: str | Path, steps: Iterable[int]) -> dict[str, 
 
 
 def write_average(run_dir: str | Path, steps: Sequence[int], out_dir: str | Path) -> Path:
-    """Write `average_checkpoints` as the last step's checkpoint of a new run; returns the checkpoint's folder.
+    """Write `average_checkpoints` as the last step's checkpoint of a new run; return the checkpoint's folder.
 
-    The new run has the old one's configuration and held-out clips, and a note of the steps under `source`: it can be
+    The new run has the old one's configuration and held-out clips, and lists the steps under `source`: it can be
     evaluated and exported, but not resumed.
 
     Raises:
         ConfigError, CheckpointError: as for `average_checkpoints`, or out_dir exists and is not an empty folder.
     """
-    run, out = Path(run_dir), Path(out_dir)
-    config = read_run_config(run)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"'{out}' exists and is not an empty folder: write the average to another one.")
-    weights = average_checkpoints(run, steps)
+    run, out = RunFolder(Path(run_dir)), RunFolder(Path(out_dir))
+    config = RunConfig.read(run.config_file)
+    if out.path.exists() and (not out.path.is_dir() or any(out.path.iterdir())):
+        raise CheckpointError(f"'{out.path}' exists and is not an empty folder: write the average to another one.")
+    weights = average_checkpoints(run.path, steps)
     ordered = _ordered(steps)
     write_run_config(
-        out,
-        ModelConfig.model_validate(config["model"]),
-        train=config.get("train"),
-        source={**(config.get("source") or {}), "averaged_steps": ordered},
-        label_dim=config.get("label_dim"),
-        head=config.get("head", "linear"),
+        out.path,
+        ModelConfig.model_validate(config.model),
+        train=config.train,
+        source={**(config.source or {}), "averaged_steps": ordered},
+        label_dim=config.label_dim,
+        head=config.head,
     )
-    for name in (HELD_OUT_NAME, CLASS_LABELS_NAME):
-        if (run / name).is_file():
-            shutil.copyfile(run / name, out / name)
-    return save_state(weights, out, ordered[-1])
+    for kept, copy in (
+        (run.held_out_file, out.held_out_file),
+        (run.class_labels_file, out.class_labels_file),
+    ):
+        if kept.is_file():
+            shutil.copyfile(kept, copy)
+    return save_state(weights, out.path, ordered[-1])
 
 
 def _ordered(steps: Iterable[int]) -> list[int]:
@@ -86,11 +88,11 @@ def _ordered(steps: Iterable[int]) -> list[int]:
     return ordered
 
 
-def _read(run_dir: str | Path, step: int) -> dict[str, Tensor]:
-    path = step_folder(run_dir, step) / WEIGHTS
+def _read(folder: RunFolder, step: int) -> dict[str, Tensor]:
+    path = folder.checkpoint(step).weights
     if not path.is_file():
         raise CheckpointError(
-            f"'{run_dir}' has no step {step}: it has {', '.join(map(str, all_steps(run_dir))) or 'none'}, name those."
+            f"'{folder.path}' has no step {step}: it has {', '.join(map(str, folder.steps())) or 'none'}, name those."
         )
     try:
         return load_file(path)
@@ -98,7 +100,7 @@ def _read(run_dir: str | Path, step: int) -> dict[str, Tensor]:
         raise CheckpointError(f"'{path}' is damaged or unreadable: leave step {step} out.") from error
 
 
-def _require_same(sums: Mapping[str, Tensor], state: Mapping[str, Tensor], run_dir: str | Path, step: int) -> None:
+def _require_same(sums: Mapping[str, Tensor], state: Mapping[str, Tensor], folder: RunFolder, step: int) -> None:
     """CheckpointError where names, shapes or kinds of number differ."""
     unshared = sums.keys() ^ state.keys()
     differing = sorted(unshared) or [
@@ -108,6 +110,6 @@ def _require_same(sums: Mapping[str, Tensor], state: Mapping[str, Tensor], run_d
     ]
     if differing:
         raise CheckpointError(
-            f"Step {step} of '{run_dir}' holds another model than the steps before ({differing[0]} differs): average "
-            "checkpoints of one run."
+            f"Step {step} of '{folder.path}' holds another model than the steps before ({differing[0]} differs): "
+            "average checkpoints of one run."
         )

@@ -1,4 +1,4 @@
-"""How a run classifies, where it does; part of the run's configuration."""
+"""Options of a run that trains a classifier; part of its configuration."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from cavsync.model.classifier import Head, TrainedMode
 
 
 class ClassifyConfig(BaseModel):
-    """Options of fine-tuning and probing; the defaults fine-tune without any of CAV-MAE's recipe."""
+    """Options of fine-tuning and probing; the defaults fine-tune without the extras of CAV-MAE's recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     target: Target = "multi-label"
-    """Any number of classes per clip, each for itself (binary cross-entropy), or exactly one (cross-entropy)."""
+    """Any number of classes per clip (binary cross-entropy for each), or exactly one (cross-entropy)."""
     mode: TrainedMode = "multimodal"
     """What the classifier is trained on: both modalities or one of them."""
     head: Head = "linear"
-    """A LayerNorm and a linear layer on the mean of the tokens, or on what a learned query attends to."""
+    """A LayerNorm and a linear layer on the mean of the tokens, or on their attention pooling by a learned query."""
     freeze_encoder: bool = False
-    """Probing: train the head alone."""
+    """Probing: train only the head."""
     head_rate_factor: Annotated[float, Field(gt=0.0)] = 1.0
     """The head's learning rate, in multiples of the encoder's."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the target that is spread over all classes."""
     balanced_sampling: bool = False
-    """Draw clips so that all classes are seen about equally often."""
+    """Draw clips so that all classes occur about equally often."""
     class_labels: str | None = None
-    """Path of a CSV `index,mid,display_name`; without one the classes are all that the clips name."""
+    """Path of a CSV `index,mid,display_name`; without one, all labels of the clips are the classes."""
     ignore_other_labels: bool = False
-    """Leave out labels that the vocabulary does not hold, instead of stopping."""
+    """Ignore labels that are not in the vocabulary, instead of stopping."""

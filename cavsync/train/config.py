@@ -1,4 +1,4 @@
-"""How a run trains: one flat, typed, immutable record that is stored in the run's config.json."""
+"""Training options: one flat, typed, immutable record that is stored in the run's config.json."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ class TrainConfig(BaseModel):
     max_steps: Positive | None = None
     """Optimiser steps; None trains for `epochs`."""
     max_minutes: Annotated[float, Field(gt=0.0)] | None = None
-    """Wall-clock budget; the schedule then follows whichever of steps and time is further on."""
+    """Wall-clock budget; the schedule then follows whichever of steps and time is further along."""
     epochs: Positive = 25
     batch_clips: Positive = 48
     """Clips per optimiser step, over all processes and parts together."""
     instants_per_clip: Positive = 1
-    """Pairs drawn from each clip; with several, other moments of a clip are negatives, which teaches time."""
+    """Pairs drawn from each clip; if several, other moments of the clip are negatives, which teaches timing."""
     instant_spacing_seconds: NonNegative = 0.0
-    """Between neighbouring instants of a clip; 0 spreads them at random over the whole clip."""
+    """Time between neighbouring instants of a clip; 0 spreads them at random over the whole clip."""
     guard_seconds: NonNegative = 0.0
     """Instants of one clip closer than this are not negatives of each other."""
     guard_start_seconds: NonNegative = 0.0
-    """Curriculum from far to near: the guard distance shrinks from this to `guard_seconds`..."""
+    """Curriculum from distant to near negatives: the guard shrinks from this value to `guard_seconds`..."""
     curriculum_share: Share = 0.0
     """...over this share of the run."""
     negatives: Literal["batch", "clip"] = "batch"
     """Negatives are all other pairs of the batch, or other moments of the same clip only."""
     pad_segments: bool = True
-    """Push segments inside the audio and pad them, as upstream does, rather than leave such instants out."""
+    """Shift and pad segments that reach beyond the audio, as upstream does; False leaves such instants out."""
     frames_per_clip: Positive = 10
     """Frames that a CAV-MAE JSON data set must hold per clip."""
     repeats: tuple[Positive, ...] = ()
     """How often an epoch visits the clips of each data source; empty visits all of them once."""
     augmentation: Augmentation = Augmentation()
     load_size: Positive | None = None
-    """Side at which frames are decoded, for crops that lose no detail; None decodes at the model's img_size."""
+    """Side in pixels at which frames are decoded, for crops without upscaling; None decodes at the model's img_size."""
     held_out_share: Share = 0.1
-    """Share of the clips that is never trained on: it measures the run and calibrates the exported bundle."""
+    """Share of the clips that is not trained on: they measure the run and calibrate the exported bundle."""
 
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: Annotated[float, Field(gt=0.0)] = 5e-5
@@ -80,38 +80,38 @@ class TrainConfig(BaseModel):
     """Train a classifier instead of pretraining; None pretrains."""
 
     gradient_accumulation: Positive = 1
-    """Parts in which a batch is computed one after the other; contrast then sees the negatives of its part."""
+    """Number of parts that a batch is computed in, one after the other; negatives come from the same part only."""
     ema_decay: Share = 0.0
-    """Keep an exponential moving average of the weights, which is what is evaluated and exported; 0 keeps none."""
+    """Keep an exponential moving average of the weights, which is evaluated and exported; 0 keeps none."""
     average_from_epoch: Count = 0
     """Keep the mean of the weights at the end of this epoch and of each later one, in place of the moving average, as
     CAV-MAE's fine-tuning does; 0 keeps none."""
     init_from: str | None = None
-    """A run, or a checkpoint of the authors, whose weights the run starts from; a classifier takes its sizes too."""
+    """A run, or a checkpoint of the authors, to take the initial weights from; a classifier also takes its sizes."""
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Positive = 1
-    """Processes per node; under torchrun those that it started count."""
+    """Processes per node; torchrun's number overrides it."""
     nodes: Positive = 1
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    """How several processes share a model: copies (ddp), or each a part of the weights (fsdp); "auto" takes ddp."""
+    """ddp: each process has a copy of the model; fsdp: each has a part of the weights; "auto" is ddp."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """"auto" takes bf16-mixed where the device multiplies it natively."""
+    """"auto" is bf16-mixed where the device supports it natively, else 32-true."""
     compile: bool = False
-    """torch.compile the model: the first step takes minutes, the others less."""
+    """torch.compile the model: the first step takes minutes, later ones less time than without."""
     activation_checkpointing: bool = False
-    """Keep only each block's input for the backward pass and compute the rest a second time: less memory, more work."""
+    """Keep only each block's input for the backward pass and recompute the rest: less memory, more computation."""
     log_mel: Literal["auto", "workers", "device"] = "auto"
-    """Where audio becomes log-mel; "auto" takes the device where that is a GPU."""
+    """Where log-mel is computed from audio; "auto" is the device if that is a GPU, else the workers."""
     cache_clips: bool = False
-    """Keep all decoded clips in memory; for data sets that fit there."""
+    """Keep all decoded clips in memory; for data sets that fit."""
     workers: Count = 2
     log_every_steps: Positive = 10
     checkpoint_every_steps: Positive = 1000
     keep_checkpoints: Positive = 3
-    """The last checkpoints that stay; older ones are deleted..."""
+    """Number of latest checkpoints to keep; older ones are deleted..."""
     keep_every_steps: Count = 0
-    """...but for those of steps that are a multiple of this; 0 keeps none of them."""
+    """...except those of steps that are a multiple of this; 0 makes no exception."""
     max_rejected_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     """The run stops when more than this share of the clips turns out to be unusable."""
     vision_mae: str | None = None
@@ -135,8 +135,8 @@ class TrainConfig(BaseModel):
 
 
 def override(model: ModelConfig, train: TrainConfig, values: Mapping[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-    """Apply `--set key=value` options; each key belongs to exactly one of the model, the training, its augmentation
-    and, where the run classifies, its classification.
+    """Apply `--set key=value` options; each key belongs to exactly one of the records of the model, the training, its
+    augmentation and, for a classifier, its classification.
 
     Raises:
         ConfigError: an unknown key, or a value that the record refuses.

@@ -33,7 +33,7 @@ NUM_NAMED = 5
 
 
 def sample_plan(model: ModelConfig, train: TrainConfig) -> SamplePlan:
-    """What each clip contributes to a batch."""
+    """Return which segments and frames of each clip enter a batch."""
     return SamplePlan(
         segment_frames=model.audio_length,
         num_frames=model.num_frames,
@@ -46,7 +46,7 @@ def sample_plan(model: ModelConfig, train: TrainConfig) -> SamplePlan:
 
 @dataclass
 class RunData:
-    """Training batches by step, held-out batches, and what was rejected on the way."""
+    """Training batches by step, held-out batches, and rejected clips."""
 
     dataset: PairDataset
     held_out: PairDataset
@@ -74,11 +74,11 @@ class RunData:
         *,
         log_mel_on_device: bool = False,
     ) -> RunData:
-        """Open the sources, split them, and decode them into memory where the run asks for that.
+        """Open the sources, split them, and decode them into memory if the run caches clips.
 
         Raises:
-            DataError: nothing to train on, or labels that do not fit. ConfigError: as many repeats as sources are
-                expected.
+            DataError: nothing to train on, or labels that do not fit.
+            ConfigError: the number of repeats is not that of the sources.
         """
         source = paths.open(train.frames_per_clip, model.audio_length)
         cache: dict[int, Clip | MediaError] | None = None
@@ -123,7 +123,7 @@ class RunData:
             batch_clips=train.batch_clips,
             parts=train.gradient_accumulation,
             seed=train.seed,
-            # Cached clips live in this process; handing them to others would copy them all.
+            # Worker processes would each copy the cached clips.
             workers=0 if train.cache_clips else train.workers,
             rejects=rejects,
             ranks=ranks,
@@ -142,7 +142,7 @@ class RunData:
 
     @property
     def steps_per_epoch(self) -> float:
-        """Optimiser steps that see every clip once; rarely a whole number."""
+        """Optimiser steps in which every clip occurs once; rarely a whole number."""
         return len(self.training_indices) / self.plan(0, 0).batch_clips
 
     def plan(self, first_step: int, num_steps: int) -> PlannedBatches:
@@ -167,15 +167,15 @@ class RunData:
         return self.classes.sampling_weights(self.training_indices)
 
     def training_batches(self, first_step: int, num_steps: int) -> DataLoader[PairBatch]:
-        """Batches of the steps from `first_step` to `num_steps`, `parts` for each; the same for every run with this
-        seed."""
+        """Load the batches of the steps from `first_step` to `num_steps`, `parts` for each; the same for every run with
+        this seed."""
         return self._loader(self.dataset, self.plan(first_step, num_steps))
 
     def held_out_batches(self) -> DataLoader[PairBatch]:
-        """This process's part of the held-out clips, each once, with the same instants at every call.
+        """Load this process's part of the held-out clips, each once, with the same instants at every call.
 
-        Every process gets equally many batches, none of them empty; none at all where there are fewer clips than
-        processes.
+        Every process gets the same number of batches, none of them empty; there are no batches if there are fewer
+        clips than processes.
         """
         size = self.ranks.size
         share = max(1, self.batch_clips // (self.parts * size))
@@ -185,7 +185,7 @@ class RunData:
         return self._loader(self.held_out, [[draws[place] for place in places] for places in mine])
 
     def note_rejects(self, batch: PairBatch) -> None:
-        """Count what the loader could not use."""
+        """Count the clips of a batch that could not be used."""
         for reject in batch.rejects:
             self.rejects.add(reject.name, reject.error)
 
@@ -200,7 +200,7 @@ class RunData:
         )
 
     def rejects_sentence(self, allowed_share: float) -> str:
-        """Why the run stops, with the first clips that could not be used."""
+        """Return why the run stops, with the first clips that could not be used."""
         some = "; ".join(list(self.rejects.sentences.values())[:NUM_NAMED])
         return (
             f"{len(self.rejects)} of {self.num_clips} clips cannot be used ({dict(self.rejects.reasons)}), more than "
@@ -208,11 +208,11 @@ class RunData:
         )
 
     def too_many_rejects(self, allowed_share: float) -> bool:
-        """Whether more than this share of the clips turned out to be unusable."""
+        """Whether more than this share of the clips could not be used."""
         return len(self.rejects) > allowed_share * self.num_clips
 
     def fingerprint(self) -> str:
-        """Changes when clips come, go or are told apart otherwise: then a seed no longer means the same batches."""
+        """Return a hash of the clips and their split: while it stays the same, a seed gives the same batches."""
         digest = hashlib.sha256()
         for name in self.dataset.source.names:
             digest.update(Path(name).name.encode() + b"\0")
@@ -221,13 +221,13 @@ class RunData:
         return digest.hexdigest()
 
     def held_out_files(self) -> list[str]:
-        """Those of the held-out clips that can be scored, and so serve calibration: video files."""
+        """Return the held-out clips that are video files: those can be scored, and so calibrate a bundle."""
         names = [self.held_out.source.names[index] for index in self.held_out_indices]
         return [name for name in names if Path(name).suffix.lower() in MEDIA_ENDINGS]
 
 
 def _classes(source: JoinedSources, train: TrainConfig) -> ClipClasses | None:
-    """The classes of all clips, where the run classifies."""
+    """Return the classes of all clips; None if the run trains no classifier."""
     options = train.classify
     if options is None:
         return None

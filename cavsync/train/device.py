@@ -1,4 +1,4 @@
-"""Where, in which precision and over how many processes a run computes."""
+"""Device, precision and processes of a run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from cavsync.train.config import TrainConfig
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """Fabric as configured, its processes launched or joined; "auto" takes GPUs where there are any.
+    """Set up Fabric as configured and launch or join its processes; "auto" uses GPUs if there are any.
 
     Under `torchrun` the processes are those that it started, on one node or many; otherwise `devices` are started here.
 
     Raises:
-        ConfigError: the batch cannot be dealt out evenly, or there are fewer GPUs than asked for.
+        ConfigError: the batch cannot be divided evenly, or there are fewer GPUs than asked for.
     """
     accelerator = config.accelerator
     if accelerator == "auto":
@@ -57,7 +57,7 @@ def _require_devices(accelerator: str, config: TrainConfig) -> None:
 
 
 def _processes(config: TrainConfig) -> tuple[int, int]:
-    """(processes per node, nodes): torchrun's where it started this process, else the configured ones."""
+    """Return (processes per node, nodes): torchrun's if it started this process, else the configured ones."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         per_node = int(os.environ["LOCAL_WORLD_SIZE"])
         return per_node, int(os.environ["WORLD_SIZE"]) // per_node
@@ -69,12 +69,12 @@ def _strategy(config: TrainConfig, num_processes: int) -> Strategy | str:
         return "auto"
     if config.strategy == "fsdp":
         return ModelParallelStrategy(_shard, data_parallel_size=num_processes, tensor_parallel_size=1)
-    # Norms that no stream uses get no gradient, and DDP must not wait for it.
+    # Norms that no stream uses get no gradient, which DDP would wait for.
     return DDPStrategy(find_unused_parameters=True)
 
 
 def _shard(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
-    """FSDP: each block's parameters are spread over the processes and gathered when it runs."""
+    """Apply FSDP: each block's parameters are distributed over the processes and gathered when it runs."""
     data_parallel = mesh["data_parallel"]
     for block in [module for module in model.modules() if isinstance(module, Block)]:
         fully_shard(block, mesh=data_parallel)
@@ -83,7 +83,7 @@ def _shard(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
 
 def sync_batch_norm(model: nn.Module, fabric: Fabric) -> nn.Module:
-    """Batch statistics over all processes on GPUs; PyTorch has none on CPUs, where each process uses its own."""
+    """Compute batch statistics over all processes on GPUs; PyTorch cannot on CPUs, where each process uses its own."""
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return converted
@@ -91,7 +91,7 @@ def sync_batch_norm(model: nn.Module, fabric: Fabric) -> nn.Module:
 
 
 def _native_precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
-    """bf16 pays where the hardware multiplies it; emulated, it is slower than float32."""
+    """Return bf16 if the hardware supports it; emulated, it is slower than float32."""
     if accelerator == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"

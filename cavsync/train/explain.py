@@ -1,7 +1,7 @@
-"""What a run would be: its options, sizes, costs, schedule, and how long it would take, without starting anything.
+"""Options, sizes, costs, schedule and estimated time of a run, computed from its configuration without starting it.
 
-Everything is arithmetic on the configuration. Sizes, operations and schedules are exact; memory leaves out activations;
-times rest on an assumed share of the vendors' peak rates.
+Sizes, operations and schedules are exact; memory leaves out activations; times assume a share of the vendors' peak
+rates.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ PEAK_TFLOPS = {"A100": 312.0, "H100 SXM": 989.0, "H200": 989.0, "L40S": 362.0, "
 """Dense bf16 rates with float32 sums, from the vendor's data sheets, rounded."""
 
 ASSUMED_UTILISATION = 0.35
-"""Share of the peak that a well-fed ViT-B reaches; reading clips may cost far more than that."""
+"""Share of the peak that a ViT-B reaches when it never waits for data; decoding may be far slower."""
 
 VGGSOUND_CLIPS = 183_727
-"""Training clips that CAV-MAE's log of VGGSound counts: the data set that is assumed unless a size is given."""
+"""Training clips of VGGSound in CAV-MAE's log: the size of the data set that is assumed unless one is given."""
 
 CAVEAT = (
     "An estimate from arithmetic, not a measurement: it counts matrix products at an assumed share of the peak, and "
@@ -62,7 +62,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Rates of an epoch's first and last step; epochs count from 1, steps from 0."""
+    """Learning rates at an epoch's first and last step; epochs count from 1, steps from 0."""
 
     epoch: int
     first_step: int
@@ -72,7 +72,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a data set of `clips` becomes steps; `clips` = training_clips + held_out_clips."""
+    """The steps that a data set of `clips` gives; `clips` = training_clips + held_out_clips."""
 
     clips: int
     training_clips: int
@@ -87,7 +87,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class GpuTime:
-    """Estimated hours of the run on as many GPUs of one kind as were asked about."""
+    """Estimated hours of the run on the given number of GPUs of one kind."""
 
     gpu: str
     peak_tflops: float
@@ -96,7 +96,7 @@ class GpuTime:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All of it; `to_dict` gives plain JSON values."""
+    """The whole explanation; `to_dict` gives plain JSON values."""
 
     preset: str
     model: tuple[Option, ...]
@@ -112,7 +112,7 @@ class Explanation:
     caveat: str = CAVEAT
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as dictionaries, lists, numbers and strings."""
+        """Return the same as dictionaries, lists, numbers and strings."""
         return asdict(self)
 
 
@@ -124,7 +124,7 @@ def explain(
     clips: int = VGGSOUND_CLIPS,
     utilisation: float = ASSUMED_UTILISATION,
 ) -> Explanation:
-    """What training this would be on `gpus` GPUs (None: as many processes as configured) and a data set of `clips`.
+    """Explain training on `gpus` GPUs (None: as many processes as configured) with a data set of `clips` clips.
 
     Raises:
         ConfigError: a number out of range, or a data set too small for the processes and parts of a batch.
@@ -157,7 +157,7 @@ def explain(
 
 
 def _options(record: BaseModel) -> tuple[Option, ...]:
-    """All options with their defaults; those of records inside are named as `--set` names them."""
+    """Return all options with their defaults; those of nested records under their own names, as `--set` takes them."""
     defaults = type(record)().model_dump(mode="json")
     found: list[Option] = []
     for name, value in record.model_dump(mode="json").items():
@@ -208,7 +208,7 @@ def _schedule(train: TrainConfig, gpus: int, clips: int) -> Schedule:
 
 
 def _epochs(train: TrainConfig, steps_per_epoch: float, steps: int) -> tuple[Epoch, ...]:
-    """Every epoch that begins within the run: with the first step that lies behind the end of the one before."""
+    """Return every epoch that begins within the run; it begins with the first step after the end of the one before."""
 
     def first_step(epoch: int) -> int:
         return min(steps, math.ceil((epoch - 1) * steps_per_epoch))
@@ -224,7 +224,7 @@ def _epochs(train: TrainConfig, steps_per_epoch: float, steps: int) -> tuple[Epo
 
 
 def _notes(train: TrainConfig, gpus: int, schedule: Schedule) -> list[str]:
-    """What the numbers do not show."""
+    """Return sentences about what the numbers do not show."""
     divisor = gpus * train.gradient_accumulation
     start = train.init_from or train.vision_mae
     notes = [f"Starts from '{start}'." if start else "Starts from random weights: init_from and vision_mae are unset."]

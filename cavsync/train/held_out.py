@@ -1,4 +1,4 @@
-"""What a model makes of the clips that it never trains on."""
+"""Metrics on the held-out clips."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from cavsync.train.tasks.task import Task
 def held_out_metrics(
     model: Any, data: RunData, task: Task, seed: int, fabric: Fabric, ranks: Ranks, average: WeightAverage | None
 ) -> dict[str, float]:
-    """Mean loss and accuracy over the held-out clips, without augmentation, with the averaged weights where the run
-    keeps them. Empty with fewer held-out clips than processes. Called by all processes."""
+    """Return mean loss and accuracy over the held-out clips, without augmentation, with the averaged weights if the run
+    keeps an average. Empty with fewer held-out clips than processes. Called by all processes."""
     model.eval()
     found = []
     with nullcontext() if average is None else average.swapped_in():
         for batch in data.held_out_batches():
             data.note_rejects(batch)
             counts = ranks.gather([float(len(batch))])
-            # Contrast gathers from all processes, so all of them need something to give.
+            # Contrast gathers from all processes, so each of them needs a pair.
             if min(count[0] for count in counts) > 0:
                 generator = torch.Generator().manual_seed(seed)
                 sizes = [int(count[0]) for count in counts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from cavsync.data.batches import PairBatch
 from cavsync.errors import CavsyncError, DataError
 from cavsync.model import ModelConfig
 from cavsync.model.block import Block
+from cavsync.run import RunFolder
 from cavsync.train.config import TrainConfig
 from cavsync.train.data import RunData
 from cavsync.train.device import make_fabric, sync_batch_norm
@@ -28,7 +30,7 @@ from cavsync.train.schedule import learning_rate
 from cavsync.train.signals import StopSignals
 from cavsync.train.split import RunPaths, note_classes, note_data, write_held_out
 from cavsync.train.state import RunState, Training, begin, claim, initial_weights, restore, save
-from cavsync.train.step import optimise, over_ranks
+from cavsync.train.step import StepBatch, TrainingStep, over_ranks
 from cavsync.train.tasks.choose import make_task
 from cavsync.train.tasks.task import Model, Task
 
@@ -37,8 +39,8 @@ StepReport = Callable[[int, int, float, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: its position, the last metrics, the signal that stopped it early, if one did, and whether this
-    is the process that reports."""
+    """How a run ended: progress, last metrics, the signal that stopped it early if one did, and whether this is the
+    process that reports."""
 
     state: RunState
     metrics: dict[str, float]
@@ -57,6 +59,11 @@ class Trainer:
     report: StepReport = lambda *_: None
     on_load: Callable[[int, int], None] = lambda *_: None
 
+    @property
+    def folder(self) -> RunFolder:
+        """The files of `run_dir`."""
+        return RunFolder(self.run_dir)
+
     def run(self, *data_paths: Path, held_out: Sequence[Path] = (), resume: bool = False) -> RunResult:
         """Train to the end of the budget, or to SIGINT/SIGTERM; both leave a checkpoint.
 
@@ -70,7 +77,7 @@ class Trainer:
         with StopSignals() as stop, ExitStack() as held:
             fabric = make_fabric(self.config)
             ranks = Ranks.current()
-            step = _together(ranks, lambda: begin(self.run_dir, self.model_config, self.config, resume=resume))
+            step = _together(ranks, lambda: begin(self.folder, self.model_config, self.config, resume=resume))
             on_load = self.on_load if ranks.is_main else lambda *_: None
             paths = RunPaths(data_paths, tuple(held_out))
             on_device = {"auto": fabric.device.type == "cuda", "device": True, "workers": False}[self.config.log_mel]
@@ -83,22 +90,22 @@ class Trainer:
         return RunResult(state, metrics, stop.received, ranks.is_main)
 
     def _claim(self, data: RunData, step: int | None, held: ExitStack) -> None:
-        """What a run's folder holds from its first moment; not before the data has turned out to be usable."""
+        """Write what a run's folder holds from the start, once the data has turned out to be usable; lock it."""
         labels = None if data.classes is None else data.classes.labels
-        held.enter_context(claim(self.run_dir, self.model_config, self.config, labels))
-        note_data(self.run_dir, data.fingerprint(), is_new=step is None)
+        held.enter_context(claim(self.folder, self.model_config, self.config, labels))
+        note_data(self.folder, data.fingerprint(), is_new=step is None)
         if labels is not None:
-            note_classes(self.run_dir, labels)
-        write_held_out(self.run_dir, data.held_out_files())
+            note_classes(self.folder, labels)
+        write_held_out(self.folder, data.held_out_files())
 
     def _start(
         self, fabric: Fabric, task: Task, step: int | None, steps_per_epoch: float
     ) -> tuple[Any, Training, RunState]:
-        """The model on its devices, its optimizer, and where the run stands."""
+        """Return the model on its devices, what a checkpoint holds, and the progress so far."""
         torch.manual_seed(self.config.seed)
         model = task.build()
         if step is not None:
-            initial_weights(model, self.run_dir, step)
+            initial_weights(model, self.folder, step)
         else:
             task.initialise(model)
         task.prepare(model)
@@ -109,13 +116,13 @@ class Trainer:
         optimizer = make_optimizer(model, self.config, fabric.device)
         average = _average(model, self.config, steps_per_epoch)
         training = Training(model, optimizer, average)
-        state = RunState() if step is None else restore(training, self.run_dir, step)
+        state = RunState() if step is None else restore(training, self.folder, step)
         return wrapped, training, state
 
 
 @dataclass
 class Session:
-    """One process's part of a run from its start, or from a checkpoint, to its end or the next interruption."""
+    """One process's part of a run, from its start or a checkpoint to its end or the next interruption."""
 
     trainer: Trainer
     fabric: Fabric
@@ -128,13 +135,13 @@ class Session:
     _saved_step: int | None = None
 
     def train(self, state: RunState) -> tuple[RunState, dict[str, float]]:
-        """All steps that are left, a last checkpoint, and the held-out clips. Returns the last metrics."""
-        log = MetricsLog(self.trainer.run_dir, state.step) if self.ranks.is_main else None
+        """Take the remaining steps, write a last checkpoint, measure the held-out clips; return the last metrics."""
         self._saved_step = state.step or None
-        try:
+        with ExitStack() as opened:
+            log = opened.enter_context(MetricsLog(self.trainer.folder, state.step)) if self.ranks.is_main else None
             state, metrics = self._steps(state, log)
             self._save(state)
-            # A signal may reach one process only, or only now.
+            # A signal may reach one process only, or arrive only now.
             if not self.ranks.any(self.stop.received is not None):
                 held_out = held_out_metrics(
                     self.model,
@@ -148,66 +155,56 @@ class Session:
                 metrics |= held_out
                 if log is not None and held_out:
                     log.write(state.step, held_out)
-        finally:
-            if log is not None:
-                log.__exit__(None, None, None)
         return state, metrics
 
     def _steps(self, state: RunState, log: MetricsLog | None) -> tuple[RunState, dict[str, float]]:
         config = self.trainer.config
         num_steps = config.max_steps or math.ceil(config.epochs * self.data.steps_per_epoch)
-        budget_seconds = math.inf if config.max_minutes is None else config.max_minutes * 60
         begin_seconds = time.monotonic() - state.elapsed_seconds
         optimizer: Any = self.fabric.setup_optimizers(self.training.optimizer)
+        step = TrainingStep(self.fabric, self.ranks, self.task, config, self.trainer.folder, self.model, optimizer)
         metrics: dict[str, float] = {}
-        learned = False
+        has_learned = False
         self.model.train()
         batches = iter(self.data.training_batches(state.step, num_steps))
         while state.step < num_steps:
-            parts = [next(batches) for _ in range(config.gradient_accumulation)]
-            for part in parts:
-                self.data.note_rejects(part)
-            elapsed_seconds = time.monotonic() - begin_seconds
-            progress = max(state.step / num_steps, elapsed_seconds / budget_seconds)
-            counts, progress = self._agree([len(part) for part in parts], progress)
-            if self.stop.received is not None or progress >= 1.0:
+            batch = self._next_batch(batches, state.step, num_steps, begin_seconds)
+            if self.stop.received is not None or batch.progress >= 1.0:
                 break
-            rate = learning_rate(config, state.step, steps_per_epoch=self.data.steps_per_epoch, progress=progress)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["rate_factor"]
-            found = optimise(
-                self.fabric,
-                self.model,
-                optimizer,
-                parts,
-                counts,
-                config,
-                self.task,
-                self.ranks,
-                step=state.step,
-                progress=progress,
-                run_dir=self.trainer.run_dir,
-            )
-            learned = learned or bool(found)
+            rate = self._set_rate(optimizer, batch)
+            found = step.take(batch)
+            has_learned = has_learned or bool(found)
             state = RunState(state.step + 1, time.monotonic() - begin_seconds)
             if found and self.training.average is not None:
                 self.training.average.update(state.step)
             if state.step % config.log_every_steps == 0 or state.step == num_steps:
-                metrics = over_ranks(found, self.ranks) | {"learning_rate": rate, **self._totals(counts, state)}
+                metrics = over_ranks(found, self.ranks) | {"learning_rate": rate, **self._totals(batch, state)}
                 if log is not None:
                     log.write(state.step, metrics)
             elif found:
                 metrics |= found[-1][0]
             if self.ranks.is_main:
-                self.trainer.report(state.step, num_steps, max(state.step / num_steps, progress), metrics)
+                self.trainer.report(state.step, num_steps, max(state.step / num_steps, batch.progress), metrics)
             if state.step % config.checkpoint_every_steps == 0 and state.step < num_steps:
                 self._save(state)
-        if metrics and not learned:
+        if metrics and not has_learned:
             raise DataError(f"No batch could be made ({dict(self.data.rejects.reasons)}): see `cavsync data check`")
         return state, metrics
 
+    def _next_batch(self, batches: Iterator[PairBatch], step: int, num_steps: int, begin_seconds: float) -> StepBatch:
+        """Load the parts of a step, and agree with the other processes on what it holds and on progress."""
+        config = self.trainer.config
+        parts = [next(batches) for _ in range(config.gradient_accumulation)]
+        for part in parts:
+            self.data.note_rejects(part)
+        budget_seconds = math.inf if config.max_minutes is None else config.max_minutes * 60
+        elapsed_seconds = time.monotonic() - begin_seconds
+        progress = max(step / num_steps, elapsed_seconds / budget_seconds)
+        counts, progress = self._agree([len(part) for part in parts], progress)
+        return StepBatch(step, progress, parts, counts)
+
     def _agree(self, num_pairs: list[int], progress: float) -> tuple[list[list[float]], float]:
-        """Pairs of every process by part, and the main process's progress; stops all where one was told to.
+        """Return the pairs of every process by part, and the main process's progress; share signals and rejects.
 
         Raises DataError where too many clips are unusable.
         """
@@ -224,9 +221,17 @@ class Session:
             raise DataError(self.data.rejects_sentence(config.max_rejected_share))
         return [row[3:] for row in told], told[0][0]
 
-    def _totals(self, counts: list[list[float]], state: RunState) -> dict[str, float]:
+    def _set_rate(self, optimizer: Any, batch: StepBatch) -> float:
+        """Give the optimizer the learning rate of a step; return it, before the factor of a parameter group."""
+        steps_per_epoch = self.data.steps_per_epoch
+        rate = learning_rate(self.trainer.config, batch.step, steps_per_epoch=steps_per_epoch, progress=batch.progress)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["rate_factor"]
+        return rate
+
+    def _totals(self, batch: StepBatch, state: RunState) -> dict[str, float]:
         return {
-            "pairs": sum(sum(row) for row in counts),
+            "pairs": sum(sum(row) for row in batch.counts),
             "elapsed_seconds": state.elapsed_seconds,
             "rejected_clips": float(len(self.data.rejects)),
         }
@@ -235,11 +240,11 @@ class Session:
         if self._saved_step == state.step:
             return
         self._saved_step = state.step
-        save(self.training, self.trainer.run_dir, state, self.trainer.config, self.ranks)
+        save(self.training, self.trainer.folder, state, self.trainer.config, self.ranks)
 
 
 def prepare(model: Model, config: TrainConfig) -> None:
-    """Apply the options that change how the model computes, and no number: call it before the model is wrapped."""
+    """Apply the options that change how the model computes but not what; call it before the model is wrapped."""
     if config.activation_checkpointing:
         for module in model.modules():
             if isinstance(module, Block):
@@ -255,7 +260,7 @@ def _average(model: Model, config: TrainConfig, steps_per_epoch: float) -> Weigh
 
 
 def _together(ranks: Ranks, action: Callable[[], Any]) -> Any:
-    """The result of something that the main process does for all; its error is everyone's."""
+    """Call `action` in the main process; return its result, or raise its CavsyncError, in every process."""
     result: Any = None
     error: CavsyncError | None = None
     if ranks.is_main:

@@ -1,4 +1,4 @@
-"""What a run reports: JSON lines for programs, TensorBoard events for people."""
+"""Metrics of a run: JSON lines for programs, TensorBoard events for people."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from types import TracebackType
 from torch.utils.tensorboard import SummaryWriter
 
 from cavsync.atomic import write_text_atomically
-
-METRICS_NAME = "metrics.jsonl"
+from cavsync.run import RunFolder
 
 
 class MetricsLog:
     """Appends to RUN/metrics.jsonl and to RUN/tensorboard; use as a context manager.
 
-    What an interrupted session logged after `step`, where this one goes on, is taken back: it will be logged again.
+    Lines of an interrupted session after `step`, where this one resumes, are removed: those steps are logged again.
     """
 
-    def __init__(self, run_dir: Path, step: int = 0) -> None:
-        path = run_dir / METRICS_NAME
+    def __init__(self, folder: RunFolder, step: int = 0) -> None:
+        path = folder.metrics_file
         if path.exists():
-            _take_back(path, step)
+            _remove_later(path, step)
         self._lines = path.open("a", encoding="utf-8", buffering=1)
-        self._events = SummaryWriter(run_dir / "tensorboard", purge_step=step + 1 if step else None)
+        self._events = SummaryWriter(folder.tensorboard, purge_step=step + 1 if step else None)
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -37,15 +36,15 @@ class MetricsLog:
         self._events.close()
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Record the values of one step; a value that is not finite becomes null."""
+        """Log the values of one step; a value that is not finite becomes null."""
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._lines.write(json.dumps({"step": step, **finite}) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
 
-def _take_back(path: Path, step: int) -> None:
-    """Keep the lines of steps up to `step`; a line that a kill cut off is none."""
+def _remove_later(path: Path, step: int) -> None:
+    """Keep the lines of steps up to `step`, without a last line that a kill cut short."""
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:

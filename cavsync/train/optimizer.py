@@ -1,4 +1,4 @@
-"""The optimizer, and its state by parameter names: the same file for one process, DDP and FSDP."""
+"""The optimizer, and its state by parameter name, which is the same for one process, DDP and FSDP."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from cavsync.train.config import TrainConfig
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Adam as CAV-MAE uses it (decay on everything), or AdamW with decay on matrices only.
+    """Make Adam as CAV-MAE uses it (weight decay on everything), or AdamW with decay on matrices only.
 
-    Each group's `rate_factor` multiplies the schedule's rate: that of a classifier's head is the configured one.
+    Each parameter group's `rate_factor` multiplies the schedule's rate: the configured one for a classifier's head,
+    else 1.
     """
     rest: dict[str, Any] = {"lr": config.learning_rate, "betas": config.betas, "fused": device.type in ("cpu", "cuda")}
     head_factor = 1.0 if config.classify is None else config.classify.head_rate_factor
@@ -36,7 +37,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig, device: torch.device) 
 
 
 def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
-    """State of every parameter that has one, whole and on the CPU, by the parameter's name. Called by all processes."""
+    """Return the state of every parameter that has one, by its name, gathered on the CPU. Called by all processes."""
     return {
         name: {key: whole_tensor(value) for key, value in optimizer.state[parameter].items()}
         for name, parameter in model.named_parameters()
@@ -47,7 +48,7 @@ def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
 def load_optimizer_state(
     model: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Mapping[str, Tensor]]
 ) -> None:
-    """Put a state back, sharded like the parameters. CheckpointError for state of a parameter that is not there."""
+    """Load a state, sharded like the parameters. CheckpointError for state of a parameter that the model lacks."""
     parameters = dict(model.named_parameters())
     unknown = saved.keys() - parameters.keys()
     if unknown:
@@ -60,13 +61,13 @@ def load_optimizer_state(
 
 
 def whole_tensor(value: Tensor) -> Tensor:
-    """A tensor on the CPU, gathered from all processes where it is sharded."""
+    """Return a tensor on the CPU, gathered from all processes if it is sharded."""
     value = value.detach()
     return (value.full_tensor() if isinstance(value, DTensor) else value).cpu()
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:
-    """On the parameter's device, where fused optimizers want their counters too; sharded as the parameter is."""
+    """Move to the parameter's device, where fused optimizers also need their counters; shard as the parameter is."""
     if value.shape != parameter.shape:
         return value.to(parameter.device, copy=True)
     if isinstance(parameter, DTensor):

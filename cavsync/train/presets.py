@@ -45,7 +45,7 @@ PRESETS: dict[str, Callable[[], Recipe]] = {
 
 
 def preset(name: str) -> Recipe:
-    """The recipe of that name; ConfigError for any other."""
+    """Return the recipe of that name; ConfigError if there is none."""
     if name not in PRESETS:
         raise ConfigError(f"Unknown preset '{name}': expected one of {', '.join(PRESETS)}.")
     return PRESETS[name]()

@@ -1,4 +1,4 @@
-"""What the processes of a run tell one another beside gradients: a few numbers per step, over the CPU."""
+"""Communication between the processes of a run other than gradients: a few numbers per step, over the CPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch.distributed as dist
 class Ranks:
     """This process among all processes of the run. Every method is called by all of them, in the same order.
 
-    Numbers travel over a gloo group of their own: agreeing never waits for an accelerator's queue.
+    It uses a gloo group of its own, so that it never waits for an accelerator's queue.
     """
 
     rank: int = 0
@@ -22,7 +22,7 @@ class Ranks:
 
     @classmethod
     def current(cls) -> Ranks:
-        """Of the process group that is initialised, or a single process."""
+        """Make it from the initialised process group; without one, for a single process."""
         if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
             return cls()
         return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
@@ -33,7 +33,7 @@ class Ranks:
         return self.rank == 0
 
     def gather(self, values: list[float]) -> list[list[float]]:
-        """The values of every process, in the order of the ranks; equally many everywhere."""
+        """Return the values of every process, in the order of ranks; each must give the same number of them."""
         if self.size == 1:
             return [list(values)]
         mine = torch.tensor(values, dtype=torch.float64)
@@ -46,7 +46,7 @@ class Ranks:
         return any(value[0] for value in self.gather([float(flag)]))
 
     def gather_objects(self, value: Any) -> list[Any]:
-        """A picklable value of every process, in the order of the ranks."""
+        """Return a picklable value of every process, in the order of ranks."""
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
@@ -54,5 +54,5 @@ class Ranks:
         return found
 
     def from_main(self, value: Any) -> Any:
-        """The main process's value, everywhere."""
+        """Return the main process's value."""
         return self.gather_objects(value)[0]

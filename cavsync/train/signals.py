@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run after the step under way."""
+"""Ctrl-C and SIGTERM end a run after the current step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clips that a run never trains on: they measure it, and calibrate what is exported from it."""
+"""Split a run's clips into those to train on and those held out, which measure the run and calibrate its export."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.sources.classes import CLASS_LABELS_NAME, ClassLabels
+from cavsync.data.sources.classes import ClassLabels
 from cavsync.data.sources.clips import open_source
 from cavsync.data.sources.joined import JoinedSources
 from cavsync.errors import CheckpointError, ConfigError
+from cavsync.run import RunFolder
 from cavsync.train.config import TrainConfig
-
-HELD_OUT_NAME = "held_out.json"
-DATA_NAME = "data.json"
 
 
 @dataclass(frozen=True)
 class RunPaths:
-    """What a run reads: sources to train on, and sources that it never trains on.
+    """The data sources of a run: those to train on, and those held out.
 
     Without the latter, a share of the clips is held out at random.
     """
@@ -33,9 +31,9 @@ class RunPaths:
         return ", ".join(map(str, self.train))
 
     def open(self, frames_per_clip: int, segment_frames: int) -> JoinedSources:
-        """All sources as one, those to train on first.
+        """Open all sources as one, those to train on first.
 
-        DataError where one cannot be opened; ConfigError where a clip is both trained on and held out.
+        Raises DataError where one cannot be opened, ConfigError where a clip is both trained on and held out.
         """
         opened = [
             open_source(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
@@ -50,9 +48,9 @@ class RunPaths:
         return JoinedSources(tuple(opened))
 
     def split(self, source: JoinedSources, usable: list[int], config: TrainConfig) -> tuple[list[int], list[int]]:
-        """Of the `usable` indices those to train on, each as often as its source is repeated, and those held out.
+        """Split the `usable` indices: those to train on, each as often as its source is repeated, and those held out.
 
-        Raises ConfigError where there are other than as many repeats as sources.
+        Raises ConfigError where the number of repeats is not that of the sources.
         """
         repeats = config.repeats or (1,) * len(self.train)
         if len(repeats) != len(self.train):
@@ -71,7 +69,7 @@ class RunPaths:
 
 
 def split(num_clips: int, held_out_share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices to train on, and indices held out: at least one where the share is above 0 and there are two clips."""
+    """Draw the indices to train on and those to hold out: at least one where the share is above 0 and clips above 1."""
     count = round(num_clips * held_out_share)
     if held_out_share > 0 and num_clips > 1:
         count = max(1, count)
@@ -79,29 +77,28 @@ def split(num_clips: int, held_out_share: float, seed: int) -> tuple[list[int], 
     return sorted(int(i) for i in order[count:]), sorted(int(i) for i in order[:count])
 
 
-def note_data(run_dir: Path, fingerprint: str, *, is_new: bool) -> None:
-    """Note which clips a run was begun with; CheckpointError where it would go on with others."""
-    path = run_dir / DATA_NAME
+def note_data(folder: RunFolder, fingerprint: str, *, is_new: bool) -> None:
+    """Note the clips that a run begins with; CheckpointError where it would be resumed with others."""
+    path = folder.data_file
     if is_new or not path.is_file():
         write_text_atomically(path, json.dumps({"sha256": fingerprint}) + "\n")
     elif json.loads(path.read_text(encoding="utf-8")).get("sha256") != fingerprint:
         raise CheckpointError(
-            f"'{run_dir}' was begun with other clips, and would train on those that it held out: give it the same "
+            f"'{folder.path}' was begun with other clips, and would train on those that it held out: give it the same "
             "data, or start a new run from its weights with --set init_from."
         )
 
 
-def note_classes(run_dir: Path, classes: ClassLabels) -> None:
-    """Keep a classifier's classes with its run; CheckpointError where it would go on with others."""
-    path = run_dir / CLASS_LABELS_NAME
+def note_classes(folder: RunFolder, classes: ClassLabels) -> None:
+    """Keep a classifier's classes with its run; CheckpointError where it would be resumed with others."""
+    path = folder.class_labels_file
     if not path.is_file():
-        classes.write(run_dir)
+        classes.write(path)
     elif path.read_text(encoding="utf-8") != classes.to_csv():
-        raise CheckpointError(f"'{run_dir}' was begun with other classes: give it the same vocabulary and data.")
+        raise CheckpointError(f"'{folder.path}' was begun with other classes: give it the same vocabulary and data.")
 
 
-def write_held_out(run_dir: Path, names: list[str]) -> None:
+def write_held_out(folder: RunFolder, names: list[str]) -> None:
     """Note the paths of the held-out clips in the run, for export's calibration."""
-    run_dir.mkdir(parents=True, exist_ok=True)
     paths = [str(Path(name).resolve()) for name in names]
-    write_text_atomically(run_dir / HELD_OUT_NAME, json.dumps({"clips": paths}, indent=1) + "\n")
+    write_text_atomically(folder.held_out_file, json.dumps({"clips": paths}, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""A run's checkpoints with all that resuming needs, and the guard against writing over another run."""
+"""Checkpoints of a run with everything that resuming needs, and the lock on its folder."""
 
 from __future__ import annotations
 
@@ -8,28 +8,19 @@ import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cavsync.atomic import remove_leftovers
 from cavsync.data.sources.classes import ClassLabels
 from cavsync.errors import CheckpointError
-from cavsync.model.checkpoint import (
-    AVERAGE,
-    SCRATCH_PREFIX,
-    all_steps,
-    latest_step,
-    load_state,
-    read_run_config,
-    save_state,
-    step_folder,
-    write_run_config,
-)
+from cavsync.model.checkpoint import load_state, save_state, write_run_config
 from cavsync.model.config import ModelConfig
+from cavsync.run import CheckpointFiles, Run, RunConfig, RunFolder
 from cavsync.train.config import TrainConfig
 from cavsync.train.ema import WeightAverage
 from cavsync.train.optimizer import load_optimizer_state, optimizer_state, whole_tensor
@@ -40,10 +31,7 @@ UNREADABLE = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError),
     *(pickle.UnpicklingError, SafetensorError),
 )
-OPTIMIZER_NAME = "optimizer.pt"
-STATE_NAME = "state.json"
-LOCK_NAME = ".lock"
-# Where and how fast a run computes, and for how long, may change between sessions: going on is what resuming is for.
+# A resumed run may be longer, and may compute elsewhere or at another speed.
 FREE_OPTIONS = frozenset(
     (
         *("max_steps", "max_minutes", "epochs", "workers", "log_every_steps", "checkpoint_every_steps"),
@@ -55,7 +43,7 @@ FREE_OPTIONS = frozenset(
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands: steps done, and the seconds that they took in all sessions together."""
+    """Progress of a run: steps done, and the seconds that they took over all its sessions."""
 
     step: int = 0
     elapsed_seconds: float = 0.0
@@ -63,119 +51,115 @@ class RunState:
 
 @dataclass
 class Training:
-    """What a checkpoint holds beside the position: the model, its optimizer, and the average where one is kept."""
+    """What a checkpoint holds in addition to the progress: model, optimizer, and average of the weights if any."""
 
     model: Model
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None = None
 
 
-def save(training: Training, run_dir: Path, state: RunState, config: TrainConfig, ranks: Ranks) -> None:
-    """Write one checkpoint, whole or not at all, and drop those that need not stay. Called by all processes."""
+def save(training: Training, folder: RunFolder, state: RunState, config: TrainConfig, ranks: Ranks) -> None:
+    """Write one checkpoint, whole or not at all, and delete old ones. Called by all processes."""
     weights = {name: whole_tensor(value).contiguous() for name, value in training.model.state_dict().items()}
     moments = optimizer_state(training.model, training.optimizer)
     average = None if training.average is None else training.average.state()
     if ranks.is_main:
 
-        def write_beside(folder: Path) -> None:
-            torch.save(moments, folder / OPTIMIZER_NAME)
+        def add_files(files: CheckpointFiles) -> None:
+            torch.save(moments, files.optimizer)
             if average is not None:
-                save_file(average, folder / AVERAGE)
-            (folder / STATE_NAME).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+                save_file(average, files.average)
+            files.state.write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
 
-        save_state(weights, run_dir, state.step, write_beside)
-        _drop_old(run_dir, config)
-    ranks.any(False)  # nobody goes on, and perhaps ends, before the files are there
+        save_state(weights, folder.path, state.step, add_files)
+        _delete_old(folder, config)
+    # No process goes on, or ends, before the files exist.
+    ranks.any(False)
 
 
-def begin(run_dir: Path, model: ModelConfig, train: TrainConfig, *, resume: bool) -> int | None:
-    """Check that a folder is free for a new run, or that a run of the same configuration can be gone on with.
+def begin(folder: RunFolder, model: ModelConfig, train: TrainConfig, *, resume: bool) -> int | None:
+    """Check that a folder is free for a new run, or holds a run of the same configuration to resume.
 
-    Returns the step to go on from, None where there is none yet. Raises CheckpointError for a folder that holds
-    anything else, or a run of another configuration.
+    Returns the step to resume from, None for a new run or one without a checkpoint. Raises CheckpointError for a
+    folder that holds anything else, or a run of another configuration.
     """
-    if resume and (run_dir / "config.json").exists():
-        _require_same(run_dir, model, train)
-        return latest_step(run_dir)
-    if run_dir.is_dir():
-        # What a kill in the very first moment leaves.
-        for left_over in run_dir.glob(".config.json.*"):
-            left_over.unlink()
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+    if not folder.config_file.exists():
+        # A run that was killed before it had a configuration.
+        remove_leftovers(folder.path)
+    elif resume:
+        _require_same(folder, model, train)
+        return folder.latest_step()
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise CheckpointError(
-            f"'{run_dir}' exists and is not an empty folder: pass --resume to go on with it, or choose another --out."
+            f"'{folder.path}' exists and is not an empty folder: pass --resume to go on with it, or choose another "
+            "--out."
         )
     return None
 
 
-def claim(run_dir: Path, model: ModelConfig, train: TrainConfig, classes: ClassLabels | None = None) -> TextIO:
-    """Make the folder this run's own, before anything else is written there; `classes` are a classifier's.
+def claim(folder: RunFolder, model: ModelConfig, train: TrainConfig, classes: ClassLabels | None = None) -> TextIO:
+    """Write the run's configuration if it is new, and lock its folder; `classes` are a classifier's.
 
-    Returns its lock, held until it is closed or the process ends, however it ends. CheckpointError where another
-    session holds it.
+    Returns the lock, held until it is closed or the process ends. CheckpointError where another session holds it.
     """
-    if not (run_dir / "config.json").exists():
+    if not folder.config_file.exists():
         write_run_config(
-            run_dir,
+            folder.path,
             model,
             train=train.model_dump(mode="json"),
             label_dim=None if classes is None else len(classes),
             head="linear" if train.classify is None else train.classify.head,
         )
-    lock = (run_dir / LOCK_NAME).open("w", encoding="utf-8")
+    lock = folder.lock_file.open("w", encoding="utf-8")
     try:
         # Unlike flock, this kind of lock is not shared with workers, which outlive a killed parent by seconds.
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise CheckpointError(f"'{run_dir}' is being trained by another session: wait for it or stop it.") from None
-    for left_over in (run_dir / "checkpoints").glob(f"{SCRATCH_PREFIX}*"):
-        shutil.rmtree(left_over)
+        raise CheckpointError(f"'{folder.path}' is being trained by another session: wait for it or stop it.") from None
+    remove_leftovers(folder.path)
+    remove_leftovers(folder.checkpoints)
     return lock
 
 
-def restore(training: Training, run_dir: Path, step: int) -> RunState:
-    """Put the checkpoint of `step` back into model, optimizer and average; each process reads it for itself.
+def restore(training: Training, folder: RunFolder, step: int) -> RunState:
+    """Load optimizer and average of the checkpoint of `step`, in each process; return its progress.
 
     Raises:
         CheckpointError: a damaged or incomplete checkpoint.
     """
-    folder = step_folder(run_dir, step)
+    files = folder.checkpoint(step)
     try:
-        state = RunState(**json.loads((folder / STATE_NAME).read_text(encoding="utf-8")))
-        moments: Mapping[str, Mapping[str, Tensor]] = torch.load(
-            folder / OPTIMIZER_NAME, weights_only=True, map_location="cpu"
-        )
-        average = load_file(folder / AVERAGE) if training.average is not None else {}
+        state = RunState(**json.loads(files.state.read_text(encoding="utf-8")))
+        moments: Mapping[str, Mapping[str, Tensor]] = torch.load(files.optimizer, weights_only=True, map_location="cpu")
         load_optimizer_state(training.model, training.optimizer, moments)
         if training.average is not None:
-            training.average.load(average)
+            training.average.load(load_file(files.average))
     except (*UNREADABLE, CheckpointError) as error:
         raise CheckpointError(
-            f"'{folder}' cannot be resumed from ({error}): delete it to use the one before."
+            f"'{files.path}' cannot be resumed from ({error}): delete it to use the one before."
         ) from None
     return state
 
 
-def initial_weights(model: Model, run_dir: Path, step: int) -> None:
+def initial_weights(model: Model, folder: RunFolder, step: int) -> None:
     """Load the weights of `step`, before the model is distributed. CheckpointError where they are damaged."""
-    load_state(model, run_dir, step)
+    load_state(model, Run.open(folder.path).at(step))
 
 
-def _require_same(run_dir: Path, model: ModelConfig, train: TrainConfig) -> None:
-    config = read_run_config(run_dir)
-    wanted: dict[str, Any] = train.model_dump(mode="json")
-    stored = config["train"] or {}
-    changed = [key for key, value in wanted.items() if key not in FREE_OPTIONS and stored.get(key) != value]
-    if config["model"] != model.model_dump(mode="json") or changed:
+def _require_same(folder: RunFolder, model: ModelConfig, train: TrainConfig) -> None:
+    stored = RunConfig.read(folder.config_file)
+    old, wanted = stored.train or {}, train.model_dump(mode="json")
+    changed = [key for key, value in wanted.items() if key not in FREE_OPTIONS and old.get(key) != value]
+    if stored.model != model.model_dump(mode="json") or changed:
         what = f"option '{changed[0]}'" if changed else "the model"
         raise CheckpointError(
-            f"'{run_dir}' was trained with another configuration ({what} differs): resume it with its own preset and "
-            "options, or choose another --out."
+            f"'{folder.path}' was trained with another configuration ({what} differs): resume it with its own preset "
+            "and options, or choose another --out."
         )
 
 
-def _drop_old(run_dir: Path, config: TrainConfig) -> None:
-    for step in all_steps(run_dir)[: -config.keep_checkpoints]:
+def _delete_old(folder: RunFolder, config: TrainConfig) -> None:
+    for step in folder.steps()[: -config.keep_checkpoints]:
         if not config.keep_every_steps or step % config.keep_every_steps:
-            shutil.rmtree(step_folder(run_dir, step))
+            shutil.rmtree(folder.checkpoint(step).path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,65 +17,111 @@ from torch.distributed.tensor import DTensor
 from cavsync.atomic import write_text_atomically
 from cavsync.data.batches import PairBatch
 from cavsync.errors import DataError
+from cavsync.run import RunFolder
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
 from cavsync.train.tasks.task import Task
 
-Counts = list[list[float]]
 NUM_NAMED = 4
 
+Scalars = list[tuple[dict[str, float], float]]
+"""Scalars of each part of a batch in this process, and the part's weight."""
 
-def optimise(
-    fabric: Fabric,
-    model: Any,
-    optimizer: Any,
-    parts: Sequence[PairBatch],
-    counts: Counts,
-    config: TrainConfig,
-    task: Task,
-    ranks: Ranks,
-    *,
-    step: int,
-    progress: float,
-    run_dir: Path,
-) -> list[tuple[dict[str, float], float]]:
-    """One step over `parts`, of which process r holds `counts[r][part]` pairs.
 
-    Every pair weighs the same, however unequal rejected clips have left the parts. Returns each used part's scalars in
-    this process with its weight. Parts that a process has no pair for are left out everywhere; without any, nothing
-    happens.
+@dataclass(frozen=True)
+class StepBatch:
+    """The batch of one step. `parts` are this process's share; process r holds `counts[r][p]` pairs of part p.
 
-    Raises:
-        DataError: a loss or gradient that is not finite, in any process, before any weight has changed; the names of
-            the batch are in the run's folder then.
+    step counts from 0; progress in [0, 1] is the share of the run that is over.
     """
-    used = [part for part in range(len(parts)) if min(count[part] for count in counts) > 0]
-    total = sum(count[part] for count in counts for part in used)
-    found = []
-    for part in used:
-        weight = counts[ranks.rank][part] / total
-        generator = torch.Generator().manual_seed(_mask_seed(config, step, part))
-        place = (int(sum(count[part] for count in counts[: ranks.rank])), int(sum(count[part] for count in counts)))
-        with fabric.no_backward_sync(model, enabled=part != used[-1]):
-            loss, scalars = task.loss(model, parts[part], fabric.device, generator, place, progress)
-            _require_finite("loss", loss, parts[part : part + 1], ranks, step, run_dir)
-            # Gradients are averaged over the processes, so that the sum of their weighted losses is the whole's.
-            fabric.backward(loss * (weight * ranks.size))
-        found.append((scalars, weight))
-    if not used:
-        return []
-    limit = config.clip_gradient_norm or math.inf
-    norm = fabric.clip_gradients(model, optimizer, max_norm=limit, error_if_nonfinite=False)
-    assert norm is not None
-    norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-    _require_finite("gradient", norm, parts, ranks, step, run_dir)
-    optimizer.step()
-    optimizer.zero_grad()
-    return found
+
+    step: int
+    progress: float
+    parts: Sequence[PairBatch]
+    counts: list[list[float]]
+
+    def used_parts(self) -> list[int]:
+        """Return the parts of which every process holds a pair: contrast and gradients gather from all processes."""
+        return [part for part in range(len(self.parts)) if min(count[part] for count in self.counts) > 0]
+
+    def num_pairs(self, part: int) -> int:
+        """Pairs of a part over all processes."""
+        return int(sum(count[part] for count in self.counts))
+
+    def place(self, part: int, rank: int) -> tuple[int, int]:
+        """Number of pairs of a part in the processes before `rank`, and in all."""
+        return int(sum(count[part] for count in self.counts[:rank])), self.num_pairs(part)
 
 
-def over_ranks(found: Sequence[tuple[dict[str, float], float]], ranks: Ranks) -> dict[str, float]:
-    """Scalars of the whole batch: the weighted means over parts and processes."""
+@dataclass(frozen=True)
+class TrainingStep:
+    """What all steps of a run share; model and optimizer as Fabric has wrapped them."""
+
+    fabric: Fabric
+    ranks: Ranks
+    task: Task
+    config: TrainConfig
+    folder: RunFolder
+    model: Any
+    optimizer: Any
+
+    def take(self, batch: StepBatch) -> Scalars:
+        """Update the weights once; return the scalars of each used part.
+
+        Every pair weighs the same, however unequal rejected clips have left the parts. A part that some process has no
+        pair of is left out everywhere; if all are, nothing happens.
+
+        Raises:
+            DataError: a loss or gradient is not finite in some process. No weight has changed then, and a file in the
+                run's folder names the clips of the batch.
+        """
+        used = batch.used_parts()
+        total = sum(batch.num_pairs(part) for part in used)
+        found: Scalars = []
+        for part in used:
+            weight = batch.counts[self.ranks.rank][part] / total
+            generator = torch.Generator().manual_seed(self._mask_seed(batch.step, part))
+            place = batch.place(part, self.ranks.rank)
+            with self.fabric.no_backward_sync(self.model, enabled=part != used[-1]):
+                loss, scalars = self.task.loss(
+                    self.model, batch.parts[part], self.fabric.device, generator, place, batch.progress
+                )
+                self._require_finite("loss", loss, batch.step, [batch.parts[part]])
+                # Gradients are averaged over the processes; this makes them those of the mean over all pairs.
+                self.fabric.backward(loss * (weight * self.ranks.size))
+            found.append((scalars, weight))
+        if not used:
+            return []
+        limit = self.config.clip_gradient_norm or math.inf
+        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
+        assert norm is not None
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        self._require_finite("gradient", norm, batch.step, batch.parts)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return found
+
+    def _mask_seed(self, step: int, part: int) -> int:
+        """Seed of the masks of one part of one step: all processes draw for the whole batch."""
+        return (self.config.seed * 1_000_003 + step) * self.config.gradient_accumulation + part
+
+    def _require_finite(self, what: str, value: Tensor, step: int, parts: Sequence[PairBatch]) -> None:
+        if not self.ranks.any(not bool(torch.isfinite(value))):
+            return
+        mine = [name for part in parts for name in part.names]
+        names = list(chain.from_iterable(self.ranks.gather_objects(mine)))
+        path = self.folder.non_finite_file(step)
+        if self.ranks.is_main:
+            write_text_atomically(path, json.dumps({"step": step, "clips": names}, indent=1) + "\n")
+        some = ", ".join(names[:NUM_NAMED]) + (" ..." if len(names) > NUM_NAMED else "")
+        raise DataError(
+            f"The {what} of step {step} is not finite, its batch held {some} ({path.name} lists all): lower "
+            "learning_rate, or look at these clips and train without those that are at fault"
+        )
+
+
+def over_ranks(found: Scalars, ranks: Ranks) -> dict[str, float]:
+    """Return the scalars of the whole batch: weighted means over parts and processes. Called by all processes."""
     if not found:
         return {}
     names = list(found[0][0])
@@ -83,29 +130,3 @@ def over_ranks(found: Sequence[tuple[dict[str, float], float]], ranks: Ranks) ->
     everywhere = ranks.gather([*mine, weights])
     total = sum(row[-1] for row in everywhere)
     return {name: sum(row[place] for row in everywhere) / total for place, name in enumerate(names)}
-
-
-def _mask_seed(config: TrainConfig, step: int, part: int) -> int:
-    """Seed of the masks: another one for every step and part; all processes draw for the whole batch."""
-    return (config.seed * 1_000_003 + step) * config.gradient_accumulation + part
-
-
-def _require_finite(
-    what: str, value: Tensor, parts: Sequence[PairBatch], ranks: Ranks, step: int, run_dir: Path
-) -> None:
-    if not ranks.any(not bool(torch.isfinite(value))):
-        return
-    names = list(_flatten(ranks.gather_objects(list(_flatten([part.names for part in parts])))))
-    path = run_dir / f"non_finite_step_{step}.json"
-    if ranks.is_main:
-        write_text_atomically(path, json.dumps({"step": step, "clips": names}, indent=1) + "\n")
-    some = ", ".join(names[:NUM_NAMED]) + (" ..." if len(names) > NUM_NAMED else "")
-    raise DataError(
-        f"The {what} of step {step} is not finite, its batch held {some} ({path.name} lists all): lower "
-        "learning_rate, or look at these clips and train without those that are at fault"
-    )
-
-
-def _flatten(lists: Sequence[Sequence[str]]) -> Iterator[str]:
-    for names in lists:
-        yield from names

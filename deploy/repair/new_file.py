@@ -1,19 +1,18 @@
-"""A file that appears under its name only when it is complete, and never in the place of another one unasked."""
+"""A new file that appears under its name only when it is complete, and replaces another one only on request."""
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from cavsync.atomic import check_writable
+from cavsync.atomic import atomic_path, check_writable
 from cavsync.errors import ConfigError
 
 
 def check_place(source: Path, output: Path, *, overwrite: bool) -> None:
-    """Find out before any work whether `output` may be written.
+    """Check before any work that `output` may be written.
 
     Raises:
         ConfigError: `output` is `source` (also by another name), exists already, or lies where nothing can be written.
@@ -27,38 +26,29 @@ def check_place(source: Path, output: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def new_file(output: Path, *, overwrite: bool) -> Iterator[Path]:
-    """An empty file beside `output`, with its ending, that takes its name at the end; any exception removes it.
+    """Give the path of an empty file with the ending of `output`, which becomes `output` when the block ends.
+
+    Any exception removes it.
 
     Raises:
-        ConfigError: the folder cannot be written to, or `output` came to be meanwhile.
+        ConfigError: the folder cannot be written to, or `output` was created during the block.
     """
-    # A short name of its own: that of the output may be as long as names can be.
-    temporary = output.parent / f".cavsync-{secrets.token_hex(6)}{output.suffix}"
-    try:
-        # Unlike tempfile's, its permissions are those of any new file.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:
-        raise ConfigError(f"{output} cannot be written ({error.strerror}): give a folder that is yours") from None
-    try:
+    with ExitStack() as opened:
+        with _explained(output):
+            temporary = opened.enter_context(atomic_path(output, overwrite=overwrite, suffix=output.suffix))
         yield temporary
-        _publish(temporary, output, overwrite=overwrite)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with _explained(output):
+            opened.close()
 
 
-def _publish(temporary: Path, output: Path, *, overwrite: bool) -> None:
+@contextmanager
+def _explained(output: Path) -> Iterator[None]:
+    """Turn an OSError into a ConfigError of one sentence."""
     try:
-        if not overwrite:
-            try:
-                # A link, unlike a renaming, fails where the name is taken.
-                output.hardlink_to(temporary)
-                return
-            except FileExistsError:
-                raise ConfigError(f"{output} came to be meanwhile: give another name, or --overwrite") from None
-            except OSError:
-                # Some file systems have no links.
-                if os.path.lexists(output):
-                    raise
-        temporary.replace(output)
+        yield
+    except FileExistsError:
+        raise ConfigError(f"{output} was created meanwhile: give another name, or --overwrite") from None
     except OSError as error:
-        raise ConfigError(f"{output} cannot be written ({error.strerror}): give another name") from None
+        raise ConfigError(
+            f"{output} cannot be written ({error.strerror}): give another name, or a folder that is yours"
+        ) from None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cavsync.atomic import publish, write_bytes_atomically
 from cavsync.deploy.runtime.reasons import LAST_LINE, reason
 from cavsync.deploy.runtime.sidecar import MAX_BATCH, BatchProfile
 from cavsync.deploy.runtime.tensorrt_library import PRODUCTS, first_reason
@@ -102,8 +103,9 @@ def build_engine(
         if not (folder / "engine.bin").is_file():
             raise ExportError(_refusal(library, onnx_path, targets, precision, timing_cache, result))
         if cache is not None:
-            _replace_beside(folder / "timing.cache", cache)
-        (folder / "engine.bin").replace(engine_path)
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes_atomically(cache, (folder / "timing.cache").read_bytes())
+        publish(folder / "engine.bin", engine_path)
     sides = {side: [TensorSpec(**tensor) for tensor in result[side]] for side in ("inputs", "outputs")}
     return BuiltEngine(engine_path, targets, **sides)
 
@@ -172,11 +174,3 @@ def _parser_reason(refused: list[dict[str, str]]) -> str:
     if error["code"] in UNSUPPORTED or not reason:
         reason = f"operator {error['operator']} is not supported"
     return f"node {error['node']}: {reason}" if error["node"] and error["node"] not in reason else reason
-
-
-def _replace_beside(source: Path, target: Path) -> None:
-    """Put `source` in the place of `target`, which may lie on another disk; whoever reads sees the old or the new."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}-", delete=False) as beside:
-        beside.write(source.read_bytes())
-    Path(beside.name).replace(target)

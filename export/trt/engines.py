@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from cavsync.atomic import publish
 from cavsync.deploy.runtime.sidecar import BatchProfile, Sidecar, rebuild_command
 from cavsync.errors import ExportError
 from cavsync.export.trt.build import BuiltEngine, build_engine
@@ -49,7 +50,7 @@ def write_engines(
             (scratch / f"{file}.json").write_bytes(sidecar.to_bytes())
             specs.append(EngineSpec(graph_name, library.runtime, precision, file, [f"{file}.json"]))
         for path in sorted(scratch.iterdir()):
-            path.replace(folder / path.name)
+            publish(path, folder / path.name)
     return specs
 
 

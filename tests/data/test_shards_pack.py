@@ -21,8 +21,8 @@ from waiting import PATIENCE_SECONDS
 
 from cavsync.data.clip import load_clip
 from cavsync.data.shards import PackOptions, ShardFolder, is_shard_folder, read_video
+from cavsync.data.shards.lock import only_writer
 from cavsync.data.shards.pack import pack, shuffled
-from cavsync.data.shards.storage import only_writer
 from cavsync.data.shards.tar_writer import TarWriter
 from cavsync.errors import ConfigError, DataError
 
@@ -162,7 +162,7 @@ def test_lost_parts_are_made_again(videos: Path, packed: Path, tmp_path: Path) -
     (out / "shard-000002.idx").write_text("{")
     with (out / "shard-000000.tar").open("r+b") as stream:
         stream.truncate(1000)
-    (out / ".shard-000007.tar.part").write_bytes(b"left by a kill")
+    (out / ".cavsync-0123456789ab.part").write_bytes(b"left by a kill")
     pack(videos, out, SHARD_OPTIONS, workers=1)
     assert contents(out) == contents(packed)
 
@@ -173,7 +173,7 @@ from pathlib import Path
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards import read_video
 from cavsync.data.shards.pack import pack
-from cavsync.data.shards.storage import only_writer
+from cavsync.data.shards.lock import only_writer
 from cavsync.data.shards.tar_writer import TarWriter
 
 def progress(done, total):

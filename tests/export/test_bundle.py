@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from generated_clips import make_clips
 from small_models import TUBELETS, small_inputs, small_model
 
+from cavsync import atomic
 from cavsync.cli.main import main
 from cavsync.deploy import Bundle, score_file
 from cavsync.errors import BundleError, CheckpointError, ConfigError, ExportError
-from cavsync.export import atomic_folder, export_bundle
+from cavsync.export import export_bundle
 from cavsync.export import graphs as graphs_module
 from cavsync.manifest import read_manifest
 from cavsync.model.checkpoint import load_model, save_model
@@ -173,7 +174,7 @@ def test_failed_swap_keeps_the_old_bundle(
 
     monkeypatch.setattr(Path, "rename", interrupted)
     # As on systems that cannot exchange two folders in one step.
-    monkeypatch.setattr(atomic_folder, "_exchange", lambda *_: False)
+    monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
     with pytest.raises(KeyboardInterrupt):
         export_bundle(run_dir, out, calibration_clips=[], name="second", overwrite=True)
     assert Bundle.open(out).manifest.name == run_dir.name

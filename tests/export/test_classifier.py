@@ -49,7 +49,7 @@ def save_classifier(run: Path, mode: str | None, model: CAVMAEFT) -> Path:
     else:
         classify = {"mode": mode, "target": "single-label"}
         save_model(model, run, 2, train={"preset": "test", "seed": 0, "classify": classify})
-        ClassLabels.of_names(CLASSES).write(run)
+        ClassLabels.of_names(CLASSES).write(run / "class_labels.csv")
     return run
 
 

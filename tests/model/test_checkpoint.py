@@ -7,9 +7,10 @@ import torch
 from small_models import small_config, small_inputs, small_model
 
 from cavsync.errors import CheckpointError
-from cavsync.model.checkpoint import latest_step, load_classifier, load_model, save_model, save_state, step_folder
+from cavsync.model.checkpoint import load_classifier, load_model, save_model, save_state
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.fingerprint import architecture_fingerprint
+from cavsync.run import RunFolder
 
 
 def _same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
@@ -21,7 +22,7 @@ def test_round_trip_keeps_weights_configuration_and_training(tmp_path) -> None:
     model = small_model(tr_pos=True, learnable_temperature=True)
     folder = save_model(model, tmp_path / "run", 3, train={"lr": 0.1}, source={"sha256": "0"})
     loaded = load_model(tmp_path / "run")
-    assert folder == step_folder(tmp_path / "run", 3)
+    assert folder == RunFolder(tmp_path / "run").checkpoint(3).path
     assert _same(model, loaded)
     assert loaded.config == model.config
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -37,7 +38,7 @@ def test_the_latest_step_is_the_highest_number(tmp_path) -> None:
     save_model(first, tmp_path, 9)
     save_model(second, tmp_path, 10, train={"lr": 1})
     save_model(second, tmp_path, 10)
-    assert latest_step(tmp_path) == 10
+    assert RunFolder(tmp_path).latest_step() == 10
     assert _same(load_model(tmp_path), second)
     assert _same(load_model(tmp_path, 9), first)
     assert json.loads((tmp_path / "config.json").read_text())["train"] == {"lr": 1}
@@ -47,15 +48,15 @@ def test_the_latest_step_is_the_highest_number(tmp_path) -> None:
 def test_a_failed_write_leaves_the_old_step(tmp_path) -> None:
     model = small_model()
     save_model(model, tmp_path, 1)
-    save_state(model.state_dict(), tmp_path, 1, lambda folder: (folder / "optimizer.pt").write_text("old"))
+    save_state(model.state_dict(), tmp_path, 1, lambda files: files.optimizer.write_text("old"))
 
-    def fail(folder):
+    def fail(files):
         raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
         save_state(small_model(seed=5).state_dict(), tmp_path, 1, fail)
     assert _same(load_model(tmp_path), model)
-    assert (step_folder(tmp_path, 1) / "optimizer.pt").read_text() == "old"
+    assert RunFolder(tmp_path).checkpoint(1).optimizer.read_text() == "old"
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1
 
 
@@ -92,7 +93,7 @@ def test_what_cannot_be_read_is_refused_with_a_sentence(tmp_path) -> None:
 def test_weights_of_another_model_are_refused(tmp_path) -> None:
     save_model(small_model(), tmp_path / "one", 0)
     other = save_model(small_model(cls_token=False), tmp_path / "two", 0)
-    (other / "model.safetensors").replace(step_folder(tmp_path / "one", 0) / "model.safetensors")
+    (other / "model.safetensors").replace(RunFolder(tmp_path / "one").checkpoint(0).weights)
     with pytest.raises(CheckpointError, match="2 missing \\(cls_token_a, cls_token_v\\)"):
         load_model(tmp_path / "one")
 

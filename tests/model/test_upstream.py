@@ -11,10 +11,11 @@ from small_models import small_config, small_inputs, small_model
 from cavsync.cli.convert import convert
 from cavsync.errors import CavsyncError, CheckpointError
 from cavsync.model import CAVMAESync
-from cavsync.model.checkpoint import load_model, read_run_config
+from cavsync.model.checkpoint import load_model
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.config import CAV_MAE, CAV_MAE_SYNC
 from cavsync.model.upstream import infer_config, inspect_upstream, load_upstream
+from cavsync.run import Run
 
 HEADS = {"num_heads": 2, "decoder_num_heads": 2}
 LAYOUTS = {
@@ -145,7 +146,7 @@ def test_convert_writes_a_run(tmp_path) -> None:
     loaded = load_model(out)
     assert loaded.config == small_config(mask_mode_audio="time")
     torch.testing.assert_close(dict(loaded.state_dict()), dict(model.state_dict()), rtol=0, atol=0)
-    assert read_run_config(out)["source"] == {
+    assert Run.open(out).config.source == {
         "sha256": info.sha256,
         "fingerprint": info.fingerprint,
         "file": "model.pth",

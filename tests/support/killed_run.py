@@ -66,7 +66,7 @@ def start_and_kill(data: Path, run_dir: Path, random_source: random.Random) -> t
         time.sleep(random_source.uniform(0.2, 1.5))
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status), any((run_dir / "checkpoints").glob(".writing-*"))
+    return os.WIFSIGNALED(status), any((run_dir / "checkpoints").glob(".cavsync-*"))
 
 
 def main(data: str, run_dir: str, kills: str) -> None:

@@ -14,7 +14,8 @@ from small_models import TUBELETS, small_model
 
 from cavsync.cli.main import main
 from cavsync.errors import CheckpointError, ConfigError
-from cavsync.model.checkpoint import all_steps, load_model, read_run_config, save_model, save_state, step_folder
+from cavsync.model.checkpoint import load_model, save_model, save_state
+from cavsync.run import Run, RunFolder
 from cavsync.train.averaging import average_checkpoints, write_average
 
 STEPS = (10, 20, 40)
@@ -36,7 +37,7 @@ def run(tmp_path: Path) -> Path:
 def states(run: Path, *steps: int) -> list[dict[str, np.ndarray]]:
     """What the files hold."""
     return [
-        {name: value.numpy() for name, value in load_file(step_folder(run, step) / "model.safetensors").items()}
+        {name: value.numpy() for name, value in load_file(RunFolder(run).checkpoint(step).weights).items()}
         for step in steps
     ]
 
@@ -87,14 +88,14 @@ def test_half_precision_keeps_its_type(tmp_path: Path) -> None:
 def test_new_run(run: Path, tmp_path: Path) -> None:
     """It loads as a model of the same configuration, says what it is made of, and keeps the held-out clips."""
     out = tmp_path / "average"
-    assert write_average(run, (20, 10), out) == step_folder(out, 20)
-    assert all_steps(out) == [20]
-    model, config = load_model(out), read_run_config(out)
+    assert write_average(run, (20, 10), out) == RunFolder(out).checkpoint(20).path
+    assert RunFolder(out).steps() == [20]
+    model, config = load_model(out), Run.open(out).config
     wanted = average_checkpoints(run, (10, 20))
     assert all(torch.equal(value, wanted[name]) for name, value in model.state_dict().items())
-    assert config["model"] == read_run_config(run)["model"]
-    assert config["train"] == {"preset": "debug"}
-    assert config["source"] == {"file": "start.pth", "averaged_steps": [10, 20]}
+    assert config.model == Run.open(run).config.model
+    assert config.train == {"preset": "debug"}
+    assert config.source == {"file": "start.pth", "averaged_steps": [10, 20]}
     assert (out / "held_out.json").read_bytes() == (run / "held_out.json").read_bytes()
     with pytest.raises(CheckpointError, match="not an empty folder"):
         write_average(run, (10, 20), out)
@@ -108,7 +109,7 @@ def test_refusals(run: Path, tmp_path: Path) -> None:
             write_average(run, steps, out)
     with pytest.raises(CheckpointError, match="has no step 30: it has 10, 20, 40"):
         write_average(run, (10, 30), out)
-    weights = step_folder(run, 40) / "model.safetensors"
+    weights = RunFolder(run).checkpoint(40).weights
     whole = load_file(weights)
     save_file({**whole, "norm.bias": torch.zeros(3)}, weights)
     with pytest.raises(CheckpointError, match=r"another model .*norm\.bias"):
@@ -126,8 +127,8 @@ def test_command(run: Path, tmp_path: Path) -> None:
     """All checkpoints by default, those that are named otherwise."""
     done = CliRunner().invoke(main, ["average", str(run), "--out", str(tmp_path / "all")])
     assert done.exit_code == 0, done.output
-    assert read_run_config(tmp_path / "all")["source"]["averaged_steps"] == list(STEPS)
+    assert Run.open(tmp_path / "all").config.source["averaged_steps"] == list(STEPS)
     done = CliRunner().invoke(main, ["average", str(run), "--out", str(tmp_path / "two"), "--steps", "10,40"])
     assert done.exit_code == 0, done.output
-    assert read_run_config(tmp_path / "two")["source"]["averaged_steps"] == [10, 40]
+    assert Run.open(tmp_path / "two").config.source["averaged_steps"] == [10, 40]
     assert CliRunner().invoke(main, ["average", str(run), "--out", "x", "--steps", "ten"]).exit_code == 2

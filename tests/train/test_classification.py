@@ -11,9 +11,10 @@ from small_models import small_config, small_model
 from cavsync.data.labels.folder import read_folder_labels
 from cavsync.data.sources.classes import ClassLabels, ClipClasses
 from cavsync.errors import CheckpointError, ConfigError, DataError
-from cavsync.model.checkpoint import load_classifier, read_run_config, save_model
+from cavsync.model.checkpoint import load_classifier, save_model
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.load import initialise_from
+from cavsync.run import Run
 from cavsync.train import Trainer, override, preset
 from cavsync.train.averaging import average_checkpoints, write_average
 from cavsync.train.data import RunData
@@ -156,7 +157,7 @@ def test_a_run_leaves_what_a_classifier_needs(clips: Path, start: Path, families
     result = trainer(tmp_path / "run", start, head="attention", **single(families)).run(clips)
     assert {"held_out_loss", "held_out_accuracy", "accuracy", "loss"} <= set(result.metrics)
     assert (tmp_path / "run" / "class_labels.csv").read_text() == families.read_text()
-    assert read_run_config(tmp_path / "run")["head"] == "attention"
+    assert Run.open(tmp_path / "run").config.head == "attention"
     families.write_text(families.read_text().replace("keys", "piano"))
     with pytest.raises((CheckpointError, DataError), match=r"other (classes|clips)"):
         trainer(tmp_path / "run", start, head="attention", max_steps=4, **single(families)).run(clips, resume=True)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from waiting import PATIENCE_SECONDS
 
-from cavsync.model.checkpoint import load_classifier, load_model, step_folder
-from cavsync.train.state import OPTIMIZER_NAME
+from cavsync.model.checkpoint import load_classifier, load_model
+from cavsync.run import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def losses(run_dir: Path) -> dict[int, float]:
 
 def first_gradients(run_dir: Path) -> dict[str, torch.Tensor]:
     """The gradients of step 1: Adam's first moment after it is (1 - beta) times the gradient."""
-    state = torch.load(step_folder(run_dir, 1) / OPTIMIZER_NAME)
+    state = torch.load(RunFolder(run_dir).checkpoint(1).optimizer)
     return {name: values["exp_avg"] / (1 - BETA) for name, values in state.items()}
 
 

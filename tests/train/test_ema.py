@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
 
-from cavsync.model.checkpoint import AVERAGE, load_model, step_folder
+from cavsync.model.checkpoint import load_model
+from cavsync.run import RunFolder
 from cavsync.train import Trainer, override, preset
 from cavsync.train.ema import WeightAverage, moving, over_epochs
 
@@ -58,7 +59,7 @@ def test_it_is_what_a_run_gives(clips: Path, tmp_path: Path) -> None:
     """Checkpoints hold both; loading gives the average unless the weights are asked for."""
     options = {"ema_decay": 0.5, "max_steps": 3, "workers": 0, "precision": "32-true", "learning_rate": 1e-2}
     Trainer(*override(*preset("debug"), options), tmp_path / "run").run(clips)
-    stored = load_file(step_folder(tmp_path / "run", 3) / AVERAGE)
+    stored = load_file(RunFolder(tmp_path / "run").checkpoint(3).average)
     name = "patch_embed_a.proj.weight"
     assert torch.equal(load_model(tmp_path / "run").state_dict()[name], stored[name])
     weights = load_model(tmp_path / "run", averaged=False).state_dict()[name]

@@ -13,7 +13,8 @@ from waiting import PATIENCE_SECONDS
 
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack
-from cavsync.model.checkpoint import all_steps, load_model
+from cavsync.model.checkpoint import load_model
+from cavsync.run import RunFolder
 
 KILLS = 24
 
@@ -50,7 +51,7 @@ def test_killed_runs_end_like_others(clips: Path, tmp_path: Path) -> None:
     assert in_checkpoint >= 3
     assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
     assert [step for step, _ in curve(tmp_path / "killed")] == list(range(1, NUM_STEPS + 1))
-    assert all_steps(tmp_path / "killed") == [NUM_STEPS - 2, NUM_STEPS]
+    assert RunFolder(tmp_path / "killed").steps() == [NUM_STEPS - 2, NUM_STEPS]
     whole, other = load_model(tmp_path / "whole").state_dict(), load_model(tmp_path / "killed").state_dict()
     for name, value in whole.items():
         assert torch.equal(other[name], value), name

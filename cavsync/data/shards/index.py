@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cavsync.data.shards.storage import whole_file
+from cavsync.atomic import atomic_file
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class ShardReport(BaseModel):
 
     def write(self, tar_path: Path) -> None:
         """Remember it beside the tar, which then counts as finished."""
-        with whole_file(tar_path.with_suffix(IDX_ENDING)) as stream:
+        with atomic_file(tar_path.with_suffix(IDX_ENDING)) as stream:
             stream.write(self.model_dump_json().encode())
 
 

@@ -11,9 +11,9 @@ import av
 import PIL
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cavsync.atomic import atomic_file
 from cavsync.data.labels.vocabulary import Label
 from cavsync.data.shards.options import PackOptions
-from cavsync.data.shards.storage import whole_file
 from cavsync.errors import DataError
 
 MANIFEST_NAME = "manifest.json"
@@ -69,7 +69,7 @@ class ShardManifest(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Put it in its place, whole."""
-        with whole_file(folder / MANIFEST_NAME) as stream:
+        with atomic_file(folder / MANIFEST_NAME) as stream:
             stream.write(self.model_dump_json(indent=1).encode() + b"\n")
 
 

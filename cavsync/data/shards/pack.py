@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cavsync.atomic import atomic_file, is_leftover, remove_leftovers
 from cavsync.data.labels.vocabulary import Label, label_names
 from cavsync.data.shards.index import ShardReport, read_report
 from cavsync.data.shards.items import Item
+from cavsync.data.shards.lock import only_writer
 from cavsync.data.shards.manifest import (
     REJECTS_NAME,
     ShardEntry,
@@ -22,7 +24,6 @@ from cavsync.data.shards.manifest import (
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.run_jobs import run_jobs
 from cavsync.data.shards.sources import fingerprint, list_items
-from cavsync.data.shards.storage import only_writer, whole_file
 from cavsync.data.shards.write_shard import ShardJob, read_members
 from cavsync.errors import ConfigError, DataError, MediaError
 
@@ -31,8 +32,7 @@ Progress = Callable[[int, int], None]
 # Enough to tell the mean size of a clip, few enough to be read twice.
 MEASURED_CLIPS = 8
 CLIPS_PER_SHARD_UNMEASURED = 1000
-_LEFTOVER = re.compile(r"\.(shard-\d{6,}\.(tar|idx)|manifest\.json|rejects\.jsonl)\.part")
-_OURS = re.compile(rf"shard-\d{{6,}}\.(tar|idx)|manifest\.json|rejects\.jsonl|{_LEFTOVER.pattern}")
+_OURS = re.compile(r"shard-\d{6,}\.(tar|idx)|manifest\.json|rejects\.jsonl")
 
 
 def pack(
@@ -106,12 +106,11 @@ def _begin(
 ) -> ShardManifest:
     """The manifest of what is to be made: that of an earlier, equal call, or a new one. DataError for anything else."""
     found = read_manifest(out)
-    allowed = _LEFTOVER if found is None else _OURS
-    strange = sorted(path.name for path in out.iterdir() if not allowed.fullmatch(path.name))
+    names = sorted(path.name for path in out.iterdir() if not is_leftover(path.name))
+    strange = [name for name in names if found is None or not _OURS.fullmatch(name)]
     if strange:
         raise DataError(f"{out} holds {strange[0]}, which is not of this pack: pack into an empty folder")
-    for leftover in out.glob(".*.part"):
-        leftover.unlink()
+    remove_leftovers(out)
     if found is None:
         if wanted.options.shard_clips is None:
             wanted = wanted.model_copy(update={"clips_per_shard": _measured(root, items, known, wanted.options)})
@@ -187,7 +186,7 @@ def _finish(out: Path, manifest: ShardManifest) -> ShardManifest:
     entries: list[ShardEntry] = []
     reasons: Counter[str] = Counter()
     seconds = 0.0
-    with whole_file(out / REJECTS_NAME) as stream:
+    with atomic_file(out / REJECTS_NAME) as stream:
         for number in range(manifest.num_shards):
             report = finished(out / shard_name(number))
             if report is None:

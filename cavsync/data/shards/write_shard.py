@@ -12,12 +12,12 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from threading import Thread
 
+from cavsync.atomic import atomic_file
 from cavsync.data.labels.vocabulary import check_labels
 from cavsync.data.shards.contents import Contents
 from cavsync.data.shards.index import PackReject, ShardEntry, ShardReport
 from cavsync.data.shards.items import Item
 from cavsync.data.shards.options import PackOptions
-from cavsync.data.shards.storage import whole_file
 from cavsync.data.shards.tar_writer import TarWriter
 from cavsync.errors import MediaError
 
@@ -62,7 +62,7 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
     rejects: list[PackReject] = []
     seconds = 0.0
     job.tar_path.unlink(missing_ok=True)
-    with whole_file(job.tar_path) as stream:
+    with atomic_file(job.tar_path) as stream:
         tar = TarWriter(stream)
         for place, item in enumerate(job.items, start=job.first):
             advance()

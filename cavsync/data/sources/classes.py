@@ -19,8 +19,6 @@ from cavsync.data.labels.vocabulary import HEADER, Label, read_vocabulary
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import DataError, MediaError
 
-CLASS_LABELS_NAME = "class_labels.csv"
-
 Target = Literal["multi-label", "single-label"]
 Content = tuple[tuple[int, float], ...]
 """Which clips (by index) a training pair was mixed from, and with what shares."""
@@ -67,9 +65,9 @@ class ClassLabels:
         """As `read` reads it."""
         return csv_lines([HEADER, *([str(index), mid, name] for index, mid, name in self.vocabulary)])
 
-    def write(self, folder: Path) -> None:
-        """Put it beside a run's other files."""
-        write_text_atomically(folder / CLASS_LABELS_NAME, self.to_csv())
+    def write(self, path: Path) -> None:
+        """Write a CSV that `read` reads."""
+        write_text_atomically(path, self.to_csv())
 
 
 def unlabelled(name: str) -> MediaError:

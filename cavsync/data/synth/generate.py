@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from cavsync.atomic import write_text_atomically
+from cavsync.atomic import atomic_path, remove_leftovers, write_text_atomically
 from cavsync.data.labels.folder import FOLDER_LABELS_NAME, folder_labels_text
 from cavsync.data.synth.encode import write_media
 from cavsync.data.synth.masks import MASKS_NAME, mask_frames, remove_masks, write_masks
@@ -32,12 +32,8 @@ def write_clip(spec: ClipSpec, path: Path, masks: int = 0) -> TruthRecord:
     (see `write_masks`). The file appears under its name only when it is complete.
     """
     clip = render(spec)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        write_media(spec, clip.frames, clip.audio, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_path(path) as temporary:
+        write_media(spec, clip.frames, clip.audio, temporary)
     return truth_record(spec, path.name) | {
         "frames": spec.frame_count,
         "events": [round(time, 6) for time in clip.events],
@@ -90,6 +86,7 @@ def generate(
             " choose another folder, or overwrite it."
         )
     (out_dir / TRUTH_NAME).unlink(missing_ok=True)
+    remove_leftovers(out_dir)
     for record in existing:
         (out_dir / Path(str(record["file"])).name).unlink(missing_ok=True)
         remove_masks(out_dir, record)
@@ -159,9 +156,7 @@ def class_labels(record: TruthRecord) -> tuple[str, ...]:
 
 def _write_truth(out_dir: Path, truth: list[TruthRecord]) -> None:
     _write_labels(out_dir, truth)
-    part = out_dir / f".{TRUTH_NAME}.part"
-    part.write_text("".join(json.dumps(record) + "\n" for record in truth), encoding="utf-8")
-    part.replace(out_dir / TRUTH_NAME)
+    write_text_atomically(out_dir / TRUTH_NAME, "".join(json.dumps(record) + "\n" for record in truth))
 
 
 def _write_labels(out_dir: Path, truth: list[TruthRecord]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cavsync.atomic import atomic_file, remove_leftovers
 from cavsync.data.synth.camera import Frame
 from cavsync.data.synth.spec import ClipSpec
 from cavsync.data.synth.stage import Stage, open_scene
@@ -75,6 +76,7 @@ def write_masks(spec: ClipSpec, clip_path: Path, count: int) -> dict[str, Any]:
     `time_seconds`, and `energy` of `object_energy` with its `energy_step_seconds`."""
     folder = clip_path.parent / MASKS_NAME / clip_path.stem
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     masks = render_masks(spec, mask_frames(spec, count))
     frames = []
     for mask in masks:
@@ -82,9 +84,8 @@ def write_masks(spec: ClipSpec, clip_path: Path, count: int) -> dict[str, Any]:
         image = Image.fromarray(np.ascontiguousarray(mask.owners)).convert("L")
         image = Image.frombytes("P", image.size, image.tobytes())
         image.putpalette(_PALETTE)
-        part = path.with_name(f".{path.name}.part")
-        image.save(part, format="PNG")
-        part.replace(path)
+        with atomic_file(path) as stream:
+            image.save(stream, format="PNG")
         name = path.relative_to(clip_path.parent).as_posix()
         frames.append({"file": name, "frame": mask.index, "time_seconds": round(mask.time_seconds, 6)})
     return {

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cavsync.data.sources.classes import CLASS_LABELS_NAME, ClassLabels, Target
+from cavsync.data.sources.classes import ClassLabels, Target
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.evaluate.inputs.encoders import open_model
 from cavsync.evaluate.results.result import ModelId
-from cavsync.model.checkpoint import read_run_config
 from cavsync.model.classifier import CAVMAEFT, Mode
-from cavsync.model.load import run_and_step
+from cavsync.run import Run
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,12 @@ def open_classifier(path: Path, labels: Path | None = None, **overrides: Any) ->
             f"'{path}' holds a pretraining model, which tells no classes apart: train a head on it with "
             f"`cavsync train --preset probe --set init_from={path}`."
         )
-    place = run_and_step(path)
-    run = None if place is None else place[0]
-    own = None if run is None else run / CLASS_LABELS_NAME
-    found = _labels(path, own if own is not None and own.is_file() else None, labels)
+    run = Run.find(path)
+    found = _labels(path, None if run is None else run.class_labels_file, labels)
     if len(found) != model.label_dim:
         raise ConfigError(f"'{path}' has {model.label_dim} classes, the vocabulary {len(found)}: give the model's own.")
-    train = {} if run is None else read_run_config(run).get("train") or {}
-    classify = train.get("classify") or {}
+    train = None if run is None else run.config.train
+    classify = (train or {}).get("classify") or {}
     return OpenClassifier(id, model, found, classify.get("target"), classify.get("mode"))
 
 

@@ -14,6 +14,7 @@ import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cavsync.atomic import atomic_file
 from cavsync.data.frontend import FFT_LENGTH, PRE_EMPHASIS, LogMelFrontend
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
@@ -57,13 +58,8 @@ def write_wav(samples: NDArray[np.float32], path: Path) -> None:
     """Mono 16 kHz, 16 bits; louder than full scale is turned down as a whole. Whole or not at all."""
     peak = float(np.abs(samples).max(initial=0.0))
     scaled = samples / max(peak, 1.0)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with wave.open(str(part), "wb") as output:
-            output.setnchannels(1)
-            output.setsampwidth(2)
-            output.setframerate(SAMPLE_RATE_HZ)
-            output.writeframes(np.rint(scaled * 32767).astype("<i2").tobytes())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_file(path) as stream, wave.open(stream, "wb") as output:
+        output.setnchannels(1)
+        output.setsampwidth(2)
+        output.setframerate(SAMPLE_RATE_HZ)
+        output.writeframes(np.rint(scaled * 32767).astype("<i2").tobytes())

@@ -1,4 +1,4 @@
-"""A model with its decoder, opened by its path."""
+"""A model with its decoder, opened by path."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cavsync.model import CAVMAESync
 
 
 def open_decoder(path: Path | str, *, device: str = "cpu", **overrides: Any) -> tuple[ModelId, CAVMAESync]:
-    """The pretraining model of a RUN folder, RUN/checkpoints/step-N or a `.pth` of the authors, on `device`.
+    """Open the pretraining model of a RUN folder, RUN/checkpoints/step-N or a `.pth` of the authors, on `device`.
 
-    overrides: model options for a `.pth`, which must say `norm_pix_loss`: the wrong one gives nonsense.
+    overrides: model options for a `.pth`, which must include `norm_pix_loss`: a wrong value gives meaningless images.
     Raises ConfigError for a bundle, a classifier, a model without a decoder, a `.pth` without that option or a device
-    that is not there, and CheckpointError for what cannot be read.
+    that does not exist, and CheckpointError for what cannot be read.
     """
     if (Path(path) / MANIFEST_NAME).is_file():
         raise ConfigError(f"'{path}' is a bundle, which holds encoders only: give the run that it was exported from.")

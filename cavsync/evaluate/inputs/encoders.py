@@ -1,4 +1,4 @@
-"""Anything that embeds audio and frames, opened by its path: a run, one of its steps, a published .pth, a bundle."""
+"""Encoders of audio and frames, opened by path: of a run, one of its steps, a published .pth, or a bundle."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cavsync.deploy import Bundle
 from cavsync.errors import BundleError, ConfigError
 from cavsync.evaluate.results.result import ModelId
 from cavsync.manifest import MANIFEST_NAME, sha256_file
+from cavsync.run import Run
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,7 @@ class Embedded(Protocol):
 
 
 class Vectors(NamedTuple):
-    """Both at once, as a torch model gives them."""
+    """Both computed at once, by a torch model."""
 
     pooled: FloatArray
     patches: FloatArray
@@ -46,7 +47,7 @@ class Vectors(NamedTuple):
 
 @dataclass(frozen=True)
 class VectorsOnRequest:
-    """Each computed when it is asked for: an engine runs its whole graph for either."""
+    """Each computed when first used: an engine runs its whole graph for either."""
 
     pool: Callable[[], FloatArray]
     patch: Callable[[], FloatArray]
@@ -64,9 +65,9 @@ class VectorsOnRequest:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Embeds raw inputs; what normalises them is inside.
+    """Embeds raw inputs, which it normalises itself.
 
-    `embed_audio`: raw log-mel (B, segment_frames, 128) float32; `embed_pictures`: RGB (B, num_frames, S, S, 3) uint8.
+    `embed_audio`: raw log-mel (B, segment_frames, 128) float32; `embed_frames`: RGB (B, num_frames, S, S, 3) uint8.
     `audio_grid` (frequency, time) and `visual_grid` (rows, columns) are the shapes of the patches.
     """
 
@@ -85,7 +86,7 @@ class Encoder:
 def open_encoder(path: Path | str, *, device: str = "cpu", **overrides: Any) -> Encoder:
     """Open a bundle, a RUN folder, RUN/checkpoints/step-N, or a `.pth` of the authors.
 
-    overrides: model options that the shapes of a `.pth` cannot tell, such as num_heads.
+    overrides: model options that do not follow from the shapes in a `.pth`, such as num_heads.
     Raises BundleError, CheckpointError or ConfigError for what is none of these, is damaged, or does not fit.
     """
     path = Path(path)
@@ -97,17 +98,17 @@ def open_encoder(path: Path | str, *, device: str = "cpu", **overrides: Any) -> 
 
 
 def open_model(path: Path | str, **overrides: Any) -> tuple[ModelId, CAVMAESync | CAVMAEFT]:
-    """The torch model of a RUN folder, RUN/checkpoints/step-N or a `.pth`, on the CPU, in evaluation mode.
+    """Open the torch model of a RUN folder, RUN/checkpoints/step-N or a `.pth`, on the CPU, in evaluation mode.
 
-    A run's moving average of the weights is taken where it keeps one. Raises CheckpointError or ConfigError.
+    A run's average of the weights is used where it keeps one. Raises CheckpointError or ConfigError.
     """
-    from cavsync.model.load import RunStep, open_any
+    from cavsync.model.load import open_any
 
     origin, model = open_any(path, **overrides)
-    if isinstance(origin, RunStep):
-        hashes = [sha256_file(file) for file in origin.files]
+    if isinstance(origin, Run):
+        hashes = [sha256_file(file) for file in origin.checkpoint.weight_files]
         sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-        name = f"{origin.run.resolve().name}/{origin.files[0].parent.name}"
+        name = f"{origin.name}/{origin.checkpoint.path.name}"
         details: dict[str, JsonValue] = {"step": origin.step, "averaged": len(hashes) > 1}
         return ModelId(name=name, kind="run", sha256=sha256, details=details), model.eval()
     details = {"fingerprint": origin.fingerprint, "overrides": dict(overrides)}
@@ -115,7 +116,7 @@ def open_model(path: Path | str, **overrides: Any) -> tuple[ModelId, CAVMAESync 
 
 
 def encoder_of_model(id: ModelId, model: CAVMAESync | CAVMAEFT, *, device: str = "cpu") -> Encoder:
-    """The encoders of a torch model, moved to `device`. ConfigError for a device that is not there."""
+    """Make the encoders of a torch model, moved to `device`. ConfigError for a device that does not exist."""
     import torch
 
     from cavsync.evaluate.inputs.on_device import on_device
@@ -136,7 +137,7 @@ def encoder_of_model(id: ModelId, model: CAVMAESync | CAVMAEFT, *, device: str =
 
 
 def bundle_id(bundle: Bundle) -> ModelId:
-    """Identity of a bundle: its manifest holds the hash of every file."""
+    """Return the identity of a bundle, by its manifest, which holds the hash of every file."""
     return ModelId(
         name=bundle.path.resolve().name,
         kind="bundle",
@@ -146,7 +147,7 @@ def bundle_id(bundle: Bundle) -> ModelId:
 
 
 def encoder_of_bundle(bundle: Bundle) -> Encoder:
-    """The encoders of an opened bundle. BundleError where it does not say how large its patches are."""
+    """Make the encoders of an opened bundle. BundleError where it does not declare its patch size."""
     manifest = bundle.manifest
     audio, visual, patch = manifest.audio, manifest.visual, manifest.model.get("patch_size")
     if type(patch) is not int or patch < 1:

@@ -1,6 +1,6 @@
-"""A checkpoint as a bundle in memory: what scores a stream then computes with torch, nothing is exported or calibrated.
+"""A checkpoint as a bundle in memory, to score streams with torch, without an export.
 
-Without a calibration every decision is undetermined; its offsets are estimates all the same.
+It is not calibrated, so every decision is undetermined; offsets are estimated nevertheless.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from cavsync.manifest import AudioSpec, FrontendSpec, GraphSpec, Manifest, SyncS
 from cavsync.model import ModelConfig
 
 SHORT_SEGMENT_FRAMES = 100
-# The graphs of a manifest; here nothing reads them.
+# A manifest lists its graphs; nothing reads them here.
 IN_MEMORY = GraphSpec(file="", inputs=[], outputs=[])
 
 
 def default_sync(config: ModelConfig) -> SyncSpec:
-    """A frame-exact grid for short segments; a coarse and affordable one for the published models' seconds."""
+    """Return a frame-exact grid for short segments; a coarse, affordable one for the seconds of published models."""
     if config.audio_length <= SHORT_SEGMENT_FRAMES:
         return SyncSpec(
             frame_rate_hz=25.0, hop_ms=40.0, max_offset_ms=1000.0, window_seconds=2.5, decision_step_seconds=0.5
@@ -38,7 +38,7 @@ def default_sync(config: ModelConfig) -> SyncSpec:
 
 
 def bundle_of_checkpoint(path: Path, **overrides: Any) -> tuple[ModelId, Bundle]:
-    """A RUN folder, RUN/checkpoints/step-N or an authors' .pth, ready to score. Errors as for `open_model`."""
+    """Open a RUN folder, RUN/checkpoints/step-N or a .pth of the authors for scoring. Errors as for `open_model`."""
     model_id, model = open_model(path, **overrides)
     encoder = encoder_of_model(model_id, model)
     config = model.config
@@ -67,7 +67,7 @@ class _EncoderEngine:
     side: str
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """`embedding` or `patches` of raw log-mel or RGB bytes; BundleError for values that are not finite."""
+        """Return `embedding` or `patches` of raw log-mel or RGB bytes; BundleError for values that are not finite."""
         vectors = self.encoder.embed_audio(values) if self.side == "audio" else self.encoder.embed_frames(values)
         found = vectors.pooled if output == "embedding" else vectors.patches
         if not np.isfinite(found).all():
@@ -80,7 +80,7 @@ class _FrontendEngine:
         self._module = LogMelFrontend()
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """Log-mel (1, frames, 128) of samples (1, n)."""
+        """Return the log-mel (1, frames, 128) of samples (1, n)."""
         del output
         import torch
 

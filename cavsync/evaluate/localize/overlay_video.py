@@ -11,6 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.atomic import atomic_path
 from cavsync.data.clip import Clip, load_clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.sampling import SamplePlan, take
@@ -71,16 +72,12 @@ def write_overlay_video(
     axis = None if scale == "clip" else (1, 2)
     lows, highs = (np.broadcast_to(ends, len(heats)) for ends in np.percentile(heats, SCALE_PERCENTILES, axis=axis))
     assert isinstance(clip.audio, Waveform)
-    part = target.with_name(f".{target.name}.part")
     try:
-        with av.open(str(part), "w", format="mp4") as output:
+        with atomic_path(target) as temporary, av.open(str(temporary), "w", format="mp4") as output:
             frames = _overlaid(source, clip.pts_seconds, heats, lows, highs)
             _encode(output, frames, clip.audio.samples, clip.audio_start_seconds)
-        part.replace(target)
     except av.error.FFmpegError as error:
         raise MediaError(f"{source} cannot be written as an overlay ({error}): try another clip") from None
-    finally:
-        part.unlink(missing_ok=True)
     return heats
 
 

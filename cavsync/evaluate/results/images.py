@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cavsync.atomic import atomic_file
+
 RGBArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 
@@ -32,9 +34,5 @@ def side_by_side(pictures: list[RGBArray]) -> RGBArray:
 
 def save_picture(picture: RGBArray, path: Path) -> None:
     """Write a PNG, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        Image.fromarray(picture).save(part, format="PNG")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_file(path) as stream:
+        Image.fromarray(picture).save(stream, format="PNG")

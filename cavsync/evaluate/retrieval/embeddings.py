@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.atomic import atomic_folder
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, loaded_ahead, plan_for
@@ -71,14 +71,9 @@ def clip_embeddings(
     folder = cache / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
     if not folder.is_dir():
         try:
-            cache.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=cache, prefix=".writing-") as scratch:
-                fresh = Path(scratch, "new")
-                fresh.mkdir()
+            # Another process that finished meanwhile has written the same.
+            with atomic_folder(folder) as fresh:
                 _write(fresh, key, encoder, clips, batch_size, threads, progress)
-                # Whoever was faster has written the same.
-                if not folder.is_dir():
-                    fresh.rename(folder)
         except OSError as error:
             raise ConfigError(f"{cache} cannot hold the embeddings ({error.strerror}): name another --cache") from None
     return _read(folder)

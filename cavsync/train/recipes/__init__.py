@@ -1,4 +1,4 @@
-"""Recipes: each function gives a model and how it trains, and says where its numbers come from."""
+"""Recipes: each function returns a model and its training options, and states where its numbers come from."""
 
 from cavsync.model import ModelConfig
 from cavsync.train.config import TrainConfig

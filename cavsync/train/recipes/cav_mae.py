@@ -13,19 +13,19 @@ from cavsync.model.config import CAV_MAE
 from cavsync.train.config import TrainConfig
 from cavsync.train.recipes import Recipe
 
-# Added after the normalisation there, before it here.
+# The scripts add it after the normalisation, the augmentation here before.
 NORMALISED_NOISE = 0.1
 NOISE = Augmentation(feature_noise=NORMALISED_NOISE * AUDIO_STD, time_shift_frames=CAV_MAE.audio_length)
 
 # The scripts' scheduler counts finished epochs: ten pass at the full rate, the eleventh is the first at half of it.
 FIRST_HALVED_EPOCH = 11
 
-# The scripts train on all of a list and measure on another one: pass that with --held-out.
+# The scripts train on all of one list and measure on another: pass the latter with --held-out.
 HELD_OUT_SHARE = 0.01
 
 
 def cav_mae_base() -> Recipe:
-    """CAV-MAE base: Adam at 5e-5, 48 clips a step, 25 epochs of AudioSet-2M, one frame with all of the sound.
+    """CAV-MAE base: Adam at 5e-5, 48 clips a step, 25 epochs of AudioSet-2M, one frame with the whole audio.
 
     Source: the authors' run_cavmae_pretrain_base.sh.
     """
@@ -33,7 +33,7 @@ def cav_mae_base() -> Recipe:
 
 
 def cav_mae_scale_plus() -> Recipe:
-    """CAV-MAE scale+: the base model with 108 clips a step at 1e-4, which made the paper's tables.
+    """CAV-MAE scale+: the base model with 108 clips a step at 1e-4, the model of the paper's tables.
 
     Source: table of models in the authors' repository; their script run_cavmae_pretrain_scale+.sh says 120.
     """
@@ -43,14 +43,14 @@ def cav_mae_scale_plus() -> Recipe:
 def cav_mae_scale_plus_plus() -> Recipe:
     """CAV-MAE scale++: the base model with 256 clips a step at 2e-4.
 
-    Source: the authors' run_cavmae_pretrain_scale++.sh, for four GPUs; each of those saw its own negatives only, here
-    all 256 clips are.
+    Source: the authors' run_cavmae_pretrain_scale++.sh, for four GPUs. There each GPU contrasted with its own clips
+    only, here all 256 clips of the batch are negatives.
     """
     return _recipe("cav-mae-scale++", learning_rate=2e-4, batch_clips=256)
 
 
 def av_mae() -> Recipe:
-    """AV-MAE: CAV-MAE base without the contrast.
+    """AV-MAE: CAV-MAE base without the contrastive loss.
 
     Source: arXiv 2210.07839, section 2; sizes and rates are those of the base recipe.
     """
@@ -58,9 +58,9 @@ def av_mae() -> Recipe:
 
 
 def cav() -> Recipe:
-    """CAV: the contrast of CAV-MAE base alone, on masked inputs, without a decoder.
+    """CAV: only the contrastive loss of CAV-MAE base, on masked inputs, without a decoder.
 
-    Adam cancels the weight of a lone loss; 1 keeps gradients far above its eps.
+    Adam is invariant to the weight of a single loss; a weight of 1 keeps gradients far above its eps.
     Source: arXiv 2210.07839, section 2; sizes and rates are those of the base recipe.
     """
     model, train = _recipe("cav", learning_rate=5e-5, batch_clips=48, mae_loss_weight=0.0, contrast_loss_weight=1.0)
@@ -70,8 +70,8 @@ def cav() -> Recipe:
 def vggsound_continuation() -> Recipe:
     """Ten more epochs on VGGSound (183,727 clips) after AudioSet-2M: 120 clips a step at a constant 5e-5.
 
-    It goes on from `cav-mae-scale++.pth` in the current folder, as the script does; `--set init_from=PATH` names
-    another checkpoint of the authors, or a run of ours. Without one it does not start.
+    It starts from `cav-mae-scale++.pth` in the current folder, as the script does; `--set init_from=PATH` names
+    another checkpoint of the authors, or a run. Without either it does not start.
     Source: the authors' run_cavmae_pretrain_as.sh for VGGSound and its published log.
     """
     return _recipe(

@@ -11,7 +11,7 @@ from cavsync.train.recipes.cav_mae import FIRST_HALVED_EPOCH, HELD_OUT_SHARE
 def cav_mae_sync_base() -> Recipe:
     """CAV-MAE Sync: 4.16 s of audio around one of 16 frames, registers and global tokens; CAV-MAE base's schedule.
 
-    The model is the released one. Its authors released no recipe for it: rate, batch and weights are CAV-MAE's.
+    The model is the released one. Its authors released no recipe: rate, batch size and loss weights are CAV-MAE's.
     """
     train = TrainConfig(
         preset="cav-mae-sync-base",

@@ -1,4 +1,4 @@
-"""A model to try things with."""
+"""A miniature model for trying things out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cavsync.train.recipes import Recipe
 
 
 def debug() -> Recipe:
-    """Seconds on a CPU: every part of CAV-MAE Sync in miniature, for trying a data set or a change."""
+    """Every part of CAV-MAE Sync in miniature: trains in seconds on a CPU, for trying a data set or a change."""
     model = ModelConfig(
         audio_length=96,
         img_size=64,

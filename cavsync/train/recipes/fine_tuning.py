@@ -1,7 +1,7 @@
 """Fine-tuning of CAV-MAE (arXiv 2210.07839, section 4) with the numbers of its authors' scripts, and probing.
 
-A run starts from `cav-mae-scale++.pth` in the current folder, as the scripts do; `--set init_from=PATH` names another
-checkpoint of the authors or a run of ours, whose sizes the classifier then takes.
+Training starts from `cav-mae-scale++.pth` in the current folder, as the scripts do; `--set init_from=PATH` names
+another checkpoint of the authors, or a run, whose sizes the classifier then takes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from cavsync.train.recipes.cav_mae import HELD_OUT_SHARE, NOISE
 
 PUBLISHED_START = "cav-mae-scale++.pth"
 
-# Half of the clips mixed with another; SpecAugment on 48 of 128 bins and 192 of 1,024 frames, beside the noise and time
-# shift of pretraining.
+# Half of the clips mixed with another; SpecAugment on 48 of 128 bins and 192 of 1,024 frames, in addition to the noise
+# and time shift of pretraining.
 AUGMENTATION = NOISE.model_copy(update={"mixup": 0.5, "frequency_mask_bins": 48, "time_mask_frames": 192})
 LABEL_SMOOTHING = 0.1
 
 
 def finetune_audioset_20k() -> Recipe:
-    """AudioSet-20K, any number of classes per clip: 5e-5 and a hundred times that for the head, 15 epochs, batch 36.
+    """AudioSet-20K, any number of classes per clip: 5e-5, a hundred times that for the head, 15 epochs, batch 36.
 
     The rate is halved after each epoch from the fifth on; epochs 3 to 15 are averaged. Source: run_cavmae_ft_bal.sh.
     """
@@ -73,10 +73,10 @@ def finetune_vggsound() -> Recipe:
 
 
 def probe() -> Recipe:
-    """A head on an encoder that stays as it is: AdamW at 1e-3 with a cosine, 20 epochs, batch 64.
+    """A head on a frozen encoder: AdamW at 1e-3 with a cosine schedule, 20 epochs, batch 64.
 
-    `--set head=attention` attends to the tokens, `--set target=single-label` has one class per clip. No recipe of the
-    CAV-MAE Sync authors' probe is public: the numbers are ours, and have not been tuned on their data.
+    `--set head=attention` pools the tokens by attention, `--set target=single-label` has one class per clip. The
+    authors of CAV-MAE Sync published no recipe for their probe: these numbers have not been tuned on their data.
     """
     model, train = _recipe(
         "probe",

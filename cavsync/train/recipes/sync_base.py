@@ -1,4 +1,4 @@
-"""ViT-B for fine time."""
+"""ViT-B for frame-exact timing."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from cavsync.train.recipes import Recipe
 
 
 def sync_base() -> Recipe:
-    """What sync-tiny does, at the released size: tubelets of five frames, 0.48 s of audio, 24 instants per clip.
+    """The method of sync-tiny at the released size: tubelets of five frames, 0.48 s of audio, 24 instants per clip.
 
-    Contrast only, on whole inputs. A mask of three quarters would hide the lips or the hand that decides between two
-    frames in most draws, and the model that scores sees all patches; five nearly equal frames are no target to learn
-    from either, so there is no decoder. The negatives are other moments of the same clip: first those at least 0.4 s
-    away, then ever nearer ones down to the next frame, over a third of the run. Since no other clip takes part, any
-    number of processes and parts of a batch computes the same loss: raise devices or gradient_accumulation freely.
+    Contrast only, on unmasked inputs. A mask of three quarters would usually hide the lips or the hand that
+    distinguish two frames, and scoring uses all patches. There is no decoder, as five nearly equal frames are no useful
+    target. The negatives are other moments of the same clip: at first those at least 0.4 s away, then ever nearer ones
+    down to the next frame, over a third of the run. As other clips are no negatives, the loss does not depend on the
+    number of processes or parts of a batch: raise devices or gradient_accumulation freely.
 
     The linear patch embedding takes a vision-MAE ViT-B (`--set vision_mae=PATH`), a good start for little data.
-    Source: ours. Optimizer and augmentation follow what is usual for ViT-B; nothing is tuned at this size.
+    Source: this project. Optimizer and augmentation are the usual ones for ViT-B; nothing is tuned at this size.
     """
     model = ModelConfig(
         audio_length=48,
@@ -36,7 +36,7 @@ def sync_base() -> Recipe:
         instants_per_clip=24,
         instant_spacing_seconds=0.04,
         negatives="clip",
-        # Below a frame of 30 per second: what is left out are repeated frames.
+        # Less than a frame at 30 fps: only repeated frames are left out.
         guard_seconds=0.03,
         guard_start_seconds=0.4,
         curriculum_share=1 / 3,

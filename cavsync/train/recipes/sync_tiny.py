@@ -1,4 +1,4 @@
-"""The smallest models that measure sync, for two CPU cores."""
+"""The smallest models that measure sync, trained on two CPU cores."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from cavsync.train.recipes import Recipe
 
 
 def sync_tiny() -> Recipe:
-    """A small model that resolves a frame, 4.8 M parameters: tubelets of nine frames, 0.48 s of sound.
+    """A small model with a resolution of one frame, 4.8 M parameters: tubelets of nine frames, 0.48 s of audio.
 
-    Contrast only, of 40 instants per clip, and only against other moments of the same clip, far ones first. Made for
-    two CPU cores: it trains in an hour and scores 25 frames a second many times over.
+    Contrast only, of 40 instants per clip with other moments of the same clip, distant ones first. On two CPU cores it
+    trains in an hour and scores 25 frames per second at many times real time.
     """
     model = ModelConfig(
         audio_length=48,
@@ -44,7 +44,7 @@ def sync_tiny() -> Recipe:
         curriculum_share=0.1,
         pad_segments=False,
         optimizer="adamw",
-        # Four times as much and all embeddings become one.
+        # At four times this rate all embeddings collapse into one.
         learning_rate=5e-4,
         betas=(0.9, 0.98),
         weight_decay=0.05,
@@ -75,9 +75,9 @@ def sync_tiny() -> Recipe:
 
 
 def demo() -> Recipe:
-    """A million parameters that find the time of generated clips within four minutes on two CPU cores.
+    """A million parameters that learn the timing of generated clips within four minutes on two CPU cores.
 
-    Tubelets of five frames; no trick that costs steps.
+    Tubelets of five frames; nothing that needs a longer training to pay off.
     """
     model, train = sync_tiny()
     model = model.model_copy(update={"embed_dim": 128, "depth": 2, "modality_specific_depth": 1, "num_frames": 5})

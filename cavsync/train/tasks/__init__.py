@@ -1,1 +1,1 @@
-"""What a run learns: pretraining or classification."""
+"""Training tasks: pretraining and classification."""

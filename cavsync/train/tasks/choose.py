@@ -1,4 +1,4 @@
-"""Which task a configuration asks for."""
+"""The task of a configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cavsync.train.tasks.task import Task
 
 
 def make_task(model: ModelConfig, config: TrainConfig, classes: ClipClasses | None) -> Task:
-    """Classification of `classes`, which are there where the configuration classifies, else pretraining."""
+    """Make the classification of `classes` if the configuration classifies, else pretraining."""
     if config.classify is None or classes is None:
         return Pretraining(model, config)
     return Classification(model, config, config.classify, classes)

@@ -1,4 +1,4 @@
-"""Classification: fine-tuning a pretrained encoder, or probing it as it is."""
+"""Classification: fine-tuning a pretrained encoder, or training only a head on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNTRAINED = "Only the head is to be trained, on an encoder that has learned noth
 
 @dataclass(frozen=True)
 class Classification:
-    """The task of telling classes apart (see `Task`). Every pair of a clip has the clip's classes."""
+    """The classification task (see `Task`). Every pair of a clip has the clip's classes."""
 
     model_config: ModelConfig
     config: TrainConfig
@@ -34,14 +34,13 @@ class Classification:
     held_out: dict[str, str] = field(default_factory=lambda: {"held_out_loss": "loss", "held_out_accuracy": "accuracy"})
 
     def build(self) -> CAVMAEFT:
-        """The classifier with fresh weights."""
+        """Make the classifier with random weights."""
         return CAVMAEFT(self.model_config, len(self.classes.labels), self.options.head)
 
     def initialise(self, model: CAVMAEFT) -> None:
-        """The encoder of a run or of a checkpoint; the head stays fresh.
+        """Load the encoder of a run or of a checkpoint; the head keeps its random weights.
 
-        Raises ConfigError where an encoder is to be frozen that has learned nothing, CheckpointError where the weights
-        do not fit.
+        Raises ConfigError where an untrained encoder is to be frozen, CheckpointError where the weights do not fit.
         """
         start = self.config.init_from
         if start is not None:
@@ -58,7 +57,7 @@ class Classification:
             raise ConfigError(UNTRAINED)
 
     def prepare(self, model: CAVMAEFT) -> None:
-        """A probe trains the head only."""
+        """Freeze the encoder of a probe."""
         if self.options.freeze_encoder:
             model.freeze_encoder()
 
@@ -71,8 +70,8 @@ class Classification:
         place: BatchPlace | None = None,
         progress: float = 1.0,
     ) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy with the (mixed, smoothed) targets; `accuracy` is the share of pairs whose first choice is
-        among the classes of their clip. See `Task.loss`; nothing is drawn here."""
+        """Compute the cross-entropy with the (mixed, smoothed) targets; `accuracy` is the share of pairs whose
+        highest-scoring class is among those of their clip. See `Task.loss`; nothing is random here."""
         del generator, place, progress
         mode = self.options.mode
         fbank = batch.normalised_features(device) if mode in AUDIO_MODES else None
@@ -86,8 +85,8 @@ class Classification:
 
 
 def classification_loss(logits: Tensor, targets: Tensor, target: Target) -> Tensor:
-    """Mean loss (scalar) of logits and targets (B, C): binary cross-entropy over clips and classes where a clip may
-    have any number of them, else cross-entropy with the targets as probabilities."""
+    """Return the mean loss (scalar) of logits and targets (B, C): binary cross-entropy over clips and classes for
+    multi-label targets, else cross-entropy with the targets as probabilities."""
     if target == "multi-label":
         return F.binary_cross_entropy_with_logits(logits.float(), targets)
     return F.cross_entropy(logits.float(), targets)

@@ -1,4 +1,4 @@
-"""Pretraining: masked reconstruction and contrast."""
+"""Pretraining: masked reconstruction and contrastive learning."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Pretraining:
     )
 
     def build(self) -> CAVMAESync:
-        """The model with fresh weights."""
+        """Make the model with random weights."""
         return CAVMAESync(self.model_config)
 
     def initialise(self, model: CAVMAESync) -> None:
-        """From another run or checkpoint of the same sizes, or from a vision masked autoencoder."""
+        """Load weights from a run or checkpoint of the same sizes, or from a vision masked autoencoder."""
         if self.config.init_from is not None:
             initialise_from(model, self.config.init_from)
         elif self.config.vision_mae is not None:
             initialise_from_vision_mae(model, self.config.vision_mae)
 
     def prepare(self, model: CAVMAESync) -> None:
-        """Everything is trained."""
+        """Do nothing: everything is trained."""
 
     def loss(
         self,
@@ -50,7 +50,7 @@ class Pretraining:
         place: BatchPlace | None = None,
         progress: float = 1.0,
     ) -> tuple[Tensor, dict[str, float]]:
-        """One pretraining forward; see `Task.loss`."""
+        """Run one pretraining forward pass; see `Task.loss`."""
         config = self.config
         ignored = batch.ignored_pairs(guard_seconds(config, progress), config.negatives == "clip", device)
         output: PretrainOutput = model(
@@ -61,7 +61,7 @@ class Pretraining:
             config.mae_loss_weight,
             config.contrast_loss_weight,
             contrastive_ignore=ignored,
-            # Other clips do not count then, wherever they are.
+            # Clips of other processes are no negatives then.
             gather_negatives=config.negatives == "batch",
             generator=generator,
             place=place,
@@ -70,6 +70,6 @@ class Pretraining:
 
 
 def describe(output: PretrainOutput) -> dict[str, float]:
-    """The scalars of a forward."""
+    """Return the scalars of a forward pass."""
     names = ("loss", "loss_mae", "loss_mae_audio", "loss_mae_visual", "loss_contrastive", "contrastive_accuracy")
     return {name: float(getattr(output, name).detach()) for name in (*names, "temperature")}

@@ -1,4 +1,4 @@
-"""The configuration of a classifier's encoder: that of the checkpoint it starts from, or goes on with."""
+"""The configuration of a classifier's encoder: that of the checkpoint that it starts from, or of the run resumed."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
-from cavsync.model.checkpoint import read_run_config
-from cavsync.model.load import run_and_step
 from cavsync.model.upstream import inspect_upstream
+from cavsync.run import Run, RunFolder
 from cavsync.train.recipes import Recipe
 from cavsync.train.tasks.classification import UNTRAINED
 
 
 def with_starting_model(recipe: Recipe, values: Mapping[str, Any], run_dir: Path) -> Recipe:
-    """A classifying recipe with the sizes of what it starts from; other recipes as they are.
+    """Give a classifying recipe the sizes of the checkpoint that it starts from; return other recipes unchanged.
 
-    values: the options that will be set. What a run in `run_dir` holds comes first, so that going on does not need the
-    start. The stretches of time that augmentation may blank or shift are scaled to the length of the sound.
-    Raises CheckpointError where the start is missing or damaged, ConfigError where a probe has none.
+    values: the options that will be set. A run in `run_dir` takes precedence, so that resuming does not need the
+    original checkpoint. The lengths of augmentation's time masks and shifts are scaled to the length of the audio.
+    Raises CheckpointError where the checkpoint is missing or damaged, ConfigError where a probe has none.
     """
     model, train = recipe
     if train.classify is None:
         return recipe
-    start = str(run_dir) if (run_dir / "config.json").is_file() else values.get("init_from", train.init_from)
+    is_begun = RunFolder(run_dir).config_file.is_file()
+    start = str(run_dir) if is_begun else values.get("init_from", train.init_from)
     if start is None:
         if values.get("freeze_encoder", train.classify.freeze_encoder) and "vision_mae" not in values:
             raise ConfigError(UNTRAINED)
@@ -43,5 +43,5 @@ def _config_of(path: Path) -> ModelConfig:
         raise CheckpointError(
             f"'{path}', which the run starts from, does not exist: name a run or a .pth with --set init_from=PATH."
         )
-    found = run_and_step(path)
-    return inspect_upstream(path).config if found is None else ModelConfig(**read_run_config(found[0])["model"])
+    run = Run.find(path)
+    return inspect_upstream(path).config if run is None else ModelConfig.model_validate(run.config.model)

@@ -1,4 +1,4 @@
-"""What a run learns: the part of training that pretraining and classification do not share."""
+"""The interface of a training task: the part of training in which pretraining and classification differ."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Task(Protocol):
 
     @property
     def held_out(self) -> dict[str, str]:
-        """What a run says of its held-out clips, and which scalar of `loss` that is."""
+        """Names of the held-out metrics, each with the scalar of `loss` that it averages."""
         ...
 
     def build(self) -> Model:
-        """The model with fresh weights."""
+        """Make the model with random weights."""
         ...
 
     def initialise(self, model: Any) -> None:
-        """Put in the weights that a new run starts from, where the configuration names some."""
+        """Load the weights that a new run starts from, if the configuration names any."""
         ...
 
     def prepare(self, model: Any) -> None:
-        """Settle what is trained, in a new run and in one that goes on."""
+        """Freeze what is not trained, in a new or a resumed run."""
         ...
 
     def loss(
@@ -44,8 +44,8 @@ class Task(Protocol):
         place: BatchPlace | None = None,
         progress: float = 1.0,
     ) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a batch (a scalar), and what to report of it.
+        """Return the loss of a batch (a scalar), and scalars to report.
 
-        progress in [0, 1] says how much of the run is over; generator and place as for `CAVMAESync.forward`.
+        progress in [0, 1] is the share of the run that is over; generator and place as for `CAVMAESync.forward`.
         """
         ...

@@ -249,7 +249,7 @@ def test_interrupted_anywhere_it_leaves_nothing(clips: Clips, tmp_path: Path) ->
 
 def test_a_file_that_came_to_be_meanwhile_is_kept(clips: Clips, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
-    with pytest.raises(CavsyncError, match="came to be meanwhile"):
+    with pytest.raises(CavsyncError, match="was created meanwhile"):
         fix_file(clips("mp4"), output, 80, check=lambda _: output.write_text("another's"))
     assert output.read_text() == "another's"
     assert list(tmp_path.iterdir()) == [output]

@@ -63,7 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, families: Path) -> Path:
     folder = tmp_path_factory.mktemp("run")
     train = {"classify": {"target": "single-label", "mode": "multimodal"}}
     save_model(classifier(), folder, 0, train=train)
-    ClassLabels.read(families).write(folder)
+    ClassLabels.read(families).write(folder / "class_labels.csv")
     return folder
 
 
@@ -182,7 +182,7 @@ def test_lists_and_shards_give_what_the_folder_gives(clips: Path, run: Path, fam
     listed = ClassLabels.read(tmp_path / "list" / "class_labels.csv")
     torch.manual_seed(0)
     save_model(classifier(len(listed)), tmp_path / "all", 0)
-    listed.write(tmp_path / "all")
+    listed.write(tmp_path / "all" / "class_labels.csv")
     assert classified(tmp_path / "all", tmp_path / "list" / "list.json", frames=None).targets.sum(axis=1).min() >= 2
     assert set(FAMILIES) < set(listed.display_names)
     by_name = {Path(name).stem: row for name, row in zip(folder.names, folder.targets.tolist(), strict=True)}

@@ -1,0 +1,261 @@
+"""A RUN folder: where its files lie, and what they say, without torch.
+
+    config.json                        configuration of the model and of its training, or the checkpoint it came from
+    class_labels.csv                   classes of a classifier
+    data.json                          hash of the clips that the run began with
+    held_out.json                      paths of the clips that the run never trains on
+    metrics.jsonl, tensorboard/        metrics by step
+    checkpoints/step-N/                one checkpoint, see `CheckpointFiles`
+
+`cavsync.model.checkpoint` writes the configuration and the weights, `cavsync.train` the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cavsync.errors import CheckpointError, ConfigError
+
+FORMAT: Literal[1] = 1
+CHECKPOINTS = "checkpoints"
+STEP_PREFIX = "step-"
+
+
+class RunConfig(BaseModel):
+    """Content of config.json; unknown keys are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = FORMAT
+    model: dict[str, Any]
+    """A `ModelConfig` as JSON values."""
+    label_dim: int | None = None
+    """Number of classes of a classifier; None for a pretraining model."""
+    head: Literal["linear", "attention"] = "linear"
+    """The classifier's `Head`."""
+    train: dict[str, Any] | None = None
+    """A `TrainConfig` as JSON values; None for a run that was converted."""
+    source: dict[str, Any] | None = None
+    """Of a converted run `sha256`, `fingerprint` and `file` of the original; of an averaged one `averaged_steps`."""
+
+    @classmethod
+    def read(cls, path: Path) -> RunConfig:
+        """Read a config.json. CheckpointError where it is missing, damaged, or of another format."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CheckpointError(
+                f"'{path.parent}' is not a run: it has no readable {path.name}, check the path."
+            ) from error
+        except ValueError as error:
+            raise CheckpointError(f"'{path}' is not valid JSON: restore it, or train or convert again.") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise CheckpointError(
+                f"'{path}' is not of format {FORMAT}: read it with the cavsync version that wrote it."
+            )
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise CheckpointError(
+                f"'{path}' is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']}): restore it, or train or "
+                "convert again."
+            ) from None
+
+    def to_text(self) -> str:
+        """Return the JSON that `read` reads; a pretraining model has neither label_dim nor head."""
+        unused = {"label_dim", "head"} if self.label_dim is None else set()
+        return json.dumps(self.model_dump(mode="json", exclude=unused), indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """The files of one checkpoint, whether or not they exist."""
+
+    path: Path
+
+    @property
+    def weights(self) -> Path:
+        """The weights at this step."""
+        return self.path / "model.safetensors"
+
+    @property
+    def average(self) -> Path:
+        """Average of the weights over the run so far, where it keeps one; it lacks tensors that are not averaged."""
+        return self.path / "average.safetensors"
+
+    @property
+    def optimizer(self) -> Path:
+        """State of the optimizer by parameter name, for resuming."""
+        return self.path / "optimizer.pt"
+
+    @property
+    def state(self) -> Path:
+        """Step and elapsed time as JSON, for resuming."""
+        return self.path / "state.json"
+
+    @property
+    def weight_files(self) -> tuple[Path, ...]:
+        """Existing files that make up the weights of a model to use: `weights`, and `average` which replaces them."""
+        return tuple(file for file in (self.weights, self.average) if file.is_file())
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the files of a run lie, whether or not they exist."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """A `RunConfig`; a folder without one is no run."""
+        return self.path / "config.json"
+
+    @property
+    def class_labels_file(self) -> Path:
+        """CSV `index,mid,display_name` of a classifier's classes."""
+        return self.path / "class_labels.csv"
+
+    @property
+    def data_file(self) -> Path:
+        """JSON `{"sha256": ...}` of the clips that the run began with."""
+        return self.path / "data.json"
+
+    @property
+    def held_out_file(self) -> Path:
+        """JSON `{"clips": [paths]}` of video files that the run never trains on."""
+        return self.path / "held_out.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked by the session that trains the run."""
+        return self.path / ".lock"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object per logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard events."""
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / CHECKPOINTS
+
+    def non_finite_file(self, step: int) -> Path:
+        """JSON `step` and `clips` of the batch whose loss or gradient was not finite."""
+        return self.path / f"non_finite_step_{step}.json"
+
+    def checkpoint(self, step: int) -> CheckpointFiles:
+        """The checkpoint of `step`."""
+        return CheckpointFiles(self.checkpoints / f"{STEP_PREFIX}{step}")
+
+    def steps(self) -> list[int]:
+        """Return the steps that have weights, ascending."""
+        numbers = (path.name.removeprefix(STEP_PREFIX) for path in self.checkpoints.glob(f"{STEP_PREFIX}*"))
+        steps = sorted(int(number) for number in numbers if number.isdecimal())
+        return [step for step in steps if self.checkpoint(step).weights.is_file()]
+
+    def latest_step(self) -> int | None:
+        """Return the highest step that has weights, None without any."""
+        return max(self.steps(), default=None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, opened for reading at one step: `named_step`, or the latest one when `step` is first used."""
+
+    folder: RunFolder
+    config: RunConfig
+    named_step: int | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open RUN, or RUN/checkpoints/step-N.
+
+        Raises CheckpointError where it is no run, its configuration is damaged, or N is no number.
+        """
+        path = Path(path)
+        step = None
+        if _names_step(path):
+            number = path.name.removeprefix(STEP_PREFIX)
+            if not number.isdecimal():
+                raise CheckpointError(f"'{path}' is no step of a run: give the run, or its {CHECKPOINTS}/step-N.")
+            path, step = path.parent.parent, int(number)
+        folder = RunFolder(path)
+        return cls(folder, RunConfig.read(folder.config_file), step)
+
+    @classmethod
+    def find(cls, path: str | Path) -> Run | None:
+        """Open the run that `path` names, as `open`; None for a file, which may be a `.pth` of the authors."""
+        return cls.open(path) if Path(path).is_dir() or _names_step(Path(path)) else None
+
+    def at(self, step: int | None) -> Run:
+        """Return the run at `step`; itself for None. ConfigError where its path names another step."""
+        if step is None or step == self.named_step:
+            return self
+        if self.named_step is not None:
+            raise ConfigError(
+                f"'{self.folder.checkpoint(self.named_step).path}' is step {self.named_step}, but step {step} is asked "
+                "for: leave one of them out."
+            )
+        return replace(self, named_step=step)
+
+    @cached_property
+    def step(self) -> int:
+        """The named step, or the latest one. CheckpointError where it has no weights."""
+        latest = self.folder.latest_step()
+        if latest is None:
+            raise CheckpointError(f"'{self.folder.path}' has no checkpoint yet: train it first, or name another run.")
+        step = latest if self.named_step is None else self.named_step
+        if not self.folder.checkpoint(step).weights.is_file():
+            raise CheckpointError(f"'{self.folder.path}' has no step {step}: its latest is {latest}.")
+        return step
+
+    @property
+    def checkpoint(self) -> CheckpointFiles:
+        """The checkpoint of `step`; CheckpointError as there."""
+        return self.folder.checkpoint(self.step)
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder, also where its path is "." or a link."""
+        return self.folder.path.resolve().name
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the model tells classes apart, rather than being a pretraining model."""
+        return self.config.label_dim is not None
+
+    @property
+    def class_labels_file(self) -> Path | None:
+        """The CSV of a classifier's classes; None where the run does not have it, as after a conversion."""
+        path = self.folder.class_labels_file
+        return path if path.is_file() else None
+
+    def held_out_clips(self) -> list[Path]:
+        """Return the video files that the run never trained on, which may be gone; empty where it noted none.
+
+        Raises CheckpointError where the note is damaged.
+        """
+        path = self.folder.held_out_file
+        if not path.is_file():
+            return []
+        try:
+            return [Path(name) for name in json.loads(path.read_text(encoding="utf-8"))["clips"]]
+        except (ValueError, KeyError, TypeError):
+            raise CheckpointError(f"'{path}' is damaged: restore it, or name calibration clips yourself.") from None
+
+
+def _names_step(path: Path) -> bool:
+    return path.parent.name == CHECKPOINTS and path.name.startswith(STEP_PREFIX)
