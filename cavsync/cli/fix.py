@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cavsync.cli.errors import ExitStatus, end
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.threads import thread_options
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from cavsync.deploy.repair.fix import Fixed
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-INTERRUPTED = 130
 Scorer = Callable[[Path], "FileSummary"]
 
 
@@ -61,7 +61,6 @@ def fix(
     """
     from cavsync.deploy.repair.fix import fix_file
     from cavsync.deploy.repair.new_file import check_place
-    from cavsync.errors import CavsyncError
 
     _check_usage(offset_ms, audio_stream, profile)
     try:
@@ -83,28 +82,20 @@ def fix(
                 check=None if no_check else scorer,
                 on_progress=on_progress,
             )
-    except CavsyncError as error:
-        click.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
     except KeyboardInterrupt:
-        click.echo("interrupted: nothing was written", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise KeyboardInterrupt("nothing was written") from None
     _report(fixed)
 
 
 def _check_usage(offset_ms: float | None, audio_stream: int | None, profile: str) -> None:
     from cavsync.deploy import resolve_profile
     from cavsync.deploy.repair.remux import MAX_OFFSET_MS
-    from cavsync.errors import ConfigError
 
     if offset_ms is None and audio_stream:
         raise click.UsageError("only audio stream 0 is measured: give --offset-ms for another one.")
     if offset_ms is not None and (not math.isfinite(offset_ms) or not 0 < abs(offset_ms) <= MAX_OFFSET_MS):
         raise click.UsageError(f"--offset-ms is {offset_ms:g}: give an offset other than 0, of at most an hour.")
-    try:
-        resolve_profile(profile, None, None)
-    except ConfigError as error:
-        raise click.UsageError(f"{error}.") from None
+    resolve_profile(profile, None, None)
 
 
 def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | None) -> Bundle:
@@ -159,11 +150,10 @@ def _report(fixed: Fixed[FileSummary]) -> None:
     click.echo(f"residual: {_offset(after)}  {headline(after)}")
     click.echo(f"written:  {fixed.output}")
     if after.within_profile is False:
-        click.echo(
+        end(
+            ExitStatus.FAILURE,
             f"warning: {fixed.output} is still out of {after.profile} ({headline(after)}): see it with cavsync score",
-            err=True,
         )
-        raise SystemExit(1)
     if after.within_profile is None:
         reason = after.reason or "the score is undetermined"
         click.echo(f"note: the result cannot be confirmed by its score ({reason})", err=True)

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 from typing import Any
 
 import click
 
 from cavsync import __version__
-from cavsync.errors import CavsyncError, ConfigError
-
-EXIT_FAILURE = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+from cavsync.cli.errors import ErrorHandlingGroup
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are named by `module:attribute`, so that --help of one does not import torch for another.
-
-    Errors that the input caused become one sentence and exit status 1; options that cannot be, exit status 2.
-    """
+    """A group that imports a command's module, named as `module:attribute`, only when that command is called."""
 
     def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,29 +37,6 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in self._lazy.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a missing package names the extra that brings it."""
-        try:
-            return super().invoke(ctx)
-        except CavsyncError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
-        except ModuleNotFoundError as error:
-            extra = EXTRAS.get((error.name or "").partition(".")[0])
-            if extra is None:
-                raise
-            click.echo(f"error: this command needs {error.name}: pip install 'cavsync[{extra}]'", err=True)
-            sys.exit(EXIT_FAILURE)
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            sys.exit(EXIT_INTERRUPTED)
-
-
-EXTRAS = dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train")
-EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
-EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
-EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")
-EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
 
 DATA_COMMANDS = {
     "synth": ("cavsync.cli.data.synth:synth", "Generate clips whose true sync is known to the sample."),
@@ -115,7 +84,11 @@ COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS)
+class RootGroup(ErrorHandlingGroup, LazyGroup):
+    """The `cavsync` command."""
+
+
+@click.group("cavsync", cls=RootGroup, lazy=COMMANDS)
 @click.version_option(__version__, prog_name="cavsync")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens, and every rejected clip.")
 def main(verbose: bool) -> None:

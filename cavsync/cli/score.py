@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.errors import ExitStatus, end, print_error
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.scoring import scoring_options
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from cavsync.deploy.verdict.records import SyncScore
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-INTERRUPTED = 130
-FAILED_CHECK = 3
 PIPE_WIDTH = 240
 OUT_OF_PROFILE, UNDETERMINED = "out-of-profile", "undetermined"
 CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to be trusted"
@@ -65,34 +64,25 @@ def score(
     from cavsync.deploy import Bundle, FileFailure, resolve_profile
     from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.sinks import check_writable
-    from cavsync.errors import CavsyncError, ConfigError
 
-    try:
-        resolve_profile(options["profile"], options["early_ms"], options["late_ms"])
-    except ConfigError as error:
-        raise click.UsageError(f"{error}.") from None
-    try:
-        for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
-            if out is not None:
-                check_writable(out)
-        folder = default_bundle() if bundle is None else bundle
-        opened = Bundle.open(folder, engine=engine, threads=threads, cores=cores)
-        _check_options(opened, options)
-        sources = _media_files(inputs)
-        if vtt_out is not None and len(sources) != 1:
-            raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
-        outcomes, was_interrupted = _score_all(sources, opened, options)
-        if outcomes:
-            _write(outcomes, json_out, csv_out, html_out, vtt_out)
-            _print_table(outcomes, to_stderr=json_out == "-")
-    except CavsyncError as error:
-        click.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
+    resolve_profile(options["profile"], options["early_ms"], options["late_ms"])
+    for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
+        if out is not None:
+            check_writable(out)
+    folder = default_bundle() if bundle is None else bundle
+    opened = Bundle.open(folder, engine=engine, threads=threads, cores=cores)
+    _check_options(opened, options)
+    sources = _media_files(inputs)
+    if vtt_out is not None and len(sources) != 1:
+        raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
+    outcomes, was_interrupted = _score_all(sources, opened, options)
+    if outcomes:
+        _write(outcomes, json_out, csv_out, html_out, vtt_out)
+        _print_table(outcomes, to_stderr=json_out == "-")
     if was_interrupted:
-        click.echo(f"interrupted: {len(outcomes)} of {len(sources)} inputs are in what was written", err=True)
-        raise SystemExit(INTERRUPTED)
+        raise KeyboardInterrupt(f"{len(outcomes)} of {len(sources)} inputs were scored and written")
     if any(isinstance(outcome, FileFailure) for outcome in outcomes):
-        raise SystemExit(1)
+        end(ExitStatus.FAILURE)
     if fail_on:
         _fail_if(fail_on, outcomes)
 
@@ -105,19 +95,14 @@ def _fail_if(fail_on: frozenset[str], outcomes: Sequence[Outcome]) -> None:
     verdicts = [kinds.get(item.summary.score.within_profile) for item in outcomes if isinstance(item, FileScore)]
     found = [f"{verdicts.count(kind)} {kind}" for kind in sorted(fail_on) if kind in verdicts]
     if found:
-        click.echo(f"failed: {', '.join(found)} of {len(outcomes)} (--fail-on)", err=True)
-        raise SystemExit(FAILED_CHECK)
+        end(ExitStatus.CHECK_FAILED, f"failed: {', '.join(found)} of {len(outcomes)} (--fail-on)")
 
 
 def _check_options(opened: Bundle, options: dict[str, Any]) -> None:
-    """A window or range that no file could be scored with is bad usage, not a fault of the first file."""
+    """Report a window or range that fits no file before the first file is opened."""
     from cavsync.deploy import SyncScorer
-    from cavsync.errors import ConfigError
 
-    try:
-        SyncScorer(opened, **options)
-    except ConfigError as error:
-        raise click.UsageError(f"{error}.") from None
+    SyncScorer(opened, **options)
 
 
 def _media_files(inputs: Sequence[str]) -> list[str]:
@@ -140,7 +125,7 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
 def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) -> tuple[list[Outcome], bool]:
     """What became of each input, and whether Ctrl-C ended it early."""
     from cavsync.deploy import FileFailure, score_file
-    from cavsync.errors import BundleError, CavsyncError
+    from cavsync.errors import BundleError, CavsyncError, ConfigError
 
     outcomes: list[Outcome] = []
     for index, source in enumerate(sources, start=1):
@@ -150,13 +135,13 @@ def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) 
                 continue
             except KeyboardInterrupt:
                 return outcomes, True
-            except BundleError:
-                # The next file would meet the same fault.
+            except (BundleError, ConfigError):
+                # Every other file would fail in the same way.
                 raise
             except CavsyncError as error:
                 failure = FileFailure(source, str(error))
         outcomes.append(failure)
-        click.echo(f"error: {failure.error}", err=True)
+        print_error(failure.error)
     return outcomes, False
 
 

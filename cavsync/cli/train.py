@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.errors import end_by_signal
 from cavsync.cli.options import key_values
 from cavsync.cli.train_explain import explain_options, show_explanation
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from cavsync.model import ModelConfig
     from cavsync.train import RunResult, TrainConfig
-
-SIGNAL_EXIT_BASE = 128
 
 
 @click.command("train")
@@ -77,8 +75,7 @@ def train(
     console = Console(stderr=True)
     result = run_training(console, model_config, config, data_paths, run_dir, held_out=held_out, resume=resume)
     if result.signal_number is not None:
-        console.print(f"stopped at step {result.state.step}; --resume goes on from there")
-        sys.exit(SIGNAL_EXIT_BASE + result.signal_number)
+        end_by_signal(result.signal_number, f"stopped at step {result.state.step}; --resume continues from there")
     for name, value in result.metrics.items() if result.is_main else ():
         click.echo(f"{name:22} {value:.6g}")
 

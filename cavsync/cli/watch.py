@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.errors import end_by_signal
 from cavsync.cli.options import key_values
 from cavsync.cli.scoring import scoring_options
 
@@ -99,8 +100,7 @@ def watch(
         with _ended_by_signals(watcher) as received:
             watcher.run()
     if received:
-        click.echo("interrupted" if received[0] == signal.SIGINT else "terminated", err=True)
-        raise SystemExit(128 + received[0])
+        end_by_signal(received[0], "interrupted" if received[0] == signal.SIGINT else "terminated")
 
 
 def _sinks(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cavsync.cli.errors import ExitStatus, end
+
 if TYPE_CHECKING:
     from cavsync.data.check import CheckReport
 
@@ -50,7 +52,7 @@ def check(
         json_out.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
     _print(report)
     if report.rejected:
-        raise SystemExit(1)
+        end(ExitStatus.FAILURE)
 
 
 def _print(report: CheckReport) -> None:

@@ -103,17 +103,13 @@ def synth(
     from rich.progress import Progress
 
     from cavsync.data.synth import draw_specs, generate
-    from cavsync.errors import CavsyncError
 
     chosen = [name.strip() for name in families.split(",")] if families else None
-    try:
-        specs = draw_specs(clips, seed, families=chosen, **drawn)
-        with Progress(transient=True) as bar:
-            task = bar.add_task("Writing clips", total=clips)
-            truth = generate(
-                out, specs, workers=workers, masks=masks, overwrite=overwrite,
-                progress=lambda done, _: bar.update(task, completed=done),
-            )  # fmt: skip
-    except CavsyncError as error:
-        raise click.ClickException(str(error)) from error
+    specs = draw_specs(clips, seed, families=chosen, **drawn)
+    with Progress(transient=True) as bar:
+        task = bar.add_task("Writing clips", total=clips)
+        truth = generate(
+            out, specs, workers=workers, masks=masks, overwrite=overwrite,
+            progress=lambda done, _: bar.update(task, completed=done),
+        )  # fmt: skip
     click.echo(f"{len(truth)} clips and truth.jsonl, labels.csv in {out}")
