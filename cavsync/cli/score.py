@@ -1,4 +1,4 @@
-"""`cavsync score`: the offset of files, for people (table, HTML) and for programs (JSON lines, CSV, WebVTT)."""
+"""`cavsync score`: measure the offset of files; output as a table, HTML, JSON lines, CSV and WebVTT."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 FILE = click.Path(dir_okay=False, path_type=Path)
 PIPE_WIDTH = 240
 OUT_OF_PROFILE, UNDETERMINED = "out-of-profile", "undetermined"
-CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to be trusted"
+CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not trusted"
 
 
 def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
-    """Conditions of --fail-on, given several times or with commas between them."""
+    """Parse --fail-on, which may be repeated and may hold several conditions separated by commas."""
     found = frozenset(part.strip() for value in values for part in value.split(","))
     unknown = found - {OUT_OF_PROFILE, UNDETERMINED}
     if unknown:
@@ -34,14 +34,14 @@ def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 @click.command("score")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--bundle", type=click.Path(path_type=Path),
-              help="Folder that `cavsync export` wrote; by default the model that comes with cavsync.")  # fmt: skip
-@click.option("--json", "json_out", metavar="FILE|-", help="Write JSON lines: a line per decision and one per file.")
-@click.option("--csv", "csv_out", type=FILE, help="Write a CSV table of the same.")
-@click.option("--html", "html_out", type=FILE, help="Write a report page with charts; it needs no other file.")
-@click.option("--vtt", "vtt_out", type=FILE, help="Write WebVTT metadata cues; takes one INPUT only.")
+              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
+@click.option("--json", "json_out", metavar="FILE|-", help="Write JSON lines: one per decision and one per file.")
+@click.option("--csv", "csv_out", type=FILE, help="Write the same as a CSV table.")
+@click.option("--html", "html_out", type=FILE, help="Write a self-contained report page with charts.")
+@click.option("--vtt", "vtt_out", type=FILE, help="Write WebVTT metadata cues; requires a single INPUT.")
 @scoring_options
 @click.option("--fail-on", metavar="WHAT[,WHAT]", multiple=True, callback=_conditions,
-              help="Exit with status 3 if any input is out-of-profile, or undetermined: for checks in CI.")  # fmt: skip
+              help="Exit with status 3 if the verdict on any input is WHAT: out-of-profile, undetermined.")  # fmt: skip
 def score(
     inputs: tuple[str, ...],
     bundle: Path | None,
@@ -58,8 +58,8 @@ def score(
     """Measure how far the audio of each INPUT is early or late.
 
     INPUT is a media file or a folder of them. A positive offset means that the audio is early (ITU-R BT.1359); SyncNet
-    and some broadcast gear use the opposite sign. Exit code 1: an input or the bundle could not be used; 3: all were
-    scored, and --fail-on says that the verdict on one of them is a failure.
+    and some broadcast equipment use the opposite sign. Exit status 1: an input or the bundle could not be used; 3: all
+    inputs were scored, and the verdict on one of them is named by --fail-on.
     """
     from cavsync.deploy import Bundle, FileFailure, resolve_profile
     from cavsync.deploy.runtime.default_bundle import default_bundle
@@ -88,7 +88,7 @@ def score(
 
 
 def _fail_if(fail_on: frozenset[str], outcomes: Sequence[Outcome]) -> None:
-    """End with status 3 where the verdict on a whole file is one of those asked for."""
+    """End with status 3 if the verdict on a whole file is in `fail_on`."""
     from cavsync.deploy import FileScore
 
     kinds = {False: OUT_OF_PROFILE, None: UNDETERMINED}
@@ -106,7 +106,7 @@ def _check_options(opened: Bundle, options: dict[str, Any]) -> None:
 
 
 def _media_files(inputs: Sequence[str]) -> list[str]:
-    """Files as given, folders as the media files in them, each once."""
+    """List the input files, each once; a folder stands for the media files in it."""
     from cavsync.errors import MediaError
     from cavsync.media.files import MEDIA_ENDINGS, find_media
 
@@ -123,7 +123,7 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
 
 
 def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) -> tuple[list[Outcome], bool]:
-    """What became of each input, and whether Ctrl-C ended it early."""
+    """Score every input. The flag is true if Ctrl-C ended the batch early."""
     from cavsync.deploy import FileFailure, score_file
     from cavsync.errors import BundleError, CavsyncError, ConfigError
 
@@ -194,7 +194,7 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
         )
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
-        # Names that are broken into lines cannot be searched for.
+        # Wrapped file names could not be searched for.
         console = Console(stderr=to_stderr, width=PIPE_WIDTH)
     console.print(table)
     if len(outcomes) > 1:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from command_tree import COMMANDS, LEAVES, title
+from command_tree import COMMANDS, LEAVES, Words, title
 from fake_bundle import write_fake_bundle
 from sync_clips import write_clip
 
@@ -26,7 +26,6 @@ from cavsync.errors import CavsyncError, ConfigError
 
 every_command = pytest.mark.parametrize("path", COMMANDS, ids=title)
 every_leaf = pytest.mark.parametrize("path", LEAVES, ids=title)
-Words = tuple[str, ...]
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, path: Words, error: BaseException) -> Result:

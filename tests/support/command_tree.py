@@ -8,10 +8,10 @@ import click
 
 from cavsync.cli.main import main
 
-Path = tuple[str, ...]
+Words = tuple[str, ...]
 
 
-def walk(command: click.Command = main, path: Path = ()) -> Iterator[tuple[Path, click.Command]]:
+def walk(command: click.Command = main, path: Words = ()) -> Iterator[tuple[Words, click.Command]]:
     """Words after `cavsync` and the command that they name, groups before their commands."""
     yield path, command
     if isinstance(command, click.Group):
@@ -22,10 +22,10 @@ def walk(command: click.Command = main, path: Path = ()) -> Iterator[tuple[Path,
             yield from walk(found, (*path, name))
 
 
-COMMANDS: dict[Path, click.Command] = dict(walk())
+COMMANDS: dict[Words, click.Command] = dict(walk())
 LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
 
 
-def title(path: Path) -> str:
+def title(path: Words) -> str:
     """The command as it is typed."""
     return " ".join(["cavsync", *path])
