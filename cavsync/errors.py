@@ -1,7 +1,7 @@
 """Errors that a user can act on (standard library only).
 
-Each message is one sentence: what was wrong, what was expected, what to do. The CLI prints it and exits with 1;
-a traceback is reserved for defects of cavsync itself.
+Each message is one sentence: what was wrong, what was expected, what to do. The CLI prints it and exits with 1, or
+with 2 after a ConfigError; a traceback is reserved for defects of cavsync itself.
 """
 
 
