@@ -13,7 +13,7 @@ from cavsync.cli.progress import progress_bar
 from cavsync.cli.threads import thread_options
 
 if TYPE_CHECKING:
-    from cavsync.deploy import Bundle, FileSummary, SyncScore
+    from cavsync.deploy import Bundle, FileSummary, ScoringOptions, SyncScore
     from cavsync.deploy.repair.fix import Fixed
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -63,11 +63,11 @@ def fix(
     from cavsync.deploy.repair.new_file import check_place
     from cavsync.errors import CavsyncError
 
-    _check_usage(offset_ms, audio_stream, profile)
+    scoring = _checked(offset_ms, audio_stream, profile)
     try:
         check_place(source, output, overwrite=overwrite)
         needs_model = offset_ms is None or (bundle is not None and not no_check)
-        scorer = _scorer(_opened(bundle, threads, cores), profile) if needs_model else None
+        scorer = _scorer(_opened(bundle, threads, cores), scoring) if needs_model else None
         if offset_ms is None:
             assert scorer is not None
             offset_ms = _measured(source, scorer, force=force)
@@ -92,8 +92,9 @@ def fix(
     _report(fixed)
 
 
-def _check_usage(offset_ms: float | None, audio_stream: int | None, profile: str) -> None:
-    from cavsync.deploy import resolve_profile
+def _checked(offset_ms: float | None, audio_stream: int | None, profile: str) -> ScoringOptions:
+    """The options to score with; UsageError where the command's options cannot be used."""
+    from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.remux import MAX_OFFSET_MS
     from cavsync.errors import ConfigError
 
@@ -102,7 +103,7 @@ def _check_usage(offset_ms: float | None, audio_stream: int | None, profile: str
     if offset_ms is not None and (not math.isfinite(offset_ms) or not 0 < abs(offset_ms) <= MAX_OFFSET_MS):
         raise click.UsageError(f"--offset-ms is {offset_ms:g}: give an offset other than 0, of at most an hour.")
     try:
-        resolve_profile(profile, None, None)
+        return ScoringOptions(profile=profile)
     except ConfigError as error:
         raise click.UsageError(f"{error}.") from None
 
@@ -114,13 +115,13 @@ def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | N
     return Bundle.open(default_bundle() if bundle is None else bundle, threads=threads, cores=cores)
 
 
-def _scorer(bundle: Bundle, profile: str) -> Scorer:
+def _scorer(bundle: Bundle, scoring: ScoringOptions) -> Scorer:
     """Path -> the summary of its score, with a bar while it works."""
     from cavsync.deploy import score_file
 
     def summary_of(path: Path) -> FileSummary:
         with progress_bar("measuring") as on_progress:
-            return score_file(path, bundle, profile=profile, on_progress=on_progress).summary
+            return score_file(path, bundle, scoring, on_progress=on_progress).summary
 
     return summary_of
 

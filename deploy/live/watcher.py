@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Unpack
 
 from cavsync.deploy.live.address import Address, parse_address
 from cavsync.deploy.live.backoff import Backoff
@@ -20,7 +20,7 @@ from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import CONNECTED, ENDED, RUNNING, WAITING, LiveStatus
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.default_bundle import default_bundle
-from cavsync.deploy.stream.limits import live_lead_seconds
+from cavsync.deploy.stream.options import DEFAULT_OPTIONS, OpenKeywords, ScoringOptions, split_keywords
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.events import EventChange, EventTracker
 from cavsync.deploy.verdict.recent_drift import RecentDrift
@@ -43,7 +43,8 @@ class Watcher:
 
     Args:
         source: what `parse_address` reads, or an `Address`.
-        bundle: an opened bundle or the folder of one; the model that comes along by default.
+        bundle: an opened bundle or the folder of one; the packaged one by default.
+        options: how to score.
         sinks: take decisions, events and status; closed at the end.
         policy: what a full queue does, `block` or `drop_oldest`; by default what suits the source.
         queue_seconds: stream time that may wait to be scored.
@@ -51,14 +52,12 @@ class Watcher:
         max_tries: failures in a row after which to give up; None means never.
         backoff: the waits between tries.
         timeout_seconds: how long a live source may send nothing before it counts as lost; by its protocol by default.
-        max_lead_seconds: how long frames wait for audio that does not come, until decisions say that there is none;
-            by default 5 s more than the search range.
         begin_after, end_after: decisions that begin and end an event, see `EventTracker`.
         duration_seconds: stop after so much stream time.
         status_seconds: time between two status reports.
         ffmpeg_options: for opening the source.
-        engine, threads: how to open `bundle`.
-        options: the other ones of `SyncScorer`: profile, window_seconds, max_offset_ms, adaptive ...
+        keywords: fields of `ScoringOptions`, in place of those of `options`; with the folder of a bundle also those of
+            `Bundle.open` (`engine`, `providers`, `threads`, `cores`).
 
     Raises:
         ConfigError: an address, size or option that cannot be used.
@@ -69,6 +68,7 @@ class Watcher:
         self,
         source: str | Address,
         bundle: Bundle | Path | str | None = None,
+        options: ScoringOptions = DEFAULT_OPTIONS,
         *,
         sinks: Sequence[LiveSink] = (),
         policy: str | None = None,
@@ -77,16 +77,15 @@ class Watcher:
         max_tries: int | None = None,
         backoff: Backoff | None = None,
         timeout_seconds: float | None = None,
-        max_lead_seconds: float | None = None,
         begin_after: int = 2,
         end_after: int = 3,
         duration_seconds: float | None = None,
         status_seconds: float = 5.0,
         ffmpeg_options: Mapping[str, str] | None = None,
-        engine: str = "onnxruntime",
-        threads: int | None = None,
-        **options: Any,
+        **keywords: Unpack[OpenKeywords],
     ) -> None:
+        engine, scoring = split_keywords(keywords)
+        options = replace(options, **scoring)
         address = source if isinstance(source, Address) else parse_address(source, ffmpeg_options)
         if duration_seconds is not None and not duration_seconds > 0:
             raise ConfigError(f"the duration is {duration_seconds} s: give more than 0")
@@ -100,10 +99,8 @@ class Watcher:
         self._tracker = EventTracker(begin_after=begin_after, end_after=end_after)
         self._queue = PacketQueue(queue_seconds, policy=policy or address.policy)
         if not isinstance(bundle, Bundle):
-            bundle = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
-        if max_lead_seconds is None:
-            max_lead_seconds = live_lead_seconds(options.get("max_offset_ms") or bundle.manifest.sync.max_offset_ms)
-        self._scorer = SyncScorer(bundle, max_lead_seconds=max_lead_seconds, **options)
+            bundle = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+        self._scorer = SyncScorer(bundle, options.for_live(bundle.manifest.sync))
         self._reader = Reader(
             address, self._queue, reconnect=reconnect, max_tries=max_tries, backoff=backoff or Backoff()
         )

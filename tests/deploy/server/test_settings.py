@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cavsync.deploy import Bundle
+from cavsync.deploy import Bundle, ScoringOptions
 from cavsync.deploy.server.app import create_app
 from cavsync.deploy.server.settings import ServerSettings
 from cavsync.errors import ConfigError
@@ -30,5 +30,6 @@ def test_sources_that_cannot_be_watched(watch: tuple[tuple[str, str], ...], word
 
 
 def test_a_grid_that_the_bundle_cannot_have(bundle: Bundle) -> None:
-    with pytest.raises(ConfigError, match="multiple of 10 ms"):
-        create_app(bundle, ServerSettings(hop_ms=7.0))
+    settings = ServerSettings(scoring=ScoringOptions(hop_ms=400.0))
+    with pytest.raises(ConfigError, match="at least two hops, 800 ms"):
+        create_app(bundle, settings)

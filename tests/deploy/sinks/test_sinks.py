@@ -16,8 +16,9 @@ from sync_clips import write_clip
 
 from cavsync.deploy import Bundle, FileScore, score_file
 from cavsync.deploy.files.summary import HeatMap
-from cavsync.deploy.sinks import html_text, write_text_atomically
+from cavsync.deploy.sinks import write_text_atomically
 from cavsync.deploy.sinks.charts import Scale, clock, time_ticks, value_ticks
+from cavsync.deploy.sinks.html import html_text
 from cavsync.errors import ConfigError
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
