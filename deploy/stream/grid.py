@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from cavsync.deploy.runtime.bundle import HOP_UNIT_MS, MAX_OFFSET_MS, MAX_WINDOW_INSTANTS, is_whole_hop
 from cavsync.deploy.verdict.curve import FloatArray, lag_grid_ms
 from cavsync.errors import ConfigError
-from cavsync.manifest import SyncSpec
-
-MAX_WINDOW_SECONDS = 3600.0
-MAX_FRAME_RATE_HZ = 1000.0
+from cavsync.manifest import (
+    HOP_UNIT_MS,
+    MAX_FRAME_RATE_HZ,
+    MAX_OFFSET_MS,
+    MAX_WINDOW_INSTANTS,
+    MAX_WINDOW_SECONDS,
+    SyncSpec,
+    is_whole_hop,
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.runtime.engines import ONNX_RUNTIME
 from cavsync.deploy.stream.audio_input import AudioInput
-from cavsync.deploy.stream.grid import MAX_WINDOW_SECONDS, choose_grid
+from cavsync.deploy.stream.grid import choose_grid
 from cavsync.deploy.stream.rows import Row, RowStream, instants_per_group
 from cavsync.deploy.stream.search import Search
 from cavsync.deploy.stream.span import Span
@@ -24,6 +24,7 @@ from cavsync.deploy.verdict.curve import curve_of_rows
 from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE, Profile, resolve_profile
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError, MediaError
+from cavsync.manifest import MAX_WINDOW_SECONDS
 from cavsync.media.align import SAMPLE_RATE_HZ
 
 MAX_LEAD_SECONDS = 30.0
