@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from cavsync.deploy.runtime.bundle import HOP_UNIT_MS, MAX_WINDOW_INSTANTS
 from cavsync.deploy.verdict.curve import FloatArray, lag_grid_ms
 from cavsync.errors import ConfigError
-
-MAX_WINDOW_SECONDS = 3600.0
-MAX_FRAME_RATE_HZ = 1000.0
+from cavsync.manifest import HOP_UNIT_MS, MAX_WINDOW_INSTANTS
 
 
 @dataclass(frozen=True)

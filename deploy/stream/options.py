@@ -6,12 +6,18 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TypedDict, cast
 
-from cavsync.deploy.runtime.bundle import HOP_UNIT_MS, MAX_OFFSET_MS, is_whole_hop
 from cavsync.deploy.runtime.engine_keywords import EngineKeywords
-from cavsync.deploy.stream.grid import MAX_FRAME_RATE_HZ, MAX_WINDOW_SECONDS, Grid
+from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE, Profile, resolve_profile
 from cavsync.errors import ConfigError
-from cavsync.manifest import SyncSpec
+from cavsync.manifest import (
+    HOP_UNIT_MS,
+    MAX_FRAME_RATE_HZ,
+    MAX_OFFSET_MS,
+    MAX_WINDOW_SECONDS,
+    SyncSpec,
+    is_whole_hop,
+)
 
 FILE_LEAD_SECONDS = 30.0
 LIVE_PATIENCE_SECONDS = 5.0
