@@ -7,7 +7,8 @@ from functools import cached_property
 
 from cavsync.deploy.verdict.curve import FloatArray, lag_grid_ms
 from cavsync.errors import ConfigError
-from cavsync.manifest import HOP_UNIT_MS, MAX_WINDOW_INSTANTS
+from cavsync.manifest import HOP_UNIT_MS
+from cavsync.manifest.specs import SYNC_RULES
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,13 @@ class Grid:
     decision_step_seconds: float
 
     def __post_init__(self) -> None:
-        if self.frame_rate_hz * self.window_seconds > MAX_WINDOW_INSTANTS:
-            raise ConfigError(
-                f"a window of {self.window_seconds:g} s at {self.frame_rate_hz:g} frames per second holds more than "
-                f"{MAX_WINDOW_INSTANTS} frames: give a shorter window or a lower rate"
-            )
-        if self.max_offset_ms < 2 * self.hop_ms:
-            raise ConfigError(
-                f"max_offset_ms is {self.max_offset_ms:g}, the hop {self.hop_ms:g} ms: "
-                f"give a range of at least two hops, {2 * self.hop_ms:g} ms"
-            )
+        for rule in SYNC_RULES:
+            if not rule.holds(self):
+                raise ConfigError(
+                    f"the options and the bundle give a grid of {self.frame_rate_hz:g} frames per second, hops of "
+                    f"{self.hop_ms:g} ms, a range of ±{self.max_offset_ms:g} ms and windows of "
+                    f"{self.window_seconds:g} s, which {rule.expected}: give other numbers"
+                )
 
     @property
     def hop_frames(self) -> int:
