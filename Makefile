@@ -10,7 +10,7 @@ DEMO ?= demo
 # A worker that dies ends the run: xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0
 
-.PHONY: setup demo test test-wheel test-base lint types kernel-table gpu-check gpu-wheels sync-tiny bench clean
+.PHONY: setup demo test test-wheel test-base lint types kernel-table docs-cli gpu-check gpu-wheels sync-tiny bench clean
 
 setup: $(INSTALLED)
 
@@ -52,6 +52,10 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# The help of every command; a test compares the page with the commands.
+docs-cli: setup
+	$(BIN)/python -P docs/generate_cli.py
 
 # Registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
 kernel-table: setup

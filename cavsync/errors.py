@@ -1,6 +1,6 @@
 """Errors that a user can act on (standard library only).
 
-Each message is one sentence: what was wrong, what was expected, what to do. The CLI prints it and exits with 1;
+Each message is one sentence: what was wrong, what was expected, what to do. The CLI prints it and exits with 1 (ConfigError: 2);
 a traceback is reserved for defects of cavsync itself.
 """
 

@@ -1,4 +1,4 @@
-"""`cavsync average`: one model from several checkpoints of a run."""
+"""`cavsync average`: average the weights of a run's checkpoints."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import click
 @click.command("average")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write; absent or empty.")
-@click.option("--steps", help="Steps to average, such as 1000,2000; all that the run keeps by default.")
+@click.option("--steps", help="Steps to average, such as 1000,2000; by default every checkpoint of RUN.")
 def average(run: Path, out: Path, steps: str | None) -> None:
-    """Average the weights of several checkpoints of RUN into a run with one, as CAV-MAE's recipes do over epochs."""
+    """Average the weights of several checkpoints of RUN, and write them as a new run.
+
+    CAV-MAE's recipes average the checkpoints of their last epochs in this way.
+    """
     from cavsync.errors import CheckpointError
     from cavsync.model.checkpoint import all_steps
     from cavsync.train.averaging import write_average

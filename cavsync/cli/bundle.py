@@ -1,4 +1,4 @@
-"""`cavsync bundle`: what a bundle says of itself, and whether it is what it says."""
+"""`cavsync bundle`: show a bundle's manifest; verify its contents against it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ FOLDER = click.argument("folder", metavar="BUNDLE", type=click.Path(path_type=Pa
 
 @click.group("bundle")
 def bundle() -> None:
-    """Look into a bundle, or verify it to the byte; a bundle is data, nothing in it is executed or changed."""
+    """Show a bundle's manifest, or verify its contents against it.
+
+    A bundle is data: nothing in it is executed or changed.
+    """
 
 
 @bundle.command("show")
 @FOLDER
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def show(folder: Path, as_json: bool) -> None:
-    """Say what BUNDLE is and where it comes from.
+    """Show the manifest of BUNDLE: its graphs, source, licence, calibration and files.
 
-    This reads the manifest alone; `cavsync bundle verify` looks at the files too.
+    The files are not read; `cavsync bundle verify` checks them.
     """
     import json
 
@@ -50,10 +53,10 @@ def show(folder: Path, as_json: bool) -> None:
 @FOLDER
 @thread_options
 def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> None:
-    """Check every byte of BUNDLE and open its graphs.
+    """Check every byte of BUNDLE against its manifest, and open its graphs.
 
-    Each check that holds prints a line: digest, sizes, hashes, numbers, graphs in ONNX Runtime. The first that does not
-    ends the command with one sentence and exit code 1.
+    Each check that passes prints a line: digest, sizes, hashes, numbers, graphs in ONNX Runtime. The first that fails
+    ends the command with one sentence and exit status 1.
     """
     from cavsync.deploy import Bundle
     from cavsync.deploy.runtime.bundle_files import verify_file
@@ -74,10 +77,10 @@ def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> 
     for engine in manifest.engines:
         if engine.runtime in GPU_RUNTIMES:
             check_sidecar(folder, manifest, engine)
-            click.echo(_plain(f"ok: {engine.file} is what its sidecar says; not opened"))
+            click.echo(_plain(f"ok: {engine.file} matches its sidecar; not opened"))
         else:
             click.echo(_plain(f"not opened: {engine.file}, which matches its hash"))
-    # A folder whose files may be read but not listed has been verified all the same.
+    # Files can be verified in a folder that may not be listed.
     with suppress(OSError):
         strays = sorted({path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST_NAME})
         if strays:
@@ -85,7 +88,7 @@ def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> 
 
 
 def _rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """What there is to say, files aside."""
+    """Yield (name, value) of everything in the manifest but its files."""
     yield "format", str(manifest.format_version)
     yield "precision", manifest.precision
     yield "licence", manifest.weights_licence
@@ -98,7 +101,7 @@ def _rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
         files = ", ".join([engine.file, *engine.companions])
         yield "engine", f"{engine.graph} on {engine.runtime}, {engine.precision}: {files}"
     if not manifest.engines:
-        yield "engine", "none beside ONNX Runtime on the graphs"
+        yield "engine", "none; ONNX Runtime runs the graphs"
     yield "calibration", _calibration(manifest)
     yield "sync", _grid(manifest.sync)
     yield "versions", _pairs(manifest.versions)
@@ -137,7 +140,7 @@ def _pairs(entries: dict[str, str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Whoever wrote a bundle does not command the terminal of whoever looks into it."""
+    """Replace what cannot be printed, so that a bundle's text cannot control the terminal."""
     import sys
 
     encoding = sys.stdout.encoding or "utf-8"

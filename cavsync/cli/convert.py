@@ -1,4 +1,4 @@
-"""`cavsync convert`: checkpoints of the public CAV-MAE and CAV-MAE Sync become runs of ours."""
+"""`cavsync convert`: convert a checkpoint of the public CAV-MAE or CAV-MAE Sync code into a run."""
 
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from cavsync.cli.options import key_values
     multiple=True,
     metavar="KEY=VALUE",
     callback=key_values,
-    help="A model option that shapes cannot tell, such as num_heads=12, decoder_num_heads=16 or norm_pix_loss=true.",
+    help="Model option that shapes do not determine, such as num_heads=12, decoder_num_heads=16 or norm_pix_loss=true.",
 )
 def convert(upstream: Path, out: Path, overrides: dict[str, Any]) -> None:
-    """Convert an authors' checkpoint of CAV-MAE or CAV-MAE Sync into a run folder.
+    """Convert a checkpoint of the CAV-MAE or CAV-MAE Sync authors into a run folder.
 
-    The file is read strictly: every tensor must find its place. Nothing in it is executed.
+    Loading is strict: every tensor must match one of the model. Nothing in the file is executed.
     """
     from cavsync.errors import CheckpointError
     from cavsync.model.checkpoint import save_model

@@ -1,11 +1,11 @@
-"""`cavsync demo`: generated clips -> training -> export -> scores of clips that were never seen, with known offsets."""
+"""`cavsync demo`: generate clips, train, export, and score unseen clips with known offsets."""
 
 from __future__ import annotations
 
 import importlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.progress import counting_bar
 from cavsync.cli.train import prepare_threads, run_training
 from cavsync.errors import ConfigError
 
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 
 SETTINGS_NAME = "demo.json"
 MAX_OFFSET_MS = 800.0
-# Clips of the two sets never share a seed.
+# Keeps the seeds of the training and the test clips apart.
 HELD_OUT_SEED_STEP = 1_000_000
 MIN_TABLE_COLUMNS = 110
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a demo folder was made with."""
+    """Settings of a demo, stored in its folder."""
 
     clips: int
     test_clips: int
@@ -46,13 +47,14 @@ class Settings:
 @click.option("--test-clips", type=click.IntRange(min=1), default=24, show_default=True, help="Clips to score.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=4.0, show_default=True,
               help="Time to train.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Seed of the clips and of the training.")  # fmt: skip
 def demo(out: Path, clips: int, test_clips: int, minutes: float, seed: int) -> None:
     """Generate clips, train a small model, export it, and score unseen clips with injected offsets.
 
-    A folder that holds an unfinished demo of the same settings is gone on with.
+    An unfinished demo with the same settings is resumed.
     """
-    # Whatever it needs is asked for before anything is begun.
+    # A missing package ends the command before any work.
     for package in ("scipy", "torch", "onnx", "onnxscript"):
         importlib.import_module(package)
     prepare_threads()
@@ -63,31 +65,31 @@ def demo(out: Path, clips: int, test_clips: int, minutes: float, seed: int) -> N
     begin = time.monotonic()
     _claim(out, settings)
     with _stage(console, f"1/4 generating {clips} clips to train on and {test_clips} to score"):
-        _generate(console, out, settings)
+        _generate(out, settings)
     with _stage(console, f"2/4 training a small model for up to {minutes:g} minutes"):
         _train(console, out, settings)
     with _stage(console, "3/4 exporting, checking parity, calibrating on held-out clips"):
         bundle = _export(out)
     with _stage(console, f"4/4 scoring {test_clips} unseen clips with offsets in ±{MAX_OFFSET_MS:.0f} ms"):
-        summary, rows = _score(console, out, bundle)
+        summary, rows = _score(out, bundle)
     _print_table(rows)
     _print_summary(out, summary, time.monotonic() - begin)
 
 
 def _claim(out: Path, settings: Settings) -> None:
-    """Take a new folder, or one with a demo of the same settings."""
+    """Accept a new folder or one with a demo of the same settings; raise ConfigError for any other."""
     path = out / SETTINGS_NAME
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != asdict(settings):
             raise ConfigError(f"{out} holds a demo with other settings: choose another --out, or delete it.")
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists and is no demo folder: choose another --out.")
+        raise ConfigError(f"{out} exists and is not a demo folder: choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(settings)) + "\n", encoding="utf-8")
 
 
-def _generate(console: Console, out: Path, settings: Settings) -> None:
+def _generate(out: Path, settings: Settings) -> None:
     from cavsync.data.synth import draw_specs, generate
 
     sets = {
@@ -95,7 +97,7 @@ def _generate(console: Console, out: Path, settings: Settings) -> None:
         "test": draw_specs(settings.test_clips, settings.seed + HELD_OUT_SEED_STEP, max_offset_ms=MAX_OFFSET_MS),
     }
     for name, specs in sets.items():
-        with _bar(console, f"{name} clips") as advance:
+        with counting_bar(f"{name} clips") as advance:
             generate(out / "clips" / name, specs, overwrite=True, progress=advance)
 
 
@@ -122,7 +124,7 @@ def _export(out: Path) -> Bundle:
     return Bundle.open(out / "bundle")
 
 
-def _score(console: Console, out: Path, bundle: Bundle) -> tuple[dict[str, Any], list[OffsetRow]]:
+def _score(out: Path, bundle: Bundle) -> tuple[dict[str, Any], list[OffsetRow]]:
     from cavsync.data.synth import read_truth
     from cavsync.deploy import FileScore
     from cavsync.deploy.sinks import jsonl_text, write_text_atomically
@@ -132,7 +134,7 @@ def _score(console: Console, out: Path, bundle: Bundle) -> tuple[dict[str, Any],
     outcomes: list[Outcome] = []
     rows: list[OffsetRow] = []
     truths = read_truth(out / "clips" / "test")
-    with _bar(console, "scoring") as advance:
+    with counting_bar("scoring") as advance:
         for done, truth in enumerate(truths, start=1):
             path = out / "clips" / "test" / truth["file"]
             outcomes.append(_score_one(path, bundle))
@@ -173,7 +175,7 @@ def _print_table(rows: list[OffsetRow]) -> None:
             "yes" if row.within_120_ms else "no",
             _number(row.baseline_rise_ms),
         )
-    # Piped output has no width of its own; eighty columns would cut the numbers.
+    # The width of piped output defaults to 80 columns, which would truncate the numbers.
     console = Console()
     Console(width=max(console.width, MIN_TABLE_COLUMNS)).print(table)
 
@@ -184,7 +186,7 @@ def _print_summary(out: Path, summary: dict[str, Any], seconds: float) -> None:
     click.echo(f"within ±120 ms (undetermined is a miss)   {summary['within_120_ms']:.0%}")
     click.echo(f"median error                              {summary['median_error_ms']} ms")
     click.echo(f"undetermined                              {summary['undetermined']:.0%}")
-    click.echo("no learning, motion against audio         ", nl=False)
+    click.echo("baseline, motion against audio            ", nl=False)
     click.echo(f"{baseline['motion_against_rise']:.0%} (rise), {baseline['motion_against_loudness']:.0%} (loudness)")
     click.echo(f"took                                      {seconds / 60:.1f} minutes")
     for name in ("clips", "run", "bundle", "scores.jsonl", "summary.json", "report.html"):
@@ -201,12 +203,3 @@ def _stage(console: Console, title: str) -> Iterator[None]:
     begin = time.monotonic()
     yield
     console.print(f"    done in {time.monotonic() - begin:.0f} s")
-
-
-@contextmanager
-def _bar(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""`cavsync export`: a run becomes a bundle that scores without torch."""
+"""`cavsync export`: export a run's encoders as a bundle, which scores without torch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LIBRARIES = ("auto", "tensorrt", "rtx")
 
 
 class ExportCommand(click.Command):
-    """Takes `--trt` without a value, wherever it stands: what follows may well be RUN."""
+    """A command whose `--trt` needs no value, even where RUN follows it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Give `--trt` its usual value where it has none."""
+        """Insert the default value after a bare `--trt`."""
         for place in reversed(range(len(args))):
             if args[place] == "--trt" and args[place + 1 : place + 2] not in [[name] for name in LIBRARIES]:
                 args.insert(place + 1, LIBRARIES[0])
@@ -34,29 +34,32 @@ class ExportCommand(click.Command):
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the bundle; absent or empty.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "fp8", "int8", "auto"]), default="fp32",
               show_default=True,
-              help="Of the encoders' products. int8: the fastest way on this machine that is near enough to float32; "
-              "auto: all of them beside one another.")  # fmt: skip
+              help="Precision of the encoders' matrix products. int8: the fastest int8 form on this machine that is "
+              "close enough to float32; auto: int8 and float32 for every runtime, engines in fp16.")  # fmt: skip
 @click.option("--trt", "tensorrt", type=click.Choice(LIBRARIES), metavar="[auto|tensorrt|rtx]",
               help="Also build TensorRT engines. tensorrt: for the GPU of this machine; rtx: ahead of time, for "
-              "GeForce and RTX GPUs; auto: the first where it can be.")  # fmt: skip
+              "GeForce and RTX GPUs; auto, or no value: tensorrt where possible, else rtx.")  # fmt: skip
 @click.option("--compute-capability", "compute_capabilities", multiple=True, metavar="CC",
-              help="Build an engine for this, such as 89; may be given several times.")  # fmt: skip
-@click.option("--batch", metavar="MIN,OPT,MAX", help="Batch sizes of engines; 1,8,64 by default.")
+              help="Build an engine for this compute capability, such as 89. May be repeated.")  # fmt: skip
+@click.option("--batch", metavar="MIN,OPT,MAX", help="Batch sizes of engines; by default 1,8,64.")
 @click.option("--timing-cache", type=click.Path(dir_okay=False, path_type=Path),
-              help="File in which full TensorRT keeps what it has timed.")  # fmt: skip
+              help="File where full TensorRT stores its kernel timings.")  # fmt: skip
 @click.option("--triton-repo", type=click.Path(path_type=Path),
               help="Also write a model repository for NVIDIA's Triton Inference Server.")  # fmt: skip
-@click.option("--step", type=click.IntRange(min=0), help="Checkpoint to export; the last one by default.")
+@click.option("--step", type=click.IntRange(min=0), help="Step of the checkpoint to export; by default the last one.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="CSV",
-              help="Classes of a classifier, index,mid,display_name, where the run does not have them.")  # fmt: skip
+              help="CSV index,mid,display_name of a classifier's classes, if RUN does not hold them.")  # fmt: skip
 @click.option("--calibration", metavar="FOLDER|none",
-              help="Clips to calibrate, compare and quantize on; by default those that the run held out.")  # fmt: skip
-@click.option("--name", help="Name of the bundle; the run's by default.")
+              help="Clips for calibration, parity checks and quantization; "
+              "by default those that RUN held out.")  # fmt: skip
+@click.option("--name", help="Name of the bundle; by default that of RUN.")
 @click.option("--weights-licence", default="not stated", show_default=True, help="Licence of the weights.")
 @click.option("--storage", type=click.Choice(["float32", "half", "int8"]), default="float32", show_default=True,
-              help="How weights of float32 graphs lie on the disk; arithmetic stays float32.")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is already there.")
-@click.option("--dry-run", is_flag=True, help="Say what would be built, how large and what for, and build nothing.")
+              help="Storage format of the weights of float32 graphs; arithmetic stays float32.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
+@click.option(
+    "--dry-run", is_flag=True, help="List the files that would be built, with purpose and size, and build nothing."
+)
 def export(
     run: Path,
     out: Path,
@@ -71,11 +74,11 @@ def export(
     weights_licence: str,
     **options: Any,
 ) -> None:
-    """Export the encoders of RUN to ONNX and TensorRT, check that they compute the same, calibrate the confidence.
+    """Export the encoders of RUN to ONNX and TensorRT, check them against the PyTorch model, calibrate the confidence.
 
-    Of a classifier also one graph from audio and frames to the logits of its classes, in float32.
+    A classifier also gives one float32 graph from audio and frames to the logits of its classes.
 
-    The bundle appears only if all of it succeeded.
+    The bundle is written only if every step succeeds.
     """
     from rich.console import Console
 
@@ -91,7 +94,7 @@ def export(
         from cavsync.export.triton_repository import check_triton_repository
 
         if engines is not None and engines.profile.min > 1:
-            raise click.UsageError("Triton also sends single inputs: let --batch begin with 1.")
+            raise click.UsageError("Triton also sends single inputs: begin --batch with 1.")
         check_triton_repository(out, triton_repo, overwrite=options["overwrite"])
     if dry_run:
         _plan(run, out, engines, triton_repo, calibration, options)
@@ -133,7 +136,7 @@ def _profile(batch: str | None) -> BatchProfile:
         raise click.UsageError(f"--batch is {batch!r}, expected three numbers such as 1,8,64.") from None
     profile = BatchProfile(min=least, opt=usual, max=most)
     if not profile.is_ordered:
-        raise click.UsageError(f"--batch is {batch!r}, expected numbers from 1 on that do not fall.")
+        raise click.UsageError(f"--batch is {batch!r}, expected numbers of at least 1 in ascending order.")
     return profile
 
 
@@ -170,7 +173,7 @@ def _clips(calibration: str | None) -> list[Path] | None:
     if calibration == "none":
         return []
     if not Path(calibration).is_dir():
-        raise DataError(f"{calibration} is no folder: give a folder of videos to calibrate on, or none")
+        raise DataError(f"{calibration} is not a folder: give a folder of videos to calibrate on, or none")
     found = find_media(Path(calibration))
     if not found:
         raise DataError(f"{calibration} holds no media file to calibrate on: give a folder of videos, or none")

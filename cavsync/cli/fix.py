@@ -1,4 +1,4 @@
-"""`cavsync fix`: a copy of a file without its audio-visual offset, nothing re-encoded."""
+"""`cavsync fix`: copy a file with its audio-visual offset removed, without re-encoding."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cavsync.cli.errors import ExitStatus, end
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.threads import thread_options
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from cavsync.deploy.repair.fix import Fixed
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-INTERRUPTED = 130
 Scorer = Callable[[Path], "FileSummary"]
 
 
@@ -25,20 +25,22 @@ Scorer = Callable[[Path], "FileSummary"]
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUTPUT", type=FILE)
 @click.option("--offset-ms", type=float, metavar="X",
-              help="The offset to remove: > 0 where the audio is early, so that it is delayed by X; < 0 where it is "
-              "late. Without it the offset is measured.")  # fmt: skip
+              help="Offset to remove: > 0 if the audio is early, which delays it by X; < 0 if it is late. "
+              "By default the offset is measured.")  # fmt: skip
 @click.option("--bundle", type=click.Path(path_type=Path),
-              help="Folder that `cavsync export` wrote, to measure with; by default the model that comes with "
+              help="Bundle to measure with, written by `cavsync export`; by default the model that comes with "
               "cavsync. With --offset-ms it only checks the result.")  # fmt: skip
 @click.option("--audio-stream", type=click.IntRange(min=0), metavar="N",
-              help="Move this audio stream only, counted from 0; by default all of them.")  # fmt: skip
+              help="Move only this audio stream, counted from 0; by default all of them.")  # fmt: skip
 @click.option("--force", is_flag=True,
-              help="Remove the best match even if it is not trusted, or counts as in sync.")  # fmt: skip
+              help="Remove the measured offset even if it is not trusted, or counts as in sync.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
-@click.option("--no-check", is_flag=True, help="Do not score OUTPUT; the times of its packets are compared anyway.")
+@click.option(
+    "--no-check", is_flag=True, help="Do not score OUTPUT; its packet times are still compared with those of INPUT."
+)
 @click.option("--profile", default="itu-bt1359-detect", show_default=True, metavar="NAME",
-              help="Limits of what counts as in sync: itu-bt1359-detect, itu-bt1359-accept, ebu-r37, atsc-is191 or "
-              "one-frame.")  # fmt: skip
+              help="Limits of what counts as in sync: itu-bt1359-detect, itu-bt1359-accept, ebu-r37, "
+              "atsc-is191 or one-frame.")  # fmt: skip
 @thread_options
 def fix(
     source: Path,
@@ -53,15 +55,14 @@ def fix(
     threads: int | None,
     cores: tuple[int, ...] | None,
 ) -> None:
-    """Copy INPUT to OUTPUT with its audio-visual offset removed; no frame and no audio is re-encoded.
+    """Copy INPUT to OUTPUT with its audio-visual offset removed; no stream is re-encoded.
 
-    The offset is measured, or given by --offset-ms. Nothing is cut: late audio is put right by delaying all the rest.
-    OUTPUT's ending chooses the container; INPUT is never changed. Exit code 1: nothing could be done, or OUTPUT still
-    is not in sync.
+    The offset is measured, or given by --offset-ms. Nothing is cut: late audio is corrected by delaying all other
+    streams. OUTPUT's file name extension chooses the container; INPUT is never changed. Exit status 1: nothing could
+    be written, or OUTPUT is still out of sync.
     """
     from cavsync.deploy.repair.fix import fix_file
     from cavsync.deploy.repair.new_file import check_place
-    from cavsync.errors import CavsyncError
 
     scoring = _checked(offset_ms, audio_stream, profile)
     try:
@@ -83,29 +84,21 @@ def fix(
                 check=None if no_check else scorer,
                 on_progress=on_progress,
             )
-    except CavsyncError as error:
-        click.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
     except KeyboardInterrupt:
-        click.echo("interrupted: nothing was written", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise KeyboardInterrupt("nothing was written") from None
     _report(fixed)
 
 
 def _checked(offset_ms: float | None, audio_stream: int | None, profile: str) -> ScoringOptions:
-    """The options to score with; UsageError where the command's options cannot be used."""
+    """Check the options of the command and return those to score with."""
     from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.remux import MAX_OFFSET_MS
-    from cavsync.errors import ConfigError
 
     if offset_ms is None and audio_stream:
         raise click.UsageError("only audio stream 0 is measured: give --offset-ms for another one.")
     if offset_ms is not None and (not math.isfinite(offset_ms) or not 0 < abs(offset_ms) <= MAX_OFFSET_MS):
         raise click.UsageError(f"--offset-ms is {offset_ms:g}: give an offset other than 0, of at most an hour.")
-    try:
-        return ScoringOptions(profile=profile)
-    except ConfigError as error:
-        raise click.UsageError(f"{error}.") from None
+    return ScoringOptions(profile=profile)
 
 
 def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | None) -> Bundle:
@@ -116,7 +109,7 @@ def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | N
 
 
 def _scorer(bundle: Bundle, scoring: ScoringOptions) -> Scorer:
-    """Path -> the summary of its score, with a bar while it works."""
+    """Return a function that scores a file, with a progress bar, and returns its summary."""
     from cavsync.deploy import score_file
 
     def summary_of(path: Path) -> FileSummary:
@@ -127,7 +120,7 @@ def _scorer(bundle: Bundle, scoring: ScoringOptions) -> Scorer:
 
 
 def _measured(source: Path, scorer: Scorer, *, force: bool) -> float | None:
-    """The offset to remove, or None after saying that there is none."""
+    """Return the offset to remove; None, after a message, if the file is in sync."""
     from cavsync.deploy.repair.fix import offset_to_remove
     from cavsync.deploy.verdict.words import headline
 
@@ -135,7 +128,7 @@ def _measured(source: Path, scorer: Scorer, *, force: bool) -> float | None:
     offset_ms = offset_to_remove(source, before, force=force)
     click.echo(f"before:   {_offset(before)}  {headline(before)}")
     if not offset_ms:
-        click.echo("in sync already: nothing was written (--force removes what is left)")
+        click.echo("in sync already: nothing was written (--force removes the remaining offset)")
         return None
     return offset_ms
 
@@ -146,7 +139,7 @@ def _offset(score: SyncScore) -> str:
 
 
 def _report(fixed: Fixed[FileSummary]) -> None:
-    """Say what was done; exit code 1 where the copy is measurably not in sync."""
+    """Print what was done; end with status 1 if the copy is measured to be out of sync."""
     from cavsync.deploy.verdict.words import headline
 
     verb = "delayed" if fixed.removed_ms > 0 else "advanced"
@@ -160,11 +153,10 @@ def _report(fixed: Fixed[FileSummary]) -> None:
     click.echo(f"residual: {_offset(after)}  {headline(after)}")
     click.echo(f"written:  {fixed.output}")
     if after.within_profile is False:
-        click.echo(
-            f"warning: {fixed.output} is still out of {after.profile} ({headline(after)}): see it with cavsync score",
-            err=True,
+        end(
+            ExitStatus.FAILURE,
+            f"warning: {fixed.output} is still out of {after.profile} ({headline(after)}): see `cavsync score`",
         )
-        raise SystemExit(1)
     if after.within_profile is None:
         reason = after.reason or "the score is undetermined"
         click.echo(f"note: the result cannot be confirmed by its score ({reason})", err=True)

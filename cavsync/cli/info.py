@@ -1,4 +1,4 @@
-"""`cavsync info`."""
+"""`cavsync info`: list versions, devices and backends of this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PACKAGES = ("torch", "triton", "xformers", "onnxruntime", "onnxruntime-gpu", "on
 
 @click.command()
 def info() -> None:
-    """Say what this machine can use: versions, devices, every backend of every operation or the reasons against it."""
+    """List versions, devices, and the backends of every operation, each usable or with the reasons why not."""
     import platform
 
     from cavsync import __version__
@@ -48,7 +48,7 @@ def _show_kernels() -> None:
     if importlib.util.find_spec("torch") is None:
         click.echo("Kernels: torch is not installed; training and export need it: pip install 'cavsync[train]'")
         return
-    # Its complaints at import are among the reasons below.
+    # Its warnings at import are among the reasons listed below.
     logging.getLogger("xformers").setLevel(logging.ERROR)
     import torch
 

@@ -1,27 +1,19 @@
-"""The `cavsync` command: commands are found by name and imported only when they are called."""
+"""The `cavsync` command: its command tree, whose modules are imported on first use."""
 
 from __future__ import annotations
 
 import importlib
 import logging
-import sys
 from typing import Any
 
 import click
 
 from cavsync import __version__
-from cavsync.errors import CavsyncError, ConfigError
-
-EXIT_FAILURE = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+from cavsync.cli.errors import ErrorHandlingGroup
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are named by `module:attribute`, so that --help of one does not import torch for another.
-
-    Errors that the input caused become one sentence and exit status 1; options that cannot be, exit status 2.
-    """
+    """A group that imports a command's module, named as `module:attribute`, only when that command is called."""
 
     def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,36 +37,13 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in self._lazy.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a missing package names the extra that brings it."""
-        try:
-            return super().invoke(ctx)
-        except CavsyncError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
-        except ModuleNotFoundError as error:
-            extra = EXTRAS.get((error.name or "").partition(".")[0])
-            if extra is None:
-                raise
-            click.echo(f"error: this command needs {error.name}: pip install 'cavsync[{extra}]'", err=True)
-            sys.exit(EXIT_FAILURE)
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            sys.exit(EXIT_INTERRUPTED)
-
-
-EXTRAS = dict.fromkeys(("torch", "torchaudio", "lightning_fabric", "safetensors", "scipy", "tensorboard"), "train")
-EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
-EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
-EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")
-EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
 
 DATA_COMMANDS = {
-    "synth": ("cavsync.cli.data.synth:synth", "Generate clips whose true sync is known to the sample."),
-    "pack": ("cavsync.cli.data.pack:pack", "Pack videos or lists into tar shards."),
-    "frames": ("cavsync.cli.data.frames:frames", "Extract labelled videos in the layout of CAV-MAE's lists."),
-    "check": ("cavsync.cli.data.check:check", "Say which clips would be rejected, and why."),
-    "stats": ("cavsync.cli.data.stats:stats", "Measure mean and standard deviation of the log-mel."),
+    "synth": ("cavsync.cli.data.synth:synth", "Generate clips whose offset is known exactly."),
+    "pack": ("cavsync.cli.data.pack:pack", "Pack videos or CAV-MAE lists into tar shards."),
+    "frames": ("cavsync.cli.data.frames:frames", "Extract labelled videos into the layout of CAV-MAE's lists."),
+    "check": ("cavsync.cli.data.check:check", "List the clips that training would reject, with the reasons."),
+    "stats": ("cavsync.cli.data.stats:stats", "Measure the mean and standard deviation of the log-mel."),
 }
 
 
@@ -84,40 +53,47 @@ def data() -> None:
 
 
 EVAL_COMMANDS = {
-    "retrieval": ("cavsync.cli.eval.retrieval:retrieval", "Find sounds by frames and frames by sounds."),
-    "classify": ("cavsync.cli.eval.classify:classify", "mAP and accuracy of a fine-tuned or probed model."),
-    "localize": ("cavsync.cli.eval.localize:localize", "Where in the frame a model sees what it hears."),
-    "inpaint": ("cavsync.cli.eval.inpaint:inpaint", "What a decoder makes of hidden patches, in frames and audio."),
-    "sync": ("cavsync.cli.eval.sync:sync", "Injected offsets, the two-choice test, 21 classes, calibration."),
-    "compare": ("cavsync.cli.eval.compare:compare", "Set two results side by side."),
+    "retrieval": ("cavsync.cli.eval.retrieval:retrieval", "Retrieve audio by frames, and frames by audio."),
+    "classify": ("cavsync.cli.eval.classify:classify", "Measure mAP and accuracy of a fine-tuned or probed model."),
+    "localize": (
+        "cavsync.cli.eval.localize:localize",
+        "Measure how well a model locates the sounding object in a frame.",
+    ),
+    "inpaint": ("cavsync.cli.eval.inpaint:inpaint", "Fill in hidden patches of frames and audio with the decoder."),
+    "sync": ("cavsync.cli.eval.sync:sync", "Test offsets, in-sync decisions and confidence."),
+    "compare": ("cavsync.cli.eval.compare:compare", "Compare two results."),
 }
 
 
 @click.group("eval", cls=LazyGroup, lazy=EVAL_COMMANDS)
 def evaluate() -> None:
-    """Measure what a model is worth."""
+    """Evaluate a model."""
 
 
 COMMANDS = {
-    "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole line in minutes."),
+    "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole pipeline in minutes."),
     "data": ("cavsync.cli.main:data", "Make and check data sets."),
     "train": ("cavsync.cli.train:train", "Pretrain a model, fine-tune it, or probe it."),
     "average": ("cavsync.cli.average:average", "Average the weights of several checkpoints."),
-    "convert": ("cavsync.cli.convert:convert", "Read the authors' checkpoints."),
-    "export": ("cavsync.cli.export:export", "Write a bundle of ONNX graphs that proves itself."),
-    "bundle": ("cavsync.cli.bundle:bundle", "Look into a bundle, or verify it to the byte."),
-    "score": ("cavsync.cli.score:score", "Measure the sync of files."),
-    "watch": ("cavsync.cli.watch:watch", "Score a live source while it plays."),
+    "convert": ("cavsync.cli.convert:convert", "Convert a checkpoint of the authors into a run."),
+    "export": ("cavsync.cli.export:export", "Export the encoders as ONNX graphs, checked against the PyTorch model."),
+    "bundle": ("cavsync.cli.bundle:bundle", "Show a bundle's manifest, or verify its contents against it."),
+    "score": ("cavsync.cli.score:score", "Measure the audio-visual offset of files."),
+    "watch": ("cavsync.cli.watch:watch", "Score a live source as it plays."),
     "serve": ("cavsync.cli.serve:serve", "Score files and live streams over HTTP, with a live page."),
-    "fix": ("cavsync.cli.fix:fix", "Copy a file without its offset, nothing re-encoded."),
-    "eval": ("cavsync.cli.main:evaluate", "Measure what a model is worth."),
-    "info": ("cavsync.cli.info:info", "Say which backends are usable, or the reasons why not."),
+    "fix": ("cavsync.cli.fix:fix", "Remove a file's offset without re-encoding it."),
+    "eval": ("cavsync.cli.main:evaluate", "Evaluate a model."),
+    "info": ("cavsync.cli.info:info", "List versions, devices and backends, with the reasons against unusable ones."),
 }
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS)
+class RootGroup(ErrorHandlingGroup, LazyGroup):
+    """The `cavsync` command."""
+
+
+@click.group("cavsync", cls=RootGroup, lazy=COMMANDS)
 @click.version_option(__version__, prog_name="cavsync")
-@click.option("-v", "--verbose", is_flag=True, help="Log what happens, and every rejected clip.")
+@click.option("-v", "--verbose", is_flag=True, help="Log progress, choices of backends and every rejected clip.")
 def main(verbose: bool) -> None:
     """Pretrain CAV-MAE Sync, export its encoders, and score audio-visual sync."""
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Callbacks of options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 def key_values(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    """Callback of `--set KEY=VALUE`: values are read as JSON where they are JSON, as text otherwise."""
+    """Parse the values of `--set KEY=VALUE`, each as JSON if it is valid JSON, else as text."""
     parsed: dict[str, Any] = {}
     for value in values:
         key, separator, text = value.partition("=")

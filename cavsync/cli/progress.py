@@ -1,8 +1,8 @@
-"""A progress bar on stderr for work on one media file."""
+"""Progress bars on stderr, shown only if it is a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,27 @@ if TYPE_CHECKING:
     from cavsync.deploy.files.score_file import Progress
 
 REFRESH_SECONDS = 0.2
+Count = Callable[[int, int], None]
+
+
+@contextmanager
+def counting_bar(description: str) -> Iterator[Count]:
+    """Show a bar for a number of clips. Yields a function to call with how many are done and how many there are."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Progress]:
-    """A bar that disappears when the file is done; nothing where stderr is no terminal.
+    """Show a bar until the file is done; nothing if stderr is not a terminal.
 
-    Yields the function to call with the seconds done and the seconds declared.
+    Yields a function to call with the seconds done and the declared duration in seconds.
     """
     from time import monotonic
 

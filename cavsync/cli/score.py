@@ -1,4 +1,4 @@
-"""`cavsync score`: the offset of files, for people (table, HTML) and for programs (JSON lines, CSV, WebVTT)."""
+"""`cavsync score`: measure the offset of files; output as a table, HTML, JSON lines, CSV and WebVTT."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cavsync.cli.errors import ExitStatus, end, print_error
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.scoring import scoring_options
 
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
     from cavsync.deploy.verdict.records import SyncScore
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-INTERRUPTED = 130
-FAILED_CHECK = 3
 PIPE_WIDTH = 240
 OUT_OF_PROFILE, UNDETERMINED = "out-of-profile", "undetermined"
-CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not to be trusted"
+CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not trusted"
 
 
 def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
-    """Conditions of --fail-on, given several times or with commas between them."""
+    """Parse --fail-on, which may be repeated and may hold several conditions separated by commas."""
     found = frozenset(part.strip() for value in values for part in value.split(","))
     unknown = found - {OUT_OF_PROFILE, UNDETERMINED}
     if unknown:
@@ -36,14 +35,14 @@ def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 @click.command("score")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--bundle", type=click.Path(path_type=Path),
-              help="Folder that `cavsync export` wrote; by default the model that comes with cavsync.")  # fmt: skip
-@click.option("--json", "json_out", metavar="FILE|-", help="Write JSON lines: a line per decision and one per file.")
-@click.option("--csv", "csv_out", type=FILE, help="Write a CSV table of the same.")
-@click.option("--html", "html_out", type=FILE, help="Write a report page with charts; it needs no other file.")
-@click.option("--vtt", "vtt_out", type=FILE, help="Write WebVTT metadata cues; takes one INPUT only.")
+              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
+@click.option("--json", "json_out", metavar="FILE|-", help="Write JSON lines: one per decision and one per file.")
+@click.option("--csv", "csv_out", type=FILE, help="Write the same as a CSV table.")
+@click.option("--html", "html_out", type=FILE, help="Write a self-contained report page with charts.")
+@click.option("--vtt", "vtt_out", type=FILE, help="Write WebVTT metadata cues; requires a single INPUT.")
 @scoring_options
 @click.option("--fail-on", metavar="WHAT[,WHAT]", multiple=True, callback=_conditions,
-              help="Exit with status 3 if any input is out-of-profile, or undetermined: for checks in CI.")  # fmt: skip
+              help="Exit with status 3 if the verdict on any input is WHAT: out-of-profile, undetermined.")  # fmt: skip
 def score(
     inputs: tuple[str, ...],
     bundle: Path | None,
@@ -58,63 +57,47 @@ def score(
     """Measure how far the audio of each INPUT is early or late.
 
     INPUT is a media file or a folder of them. A positive offset means that the audio is early (ITU-R BT.1359); SyncNet
-    and some broadcast gear use the opposite sign. Exit code 1: an input or the bundle could not be used; 3: all were
-    scored, and --fail-on says that the verdict on one of them is a failure.
+    and some broadcast equipment use the opposite sign. Exit status 1: an input or the bundle could not be used; 3: all
+    inputs were scored, and the verdict on one of them is named by --fail-on.
     """
     from cavsync.deploy import Bundle, FileFailure
     from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.sinks import check_writable
-    from cavsync.errors import CavsyncError
 
-    try:
-        for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
-            if out is not None:
-                check_writable(out)
-        opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
-        _check_options(opened, scoring)
-        sources = _media_files(inputs)
-        if vtt_out is not None and len(sources) != 1:
-            raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
-        outcomes, was_interrupted = _score_all(sources, opened, scoring)
-        if outcomes:
-            _write(outcomes, json_out, csv_out, html_out, vtt_out)
-            _print_table(outcomes, to_stderr=json_out == "-")
-    except CavsyncError as error:
-        click.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
+    for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
+        if out is not None:
+            check_writable(out)
+    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+    # Report options that suit no file before the first file is opened.
+    scoring.grid_for(opened.manifest.sync)
+    sources = _media_files(inputs)
+    if vtt_out is not None and len(sources) != 1:
+        raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
+    outcomes, was_interrupted = _score_all(sources, opened, scoring)
+    if outcomes:
+        _write(outcomes, json_out, csv_out, html_out, vtt_out)
+        _print_table(outcomes, to_stderr=json_out == "-")
     if was_interrupted:
-        click.echo(f"interrupted: {len(outcomes)} of {len(sources)} inputs are in what was written", err=True)
-        raise SystemExit(INTERRUPTED)
+        raise KeyboardInterrupt(f"{len(outcomes)} of {len(sources)} inputs were scored and written")
     if any(isinstance(outcome, FileFailure) for outcome in outcomes):
-        raise SystemExit(1)
+        end(ExitStatus.FAILURE)
     if fail_on:
         _fail_if(fail_on, outcomes)
 
 
 def _fail_if(fail_on: frozenset[str], outcomes: Sequence[Outcome]) -> None:
-    """End with status 3 where the verdict on a whole file is one of those asked for."""
+    """End with status 3 if the verdict on a whole file is in `fail_on`."""
     from cavsync.deploy import FileScore
 
     kinds = {False: OUT_OF_PROFILE, None: UNDETERMINED}
     verdicts = [kinds.get(item.summary.score.within_profile) for item in outcomes if isinstance(item, FileScore)]
     found = [f"{verdicts.count(kind)} {kind}" for kind in sorted(fail_on) if kind in verdicts]
     if found:
-        click.echo(f"failed: {', '.join(found)} of {len(outcomes)} (--fail-on)", err=True)
-        raise SystemExit(FAILED_CHECK)
-
-
-def _check_options(opened: Bundle, scoring: ScoringOptions) -> None:
-    """Refuse options that this bundle cannot be used with as bad usage, not as a fault of the first file."""
-    from cavsync.errors import ConfigError
-
-    try:
-        scoring.grid_for(opened.manifest.sync)
-    except ConfigError as error:
-        raise click.UsageError(f"{error}.") from None
+        end(ExitStatus.CHECK_FAILED, f"failed: {', '.join(found)} of {len(outcomes)} (--fail-on)")
 
 
 def _media_files(inputs: Sequence[str]) -> list[str]:
-    """Files as given, folders as the media files in them, each once."""
+    """List the input files, each once; a folder stands for the media files in it."""
     from cavsync.errors import MediaError
     from cavsync.media.files import MEDIA_ENDINGS, find_media
 
@@ -131,9 +114,9 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
 
 
 def _score_all(sources: Sequence[str], opened: Bundle, scoring: ScoringOptions) -> tuple[list[Outcome], bool]:
-    """What became of each input, and whether Ctrl-C ended it early."""
+    """Score every input. The flag is true if Ctrl-C ended the batch early."""
     from cavsync.deploy import FileFailure, score_file
-    from cavsync.errors import BundleError, CavsyncError
+    from cavsync.errors import BundleError, CavsyncError, ConfigError
 
     outcomes: list[Outcome] = []
     for index, source in enumerate(sources, start=1):
@@ -143,13 +126,13 @@ def _score_all(sources: Sequence[str], opened: Bundle, scoring: ScoringOptions) 
                 continue
             except KeyboardInterrupt:
                 return outcomes, True
-            except BundleError:
-                # The next file would meet the same fault.
+            except (BundleError, ConfigError):
+                # Every other file would fail in the same way.
                 raise
             except CavsyncError as error:
                 failure = FileFailure(source, str(error))
         outcomes.append(failure)
-        click.echo(f"error: {failure.error}", err=True)
+        print_error(failure.error)
     return outcomes, False
 
 
@@ -203,7 +186,7 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
         )
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
-        # Names that are broken into lines cannot be searched for.
+        # Wrapped file names could not be searched for.
         console = Console(stderr=to_stderr, width=PIPE_WIDTH)
     console.print(table)
     if len(outcomes) > 1:

@@ -40,20 +40,16 @@ Command = Callable[..., Any]
 def scoring_options(command: Command) -> Command:
     """Add profile, grid and engine; the command receives them as `scoring: ScoringOptions`, `engine: EngineKeywords`.
 
-    Raises click.UsageError, before the command runs, where an option cannot be used with any bundle.
+    Raises ConfigError, before the command runs, if an option cannot be used with any bundle.
     """
 
     @functools.wraps(command)
     def with_options(**values: Any) -> Any:
         from cavsync.deploy.runtime.engine_keywords import EngineKeywords
         from cavsync.deploy.stream.options import ScoringKeywords, ScoringOptions
-        from cavsync.errors import ConfigError
 
         engine = _taken(values, EngineKeywords.__annotations__)
-        try:
-            scoring = ScoringOptions(**_taken(values, ScoringKeywords.__annotations__))
-        except ConfigError as error:
-            raise click.UsageError(f"{error}.") from None
+        scoring = ScoringOptions(**_taken(values, ScoringKeywords.__annotations__))
         return command(scoring=scoring, engine=engine, **values)
 
     decorated: Command = thread_options(with_options)

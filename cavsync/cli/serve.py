@@ -1,4 +1,4 @@
-"""`cavsync serve`: files, live streams and encoders over HTTP, with a live page."""
+"""`cavsync serve`: serve files, live streams and encoders over HTTP, with a live page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 def named_urls(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> tuple[tuple[str, str], ...]:
-    """Callback of `--watch NAME=URL`."""
+    """Parse the values of `--watch NAME=URL`."""
     found = []
     for value in values:
         name, separator, url = value.partition("=")
@@ -32,38 +32,50 @@ def named_urls(
 
 @click.command("serve")
 @click.option("--bundle", type=click.Path(path_type=Path),
-              help="Folder that `cavsync export` wrote; by default the model that comes with cavsync.")  # fmt: skip
+              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 chooses a free one.",
 )
 @click.option("--token", envvar="CAVSYNC_TOKEN", show_envvar=True,
-              help="What clients must show, 16 letters at least; needed wherever others reach the server.")  # fmt: skip
+              help="Token that clients must send, of at least 16 characters; required beyond loopback.")  # fmt: skip
 @click.option("--allow-host", "allow_hosts", multiple=True, metavar="NAME",
-              help="A name under which a reverse proxy passes requests on.")  # fmt: skip
+              help="Host name under which a reverse proxy forwards requests. May be repeated.")  # fmt: skip
 @click.option("--allow-path", "allow_paths", multiple=True, type=FOLDER,
-              help="A folder of this machine whose files may be scored by their path; by default none.")  # fmt: skip
+              help="Folder of this machine whose files clients may score by path; by default none. "
+              "May be repeated.")  # fmt: skip
 @click.option("--watch", multiple=True, metavar="NAME=URL", callback=named_urls,
-              help="Watch a live source (as `cavsync watch` does) under a name. May be repeated.")  # fmt: skip
+              help="Watch a live source, as `cavsync watch` does, under this name. May be repeated.")  # fmt: skip
 @click.option("--allow-private-addresses", is_flag=True,
-              help="Fetch from loopback and the own network too, and watch what clients name; by default files are "
-              "fetched from public addresses only.")  # fmt: skip
+              help="Also fetch files from loopback and private networks, and watch sources that clients name; by "
+              "default files are fetched from public addresses only.")  # fmt: skip
 @click.option(
     "--max-body-mb", default=1024.0, show_default=True, type=POSITIVE, help="Largest upload or download, MiB."
 )
-@click.option("--max-duration-seconds", default=3600.0, show_default=True, type=POSITIVE, help="Longest file.")
+@click.option("--max-duration-seconds", default=3600.0, show_default=True, type=POSITIVE, help="Longest file accepted.")
 @click.option(
-    "--max-streams", default=16, show_default=True, type=click.IntRange(min=1), help="Live streams at a time."
+    "--max-streams",
+    default=16,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Maximum number of concurrent live streams.",
 )
 @click.option("--max-jobs", default=16, show_default=True, type=click.IntRange(min=1),
-              help="Files that arrive, wait or are scored at a time.")  # fmt: skip
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Files scored at a time.")
+              help="Maximum number of files being received, waiting or being scored.")  # fmt: skip
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Number of files scored concurrently."
+)
 @click.option("--keep-results-seconds", default=3600.0, show_default=True, type=POSITIVE,
-              help="How long the result of a file is kept.")  # fmt: skip
+              help="Time for which the result of a file is kept.")  # fmt: skip
 @click.option("--idle-seconds", default=60.0, show_default=True, type=POSITIVE,
-              help="How long a live stream may be silent before it is ended.")  # fmt: skip
+              help="Time without data after which a live stream is ended.")  # fmt: skip
 @click.option("--engine-workers", default=1, show_default=True, type=click.IntRange(min=1),
-              help="Batches of streams and files computed at a time, each with --threads threads.")  # fmt: skip
+              help="Number of batches, from streams and files, computed concurrently, "
+              "each with --threads threads.")  # fmt: skip
 @scoring_options
 def serve(
     bundle: Path | None,
@@ -72,11 +84,11 @@ def serve(
     engine: EngineKeywords,
     **options: Any,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+    """Score files and live streams over HTTP until SIGTERM or Ctrl-C.
 
-    Window, search, frames per second and profile are those of the watched sources, and of clients that name none.
-    Files are scored at /v1/jobs, live streams at /v1/streams, encoders at /v2 (Open Inference Protocol), metrics are
-    at /metrics and everything is described at /openapi.json. The live page is at /.
+    Files are scored at /v1/jobs and live streams at /v1/streams; encoders are at /v2 (Open Inference Protocol), metrics
+    at /metrics, the description of the API at /openapi.json and the live page at /. Window, search, frame rate and
+    profile apply to watched sources, and to clients that set none of their own.
     """
     from cavsync.deploy import Bundle
     from cavsync.deploy.runtime.default_bundle import default_bundle
@@ -87,7 +99,7 @@ def serve(
     opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
 
     def on_listening(url: str) -> None:
-        note = "" if settings.token is None else " (asks for the token)"
+        note = "" if settings.token is None else " (requires the token)"
         click.echo(f"serving {opened.manifest.name} at {url}{note}", err=True)
 
     run_server(opened, settings, on_listening)

@@ -1,4 +1,4 @@
-"""`--threads` and `--cores`: how much of the machine the model may take."""
+"""`--threads` and `--cores`: the CPU threads and cores of the model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import click
 
 def thread_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--threads` and `--cores` to a command, as `threads: int | None` and `cores: tuple[int, ...] | None`."""
-    # Eager: known by the time that the cores are compared with it.
+    # Eager: parsed before --cores, whose callback compares the two.
     threads = click.option("--threads", type=click.IntRange(min=1), is_eager=True,
-                           help="Threads for the model; all cores by default.")  # fmt: skip
+                           help="Threads for the model; by default one per core.")  # fmt: skip
     cores = click.option("--cores", metavar="N,N...", callback=_cores,
-                         help="Keep the model on these cores, counted from 0, one thread each (Linux).")  # fmt: skip
+                         help="Run the model on these cores only, counted from 0, "
+                         "one thread each (Linux).")  # fmt: skip
     return threads(cores(command))
 
 
@@ -26,7 +27,7 @@ def _cores(context: click.Context, _: click.Parameter, value: str | None) -> tup
         return None
     parts = value.split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        raise click.BadParameter(f"{value!r} is no list of cores: write numbers with commas between them, as in 0,1.")
+        raise click.BadParameter(f"{value!r} is not a list of cores: give numbers separated by commas, such as 0,1.")
     cores = tuple(int(part) for part in parts)
     try:
         threads_on(cores, context.params.get("threads"))

@@ -1,9 +1,8 @@
-"""`cavsync train`: a preset, a data set, a run folder."""
+"""`cavsync train`: train with a preset on a data set, into a run folder."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.errors import end_by_signal
 from cavsync.cli.options import key_values
 from cavsync.cli.train_explain import explain_options, show_explanation
 
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
     from cavsync.model import ModelConfig
     from cavsync.train import RunResult, TrainConfig
 
-SIGNAL_EXIT_BASE = 128
-
 
 @click.command("train")
-@click.option("--preset", "preset_name", help="Name of a recipe; a wrong one lists them all.")
+@click.option("--preset", "preset_name", help="Name of the preset; an unknown name lists them all.")
 @click.option("--data", "data_paths", multiple=True, type=click.Path(path_type=Path),
-              help="Folder of shards or of videos, or a CAV-MAE JSON file; several are joined.")  # fmt: skip
+              help="Folder of shards or of videos, or a CAV-MAE JSON file. May be repeated: "
+              "the sets are joined.")  # fmt: skip
 @click.option("--held-out", "held_out", multiple=True, type=click.Path(path_type=Path),
-              help="Clips to measure on and never to train on; by default a share of --data.")  # fmt: skip
+              help="Clips to evaluate on and never to train on; by default a share of --data. "
+              "May be repeated.")  # fmt: skip
 @click.option("--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="CSV index,mid,display_name of the classes; by default all that the clips name.")  # fmt: skip
+              help="CSV index,mid,display_name of the classes; by default all labels of the clips.")  # fmt: skip
 @click.option("--out", "run_dir", type=click.Path(path_type=Path), help="Run folder; absent or empty.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", callback=key_values,
-              help="Change an option of the preset's model or training, such as batch_clips=8.")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
-@click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps in all.")
-@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this much time.")
+              help="Change an option of the preset's model or training, such as batch_clips=8. "
+              "May be repeated.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Resume from the last checkpoint of --out.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps in total.")
+@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop after this many minutes.")
 @explain_options
 def train(
     preset_name: str | None,
@@ -51,9 +52,9 @@ def train(
     explained: str | None,
     **explain_values: Any,
 ) -> None:
-    """Pretrain a model on clips, or fine-tune or probe one to tell classes apart (--preset finetune-... or probe).
+    """Pretrain a model on clips, or train a classifier by fine-tuning or probing (--preset finetune-... or probe).
 
-    Ctrl-C and SIGTERM write a checkpoint and stop; --resume goes on from there with the same data and the same losses.
+    Ctrl-C and SIGTERM write a checkpoint and stop; --resume continues from it with the same data and the same losses.
     """
     prepare_threads()
     from rich.console import Console
@@ -67,7 +68,9 @@ def train(
         show_explanation(explained, values, **explain_values)
         return
     if preset_name is None or run_dir is None or not data_paths:
-        raise click.UsageError("A run needs --preset, --data and --out; --explain PRESET starts none.")
+        raise click.UsageError(
+            "Training needs --preset, --data and --out; --explain PRESET describes a run without them."
+        )
     recipe = preset(preset_name)
     if labels is not None:
         if recipe[1].classify is None:
@@ -77,14 +80,13 @@ def train(
     console = Console(stderr=True)
     result = run_training(console, model_config, config, data_paths, run_dir, held_out=held_out, resume=resume)
     if result.signal_number is not None:
-        console.print(f"stopped at step {result.state.step}; --resume goes on from there")
-        sys.exit(SIGNAL_EXIT_BASE + result.signal_number)
+        end_by_signal(result.signal_number, f"stopped at step {result.state.step}; --resume continues from there")
     for name, value in result.metrics.items() if result.is_main else ():
         click.echo(f"{name:22} {value:.6g}")
 
 
 def prepare_threads() -> None:
-    """Let idle OpenMP threads sleep: spinning ones take the cores of whoever else runs here. Before torch is loaded."""
+    """Let idle OpenMP threads sleep: spinning ones slow down other processes. Call this before torch is imported."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

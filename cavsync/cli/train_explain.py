@@ -1,4 +1,4 @@
-"""`cavsync train --explain PRESET`: what a run would be, as tables or JSON."""
+"""`cavsync train --explain PRESET`: describe a run without starting it, as tables or JSON."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ MILLION = 1e6
 MAX_EPOCH_ROWS = 12
 
 _OPTIONS: tuple[Callable[..., Any], ...] = (
-    click.option("--explain", "explained", metavar="PRESET", help="Say what a run would be, and start none."),
+    click.option("--explain", "explained", metavar="PRESET",
+                 help="Describe a run (options, sizes, costs, time) without starting it."),
     click.option("--gpus", type=click.IntRange(min=1),
-                 help="With --explain: number of GPUs; as many as configured by default."),
+                 help="With --explain: number of GPUs; by default as configured."),
     click.option("--clips", type=click.IntRange(min=1),
-                 help="With --explain: size of the data set; VGGSound's by default."),
+                 help="With --explain: number of clips in the data set; by default that of VGGSound."),
     click.option("--utilisation", type=click.FloatRange(0, 1, min_open=True),
-                 help="With --explain: assumed share of the peak rate; 0.35 by default."),
+                 help="With --explain: assumed share of the peak rate; by default 0.35."),
     click.option("--json", "as_json", is_flag=True, help="With --explain: print JSON."),
 )  # fmt: skip
 
@@ -45,7 +46,7 @@ def show_explanation(
     utilisation: float | None = None,
     as_json: bool = False,
 ) -> None:
-    """Print what training `preset_name` with the changes `values` would be, on standard output."""
+    """Print a description of training `preset_name` with the changed options `values` on standard output."""
     from rich.console import Console
 
     from cavsync.train import override, preset
@@ -61,7 +62,7 @@ def show_explanation(
 
 
 def print_explanation(console: Console, found: Explanation) -> None:
-    """Tables, one below the other; the caveat last, where it is read."""
+    """Print the tables, then the notes and the caveat."""
     _print_options(console, "model", found.model)
     _print_options(console, "training", found.train)
     _print_parts(console, found)

@@ -1,4 +1,4 @@
-"""`cavsync watch`: a live source scored while it plays, one JSON line per decision."""
+"""`cavsync watch`: score a live source as it plays, one JSON line per decision."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.errors import end_by_signal
 from cavsync.cli.options import key_values
 from cavsync.cli.scoring import scoring_options
 
@@ -26,37 +27,41 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.command("watch")
 @click.argument("url")
 @click.option("--bundle", type=click.Path(path_type=Path),
-              help="Folder that `cavsync export` wrote; by default the model that comes with cavsync.")  # fmt: skip
+              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
 @click.option("--json", "json_out", metavar="FILE|-", default="-", show_default=True,
-              help="JSON lines: decisions (`kind` is window), events and status. A file is added to.")  # fmt: skip
-@click.option("--csv", "csv_out", type=FILE, help="A CSV table of the decisions. A file that exists is added to.")
-@click.option("--vtt", "vtt_out", type=FILE, help="WebVTT metadata cues, in a new file.")
-@click.option("--webhook", metavar="URL", help="POST every event as JSON to this address.")
-@click.option("--webhook-decisions", is_flag=True, help="With --webhook: POST every decision as well.")
+              help="Write JSON lines: decisions (`kind` is window), events and status. "
+              "An existing file is appended to.")  # fmt: skip
+@click.option(
+    "--csv", "csv_out", type=FILE, help="Write a CSV table of the decisions. An existing file is appended to."
+)
+@click.option("--vtt", "vtt_out", type=FILE, help="Write WebVTT metadata cues to a new file.")
+@click.option("--webhook", metavar="URL", help="POST every event as JSON to this URL.")
+@click.option("--webhook-decisions", is_flag=True, help="With --webhook: also POST every decision.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), metavar="N",
               help="Serve Prometheus metrics on 127.0.0.1:N.")  # fmt: skip
 @scoring_options
 @click.option("--begin-after", type=click.IntRange(min=1), default=2, show_default=True,
-              help="Decisions in a row that begin an event.")  # fmt: skip
+              help="Consecutive decisions that begin an event.")  # fmt: skip
 @click.option("--end-after", type=click.IntRange(min=1), default=3, show_default=True,
-              help="Decisions in a row that end it.")  # fmt: skip
+              help="Consecutive decisions that end an event.")  # fmt: skip
 @click.option("--queue-seconds", type=POSITIVE, default=10.0, show_default=True,
-              help="How much of the stream may wait to be scored.")  # fmt: skip
+              help="Length of stream that may wait to be scored.")  # fmt: skip
 @click.option("--policy", type=click.Choice(["block", "drop_oldest"]),
-              help="What a full queue does: make the source wait, or drop its oldest frames and audio (counted). By "
-              "default block for files, pipes and HLS, else drop_oldest.")  # fmt: skip
+              help="Policy of a full queue: block makes the source wait, drop_oldest drops and counts its oldest "
+              "frames "
+              "and audio. By default block for files, pipes and HLS, else drop_oldest.")  # fmt: skip
 @click.option("--reconnect/--no-reconnect", default=True, show_default=True,
-              help="Connect again when a live source breaks or ends.")  # fmt: skip
+              help="Reconnect when a live source breaks or ends.")  # fmt: skip
 @click.option(
-    "--max-tries", type=click.IntRange(min=1), help="Give up after so many failures in a row; by default never."
+    "--max-tries", type=click.IntRange(min=1), help="Give up after this many consecutive failures; by default never."
 )
 @click.option("--timeout-seconds", type=POSITIVE,
-              help="How long a live source may send nothing before it counts as lost; by default 5 to 15 s, by its "
-              "protocol.")  # fmt: skip
-@click.option("--duration-seconds", type=POSITIVE, help="Stop after so much of the stream.")
+              help="Time without data after which a live source counts as lost; by default 5 to 15 s, "
+              "depending on the protocol.")  # fmt: skip
+@click.option("--duration-seconds", type=POSITIVE, help="Stop after this much of the stream.")
 @click.option("--status-seconds", type=POSITIVE, default=5.0, show_default=True, help="Time between two status lines.")
 @click.option("--option", "ffmpeg_options", multiple=True, callback=key_values, metavar="KEY=VALUE",
-              help="An option of FFmpeg's for opening URL, as in rtsp_transport=udp. May be repeated.")  # fmt: skip
+              help="FFmpeg option for opening URL, such as rtsp_transport=udp. May be repeated.")  # fmt: skip
 def watch(
     url: str,
     bundle: Path | None,
@@ -71,12 +76,13 @@ def watch(
     engine: EngineKeywords,
     **options: Any,
 ) -> None:
-    """Score URL while it plays: a line of JSON per decision, per event that begins or ends, and per status.
+    """Score URL as it plays; write a JSON line per decision, per event that begins or ends, and per status.
 
     URL is rtsp://, srt://, udp:// (MPEG-TS), http(s):// (also HLS, .m3u8), a file, - for standard input, or a capture
-    device: v4l2:///dev/video0?audio=alsa:default, avfoundation://0:1, dshow://video=NAME:audio=NAME. Passwords in it
-    are never shown. A positive offset means that the audio is early (ITU-R BT.1359). Ctrl-C and SIGTERM end it with
-    everything written (exit codes 130 and 143). Exit code 1: the source or the bundle could not be used.
+    device: v4l2:///dev/video0?audio=alsa:default, avfoundation://0:1, dshow://video=NAME:audio=NAME. Passwords in URL
+    are never shown. A positive offset means that the audio is early (ITU-R BT.1359). After Ctrl-C or SIGTERM everything
+    is written before the command ends (exit status 130 or 143). Exit status 1: the source or the bundle could not be
+    used.
     """
     from cavsync.deploy import Bundle
     from cavsync.deploy.live import Watcher, parse_address
@@ -99,8 +105,7 @@ def watch(
         with _ended_by_signals(watcher) as received:
             watcher.run()
     if received:
-        click.echo("interrupted" if received[0] == signal.SIGINT else "terminated", err=True)
-        raise SystemExit(128 + received[0])
+        end_by_signal(received[0], "interrupted" if received[0] == signal.SIGINT else "terminated")
 
 
 def _sinks(
@@ -114,7 +119,7 @@ def _sinks(
         yield CsvSink(csv_out)
     yield JsonLinesSink(sys.stdout if json_out == "-" else Path(json_out))
     if vtt_out is not None:
-        # Last, because it alone cannot be opened a second time if another one is refused.
+        # Last: it needs a new file, so one left behind because another sink failed would block the next attempt.
         yield VttSink(vtt_out)
     if sys.stderr.isatty() and not (json_out == "-" and sys.stdout.isatty()):
         from cavsync.cli.watch_view import TerminalView
@@ -138,7 +143,7 @@ def _metrics(port: int, opened: Bundle, stack: ExitStack) -> tuple[LiveSink, Bun
 
 @contextmanager
 def _ended_by_signals(watcher: Watcher) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM stop the watch in order; a second one ends the process at once. Gives those received."""
+    """Stop the watcher on Ctrl-C and SIGTERM; a second signal ends the process at once. Yields the signals received."""
     received: list[int] = []
 
     def on_signal(number: int, frame: object) -> None:

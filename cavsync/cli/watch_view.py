@@ -1,4 +1,4 @@
-"""What a person sees on the terminal while a stream is watched: one line that is always up to date."""
+"""The terminal view of `cavsync watch`: one line that is updated in place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TerminalView:
         self._score: SyncScore | None = None
         self._status: LiveStatus | None = None
         console = console or Console(stderr=True)
-        # stdout may be a pipe of records: it must stay as it is.
+        # stdout may carry JSON lines, which rich must not redirect.
         self._live = Live(self._line(), console=console, auto_refresh=False, redirect_stdout=False)
         self._live.start()
 
@@ -37,7 +37,7 @@ class TerminalView:
         self._live.update(self._line(), refresh=True)
 
     def on_event(self, source: str, change: EventChange) -> None:
-        """Leave a line for the event."""
+        """Print a line for the event."""
         from cavsync.deploy.verdict.words import STATE_WORDS
 
         del source
@@ -46,7 +46,7 @@ class TerminalView:
         self._live.console.print(f"{end_seconds:10.1f} s  {words}", markup=False, highlight=False)
 
     def on_status(self, source: str, status: LiveStatus) -> None:
-        """Show how the stream is doing; leave a line where something happened to it."""
+        """Show the status; print its message, if it has one, as a line of its own."""
         del source
         self._status = status
         if status.message:
@@ -55,7 +55,7 @@ class TerminalView:
         self._live.update(self._line(), refresh=True)
 
     def close(self) -> None:
-        """Leave the last line where it is."""
+        """Stop updating; the last line stays."""
         self._live.stop()
 
     def _line(self) -> Text:

@@ -96,6 +96,8 @@ def fix_file(
             )
             compare(copied.traces, trace_file(temporary), output)
             checked = None if check is None else check(temporary)
+        except ConfigError:
+            raise
         except CavsyncError as error:
             # The user never named the temporary file.
             message = str(error).replace(str(temporary), str(output)).replace(temporary.name, output.name)

@@ -12,15 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 from generated_clips import make_clips
 
-from cavsync.cli.main import LazyGroup
+from cavsync.cli.main import main
 from cavsync.data.shards import PackOptions, ShardFolder
 from cavsync.data.shards.pack import pack
 
-COMMANDS = LazyGroup(lazy={"pack": ("cavsync.cli.data.pack:pack", "")})
 SCRIPT = """
-from cavsync.cli.main import LazyGroup
+from cavsync.cli.main import main
 if __name__ == "__main__":
-    LazyGroup(lazy={"pack": ("cavsync.cli.data.pack:pack", "")})()
+    main()
 """
 
 
@@ -33,7 +32,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(COMMANDS, ["pack", *map(str, arguments)])
+    return CliRunner().invoke(main, ["data", "pack", *map(str, arguments)])
 
 
 def test_it_packs_and_says_what_it_left_out(videos: Path, tmp_path: Path) -> None:
@@ -81,7 +80,7 @@ def test_stopped_and_gone_on(videos: Path, tmp_path: Path) -> None:
     for path in videos.glob("0*"):
         for number in range(25):
             os.link(path, many / f"{number}-{path.name}")
-    command = [sys.executable, str(script), "pack", str(many), str(out), "--shard-clips", "5", "--workers"]
+    command = [sys.executable, str(script), "data", "pack", str(many), str(out), "--shard-clips", "5", "--workers"]
     for sent, workers in ((signal.SIGINT, 2), (signal.SIGTERM, 1)):
         before = len(list(out.glob("*.idx")))
         process = subprocess.Popen([*command, str(workers)], stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -130,8 +130,14 @@ def test_a_dry_run_refuses_what_the_export_would(tmp_path: Path) -> None:
         (["--trt", "rtx", "--batch", "8"], "--batch is '8', expected three numbers such as 1,8,64."),
         (["--trt", "rtx", "--batch", "1,8,many"], "--batch is '1,8,many', expected three numbers such as 1,8,64."),
         (["--trt", "rtx", "--batch", "1,8,64,128"], "expected three numbers such as 1,8,64."),
-        (["--trt", "rtx", "--batch", "8,1,64"], "--batch is '8,1,64', expected numbers from 1 on that do not fall."),
-        (["--trt", "rtx", "--batch", "0,1,2"], "--batch is '0,1,2', expected numbers from 1 on that do not fall."),
+        (
+            ["--trt", "rtx", "--batch", "8,1,64"],
+            "--batch is '8,1,64', expected numbers of at least 1 in ascending order.",
+        ),
+        (
+            ["--trt", "rtx", "--batch", "0,1,2"],
+            "--batch is '0,1,2', expected numbers of at least 1 in ascending order.",
+        ),
         (["--precision", "fp7"], "'fp7' is not one of"),
         (["--trt", "cuda"], "(cuda)"),
     ],

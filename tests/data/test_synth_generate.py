@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cavsync.cli.data.synth import synth
+from cavsync.cli.main import main
 from cavsync.data.synth import ClipSpec, draw_specs, generate, read_truth
 from cavsync.errors import DataError
 
@@ -77,19 +77,19 @@ def test_command_line(tmp_path: Path) -> None:
     out = tmp_path / "clips"
     common = [str(out), "--clips", "2", "--seed", "1", "--workers", "1"]
     small = ["--size", "96x64", "--fps", "29.97", "--duration-seconds", "0.6", "--families", "keys,drummer"]
-    done = CliRunner().invoke(synth, [*common, *small, "--container", "mkv", "--max-offset-ms", "300"])
+    done = CliRunner().invoke(main, ["data", "synth", *common, *small, "--container", "mkv", "--max-offset-ms", "300"])
     assert done.exit_code == 0, done.output
     truth = read_truth(out)
     assert [record["family"] for record in truth] == ["keys", "drummer"]
     assert {record["fps"] for record in truth} == {"30000/1001"}
     assert np.abs([record["audio_offset_ms"] for record in truth]).max() <= 300
-    again = CliRunner().invoke(synth, common)
+    again = CliRunner().invoke(main, ["data", "synth", *common])
     assert again.exit_code == 1
     assert "choose another folder" in again.output
 
 
 @pytest.mark.parametrize("wrong", [["--size", "big"], ["--fps", "fast"], ["--clips", "0"], ["--container", "ogg"]])
 def test_bad_usage_exits_with_2(wrong: list[str], tmp_path: Path) -> None:
-    result = CliRunner().invoke(synth, [str(tmp_path / "x"), "--clips", "1", "--seed", "1", *wrong])
+    result = CliRunner().invoke(main, ["data", "synth", str(tmp_path / "x"), "--clips", "1", "--seed", "1", *wrong])
     assert result.exit_code == 2
     assert not (tmp_path / "x").exists()

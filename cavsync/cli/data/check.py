@@ -1,4 +1,4 @@
-"""`cavsync data check`: what training would reject, before it is started."""
+"""`cavsync data check`: list the clips that training would reject."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from cavsync.cli.errors import ExitStatus, end
+from cavsync.cli.progress import counting_bar
 
 if TYPE_CHECKING:
     from cavsync.data.check import CheckReport
@@ -17,23 +20,22 @@ FRAMES_PER_SECOND_OF_AUDIO = 100
 @click.command("check")
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.option("--frames-per-clip", type=click.IntRange(min=1), default=10, show_default=True,
-              help="Frames that a CAV-MAE JSON must hold per clip.")  # fmt: skip
+              help="Frames per clip that a CAV-MAE JSON must hold.")  # fmt: skip
 @click.option("--segment-seconds", type=click.FloatRange(min=0, min_open=True), default=0.48, show_default=True,
-              help="Audio that must lie around a frame for it to be used.")  # fmt: skip
+              help="Audio that a usable frame needs around it.")  # fmt: skip
 @click.option("--instants", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Frames that a clip must offer.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--json", "json_out", type=click.Path(dir_okay=False, path_type=Path), help="Write the findings here.")
+              help="Usable frames that a clip needs.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Number of processes.")
+@click.option(
+    "--json", "json_out", type=click.Path(dir_okay=False, path_type=Path), help="Write the findings here, as JSON."
+)
 def check(
     source: Path, frames_per_clip: int, segment_seconds: float, instants: int, workers: int, json_out: Path | None
 ) -> None:
     """Load every clip of SRC, a folder of videos or a CAV-MAE JSON, and list those that training would reject.
 
-    Exit code 1: something would be rejected.
+    Exit status 1: at least one clip would be rejected.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cavsync.data.check import check_source
     from cavsync.data.sampling import SamplePlan
     from cavsync.data.sources.clips import open_source
@@ -41,16 +43,13 @@ def check(
     segment_frames = max(1, round(segment_seconds * FRAMES_PER_SECOND_OF_AUDIO))
     opened = open_source(source, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
     plan = SamplePlan(segment_frames=segment_frames, num_frames=1, frame_step_seconds=0.04, instants=instants)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("checking clips", total=len(opened.names))
-        report = check_source(
-            opened, plan, workers=workers, progress=lambda done, _total: progress.update(task, completed=done)
-        )
+    with counting_bar("checking clips") as progress:
+        report = check_source(opened, plan, workers=workers, progress=progress)
     if json_out is not None:
         json_out.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
     _print(report)
     if report.rejected:
-        raise SystemExit(1)
+        end(ExitStatus.FAILURE)
 
 
 def _print(report: CheckReport) -> None:

@@ -1,10 +1,12 @@
-"""`cavsync data frames`: a folder of labelled videos in the layout of CAV-MAE's lists."""
+"""`cavsync data frames`: extract labelled videos into the layout of CAV-MAE's lists."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+
+from cavsync.cli.progress import counting_bar
 
 
 @click.command("frames")
@@ -13,24 +15,17 @@ import click
 @click.option("--frames", type=click.IntRange(min=1), default=10, show_default=True,
               help="Frames per clip: 10 for CAV-MAE, 16 for CAV-MAE Sync.")  # fmt: skip
 @click.option("--size", "img_size", type=click.IntRange(min=16), default=224, show_default=True,
-              help="Side of the frames, cut from the middle.")  # fmt: skip
+              help="Side of the frames in pixels, cropped at the centre.")  # fmt: skip
 def frames(source: Path, out: Path, frames: int, img_size: int) -> None:
-    """Write the videos of SRC, labelled by its labels.csv, as frames and sounds that OUT/list.json lists.
+    """Extract frames and audio of the videos in SRC, labelled by its labels.csv, and list them in OUT/list.json.
 
-    That is the layout that the public code of CAV-MAE and CAV-MAE Sync reads, with OUT/class_labels.csv as its label
-    CSV; `cavsync train`, `eval` and `data pack` read it, too.
+    The public code of CAV-MAE and CAV-MAE Sync reads this layout, with OUT/class_labels.csv as its label CSV; so do
+    `cavsync train`, `cavsync eval` and `cavsync data pack`.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cavsync.data.sources.frames_list import write_frames_list
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("extracting frames", total=None)
-        rejects = write_frames_list(
-            source, out, frames=frames, img_size=img_size,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )  # fmt: skip
+    with counting_bar("extracting frames") as progress:
+        rejects = write_frames_list(source, out, frames=frames, img_size=img_size, progress=progress)
     for sentence in rejects.sentences.values():
         click.echo(f"rejected: {sentence}", err=True)
     click.echo(f"{out / 'list.json'} and {out / 'class_labels.csv'}")

@@ -1,4 +1,4 @@
-"""`cavsync data stats`."""
+"""`cavsync data stats`: measure the mean and standard deviation of the log-mel."""
 
 from __future__ import annotations
 
@@ -7,35 +7,31 @@ from pathlib import Path
 
 import click
 
+from cavsync.cli.progress import counting_bar
+
 
 @click.command("stats")
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.option("--frames-per-clip", type=click.IntRange(min=1), default=10, show_default=True,
-              help="Frames that a CAV-MAE JSON must hold per clip.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+              help="Frames per clip that a CAV-MAE JSON must hold.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Number of processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def stats(source: Path, frames_per_clip: int, workers: int, as_json: bool) -> None:
-    """Mean and standard deviation of the log-mel of SRC, a folder of videos or a CAV-MAE JSON.
+    """Measure the mean and standard deviation of the log-mel of SRC, a folder of videos or a CAV-MAE JSON.
 
-    Models are trained on (x + 5.081) / 4.4849, the statistics of AudioSet; data far from them deserves a look.
+    Models are trained on (x + 5.081) / 4.4849, the statistics of AudioSet; inspect data that differ much from them.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
     from cavsync.data.sources.clips import open_source
     from cavsync.data.stats import feature_stats
 
     opened = open_source(source, frames_per_clip=frames_per_clip, segment_frames=1)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading clips", total=len(opened.names))
-        found = feature_stats(
-            opened, workers=workers, progress=lambda done, _total: progress.update(task, completed=done)
-        )
+    with counting_bar("reading clips") as progress:
+        found = feature_stats(opened, workers=workers, progress=progress)
     mean, std = found.moments.mean, found.moments.std
     rejected = sum(found.rejects.values())
     if as_json:
         click.echo(json.dumps({"mean": mean, "std": std, "clips": found.clips, "rejected": rejected}))
         return
     click.echo(f"log-mel of {found.clips} clips ({rejected} rejected): mean {mean:.4f}, standard deviation {std:.4f}")
-    click.echo(f"the models' normalisation takes {AUDIO_MEAN} and {AUDIO_STD}")
+    click.echo(f"models normalise with mean {AUDIO_MEAN} and standard deviation {AUDIO_STD}")

@@ -1,4 +1,4 @@
-"""`cavsync data synth`: procedural clips with exact ground truth."""
+"""`cavsync data synth`: generate clips with exact ground truth."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from cavsync.cli.progress import counting_bar
+
 _NAMED_FPS = {"23.976": "24000/1001", "23.98": "24000/1001", "29.97": "30000/1001", "59.94": "60000/1001"}
 
 
 def _size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """(width, height) of WIDTHxHEIGHT."""
+    """Parse WIDTHxHEIGHT as (width, height)."""
     if value is None:
         return None
     width, _x, height = value.partition("x")
@@ -22,7 +24,7 @@ def _size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
 
 
 def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction | None:
-    """An exact rate; 23.976, 29.97 and 59.94 mean the rates over 1001."""
+    """Parse an exact rate in Hz; 23.976, 29.97 and 59.94 stand for the rates over 1001."""
     if value is None:
         return None
     try:
@@ -33,8 +35,8 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
 
 @click.command("synth")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--clips", type=click.IntRange(1), required=True, help="How many clips to write.")
-@click.option("--seed", type=click.IntRange(0), required=True, help="Equal seeds give equal clips.")
+@click.option("--clips", type=click.IntRange(1), required=True, help="Number of clips to write.")
+@click.option("--seed", type=click.IntRange(0), required=True, help="Seed; equal seeds give equal clips.")
 @click.option("--families", metavar="A,B", help="Only these families: impacts, drummer, keys, face.  [default: all]")
 @click.option("--duration-seconds", type=float, default=6.0, show_default=True, help="Length of each clip.")
 @click.option(
@@ -42,17 +44,21 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
     type=click.FloatRange(0),
     default=0.0,
     show_default=True,
-    help="Offsets are drawn uniformly in ± this; positive means that the audio is early.",
+    help="Draw offsets uniformly within ± this; positive means that the audio is early.",
 )
 @click.option(
     "--drift-ms-per-minute",
     type=float,
     default=0.0,
     show_default=True,
-    help="By how much the offset grows along every clip.",
+    help="Growth of the offset within every clip.",
 )
 @click.option(
-    "--silent-share", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of clips without sound."
+    "--silent-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of clips with silent audio.",
 )
 @click.option(
     "--static-share",
@@ -70,7 +76,7 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
     type=click.Choice(["mixed", "mp4", "webm", "mkv", "avi", "mpg"]),
     default="mixed",
     show_default=True,
-    help="Container, which decides the codecs.",
+    help="Container, which determines the codecs.",
 )
 @click.option(
     "--clutter",
@@ -84,36 +90,26 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
     type=click.Choice(["auto", "synthetic", "espeak-ng"]),
     default="auto",
     show_default=True,
-    help="Voice of the faces; auto uses espeak-ng for half of them where it is installed.",
+    help="Voice of the faces; auto uses espeak-ng, if it is installed, for half of them.",
 )
 @click.option("--masks", type=click.IntRange(0), default=0, show_default=True,
-              help="Object masks per clip, exact to the pixel, for `cavsync eval localize`.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes that work at once.")
-@click.option("--overwrite", is_flag=True, help="Replace an earlier set in OUT.")  # fmt: skip
+              help="Pixel-exact object masks per clip, for `cavsync eval localize`.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Number of processes.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier set in OUT.")
 def synth(
     out: Path, clips: int, seed: int, families: str | None, masks: int, workers: int, overwrite: bool, **drawn: Any
 ) -> None:
-    """Write procedural clips with exact ground truth into the folder OUT.
+    """Write generated clips with exact ground truth into the folder OUT.
 
-    Sizes, frame rates and codecs vary unless they are fixed. OUT/truth.jsonl holds one JSON object per clip: its
-    file name, true offset and drift, event times, and all that describes it. OUT/labels.csv holds each clip's classes:
-    its family and what sounds in it. --masks adds OUT/masks/CLIP/FRAME.png,
-    whose pixel values count the `objects` of the clip's line.
+    Sizes, frame rates and codecs vary unless they are fixed. OUT/truth.jsonl holds one JSON object per clip: its file
+    name, true offset and drift, event times and all parameters. OUT/labels.csv holds each clip's classes: its family
+    and the objects that sound in it. --masks adds OUT/masks/CLIP/FRAME.png, where pixel value i stands for the i-th of
+    the clip's `objects` in truth.jsonl, counted from 1.
     """
-    from rich.progress import Progress
-
     from cavsync.data.synth import draw_specs, generate
-    from cavsync.errors import CavsyncError
 
     chosen = [name.strip() for name in families.split(",")] if families else None
-    try:
-        specs = draw_specs(clips, seed, families=chosen, **drawn)
-        with Progress(transient=True) as bar:
-            task = bar.add_task("Writing clips", total=clips)
-            truth = generate(
-                out, specs, workers=workers, masks=masks, overwrite=overwrite,
-                progress=lambda done, _: bar.update(task, completed=done),
-            )  # fmt: skip
-    except CavsyncError as error:
-        raise click.ClickException(str(error)) from error
+    specs = draw_specs(clips, seed, families=chosen, **drawn)
+    with counting_bar("writing clips") as progress:
+        truth = generate(out, specs, workers=workers, masks=masks, overwrite=overwrite, progress=progress)
     click.echo(f"{len(truth)} clips and truth.jsonl, labels.csv in {out}")

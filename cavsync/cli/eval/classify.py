@@ -1,4 +1,4 @@
-"""`cavsync eval classify`: what a fine-tuned or probed model knows of classes."""
+"""`cavsync eval classify`: measure mAP, AUC and accuracy of a fine-tuned or probed model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from cavsync.cli.eval.output import check_outputs, deliver, result_options
 from cavsync.cli.options import key_values
+from cavsync.cli.progress import counting_bar
 
 MODES = ("multimodal", "audio-only", "visual-only", "missing-visual", "missing-audio")
 DEFAULT_FRAMES = 10
@@ -19,21 +20,25 @@ DEFAULT_FRAMES = 10
 @click.option("--model", required=True, type=click.Path(path_type=Path),
               help="RUN or RUN/checkpoints/step-N of a classifier, or a fine-tuned .pth of the authors.")  # fmt: skip
 @click.option("--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="CSV index,mid,display_name of the model's classes; runs have their own.")  # fmt: skip
+              help="CSV index,mid,display_name of the model's classes; "
+              "by default those that the run holds.")  # fmt: skip
 @click.option("--media", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder of the videos that a .csv lists.")  # fmt: skip
-@click.option("--split", help="Rows of a VGGSound .csv to take, such as test.")
+@click.option("--split", help="Split of a VGGSound .csv to use, such as test.")
 @click.option("--mode", "modes", multiple=True, type=click.Choice(MODES),
-              help="What the model is given; several in turn.  [default: as trained, else multimodal]")  # fmt: skip
+              help="Modalities given to the model. May be repeated.  [default: as trained, "
+              "else multimodal]")  # fmt: skip
 @click.option("--frames", type=click.IntRange(min=1),
-              help="Frames per clip, averaged; by default 10, or as many as a CAV-MAE JSON has.")  # fmt: skip
+              help="Frames per clip, whose probabilities are averaged; by default 10, "
+              "or as many as a CAV-MAE JSON has.")  # fmt: skip
 @click.option("--target", type=click.Choice(["multi-label", "single-label"]),
-              help="Any number of classes per clip, or one.  [default: as trained, else by the labels]")  # fmt: skip
-@click.option("--ignore-other-labels", is_flag=True, help="Leave out labels that the vocabulary does not hold.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads that decode.")
-@click.option("--device", default="cpu", show_default=True, help="Where the model computes, such as cuda.")
+              help="Any number of classes per clip, or exactly one.  [default: as trained, "
+              "else by the labels]")  # fmt: skip
+@click.option("--ignore-other-labels", is_flag=True, help="Ignore labels that are not in the vocabulary.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Number of decoding threads.")
+@click.option("--device", default="cpu", show_default=True, help="Device of the model, such as cuda.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
-              help="A model option that the shapes of a .pth cannot tell, such as num_heads=12.")  # fmt: skip
+              help="Model option that the shapes in a .pth do not determine, such as num_heads=12.")  # fmt: skip
 @result_options
 def classify(
     data: Path,
@@ -54,9 +59,6 @@ def classify(
     DATA is a folder of shards, or of videos with a labels.csv, a CAV-MAE JSON, or a VGGSound or AudioSet .csv with
     --media. The model comes from `cavsync train --preset finetune-... or probe`, or from the CAV-MAE authors.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cavsync.evaluate.classify.classifier import open_classifier
     from cavsync.evaluate.classify.measure import classify as run
     from cavsync.evaluate.classify.result import classify_result
@@ -69,12 +71,9 @@ def classify(
     clips = open_retrieval_clips(
         data, segment_frames=opened.model.config.audio_length, frames=frames, media=media, split=split
     )
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("classifying clips", total=None)
-        found = run(
-            opened, clips, modes or (opened.mode or "multimodal",), device=device,
-            progress=lambda done, total: progress.update(task, completed=done, total=total), **options,
-        )  # fmt: skip
+    with counting_bar("classifying clips") as progress:
+        chosen = modes or (opened.mode or "multimodal",)
+        found = run(opened, clips, chosen, device=device, progress=progress, **options)
     result = classify_result(
         opened, found, clips.data, frames=clips.frames, selection=clips.selection, device=device
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`cavsync eval compare`: two results side by side."""
+"""`cavsync eval compare`: compare two results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 @click.argument("first", metavar="A.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("second", metavar="B.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def compare(first: Path, second: Path) -> None:
-    """Set two results of one task side by side: every metric, its difference, and in what else they differ."""
+    """Compare two results of one task: every metric, its difference, and whatever else differs between the two."""
     from rich.console import Console
 
     from cavsync.evaluate.results.compare import compare_results

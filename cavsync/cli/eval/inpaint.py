@@ -1,4 +1,4 @@
-"""`cavsync eval inpaint`: what a decoder makes of hidden patches."""
+"""`cavsync eval inpaint`: fill in hidden patches with the decoder and measure the error."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from cavsync.cli.eval.output import check_outputs, deliver, result_options
 from cavsync.cli.options import key_values
+from cavsync.cli.progress import counting_bar
 
 MODES = ("unstructured", "time", "frequency", "time-frequency")
 
@@ -23,25 +24,33 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.command("inpaint")
 @click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", required=True, type=click.Path(path_type=Path),
-              help="Run folder, checkpoints/step-N, or a .pth of the authors; it needs its decoder.")  # fmt: skip
+              help="RUN, RUN/checkpoints/step-N or an authors' .pth, including its decoder.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
-              help="A model option that a .pth's shapes cannot tell, such as norm_pix_loss=true.")  # fmt: skip
+              help="Model option that the shapes in a .pth do not determine, such as norm_pix_loss=true.")  # fmt: skip
 @click.option("--ratios", callback=_numbers, default="0.25,0.5,0.75,0.9", show_default=True,
-              help="Shares of patches to hide.")  # fmt: skip
+              help="Shares of patches to hide, separated by commas.")  # fmt: skip
 @click.option("--mode", "modes", multiple=True, type=click.Choice(MODES),
-              help="Layout of the audio's mask; several.  [default: all]")  # fmt: skip
+              help="Layout of the audio mask. May be repeated.  [default: all]")  # fmt: skip
 @click.option(
-    "--picture-ratio", "frame_ratio", type=float, help="Share to hide in the frame.  [default: as in the audio]"
+    "--picture-ratio", "frame_ratio", type=float, help="Share of visual patches to hide.  [default: as for audio]"
 )
-@click.option("--clips", type=click.IntRange(min=1), help="Take this many clips, drawn by --seed.  [default: all]")
-@click.option("--moments", type=click.IntRange(min=1), default=1, show_default=True, help="Moments of each clip.")
+@click.option("--clips", type=click.IntRange(min=1), help="Number of clips, drawn by --seed.  [default: all]")
+@click.option("--moments", type=click.IntRange(min=1), default=1, show_default=True, help="Moments tested per clip.")
 @click.option("--frames-per-clip", type=click.IntRange(min=1), default=10, show_default=True,
-              help="Frames that a CAV-MAE JSON holds per clip.")  # fmt: skip
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for frames and audio.")
+              help="Frames per clip that a CAV-MAE JSON holds.")  # fmt: skip
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for images and audio of examples."
+)
 @click.option("--examples", type=click.IntRange(min=0), default=8, show_default=True,
-              help="Clips to write to --out, under the first --mode and the ratio nearest to 0.75.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the masks.")
-@click.option("--device", default="cpu", show_default=True, help="Where the model computes, such as cuda.")
+              help="Clips written to --out, with the first --mode and the ratio nearest to 0.75.")  # fmt: skip
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the masks and of the choice of clips.",
+)
+@click.option("--device", default="cpu", show_default=True, help="Device of the model, such as cuda.")
 @result_options
 def inpaint(
     data: Path,
@@ -60,15 +69,13 @@ def inpaint(
     json_out: Path | None,
     html_out: Path | None,
 ) -> None:
-    """Hide patches of audio and video, fill them in with the model's decoder, and measure the error by mask ratio and
-    by the layout of the mask, as in CAV-MAE's figure.
+    """Hide patches of audio and frames, fill them in with the decoder, and measure the error by mask ratio and layout.
 
-    DATA is a folder of videos or shards, or a CAV-MAE JSON. --out gets frames and spectrograms side by side
-    (original, seen by the model, inpainted), and sounds by Griffin-Lim from the log-mel, inpainted and not.
+    This repeats CAV-MAE's inpainting figure. DATA is a folder of videos or shards, or a CAV-MAE JSON. --out receives
+    frames and spectrograms as images (original, input of the model, inpainted), and audio synthesised by Griffin-Lim
+    from the original and from the inpainted log-mel.
     """
     import numpy as np
-    from rich.console import Console
-    from rich.progress import Progress
 
     from cavsync.data.sources.clips import open_source
     from cavsync.evaluate.inpaint.examples import InpaintFiles
@@ -89,11 +96,10 @@ def inpaint(
         out.mkdir(parents=True, exist_ok=True)
     shown = min((mask for mask in masks if mask.mode == masks[0].mode), key=lambda mask: abs(mask.ratio_audio - 0.75))
     files = InpaintFiles(out or Path(), examples if out else 0, network.config, shown)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("inpainting clips", total=len(chosen))
+    with counting_bar("inpainting clips") as progress:
         scores = fill_in(
             network, source, masks, indices=chosen, moments_per_clip=moments, seed=seed, on_case=files,
-            progress=lambda done, _: bar.update(task, completed=done),
+            progress=progress,
         )  # fmt: skip
     files_read = source_files(source, chosen, data if data.is_dir() else data.parent)
     measured_on = named_data_id(data.resolve().name, files_read, (clip_name(source.names[index]) for index in chosen))

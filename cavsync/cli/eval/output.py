@@ -1,4 +1,4 @@
-"""What every `cavsync eval` command does with its result: a table on the terminal, JSON and an HTML page on request."""
+"""Output of every `cavsync eval` command: tables on the terminal, JSON and an HTML page on request."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --json and --html, as `json_out` and `html_out`."""
     file = click.Path(dir_okay=False, path_type=Path)
     command = click.option("--html", "html_out", type=file, help="Write a page with tables and plots here.")(command)
-    return click.option("--json", "json_out", type=file, help="Write the result here, for `eval compare`.")(command)
+    return click.option(
+        "--json", "json_out", type=file, help="Write the result here as JSON, for `cavsync eval compare`."
+    )(command)
 
 
 def check_outputs(json_out: Path | None, html_out: Path | None) -> None:
-    """Find out before the work whether the files can be written; ConfigError where they cannot."""
+    """Raise ConfigError before any work is done if one of the files cannot be written."""
     from cavsync.atomic import check_writable
 
     for path in (json_out, html_out):
@@ -29,7 +31,7 @@ def check_outputs(json_out: Path | None, html_out: Path | None) -> None:
 
 
 def deliver(result: EvalResult, json_out: Path | None, html_out: Path | None, pictures: Path | None = None) -> None:
-    """Write what was asked for and print the tables; `frames` is the folder of the result's frames."""
+    """Write the files asked for and print the tables; `pictures` is the folder of the result's images."""
     from cavsync.evaluate.results.page import write_page
     from cavsync.evaluate.results.table import print_result
 

@@ -1,4 +1,4 @@
-"""`cavsync eval retrieval`: sounds found by frames and frames found by sounds."""
+"""`cavsync eval retrieval`: retrieve audio by frames, and frames by audio."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from cavsync.cli.eval.output import result_options
 from cavsync.cli.options import key_values
+from cavsync.cli.progress import counting_bar
 
 SIMILARITIES = ("diagonal-mean", "diagonal-max", "full-mean", "full-max", "single-frame")
 
@@ -22,23 +23,24 @@ SIMILARITIES = ("diagonal-mean", "diagonal-max", "full-mean", "full-max", "singl
               help="RUN, RUN/checkpoints/step-N, an authors' .pth, or a BUNDLE.")  # fmt: skip
 @click.option("--media", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder of the videos that a .csv lists.")  # fmt: skip
-@click.option("--split", help="Rows of a VGGSound .csv to take, such as test.")
+@click.option("--split", help="Split of a VGGSound .csv to use, such as test.")
 @click.option("--list", "only", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="CAV-MAE JSON that chooses among the clips by video_id, such as five per class.")  # fmt: skip
-@click.option("--per-class", type=click.IntRange(min=1), help="Draw this many clips of each class of a list.")
+              help="CAV-MAE JSON that selects clips by video_id, such as the published five per class.")  # fmt: skip
+@click.option("--per-class", type=click.IntRange(min=1), help="Draw this many clips of each class of a .csv or .json.")
 @click.option("--frames", type=click.IntRange(min=1),
               help="Frames per clip; by default 16, or as many as a CAV-MAE JSON has.")  # fmt: skip
 @click.option("--similarity", "kinds", multiple=True, type=click.Choice(SIMILARITIES),
-              help="How two clips are compared; all ways by default.")  # fmt: skip
+              help="Similarity of two clips. May be repeated; by default all.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True,
-              help="Inputs that an encoder takes at once.")  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="Where a model of torch runs, such as cuda.")
+              help="Batch size of the encoders.")  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="Device of a PyTorch model, such as cuda.")
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path),
-              help="Folder of embeddings that were computed before; by default below ~/.cache.")  # fmt: skip
-@click.option("--no-cache", is_flag=True, help="Keep no embeddings.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+              help="Folder for cached embeddings; by default below ~/.cache.")  # fmt: skip
+@click.option("--no-cache", is_flag=True, help="Do not cache embeddings.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Seed of drawn clips and of the intervals.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
-              help="A model option that the shapes of a .pth cannot tell, such as num_heads=12.")  # fmt: skip
+              help="Model option that the shapes in a .pth do not determine, such as num_heads=12.")  # fmt: skip
 @result_options
 def retrieval(
     data: Path,
@@ -58,13 +60,10 @@ def retrieval(
     json_out: Path | None,
     html_out: Path | None,
 ) -> None:
-    """Find each clip's audio by its frames, and its frames by its audio, among all clips of DATA.
+    """Retrieve each clip's audio by its frames, and its frames by its audio, among all clips of DATA.
 
     DATA is a folder of videos or shards, a CAV-MAE JSON, or a VGGSound or AudioSet .csv with --media.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cavsync.cli.eval.output import check_outputs, deliver
     from cavsync.evaluate.inputs.encoders import open_encoder
     from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
@@ -84,35 +83,25 @@ def retrieval(
         per_class=per_class,
         seed=seed,
     )
-    with (
-        Progress(console=Console(stderr=True), transient=True) as progress,
-        _cache_folder(cache, no_cache) as folder,
-    ):
-        embedding = progress.add_task("embedding clips", total=len(clips.indices))
-        ranking = progress.add_task("ranking", total=None, visible=False)
-        found = clip_embeddings(
-            encoder,
-            clips,
-            folder,
-            batch_size=batch_size,
-            progress=lambda done, _total: progress.update(embedding, completed=done),
-        )
-        result = evaluate_retrieval(
-            encoder,
-            clips,
-            found,
-            kinds=[kind for kind in SIMILARITIES if not kinds or kind in kinds],
-            seed=seed,
-            progress=lambda kind, done, total: progress.update(
-                ranking, description=f"ranking by {kind}", completed=done, total=total, visible=True
-            ),
-        )
+    chosen = [kind for kind in SIMILARITIES if not kinds or kind in kinds]
+    with _cache_folder(cache, no_cache) as folder:
+        with counting_bar("embedding clips") as progress:
+            found = clip_embeddings(encoder, clips, folder, batch_size=batch_size, progress=progress)
+        with counting_bar("ranking") as progress:
+            result = evaluate_retrieval(
+                encoder,
+                clips,
+                found,
+                kinds=chosen,
+                seed=seed,
+                progress=lambda _kind, done, total: progress(done, total),
+            )
     deliver(result, json_out, html_out)
 
 
 @contextmanager
 def _cache_folder(cache: Path | None, no_cache: bool) -> Iterator[Path]:
-    """The folder for embeddings; one that goes away where none are to be kept."""
+    """Yield the folder for embeddings, a temporary one with --no-cache."""
     if no_cache and cache is not None:
         raise click.UsageError("--cache and --no-cache contradict each other: give one.")
     if no_cache:

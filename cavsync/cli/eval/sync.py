@@ -1,4 +1,4 @@
-"""`cavsync eval sync`: what a model knows about time."""
+"""`cavsync eval sync`: test offsets, in-sync decisions and confidence."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from cavsync.cli.eval.output import result_options
 from cavsync.cli.options import key_values
+from cavsync.cli.progress import counting_bar
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle
@@ -18,20 +19,22 @@ if TYPE_CHECKING:
 @click.command("sync")
 @click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path))
 @click.option("--bundle", "bundles", multiple=True, type=click.Path(path_type=Path),
-              help="Bundle to test; several are tested side by side.")  # fmt: skip
+              help="Bundle to test. May be repeated.")  # fmt: skip
 @click.option("--model", "models", multiple=True, type=click.Path(path_type=Path),
-              help="RUN, RUN/checkpoints/step-N or an authors' .pth to test, without a calibration.")  # fmt: skip
+              help="RUN, RUN/checkpoints/step-N or an authors' .pth to test, uncalibrated. "
+              "May be repeated.")  # fmt: skip
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE", callback=key_values,
-              help="Take the clips with this value in DATA's table, such as kind=speech.")  # fmt: skip
+              help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated.")  # fmt: skip
 @click.option("--offsets", "offsets_per_clip", type=click.IntRange(min=1), default=3, show_default=True,
-              help="Injected offsets per clip, and classes.")  # fmt: skip
+              help="Injected offsets per clip; also the number of trials with 21 classes.")  # fmt: skip
 @click.option("--max-offset-ms", type=click.FloatRange(min=1, max=10_000), default=800.0, show_default=True,
-              help="Offsets are drawn uniformly in ± this.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+              help="Draw offsets uniformly within ± this.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Seed of the trials and of the intervals.")  # fmt: skip
 @click.option("--write-manifest", "manifest_out", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write the clips and trials as JSON lines, to be given as DATA again.")  # fmt: skip
+              help="Write the clips and trials as JSON lines, which repeat the test when given as DATA.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
-              help="A model option that the shapes of a .pth cannot tell, such as num_heads=12.")  # fmt: skip
+              help="Model option that the shapes in a .pth do not determine, such as num_heads=12.")  # fmt: skip
 @result_options
 def sync(
     data: Path,
@@ -46,16 +49,13 @@ def sync(
     json_out: Path | None,
     html_out: Path | None,
 ) -> None:
-    """Test models on clips whose true offset is known, or that are in sync: how near injected offsets are found, which
-    of two, the clip or the clip with its audio shifted, is taken to be in sync, which of 21 offsets within ±2 s it has,
-    and what the confidence is worth.
+    """Test models on clips that are in sync or whose offset is known.
 
-    DATA is a folder of clips, or a manifest of JSON lines. Shares come with 95 % intervals; motion energy against
-    loudness, which learns nothing, stands beside them.
+    Measured are the error of injected offsets, the choice between a clip and the same clip with shifted audio, the
+    choice among 21 offsets within ±2 s, and the calibration of the confidence. Shares have 95 % intervals. The
+    baseline, motion energy against loudness, has learned nothing. DATA is a folder of clips, or a manifest of JSON
+    lines.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cavsync.cli.eval.output import check_outputs, deliver
     from cavsync.errors import DataError
     from cavsync.evaluate.results.provenance import data_id, provenance
@@ -73,15 +73,14 @@ def sync(
     if manifest_out is not None:
         plans = [plan_of(case, **options) for case in cases]  # type: ignore[arg-type]
         write_plans(manifest_out, cases, plans)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("testing clips", total=len(cases))
+    with counting_bar("testing clips") as progress:
         found = evaluate_sync(
             {name: bundle for name, (_, bundle) in opened.items()},
             cases,
             offsets_per_clip=offsets_per_clip,
             max_offset_ms=max_offset_ms,
             seed=seed,
-            progress=lambda done, _total: progress.update(task, completed=done),
+            progress=progress,
         )
     for error in found.rejects.values():
         click.echo(f"rejected: {error}", err=True)
@@ -106,15 +105,15 @@ def sync(
 def _open(
     bundles: tuple[Path, ...], models: tuple[Path, ...], overrides: dict[str, Any]
 ) -> dict[str, tuple[ModelId, Bundle]]:
-    """What is tested, by name: the folder's own where that tells them apart, else the whole path."""
+    """Open what is tested, by name: that of the folder where it is unique, else the whole path."""
     from cavsync.deploy import Bundle
     from cavsync.evaluate.inputs.encoders import bundle_id
 
     paths = (*bundles, *models)
     if not paths:
-        raise click.UsageError("There is nothing to test: give --bundle or --model.")
+        raise click.UsageError("Nothing to test: give --bundle or --model.")
     if overrides and not models:
-        raise click.UsageError("--set changes a --model, and there is none: leave it out.")
+        raise click.UsageError("--set changes a --model, but none is given: leave it out.")
     opened = {}
     for path in paths:
         name = path.resolve().name

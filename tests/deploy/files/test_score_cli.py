@@ -16,12 +16,12 @@ from fake_bundle import write_fake_bundle
 from sync_clips import write_clip
 
 from cavsync import deploy
-from cavsync.cli.score import score
+from cavsync.cli.main import main
 from cavsync.deploy.verdict.records import RECORD_FIELDS
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(score, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main, ["score", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,7 @@ def test_custom_limits_and_an_output_that_cannot_be_written(clips: Path, bundle_
     result = run(clips / "late.mkv", *options, "--json", "-")
     assert objects(result.stdout)[-1]["state"] == "in_sync"
     result = run(clips / "late.mkv", *options, "--csv", tmp_path / "no" / "out.csv")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "cannot be written" in result.stderr
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -225,7 +225,7 @@ def test_interruption_is_clean(clips: Path, bundle_path: Path, monkeypatch: pyte
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cavsync.deploy.files.score_file", interrupt)
+    monkeypatch.setattr(deploy, "score_file", interrupt)
     result = run(clips / "late.mkv", "--bundle", bundle_path)
     assert result.exit_code == 130
     assert "interrupted" in result.stderr

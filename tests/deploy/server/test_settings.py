@@ -31,5 +31,5 @@ def test_sources_that_cannot_be_watched(watch: tuple[tuple[str, str], ...], word
 
 def test_a_grid_that_the_bundle_cannot_have(bundle: Bundle) -> None:
     settings = ServerSettings(scoring=ScoringOptions(hop_ms=400.0))
-    with pytest.raises(ConfigError, match="hops of 400 ms.* at least two hops"):
+    with pytest.raises(ConfigError, match=r"hops of 400 ms.* at least two hops"):
         create_app(bundle, settings)

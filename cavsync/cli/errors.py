@@ -1,0 +1,105 @@
+"""How commands end: their exit statuses, and the one place that turns an error into a line on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any, NoReturn
+
+import click
+
+from cavsync.errors import CavsyncError, ConfigError
+
+
+class ExitStatus(IntEnum):
+    """Exit statuses shared by every command."""
+
+    SUCCESS = 0
+    FAILURE = 1
+    USAGE = 2
+    CHECK_FAILED = 3
+    INTERRUPTED = 130
+
+
+# A process that a signal ended has this plus the signal's number as its status, as in a shell.
+SIGNAL_BASE = 128
+
+# What click raises for a group without a command; before click 8.2 that was no error.
+NO_COMMAND: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
+# Top-level module -> the extra that installs it.
+EXTRAS = dict.fromkeys(
+    ("torch", "torchaudio", "lightning_fabric", "safetensors", "scipy", "tensorboard", "triton", "xformers"), "train"
+)
+EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
+EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
+EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")
+EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
+
+
+class ErrorHandlingGroup(click.Group):
+    """The root of a command tree: errors of any command below it end the process with a line and a status."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the root's own options."""
+        with _errors_end_the_process():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Parse the options of the command and run it."""
+        with _errors_end_the_process():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _errors_end_the_process() -> Iterator[None]:
+    """Print expected errors as one line and exit; any other exception is a defect and keeps its traceback.
+
+    click itself ends a command quietly, with status 1, when the reader of its output is gone.
+    """
+    try:
+        yield
+    except click.ClickException as error:
+        _end_by_click(error)
+    except CavsyncError as error:
+        print_error(str(error))
+        sys.exit(ExitStatus.USAGE if isinstance(error, ConfigError) else ExitStatus.FAILURE)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        print_error(f"this command needs {error.name}: pip install 'cavsync[{extra}]'")
+        sys.exit(ExitStatus.FAILURE)
+    except KeyboardInterrupt as interrupt:
+        # Commands that keep or discard unfinished work raise it again with a note that says so.
+        end(ExitStatus.INTERRUPTED, ": ".join(["interrupted", *map(str, interrupt.args)]))
+
+
+def _end_by_click(error: click.ClickException) -> NoReturn:
+    message = error.format_message()
+    if isinstance(error, NO_COMMAND):
+        # The message is the group's help.
+        end(ExitStatus.USAGE, message)
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = "" if context is None else f" (see {context.command_path} --help)"
+    print_error(message.rstrip(".") + hint)
+    sys.exit(error.exit_code)
+
+
+def print_error(message: str) -> None:
+    """Print `message` as one line on stderr."""
+    click.echo(f"error: {' '.join(part.strip() for part in message.splitlines())}", err=True)
+
+
+def end(status: int, message: str = "") -> NoReturn:
+    """End the command with `status`, after printing `message` on stderr if there is one."""
+    if message:
+        click.echo(message, err=True)
+    sys.exit(status)
+
+
+def end_by_signal(number: int, message: str) -> NoReturn:
+    """End the command as one that signal `number` stopped: status 130 for SIGINT, 143 for SIGTERM."""
+    end(SIGNAL_BASE + number, message)
