@@ -1,4 +1,4 @@
-"""A file that appears under its name only when it is complete, and never in the place of another one unasked."""
+"""A file that gets its name only once it is complete, and replaces an existing file only on request."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cavsync.errors import ConfigError
 
 
 def check_place(source: Path, output: Path, *, overwrite: bool) -> None:
-    """Find out before any work whether `output` may be written.
+    """Check before any work that `output` can be written.
 
     Raises:
-        ConfigError: `output` is `source` (also by another name), exists already, or lies where nothing can be written.
+        ConfigError: `output` is `source` (perhaps by another path), exists already, or is not writable.
     """
     if output.exists() and source.exists() and output.samefile(source):
         raise ConfigError(f"{output} is the input itself: give another name, the input is never changed")
@@ -27,18 +27,18 @@ def check_place(source: Path, output: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def new_file(output: Path, *, overwrite: bool) -> Iterator[Path]:
-    """An empty file beside `output`, with its ending, that takes its name at the end; any exception removes it.
+    """Create an empty temporary file next to `output`, and rename it to `output` on success; remove it on failure.
 
     Raises:
-        ConfigError: the folder cannot be written to, or `output` came to be meanwhile.
+        ConfigError: the folder is not writable, or another program has created `output` meanwhile.
     """
-    # A short name of its own: that of the output may be as long as names can be.
+    # The name is not derived from the output's, which may already have the greatest length allowed.
     temporary = output.parent / f".cavsync-{secrets.token_hex(6)}{output.suffix}"
     try:
-        # Unlike tempfile's, its permissions are those of any new file.
+        # Not tempfile, which would restrict the permissions to the user.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
-        raise ConfigError(f"{output} cannot be written ({error.strerror}): give a folder that is yours") from None
+        raise ConfigError(f"{output} cannot be written ({error.strerror}): give a writable folder") from None
     try:
         yield temporary
         _publish(temporary, output, overwrite=overwrite)
@@ -50,13 +50,13 @@ def _publish(temporary: Path, output: Path, *, overwrite: bool) -> None:
     try:
         if not overwrite:
             try:
-                # A link, unlike a renaming, fails where the name is taken.
+                # Unlike a rename, a hard link fails where the name exists.
                 output.hardlink_to(temporary)
                 return
             except FileExistsError:
-                raise ConfigError(f"{output} came to be meanwhile: give another name, or --overwrite") from None
+                raise ConfigError(f"{output} was created meanwhile: give another name, or --overwrite") from None
             except OSError:
-                # Some file systems have no links.
+                # Some file systems have no hard links.
                 if os.path.lexists(output):
                     raise
         temporary.replace(output)

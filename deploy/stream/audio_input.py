@@ -60,7 +60,7 @@ class AudioInput:
             return
         if self._resampler is None:
             self._resampler = MonoResampler(SAMPLE_RATE_HZ)
-        frame: Any = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="flt", layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="flt", layout="mono")
         frame.sample_rate = rate_hz
         frame.pts = round(pts_seconds / MICROSECOND)
         frame.time_base = MICROSECOND

@@ -15,8 +15,8 @@ UDP = "udp://127.0.0.1:9999"
 @pytest.mark.parametrize(
     ("watch", "words"),
     [
-        ((("one", "foo://x"),), "of no kind that can be watched"),
-        ((("one", "rtsp://"),), "names no host"),
+        ((("one", "foo://x"),), "has an unknown scheme"),
+        ((("one", "rtsp://"),), "has no host"),
         ((("my cam", UDP),), "'my cam'"),
         ((("a" * 65, UDP),), "1 to 64"),
         ((("one", UDP), ("one", UDP)), "more than once"),

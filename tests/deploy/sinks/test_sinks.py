@@ -66,7 +66,7 @@ def test_page_says_what_was_found_and_what_the_sign_means(result: FileScore) -> 
     text = re.sub(r"<[^>]+>", " ", html_text([result]))
     for part in (
         f"Audio late by {late_ms} ms",
-        f"{late_ms} ms after its frame",
+        f"{late_ms} ms after the video",
         f"advance the audio by {late_ms} ms",
         "opposite sign",
         "libavcodec",
