@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from cavsync.export import export_bundle
-from cavsync.export.bundle import require_bundle_folder
+from cavsync.export.inputs import require_bundle_folder
 from cavsync.manifest import MANIFEST_NAME
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import save_model

@@ -8,6 +8,7 @@ from cavsync.deploy.files.summary import FileSummary
 from cavsync.deploy.live import CallbackSink, LiveStatus, Watcher
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.pool import EnginePool
+from cavsync.deploy.stream.options import ScoringOptions
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.curve import FEATURE_NAMES, Curve, curve_features
 from cavsync.deploy.verdict.events import EventChange, EventTracker
@@ -29,6 +30,7 @@ __all__ = [
     "LiveStatus",
     "Outcome",
     "Profile",
+    "ScoringOptions",
     "SyncScore",
     "SyncScorer",
     "Watcher",

@@ -1,7 +1,8 @@
 """Export: a run's encoders as ONNX graphs in a bundle that proves itself."""
 
 from cavsync.evaluate.inputs.model_bundle import default_sync
-from cavsync.export.bundle import PRECISIONS, amend_card, export_bundle
+from cavsync.export.bundle import amend_card, export_bundle
+from cavsync.export.inputs import PRECISIONS
 from cavsync.export.trt.options import TensorRTOptions
 
 __all__ = ["PRECISIONS", "TensorRTOptions", "amend_card", "default_sync", "export_bundle"]

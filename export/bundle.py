@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,33 +12,26 @@ from pathlib import Path
 from cavsync.atomic import atomic_folder
 from cavsync.deploy import Bundle
 from cavsync.deploy.runtime.classifier import check_classifier
-from cavsync.errors import CheckpointError, ConfigError
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.artefacts import Artefacts
 from cavsync.export.calibrate import MAX_CLIPS, calibrate
-from cavsync.export.classifier import check_run, load_run, trained_mode
+from cavsync.export.classifier import trained_mode
 from cavsync.export.draft import draft
 from cavsync.export.fit_calibration import CalibrationReport
+from cavsync.export.inputs import Say, open_inputs
 from cavsync.export.model_card import model_card
-from cavsync.export.output_folder import require_free
 from cavsync.export.parity import OutputParity, Reference, describe
 from cavsync.export.samples import noise, sample_sets
 from cavsync.export.storage import Storage, round_weights
-from cavsync.export.trt.encoders import check_options as check_engine_options
 from cavsync.export.trt.encoders import write_tensorrt
-from cavsync.export.trt.library import find_library
 from cavsync.export.trt.options import TensorRTOptions
-from cavsync.manifest import GRAPHS, MANIFEST_NAME, Manifest, SyncSpec, describe_files, read_manifest
+from cavsync.manifest import MANIFEST_NAME, Manifest, SyncSpec, describe_files, read_manifest
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.fingerprint import architecture_fingerprint
-from cavsync.run import Run
 
 PARITY_NAME = "parity.json"
 CANDIDATES_NAME = "int8_candidates.json"
 CARD_NAME = "MODEL_CARD.md"
-PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8", "auto")
-
-Say = Callable[[str], None]
 
 
 def export_bundle(
@@ -79,24 +72,25 @@ def export_bundle(
         ExportError: parity failed, an engine cannot be built, or out_dir holds something else. CheckpointError,
         ConfigError: the run or an option cannot be used. Nothing is left behind in any case.
     """
-    check_options(precision, storage, has_engines=tensorrt is not None)
-    require_bundle_folder(out_dir, overwrite=overwrite)
-    run = Run.open(run_dir).at(step)
-    check_run(run, precision, labels, has_engines=tensorrt is not None)
-    library = None
-    if tensorrt is not None:
-        library, finding = find_library(tensorrt.library)
-        on_stage(finding)
-        check_engine_options(precision, library, tensorrt)
-    on_stage("loading the model")
-    model, classifier = load_run(run, labels)
+    inputs = open_inputs(
+        run_dir,
+        out_dir,
+        precision=precision,
+        storage=storage,
+        tensorrt=tensorrt,
+        step=step,
+        labels=labels,
+        calibration_clips=calibration_clips,
+        overwrite=overwrite,
+        on_stage=on_stage,
+    )
+    run, model, classifier, clips = inputs.run, inputs.model, inputs.classifier, inputs.clips
     round_weights(model, storage)
-    clips = held_out_clips(run) if calibration_clips is None else list(calibration_clips)
     with atomic_folder(out_dir) as fresh:
         artefacts = _begin(fresh, model, classifier, clips, on_stage)
         paths = artefacts.write_encoders(precision, compact=storage != "float32")
-        if tensorrt is not None and library is not None:
-            write_tensorrt(artefacts, paths, precision, library, tensorrt)
+        if tensorrt is not None and inputs.library is not None:
+            write_tensorrt(artefacts, paths, precision, inputs.library, tensorrt)
         manifest = draft(
             run,
             model,
@@ -118,21 +112,6 @@ def export_bundle(
         Bundle.open(fresh)
         check_classifier(fresh, manifest)
     return manifest, artefacts.parity
-
-
-def check_options(precision: str, storage: str, *, has_engines: bool) -> None:
-    """ConfigError for a precision that is not known, or a storage or lack of engines that does not go with it."""
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision {precision} is not known: use {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}")
-    if storage != "float32" and precision != "fp32":
-        raise ConfigError(f"storage {storage} is for float32 graphs, precision is {precision}: leave one of them out")
-    if precision == "fp8" and not has_engines:
-        raise ConfigError("fp8 is for TensorRT engines on GPUs of compute capability 89 and later: add --trt")
-
-
-def require_bundle_folder(out_dir: Path, *, overwrite: bool) -> None:
-    """ExportError where `out_dir` holds something that is not to be replaced."""
-    require_free(out_dir, overwrite=overwrite, kind="bundle", is_ours=_is_bundle)
 
 
 def _begin(
@@ -171,22 +150,6 @@ def amend_card(bundle: Path, text: str) -> None:
         _write_manifest(fresh, read_manifest(bundle))
 
 
-def held_out_clips(run: Run) -> list[Path]:
-    """Clips that the run never trained on; empty where it noted none.
-
-    Raises:
-        CheckpointError: the note is damaged, or the clips have gone.
-    """
-    clips = run.held_out_clips()
-    missing = [clip for clip in clips if not clip.is_file()]
-    if missing:
-        raise CheckpointError(
-            f"{missing[0]}, which the run held out for calibration, is not there any more: name other clips with "
-            "--calibration, or pass --calibration none"
-        )
-    return clips
-
-
 def _calibrate(
     folder: Path, manifest: Manifest, clips: list[Path], held_out: bool, on_stage: Say
 ) -> CalibrationReport | None:
@@ -213,16 +176,3 @@ def _write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     manifest = replace(manifest, files=describe_files(folder, names))
     (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
     return manifest
-
-
-def _is_bundle(folder: Path) -> bool:
-    """Whether a folder is a bundle, perhaps damaged or of another version, and holds nothing else.
-
-    Other programs have a manifest.json too, and what lies in their folders is not ours to delete.
-    """
-    try:
-        content = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
-        named = {*content["files"], MANIFEST_NAME}
-        return {"format_version", "digest", *GRAPHS} <= content.keys() and {p.name for p in folder.iterdir()} <= named
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cavsync.evaluate.classify.classifier import OpenClassifier
-from cavsync.export.bundle import check_options, held_out_clips, require_bundle_folder
-from cavsync.export.classifier import check_run, load_run, trained_mode
+from cavsync.export.classifier import trained_mode
+from cavsync.export.inputs import open_inputs
 from cavsync.export.parity import CLASSIFIER_INPUTS
 from cavsync.export.precision import openvino
 from cavsync.export.trt.encoders import AUTO
-from cavsync.export.trt.encoders import check_options as check_engine_options
-from cavsync.export.trt.library import Library, find_library
+from cavsync.export.trt.library import Library
 from cavsync.export.trt.options import TensorRTOptions
 from cavsync.manifest import CLASSIFIER, ENCODERS
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.flops import Part, count_parameters
-from cavsync.run import Run
 
 BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.02, "int8": 1.02}
 STORED_BYTES = {"float32": 4.0, "half": 2.0, "int8": 1.02}
@@ -58,17 +56,21 @@ def plan(
     step: int | None,
     labels: Path | None,
     overwrite: bool,
-    name: str | None = None,
-    weights_licence: str = "",
 ) -> ExportPlan:
-    """Check everything that `export_bundle` checks before it begins; arguments and errors are its own."""
-    del name, weights_licence
-    check_options(precision, storage, has_engines=tensorrt is not None)
-    require_bundle_folder(out_dir, overwrite=overwrite)
-    run = Run.open(run_dir).at(step)
-    check_run(run, precision, labels, has_engines=tensorrt is not None)
-    model, classifier = load_run(run, labels)
-    clips = held_out_clips(run) if calibration_clips is None else list(calibration_clips)
+    """List what `export_bundle` would write; it checks the same beforehand. Arguments and errors are its own."""
+    inputs = open_inputs(
+        run_dir,
+        out_dir,
+        precision=precision,
+        storage=storage,
+        tensorrt=tensorrt,
+        step=step,
+        labels=labels,
+        calibration_clips=calibration_clips,
+        overwrite=overwrite,
+        on_stage=lambda _: None,
+    )
+    model, classifier, clips = inputs.model, inputs.classifier, inputs.clips
     notes = [
         f"calibrated, compared and quantized on {len(clips)} clips"
         if clips
@@ -80,11 +82,9 @@ def plan(
     if classifier is not None:
         files.append(_classifier_file(classifier, storage))
         notes.append(f"a classifier of {len(classifier.labels)} classes, {trained_mode(classifier)}")
-    if tensorrt is not None:
-        library, finding = find_library(tensorrt.library)
-        check_engine_options(precision, library, tensorrt)
-        notes.append(finding)
-        files += _engine_files(model, AUTO if precision == "auto" else precision, library, tensorrt)
+    if tensorrt is not None and inputs.library is not None:
+        notes.append(inputs.finding)
+        files += _engine_files(model, AUTO if precision == "auto" else precision, inputs.library, tensorrt)
     return ExportPlan(files, notes)
 
 

@@ -59,7 +59,7 @@ def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> 
     ends the command with one sentence and exit status 1.
     """
     from cavsync.deploy import Bundle
-    from cavsync.deploy.runtime.bundle_files import check_names, verify_file
+    from cavsync.deploy.runtime.bundle_files import verify_file
     from cavsync.deploy.runtime.classifier import check_classifier
     from cavsync.deploy.runtime.engines import GPU_RUNTIMES, check_sidecar
     from cavsync.deploy.runtime.onnx import runtime_version
@@ -67,7 +67,6 @@ def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> 
 
     manifest = read_manifest(folder)
     click.echo(f"ok: {MANIFEST_NAME}, bundle format {manifest.format_version}, matches its digest")
-    check_names(folder, manifest)
     for name, entry in manifest.files.items():
         verify_file(folder, name, entry)
         click.echo(_plain(f"ok: {name}, {entry.size_bytes:,} bytes, matches its hash"))

@@ -127,7 +127,8 @@ def _export(out: Path) -> Bundle:
 def _score(out: Path, bundle: Bundle) -> tuple[dict[str, Any], list[OffsetRow]]:
     from cavsync.data.synth import read_truth
     from cavsync.deploy import FileScore
-    from cavsync.deploy.sinks import html_text, jsonl_text, write_text_atomically
+    from cavsync.deploy.sinks import jsonl_text, write_text_atomically
+    from cavsync.deploy.sinks.html import html_text
     from cavsync.evaluate.sync.offsets import compare, summarise
 
     outcomes: list[Outcome] = []

@@ -70,6 +70,8 @@ def export(
     triton_repo: Path | None,
     calibration: str | None,
     dry_run: bool,
+    name: str | None,
+    weights_licence: str,
     **options: Any,
 ) -> None:
     """Export the encoders of RUN to ONNX and TensorRT, check them against the PyTorch model, calibrate the confidence.
@@ -104,7 +106,14 @@ def export(
         console.print(f"{time.monotonic() - begin:6.1f} s  {text}", soft_wrap=True, highlight=False)
 
     manifest, parity = export_bundle(
-        run, out, tensorrt=engines, calibration_clips=_clips(calibration), on_stage=say, **options
+        run,
+        out,
+        tensorrt=engines,
+        calibration_clips=_clips(calibration),
+        name=name,
+        weights_licence=weights_licence,
+        on_stage=say,
+        **options,
     )
     if triton_repo is not None:
         from cavsync.export.triton_repository import write_triton_repository

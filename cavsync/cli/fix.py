@@ -14,7 +14,7 @@ from cavsync.cli.progress import progress_bar
 from cavsync.cli.threads import thread_options
 
 if TYPE_CHECKING:
-    from cavsync.deploy import Bundle, FileSummary, SyncScore
+    from cavsync.deploy import Bundle, FileSummary, ScoringOptions, SyncScore
     from cavsync.deploy.repair.fix import Fixed
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -64,11 +64,11 @@ def fix(
     from cavsync.deploy.repair.fix import fix_file
     from cavsync.deploy.repair.new_file import check_place
 
-    _check_usage(offset_ms, audio_stream, profile)
+    scoring = _checked(offset_ms, audio_stream, profile)
     try:
         check_place(source, output, overwrite=overwrite)
         needs_model = offset_ms is None or (bundle is not None and not no_check)
-        scorer = _scorer(_opened(bundle, threads, cores), profile) if needs_model else None
+        scorer = _scorer(_opened(bundle, threads, cores), scoring) if needs_model else None
         if offset_ms is None:
             assert scorer is not None
             offset_ms = _measured(source, scorer, force=force)
@@ -89,15 +89,16 @@ def fix(
     _report(fixed)
 
 
-def _check_usage(offset_ms: float | None, audio_stream: int | None, profile: str) -> None:
-    from cavsync.deploy import resolve_profile
+def _checked(offset_ms: float | None, audio_stream: int | None, profile: str) -> ScoringOptions:
+    """Check the options of the command and return those to score with."""
+    from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.remux import MAX_OFFSET_MS
 
     if offset_ms is None and audio_stream:
         raise click.UsageError("only audio stream 0 is measured: give --offset-ms for another one.")
     if offset_ms is not None and (not math.isfinite(offset_ms) or not 0 < abs(offset_ms) <= MAX_OFFSET_MS):
         raise click.UsageError(f"--offset-ms is {offset_ms:g}: give an offset other than 0, of at most an hour.")
-    resolve_profile(profile, None, None)
+    return ScoringOptions(profile=profile)
 
 
 def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | None) -> Bundle:
@@ -107,13 +108,13 @@ def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | N
     return Bundle.open(default_bundle() if bundle is None else bundle, threads=threads, cores=cores)
 
 
-def _scorer(bundle: Bundle, profile: str) -> Scorer:
+def _scorer(bundle: Bundle, scoring: ScoringOptions) -> Scorer:
     """Return a function that scores a file, with a progress bar, and returns its summary."""
     from cavsync.deploy import score_file
 
     def summary_of(path: Path) -> FileSummary:
         with progress_bar("measuring") as on_progress:
-            return score_file(path, bundle, profile=profile, on_progress=on_progress).summary
+            return score_file(path, bundle, scoring, on_progress=on_progress).summary
 
     return summary_of
 

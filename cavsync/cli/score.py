@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,8 @@ from cavsync.cli.progress import progress_bar
 from cavsync.cli.scoring import scoring_options
 
 if TYPE_CHECKING:
-    from cavsync.deploy import Bundle, Outcome
+    from cavsync.deploy import Bundle, Outcome, ScoringOptions
+    from cavsync.deploy.runtime.engine_keywords import EngineKeywords
     from cavsync.deploy.verdict.records import SyncScore
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -49,11 +50,9 @@ def score(
     csv_out: Path | None,
     html_out: Path | None,
     vtt_out: Path | None,
-    engine: str,
-    threads: int | None,
-    cores: tuple[int, ...] | None,
     fail_on: frozenset[str],
-    **options: Any,
+    scoring: ScoringOptions,
+    engine: EngineKeywords,
 ) -> None:
     """Measure how far the audio of each INPUT is early or late.
 
@@ -61,21 +60,20 @@ def score(
     and some broadcast equipment use the opposite sign. Exit status 1: an input or the bundle could not be used; 3: all
     inputs were scored, and the verdict on one of them is named by --fail-on.
     """
-    from cavsync.deploy import Bundle, FileFailure, resolve_profile
+    from cavsync.deploy import Bundle, FileFailure
     from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.sinks import check_writable
 
-    resolve_profile(options["profile"], options["early_ms"], options["late_ms"])
     for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
         if out is not None:
             check_writable(out)
-    folder = default_bundle() if bundle is None else bundle
-    opened = Bundle.open(folder, engine=engine, threads=threads, cores=cores)
-    _check_options(opened, options)
+    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+    # Report options that suit no file before the first file is opened.
+    scoring.grid_for(opened.manifest.sync)
     sources = _media_files(inputs)
     if vtt_out is not None and len(sources) != 1:
         raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
-    outcomes, was_interrupted = _score_all(sources, opened, options)
+    outcomes, was_interrupted = _score_all(sources, opened, scoring)
     if outcomes:
         _write(outcomes, json_out, csv_out, html_out, vtt_out)
         _print_table(outcomes, to_stderr=json_out == "-")
@@ -98,13 +96,6 @@ def _fail_if(fail_on: frozenset[str], outcomes: Sequence[Outcome]) -> None:
         end(ExitStatus.CHECK_FAILED, f"failed: {', '.join(found)} of {len(outcomes)} (--fail-on)")
 
 
-def _check_options(opened: Bundle, options: dict[str, Any]) -> None:
-    """Report a window or range that fits no file before the first file is opened."""
-    from cavsync.deploy import SyncScorer
-
-    SyncScorer(opened, **options)
-
-
 def _media_files(inputs: Sequence[str]) -> list[str]:
     """List the input files, each once; a folder stands for the media files in it."""
     from cavsync.errors import MediaError
@@ -122,7 +113,7 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(sources))
 
 
-def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) -> tuple[list[Outcome], bool]:
+def _score_all(sources: Sequence[str], opened: Bundle, scoring: ScoringOptions) -> tuple[list[Outcome], bool]:
     """Score every input. The flag is true if Ctrl-C ended the batch early."""
     from cavsync.deploy import FileFailure, score_file
     from cavsync.errors import BundleError, CavsyncError, ConfigError
@@ -131,7 +122,7 @@ def _score_all(sources: Sequence[str], opened: Bundle, options: dict[str, Any]) 
     for index, source in enumerate(sources, start=1):
         with progress_bar(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
             try:
-                outcomes.append(score_file(source, opened, on_progress=on_progress, **options))
+                outcomes.append(score_file(source, opened, scoring, on_progress=on_progress))
                 continue
             except KeyboardInterrupt:
                 return outcomes, True
@@ -149,7 +140,8 @@ def _write(
     outcomes: Sequence[Outcome], json_out: str | None, csv_out: Path | None, html_out: Path | None, vtt_out: Path | None
 ) -> None:
     from cavsync.deploy import FileScore
-    from cavsync.deploy.sinks import csv_text, html_text, jsonl_text, vtt_text, write_text_atomically
+    from cavsync.deploy.sinks import csv_text, jsonl_text, vtt_text, write_text_atomically
+    from cavsync.deploy.sinks.html import html_text
 
     if json_out == "-":
         click.echo(jsonl_text(outcomes), nl=False)

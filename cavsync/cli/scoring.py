@@ -1,7 +1,8 @@
-"""Options of everything that scores: limits, and the grid that a stream is looked at on."""
+"""The options of the commands that score: profile, grid and engine."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,36 +22,42 @@ GRID_OPTIONS = (
                  help="Length of the window of a decision; the bundle's own by default."),
     click.option("--max-offset-ms", type=float, help="Search range to either side; the bundle's own by default."),
     click.option("--frame-rate", "frame_rate_hz", type=float,
-                 help="Frames looked at per second; the bundle's own by default, fewer cost less."),
+                 help="Frames used per second; the bundle's own by default, fewer cost less."),
     click.option("--hop-ms", type=float,
                  help="Step of the search, a multiple of 10 ms; the bundle's own by default, a longer one costs less."),
     click.option("--adaptive", is_flag=True,
-                 help="Search coarsely, then track the offset found, and look at everything again where it is lost."),
+                 help="Search coarsely, then track the offset found; search everything again where it is lost."),
 )  # fmt: skip
 ENGINE_OPTION = click.option(
     "--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
     help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto for the best of them that "
-    "can run here. Never another one instead.")  # fmt: skip
+    "can run on this machine. A named engine that cannot run is an error; no other takes its place.")  # fmt: skip
 
 
 Command = Callable[..., Any]
 
 
-def profile_options(command: Command) -> Command:
-    """Add `--profile`, `--early-ms` and `--late-ms`."""
-    for option in reversed(PROFILE_OPTIONS):
-        command = option(command)
-    return command
-
-
-def engine_options(command: Command) -> Command:
-    """Add `--engine`, `--threads` and `--cores`."""
-    return ENGINE_OPTION(thread_options(command))
-
-
 def scoring_options(command: Command) -> Command:
-    """Add profile, grid and engine; profile and grid have the names that `SyncScorer` has for them."""
-    command = engine_options(command)
-    for option in reversed(GRID_OPTIONS):
-        command = option(command)
-    return profile_options(command)
+    """Add profile, grid and engine; the command receives them as `scoring: ScoringOptions`, `engine: EngineKeywords`.
+
+    Raises ConfigError, before the command runs, if an option cannot be used with any bundle.
+    """
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> Any:
+        from cavsync.deploy.runtime.engine_keywords import EngineKeywords
+        from cavsync.deploy.stream.options import ScoringKeywords, ScoringOptions
+
+        engine = _taken(values, EngineKeywords.__annotations__)
+        scoring = ScoringOptions(**_taken(values, ScoringKeywords.__annotations__))
+        return command(scoring=scoring, engine=engine, **values)
+
+    decorated: Command = thread_options(with_options)
+    for option in reversed((*PROFILE_OPTIONS, *GRID_OPTIONS, ENGINE_OPTION)):
+        decorated = option(decorated)
+    return decorated
+
+
+def _taken(values: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    """Remove those of `names` from `values` and return them."""
+    return {name: values.pop(name) for name in names if name in values}

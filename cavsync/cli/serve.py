@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cavsync.cli.scoring import scoring_options
+
+if TYPE_CHECKING:
+    from cavsync.deploy import ScoringOptions
+    from cavsync.deploy.runtime.engine_keywords import EngineKeywords
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -76,12 +80,8 @@ def named_urls(
 def serve(
     bundle: Path | None,
     max_body_mb: float,
-    profile: str,
-    early_ms: float | None,
-    late_ms: float | None,
-    engine: str,
-    threads: int | None,
-    cores: tuple[int, ...] | None,
+    scoring: ScoringOptions,
+    engine: EngineKeywords,
     **options: Any,
 ) -> None:
     """Score files and live streams over HTTP until SIGTERM or Ctrl-C.
@@ -90,15 +90,13 @@ def serve(
     at /metrics, the description of the API at /openapi.json and the live page at /. Window, search, frame rate and
     profile apply to watched sources, and to clients that set none of their own.
     """
-    from cavsync.deploy import Bundle, resolve_profile
+    from cavsync.deploy import Bundle
     from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.server.run import run_server
     from cavsync.deploy.server.settings import MEBIBYTE, ServerSettings
 
-    settings = ServerSettings(
-        profile=resolve_profile(profile, early_ms, late_ms), max_body_bytes=round(max_body_mb * MEBIBYTE), **options
-    )
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads, cores=cores)
+    settings = ServerSettings(scoring=scoring, max_body_bytes=round(max_body_mb * MEBIBYTE), **options)
+    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
 
     def on_listening(url: str) -> None:
         note = "" if settings.token is None else " (requires the token)"

@@ -16,8 +16,9 @@ from cavsync.cli.options import key_values
 from cavsync.cli.scoring import scoring_options
 
 if TYPE_CHECKING:
-    from cavsync.deploy import Bundle
+    from cavsync.deploy import Bundle, ScoringOptions
     from cavsync.deploy.live import LiveSink, Watcher
+    from cavsync.deploy.runtime.engine_keywords import EngineKeywords
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -71,9 +72,8 @@ def watch(
     webhook_decisions: bool,
     metrics_port: int | None,
     ffmpeg_options: dict[str, Any],
-    engine: str,
-    threads: int | None,
-    cores: tuple[int, ...] | None,
+    scoring: ScoringOptions,
+    engine: EngineKeywords,
     **options: Any,
 ) -> None:
     """Score URL as it plays; write a JSON line per decision, per event that begins or ends, and per status.
@@ -93,13 +93,13 @@ def watch(
     address = parse_address(url, {name: str(value) for name, value in ffmpeg_options.items()})
     if address.kind == "pipe" and sys.stdin.isatty():
         raise click.UsageError("- reads standard input, which is a terminal: pipe a stream into it.")
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads, cores=cores)
+    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
     with ExitStack() as stack:
         sinks: list[LiveSink] = []
         if metrics_port is not None:
             sink, opened = _metrics(metrics_port, opened, stack)
             sinks.append(sink)
-        watcher = stack.enter_context(Watcher(address, opened, **options))
+        watcher = stack.enter_context(Watcher(address, opened, scoring, **options))
         for sink in (*sinks, *_sinks(json_out, csv_out, vtt_out, webhook, webhook_decisions, address.shown)):
             watcher.add_sink(sink)
         with _ended_by_signals(watcher) as received:

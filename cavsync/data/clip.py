@@ -64,6 +64,7 @@ def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf)
     frames: list[NDArray[np.uint8]] = []
     times: list[float] = []
     chunks: list[AudioChunk] = []
+    video_end_seconds = 0.0
     with MediaReader(path, video_threads=1) as reader:
         for item in reader:
             if item.pts_seconds >= max_seconds + INTERLEAVING_SECONDS:
@@ -74,12 +75,13 @@ def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf)
                 if not times or item.pts_seconds > times[-1]:
                     frames.append(resize_center_crop(item.rgb, img_size).transpose(2, 0, 1))
                     times.append(item.pts_seconds)
+                    video_end_seconds = min(item.end_seconds, max_seconds)
             else:
                 chunks.append(item)
     if not frames or not chunks:
         raise MediaError(f"{path} holds no video or no audio: give a complete file", reason="corrupt")
     samples, start_seconds = join_chunks(chunks)
-    require_same_length(path, times, start_seconds + len(samples) / SAMPLE_RATE_HZ)
+    require_same_length(path, video_end_seconds, start_seconds + len(samples) / SAMPLE_RATE_HZ)
     return Clip(str(path), np.stack(frames), np.asarray(times), Waveform(samples), start_seconds)
 
 
@@ -100,10 +102,8 @@ def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
     return np.concatenate(parts), start_seconds
 
 
-def require_same_length(path: Path | str, times: list[float], audio_end_seconds: float) -> None:
-    """MediaError where the frames at `times` (s) and the audio end too far apart to belong together."""
-    period_seconds = (times[-1] - times[0]) / max(1, len(times) - 1)
-    video_end_seconds = times[-1] + period_seconds
+def require_same_length(path: Path | str, video_end_seconds: float, audio_end_seconds: float) -> None:
+    """Raise MediaError where video and audio end too far apart to belong together."""
     allowed = max(LENGTH_MISMATCH_SECONDS, LENGTH_MISMATCH_SHARE * video_end_seconds)
     if abs(video_end_seconds - audio_end_seconds) > allowed:
         raise MediaError(

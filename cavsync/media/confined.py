@@ -1,35 +1,36 @@
-"""Opening a file that a stranger gave: nothing but this file is read, whatever it says.
+"""Opening of untrusted files without access to any other file or address.
 
-Playlists and scripts (HLS, concat, SDP ...) name other files and addresses, and FFmpeg would open them. So only
-containers that hold their own media are recognised, and no protocol is left to open anything else with.
+Playlists and scripts (HLS, concat, SDP ...) name other files and addresses, which FFmpeg would open. So only containers
+that hold their own media are recognised, and every protocol is disabled.
 """
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO
 
 import av
 import av.error
+from av.container import InputContainer
 
 from cavsync.errors import MediaError
 
 CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "mxf", "ogg", "asf", "nut")
-# Larger than 8K; a frame of this size takes 106 MB as RGB.
+# A little more than 8K UHD; a frame of this size takes 106 MB as RGB.
 MAX_FRAME_PIXELS = 8192 * 4320
 
 
-def open_confined(name: str, file: IO[bytes]) -> Any:
-    """An opened PyAV container over the seekable `file`; `name` is what messages call it.
+def open_confined(name: str, file: IO[bytes]) -> InputContainer:
+    """Open the seekable `file` with PyAV; error messages call it `name`.
 
     Raises:
-        MediaError: empty, or none of `CONTAINERS`.
+        MediaError: the file is empty, or in none of `CONTAINERS`.
     """
     if file.seek(0, 2) == 0:
         raise MediaError(f"{name} is empty (zero bytes): give a complete video file", reason="empty")
     file.seek(0)
     rules = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "none"}
     try:
-        return av.open(file, metadata_errors="replace", container_options=rules)
+        return av.open(file, "r", metadata_errors="replace", container_options=rules)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
@@ -39,6 +40,6 @@ def open_confined(name: str, file: IO[bytes]) -> Any:
         ) from None
 
 
-def limit_frames(track: Any) -> None:
-    """Have the decoder refuse frames of more than `MAX_PICTURE_PIXELS`, also in the middle of the file."""
+def limit_frames(track: av.VideoStream) -> None:
+    """Make the decoder refuse frames of more than `MAX_FRAME_PIXELS`, also where the size changes mid-file."""
     track.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}

@@ -1,20 +1,22 @@
-"""What FFmpeg opens: a file's container, its one video and one audio track, and what it declares about them."""
+"""Opening of containers, choice of their video and audio track, and the properties that they declare."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
+from av.container import InputContainer
+from av.stream import Disposition, Stream
 
 from cavsync.errors import MediaError
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What the container declares. `duration_seconds` is None where it declares nothing (live streams, raw streams)."""
+    """Properties that the container declares; live and raw streams declare no duration (None)."""
 
     container: str
     duration_seconds: float | None
@@ -29,11 +31,11 @@ class MediaInfo:
     decoder: str
 
 
-def open_file(source: str) -> Any:
-    """Open a file, or an address, for reading.
+def open_file(source: str) -> InputContainer:
+    """Open a file, or an address that FFmpeg knows, for reading.
 
     Raises:
-        MediaError: missing, empty, a folder, or nothing that FFmpeg reads.
+        MediaError: `source` is missing, empty, a folder, or not readable by FFmpeg.
     """
     path = Path(source)
     if "://" not in source:
@@ -53,31 +55,33 @@ def open_file(source: str) -> Any:
         ) from None
 
 
-def pick_track(containers: list[Any], kind: str, source: str) -> Any:
-    """First track of a kind ("video" or "audio") that is no cover frame.
+def pick_tracks(containers: Iterable[InputContainer], source: str) -> tuple[av.VideoStream, av.AudioStream]:
+    """Return the first video track that is not a cover image, and the first audio track.
 
     Raises:
-        MediaError: there is none, or its codec has no decoder here.
+        MediaError: one of them is missing, or this FFmpeg has no decoder for its codec.
     """
-    every = [track for container in containers for track in container.streams]
-    # A cover frame is a video track to FFmpeg, but it never moves.
-    tracks = [track for track in every if track.type == kind and not (kind == "video" and _is_cover(track))]
-    if not tracks:
-        found = ", ".join(sorted({track.type for track in every})) or "nothing"
-        raise MediaError(
-            f"{source} has no {kind} track (found: {found}): sync needs one video and one audio track",
-            reason=f"no_{kind}",
-        )
-    if tracks[0].codec_context is None:
-        raise MediaError(
-            f"{source} has a {kind} track in a codec that this FFmpeg cannot decode: convert it",
-            reason="unreadable",
-        )
-    return tracks[0]
+    tracks = [track for container in containers for track in container.streams]
+    # To FFmpeg a cover image is a video track with a single frame.
+    video = [track for track in tracks if isinstance(track, av.VideoStream) and not is_cover(track)]
+    audio = [track for track in tracks if isinstance(track, av.AudioStream)]
+    found = ", ".join(sorted({track.type for track in tracks})) or "nothing"
+    for kind, of_kind in (("video", video), ("audio", audio)):
+        if not of_kind:
+            raise MediaError(
+                f"{source} has no {kind} track (found: {found}): sync needs one video and one audio track",
+                reason=f"no_{kind}",
+            )
+        if of_kind[0].codec_context is None:
+            raise MediaError(
+                f"{source} has a {kind} track in a codec that this FFmpeg cannot decode: convert it",
+                reason="unreadable",
+            )
+    return video[0], audio[0]
 
 
-def describe(container: Any, video: Any, audio: Any) -> MediaInfo:
-    """What a container and its two tracks declare."""
+def describe(container: InputContainer, video: av.VideoStream, audio: av.AudioStream) -> MediaInfo:
+    """Return the properties that a container and its two tracks declare."""
     rate = video.average_rate or video.guessed_rate
     return MediaInfo(
         container=container.format.name,
@@ -94,5 +98,6 @@ def describe(container: Any, video: Any, audio: Any) -> MediaInfo:
     )
 
 
-def _is_cover(track: Any) -> bool:
-    return bool(track.disposition & av.stream.Disposition.attached_pic)
+def is_cover(track: Stream) -> bool:
+    """Return whether a video track is a cover image."""
+    return bool(track.disposition & Disposition.attached_pic)

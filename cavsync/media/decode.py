@@ -1,7 +1,7 @@
-"""Decode one file or stream into timed frames and 16 kHz mono audio, in the order of its packets.
+"""Decoding of one file or stream into timed frames and 16 kHz mono audio, in the order of its packets.
 
-Memory is bounded by the codec's own delay. Timestamps are the container's presentation times in seconds since the start
-that it declares; nothing is derived from a frame counter, so variable frame rates and late starts keep their meaning.
+Memory is bounded by the codec's delay. Times are the container's presentation times in seconds since the start that it
+declares; none is derived from a frame counter, so variable frame rates and late starts are preserved.
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, cast
 
 import av
 import av.error
 import numpy as np
+from av.stream import Stream
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
 from cavsync.media.confined import limit_frames, open_confined
-from cavsync.media.container import MediaInfo, describe, open_file, pick_track
-from cavsync.media.resample import MonoResampler
+from cavsync.media.container import MediaInfo, describe, open_file, pick_tracks
+from cavsync.media.resample import MonoResampler, frame_pts_seconds
 
 log = logging.getLogger(__name__)
 
+DEFAULT_FRAME_SECONDS = 0.04
+"""Frame period assumed where the container declares no frame rate."""
 MAX_DAMAGED_SHARE = 0.2
 TRUNCATION_TOLERANCE_SECONDS = 1.0
 TRUNCATION_TOLERANCE_SHARE = 0.05
@@ -32,33 +35,43 @@ TRUNCATION_TOLERANCE_SHARE = 0.05
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """One frame: `rgb` (H, W, 3) uint8, shown from `pts_seconds` on."""
+    """One frame: `rgb` (H, W, 3) uint8, shown from `pts_seconds` on for `duration_seconds`.
+
+    The duration is the container's; where that gives none, the nominal frame period.
+    """
 
     pts_seconds: float
     rgb: NDArray[np.uint8]
+    duration_seconds: float
+
+    @property
+    def end_seconds(self) -> float:
+        """Time at which the frame stops being shown."""
+        return self.pts_seconds + self.duration_seconds
 
 
 @dataclass(frozen=True)
 class AudioChunk:
-    """Mono audio: `samples` (n,) float32 at 16 kHz, the first of them heard at `pts_seconds`."""
+    """Mono audio: `samples` (n,) float32 at 16 kHz, the first of them played at `pts_seconds`."""
 
     pts_seconds: float
     samples: NDArray[np.float32]
 
 
 class MediaReader:
-    """Iterate over the frames and audio of a file: `with MediaReader(path) as reader: for item in reader: ...`.
+    """Iterator over the frames and audio of a file: `with MediaReader(path) as reader: for item in reader: ...`.
 
     Args:
         source: a path, or an address that FFmpeg opens.
-        file: an opened, seekable file to read instead, which `source` then only names. It is confined: it may not
-            refer to other files or addresses (see `confined`). Not closed here.
-        sample_rate_hz: rate of the audio handed out.
+        file: an opened, seekable file to read instead; `source` then only names it in messages. It is untrusted: it
+            cannot make FFmpeg open other files or addresses (see `confined`). It is not closed here.
+        sample_rate_hz: rate of the returned audio.
         video_threads: decoder threads; 0 lets FFmpeg choose.
 
     Raises:
         MediaError: on opening: missing, empty or unreadable file, no video track, no audio track. While iterating:
-            nothing decodes, too many damaged packets, or the file ends long before its header says.
+            nothing decodes, too many packets are damaged, or the file ends long before the end that its header
+            declares.
     """
 
     def __init__(
@@ -73,8 +86,7 @@ class MediaReader:
         self.sample_rate_hz = sample_rate_hz
         self._container = open_file(self.source) if file is None else open_confined(self.source, file)
         try:
-            self._video = pick_track([self._container], "video", self.source)
-            self._audio = pick_track([self._container], "audio", self.source)
+            self._video, self._audio = pick_tracks([self._container], self.source)
         except MediaError:
             self._container.close()
             raise
@@ -93,29 +105,35 @@ class MediaReader:
         self.close()
 
     def close(self) -> None:
-        """Release the file. Safe to call twice."""
+        """Close the container. Safe to call twice."""
         self._container.close()
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
         converter = FrameConverter(self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds)
-        health = _Health(self.source, self.info)
-        for packet in self._packets(health):
+        damage = _DamageCheck(self.source, self.info)
+        for packet in self._packets(damage):
             try:
-                frames = packet.decode()
+                # Only the video and the audio track are demuxed, so no packet holds subtitles.
+                frames = cast("list[av.VideoFrame | av.AudioFrame]", packet.decode())
             except av.error.FFmpegError as error:
-                health.damaged(packet.stream.type, error)
+                damage.count_damaged(packet.stream.type, error)
                 continue
-            health.decoded(packet.stream.type, len(frames))
+            damage.count_decoded(packet.stream.type, len(frames))
             for frame in frames:
                 for item in converter.convert(frame):
-                    health.reached(converter.end_seconds(item))
+                    damage.note_end(self._end_seconds(item))
                     yield item
         for chunk in converter.flush():
-            health.reached(converter.end_seconds(chunk))
+            damage.note_end(self._end_seconds(chunk))
             yield chunk
-        health.close()
+        damage.check()
 
-    def _packets(self, health: _Health) -> Iterator[Any]:
+    def _end_seconds(self, item: VideoFrame | AudioChunk) -> float:
+        if isinstance(item, VideoFrame):
+            return item.end_seconds
+        return item.pts_seconds + len(item.samples) / self.sample_rate_hz
+
+    def _packets(self, damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
         packets = self._container.demux(self._video, self._audio)
         while True:
             try:
@@ -123,55 +141,56 @@ class MediaReader:
             except StopIteration:
                 return
             except av.error.FFmpegError as error:
-                health.damaged("container", error)
+                damage.count_damaged("container", error)
                 return
 
 
 class FrameConverter:
-    """Decoded frames (`av.VideoFrame`, `av.AudioFrame`) -> upright RGB frames and mono audio, times in seconds.
+    """Converter of PyAV's decoded frames to upright RGB frames and mono audio with times in seconds.
 
-    A frame without a timestamp follows its predecessor by the nominal period. Times are counted from `zero_seconds`.
+    A frame without a timestamp is placed one nominal period after the one before. Times are counted from
+    `zero_seconds` of the container's clock.
     """
 
     def __init__(self, frame_rate_hz: float | None, sample_rate_hz: int, zero_seconds: float = 0.0) -> None:
-        self._sample_rate_hz = sample_rate_hz
         self._zero_seconds = zero_seconds
-        self._period_seconds = 1.0 / frame_rate_hz if frame_rate_hz else 0.04
+        self._period_seconds = 1.0 / frame_rate_hz if frame_rate_hz else DEFAULT_FRAME_SECONDS
         self._next_seconds = 0.0
         self._resampler = MonoResampler(sample_rate_hz, zero_seconds=zero_seconds)
 
-    def convert(self, frame: Any) -> Iterator[VideoFrame | AudioChunk]:
-        """One decoded frame; audio may come later, while the resampling filter fills."""
+    def convert(self, frame: av.VideoFrame | av.AudioFrame) -> Iterator[VideoFrame | AudioChunk]:
+        """Convert one decoded frame; audio is delayed while the resampling filter fills."""
         if isinstance(frame, av.VideoFrame):
-            yield VideoFrame(self._pts_seconds(frame), _upright_rgb(frame))
+            yield VideoFrame(self._pts_seconds(frame), _upright_rgb(frame), self._duration_seconds(frame))
         else:
             yield from (AudioChunk(*timed) for timed in self._resampler.push(frame))
 
     def flush(self) -> Iterator[AudioChunk]:
-        """What the resampling filter still holds."""
+        """Return the audio that the resampling filter still holds."""
         yield from (AudioChunk(*timed) for timed in self._resampler.flush())
 
-    def end_seconds(self, item: VideoFrame | AudioChunk) -> float:
-        """When the video or audio is over."""
-        if isinstance(item, VideoFrame):
-            return item.pts_seconds + self._period_seconds
-        return item.pts_seconds + len(item.samples) / self._sample_rate_hz
-
-    def _pts_seconds(self, frame: Any) -> float:
-        seconds = self._next_seconds if frame.pts is None else float(frame.pts * frame.time_base) - self._zero_seconds
+    def _pts_seconds(self, frame: av.VideoFrame) -> float:
+        container_seconds = frame_pts_seconds(frame)
+        seconds = self._next_seconds if container_seconds is None else container_seconds - self._zero_seconds
         self._next_seconds = seconds + self._period_seconds
         return seconds
 
+    def _duration_seconds(self, frame: av.VideoFrame) -> float:
+        # PyAV exposes a frame's duration only since 14.4.
+        ticks: int = getattr(frame, "duration", 0)
+        return self._period_seconds if ticks <= 0 or frame.time_base is None else float(ticks * frame.time_base)
 
-def _upright_rgb(frame: Any) -> NDArray[np.uint8]:
-    rgb: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", threads=1)
-    # Phones store the turn of the camera beside the frame (counter-clockwise degrees) instead of turning it.
+
+def _upright_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    # PyAV's stubs do not tell that rgb24 has 8 bits.
+    rgb = cast("NDArray[np.uint8]", frame.to_ndarray(format="rgb24", threads=1))
+    # Phones store the camera's rotation (counter-clockwise degrees) as metadata and leave the pixels unrotated.
     quarter_turns = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 
 
-class _Health:
-    """Counts what did not decode and where the file ended, and says when that is too much to trust the rest."""
+class _DamageCheck:
+    """Counts damaged packets and notes where the file ends, to reject a file that is too damaged or truncated."""
 
     def __init__(self, source: str, info: MediaInfo) -> None:
         self._source = source
@@ -181,19 +200,19 @@ class _Health:
         self._container_error = ""
         self._end_seconds = 0.0
 
-    def decoded(self, kind: str, count: int) -> None:
+    def count_decoded(self, kind: str, count: int) -> None:
         self._decoded[kind] += count
 
-    def damaged(self, kind: str, error: Exception) -> None:
+    def count_damaged(self, kind: str, error: Exception) -> None:
         self._damaged += 1
         if kind == "container":
             self._container_error = str(error)
         log.debug("%s: damaged %s packet: %s", self._source, kind, error)
 
-    def reached(self, end_seconds: float) -> None:
+    def note_end(self, end_seconds: float) -> None:
         self._end_seconds = max(self._end_seconds, end_seconds)
 
-    def close(self) -> None:
+    def check(self) -> None:
         for kind, count in self._decoded.items():
             if count == 0:
                 raise MediaError(

@@ -1,4 +1,4 @@
-"""Which files are media."""
+"""Media files, recognised by their name."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ MEDIA_ENDINGS = frozenset(
 
 
 def find_media(folder: Path) -> list[Path]:
-    """Every media file below a folder, by its ending, in the order of the paths."""
+    """Return every file below `folder` that ends in one of `MEDIA_ENDINGS`, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_ENDINGS and path.is_file())

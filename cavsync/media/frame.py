@@ -1,4 +1,4 @@
-"""Frames as the models see them: short side resized (bicubic, antialiased), centre-cropped square."""
+"""Preprocessing of frames for the models: resize of the short side (bicubic, antialiased) and centre crop."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ RGBArray = NDArray[np.uint8]
 def resize_center_crop(rgb: RGBArray, size: int) -> RGBArray:
     """Resize the short side to `size` and cut the central square: (H, W, 3) uint8 -> (size, size, 3) uint8.
 
-    Pillow's bicubic filter is antialiased when it shrinks. Only the central square is resampled: that gives the same
-    pixels as resizing first and cropping afterwards, up to the placement of the crop on the source's pixel grid.
+    Pillow's bicubic filter is antialiased when shrinking. Only the central square is resampled; this equals resizing
+    first and cropping afterwards, except for where the crop falls on the source's pixel grid.
     """
     height, width = rgb.shape[:2]
     side = min(height, width)

@@ -1,45 +1,53 @@
-"""Any decoded audio -> mono float32 at one rate, on an unbroken clock.
+"""Resampling of decoded audio to mono float32 at one rate, with jitter removed from its timestamps.
 
-libswresample mixes and resamples. Its clock is the count of samples since the last break: containers round timestamps
-(Matroska to a millisecond), and following that jitter would cut and stretch the sound. Timestamps that stay away from
-the count, as after an edit or a lost packet, are followed: else the audio would stay displaced.
+libswresample mixes and resamples. Times are the count of samples since the last break, because containers round
+timestamps (Matroska to a millisecond) and following that jitter would cut and stretch the audio. Where timestamps stay
+away from the count, as after an edit or a lost packet, the count restarts from them, so that audio is not displaced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 import av
 import numpy as np
+from av.frame import Frame
 from numpy.typing import NDArray
 
-# A single timestamp may be this far off; a lost packet or an edit is above it.
+# Largest error of a single timestamp; lost packets and edits exceed it.
 BREAK_SECONDS = 0.03
-# The mean over about a second may not: rounding averages out, a displacement stays.
+# Largest mean error over about a second: rounding averages out, a displacement does not.
 DISPLACED_SECONDS = 0.005
 SETTLE_SECONDS = 1.0
 
 TimedSamples = tuple[float, NDArray[np.float32]]
 
 
+def frame_pts_seconds(frame: Frame) -> float | None:
+    """Return a decoded frame's presentation time on the container's clock; None where it has none."""
+    return None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+
+
 class SteadyClock:
-    """Tells jitter of timestamps from breaks. `next_seconds` is where the next piece belongs if nothing breaks."""
+    """A sample clock that separates jitter of timestamps from breaks.
+
+    `next_seconds` is the time at which the next piece continues without a break.
+    """
 
     def __init__(self, start_seconds: float) -> None:
         self.next_seconds = start_seconds
         self._displacement_seconds = 0.0
 
     def follows(self, pts_seconds: float) -> bool:
-        """Whether a piece with this timestamp continues the run: not far off, and not displaced for long."""
+        """Return whether a piece at `pts_seconds` continues without a break: not far off, nor displaced for long."""
         return (
             abs(pts_seconds - self.next_seconds) <= BREAK_SECONDS
             and abs(self._displacement_seconds) <= DISPLACED_SECONDS
         )
 
     def advance(self, pts_seconds: float | None, duration_seconds: float) -> None:
-        """Add a piece to the run; one without a timestamp tells nothing about displacement."""
+        """Add a piece; one without a timestamp leaves the estimate of the displacement as it is."""
         if pts_seconds is not None:
             share = min(1.0, duration_seconds / SETTLE_SECONDS)
             self._displacement_seconds += share * (pts_seconds - self.next_seconds - self._displacement_seconds)
@@ -48,10 +56,10 @@ class SteadyClock:
 
 @lru_cache(maxsize=64)
 def mix_gain(layout: str) -> np.float32:
-    """Gain that makes the weights of a layout's channels in the mix add up to one.
+    """Return the gain that makes the mixing weights of a layout's channels add up to one.
 
-    In floating point libswresample lets them add up to more, 1.41 for stereo; with integers, and so with the tools that
-    made the published data sets, they add up to one. The weights are found by mixing a constant.
+    In floating point libswresample lets them add up to more, 1.41 for stereo. With integers, as in the tools that made
+    the published data sets, they add up to one. The sum is measured by mixing a constant.
     """
     ones = av.AudioFrame(format="flt", layout=layout, samples=64)
     for plane in ones.planes:
@@ -62,27 +70,28 @@ def mix_gain(layout: str) -> np.float32:
 
 
 class MonoResampler:
-    """Push decoded frames (`av.AudioFrame`), get `(pts_seconds, samples)` with mono float32 at `sample_rate_hz`.
+    """Resampler of decoded audio frames to `(pts_seconds, samples)` with mono float32 at `sample_rate_hz`.
 
-    A jump of the timestamps by more than `BREAK_SECONDS`, a lasting displacement by more than `DISPLACED_SECONDS`, or a
-    change of rate or layout, ends the run of samples and starts a new one at the frame's own timestamp. Times are
-    counted from `zero_seconds` of the source's clock.
+    The count of samples restarts at the frame's own timestamp when timestamps jump by more than `BREAK_SECONDS`, stay
+    displaced by more than `DISPLACED_SECONDS`, or the rate or layout changes. Times are counted from `zero_seconds` of
+    the source's clock.
     """
 
     def __init__(self, sample_rate_hz: int, *, zero_seconds: float = 0.0) -> None:
         self._zero_seconds = zero_seconds
         self._rate_hz = sample_rate_hz
-        self._resampler: Any = None
-        self._source_format: tuple[Any, ...] | None = None
+        self._resampler: av.AudioResampler | None = None
+        self._source_format: tuple[int, str, str] | None = None
         self._gain = np.float32(1.0)
         self._clock = SteadyClock(0.0)
         self._origin_seconds = 0.0
         self._samples_out = 0
 
-    def push(self, frame: Any) -> Iterator[TimedSamples]:
+    def push(self, frame: av.AudioFrame) -> Iterator[TimedSamples]:
         """Resample one decoded frame; yields nothing while the filter fills."""
         source_format = (frame.sample_rate, frame.layout.name, frame.format.name)
-        pts_seconds = None if frame.pts is None else float(frame.pts * frame.time_base) - self._zero_seconds
+        container_seconds = frame_pts_seconds(frame)
+        pts_seconds = None if container_seconds is None else container_seconds - self._zero_seconds
         is_break = pts_seconds is not None and not self._clock.follows(pts_seconds)
         if self._resampler is not None and (is_break or source_format != self._source_format):
             yield from self.flush()
@@ -98,7 +107,7 @@ class MonoResampler:
         yield from self._emit(self._resampler.resample(frame))
 
     def flush(self) -> Iterator[TimedSamples]:
-        """Hand out what the filter still holds and end the run."""
+        """Return the audio that the filter still holds, and restart the count with the next frame."""
         if self._resampler is not None:
             yield from self._emit(self._resampler.resample(None))
             self._origin_seconds = self._now_seconds()
@@ -108,7 +117,7 @@ class MonoResampler:
     def _now_seconds(self) -> float:
         return self._origin_seconds + self._samples_out / self._rate_hz
 
-    def _emit(self, frames: list[Any]) -> Iterator[TimedSamples]:
+    def _emit(self, frames: list[av.AudioFrame]) -> Iterator[TimedSamples]:
         for frame in frames:
             samples = frame.to_ndarray().reshape(-1).astype(np.float32, copy=False) * self._gain
             pts_seconds = self._now_seconds()

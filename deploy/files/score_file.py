@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Unpack
 
 from cavsync.deploy.files.summary import FileSummary, HeatMap, WholeFile, summarise
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.onnx import runtime_version
+from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.records import UNDETERMINED, SyncScore
 from cavsync.deploy.verdict.trend import drift_ms_per_minute, out_of_sync_events, worst_offset_ms
@@ -24,7 +25,7 @@ REPORTED_PACKAGES = ("cavsync", "numpy", "av")
 
 @dataclass(frozen=True)
 class FileScore:
-    """All there is to say about a file: the decisions in order, the summary, and the similarity by time and lag."""
+    """The score of a file: the decisions in order, the summary, and the similarity by time and lag."""
 
     source: str
     records: list[SyncScore]
@@ -34,7 +35,7 @@ class FileScore:
 
 @dataclass(frozen=True)
 class FileFailure:
-    """A file that could not be scored, and the one sentence that says why."""
+    """A file that could not be scored, and the reason in one sentence."""
 
     source: str
     error: str
@@ -46,21 +47,23 @@ Outcome = FileScore | FileFailure
 def score_file(
     path: Path | str,
     bundle: Bundle,
+    options: ScoringOptions = DEFAULT_OPTIONS,
     *,
     file: IO[bytes] | None = None,
     audio_shift_ms: float = 0.0,
     on_progress: Progress | None = None,
-    **options: Any,
+    **keywords: Unpack[ScoringKeywords],
 ) -> FileScore:
     """Score the media file `path` with an opened bundle, in bounded memory.
 
     Args:
         path: a file, or an address that FFmpeg opens.
         bundle: an opened bundle.
-        file: an opened, seekable file from a stranger to score instead; `path` then only names it (see `MediaReader`).
+        options: how to score.
+        file: an opened, seekable, untrusted file to score instead; `path` then only names it (see `MediaReader`).
         audio_shift_ms: delay the audio by this much before scoring; it lowers every offset by as much.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
-        options: those of `SyncScorer`: window_seconds, max_offset_ms, profile, early_ms, late_ms.
+        keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
         MediaError: unreadable, truncated, without video or audio, or shorter than one window.
@@ -69,7 +72,7 @@ def score_file(
     if not math.isfinite(audio_shift_ms):
         raise ConfigError(f"the audio shift is {audio_shift_ms} ms: give a finite number")
     whole: WholeFile
-    scorer = SyncScorer(bundle, on_row=lambda row: whole.add(row), **options)
+    scorer = SyncScorer(bundle, replace(options, **keywords), on_row=lambda row: whole.add(row))
     step_seconds = bundle.manifest.sync.decision_step_seconds
     whole = WholeFile(scorer.lags_ms, step_seconds)
     with MediaReader(path, file=file) as reader:
@@ -112,7 +115,7 @@ def score_file(
 
 
 def describe_bundle(bundle: Bundle) -> dict[str, Any]:
-    """What identifies the model behind a score."""
+    """Identify the model behind a score: its name, precision and the hashes of its encoders."""
     manifest = bundle.manifest
     visual = manifest.files[manifest.visual_encoder.file].sha256[:12]
     audio = manifest.files[manifest.audio_encoder.file].sha256[:12]

@@ -1,4 +1,4 @@
-"""The verdict on a whole file, from the mean of all its rows and from the windows where these disagree."""
+"""The verdict on a whole file, from the mean of all its rows, or from its windows where those disagree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cavsync.deploy.verdict.records import UNDETERMINED, SyncScore, rounded
 from cavsync.deploy.verdict.trend import Event
 from cavsync.manifest import Calibration
 
-# Windows overrule the curve of the whole file only if enough of them are trusted, and as one only if most agree.
+# Windows replace the whole file's curve only if enough are trusted, and give a single offset only if most agree.
 MIN_WINDOWS = 3
 MIN_WINDOW_SHARE = 0.2
 AGREEING_SHARE = 0.7
@@ -26,7 +26,7 @@ AGREEING_SHARE = 0.7
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Mean similarity by time and lag: `similarity` (columns, lags), one column per time, NaN without sound."""
+    """Mean similarity by time and lag: `similarity` (columns, lags), one column per time, NaN without audio."""
 
     times_seconds: FloatArray
     lags_ms: FloatArray
@@ -35,10 +35,10 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class FileSummary:
-    """The whole file in one record: `score` plus what only a whole file has.
+    """Record of a whole file: its `score`, and the fields that only a whole file has.
 
-    The limits are the profile's, NaN where they hang on an unknown frame period.
-    `media`, `bundle` and `versions` say what was decoded by what and scored with what.
+    The limits are the profile's; NaN where they depend on an unknown frame period. `media`, `bundle` and `versions`
+    identify the decoded media, the model and the software.
     """
 
     source: str
@@ -56,7 +56,7 @@ class FileSummary:
     versions: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary as JSON holds it."""
+        """Return the summary as a JSON object, rounded."""
         return {
             "kind": "summary",
             "source": self.source,
@@ -76,7 +76,7 @@ class FileSummary:
 
 
 class WholeFile:
-    """Collects the rows of a file in blocks of `block_seconds`: 1 kB a block, whatever the length of the file."""
+    """Sums of a file's rows in blocks of `block_seconds`, about 1 kB per block and a few numbers per row."""
 
     def __init__(self, lags_ms: FloatArray, block_seconds: float) -> None:
         self._lags_ms = lags_ms
@@ -102,21 +102,21 @@ class WholeFile:
 
     @property
     def mean_stride(self) -> float:
-        """Of so many frames that were due, one was looked at."""
+        """Mean stride of the search: one of this many due frames was scored."""
         return self._strides / max(1, len(self._facts[0]))
 
     def curve(self) -> Curve:
-        """Curve of all rows."""
+        """Return the curve of all rows."""
         shape = (len(self._sums), len(self._lags_ms))
         counts = np.array(self._counts, dtype=np.int64).reshape(shape)
         return curve_of_sums(self._lags_ms, np.array(self._sums).reshape(shape), counts, len(self._facts[0]))
 
     def evidence(self) -> Evidence:
-        """Motion, level and frame period of all rows."""
+        """Return motion, level and frame period of all rows."""
         return Evidence(*(np.array(facts, dtype=np.float64) for facts in self._facts))
 
     def heat_map(self) -> HeatMap:
-        """One column per block."""
+        """Return the heat map, with one column per block."""
         shape = (len(self._sums), len(self._lags_ms))
         counts = np.array(self._counts, dtype=np.float64).reshape(shape)
         mean = np.divide(np.array(self._sums).reshape(shape), counts, out=np.full(shape, np.nan), where=counts > 0)
@@ -133,9 +133,10 @@ def summarise(
     duration_seconds: float,
     resolution_floor_ms: float = 0.0,
 ) -> SyncScore:
-    """Judge the file by the curve of all its rows, or by its windows where they are trusted and tell another story.
+    """Judge the file by the curve of all its rows, or by its trusted windows where they contradict that curve.
 
-    An offset that drifts or jumps smears the curve of the whole file: its peak would be a confident wrong constant.
+    An offset that drifts or jumps smears the curve of the whole file, whose peak would then be a confident but wrong
+    constant.
     """
     evidence = whole.evidence()
     overall = judge(
@@ -174,7 +175,7 @@ def summarise(
 
 
 def _varying(overall: SyncScore, measured: Sequence[SyncScore], offsets: FloatArray, agreeing: float) -> SyncScore:
-    """The file has no one offset: its median and the state of most windows, and no delay is suggested."""
+    """Return the score of a varying offset: the median, the state of most windows, and no suggested delay."""
     states = [record.state for record in measured]
     majority = max(sorted(set(states)), key=states.count)
     state = majority if 2 * states.count(majority) > len(states) else UNDETERMINED
@@ -186,8 +187,8 @@ def _varying(overall: SyncScore, measured: Sequence[SyncScore], offsets: FloatAr
         confidence=agreeing * float(np.median([record.confidence for record in measured if record.confidence])),
         state=state,
         within_profile=None if state == UNDETERMINED else state == "in_sync",
-        reason=f"the offset varies from {low:+.0f} to {high:+.0f} ms over the file, no single delay repairs it: "
-        f"given is the median of its {len(measured)} measured windows",
+        reason=f"the offset varies from {low:+.0f} to {high:+.0f} ms over the file, so no single delay repairs it: "
+        f"the offset given is the median of its {len(measured)} measured windows",
         is_measured=False,
         is_varying=True,
     )

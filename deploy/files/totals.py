@@ -1,4 +1,4 @@
-"""Several files in one line: how many are in sync, early, late, undetermined, and how many could not be scored."""
+"""Number of files per state over several files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAILED = "failed"
 
 
 def totals(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """Number of files by state (`STATES`), and of those that `failed`."""
+    """Return the number of files by state (`STATES`), and under `failed` of those that could not be scored."""
     counts = Counter(
         FAILED if isinstance(outcome, FileFailure) else outcome.summary.score.state for outcome in outcomes
     )
@@ -21,5 +21,5 @@ def totals(outcomes: Iterable[Outcome]) -> dict[str, int]:
 
 
 def totals_sentence(outcomes: Iterable[Outcome]) -> str:
-    """As in `3 in sync, 0 audio early, 1 audio late, 0 undetermined, 0 failed`."""
+    """Return the totals as text: `3 in sync, 0 audio early, 1 audio late, 0 undetermined, 0 failed`."""
     return ", ".join(f"{count} {STATE_WORDS.get(name, name)}" for name, count in totals(outcomes).items())

@@ -1,4 +1,4 @@
-"""What may be watched: one address -> what FFmpeg is to open, with options that suit its protocol."""
+"""Parsing of a source's address into the inputs that FFmpeg opens, with options that suit the protocol."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ STDIN = "-"
 CAPTURE_FORMATS = ("v4l2", "alsa", "avfoundation", "dshow", "lavfi")
 NETWORK_SCHEMES = ("rtsp", "rtsps", "srt", "udp", "http", "https")
 
-# A transport stream repeats its tables several times a second; two seconds find both tracks, or there are not two.
+# A transport stream repeats its tables several times a second, so two seconds of probing find every track.
 PROBE = {"analyzeduration": "2000000", "probesize": "2000000"}
-# A burst may come while a frame is decoded: what the kernel and FFmpeg hold must not overflow meanwhile.
+# Room for a burst that arrives while a frame is decoded, in the kernel (bytes) and in FFmpeg (188-byte packets).
 UDP_OPTIONS = {**PROBE, "buffer_size": "4194304", "fifo_size": "57344", "overrun_nonfatal": "1"}
-# Audio and video over one connection: nothing is lost or reordered on the way. `--option` may choose otherwise.
+# TCP carries both tracks over one connection without loss or reordering; the user's options override it.
 RTSP_OPTIONS = {**PROBE, "rtsp_transport": "tcp", "allowed_media_types": "video+audio", "max_delay": "500000"}
-# The newest segment is the live edge; a playlist from elsewhere must not name files of this machine.
+# Start at the newest segment, the live edge. A remote playlist must not name local files.
 HLS_OPTIONS = {"live_start_index": "-1", "protocol_whitelist": "http,https,tcp,tls,crypto,data"}
-# Both devices on the clock of the day, else their times mean nothing to each other.
+# Wall-clock timestamps, so that those of camera and microphone are comparable.
 CAPTURE_OPTIONS: dict[str, dict[str, str]] = {"v4l2": {"timestamps": "abs"}}
 
 
 @dataclass(frozen=True)
 class Input:
-    """One container to open: `url` as FFmpeg takes it, the name of its format if it must be told, and its options."""
+    """One container to open: FFmpeg's `url`, the format's name (None: FFmpeg detects it), and FFmpeg's options."""
 
     url: str
     format: str | None = None
@@ -40,11 +40,11 @@ class Input:
 
 @dataclass(frozen=True)
 class Address:
-    """A source that may be watched.
+    """A source to watch.
 
-    `kind` is file, pipe, capture, hls, http, rtsp, srt or udp; `shown` the address without its secrets; `inputs` one
-    container, or one each for video and audio of capture devices. `open_seconds` and `read_seconds` are how long to
-    wait for the sender (None: for ever); `policy` is what a full queue does unless told otherwise.
+    `kind` is file, pipe, capture, hls, http, rtsp, srt or udp; `shown` is the address with its secrets masked; `inputs`
+    is one container, or two for a camera and a separate microphone. `open_seconds` and `read_seconds` are the time-outs
+    (None: no limit); `policy` is the default policy of a full queue.
     """
 
     kind: str
@@ -56,18 +56,18 @@ class Address:
 
     @property
     def is_live(self) -> bool:
-        """Whether it goes on by itself, so that a connection that ended is worth another."""
+        """Whether the source goes on without its reader, so that reconnecting after the end makes sense."""
         return self.kind not in ("file", "pipe")
 
 
 def parse_address(text: str, options: Mapping[str, str] | None = None) -> Address:
-    """Read a path, `-`, or an address; `options` are FFmpeg's and win over those that the protocol is given here.
+    """Parse a path, `-` (stdin), or an address; `options` are FFmpeg's and override the protocol's defaults here.
 
-    Capture devices are `FORMAT://DEVICE?audio=FORMAT:DEVICE&option=value`: `v4l2:///dev/video0?audio=alsa:default`,
+    Capture devices are given as `FORMAT://DEVICE?audio=FORMAT:DEVICE&option=value`: `v4l2:///dev/video0?audio=alsa:default`,
     `avfoundation://0:1`, `dshow://video=Camera:audio=Microphone`.
 
     Raises:
-        ConfigError: an address of a kind that is not known, or without a host or device.
+        ConfigError: the address has an unknown scheme, or lacks a host or device.
     """
     given = dict(options or {})
     scheme, separator, rest = text.partition("://")
@@ -81,7 +81,7 @@ def parse_address(text: str, options: Mapping[str, str] | None = None) -> Addres
         return _capture(scheme, text, rest, given)
     if scheme not in NETWORK_SCHEMES:
         known = ", ".join(f"{name}://" for name in (*NETWORK_SCHEMES, *CAPTURE_FORMATS))
-        raise ConfigError(f"{redact(text)} is of no kind that can be watched: give a file, - or one of {known}")
+        raise ConfigError(f"{redact(text)} has an unknown scheme: give a file, - for stdin, or one of {known}")
     return _network(scheme, text, given)
 
 
@@ -90,11 +90,11 @@ def _network(scheme: str, text: str, given: dict[str, str]) -> Address:
     try:
         parts = urlsplit(text)
         port = parts.port
-        has_place = bool(parts.hostname) or (scheme in ("srt", "udp") and port is not None)
+        has_target = bool(parts.hostname) or (scheme in ("srt", "udp") and port is not None)
     except ValueError:
-        has_place = False
-    if not has_place:
-        raise ConfigError(f"{shown} names no host, or a port that is none: give {scheme}://HOST:PORT/...")
+        has_target = False
+    if not has_target:
+        raise ConfigError(f"{shown} has no host or an invalid port: give {scheme}://HOST:PORT/...")
     if scheme == "udp":
         return Address("udp", shown, (Input(text, "mpegts", UDP_OPTIONS | given),), 5.0, 5.0, DROP_OLDEST)
     if scheme == "srt":
@@ -102,7 +102,7 @@ def _network(scheme: str, text: str, given: dict[str, str]) -> Address:
     if scheme in ("rtsp", "rtsps"):
         return Address("rtsp", shown, (Input(text, "rtsp", RTSP_OPTIONS | given),), 10.0, 5.0, DROP_OLDEST)
     if parts.path.lower().endswith(".m3u8"):
-        # Segments lie on the server and come in bursts: a full queue makes them wait there.
+        # Segments arrive in bursts and stay on the server until read, so a full queue may block.
         return Address("hls", shown, (Input(text, "hls", HLS_OPTIONS | given),), 15.0, 15.0, BLOCK)
     return Address("http", shown, (Input(text, None, given),), 10.0, 10.0, BLOCK)
 
@@ -114,7 +114,7 @@ def _capture(scheme: str, text: str, rest: str, given: dict[str, str]) -> Addres
     audio_format, separator, audio_device = audio.partition(":")
     if not device or (audio and (audio_format not in CAPTURE_FORMATS or not separator or not audio_device)):
         raise ConfigError(
-            f"{text} is no capture device: give FORMAT://DEVICE?audio=FORMAT:DEVICE with formats of "
+            f"{text} is not a capture device: give FORMAT://DEVICE?audio=FORMAT:DEVICE with formats from "
             f"{', '.join(CAPTURE_FORMATS)}, as in v4l2:///dev/video0?audio=alsa:default"
         )
     inputs = [Input(device, scheme, CAPTURE_OPTIONS.get(scheme, {}) | settings | given)]

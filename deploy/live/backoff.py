@@ -1,4 +1,4 @@
-"""How long to wait before the next try: twice as long each time, and never at the same moment as everybody else."""
+"""Exponential back-off with jitter between retries."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from cavsync.errors import ConfigError
 
 
 class Backoff:
-    """Waiting times of consecutive failures: `first_seconds`, doubled each time up to `longest_seconds`.
+    """Waits between consecutive failures: at most `first_seconds`, doubled each time up to `longest_seconds`.
 
-    Each is drawn between half of it and all of it, so that many clients of one server do not return together.
+    Each wait is drawn uniformly between half of that maximum and all of it, so that the clients of one server do not
+    return at the same moment. `tries` counts the failures since the last reset.
 
     Args:
-        first_seconds: the longest that the first wait may be.
-        longest_seconds: the longest of all.
-        draw: random number in [0, 1), for tests.
+        first_seconds: maximum of the first wait.
+        longest_seconds: maximum of every wait.
+        draw: source of random numbers in [0, 1), for tests.
 
     Raises:
-        ConfigError: times that are not positive or contradict each other.
+        ConfigError: not 0 < first_seconds <= longest_seconds.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class Backoff:
     ) -> None:
         if not 0 < first_seconds <= longest_seconds:
             raise ConfigError(
-                f"waits begin at {first_seconds} s and end at {longest_seconds} s: give 0 < first <= longest"
+                f"the first wait is {first_seconds} s and the longest {longest_seconds} s: give 0 < first <= longest"
             )
         self._first_seconds = first_seconds
         self._longest_seconds = longest_seconds
@@ -38,12 +39,12 @@ class Backoff:
         self.tries = 0
 
     def next_seconds(self) -> float:
-        """The wait after one more failure."""
-        # Past 64 doublings the product would leave the range of floats.
+        """Count one more failure and return the wait after it."""
+        # More than 64 doublings could overflow a float.
         full_seconds = min(self._longest_seconds, self._first_seconds * 2.0 ** min(self.tries, 64))
         self.tries += 1
         return full_seconds * (0.5 + 0.5 * self._draw())
 
     def reset(self) -> None:
-        """It worked: the next failure is a first one again."""
+        """Restart from the first wait after a success."""
         self.tries = 0

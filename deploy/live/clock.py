@@ -1,6 +1,12 @@
-"""A sender's clock, which wraps, jumps and starts again, onto one stream time that only goes on.
+"""The sender's clock, which may wrap, jump or restart, mapped to one stream time that never goes back.
 
-Video and audio always get the same correction, so that their relation is the one that the sender declares.
+Policy: rewrite timestamps. Before decoding, each packet's times get a correction, and a jump in either direction starts
+a new clock just after the old one ended. Both tracks always get the same correction, so their offset stays the one that
+the sender declares.
+
+`deploy.stream.clock.EpochClock` follows the opposite policy: it serves callers who push decoded frames and audio with
+timestamps of their own, keeps those timestamps, follows forward jumps, and counts backward jumps as epochs of each
+track, which it pairs afterwards.
 """
 
 from __future__ import annotations
@@ -10,72 +16,78 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 WRAP_SECONDS = Fraction(2**33, 90_000)
-"""MPEG-TS and PES timestamps have 33 bits at 90 kHz (ISO/IEC 13818-1): they wrap every 26.5 hours."""
+"""Period of 33-bit timestamps at 90 kHz, as in MPEG-TS and PES (ISO/IEC 13818-1): 26.5 hours."""
 
 BACK_SECONDS = 0.5
-"""Decoding times never go back; by less than this it is a packet out of order, by more another clock."""
+"""Largest step back of a track's decoding times that counts as a packet out of order; more is a new clock."""
 
 AHEAD_SECONDS = 10.0
-"""A gap up to this is a gap, more is another clock (FFmpeg's own limit is the same)."""
+"""Largest step ahead that counts as a gap, as in FFmpeg; more is a new clock."""
 
 SEAM_SECONDS = 1.0
-"""Stream time left between two clocks, so that nothing is compared across."""
+"""Stream time left empty between two clocks, so that no window spans both."""
 
 LEFTOVER_SECONDS = 1.0
-"""How long after a jump of one track the other one may still deliver what it held of the clock before."""
+"""Time after one track's jump in which the other track may still deliver packets of the old clock."""
 
 
 @dataclass
 class _Track:
+    """Clock state of one track; `has_switched` is False while it may still deliver packets of the previous stretch."""
+
     last_seconds: Fraction | None = None
     wraps: int = 0
-    is_settled: bool = True
+    has_switched: bool = True
 
 
 class SenderClock:
-    """Feed the decoding time of every packet in the order of arrival; get the correction to add to all of its times.
+    """Corrections that map packet times on the sender's clock to stream time.
 
-    `edge_seconds` is the latest stream time so far and never falls; `stretch` counts the clocks that were joined, so
-    that whatever has one number lies on one unbroken clock.
+    Call `correction` with the decoding time of every packet in the order of arrival, and add the result to the packet's
+    times. `edge_seconds` is the latest stream time so far; it never falls. `stretch` numbers the clocks joined so far:
+    packets of one stretch share one unbroken clock.
 
-    Rules. A time that follows its track's last one (back by at most `BACK_SECONDS`, ahead by at most `AHEAD_SECONDS`)
-    keeps the correction. One that follows after adding or removing a wrap of 33 bits is unwrapped. Anything else is
-    another clock: a new stretch begins for both tracks, `SEAM_SECONDS` after the edge. What the other track still held
-    of the old clock is left out (`correction` is None).
+    Rules:
+    - A time that is at most `BACK_SECONDS` before or `AHEAD_SECONDS` after the last one of its track keeps the
+      correction.
+    - A time that does so after whole 33-bit wraps are added is unwrapped first.
+    - Any other time starts a new stretch for both tracks, `SEAM_SECONDS` after the edge. Packets of the old clock that
+      the other track delivers later are dropped (`correction` returns None).
     """
 
     def __init__(self) -> None:
         self._tracks: dict[str, _Track] = {}
         self._correction: Fraction | None = None
-        self._seam_end_seconds = Fraction(0)
-        self._wants_seconds = Fraction(0)
+        self._stretch_start_seconds = Fraction(0)
+        self._next_start_seconds = Fraction(0)
         self._edge: Fraction | None = None
         self.stretch = 0
 
     @property
     def edge_seconds(self) -> float:
-        """The latest stream time so far; -inf before the first packet."""
+        """Latest stream time so far; -inf before the first packet."""
         return -math.inf if self._edge is None else float(self._edge)
 
     def restart(self, elapsed_seconds: float = 0.0) -> None:
-        """A new connection: its clock has nothing to do with the last one. `elapsed_seconds` is how long none was."""
+        """Start a new stretch for a new connection, whose clock is unrelated; it was down for `elapsed_seconds`."""
         self._tracks.clear()
         self._correction = None
         if self._edge is not None:
             gap_seconds = max(SEAM_SECONDS, elapsed_seconds)
-            self._wants_seconds = self._edge + Fraction(round(1000 * gap_seconds), 1000)
+            self._next_start_seconds = self._edge + Fraction(round(1000 * gap_seconds), 1000)
             self.stretch += 1
 
     def correction(
         self, kind: str, seconds: Fraction, start_seconds: Fraction | None = None, *, wraps: bool = False
     ) -> Fraction | None:
-        """Seconds to add to the times of a packet of track `kind` with decoding time `seconds`; None to leave it out.
+        """Return the seconds to add to the packet's times; None to drop the packet.
 
         Args:
-            kind: "video" or "audio".
-            seconds: the packet's decoding time on the sender's clock.
-            start_seconds: where the container says that it starts; the first packet of a connection counts from there.
-            wraps: the container's clock has 33 bits.
+            kind: its track, "video" or "audio".
+            seconds: its decoding time on the sender's clock.
+            start_seconds: start time declared by the container; a connection's stream time counts from it, or else
+                from the first packet.
+            wraps: whether the container's timestamps have 33 bits.
         """
         track = self._tracks.setdefault(kind, _Track())
         if wraps:
@@ -83,18 +95,18 @@ class SenderClock:
         seconds += track.wraps * WRAP_SECONDS
         if self._correction is None:
             origin = seconds if start_seconds is None else start_seconds
-            self._correction = self._wants_seconds - origin
-            self._seam_end_seconds = seconds
+            self._correction = self._next_start_seconds - origin
+            self._stretch_start_seconds = seconds
         elif not self._follows(track, seconds):
-            if not track.is_settled and self._is_near_others(track, seconds):
-                track.is_settled = True
+            if not track.has_switched and self._is_near_other_track(track, seconds):
+                track.has_switched = True
             else:
                 self._begin_stretch(track, seconds)
-        elif not track.is_settled:
-            if self._others_end(track) - self._seam_end_seconds < LEFTOVER_SECONDS:
+        elif not track.has_switched:
+            if self._other_track_seconds(track) - self._stretch_start_seconds < LEFTOVER_SECONDS:
                 track.last_seconds = seconds
                 return None
-            track.is_settled = True
+            track.has_switched = True
         track.last_seconds = seconds
         added = track.wraps * WRAP_SECONDS
         placed = seconds + self._correction
@@ -102,7 +114,7 @@ class SenderClock:
         return self._correction + added
 
     def _unwrap(self, track: _Track, seconds: Fraction) -> None:
-        """Choose how often this track's clock has wrapped: as often as brings it nearest to what came before."""
+        """Set the track's number of wraps to the one that brings `seconds` nearest to the previous time."""
         known = [other.last_seconds for other in (track, *self._tracks.values()) if other.last_seconds is not None]
         if not known:
             return
@@ -112,21 +124,21 @@ class SenderClock:
 
     def _follows(self, track: _Track, seconds: Fraction) -> bool:
         if track.last_seconds is None:
-            # A track's first packet has nothing to follow; its place beside the other one is what the sender says.
+            # The first packet of a track has no predecessor; the sender's clock places it relative to the other track.
             return True
         return -BACK_SECONDS <= seconds - track.last_seconds <= AHEAD_SECONDS
 
-    def _is_near_others(self, track: _Track, seconds: Fraction) -> bool:
-        return abs(seconds - self._others_end(track)) <= AHEAD_SECONDS
+    def _is_near_other_track(self, track: _Track, seconds: Fraction) -> bool:
+        return abs(seconds - self._other_track_seconds(track)) <= AHEAD_SECONDS
 
-    def _others_end(self, track: _Track) -> Fraction:
+    def _other_track_seconds(self, track: _Track) -> Fraction:
         others = (other.last_seconds for other in self._tracks.values() if other is not track)
         return max((seconds for seconds in others if seconds is not None), default=Fraction(0))
 
     def _begin_stretch(self, track: _Track, seconds: Fraction) -> None:
         assert self._edge is not None
         self._correction = self._edge + Fraction(SEAM_SECONDS) - seconds
-        self._seam_end_seconds = seconds
+        self._stretch_start_seconds = seconds
         self.stretch += 1
         for other in self._tracks.values():
-            other.is_settled = other is track
+            other.has_switched = other is track

@@ -1,4 +1,4 @@
-"""One connection to a source: its container or containers, the two tracks, and their packets until it breaks."""
+"""One connection to a source: its containers, its video and audio track, and their packets until it ends or breaks."""
 
 from __future__ import annotations
 
@@ -8,58 +8,64 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import zip_longest
-from typing import Any
 
 import av
 import av.error
+from av.container import InputContainer
+from av.stream import Discard, Stream
 
 from cavsync.deploy.live.address import Address, Input
+from cavsync.deploy.live.decoder import Codecs
 from cavsync.deploy.live.relay import Relay
 from cavsync.errors import MediaError
-from cavsync.media.container import MediaInfo, describe, open_file, pick_track
+from cavsync.media.container import MediaInfo, describe, open_file, pick_tracks
 
-KINDS = ("video", "audio")
 WRAPPING_FORMATS = ("mpegts", "hls")
 MAX_DAMAGED_IN_A_ROW = 50
-# The tracks of a recording need not end together, nor where it declares.
+# The tracks of a recording may end apart from each other and from the declared end.
 END_TOLERANCE_SECONDS = 2.0
 JOIN_SECONDS = 2.0
 
+TrackPacket = tuple[str, "av.Packet[Stream]"]
+"""A packet with the kind of its track, "video" or "audio"."""
+
 
 class DisconnectedError(MediaError):
-    """A connection that existed is over; the message is only why."""
+    """An open connection broke; the message is only the reason, to be put into a sentence."""
 
 
 class Connection:
-    """An open source. `packets` gives `(kind, av.Packet)`; `close` releases everything.
+    """An open source. `packets` iterates over the packets of both tracks; `close` releases everything.
 
-    `codecs` are the decoders by kind: they outlive the connection, so packets may be decoded after it. Once `stopped`
-    is set, reading ends soon where the protocol allows it, with the time-out elsewhere.
+    `codecs` are the decoders by kind; they outlive the connection, so that queued packets can be decoded after it has
+    ended. Setting `stopped` ends reading at once where the protocol allows it, else at the time-out.
 
     Raises:
-        MediaError: it cannot be opened (with a reason of `MediaError`, or `unsupported`), or lacks video or audio.
+        MediaError: the source cannot be opened (with a reason of `MediaError`, or `unsupported`), or lacks video or
+            audio.
     """
 
     def __init__(self, address: Address, stopped: threading.Event) -> None:
         self._address = address
         self._stopped = stopped
-        self._containers: list[Any] = []
+        self._containers: list[InputContainer] = []
         self._relay: Relay | None = None
-        # One per container where there are several, each in the place of its container.
+        # With several containers, the thread that reads each of them, in the same order.
         self._readers: list[threading.Thread] = []
         self._last_seconds: float | None = None
         self.damaged_packets = 0
         try:
             for part in address.inputs:
                 self._containers.append(self._open(part))
-            self._tracks = {kind: pick_track(self._containers, kind, address.shown) for kind in KINDS}
+            video, audio = pick_tracks(self._containers, address.shown)
         except BaseException:
             self.close()
             raise
-        self._ignore_the_rest()
-        self._tracks["video"].thread_type = "SLICE" if address.is_live else "AUTO"
-        self.codecs = {kind: track.codec_context for kind, track in self._tracks.items()}
-        self.info: MediaInfo = describe(self._containers[0], self._tracks["video"], self._tracks["audio"])
+        self._tracks = (video, audio)
+        self._discard_other_tracks()
+        video.thread_type = "SLICE" if address.is_live else "AUTO"
+        self.codecs: Codecs = {"video": video.codec_context, "audio": audio.codec_context}
+        self.info: MediaInfo = describe(self._containers[0], video, audio)
         self.wraps = self.info.container in WRAPPING_FORMATS
         starts = [container.start_time for container in self._containers]
         known = [Fraction(start, av.time_base) for start in starts if start is not None]
@@ -67,7 +73,7 @@ class Connection:
 
     @property
     def is_over(self) -> bool:
-        """Whether the end of the packets is the end of the source: of a file, a pipe, or a recording played through."""
+        """Whether the source has ended for good: a file, a pipe, or an address whose whole recording was played."""
         if not self._address.is_live:
             return True
         declared = self.info.duration_seconds
@@ -76,40 +82,40 @@ class Connection:
         played = self._last_seconds - float(self.start_seconds or 0)
         return played >= declared - END_TOLERANCE_SECONDS
 
-    def packets(self) -> Iterator[tuple[str, Any]]:
-        """Packets of both tracks in the order of arrival, until the source ends.
+    def packets(self) -> Iterator[TrackPacket]:
+        """Iterate over the packets of both tracks in the order of arrival, until the source ends.
 
         Raises:
-            DisconnectedError: the connection broke, or nothing came for too long.
+            DisconnectedError: the connection broke, or nothing arrived within the time-out.
         """
         if len(self._containers) == 1:
             yield from self._packets_of(self._containers[0])
         else:
-            yield from _merged([self._packets_of(container) for container in self._containers], self._readers)
+            yield from _merge([self._packets_of(container) for container in self._containers], self._readers)
         if self._relay is not None:
             raise DisconnectedError(self._relay.why)
 
     def close(self) -> None:
-        """Release the source. Safe to call twice."""
+        """Close the containers and the relay. Safe to call twice."""
         for container, reader in zip_longest(self._containers, self._readers):
-            # A device that FFmpeg still waits for is released with its thread: closing it under way would crash.
+            # Closing a container while its thread is inside FFmpeg would crash; a blocked thread keeps its container.
             if reader is None or not reader.is_alive():
                 container.close()
         if self._relay is not None:
             self._relay.close()
             self._relay = None
 
-    def _ignore_the_rest(self) -> None:
-        """Tell the demuxer what is not wanted: HLS would otherwise load every variant."""
-        wanted = {(id(track.container), track.index) for track in self._tracks.values()}
+    def _discard_other_tracks(self) -> None:
+        """Make the demuxer skip all other tracks; with HLS this avoids loading every variant."""
+        wanted = {(id(track.container), track.index) for track in self._tracks}
         for container in self._containers:
             for track in container.streams:
-                # PyAV before 17 cannot say it, and only costs more there.
+                # PyAV before 17 has no `discard`; skipping only saves work, so those versions read all tracks.
                 if (id(container), track.index) not in wanted and hasattr(track, "discard"):
-                    track.discard = av.stream.Discard.all
+                    track.discard = Discard.all
 
-    def _packets_of(self, container: Any) -> Iterator[tuple[str, Any]]:
-        wanted = [track for track in self._tracks.values() if track.container is container]
+    def _packets_of(self, container: InputContainer) -> Iterator[TrackPacket]:
+        wanted = [track for track in self._tracks if track.container is container]
         in_a_row = 0
         while True:
             try:
@@ -125,11 +131,11 @@ class Connection:
                 self.damaged_packets += 1
                 in_a_row += 1
                 if in_a_row > MAX_DAMAGED_IN_A_ROW:
-                    raise DisconnectedError("its packets can no longer be told apart") from None
+                    raise DisconnectedError(f"{MAX_DAMAGED_IN_A_ROW} packets in a row are damaged") from None
             except (av.error.FFmpegError, OSError) as error:
                 raise DisconnectedError(self._why(error, self._address.read_seconds)) from None
 
-    def _open(self, part: Input) -> Any:
+    def _open(self, part: Input) -> InputContainer:
         if self._address.kind == "file":
             return open_file(part.url)
         try:
@@ -142,43 +148,44 @@ class Connection:
                 reason="unreadable",
             ) from None
 
-    def _open_live(self, part: Input) -> Any:
+    def _open_live(self, part: Input) -> InputContainer:
         timeout = (self._address.open_seconds, self._address.read_seconds)
-        options: dict[str, Any] = {"options": dict(part.options), "metadata_errors": "replace"}
+        options = dict(part.options)
         try:
-            return av.open(part.url, format=part.format, timeout=timeout, **options)
+            return av.open(part.url, format=part.format, timeout=timeout, options=options, metadata_errors="replace")
         except av.error.ProtocolNotFoundError:
             if self._address.kind != "srt":
                 raise
         self._relay = Relay(
             part.url, self._address.open_seconds or 10.0, self._address.read_seconds or 5.0, self._stopped
         )
-        return av.open(self._relay, format=part.format, **options)
+        return av.open(self._relay, "r", format=part.format, options=options, metadata_errors="replace")
 
     @staticmethod
     def _why(error: Exception, seconds: float | None) -> str:
-        # FFmpeg's word for a call that our own time-out has interrupted.
+        # FFmpeg reports a call that was interrupted by the time-out as ExitError.
         if isinstance(error, av.error.ExitError | TimeoutError) and seconds is not None:
-            return f"nothing came for {seconds:g} s"
+            return f"nothing arrived for {seconds:g} s"
         return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def _merged(parts: list[Iterator[tuple[str, Any]]], threads: list[threading.Thread]) -> Iterator[tuple[str, Any]]:
-    """Packets of several containers as they come, each read by its own thread; the first end is the end.
+def _merge(parts: list[Iterator[TrackPacket]], threads: list[threading.Thread]) -> Iterator[TrackPacket]:
+    """Iterate over the packets of several containers as they arrive, until the first of them ends.
 
-    The threads are added to `threads`. One that does not end within `JOIN_SECONDS` is left behind.
+    A thread reads each container; they are appended to `threads`. A thread that does not end within `JOIN_SECONDS`
+    after that is abandoned.
     """
-    arrived: queue.Queue[tuple[str, Any] | Exception | None] = queue.Queue(maxsize=64)
+    arrived: queue.Queue[TrackPacket | Exception | None] = queue.Queue(maxsize=64)
     is_over = threading.Event()
 
-    def pump(part: Iterator[tuple[str, Any]]) -> None:
+    def pump(part: Iterator[TrackPacket]) -> None:
         last: Exception | None = None
         try:
             for item in part:
                 if is_over.is_set():
                     return
                 arrived.put(item)
-        except Exception as error:  # noqa: BLE001 - raised again by whoever takes the packets
+        except Exception as error:  # noqa: BLE001 - raised again in the consuming thread
             last = error
         arrived.put(last)
 
@@ -195,7 +202,7 @@ def _merged(parts: list[Iterator[tuple[str, Any]]], threads: list[threading.Thre
         deadline = time.monotonic() + JOIN_SECONDS
         for thread in threads:
             while thread.is_alive() and time.monotonic() < deadline:
-                # A thread that waits for room must be let go before its container may be closed.
+                # Empty the queue: a thread blocked in `put` must end before its container is closed.
                 while not arrived.empty():
                     arrived.get_nowait()
                 thread.join(0.05)

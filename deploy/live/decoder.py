@@ -1,13 +1,14 @@
-"""Packets of one stretch -> frames and audio; what does not decode is counted and passed over."""
+"""Decoding of the packets of one clock to frames and audio, skipping and counting damaged ones."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from fractions import Fraction
 
 import av
 import av.error
+from av.stream import Stream
 
 from cavsync.media import AudioChunk, MediaInfo, VideoFrame
 from cavsync.media.align import SAMPLE_RATE_HZ
@@ -15,28 +16,31 @@ from cavsync.media.decode import FrameConverter
 
 log = logging.getLogger(__name__)
 
+Codecs = dict[str, av.VideoCodecContext | av.AudioCodecContext]
+"""Decoders by kind of track, "video" and "audio"."""
+
 
 class PacketDecoder:
-    """Decode the packets between two breaks of the clock.
+    """Decoder of the packets between two breaks of the sender's clock.
 
-    `codecs` are PyAV's codec contexts by kind. After `finish` they are as new, so the next stretch may use them.
+    `finish` resets `codecs`, so that the next stretch can use them.
     """
 
-    def __init__(self, codecs: dict[str, Any], info: MediaInfo) -> None:
+    def __init__(self, codecs: Codecs, info: MediaInfo) -> None:
         self._codecs = codecs
         self._converter = FrameConverter(info.frame_rate_hz, SAMPLE_RATE_HZ)
-        self._time_bases: dict[str, Any] = {}
+        self._time_bases: dict[str, Fraction] = {}
         self._timed: set[str] = set()
         self.damaged_packets = 0
 
-    def decode(self, kind: str, packet: Any) -> Iterator[VideoFrame | AudioChunk]:
-        """Whatever this packet completes."""
+    def decode(self, kind: str, packet: av.Packet[Stream]) -> Iterator[VideoFrame | AudioChunk]:
+        """Decode one packet; yields the frames and audio that it completes."""
         self._time_bases[kind] = packet.time_base
         for frame in self._frames(kind, packet):
             yield from self._converter.convert(frame)
 
     def finish(self) -> Iterator[VideoFrame | AudioChunk]:
-        """What the decoders and the resampling filter still hold."""
+        """Yield the frames and audio that the decoders and the resampling filter still hold."""
         for kind, time_base in self._time_bases.items():
             last = av.Packet()
             last.time_base = time_base
@@ -45,7 +49,7 @@ class PacketDecoder:
             self._codecs[kind].flush_buffers()
         yield from self._converter.flush()
 
-    def _frames(self, kind: str, packet: Any) -> Iterator[Any]:
+    def _frames(self, kind: str, packet: av.Packet[Stream]) -> Iterator[av.VideoFrame | av.AudioFrame]:
         try:
             frames = self._codecs[kind].decode(packet)
         except av.error.EOFError:
@@ -55,7 +59,7 @@ class PacketDecoder:
             log.debug("damaged %s packet: %s", kind, error)
             return
         for frame in frames:
-            # The first frame of an RTSP session may come without a time: it can be decoded, but not placed.
+            # The first frames of an RTSP session may lack a timestamp; they cannot be placed, so they are skipped.
             if frame.pts is not None:
                 self._timed.add(kind)
             if kind in self._timed:

@@ -1,62 +1,38 @@
-"""The thread that reads a source, connects again when it breaks, and puts packets of one stream time into a queue."""
+"""The thread that reads a source, reconnects when it breaks, and queues its packets with stream times."""
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+
+import av
+from av.stream import Stream
 
 from cavsync.deploy.live.address import Address
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.clock import SenderClock
 from cavsync.deploy.live.connection import Connection, DisconnectedError
+from cavsync.deploy.live.notices import End, Notice, Stretch, Waiting
 from cavsync.deploy.live.packet_queue import NOTICE, VIDEO, PacketQueue, QueueItem
 from cavsync.errors import MediaError
-from cavsync.media.container import MediaInfo
 
 HEALTHY_SECONDS = 10.0
-"""A connection that gave packets for this long has worked: the next failure is a first one."""
+"""A connection that lasted this long counts as a success, so the back-off restarts."""
 
-POINTLESS = ("no_video", "no_audio", "unsupported", "missing", "empty")
-"""Reasons for which a first connection is not tried again: waiting would not help."""
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """What follows lies on one unbroken clock and is decoded by `codecs`; `why` says what ended the stretch before."""
-
-    codecs: dict[str, Any]
-    info: MediaInfo
-    why: str
-    is_reconnection: bool = False
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """The connection is lost, or was not had; the next try comes in `seconds`."""
-
-    why: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class End:
-    """Nothing more will come; `error` is None where the source simply ended or was stopped."""
-
-    error: BaseException | None
+FINAL_REASONS = ("no_video", "no_audio", "unsupported", "missing", "empty")
+"""Reasons for which a failed first connection is not retried, because waiting would not help."""
 
 
 class Reader:
-    """Reads `address` in a thread of its own until it ends, fails for good, or is stopped.
+    """Reader of `address` in its own thread until the source ends, fails for good, or is stopped.
 
     Args:
-        address: what to read.
-        queue: takes packets as `QueueItem`, and `Stretch`, `Waiting`, `End` as the payload of notices.
-        reconnect: whether to connect again; a file or a pipe never is.
-        max_tries: how many tries in a row may fail; None means any number.
-        backoff: the waits between tries.
+        address: the source.
+        queue: receives the packets, and the notices `Stretch`, `Waiting` and `End`.
+        reconnect: reconnect to a live source that broke or ended; has no effect for files and pipes.
+        max_tries: consecutive failures after which to give up; None for never.
+        backoff: waits between tries.
     """
 
     def __init__(
@@ -76,11 +52,11 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name=f"cavsync reader {address.shown}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, wait_seconds: float) -> None:
-        """End, waiting at most so long: a thread that FFmpeg holds ends with its own time-out, and harms nobody."""
+        """Stop, waiting at most `wait_seconds`; a thread blocked in FFmpeg ends by itself at its time-out."""
         self._stopped.set()
         self._queue.close()
         if self._thread.ident is not None:
@@ -88,12 +64,12 @@ class Reader:
 
     @property
     def edge_seconds(self) -> float:
-        """The live edge: the latest stream time that has arrived."""
+        """Latest stream time that has arrived, the live edge."""
         return self._clock.edge_seconds
 
     @property
     def damaged_packets(self) -> int:
-        """Packets that the container marks as damaged, over all connections."""
+        """Number of packets that the container marks as damaged, over all connections."""
         connection = self._connection
         return self._damaged_before + (connection.damaged_packets if connection is not None else 0)
 
@@ -107,14 +83,14 @@ class Reader:
                 seconds = self._backoff.next_seconds()
                 self._notify(Waiting(why, seconds))
                 self._stopped.wait(seconds)
-        except BaseException as failure:  # noqa: BLE001 - raised again by the thread that takes the packets
+        except BaseException as failure:  # noqa: BLE001 - raised again in the consuming thread
             error = failure
         finally:
             self._notify(End(error))
             self._queue.close()
 
     def _connect_and_read(self) -> str | None:
-        """Why the connection was not had or broke; None where the source has ended. Raises what is final."""
+        """Return why the connection failed or broke, None where the source ended; raises an error that is final."""
         begin = time.monotonic()
         try:
             connection = self._connect()
@@ -129,9 +105,9 @@ class Reader:
             is_first = self._num_connections == 0
             if isinstance(error, DisconnectedError) and time.monotonic() - begin >= HEALTHY_SECONDS:
                 self._backoff.reset()
-            is_pointless = is_first and error.reason in POINTLESS
-            is_too_often = self._max_tries is not None and self._backoff.tries + 1 >= self._max_tries
-            if is_pointless or is_too_often or not self._reconnect:
+            is_hopeless = is_first and error.reason in FINAL_REASONS
+            is_last_try = self._max_tries is not None and self._backoff.tries + 1 >= self._max_tries
+            if is_hopeless or is_last_try or not self._reconnect:
                 raise self._final(error) from None
             return str(error)
 
@@ -155,10 +131,11 @@ class Reader:
         connection.close()
 
     def _read(self, connection: Connection) -> None:
-        is_again = self._num_connections > 1
+        is_reconnection = self._num_connections > 1
         self._clock.restart(time.monotonic() - self._last_packet_time)
         stretch = self._clock.stretch
-        self._notify(Stretch(connection.codecs, connection.info, "connected again" if is_again else "", is_again))
+        why = "connected again" if is_reconnection else ""
+        self._notify(Stretch(connection.codecs, connection.info, why, is_reconnection))
         for kind, packet in connection.packets():
             if self._stopped.is_set():
                 return
@@ -171,11 +148,11 @@ class Reader:
                 is_key = kind == VIDEO and bool(packet.is_keyframe)
                 self._queue.put(QueueItem(kind, time_seconds, is_key, packet))
 
-    def _place(self, connection: Connection, kind: str, packet: Any) -> float | None:
-        """Move a packet's times onto the stream; its stream time, or None where it is to be left out."""
+    def _place(self, connection: Connection, kind: str, packet: av.Packet[Stream]) -> float | None:
+        """Shift the packet's times to stream time and return its decoding time; None where it must be dropped."""
         ticks = packet.pts if packet.dts is None else packet.dts
         if ticks is None:
-            # No time of its own: it follows what came before it.
+            # A packet without any timestamp is placed at the live edge.
             return max(0.0, self._clock.edge_seconds)
         seconds = Fraction(ticks) * packet.time_base
         correction = self._clock.correction(kind, seconds, connection.start_seconds, wraps=connection.wraps)
@@ -186,5 +163,5 @@ class Reader:
         packet.dts = None if packet.dts is None else packet.dts + shift
         return float(seconds + correction)
 
-    def _notify(self, payload: Stretch | Waiting | End) -> None:
+    def _notify(self, payload: Notice) -> None:
         self._queue.put(QueueItem(NOTICE, 0.0, False, payload))

@@ -1,4 +1,4 @@
-"""Addresses as they may be shown: passwords and keys become `***`."""
+"""Masking of passwords and keys in addresses that are shown or logged."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SECRET_VALUE = re.compile(rf"(?P<name>[?&;]{_SECRET_NAME}=)[^&;\s'\"#]*", re.IG
 
 
 def redact(text: str) -> str:
-    """`text` with the password of every address in it hidden, and the value of every query entry that may be a secret.
+    """Return `text` with `***` for the password of every address and the value of every query entry that may be secret.
 
-    An SRT `streamid` counts as one: it often carries a key.
+    An SRT `streamid` counts as secret, because it often carries a key.
     """
     hidden = _USER_INFO.sub(rf"\g<scheme>\g<user>:{HIDDEN}@", text)
     return _SECRET_VALUE.sub(rf"\g<name>{HIDDEN}", hidden)

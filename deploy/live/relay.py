@@ -1,6 +1,7 @@
-"""SRT where PyAV's FFmpeg was built without it: an `ffmpeg` program receives the bytes and hands them on unchanged.
+"""SRT input through an `ffmpeg` program, for PyAV builds whose FFmpeg lacks SRT.
 
-It takes the address only as an argument, so that users of the same machine see its passphrase in the list of processes.
+The program gets the address, passphrase included, as an argument: other users of the machine can see it in the process
+list.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from cavsync.deploy.live.redact import redact
 from cavsync.errors import MediaError
 
 POLL_SECONDS = 0.1
-# FFmpeg's raw data format: bytes in, the same bytes out; nothing is parsed, so no timestamp is touched.
+# The raw data format copies the bytes unparsed, so timestamps stay as they are.
 COMMAND = ("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-f", "data", "-i")
 OUTPUT = ("-map", "0", "-c", "copy", "-f", "data", "-flush_packets", "1", "pipe:1")
 
 
 class Relay:
-    """A file-like object to read from, fed by an `ffmpeg` of its own.
+    """A readable file-like object with the output of its own `ffmpeg` process.
 
-    `read` gives an empty answer at the end, after `read_seconds` without data, and once `stopped` is set; `why` then
-    says which.
+    `read` returns b"" at the end of the stream, after `first_seconds` (later `read_seconds`) without data, and once
+    `stopped` is set. `why` then holds the reason; it is empty when stopped.
 
     Raises:
-        MediaError: no such program.
+        MediaError: no `ffmpeg` program is installed.
     """
 
     def __init__(self, url: str, first_seconds: float, read_seconds: float, stopped: threading.Event) -> None:
@@ -52,12 +53,12 @@ class Relay:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            # Ctrl-C is for us: we end it in order.
+            # Ctrl-C must not reach the program: `close` ends it.
             start_new_session=True,
         )
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, as soon as there are any."""
+        """Return up to `size` bytes as soon as any arrive."""
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         deadline = time.monotonic() + self._wait_seconds
@@ -67,23 +68,23 @@ class Relay:
                 self._wait_seconds = self._read_seconds
                 data = os.read(descriptor, size)
                 if not data:
-                    self.why = self._last_words()
+                    self.why = self._last_error()
                 return data
             if time.monotonic() > deadline:
-                self.why = f"nothing came for {self._wait_seconds:g} s"
+                self.why = f"nothing arrived for {self._wait_seconds:g} s"
                 return b""
         return b""
 
     def close(self) -> None:
-        """End the program."""
+        """Kill the program and release its pipes."""
         self._process.kill()
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._errors.close()
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode("utf-8", "replace").replace(self._url, self.name).split("\n")
-        said = [line.strip() for line in lines if line.strip()]
-        return redact(said[-1]) if said else "the sender ended the stream"
+        messages = [line.strip() for line in lines if line.strip()]
+        return redact(messages[-1]) if messages else "the sender ended the stream"

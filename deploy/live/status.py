@@ -1,4 +1,4 @@
-"""How a watched stream is doing: what a status line says."""
+"""The status record of a watched stream."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ENDED = "ended"
 
 @dataclass(frozen=True)
 class LiveStatus:
-    """The state of a watched stream at `time_seconds`, its live edge (None before anything came).
+    """State of a watched stream at `time_seconds`, its live edge (None before the first packet).
 
-    `phase` is `connected` (what follows lies on a fresh clock), `waiting` (for the next try), `running` or `ended`;
-    `message` says why. `lag_seconds` is how far the last decision is behind the live edge; a decision needs the audio
-    of the search range, so it is never zero. `drift_ms_per_minute` is that of the recent minutes. The rest are counts
-    since the beginning: what the full queue dropped, damaged packets, connections after the first.
+    `phase` is `connected` (a new clock begins), `waiting` (for the next try), `running` or `ended`; `message` gives the
+    reason. `lag_seconds` is how far the last decision is behind the live edge; it is never zero, because a decision
+    needs the audio of the whole search range. `drift_ms_per_minute` is the drift over the last ten minutes. The others
+    are totals since the start: time and packets dropped by a full queue, damaged packets, connections after the first.
     """
 
     phase: str
@@ -34,7 +34,7 @@ class LiveStatus:
     reconnects: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The status as JSON holds it."""
+        """Return the status as a JSON object, rounded."""
         return {
             "kind": "status",
             "phase": self.phase,

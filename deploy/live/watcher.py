@@ -1,4 +1,4 @@
-"""A live source scored while it plays: reader, queue, decoder, scorer, events and sinks in one object."""
+"""The watcher of a live source: reader, queue, decoder, scorer, events and sinks in one object."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Unpack
+
+import av
 
 from cavsync.deploy.live.address import Address, parse_address
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.decoder import PacketDecoder
+from cavsync.deploy.live.notices import End, Stretch, Waiting
 from cavsync.deploy.live.packet_queue import NOTICE, PacketQueue, QueueItem
-from cavsync.deploy.live.reader import End, Reader, Stretch, Waiting
+from cavsync.deploy.live.reader import Reader
 from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import CONNECTED, ENDED, RUNNING, WAITING, LiveStatus
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.default_bundle import default_bundle
-from cavsync.deploy.stream.limits import live_lead_seconds
+from cavsync.deploy.stream.options import DEFAULT_OPTIONS, OpenKeywords, ScoringOptions, split_keywords
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.events import EventChange, EventTracker
 from cavsync.deploy.verdict.recent_drift import RecentDrift
@@ -35,40 +38,41 @@ STOP_SECONDS = 0.5
 
 
 class Watcher:
-    """Score a live source; iterate over its decisions, or `run` to let the sinks have them.
+    """Score a live source: iterate over its decisions, or call `run` to pass them to the sinks only.
 
-    The stream's time begins at 0 and only goes on. Where the sender's clock breaks, or the connection was lost, a fresh
-    stretch begins: what was under way is decided, the scorer is reset, and the first decision comes one window later.
-    An event that was open stays open until decisions say that it is over.
+    Stream time starts at 0 and never goes back. Where the sender's clock breaks or the connection is lost, pending
+    decisions are made, the scorer is reset, and the next decision follows one window later. An open event stays open
+    until decisions end it.
 
     Args:
         source: what `parse_address` reads, or an `Address`.
-        bundle: an opened bundle or the folder of one; the model that comes along by default.
-        sinks: take decisions, events and status; closed at the end.
-        policy: what a full queue does, `block` or `drop_oldest`; by default what suits the source.
-        queue_seconds: stream time that may wait to be scored.
-        reconnect: connect again where a live source breaks or ends.
-        max_tries: failures in a row after which to give up; None means never.
-        backoff: the waits between tries.
-        timeout_seconds: how long a live source may send nothing before it counts as lost; by its protocol by default.
-        max_lead_seconds: how long frames wait for audio that does not come, until decisions say that there is none;
-            by default 5 s more than the search range.
-        begin_after, end_after: decisions that begin and end an event, see `EventTracker`.
-        duration_seconds: stop after so much stream time.
+        bundle: an opened bundle or the folder of one; by default the model shipped with the package.
+        options: how to score.
+        sinks: receive decisions, events and status; closed at the end.
+        policy: policy of a full queue, `block` or `drop_oldest`; the default depends on the source.
+        queue_seconds: stream time that the queue holds.
+        reconnect: reconnect to a live source that breaks or ends.
+        max_tries: consecutive failures after which to give up; None for never.
+        backoff: waits between tries.
+        timeout_seconds: time without data after which a live source counts as lost; the default depends on the
+            protocol.
+        begin_after, end_after: number of decisions that begin and end an event, see `EventTracker`.
+        duration_seconds: stream time after which to stop.
         status_seconds: time between two status reports.
-        ffmpeg_options: for opening the source.
-        engine, threads: how to open `bundle`.
-        options: the other ones of `SyncScorer`: profile, window_seconds, max_offset_ms, adaptive ...
+        ffmpeg_options: FFmpeg's options for opening the source.
+        keywords: fields of `ScoringOptions`, in place of those of `options`; with the folder of a bundle also those of
+            `Bundle.open` (`engine`, `providers`, `threads`, `cores`).
 
     Raises:
-        ConfigError: an address, size or option that cannot be used.
-        BundleError: a bundle that cannot be used.
+        ConfigError: an invalid address, size or option.
+        BundleError: an unusable bundle.
     """
 
     def __init__(
         self,
         source: str | Address,
         bundle: Bundle | Path | str | None = None,
+        options: ScoringOptions = DEFAULT_OPTIONS,
         *,
         sinks: Sequence[LiveSink] = (),
         policy: str | None = None,
@@ -77,16 +81,15 @@ class Watcher:
         max_tries: int | None = None,
         backoff: Backoff | None = None,
         timeout_seconds: float | None = None,
-        max_lead_seconds: float | None = None,
         begin_after: int = 2,
         end_after: int = 3,
         duration_seconds: float | None = None,
         status_seconds: float = 5.0,
         ffmpeg_options: Mapping[str, str] | None = None,
-        engine: str = "onnxruntime",
-        threads: int | None = None,
-        **options: Any,
+        **keywords: Unpack[OpenKeywords],
     ) -> None:
+        engine, scoring = split_keywords(keywords)
+        options = replace(options, **scoring)
         address = source if isinstance(source, Address) else parse_address(source, ffmpeg_options)
         if duration_seconds is not None and not duration_seconds > 0:
             raise ConfigError(f"the duration is {duration_seconds} s: give more than 0")
@@ -100,10 +103,8 @@ class Watcher:
         self._tracker = EventTracker(begin_after=begin_after, end_after=end_after)
         self._queue = PacketQueue(queue_seconds, policy=policy or address.policy)
         if not isinstance(bundle, Bundle):
-            bundle = Bundle.open(default_bundle() if bundle is None else bundle, engine=engine, threads=threads)
-        if max_lead_seconds is None:
-            max_lead_seconds = live_lead_seconds(options.get("max_offset_ms") or bundle.manifest.sync.max_offset_ms)
-        self._scorer = SyncScorer(bundle, max_lead_seconds=max_lead_seconds, **options)
+            bundle = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+        self._scorer = SyncScorer(bundle, options.for_live(bundle.manifest.sync))
         self._reader = Reader(
             address, self._queue, reconnect=reconnect, max_tries=max_tries, backoff=backoff or Backoff()
         )
@@ -129,10 +130,10 @@ class Watcher:
         self.close()
 
     def __iter__(self) -> Iterator[SyncScore]:
-        """The decisions, as soon as they are made. May be called once.
+        """Yield the decisions as they are made. May be called once.
 
         Raises:
-            MediaError: the source cannot be opened or was lost, and is not tried again; it has no video or no audio.
+            MediaError: the source cannot be opened or was lost, and is not retried; or it lacks video or audio.
         """
         why = "stopped"
         try:
@@ -152,7 +153,7 @@ class Watcher:
                     why = f"watched for {self._duration_seconds:g} s"
                     break
                 if piece is not None and piece.time_seconds < self._duration_seconds:
-                    yield from self._take(piece)
+                    yield from self._process(piece)
                 if time.monotonic() >= self._next_status and math.isfinite(self._reader.edge_seconds):
                     self._report(RUNNING, "")
         except CavsyncError as error:
@@ -162,20 +163,20 @@ class Watcher:
             self.close(why)
 
     def add_sink(self, sink: LiveSink) -> None:
-        """One more; it is closed with the others."""
+        """Add a sink; it is closed with the others."""
         self._sinks.append(sink)
 
     def run(self) -> None:
-        """Watch until the end, for the sinks' sake. Raises what iterating raises."""
+        """Watch until the end, passing everything to the sinks. Raises the errors of iterating."""
         for _ in self:
             pass
 
     def stop(self) -> None:
-        """End within a second; from any thread, or a signal handler."""
+        """Stop within a second; may be called from any thread or a signal handler."""
         self._is_stopped = True
 
     def close(self, why: str = "stopped") -> None:
-        """End: stop reading, end open events, close the sinks. Safe to call twice."""
+        """Stop reading, end open events and close the sinks. Safe to call twice."""
         if self._is_closed:
             return
         self._is_closed = self._is_stopped = True
@@ -184,21 +185,21 @@ class Watcher:
                 closing.callback(sink.close)
             closing.callback(self._reader.stop, STOP_SECONDS)
             if self._last is not None:
-                self._tell(self._tracker.finish(self._last.time_seconds))
+                self._notify_event(self._tracker.finish(self._last.time_seconds))
             self._report(ENDED, why)
 
     @property
     def event(self) -> EventChange | None:
-        """The event that is going on, if any."""
+        """The open event, if any."""
         return self._tracker.current
 
     @property
     def lag_seconds(self) -> float | None:
-        """How far the last decision is behind the live edge; None before the first."""
+        """Distance of the last decision to the live edge; None before the first decision."""
         return None if self._last is None else max(0.0, self._reader.edge_seconds - self._last.time_seconds)
 
     def status(self, phase: str = RUNNING, message: str = "") -> LiveStatus:
-        """How the stream is doing now."""
+        """Return the current status."""
         edge_seconds = self._reader.edge_seconds
         is_begun = math.isfinite(edge_seconds)
         decoder_damaged = 0 if self._decoder is None else self._decoder.damaged_packets
@@ -215,28 +216,28 @@ class Watcher:
         )
 
     def _is_beyond_duration(self, piece: QueueItem) -> bool:
-        """Whether both tracks have come to the end of the duration: one may arrive well before the other."""
+        """Return whether both tracks have reached the duration; one may arrive well before the other."""
         if piece.kind != NOTICE and piece.time_seconds >= self._duration_seconds:
             self._tracks_done.add(piece.kind)
         return len(self._tracks_done) == 2 or piece.time_seconds >= self._duration_seconds + INTERLEAVE_SECONDS
 
-    def _take(self, piece: QueueItem) -> Iterator[SyncScore]:
+    def _process(self, piece: QueueItem) -> Iterator[SyncScore]:
         if isinstance(piece.payload, Stretch):
             yield from self._end_stretch()
             self._decoder = PacketDecoder(piece.payload.codecs, piece.payload.info)
             self._scorer.reset()
-            # Counted where the stream has got to, not where the reader is by now.
+            # Counted when the queue delivers it: the reader may already be further.
             self._reconnects += piece.payload.is_reconnection
             self._drift.clear()
             self._report(CONNECTED, piece.payload.why)
         elif isinstance(piece.payload, Waiting):
             yield from self._end_stretch()
             self._report(WAITING, f"{piece.payload.why}; next try in {piece.payload.seconds:.1f} s")
-        elif self._decoder is not None:
+        elif self._decoder is not None and isinstance(piece.payload, av.Packet):
             yield from self._score(self._decoder.decode(piece.kind, piece.payload))
 
     def _end_stretch(self) -> Iterator[SyncScore]:
-        """Decide what is under way. A stretch shorter than one window has no decision."""
+        """Make the remaining decisions; a stretch shorter than one window has none."""
         if self._decoder is None:
             return
         decoder, self._decoder = self._decoder, None
@@ -260,10 +261,10 @@ class Watcher:
         self._drift.add(score)
         for sink in self._sinks:
             sink.on_decision(self.source, score)
-        self._tell(self._tracker.update(score))
+        self._notify_event(self._tracker.update(score))
         return score
 
-    def _tell(self, changes: Iterable[EventChange]) -> None:
+    def _notify_event(self, changes: Iterable[EventChange]) -> None:
         for change in changes:
             for sink in self._sinks:
                 sink.on_event(self.source, change)

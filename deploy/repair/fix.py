@@ -1,4 +1,4 @@
-"""Remove a constant offset from a file: which offset that is, and the copy without it."""
+"""Removal of a constant offset: choice of the offset, and the corrected copy of the file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from cavsync.deploy.verdict.records import IN_SYNC, SyncScore
 from cavsync.errors import CavsyncError, ConfigError, MediaError
 
 T = TypeVar("T")
-# The priming of an audio codec is shorter and silent.
+# Shorter hidden starts are not noted: an audio codec's priming is shorter than this, and silent.
 MIN_NOTED_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Fixed(Generic[T]):
-    """A copy that was made and held against its input, packet by packet.
+    """A finished copy whose packet times were compared with the input's.
 
-    `checked` is what the caller's own check returned; `notes` are sentences about what the container could not keep.
+    `checked` is the result of the caller's check; `notes` are sentences about what the container could not keep.
     """
 
     output: Path
@@ -35,25 +35,25 @@ class Fixed(Generic[T]):
 
 
 def offset_to_remove(source: Path | str, score: SyncScore, *, force: bool = False) -> float | None:
-    """The offset that a measurement says to remove, in ms (> 0: the audio is early); None where it is in sync.
+    """Return the measured offset to remove, in ms (> 0: the audio is early); None where the file is in sync.
 
     Args:
-        source: name of the file, for the sentences.
+        source: the file's name, for error messages.
         score: the verdict on the whole file.
-        force: take the best match even if it is not trusted, and remove an offset that counts as in sync.
+        force: use the best match even if it is not trusted, and remove even an offset that counts as in sync.
 
     Raises:
-        MediaError: no offset can be trusted, or it is not constant.
+        MediaError: the offset is not trusted, or not constant.
     """
     best_ms = score.audio_offset_ms
     if score.is_varying:
-        raise MediaError(f"{source} cannot be repaired by one delay ({score.reason}): repair its parts one by one")
+        raise MediaError(f"{source} cannot be repaired by one delay ({score.reason}): repair its parts separately")
     if score.suggested_audio_delay_ms is None:
         if force and best_ms is not None:
             return best_ms
         reason = score.reason or "the offset is not certain enough"
-        way = "give --offset-ms" if best_ms is None else f"give --offset-ms, or --force to remove {best_ms:+.0f} ms"
-        raise MediaError(f"{source} has no offset that can be trusted ({reason}): {way}")
+        remedy = "give --offset-ms" if best_ms is None else f"give --offset-ms, or --force to remove {best_ms:+.0f} ms"
+        raise MediaError(f"{source} has no offset that can be trusted ({reason}): {remedy}")
     if score.state == IN_SYNC and not force:
         return None
     return score.suggested_audio_delay_ms
@@ -71,23 +71,23 @@ def fix_file(
 ) -> Fixed[T]:
     """Copy `source` to `output` without the offset `offset_ms` (> 0: the audio is early, so it is delayed).
 
-    No packet is re-encoded. The copy is compared with its input by the times of all packets and takes its name only
-    then; whatever ends the work before leaves nothing.
+    No packet is re-encoded. The copy appears under its name only after its packet times were compared with the
+    input's; if anything fails or interrupts before that, no file is left.
 
     Args:
-        audio_stream: the one audio stream to move, counted from 0; None moves all of them.
+        audio_stream: index of the one audio stream to move; None moves all of them.
         overwrite: replace an existing `output`.
-        check: called with the finished copy before it takes its name; may raise to keep it from doing so.
-        on_progress: called with the seconds copied and the seconds declared.
+        check: called with the finished copy before it gets its name; may raise to discard it.
+        on_progress: called with the seconds copied and the seconds declared (None where none are declared).
 
     Raises:
-        ConfigError: the offset is no offset, or `output` may not be written.
-        MediaError: `source` cannot be used, or the container of `output` cannot hold it.
+        ConfigError: the offset is zero, not finite or too large, or `output` cannot be written.
+        MediaError: `source` is unusable, or the container of `output` cannot hold it.
     """
     if not math.isfinite(offset_ms) or offset_ms == 0 or abs(offset_ms) > MAX_OFFSET_MS:
         raise ConfigError(f"the offset is {offset_ms:g} ms: give one other than 0, of at most an hour")
     if not source.is_file():
-        raise MediaError(f"{source} is no file: give the path of a video file", reason="missing")
+        raise MediaError(f"{source} is not a file: give the path of a video file", reason="missing")
     check_place(source, output, overwrite=overwrite)
     with new_file(output, overwrite=overwrite) as temporary:
         try:
@@ -99,14 +99,14 @@ def fix_file(
         except ConfigError:
             raise
         except CavsyncError as error:
-            # The user never named the temporary file.
+            # Messages name the output rather than the temporary file.
             message = str(error).replace(str(temporary), str(output)).replace(temporary.name, output.name)
             raise MediaError(message, reason=getattr(error, "reason", "invalid")) from None
     return Fixed(output, offset_ms, checked, [*copied.notes, *_hidden_notes(copied.traces, output)])
 
 
 def _hidden_notes(traces: list[Trace], output: Path) -> list[str]:
-    """What an edit list hid is seen once its stream is delayed, or in a container without such lists."""
+    """Return a sentence per stream whose hidden start the output shows, due to the delay or for lack of edit lists."""
     notes = []
     for trace in traces:
         shown_seconds = trace.hidden_seconds

@@ -1,16 +1,18 @@
-"""The streams of a copy: each with the codec data, tag, language, disposition and number that it had."""
+"""The output's streams: copies of the input's with their codec data, tag, language, disposition and number."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
+from av.container import InputContainer, OutputContainer
+from av.stream import Discard, Stream
 
 from cavsync.errors import MediaError
+from cavsync.media.container import is_cover
 
 ISO_FORMATS = frozenset({"mov", "mp4", "ipod", "3gp", "3g2", "ismv", "psp"})
 ISO_ENDINGS = frozenset({".mp4", ".mov", ".m4v", ".3gp"})
@@ -18,58 +20,60 @@ COVER_FORMATS = frozenset({"mov", "mp4", "ipod", "matroska"})
 TRANSPORT_ENDINGS = frozenset({".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"})
 CLOCK_LEAD_MS = 700
 TRANSPORT_STREAM = "mpegts"
-# Numbers of packets (PID) that are free for streams; the muxer's own tables lie at 0x1000.
+# Packet identifiers (PID) available to streams; the muxer puts its own tables at 0x1000.
 FREE_PIDS = range(0x20, 0x1FFF)
-# In ISO files the edit list that delays a stream counts in this unit; the usual 1/1000 s would round to 1 ms.
+# Unit of edit lists in ISO files, which delay a stream; the default of 1/1000 s would round to 1 ms.
 MOVIE_TIMESCALE = 90_000
 INTERLEAVE_SECONDS = 10
 
 
-def way_out(output: Path) -> str:
-    """What to do where the container cannot hold what it should."""
+def container_remedy(output: Path) -> str:
+    """Return the advice for an error message about a container that cannot hold the streams."""
     return "give an OUTPUT " + ("with the ending of INPUT" if output.suffix.lower() == ".mkv" else "that ends in .mkv")
 
 
-def muxer_options(container: Any, output: Path, delay_seconds: Fraction) -> dict[str, str]:
-    """Options of the muxer: delayed streams are still written side by side, and delays are exact."""
+def muxer_options(container: InputContainer, output: Path, delay_seconds: Fraction) -> dict[str, str]:
+    """Return the muxer's options, which keep delayed streams interleaved and the delays exact."""
     interleave_seconds = INTERLEAVE_SECONDS + math.ceil(delay_seconds)
     options = {"max_interleave_delta": str(interleave_seconds * 1_000_000)}
     if output.suffix.lower() in TRANSPORT_ENDINGS:
-        # The clock runs ahead of what it times, as in FFmpeg's own tool, so that receivers can buffer.
+        # As in FFmpeg's own tool, the clock reference leads the packets, so that receivers can buffer.
         options["max_delay"] = str(CLOCK_LEAD_MS * 1000)
     if output.suffix.lower() in ISO_ENDINGS:
         options["movie_timescale"] = str(MOVIE_TIMESCALE)
         if any("." in key for key in container.metadata):
-            # Cameras write keys such as com.apple.quicktime.location, for which the older table has no place.
+            # The default table has no place for keys such as com.apple.quicktime.location, which cameras write.
             options["movflags"] = "+use_metadata_tags"
     return options
 
 
-def add_streams(container: Any, sink: Any, *, keeps_tags: bool, keeps_data: bool) -> tuple[dict[int, Any], list[str]]:
-    """Give the output a stream for each of the input.
+def add_streams(
+    container: InputContainer, sink: OutputContainer, *, keeps_tags: bool, keeps_data: bool
+) -> tuple[dict[int, Stream], list[str]]:
+    """Add a stream to the output for each of the input.
 
     Returns:
-        Input index -> output stream, and a line for each stream that is left out: data that the container has no
-        place for, never frame, audio or subtitles.
+        Input index -> output stream, and a sentence for each stream that is left out because the container cannot hold
+        it: attachments, covers and data, never video, audio or subtitles.
 
     Raises:
-        MediaError: frame, audio or subtitles in a codec that the container cannot hold.
+        MediaError: video, audio or subtitles in a codec that the container cannot hold.
     """
-    targets: dict[int, Any] = {}
+    targets: dict[int, Stream] = {}
     left_out: list[str] = []
     for stream in container.streams:
         if _is_chapter_track(container, stream):
             continue
-        is_data = stream.type not in ("video", "audio", "subtitle") or _is_cover(stream)
-        target = _added(stream, sink) if not is_data or _may_hold(sink, stream, keeps_data) else None
+        is_data = stream.type not in ("video", "audio", "subtitle") or is_cover(stream)
+        target = _add(stream, sink) if not is_data or _may_hold(sink, stream, keeps_data) else None
         if target is None:
             if not is_data:
                 raise MediaError(
                     f"{Path(sink.name).suffix} cannot hold {stream.type} in {_codec_name(stream)}: "
-                    f"nothing was kept, {way_out(Path(sink.name))}"
+                    f"no file was written, {container_remedy(Path(sink.name))}"
                 )
             left_out.append(
-                f"stream {stream.index} ({stream.type} {_codec_name(stream)}) was left out: no place for it"
+                f"stream {stream.index} ({stream.type} {_codec_name(stream)}) was left out: the container has no place"
             )
             continue
         _copy_description(container, stream, sink, target, keeps_tags)
@@ -77,31 +81,29 @@ def add_streams(container: Any, sink: Any, *, keeps_tags: bool, keeps_data: bool
     return targets, left_out
 
 
-def _may_hold(sink: Any, stream: Any, keeps_data: bool) -> bool:
-    """Whether to try a stream that is neither audio nor moving frame nor text; muxers do not always say."""
+def _may_hold(sink: OutputContainer, stream: Stream, keeps_data: bool) -> bool:
+    """Return whether to try a cover, attachment or data stream, which not every muxer refuses when it should."""
     if stream.type == "attachment":
-        return bool(sink.format.name == "matroska")
-    if _is_cover(stream):
+        return sink.format.name == "matroska"
+    if is_cover(stream):
         return sink.format.name in COVER_FORMATS
     return keeps_data
 
 
-def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _added(stream: Any, sink: Any) -> Any:
-    """The output stream, or None where the container has no place for this codec."""
+def _add(stream: Stream, sink: OutputContainer) -> Stream | None:
+    """Add a copy of `stream` to the output; returns None where the container cannot hold its codec."""
     try:
-        if stream.codec_context is None and stream.type == "subtitle":
+        if stream.codec_context is None and stream.type == "subtitle" and stream.name is not None:
             return sink.add_mux_stream(stream.name)
         return sink.add_stream_from_template(stream, opaque=True)
     except (ValueError, AttributeError, av.error.FFmpegError):
         return None
 
 
-def _copy_description(container: Any, stream: Any, sink: Any, target: Any, keeps_tags: bool) -> None:
-    # Matroska's DURATION is written anew; a stale one would count.
+def _copy_description(
+    container: InputContainer, stream: Stream, sink: OutputContainer, target: Stream, keeps_tags: bool
+) -> None:
+    # The muxer writes Matroska's DURATION itself; a copied one would take precedence.
     target.metadata.update({key: value for key, value in stream.metadata.items() if key != "DURATION"})
     target.disposition = stream.disposition
     if not keeps_tags:
@@ -111,19 +113,19 @@ def _copy_description(container: Any, stream: Any, sink: Any, target: Any, keeps
         target.id = stream.id
     if sink.format.name in ISO_FORMATS and source_formats & ISO_FORMATS and target.codec_context is not None:
         try:
-            # hvc1 and hev1 are the same codec, but not the same to every player.
+            # Some players accept only one of the tags of a codec, such as hvc1 and hev1.
             target.codec_context.codec_tag = stream.codec_context.codec_tag
         except (ValueError, AttributeError):
             return
 
 
-def _is_chapter_track(container: Any, stream: Any) -> bool:
-    """ISO files store chapters as a text track too; the muxer writes a new one."""
+def _is_chapter_track(container: InputContainer, stream: Stream) -> bool:
+    """Return whether an ISO file stores its chapters in this text track; the muxer writes a new one."""
     is_text = stream.type in ("data", "subtitle")
-    return is_text and stream.discard == av.stream.Discard.all and bool(container.chapters())
+    return is_text and stream.discard == Discard.all and bool(container.chapters())
 
 
-def _codec_name(stream: Any) -> str:
+def _codec_name(stream: Stream) -> str:
     if stream.codec_context is not None:
         return str(stream.codec_context.codec.canonical_name)
     return str(getattr(stream, "name", None) or "an unknown codec")

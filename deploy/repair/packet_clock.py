@@ -1,23 +1,25 @@
-"""New timestamps for copied packets: continuous over splices, rising in each stream, and later where asked."""
+"""New timestamps for copied packets: continuous over splices, increasing in each stream, and delayed as requested."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
-# A stream that jumps further than this while no other stream is there marks a splice (as FFmpeg's own tool has it).
+import av
+from av.stream import Stream
+
+# A jump of a stream by more than this marks a splice if no other stream fills the gap (FFmpeg's own tool agrees).
 MAX_JUMP_SECONDS = Fraction(10)
 MAX_STEP_BACK_SECONDS = Fraction(1, 2)
-# Delays are applied in steps no coarser than this, whatever the container counts in.
+# Coarsest step of applied delays; time bases coarser than this are subdivided.
 FINEST_STEP_SECONDS = Fraction(1, 90_000)
 SPLICED_KINDS = ("video", "audio")
 
 
 class Splicer:
-    """Turns the times of a spliced broadcast into one continuous line, without touching its audio-visual relation.
+    """Makes the times of a spliced broadcast continuous and keeps the offset between its audio and video.
 
-    Streams cross a splice one after another. The first to cross fixes how far the part behind it is moved; each
-    other stream is moved by the same when it gets there.
+    Streams reach a splice one after another. The first one determines by how much the part after the splice is moved;
+    the others are moved by the same when they reach it.
     """
 
     def __init__(self) -> None:
@@ -26,14 +28,14 @@ class Splicer:
         self._next: dict[int, Fraction] = {}
 
     def offset_seconds(self, stream: int, kind: str, time_seconds: Fraction, duration_seconds: Fraction) -> Fraction:
-        """How much to add to the times of this packet; packets come in the order of the file."""
+        """Return the seconds to add to the packet's times; call it for all packets in the order of the file."""
         if kind not in SPLICED_KINDS:
             return self._offsets[self._nearest(time_seconds, 0)]
         part = self._part_of.get(stream)
         if part is None:
             part = self._nearest(time_seconds, 0)
         elif self._has_jumped(stream, time_seconds + self._offsets[part]):
-            part = self._part_behind(part, time_seconds)
+            part = self._part_after(part, time_seconds)
         self._part_of[stream] = part
         self._next[stream] = time_seconds + self._offsets[part] + duration_seconds
         return self._offsets[part]
@@ -42,10 +44,10 @@ class Splicer:
         jump = time_seconds - self._next[stream]
         if jump < -MAX_STEP_BACK_SECONDS:
             return True
-        # Silence of any length is no splice while the frame goes on.
+        # A gap of any length in the audio is no splice while the video goes on.
         return jump > MAX_JUMP_SECONDS and time_seconds - self._latest() > MAX_JUMP_SECONDS
 
-    def _part_behind(self, part: int, time_seconds: Fraction) -> int:
+    def _part_after(self, part: int, time_seconds: Fraction) -> int:
         if part + 1 < len(self._offsets):
             found = self._nearest(time_seconds, part + 1)
             if abs(time_seconds + self._offsets[found] - self._latest()) <= MAX_JUMP_SECONDS:
@@ -54,7 +56,7 @@ class Splicer:
         return len(self._offsets) - 1
 
     def _nearest(self, time_seconds: Fraction, first: int) -> int:
-        """The part, from `first` on, in which the time lies nearest to what was copied last."""
+        """Return the part, from `first` on, that places the time nearest to the latest packet."""
         latest = self._latest()
         parts = range(first, len(self._offsets))
         return min(parts, key=lambda part: abs(time_seconds + self._offsets[part] - latest))
@@ -67,8 +69,8 @@ class PacketClock:
     """Sets the timestamps of packets, stream by stream.
 
     Args:
-        delays_seconds: stream index -> how much later its packets become; never negative.
-        is_spliced: the container may jump in time (MPEG transport and programme streams).
+        delays_seconds: stream index -> delay of its packets; never negative.
+        is_spliced: whether the container's times may jump (MPEG transport and programme streams).
     """
 
     def __init__(self, delays_seconds: dict[int, Fraction], *, is_spliced: bool) -> None:
@@ -76,11 +78,11 @@ class PacketClock:
         self._splicer = Splicer() if is_spliced else None
         self._last: dict[int, int] = {}
 
-    def stamp(self, packet: Any) -> Fraction | None:
+    def stamp(self, packet: av.Packet[Stream]) -> Fraction | None:
         """Rewrite pts, dts, duration and time base in place.
 
         Returns:
-            The presentation time in seconds without the delay; None where the packet has none.
+            The presentation time in seconds before the delay; None where the packet has none.
         """
         index, coarse = packet.stream_index, packet.time_base
         split = -int(-coarse // FINEST_STEP_SECONDS)
@@ -93,14 +95,14 @@ class PacketClock:
             pts = pts * split + moved
         if dts is not None:
             dts = dts * split + moved
-        pts, dts = self._rising(index, pts, dts, duration)
+        pts, dts = self._increasing(index, pts, dts, duration)
         packet.time_base = step
         packet.duration = duration
         packet.pts = None if pts is None else pts + delay
         packet.dts = None if dts is None else dts + delay
         return None if pts is None else pts * step
 
-    def _splice_seconds(self, packet: Any) -> Fraction:
+    def _splice_seconds(self, packet: av.Packet[Stream]) -> Fraction:
         time = packet.pts if packet.dts is None else packet.dts
         if self._splicer is None or time is None:
             return Fraction(0)
@@ -109,8 +111,8 @@ class PacketClock:
             packet.stream_index, packet.stream.type, time * base, (packet.duration or 0) * base
         )
 
-    def _rising(self, index: int, pts: int | None, dts: int | None, duration: int) -> tuple[int | None, int | None]:
-        """Muxers refuse decoding times that do not rise; damaged files and splices have them."""
+    def _increasing(self, index: int, pts: int | None, dts: int | None, duration: int) -> tuple[int | None, int | None]:
+        """Make decoding times increase, as muxers require; those of damaged files and splices may not."""
         last = self._last.get(index)
         if dts is None and last is not None:
             dts = last + max(1, duration) if pts is None else min(pts, last + max(1, duration))

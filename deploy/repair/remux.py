@@ -1,4 +1,4 @@
-"""Copy a media file packet by packet, none re-encoded, with some of its streams delayed."""
+"""Copying of a media file packet by packet, without re-encoding, with some of its streams delayed."""
 
 from __future__ import annotations
 
@@ -8,28 +8,36 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import av
 import av.error
+from av.container import InputContainer, OutputContainer
 from av.format import Flags
+from av.stream import Stream
 
-from cavsync.deploy.repair.output_streams import ISO_ENDINGS, ISO_FORMATS, add_streams, muxer_options, way_out
+from cavsync.deploy.repair.output_streams import (
+    ISO_ENDINGS,
+    ISO_FORMATS,
+    add_streams,
+    container_remedy,
+    muxer_options,
+)
 from cavsync.deploy.repair.packet_clock import PacketClock
 from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
 
 Progress = Callable[[float, float | None], None]
-# No codec reorders more frames than this.
-REORDERED = 32
-# As in scoring: headers are no more exact than this.
+# Greatest number of packets by which any codec reorders frames.
+MAX_REORDERED_PACKETS = 32
+# Tolerances of declared durations, as in `cavsync.media.decode`.
 MISSING_SECONDS, MISSING_SHARE = 1.0, 0.05
 MAX_OFFSET_MS = 3_600_000.0
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What was copied: a trace per stream that was handed to the muxer, and a sentence for all that is missing."""
+    """Result of a copy: the trace of every stream passed to the muxer, and sentences about what is missing."""
 
     traces: list[Trace]
     notes: list[str]
@@ -43,19 +51,19 @@ def remux(
     audio_stream: int | None = None,
     on_progress: Progress | None = None,
 ) -> Copied:
-    """Copy `source` to `output` with its audio `audio_delay_ms` later (earlier where negative) against all else.
+    """Copy `source` to `output` with its audio `audio_delay_ms` later (earlier where negative) relative to the rest.
 
-    Nothing is cut and no time becomes negative: what is too early is delayed, so for an advance of the audio everything
-    else is delayed. The ending of `output` chooses the container.
+    Nothing is cut and no time becomes negative, because streams are only ever delayed: to advance the audio, all other
+    streams are delayed. The ending of `output` selects the container.
 
     Args:
-        audio_stream: the one audio stream to move, counted from 0 among the audio streams; None moves all of them.
+        audio_stream: index, among the audio streams, of the only one to move; None moves all of them.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
     Raises:
-        MediaError: `source` is unreadable or damaged, lacks the stream, or holds what the container cannot.
+        MediaError: `source` is unreadable or damaged, lacks the stream, or has streams that the container cannot hold.
     """
-    with _opened(source) as container:
+    with _open(source) as container:
         delays = delays_seconds(container, audio_delay_ms, audio_stream)
         delays = _without_hidden_start(container, source, output, delays)
         clock = PacketClock(delays, is_spliced=is_spliced(container))
@@ -70,14 +78,14 @@ def remux(
                 sink.close()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             is_full = getattr(error, "errno", None) == errno.ENOSPC
-            remedy = "make room on the disk" if is_full else way_out(output)
-            raise MediaError(f"{output} cannot be written ({_reason(error)}), nothing was kept: {remedy}") from None
+            remedy = "free some disk space" if is_full else container_remedy(output)
+            raise MediaError(f"{output} cannot be written ({_reason(error)}), no file was written: {remedy}") from None
         notes = [*left_out, *_missing_end(container, traces.values())]
     return Copied(list(traces.values()), notes)
 
 
-def _missing_end(container: Any, traces: Iterable[Trace]) -> Iterator[str]:
-    """A file that was cut off is copied as far as it goes, but not without a word."""
+def _missing_end(container: InputContainer, traces: Iterable[Trace]) -> Iterator[str]:
+    """Yield a note where a truncated file, which is copied as far as it goes, ends before its declared end."""
     ends_seconds = [float(trace.end_seconds) for trace in traces if trace.end_seconds is not None]
     if container.duration is None or not ends_seconds:
         return
@@ -87,11 +95,11 @@ def _missing_end(container: Any, traces: Iterable[Trace]) -> Iterator[str]:
         yield f"INPUT ends after {found_seconds:.1f} s of the {declared_seconds:.1f} s that its header declares"
 
 
-def delays_seconds(container: Any, audio_delay_ms: float, audio_stream: int | None) -> dict[int, Fraction]:
-    """Stream index -> delay; only those that are delayed.
+def delays_seconds(container: InputContainer, audio_delay_ms: float, audio_stream: int | None) -> dict[int, Fraction]:
+    """Return stream index -> delay for the streams to delay.
 
     Raises:
-        MediaError: there is no such audio stream, or nothing that it could be moved against.
+        MediaError: the audio stream does not exist, or the file has no audio or no video.
     """
     audio = [stream.index for stream in container.streams if stream.type == "audio"]
     video = [stream.index for stream in container.streams if stream.type == "video"]
@@ -109,13 +117,14 @@ def delays_seconds(container: Any, audio_delay_ms: float, audio_stream: int | No
 
 
 def _without_hidden_start(
-    container: Any, source: Path, output: Path, delays: dict[int, Fraction]
+    container: InputContainer, source: Path, output: Path, delays: dict[int, Fraction]
 ) -> dict[int, Fraction]:
-    """Delay everything as far as it takes, where what lies before zero would be hidden or misplaced.
+    """Return the delays, increased for all streams where media before time zero would be hidden or misplaced.
 
-    In ISO files times below zero mean that an edit list hides them. That is kept for priming and for a frame that
-    stays where it is. A broadcast whose clock wraps soon starts below zero too, but hides nothing; and an edit list
-    that starts within a frame, as that of a delayed one may, is read differently by different players.
+    In ISO files a time below zero means that an edit list hides the packet. That is kept for audio priming and for
+    video that is not moved. Two other cases are delayed to start at zero: a broadcast that starts below zero because
+    its clock is about to wrap, which hides nothing; and a delayed video, because its edit list may start within a
+    frame, which players interpret differently.
     """
     if output.suffix.lower() not in ISO_ENDINGS:
         return delays
@@ -131,21 +140,22 @@ def _without_hidden_start(
 
 
 def _video_start_seconds(source: Path, index: int) -> Fraction:
-    """Presentation time of the first frame in the file."""
-    with _opened(source) as container:
-        packets = container.demux(container.streams[index])
-        times = [packet.pts * packet.time_base for packet in islice(packets, REORDERED) if packet.pts is not None]
+    """Return the presentation time of the first video frame."""
+    with _open(source) as container:
+        packets = islice(container.demux(container.streams[index]), MAX_REORDERED_PACKETS)
+        times = [packet.pts * packet.time_base for packet in packets if packet.pts is not None]
     return min(times, default=Fraction(0))
 
 
-def is_spliced(container: Any) -> bool:
-    """Whether the format's times may jump."""
-    return bool(container.format.flags & Flags.ts_discont.value)
+def is_spliced(container: InputContainer) -> bool:
+    """Return whether the format's times may jump."""
+    # PyAV's stubs declare the value of a flag as a flag.
+    return bool(container.format.flags & cast("int", Flags.ts_discont.value))
 
 
-def _opened(source: Path) -> Any:
+def _open(source: Path) -> InputContainer:
     try:
-        # Bytes that are no UTF-8 come out as they went in.
+        # Metadata that is not UTF-8 is copied byte for byte.
         return av.open(str(source.absolute()), metadata_errors="surrogateescape")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
@@ -154,8 +164,10 @@ def _opened(source: Path) -> Any:
         ) from None
 
 
-def _start(container: Any, output: Path, delays: dict[int, Fraction]) -> tuple[Any, dict[int, Any], list[str]]:
-    """Open the output and write its header: with all that the input says, or else with as much as it can hold."""
+def _start(
+    container: InputContainer, output: Path, delays: dict[int, Fraction]
+) -> tuple[OutputContainer, dict[int, Stream], list[str]]:
+    """Open the output and write its header, without codec tags or data streams where the muxer refuses them."""
     error: Exception | None = None
     for keeps_tags, keeps_data in ((True, True), (False, True), (True, False), (False, False)):
         try:
@@ -180,18 +192,20 @@ def _start(container: Any, output: Path, delays: dict[int, Fraction]) -> tuple[A
         return sink, targets, left_out
     codecs = ", ".join(trace_of(stream).codec or stream.type for stream in container.streams)
     raise MediaError(
-        f"{output.suffix} cannot hold these streams ({codecs}: {_reason(error)}): nothing was kept, {way_out(output)}"
+        f"{output.suffix} cannot hold these streams ({codecs}: {_reason(error)}): no file was written, "
+        f"{container_remedy(output)}"
     )
 
 
-def _describe(container: Any, sink: Any, delays: dict[int, Fraction]) -> None:
-    """Metadata and chapters; these belong to the frame."""
+def _describe(container: InputContainer, sink: OutputContainer, delays: dict[int, Fraction]) -> None:
+    """Copy metadata and chapters; chapters get the delay of the video."""
     brands = ("major_brand", "minor_version", "compatible_brands")
     sink.metadata.update({key: value for key, value in container.metadata.items() if key not in brands})
     video = next(stream.index for stream in container.streams if stream.type == "video")
     chapters = container.chapters()
     for chapter in chapters:
-        delay = round(delays.get(video, Fraction(0)) / chapter["time_base"])
+        # FFmpeg's chapters always have a time base.
+        delay = round(delays.get(video, Fraction(0)) / cast("Fraction", chapter["time_base"]))
         chapter["start"] += delay
         chapter["end"] += delay
     if chapters:
@@ -199,9 +213,9 @@ def _describe(container: Any, sink: Any, delays: dict[int, Fraction]) -> None:
 
 
 def _copy(
-    container: Any,
-    sink: Any,
-    targets: dict[int, Any],
+    container: InputContainer,
+    sink: OutputContainer,
+    targets: dict[int, Stream],
     clock: PacketClock,
     traces: dict[int, Trace],
     on_progress: Progress | None,
@@ -214,15 +228,15 @@ def _copy(
             continue
         trace, is_hidden = traces[packet.stream_index], packet.is_discard
         pts_seconds = clock.stamp(packet)
-        trace.add(pts_seconds, packet.duration * packet.time_base, is_hidden)
+        trace.add(pts_seconds, (packet.duration or 0) * packet.time_base, is_hidden)
         packet.stream = target
         sink.mux_one(packet)
         if on_progress is not None and pts_seconds is not None:
             on_progress(float(pts_seconds) - start_seconds, declared_seconds)
 
 
-def _packets(container: Any) -> Iterator[Any]:
-    """All packets in the order of the file, without the empty ones with which PyAV flushes decoders."""
+def _packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
+    """Yield all packets in the order of the file, except the empty ones by which PyAV flushes decoders."""
     packets = container.demux()
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What the packets of a file say about time, and whether a copy moved what it should have moved, and nothing else."""
+"""Packet times of a file's streams, and the check that a copy has moved the right streams and nothing else."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
+from av.stream import Stream
 
-from cavsync.deploy.repair.output_streams import way_out
+from cavsync.deploy.repair.output_streams import container_remedy
 from cavsync.errors import MediaError
+from cavsync.media.container import is_cover
 
 TIMED_KINDS = ("video", "audio", "subtitle")
-# Containers that count in milliseconds round the frame and the audio by half of one each.
+# Containers with a time base of a millisecond round video and audio by half of it each.
 START_TOLERANCE_SECONDS = Fraction(2, 1000)
-# Muxers cut uncompressed audio into packets of their own, and some leave out the length of the last one.
+# Muxers repacketise uncompressed audio, and some omit the duration of the last packet.
 END_TOLERANCE_SECONDS = Fraction(1, 5)
 
 
 @dataclass
 class Trace:
-    """Packets of one stream: how many, from when to when (presentation times in seconds)."""
+    """Number and time range of one stream's packets (presentation times in seconds).
+
+    `delay_seconds` is the delay that the copy adds; `shown_seconds` is the start without packets that are hidden.
+    """
 
     kind: str
     codec: str
@@ -36,7 +40,7 @@ class Trace:
     shown_seconds: Fraction | None = None
 
     def add(self, pts_seconds: Fraction | None, duration_seconds: Fraction, is_hidden: bool = False) -> None:
-        """Count a packet. `is_hidden`: an edit list keeps it from being presented."""
+        """Add a packet; `is_hidden` if an edit list excludes it from presentation."""
         self.num_packets += 1
         if pts_seconds is None:
             return
@@ -49,26 +53,25 @@ class Trace:
 
     @property
     def hidden_seconds(self) -> Fraction:
-        """How much an edit list hides at the start."""
+        """Duration that an edit list hides at the start."""
         if self.start_seconds is None or self.shown_seconds is None:
             return Fraction(0)
         return self.shown_seconds - self.start_seconds
 
     @property
     def is_timed(self) -> bool:
-        """Whether it can be compared: cover frames and data have no time of their own."""
+        """Whether its times can be compared; cover images and data have no meaningful times."""
         return self.kind in TIMED_KINDS and not self.is_cover
 
 
-def trace_of(stream: Any) -> Trace:
-    """An empty trace for a stream of PyAV."""
-    is_cover = bool(stream.disposition & av.stream.Disposition.attached_pic)
+def trace_of(stream: Stream) -> Trace:
+    """Return an empty trace for a stream."""
     codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
-    return Trace(stream.type, codec, is_cover)
+    return Trace(stream.type, codec, is_cover(stream))
 
 
 def trace_file(path: Path) -> list[Trace]:
-    """Read every packet of a file, decode none.
+    """Read every packet of a file, without decoding, and return a trace per stream.
 
     Raises:
         MediaError: the file cannot be read to its end.
@@ -83,15 +86,17 @@ def trace_file(path: Path) -> list[Trace]:
                     traces[packet.stream_index].add(pts_seconds, (packet.duration or 0) * base)
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(f"{path} cannot be read back ({reason}): nothing was kept, choose another container") from None
+        raise MediaError(
+            f"{path} cannot be read back ({reason}): no file was written, choose another container"
+        ) from None
     return traces
 
 
 def compare(planned: Sequence[Trace], written: Sequence[Trace], output: Path) -> None:
-    """Hold the packets of the copy against those that were handed to the muxer.
+    """Compare the packets of the copy with those that were passed to the muxer.
 
     Raises:
-        MediaError: a stream is missing, was turned into something else, cut, or lies elsewhere in time.
+        MediaError: a stream is missing, converted to another codec, cut, or displaced in time.
     """
     pairs = _pairs(planned, written, output)
     clock = next((pair for pair in pairs if pair[0].kind == "video"), pairs[0])
@@ -100,7 +105,7 @@ def compare(planned: Sequence[Trace], written: Sequence[Trace], output: Path) ->
         expected_seconds = _start(before) + before.delay_seconds + zero_seconds
         error_seconds = _start(after) - expected_seconds
         end_error_seconds = _end(after) - (_end(before) + before.delay_seconds + zero_seconds)
-        # Subtitles start and end with a line of text; containers fill the time between them as they like.
+        # The times of subtitles are not compared: containers fill the gaps between lines in different ways.
         is_moved = before.kind != "subtitle" and abs(error_seconds) > START_TOLERANCE_SECONDS
         is_cut = before.kind != "subtitle" and end_error_seconds < -END_TOLERANCE_SECONDS
         if before.kind == "video":
@@ -109,31 +114,33 @@ def compare(planned: Sequence[Trace], written: Sequence[Trace], output: Path) ->
             fault = f"moves its {before.kind} by {float(error_seconds) * 1000:+.1f} ms" if is_moved else "cuts it"
             raise MediaError(
                 f"{output.suffix} cannot hold this file with these times (it {fault}): "
-                f"nothing was kept, {way_out(output)}"
+                f"no file was written, {container_remedy(output)}"
             )
 
 
 def _pairs(planned: Sequence[Trace], written: Sequence[Trace], output: Path) -> list[tuple[Trace, Trace]]:
-    """Streams in their order within each kind: containers put covers and chapters where they like."""
+    """Pair the streams by their order within each kind, as containers differ in where they put covers and chapters."""
     pairs: list[tuple[Trace, Trace]] = []
     for kind in TIMED_KINDS:
         before = [trace for trace in planned if trace.is_timed and trace.kind == kind]
         after = [trace for trace in written if trace.is_timed and trace.kind == kind]
         if [_family(trace) for trace in before] != [_family(trace) for trace in after][: len(before)]:
             codecs = ", ".join(trace.codec or "unknown" for trace in before)
-            raise MediaError(f"{output.suffix} cannot hold {kind} in {codecs}: nothing was kept, {way_out(output)}")
+            raise MediaError(
+                f"{output.suffix} cannot hold {kind} in {codecs}: no file was written, {container_remedy(output)}"
+            )
         pairs += [
             (one, other)
             for one, other in zip(before, after, strict=False)
             if None not in (one.start_seconds, other.start_seconds)
         ]
     if not pairs:
-        raise MediaError(f"nothing with a time was copied to {output}: give a complete INPUT")
+        raise MediaError(f"no packet with a timestamp was copied to {output}: give a complete INPUT")
     return pairs
 
 
 def _family(trace: Trace) -> str:
-    """MP4 has one name for the layers of MPEG audio, and one decoder reads them all."""
+    """Return the codec, with the layers of MPEG audio as one: MP4 has a single name for them."""
     return "mpeg audio" if trace.codec in ("mp1", "mp2", "mp3") else trace.codec
 
 

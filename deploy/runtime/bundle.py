@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,61 +14,15 @@ from cavsync.deploy.runtime.cores import threads_on
 from cavsync.deploy.runtime.engines import ONNX_RUNTIME, Engine, choose_engines, open_engine
 from cavsync.deploy.verdict.curve import FEATURE_NAMES
 from cavsync.errors import BundleError
-from cavsync.manifest import ENCODERS, Calibration, Manifest, read_manifest
-from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
+from cavsync.manifest import ENCODERS, Manifest, read_manifest
+from cavsync.records import shown
 
-HOP_UNIT_MS = 1000 * FRAME_SHIFT_SAMPLES / SAMPLE_RATE_HZ
-# What one input of an encoder, one window and one term of the calibration may come to; models are far below.
-MAX_FRAME_BYTES = 1 << 26
-MAX_AUDIO_VALUES = 1 << 24
-MAX_WINDOW_INSTANTS = 100_000
-MAX_WEIGHT = 1e9
-MAX_OFFSET_MS = 60_000
 # The input and the output of each graph that the scorer relies on.
 TENSORS = {
     "audio_frontend": ("waveform", "log_mel"),
     "audio_encoder": ("log_mel", "embedding"),
     "visual_encoder": ("frames", "embedding"),
 }
-
-
-def _are_sensible(numbers: Sequence[float]) -> bool:
-    return all(abs(number) <= MAX_WEIGHT for number in numbers)
-
-
-def is_whole_hop(hop_ms: float) -> bool:
-    """Whether a step of the lags is a whole number of log-mel frames."""
-    frames = hop_ms / HOP_UNIT_MS
-    return frames >= 1 and abs(frames - round(frames)) < 1e-6
-
-
-GRID_RULES: tuple[tuple[str, Callable[[Manifest], bool]], ...] = (
-    ("frontend.sample_rate_hz", lambda m: m.frontend.sample_rate_hz == SAMPLE_RATE_HZ),
-    ("frontend.frame_length_samples", lambda m: m.frontend.frame_length_samples == FRAME_LENGTH_SAMPLES),
-    ("frontend.frame_shift_samples", lambda m: m.frontend.frame_shift_samples == FRAME_SHIFT_SAMPLES),
-    ("frontend.num_mel_bins", lambda m: m.frontend.num_mel_bins in range(1, 4097)),
-    ("audio.segment_frames", lambda m: m.audio.segment_frames in range(1, 6001)),
-    ("audio.segment_frames", lambda m: m.audio.segment_frames * m.frontend.num_mel_bins <= MAX_AUDIO_VALUES),
-    ("visual.img_size", lambda m: m.visual.img_size in range(1, 4097)),
-    ("visual.num_frames", lambda m: m.visual.num_frames in range(1, 1025)),
-    ("visual.num_frames", lambda m: 3 * m.visual.num_frames * m.visual.img_size**2 <= MAX_FRAME_BYTES),
-    ("visual.frame_step_seconds", lambda m: 0 <= m.visual.frame_step_seconds <= 10),
-    ("sync.frame_rate_hz", lambda m: 0 < m.sync.frame_rate_hz <= 1000),
-    ("sync.hop_ms", lambda m: is_whole_hop(m.sync.hop_ms)),
-    ("sync.max_offset_ms", lambda m: 2 * m.sync.hop_ms <= m.sync.max_offset_ms <= MAX_OFFSET_MS),
-    ("sync.window_seconds", lambda m: 0 < m.sync.window_seconds <= 3600),
-    ("sync.window_seconds", lambda m: m.sync.window_seconds * m.sync.frame_rate_hz <= MAX_WINDOW_INSTANTS),
-    ("sync.decision_step_seconds", lambda m: 0.001 <= m.sync.decision_step_seconds <= 3600),
-)
-CALIBRATION_RULES: tuple[tuple[str, Callable[[Calibration], bool]], ...] = (
-    ("calibration.features", lambda c: set(c.features) <= set(FEATURE_NAMES)),
-    ("calibration.weights", lambda c: len(c.weights) == len(c.features) and _are_sensible(c.weights)),
-    ("calibration.bias", lambda c: _are_sensible([c.bias])),
-    ("calibration.threshold", lambda c: 0 <= c.threshold <= 1),
-    ("calibration.resolution_ms", lambda c: 0 <= c.resolution_ms <= MAX_OFFSET_MS),
-    ("calibration.tolerance_ms", lambda c: 0 <= c.tolerance_ms <= MAX_OFFSET_MS),
-    ("calibration.zero_point_ms", lambda c: abs(c.zero_point_ms) <= MAX_OFFSET_MS),
-)
 
 
 @dataclass(frozen=True)
@@ -109,7 +63,7 @@ class Bundle:
         path = Path(path)
         manifest = read_manifest(path)
         verify_files(path, manifest)
-        _check_numbers(path, manifest)
+        _check_features(path, manifest)
         embedding_dim = _check_graphs(path, manifest)
 
         chosen = choose_engines(path, manifest, engine)
@@ -151,16 +105,11 @@ class Bundle:
         return embeddings
 
 
-def _check_numbers(path: Path, manifest: Manifest) -> None:
-    """Refuse numbers that no scorer can work with: what is valid JSON need not be a valid grid."""
-    unusable = [name for name, holds in GRID_RULES if not holds(manifest)]
-    if manifest.calibration is not None:
-        unusable += [name for name, holds in CALIBRATION_RULES if not holds(manifest.calibration)]
-    if unusable:
-        section, entry = unusable[0].split(".")
-        value = getattr(getattr(manifest, section), entry)
+def _check_features(path: Path, manifest: Manifest) -> None:
+    unknown = sorted(set(manifest.calibration.features) - set(FEATURE_NAMES)) if manifest.calibration else []
+    if unknown:
         raise BundleError(
-            f"{path} declares {unusable[0]} = {value!r:.80}, which this version cannot use: "
+            f"{path} weighs calibration.features {shown(unknown)}, which this version cannot compute: "
             "export the bundle again with this version"
         )
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from cavsync.deploy.runtime.cores import ConfinedEngine, confined
 from cavsync.deploy.runtime.cuda_device import Gpu, find_gpu
 from cavsync.deploy.runtime.onnx import CPU_PROVIDER, OnnxGraph
-from cavsync.deploy.runtime.openvino import OpenVINOGraph
+from cavsync.deploy.runtime.openvino import OpenVinoGraph
 from cavsync.deploy.runtime.sidecar import Sidecar, is_same_release, read_sidecar, runs_on
-from cavsync.deploy.runtime.tensorrt import TensorRTGraph, read_fitting_sidecar
+from cavsync.deploy.runtime.tensorrt import TensorRtGraph, read_fitting_sidecar
 from cavsync.deploy.runtime.tensorrt_library import import_library
 from cavsync.errors import BundleError, ConfigError
 from cavsync.manifest import ENCODERS, RUNTIMES, EngineSpec, GraphSpec, Manifest
@@ -112,8 +112,8 @@ def _open(
         graph = GraphSpec(file, spec.inputs, spec.outputs)
         return OnnxGraph(folder, graph, manifest.files[file], providers=providers, threads=threads, cores=cores)
     if engine.runtime == "openvino":
-        return OpenVINOGraph(folder, spec, engine, manifest.files, threads=threads)
-    return TensorRTGraph(folder, spec, engine)
+        return OpenVinoGraph(folder, spec, engine, manifest.files, threads=threads)
+    return TensorRtGraph(folder, spec, engine)
 
 
 def _best(bundle: Path, manifest: Manifest) -> dict[str, EngineSpec]:

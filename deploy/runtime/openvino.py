@@ -20,7 +20,7 @@ MAX_HEAD_BYTES = 1000
 RUNTIME_DTYPES = {"float32": "f32", "float16": "f16", "uint8": "u8"}
 
 
-class OpenVINOGraph:
+class OpenVinoGraph:
     """An encoder ready to run, in the place of the ONNX graph `spec`; it may be shared by threads.
 
     Args:

@@ -1,38 +1,43 @@
-"""The JSON beside a TensorRT engine, and the checks that come before the engine is opened.
+"""The JSON sidecar of a TensorRT engine, and the checks before the engine is opened.
 
-An engine is executable code that tells nothing of itself without a GPU. So whoever builds one writes beside it what it
-is, and whoever opens one compares that with the machine first.
+An engine is executable code that cannot be inspected without a GPU. So the builder describes it in a sidecar, which is
+compared with the machine before the engine is opened.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from annotated_types import Interval, Len
 
 from cavsync.deploy.runtime.tensorrt_library import PRODUCTS
 from cavsync.errors import BundleError
-from cavsync.manifest import GRAPHS, TensorSpec, open_plain
+from cavsync.manifest import GRAPHS, MAX_FILE_BYTES, TensorSpec, open_plain
+from cavsync.records import Record, Rule, UnfitError, one_of, parse, shown
 
 SIDECAR_VERSION = 1
 MAX_SIDECAR_BYTES = 1 << 16
-MAX_ENGINE_BYTES = 16 << 30
 MAX_BATCH = 4096
-# Of one tensor and item; models are far below.
+# Per tensor and item; real models stay far below.
 MAX_ITEM_VALUES = 1 << 26
+MAX_DIMENSIONS = 8
 DTYPES = ("float32", "float16", "uint8")
-# TensorRT-RTX for no named compute capability: these, and later ones, but no data-centre GPU among them.
+# An engine of TensorRT-RTX for no named compute capability runs on these and later ones, data-centre GPUs excepted.
 RTX_PORTABLE = ("80", "86", "89", "120", "121")
 EXAMPLE = "cavsync export RUN --out BUNDLE"
 FIRST_WITH_FP8 = 89
 
 
 @dataclass(frozen=True)
-class BatchProfile:
+class BatchProfile(Record):
     """Items per call: the fewest, the number that speed is tuned for, the most."""
 
     min: int
@@ -48,28 +53,52 @@ class BatchProfile:
 DEFAULT_BATCH = BatchProfile(min=1, opt=8, max=64)
 
 
+def _matches(pattern: str, expected: str) -> Rule:
+    """Every pattern bounds the length, because messages print the text."""
+    return Rule(lambda value: re.fullmatch(pattern, value, re.ASCII) is not None, f"should be {expected}")
+
+
+def _is_tensor(tensor: TensorSpec) -> bool:
+    batch, *others = tensor.shape or [0]
+    sizes = [size for size in others if isinstance(size, int) and size >= 1]
+    return (
+        tensor.dtype in DTYPES
+        and re.fullmatch(r"\w{1,100}", tensor.name, re.ASCII) is not None
+        and isinstance(batch, str)
+        and re.fullmatch(r"\w{1,40}", batch, re.ASCII) is not None
+        and len(sizes) == len(others) < MAX_DIMENSIONS
+        and math.prod(sizes) <= MAX_ITEM_VALUES
+    )
+
+
+Tensor = Annotated[TensorSpec, Rule(_is_tensor, "should have a named batch, fixed sizes and a known type")]
+Sha256 = Annotated[str, _matches(r"[0-9a-f]{64}", "a SHA-256 in hex")]
+Capability = Annotated[str, _matches(r"[1-9]\d{1,2}", 'a compute capability such as "89"')]
+
+
 @dataclass(frozen=True)
-class Sidecar:
-    """What an engine is.
+class Sidecar(Record):
+    """The description of an engine.
 
     Without `compute_capabilities` it runs on every GPU that `runtime` builds for by default. `cuda_version` is the
-    major version of CUDA that the library was made for, empty where that is not known. A tensor's first dimension is
-    the batch. `rebuild_command` makes the same engine again, with a run and a folder in place of its capitals.
+    major version of CUDA that the library was made for, empty if unknown. A tensor's first dimension is the batch.
+    `rebuild_command` makes the same engine again; its words in capitals stand for a run and a folder.
     """
 
-    graph: str
-    runtime: str
-    library_version: str
-    cuda_version: str
-    precision: str
-    compute_capabilities: list[str]
-    inputs: list[TensorSpec]
-    outputs: list[TensorSpec]
-    batch: BatchProfile
-    engine_sha256: str
-    source_sha256: str
-    size_bytes: int
-    rebuild_command: str
+    graph: Annotated[str, one_of(GRAPHS)]
+    runtime: Annotated[str, one_of(PRODUCTS)]
+    library_version: Annotated[str, _matches(r"\d+(\.\d+){1,3}(\.?\w{1,20})?", "a version")]
+    cuda_version: Annotated[str, _matches(r"(\d{1,3}(\.\d{1,3})?)?", "a version or empty")]
+    precision: Annotated[str, _matches(r"\w{1,20}", "one word")]
+    compute_capabilities: Annotated[list[Capability], Len(0, 16)]
+    inputs: Annotated[list[Tensor], Len(1, 1)]
+    outputs: Annotated[list[Tensor], Len(1, 16)]
+    batch: Annotated[BatchProfile, Rule(attrgetter("is_ordered"), f"should ascend from 1 to {MAX_BATCH}")]
+    engine_sha256: Sha256
+    source_sha256: Sha256
+    size_bytes: Annotated[int, Interval(gt=0, le=MAX_FILE_BYTES)]
+    # Users paste it into a terminal.
+    rebuild_command: Annotated[str, _matches(r"cavsync export [\w ./=,-]{1,300}", "a command of cavsync")]
     format_version: int = SIDECAR_VERSION
 
     def to_bytes(self) -> bytes:
@@ -90,79 +119,23 @@ def rebuild_command(
     return " ".join(words)
 
 
-def _matches(pattern: str) -> Callable[[Any], bool]:
-    # Every text has a bound, so that nobody prints a novel.
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
-
-
-def _is_tensor(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != {"name", "shape", "dtype"} or value["dtype"] not in DTYPES:
-        return False
-    shape = value["shape"]
-    if not isinstance(shape, list) or not 1 <= len(shape) <= 8 or not _matches(r"\w{1,40}")(shape[0]):
-        return False
-    count = 1
-    for size in shape[1:]:
-        if type(size) is not int or size < 1:
-            return False
-        count *= size
-    return _matches(r"\w{1,100}")(value["name"]) and count <= MAX_ITEM_VALUES
-
-
-def _is_batch(value: Any) -> bool:
-    names = [item.name for item in fields(BatchProfile)]
-    if not isinstance(value, dict) or set(value) != set(names) or any(type(value[name]) is not int for name in names):
-        return False
-    return BatchProfile(**value).is_ordered
-
-
-_is_capability, _is_hash = _matches(r"[1-9]\d{1,2}"), _matches(r"[0-9a-f]{64}")
-RULES: dict[str, Callable[[Any], bool]] = {
-    "graph": lambda value: value in GRAPHS,
-    "runtime": lambda value: value in tuple(PRODUCTS),
-    "library_version": _matches(r"\d+(\.\d+){1,3}(\.?\w{1,20})?"),
-    "cuda_version": _matches(r"(\d{1,3}(\.\d{1,3})?)?"),
-    "precision": _matches(r"\w{1,20}"),
-    "compute_capabilities": lambda value: (
-        isinstance(value, list) and len(value) <= 16 and all(map(_is_capability, value))
-    ),
-    "inputs": lambda value: isinstance(value, list) and len(value) == 1 and all(map(_is_tensor, value)),
-    "outputs": lambda value: isinstance(value, list) and 1 <= len(value) <= 16 and all(map(_is_tensor, value)),
-    "batch": _is_batch,
-    "engine_sha256": _is_hash,
-    "source_sha256": _is_hash,
-    "size_bytes": lambda value: type(value) is int and 0 < value <= MAX_ENGINE_BYTES,
-    # It is printed for people to paste.
-    "rebuild_command": _matches(r"cavsync export [\w ./=,-]{1,300}"),
-    "format_version": lambda value: type(value) is int and value == SIDECAR_VERSION,
-}
-
-
 def read_sidecar(path: Path) -> Sidecar:
-    """Read a sidecar: bounded, and nothing in it that this version does not know.
+    """Read a sidecar; its size is bounded and it has no entry that this version does not know.
 
     Raises:
-        BundleError: it is missing, no plain file, too large or no JSON; an entry is missing, unknown or unusable.
+        BundleError: it is missing, not a plain file, too large or not JSON; an entry is missing, unknown or unusable.
     """
-    content = _load(path)
-    if not RULES["format_version"](content.get("format_version")):
-        raise BundleError(
-            f"{path} has sidecar format {ascii(content.get('format_version'))[:20]}, this cavsync reads "
-            f"{SIDECAR_VERSION}: build the engine again with this version"
-        )
-    for problem, names in (("an unknown", content.keys() - RULES.keys()), ("no", RULES.keys() - content.keys())):
-        if names:
-            raise BundleError(
-                f"{path} has {problem} entry {ascii(min(names))[:40]}: build the engine again with this version"
-            )
-    for name, holds in RULES.items():
-        if not holds(content[name]):
-            raise BundleError(
-                f"{path} declares {name} = {ascii(content[name])[:60]}, which this version cannot use: "
-                "build the engine again with this version"
-            )
-    tensors = {side: [TensorSpec(**item) for item in content[side]] for side in ("inputs", "outputs")}
-    return Sidecar(**{**content, **tensors, "batch": BatchProfile(**content["batch"])})
+    data = _load(path)
+    try:
+        version = json.loads(data)["format_version"]
+        if type(version) is not int or version != SIDECAR_VERSION:
+            raise UnfitError(f"has sidecar format {shown(version)}, this cavsync reads {SIDECAR_VERSION}")
+        return parse(Sidecar, data)
+    except UnfitError as error:
+        problem = str(error)
+    except (ValueError, RecursionError, TypeError, KeyError):
+        problem = "does not hold a JSON object with a format_version"
+    raise BundleError(f"{path} {problem}: build the engine again with this version")
 
 
 def check_loadable(sidecar: Sidecar, engine_path: Path, *, library_version: str, compute_capability: str) -> bytes:
@@ -192,7 +165,7 @@ def check_loadable(sidecar: Sidecar, engine_path: Path, *, library_version: str,
     return plan
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> bytes:
     try:
         with open_plain(path) as stream:
             data = stream.read(MAX_SIDECAR_BYTES + 1)
@@ -202,14 +175,10 @@ def _load(path: Path) -> dict[str, Any]:
             f"or build the engine again with `{EXAMPLE} --trt`"
         ) from None
     if len(data) > MAX_SIDECAR_BYTES:
-        raise BundleError(f"{path} is larger than {MAX_SIDECAR_BYTES} bytes, no sidecar is: build the engine again")
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} does not hold a JSON object: build the engine again")
-    return content
+        raise BundleError(
+            f"{path} is larger than {MAX_SIDECAR_BYTES} bytes, which no sidecar is: build the engine again"
+        )
+    return data
 
 
 def _read_engine(sidecar: Sidecar, engine_path: Path) -> bytes:

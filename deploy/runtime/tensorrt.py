@@ -19,7 +19,7 @@ from cavsync.errors import BundleError, ConfigError
 from cavsync.manifest import EngineSpec, GraphSpec, TensorSpec
 
 
-class TensorRTGraph:
+class TensorRtGraph:
     """An engine ready to run, in the place of the ONNX graph `spec`; it may be shared by threads.
 
     Args:

@@ -16,7 +16,8 @@ from cavsync.deploy.files.score_file import FileScore, score_file
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.refusals import FAILED, RefusalError
 from cavsync.deploy.server.settings import KEPT_RESULTS, ServerSettings
-from cavsync.deploy.sinks import html_text
+from cavsync.deploy.sinks.html import html_text
+from cavsync.deploy.stream.options import ScoringOptions
 from cavsync.deploy.verdict.words import headline
 from cavsync.errors import CavsyncError, MediaError
 
@@ -109,7 +110,7 @@ class JobQueue:
         self,
         name: str,
         open_file: Callable[[Job], IO[bytes]],
-        options: dict[str, Any],
+        options: ScoringOptions,
         discard: Callable[[], None] = lambda: None,
     ) -> Job:
         """Score the file that `open_file` opens, in the order of submission; it is closed afterwards.
@@ -178,7 +179,7 @@ class JobQueue:
         if is_waiting:
             job.discard()
 
-    def _run(self, job: Job, open_file: Callable[[Job], IO[bytes]], options: dict[str, Any]) -> None:
+    def _run(self, job: Job, open_file: Callable[[Job], IO[bytes]], options: ScoringOptions) -> None:
         with self._lock:
             is_wanted = job.state == QUEUED
             if is_wanted:
@@ -189,12 +190,12 @@ class JobQueue:
         job.finish(state, error)
 
     def _outcome(
-        self, job: Job, open_file: Callable[[Job], IO[bytes]], options: dict[str, Any]
+        self, job: Job, open_file: Callable[[Job], IO[bytes]], options: ScoringOptions
     ) -> tuple[str, str | None]:
         try:
             with open_file(job) as file:
                 job.check()
-                score = score_file(job.name, self._bundle, file=file, on_progress=self._watch(job), **options)
+                score = score_file(job.name, self._bundle, options, file=file, on_progress=self._watch(job))
                 _keep(job, score)
         except JobCancelledError:
             return CANCELLED, None

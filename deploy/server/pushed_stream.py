@@ -11,7 +11,8 @@ from cavsync.deploy.metrics import SyncMetrics
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.chunks import PushedFrame, parse_chunk
 from cavsync.deploy.server.live_stream import ENDED, LiveStream
-from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS, live_lead_seconds
+from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
+from cavsync.deploy.stream.options import ScoringOptions
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.profiles import Profile
 from cavsync.deploy.verdict.records import SyncScore
@@ -26,9 +27,8 @@ TOLERANCE_SECONDS = 1e-3
 class PushedStream:
     """Scores the chunks of a connection and reports to its `LiveStream`."""
 
-    def __init__(self, bundle: Bundle, stream: LiveStream, metrics: SyncMetrics, options: dict[str, Any]) -> None:
-        max_offset_ms = options.get("max_offset_ms") or bundle.manifest.sync.max_offset_ms
-        self._scorer = SyncScorer(bundle, max_lead_seconds=live_lead_seconds(max_offset_ms), **options)
+    def __init__(self, bundle: Bundle, stream: LiveStream, metrics: SyncMetrics, options: ScoringOptions) -> None:
+        self._scorer = SyncScorer(bundle, options.for_live(bundle.manifest.sync))
         self._profile: Profile = self._scorer.profile
         self._stream = stream
         self._metrics = metrics

@@ -1,49 +1,48 @@
-"""How a client wants a file or a stream to be judged."""
+"""The scoring options that a client may send, and their conversion to `ScoringOptions`."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cavsync.deploy.runtime.bundle import Bundle
-from cavsync.deploy.stream.scorer import SyncScorer
-from cavsync.deploy.verdict.profiles import resolve_profile
+from cavsync.deploy.stream.options import ScoringOptions
+from cavsync.manifest import SyncSpec
 
-# What a stranger may ask for: longer windows, wider ranges and finer looks cost memory and time.
-MAX_WINDOW_SECONDS = 60.0
-MAX_RANGE_MS = 5_000.0
-MAX_FRAME_RATE_HZ = 60.0
+# Stricter than `ScoringOptions`: long windows, wide ranges and high frame rates cost memory and time.
+MAX_CLIENT_WINDOW_SECONDS = 60.0
+MAX_CLIENT_RANGE_MS = 5_000.0
+MAX_CLIENT_FRAME_RATE_HZ = 60.0
 
 
 class ScoreOptions(BaseModel):
-    """Options of a score; what is left out is the bundle's or the server's own."""
+    """Options of a score; options left out are those of the server, then those of the bundle."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     profile: str | None = Field(None, description="Limits of what counts as in sync, by name.")
     early_ms: float | None = Field(None, description="With the profile custom: how early the audio may be.")
     late_ms: float | None = Field(None, description="With the profile custom: how late the audio may be.")
-    window_seconds: float | None = Field(None, gt=0, le=MAX_WINDOW_SECONDS, description="Length of a window.")
-    max_offset_ms: float | None = Field(None, gt=0, le=MAX_RANGE_MS, description="Search range to either side.")
+    window_seconds: float | None = Field(None, gt=0, le=MAX_CLIENT_WINDOW_SECONDS, description="Length of a window.")
+    max_offset_ms: float | None = Field(None, gt=0, le=MAX_CLIENT_RANGE_MS, description="Search range to either side.")
     frame_rate_hz: float | None = Field(
-        None, gt=0, le=MAX_FRAME_RATE_HZ, description="Frames looked at per second; fewer cost less."
+        None, gt=0, le=MAX_CLIENT_FRAME_RATE_HZ, description="Frames used per second; fewer cost less."
     )
     hop_ms: float | None = Field(
-        None, gt=0, le=MAX_RANGE_MS, description="Step of the search, a multiple of 10; longer ones cost less."
+        None, gt=0, le=MAX_CLIENT_RANGE_MS, description="Step of the search, a multiple of 10; longer ones cost less."
     )
     adaptive: bool | None = Field(None, description="Search coarsely, then track the offset that was found.")
 
-    def resolved(self, bundle: Bundle, defaults: dict[str, Any]) -> dict[str, Any]:
-        """Options of `SyncScorer`: `defaults` (see `ServerSettings.scoring`) with what was asked for in their place.
+    def resolved(self, sync: SyncSpec, defaults: ScoringOptions) -> ScoringOptions:
+        """Return `defaults` with the client's options in place of its own.
 
         Raises:
-            ConfigError: a profile, window, range or step that cannot be used with this bundle.
+            ConfigError: a profile, window, range or step that cannot be used with a bundle of this grid.
         """
-        asked = self.model_dump(include=set(defaults) - {"profile"}, exclude_none=True)
-        profile = defaults["profile"]
-        if self.profile is not None or self.early_ms is not None or self.late_ms is not None:
-            profile = resolve_profile(self.profile or profile.name, self.early_ms, self.late_ms)
-        options = {**defaults, **asked, "profile": profile}
-        SyncScorer(bundle, **options)
+        asked = self.model_dump(include=set(ScoreOptions.model_fields), exclude_none=True)
+        if asked.keys() & {"profile", "early_ms", "late_ms"}:
+            # The three belong together: none of the server's limits apply to the client's profile.
+            asked = {"profile": defaults.limits.name, "early_ms": None, "late_ms": None} | asked
+        options = replace(defaults, **asked)
+        options.grid_for(sync)
         return options

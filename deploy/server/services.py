@@ -20,7 +20,6 @@ from cavsync.deploy.server.jobs import JobQueue
 from cavsync.deploy.server.settings import MAX_INFERENCES, ServerSettings
 from cavsync.deploy.server.streams import StreamRegistry
 from cavsync.deploy.server.watched_streams import WatchedStreams
-from cavsync.deploy.stream.scorer import SyncScorer
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 1.0
@@ -79,7 +78,7 @@ def make_services(bundle: Bundle, settings: ServerSettings) -> Services:
     Raises:
         ConfigError: settings of `scoring` that cannot be used with this bundle.
     """
-    SyncScorer(bundle, **settings.scoring)
+    settings.scoring.grid_for(bundle.manifest.sync)
     registry = CollectorRegistry()
     metrics = SyncMetrics(registry)
     streams = StreamRegistry(settings, metrics)

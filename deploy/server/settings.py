@@ -1,29 +1,28 @@
-"""What a server may do and how much of it: every limit in one place."""
+"""The options and limits of a server."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cavsync.deploy.live import parse_address
-from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE, Profile, resolve_profile
+from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringOptions
 from cavsync.errors import ConfigError
 
 MEBIBYTE = 1 << 20
 MIN_TOKEN_LETTERS = 16
-# One frame of 4K, uncompressed, and its header.
+# One uncompressed 4K frame with its header.
 MAX_CHUNK_BYTES = 32 * MEBIBYTE
 MAX_JSON_BYTES = 64 * 1024
 MAX_INFERENCE_BYTES = 64 * MEBIBYTE
 MAX_INFERENCE_JSON_BYTES = 8 * MEBIBYTE
-"""Numbers written as text take many times their size once they are read."""
+"""Numbers written as text take many times their size once parsed."""
 MAX_INFERENCES = 4
-"""Requests to /v2 that arrive or are computed at once."""
+"""Requests to /v2 received or computed at once."""
 MAX_WATCHERS = 64
-"""Pages that may watch at once."""
+"""Live pages connected at once."""
 KEPT_RESULTS = 100
 STREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -33,26 +32,24 @@ class ServerSettings:
     """Options of `cavsync serve`.
 
     Args:
-        host, port: where to listen.
-        token: what a client must show; needed wherever others can reach the server.
-        allow_hosts: names under which a reverse proxy passes requests on.
+        host, port: address to listen on.
+        token: secret that clients must send; required where other machines can reach the server.
+        allow_hosts: host names under which a reverse proxy forwards requests.
         allow_paths: folders of this machine whose files may be scored by their path.
-        allow_private_addresses: whether addresses of the own network may be fetched.
+        allow_private_addresses: whether loopback and private addresses may be fetched.
         max_body_bytes: largest upload and largest fetched file.
         max_duration_seconds: longest file that is scored, and longest time a download may take.
         max_streams: live streams at a time.
         max_jobs: jobs that wait or run at a time.
         workers: jobs that run at a time.
-        engine_workers: batches of streams and files that are computed at a time.
-        keep_results_seconds: how long a finished job is kept, as one of `KEPT_RESULTS` at most.
-        idle_seconds: how long a stream may be silent.
-        watch: (name, address) of live sources that the server opens by itself.
-        profile: limits of what counts as in sync, unless a client names others.
-        window_seconds, max_offset_ms, frame_rate_hz, hop_ms, adaptive: as `SyncScorer` has them, for the sources of
-            `watch` and for clients that name none.
+        engine_workers: batches of streams and files computed at a time.
+        keep_results_seconds: how long a finished job is kept; at most `KEPT_RESULTS` are.
+        idle_seconds: how long a stream may send nothing.
+        watch: (name, address) of live sources that the server opens itself.
+        scoring: how the sources of `watch` are scored, and whatever clients send without options of their own.
 
     Raises:
-        ConfigError: values that cannot be, or a server that everyone could use.
+        ConfigError: a value that cannot be used, or a server that anyone could use.
     """
 
     host: str = "127.0.0.1"
@@ -70,12 +67,7 @@ class ServerSettings:
     keep_results_seconds: float = 3600.0
     idle_seconds: float = 60.0
     watch: tuple[tuple[str, str], ...] = ()
-    profile: Profile = field(default_factory=lambda: resolve_profile(DEFAULT_PROFILE))
-    window_seconds: float | None = None
-    max_offset_ms: float | None = None
-    frame_rate_hz: float | None = None
-    hop_ms: float | None = None
-    adaptive: bool = False
+    scoring: ScoringOptions = DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
         reach = None if is_loopback(self.host) else f"on {self.host}"
@@ -90,7 +82,7 @@ class ServerSettings:
             )
         for path in self.allow_paths:
             if not path.is_dir():
-                raise ConfigError(f"{path} is no folder: give folders to --allow-path")
+                raise ConfigError(f"{path} is not a folder: give folders to --allow-path")
         self._check_watched()
 
     def _check_watched(self) -> None:
@@ -105,12 +97,6 @@ class ServerSettings:
             raise ConfigError(
                 f"--watch names {len(names)} sources, {self.max_streams} streams are allowed: raise --max-streams"
             )
-
-    @property
-    def scoring(self) -> dict[str, Any]:
-        """Options of `SyncScorer` unless a client names others."""
-        names = ("profile", "window_seconds", "max_offset_ms", "frame_rate_hz", "hop_ms", "adaptive")
-        return {name: getattr(self, name) for name in names}
 
     @property
     def url(self) -> str:

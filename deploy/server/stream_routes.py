@@ -53,7 +53,7 @@ def list_streams(services: Shared) -> dict[str, Any]:
 
 def watch(wanted: WatchedUrl, services: Shared) -> dict[str, Any]:
     """Open a live source and score it; only with --allow-private-addresses, as it may lead anywhere."""
-    options = wanted.resolved(services.bundle, services.settings.scoring)
+    options = wanted.resolved(services.bundle.manifest.sync, services.settings.scoring)
     return services.watched.watch_asked(wanted.name, wanted.url, options).status()
 
 
@@ -198,7 +198,7 @@ class StreamSocket:
 
     def _open(self, options: ScoreOptions) -> PushedStream:
         services = self._services
-        resolved = options.resolved(services.bundle, services.settings.scoring)
+        resolved = options.resolved(services.bundle.manifest.sync, services.settings.scoring)
         self._pushed = PushedStream(services.pool.bundle, self._stream, services.streams.metrics, resolved)
         return self._pushed
 

@@ -6,7 +6,6 @@ import logging
 import math
 import threading
 from collections.abc import Mapping
-from typing import Any
 
 from cavsync.deploy.live import Watcher, parse_address
 from cavsync.deploy.live.status import CONNECTED, WAITING, LiveStatus
@@ -16,6 +15,7 @@ from cavsync.deploy.server.live_stream import ENDED, LOST, LiveStream
 from cavsync.deploy.server.refusals import FAILED, RefusalError
 from cavsync.deploy.server.settings import ServerSettings
 from cavsync.deploy.server.streams import StreamRegistry
+from cavsync.deploy.stream.options import ScoringOptions
 from cavsync.deploy.verdict.events import EventChange
 from cavsync.deploy.verdict.profiles import Profile
 from cavsync.deploy.verdict.records import SyncScore
@@ -39,7 +39,7 @@ class WatchedStreams:
         self._lock = threading.Lock()
         self._running: dict[str, tuple[Watcher, threading.Thread]] = {}
 
-    def watch_asked(self, name: str, url: str, options: Mapping[str, Any]) -> LiveStream:
+    def watch_asked(self, name: str, url: str, options: ScoringOptions) -> LiveStream:
         """Watch an address that a client named.
 
         FFmpeg opens it and follows what it refers to, so the addresses behind it cannot be checked beforehand.
@@ -59,7 +59,7 @@ class WatchedStreams:
         return self.watch(name, url, options, PROTOCOLS)
 
     def watch(
-        self, name: str, url: str, options: Mapping[str, Any], ffmpeg_options: Mapping[str, str] | None = None
+        self, name: str, url: str, options: ScoringOptions, ffmpeg_options: Mapping[str, str] | None = None
     ) -> LiveStream:
         """Watch `url` as the stream `name` until `stop`, or until it ends for good.
 
@@ -67,11 +67,10 @@ class WatchedStreams:
             ConfigError: an address or option that cannot be used.
             RefusalError: a name that is in use, or too many streams.
         """
-        watcher = Watcher(url, self._bundle, ffmpeg_options=ffmpeg_options, **options)
+        watcher = Watcher(url, self._bundle, options, ffmpeg_options=ffmpeg_options)
         stream = self._streams.open(name, watcher.source)
-        profile: Profile = options["profile"]
-        watcher.add_sink(_StreamSink(stream, profile, watcher, self._streams.metrics))
-        stream.begin(profile)
+        watcher.add_sink(_StreamSink(stream, options.limits, watcher, self._streams.metrics))
+        stream.begin(options.limits)
         thread = threading.Thread(target=self._run, args=(stream, watcher), name=f"watch-{name}", daemon=True)
         with self._lock:
             self._running[name] = watcher, thread

@@ -1,9 +1,11 @@
-"""Where scores go: JSON lines, CSV, WebVTT cues and a self-contained HTML report. Each turns outcomes into text."""
+"""Scores as text: JSON lines, CSV and WebVTT cues. The HTML report is in `cavsync.deploy.sinks.html`.
+
+It is not imported here because it needs jinja2, which neither live sinks nor embedded scorers use.
+"""
 
 from cavsync.atomic import check_writable, write_text_atomically
 from cavsync.deploy.sinks.csv_table import csv_text
-from cavsync.deploy.sinks.html import html_text
 from cavsync.deploy.sinks.jsonl import jsonl_text
 from cavsync.deploy.sinks.vtt import vtt_text
 
-__all__ = ["check_writable", "csv_text", "html_text", "jsonl_text", "vtt_text", "write_text_atomically"]
+__all__ = ["check_writable", "csv_text", "jsonl_text", "vtt_text", "write_text_atomically"]

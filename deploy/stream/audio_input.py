@@ -1,4 +1,4 @@
-"""Whatever audio a caller has -> 16 kHz mono float32, checked before it can do harm."""
+"""Audio of any rate, layout and type, checked and converted to 16 kHz mono float32."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from cavsync.media.resample import MonoResampler, TimedSamples
 
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
-# Float audio may exceed full scale a little; numbers like these are unscaled integers.
+# Float audio may exceed full scale a little; values above this are unscaled integers.
 MAX_AMPLITUDE = 100.0
 MICROSECOND = Fraction(1, 1_000_000)
-# Timestamps that advance by less or more than this share of the audio belong to another rate (44.1 for 48 kHz: 0.92).
-# One step, as after an edit, is over within one span; a wrong rate goes on.
+# Timestamps that advance by less or more than this share of the audio's length indicate a wrong rate (48 kHz pushed
+# as 44.1 kHz: 0.92). A single step, as after an edit, affects one span; a wrong rate affects all of them.
 MIN_ADVANCE_SHARE = 0.95
 MAX_ADVANCE_SHARE = 1.05
 GAP_SHARE = 1.02
@@ -37,10 +37,10 @@ class AudioInput:
         self._rate_check = _RateCheck()
 
     def push(self, samples: Any, pts_seconds: float, sample_rate_hz: int) -> Iterator[TimedSamples]:
-        """Check and convert one piece of sound.
+        """Check and convert one piece of audio, (n,) or (n, channels).
 
         Raises:
-            MediaError: wrong type, shape or rate, values that are not finite, or timestamps that contradict the rate.
+            MediaError: wrong type, shape or rate, samples that are not finite, or timestamps that contradict the rate.
         """
         mono = _checked_mono(samples)
         rate_hz = _checked_rate(sample_rate_hz)
@@ -48,7 +48,7 @@ class AudioInput:
         return self._convert(mono, pts_seconds, rate_hz) if len(mono) else iter(())
 
     def flush(self) -> Iterator[TimedSamples]:
-        """Hand out what the resampling filter still holds."""
+        """Return the samples that the resampling filter still holds."""
         if self._resampler is not None:
             yield from self._resampler.flush()
             self._resampler = None
@@ -60,7 +60,7 @@ class AudioInput:
             return
         if self._resampler is None:
             self._resampler = MonoResampler(SAMPLE_RATE_HZ)
-        frame: Any = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="flt", layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="flt", layout="mono")
         frame.sample_rate = rate_hz
         frame.pts = round(pts_seconds / MICROSECOND)
         frame.time_base = MICROSECOND
@@ -68,7 +68,7 @@ class AudioInput:
 
 
 class _RateCheck:
-    """Compares how far timestamps advance with how much audio they stand for: a wrong rate must not be scored."""
+    """Compares how far timestamps advance with the length of the audio: a wrong rate must not be scored."""
 
     def __init__(self) -> None:
         self._last_seconds: float | None = None
@@ -78,7 +78,7 @@ class _RateCheck:
         self._begin_span()
 
     def add(self, pts_seconds: float, length_seconds: float, rate_hz: int) -> None:
-        """Add a piece; MediaError for each from the time on when the rate was wrong for too long, until it is right."""
+        """Add a piece; MediaError while the last `RATE_CHECK_SPANS` spans had a wrong rate."""
         last_seconds, self._last_seconds = self._last_seconds, pts_seconds
         last_length_seconds, self._last_length_seconds = self._last_length_seconds, length_seconds
         if last_seconds is None or last_length_seconds == 0:
@@ -97,12 +97,12 @@ class _RateCheck:
         if self._num_wrong_spans >= RATE_CHECK_SPANS:
             raise MediaError(
                 f"the audio's timestamps advance by {self._share:.2f} s per second of audio at {rate_hz} Hz: push it "
-                f"with the rate that it has, perhaps {rate_hz / self._share:.0f} Hz"
+                f"with its true rate, perhaps {rate_hz / self._share:.0f} Hz"
             )
 
     def _end_span(self) -> None:
         share = self._advance_seconds / self._audio_seconds
-        # Lost packets leave some pieces apart, a rate that is too high all of them.
+        # Lost packets leave gaps between some pieces, a rate that is too high leaves gaps between all of them.
         is_apart = share > MAX_ADVANCE_SHARE and self._num_apart > MOSTLY * self._num_pieces
         is_wrong = share < MIN_ADVANCE_SHARE or is_apart
         self._num_wrong_spans = self._num_wrong_spans + 1 if is_wrong else 0

@@ -1,7 +1,7 @@
-"""Audio without a long hole: placed on an absolute 16 kHz clock, embedded at the grid instants that are asked for.
+"""Audio without a long hole, placed on an absolute 16 kHz clock and embedded at the requested grid instants.
 
 Instant j is the segment that starts at log-mel frame j * hop_frames; sample 0 is time 0 of the stream, and j may be
-negative. Log-mel is computed once per frame and each instant is embedded once, when a frame needs it.
+negative. Each log-mel frame is computed once, and each instant is embedded once, when a video frame needs it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from cavsync.deploy.stream.timeline import Timeline
 from cavsync.errors import BundleError
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ, num_log_mel_frames
 
-# One lost packet of any common codec (at most 32 ms) must not cost a whole segment; more is no longer the same sound.
+# Tolerates one lost packet of any common codec (at most 32 ms); a segment with longer gaps is not embedded.
 TOLERATED_GAP_SECONDS = 0.05
 TOLERATED_GAP_SHARE = 0.1
 
 
 class AudioStretch:
-    """Append 16 kHz mono samples, ask for instants to be embedded, read them. Missing instants are NaN.
+    """Append 16 kHz mono samples, embed instants, read their embeddings. Missing instants are NaN.
 
-    Kept: samples, log-mel and embeddings that `drop_before` has not released.
+    Samples, log-mel and embeddings are kept until `drop_before` or `drop_samples` releases them.
     """
 
     def __init__(self, bundle: Bundle, hop_frames: int, start_sample: int) -> None:
@@ -44,26 +44,26 @@ class AudioStretch:
 
     @property
     def first_instant(self) -> int:
-        """First instant that is kept."""
+        """First kept instant."""
         return self._embeddings.first
 
     @property
     def end_instant(self) -> int:
-        """First instant whose audio has not all arrived."""
+        """First instant whose audio has not arrived in full."""
         return max(self.first_instant, (self._samples.end - self._span_samples) // self._hop_samples + 1)
 
     @property
     def num_samples(self) -> int:
-        """Samples that are kept."""
+        """Number of kept samples."""
         return self._samples.end - self._samples.first
 
     @property
     def end_sample(self) -> int:
-        """Place of the next sample."""
+        """Position of the next sample."""
         return self._samples.end
 
     def append(self, samples: NDArray[np.float32], place: int) -> None:
-        """Put samples (n,) at `place`: a gap is missing audio, of an overlap what came first stays."""
+        """Put samples (n,) at `place`: a gap counts as missing audio; where they overlap older ones, the older stay."""
         ahead = max(0, place - self._samples.end)
         self._samples.append_fill(ahead)
         self._present.append_fill(ahead)
@@ -72,7 +72,7 @@ class AudioStretch:
         self._present.append(np.ones(len(new), dtype=np.bool_))
 
     def embed(self, wanted: NDArray[np.int64]) -> None:
-        """Embed those of the ascending instants `wanted` whose audio is there and that are not embedded yet."""
+        """Embed the instants `wanted` (ascending) whose audio is present and that are not embedded yet."""
         inside = wanted[(wanted >= self.first_instant) & (wanted < self.end_instant)]
         if len(inside) == 0:
             return
@@ -88,11 +88,11 @@ class AudioStretch:
                 self._embeddings.write(instant, embedding[None])
 
     def embeddings(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Embeddings (stop - start, D) of instants [start, stop); NaN where there is none."""
+        """Embeddings (stop - start, D) of instants [start, stop); NaN where missing."""
         return self._embeddings.read(start, stop)
 
     def level_dbfs(self, instant: int) -> float:
-        """Level of the instant's segment in dB relative to a full-scale square wave; NaN where there is no sound."""
+        """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
         if not self.first_instant <= instant < self.end_instant or not self._is_usable(instant):
             return float("nan")
         start = instant * self._hop_samples
@@ -102,7 +102,7 @@ class AudioStretch:
         return float(10 * np.log10(power + 1e-20))
 
     def drop_before(self, instant: int) -> None:
-        """Release the instants before `instant` and what only they need."""
+        """Release the instants before `instant` and the samples that only they need."""
         self.drop_samples(instant * self._hop_samples - self._samples.first)
 
     def drop_samples(self, count: int) -> None:
@@ -111,7 +111,7 @@ class AudioStretch:
         self._present.drop_before(self._samples.first)
         first = -(-self._samples.first // self._hop_samples)
         self._log_mel.drop_before(first * self._hop_frames)
-        # Keep the front of the embeddings with the samples, also where nothing was embedded up to there.
+        # The embeddings must begin where the samples do, even if nothing was embedded up to there.
         self._embeddings.append_fill(max(0, first - self._embeddings.end))
         self._embeddings.drop_before(first)
 
@@ -122,7 +122,7 @@ class AudioStretch:
         return bool(np.count_nonzero(~present) <= tolerated)
 
     def _segment(self, instant: int) -> NDArray[np.float32]:
-        """Log-mel (segment_frames, bins) of one instant; frames that are not there yet are computed."""
+        """Log-mel (segment_frames, bins) of one instant; computes the frames that are missing."""
         start = instant * self._hop_frames
         stop = start + self._segment_frames
         if self._log_mel.end < self.first_instant * self._hop_frames:

@@ -1,4 +1,4 @@
-"""The audio of one stream, whatever its timestamps do: stretches of audio, in epochs of its clock."""
+"""The audio of one stream, robust to gaps and clock resets: stretches of audio in epochs of its clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AudioTrack:
     """Push 16 kHz mono samples, read embeddings by epoch and grid instant (see `AudioStretch`).
 
     A hole longer than `HOLE_SECONDS` begins a new stretch, a clock that is set back a new epoch. At most `keep_seconds`
-    of audio are kept; the oldest goes first.
+    of audio are kept; the oldest is released first.
     """
 
     def __init__(self, bundle: Bundle, hop_frames: int, keep_seconds: float) -> None:
@@ -41,7 +41,7 @@ class AudioTrack:
 
     @property
     def progress_seconds(self) -> float:
-        """How far the audio has come; infinite once no more will come, minus infinity before the first."""
+        """Progress at the end of the audio; infinite after `finish`, minus infinity before the first sample."""
         if self.finished:
             return math.inf
         return self.clock.progress(self._end_seconds) if self._stretches else -math.inf
@@ -51,7 +51,7 @@ class AudioTrack:
         return self._stretches[-1].stretch.end_sample / SAMPLE_RATE_HZ
 
     def push(self, samples: NDArray[np.float32], pts_seconds: float) -> None:
-        """Place samples (n,) on the clock; timestamps that merely jitter do not cut the audio (`SteadyClock`)."""
+        """Place samples (n,) on the clock; jitter of the timestamps does not cut the audio (see `SteadyClock`)."""
         if not self._stretches or not self._steady.follows(pts_seconds):
             self._resume(pts_seconds)
         place = round(self._steady.next_seconds * SAMPLE_RATE_HZ)
@@ -60,20 +60,20 @@ class AudioTrack:
         self._limit()
 
     def has(self, epoch: int, stop: int) -> bool:
-        """Whether all instants before `stop` of an epoch are there, or never will be."""
+        """Whether each instant before `stop` of an epoch has arrived or can no longer arrive."""
         if self.finished or epoch < self.clock.epoch:
             return True
         last = self._stretches[-1] if self._stretches else None
         return last is not None and last.epoch == epoch and last.stretch.end_instant >= stop
 
     def embed(self, epoch: int, wanted: NDArray[np.int64]) -> None:
-        """Embed those of the ascending instants `wanted` that can be and are not yet."""
+        """Embed the instants `wanted` (ascending) whose audio is present and that are not embedded yet."""
         for placed in self._stretches:
             if placed.epoch == epoch:
                 placed.stretch.embed(wanted)
 
     def embeddings(self, epoch: int, start: int, stop: int) -> NDArray[np.float32]:
-        """Embeddings (stop - start, D) of instants [start, stop); NaN where there is none."""
+        """Embeddings (stop - start, D) of instants [start, stop); NaN where missing."""
         found = [
             placed.stretch.embeddings(start, stop)
             for placed in self._stretches
@@ -87,19 +87,19 @@ class AudioTrack:
         return merged
 
     def level_dbfs(self, epoch: int, instant: int) -> float:
-        """Level of the instant's segment in dB relative to a full-scale square wave; NaN where there is no sound."""
+        """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
         levels = [placed.stretch.level_dbfs(instant) for placed in self._stretches if placed.epoch == epoch]
         return next((level for level in levels if not math.isnan(level)), math.nan)
 
     def drop_before(self, epoch: int, instant: int) -> None:
-        """Release the epochs before `epoch`, and its instants before `instant`."""
+        """Release all earlier epochs and, of this epoch, the instants before `instant`."""
         while self._stretches and self._is_passed(self._stretches[0], epoch, instant):
             self._stretches.popleft()
         if self._stretches and self._stretches[0].epoch == epoch:
             self._stretches[0].stretch.drop_before(instant)
 
     def finish(self) -> None:
-        """No more sound."""
+        """End the audio: no more samples will be pushed."""
         self.finished = True
 
     def _is_passed(self, placed: _Placed, epoch: int, instant: int) -> bool:
@@ -130,5 +130,5 @@ class AudioTrack:
 
 
 def _cost_samples(placed: _Placed) -> int:
-    """What a stretch counts for: a short one costs memory, too."""
+    """Samples that a stretch counts for, at least one second: short stretches cost memory, too."""
     return max(placed.stretch.num_samples, SAMPLE_RATE_HZ)

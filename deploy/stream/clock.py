@@ -1,8 +1,8 @@
-"""Clocks that are set back: which part of the audio belongs to which part of the frame afterwards.
+"""Clocks that are set back, and how the audio and the frames after such a reset are paired.
 
-Timestamps of a live stream wrap (MPEG-TS every 26.5 h), start again with their sender, or jump. Forward, an absolute
-clock takes any jump. Backward, the same timestamp would mean two moments, so each time a track's clock is set back a
-new *epoch* of that track begins. Nothing here depends on when a piece arrived, only on the timestamps of its own track.
+Timestamps of a live stream wrap (MPEG-TS every 26.5 h), restart with their sender, or jump. An absolute clock handles
+any forward jump. After a backward one the same timestamp would denote two moments, so each time a track's clock is set
+back, a new *epoch* of that track begins. Nothing here depends on arrival times, only on each track's own timestamps.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from cavsync.deploy.stream.limits import PATIENCE_SECONDS
 
 
 class EpochClock:
-    """The epochs of one track. `progress` is stream time that never goes back: where a clock is set back it goes on.
+    """The epochs of one track, counted from 0; `epoch` is the current one.
 
-    Epochs are counted from 0; `epoch` is the current one.
+    `progress` is stream time that never goes back: when the clock is set back, it continues.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class EpochClock:
         self._first_end = 0
 
     def set_back(self, last_seconds: float, next_seconds: float) -> None:
-        """A new epoch begins at `next_seconds`; the old one reached `last_seconds` of its own clock."""
+        """Begin a new epoch at `next_seconds`; the old one reached `last_seconds` of its own clock."""
         self._ends.append(self.progress(last_seconds))
         self._base_seconds += last_seconds - next_seconds
         self.epoch += 1
@@ -40,17 +40,17 @@ class EpochClock:
         return None if epoch >= self.epoch else self._ends[max(0, epoch - self._first_end)]
 
     def forget_before(self, epoch: int) -> None:
-        """No more questions about earlier epochs."""
+        """Release earlier epochs; `end_of` will not be called for them again."""
         while self._first_end < epoch and self._ends:
             self._ends.popleft()
             self._first_end += 1
 
 
 class EpochPairing:
-    """Which epoch of the audio belongs to a frame: ask for frames in order.
+    """Finds the epoch of the audio that belongs to a frame; frames must be queried in order.
 
-    Both clocks set back within `PATIENCE_SECONDS` of each other begin a new pair of epochs. If only one is, the other
-    track stays where it is: its timestamps then say that there is no audio for these frames, and that is the answer.
+    Two clocks set back within `PATIENCE_SECONDS` of each other begin a new pair of epochs. If only one is set back, the
+    other track stays in its epoch, whose timestamps then show that these frames have no audio.
     """
 
     def __init__(self, video: EpochClock, audio: EpochClock) -> None:
@@ -62,7 +62,7 @@ class EpochPairing:
     def epoch_of(self, epoch: int, progress: float, *, audio_progress: float) -> int | None:
         """Epoch of the audio for a frame of `epoch` at `progress`; None while it cannot be known.
 
-        `audio_progress` is how far the audio has come, infinite where no more will come.
+        `audio_progress` is the progress at the end of the audio, infinite if no more will arrive.
         """
         while True:
             audio_end = self._audio.end_of(self._audio_epoch)
@@ -76,7 +76,7 @@ class EpochPairing:
             if audio_end is None and audio_progress <= video_end + PATIENCE_SECONDS:
                 return None
             audio_end = math.inf if audio_end is None else audio_end
-            # Of two ends that are far apart only the earlier one is passed.
+            # If the two ends are far apart, pass only the earlier one.
             if audio_end <= video_end + PATIENCE_SECONDS:
                 self._audio_epoch += 1
             if video_end <= audio_end + PATIENCE_SECONDS:

@@ -1,22 +1,23 @@
-"""The grid a stream is scored on: what the bundle was made for, or what its user can afford."""
+"""The grid on which a stream is scored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 
-from cavsync.deploy.runtime.bundle import HOP_UNIT_MS, MAX_OFFSET_MS, MAX_WINDOW_INSTANTS, is_whole_hop
 from cavsync.deploy.verdict.curve import FloatArray, lag_grid_ms
 from cavsync.errors import ConfigError
-from cavsync.manifest import SyncSpec
-
-MAX_WINDOW_SECONDS = 3600.0
-MAX_FRAME_RATE_HZ = 1000.0
+from cavsync.manifest import HOP_UNIT_MS
+from cavsync.manifest.specs import SYNC_RULES
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Frames per second, step and reach of the lags, window of a decision and the time from one to the next."""
+    """Frames per second, step and range of the lags, length of a decision's window and time between decisions.
+
+    Raises:
+        ConfigError: a window with too many frames, or a search range of fewer than two hops.
+    """
 
     frame_rate_hz: float
     hop_ms: float
@@ -24,67 +25,34 @@ class Grid:
     window_seconds: float
     decision_step_seconds: float
 
+    def __post_init__(self) -> None:
+        for rule in SYNC_RULES:
+            if not rule.holds(self):
+                raise ConfigError(
+                    f"the options and the bundle give a grid of {self.frame_rate_hz:g} frames per second, hops of "
+                    f"{self.hop_ms:g} ms, a range of ±{self.max_offset_ms:g} ms and windows of "
+                    f"{self.window_seconds:g} s, which {rule.expected}: give other numbers"
+                )
+
     @property
     def hop_frames(self) -> int:
-        """Log-mel frames between two instants of the sound."""
+        """Log-mel frames between two instants of the audio."""
         return round(self.hop_ms / HOP_UNIT_MS)
 
     @property
     def hop_seconds(self) -> float:
-        """Time between two instants of the sound."""
+        """Time between two instants of the audio."""
         return self.hop_ms / 1000
 
-    # Asked for with every row: made once, and so not to be written to.
+    # Every row needs it, so it is computed once, and must be read-only.
     @cached_property
     def lags_ms(self) -> FloatArray:
-        """The lags, ascending; read-only."""
+        """The lags in ms, ascending; read-only."""
         lags_ms = lag_grid_ms(self.max_offset_ms, self.hop_ms)
         lags_ms.setflags(write=False)
         return lags_ms
 
     @property
     def reach(self) -> int:
-        """Lags to either side of zero."""
+        """Number of lags on either side of zero."""
         return len(self.lags_ms) // 2
-
-
-def choose_grid(
-    sync: SyncSpec,
-    *,
-    frame_rate_hz: float | None = None,
-    hop_ms: float | None = None,
-    max_offset_ms: float | None = None,
-    window_seconds: float | None = None,
-) -> Grid:
-    """The bundle's grid with what was asked for in its place.
-
-    Raises:
-        ConfigError: a number that no stream can be scored with.
-    """
-    grid = Grid(
-        frame_rate_hz=sync.frame_rate_hz if frame_rate_hz is None else float(frame_rate_hz),
-        hop_ms=sync.hop_ms if hop_ms is None else float(hop_ms),
-        max_offset_ms=sync.max_offset_ms if max_offset_ms is None else float(max_offset_ms),
-        window_seconds=sync.window_seconds if window_seconds is None else float(window_seconds),
-        decision_step_seconds=sync.decision_step_seconds,
-    )
-    if not 0 < grid.window_seconds <= MAX_WINDOW_SECONDS:
-        raise ConfigError(
-            f"the window is {grid.window_seconds} s long: give more than 0 and at most {MAX_WINDOW_SECONDS:.0f} seconds"
-        )
-    if not 0 < grid.frame_rate_hz <= MAX_FRAME_RATE_HZ:
-        raise ConfigError(
-            f"{grid.frame_rate_hz} frames are taken per second: give more than 0 and at most {MAX_FRAME_RATE_HZ:.0f}"
-        )
-    if grid.frame_rate_hz * grid.window_seconds > MAX_WINDOW_INSTANTS:
-        raise ConfigError(
-            f"a window of {grid.window_seconds:g} s at {grid.frame_rate_hz:g} frames per second holds more than "
-            f"{MAX_WINDOW_INSTANTS}: give a shorter window or a lower rate"
-        )
-    if not HOP_UNIT_MS <= grid.hop_ms <= MAX_OFFSET_MS or not is_whole_hop(grid.hop_ms):
-        raise ConfigError(f"the hop is {grid.hop_ms} ms: give a multiple of {HOP_UNIT_MS:.0f} ms")
-    if not 2 * grid.hop_ms <= grid.max_offset_ms <= MAX_OFFSET_MS:
-        raise ConfigError(
-            f"the search range is ±{grid.max_offset_ms} ms: give {2 * grid.hop_ms:.0f} to {MAX_OFFSET_MS:.0f} ms"
-        )
-    return grid

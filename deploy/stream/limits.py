@@ -1,21 +1,13 @@
-"""Numbers that both tracks of a stream share."""
+"""Constants that several parts of the stream share."""
 
 GROUP_INSTANTS = 16
-"""Instants embedded together. Groups lie at fixed places of the stream, so that results do not depend on chunks."""
+"""Largest number of instants embedded together. Groups lie at fixed places, so results do not depend on chunks."""
 
 JUMP_BACK_SECONDS = 1.0
-"""Timestamps that go back by less are a stray packet, which is ignored; by more, the clock itself was set back."""
+"""Timestamps that go back by less belong to a stray packet, which is ignored; by more, to a clock that was set back."""
 
 HOLE_SECONDS = 10.0
-"""A hole in the timestamps up to this long lies inside a window; after a longer one, decisions begin anew."""
+"""Longest hole in the timestamps that a window may contain; after a longer one, windows start over."""
 
 PATIENCE_SECONDS = 5.0
-"""Clocks of video and audio that are set back within this much of each other were set back together."""
-
-LIVE_PATIENCE_SECONDS = 5.0
-"""How long audio that is due may be missing from a live stream: an alarm that comes half a minute late is none."""
-
-
-def live_lead_seconds(max_offset_ms: float) -> float:
-    """`max_lead_seconds` of a live stream: the audio at the end of the search range is due that much later anyway."""
-    return LIVE_PATIENCE_SECONDS + max_offset_ms / 1000
+"""Clocks of video and audio that are set back within this time of each other were set back together."""

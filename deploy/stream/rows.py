@@ -1,6 +1,6 @@
-"""Both tracks of a stream joined: one row of similarities per frame, in the order of time.
+"""Video and audio of a stream joined into one row of similarities per frame, in order of time.
 
-A row holds cos(v_k, a(t_k + lag)) over the grid of lags. Grid instants do not fall on t_k + lag exactly, so the
+A row holds cos(v_k, a(t_k + lag)) over the grid of lags. Grid instants do not fall exactly on t_k + lag, so the
 similarities of the two neighbours are interpolated: rounding to the nearer one would bias the offset.
 """
 
@@ -27,7 +27,7 @@ ON_GRID = 1e-6
 
 
 def instants_per_group(grid: Grid, group_seconds: float) -> int:
-    """Frames that are embedded together so that none waits much longer than `group_seconds`."""
+    """Number of frames embedded together, so that none waits much longer than `group_seconds`."""
     return max(1, min(GROUP_INSTANTS, round(grid.frame_rate_hz * group_seconds)))
 
 
@@ -35,8 +35,7 @@ def instants_per_group(grid: Grid, group_seconds: float) -> int:
 class Row:
     """Similarities (lags,) of the frame at `time_seconds`, NaN without audio; its motion, level and frame period.
 
-    `epoch` counts how often the clock of the frames was set back; of `stride` frames that were due, this one was
-    looked at.
+    `epoch` counts how often the frames' clock was set back; the search used every `stride`-th frame.
     """
 
     time_seconds: float
@@ -50,7 +49,7 @@ class Row:
 
 @dataclass
 class _Group:
-    """Instants that are embedded together, the embeddings of their frames (n, D), and the plan that they are for."""
+    """Instants embedded together, the embeddings (n, D) of their frames, and the plan of the search for them."""
 
     instants: list[VisualInstant]
     embeddings: NDArray[np.float32]
@@ -60,9 +59,9 @@ class _Group:
 class RowStream:
     """Push frames into `video` and audio into `audio`, take rows from `complete_rows`.
 
-    Rows wait for their audio until the frames are `max_lead_seconds` further. Memory: what both tracks keep, and one
-    embedding per frame that waits (4 D bytes); with an adaptive search, which looks at nothing before its turn, the
-    small frame itself.
+    A row waits for its audio until the frames are `max_lead_seconds` ahead. Memory: what both tracks keep, plus one
+    embedding (4 D bytes) per waiting frame; an adaptive search embeds no frame before its turn and keeps the small
+    frame itself.
     """
 
     def __init__(
@@ -82,14 +81,14 @@ class RowStream:
         self._groups: deque[_Group] = deque()
 
     def finish(self) -> None:
-        """Both streams have ended."""
+        """End both tracks."""
         self.video.finish()
         self.audio.finish()
 
     def complete_rows(self) -> Iterator[Row]:
-        """Rows whose audio has arrived, or will not be waited for any longer.
+        """Yield the rows whose audio has arrived or is no longer waited for.
 
-        Take all of them before anything else is pushed.
+        Exhaust the iterator before pushing anything else.
         """
         while True:
             self._embed_frames()
@@ -106,7 +105,7 @@ class RowStream:
             self.audio.drop_before(epoch, self._place(group.instants[-1])[0] - self._grid.reach)
 
     def _embed_frames(self) -> None:
-        # What an adaptive search looks at next follows from the rows before.
+        # An adaptive search plans a group from the decisions about the rows before it.
         while not (self._search.is_adaptive and self._groups):
             taken = self.video.take_group()
             if not taken:
@@ -118,7 +117,7 @@ class RowStream:
                 self._groups.append(_Group(kept, embeddings, plan))
 
     def _audio_epoch(self, group: _Group) -> int | None:
-        """Epoch of the group's audio once all of it is there; None while it is to be waited for."""
+        """Epoch of the group's audio once it has arrived or is too late; None while it is waited for."""
         last = group.instants[-1]
         is_late = self.video.elapsed_seconds - last.elapsed_seconds > self._max_lead_seconds
         progress_seconds = math.inf if is_late else self.audio.progress_seconds
@@ -135,7 +134,7 @@ class RowStream:
         self.audio.embed(epoch, np.unique(np.concatenate([lower, lower + 1])))
 
     def _place(self, instant: VisualInstant) -> tuple[int, float]:
-        """The grid instant at or below the frame's time, and how far above it the time lies (share of a hop)."""
+        """The grid instant at or below the frame's time, and the distance from it to that time as a share of a hop."""
         position = (instant.time_seconds - self._first_center_seconds) / self._grid.hop_seconds
         below = math.floor(position + ON_GRID)
         return below, max(0.0, position - below)
@@ -146,7 +145,7 @@ class RowStream:
         candidates = self.audio.embeddings(epoch, below - reach, below + reach + 2)
         similarity = (candidates @ embedding).astype(np.float64)
         lower, upper = similarity[:-1], similarity[1:]
-        # A missing neighbour must not spoil a row that falls on the grid.
+        # Without interpolation, a missing upper neighbour does not make a row on the grid NaN.
         row = lower if share_above < ON_GRID else (1 - share_above) * lower + share_above * upper
         nearest = below if share_above <= 0.5 else below + 1
         return Row(

@@ -1,9 +1,9 @@
-"""Which frames and lags are looked at: all of them, or, to save work, those that the last decisions ask for.
+"""The choice of frames and lags to compare: all of them, or, to save work, those that recent decisions suggest.
 
-An adaptive search begins coarse: some of the frames, lags `COARSE_MS` apart. Where a peak shows it tracks: the same,
-and every lag around the peak. Where tracking loses confidence it widens to everything, and if that finds nothing either
-(silence, a still frame) it goes back to the coarse look. It follows from decisions alone, so results do not depend
-on how a stream was cut.
+An adaptive search begins coarse: some of the frames, lags `COARSE_MS` apart. Once a peak appears it tracks: the same
+frames and lags, plus every lag around the peak. If tracking loses confidence it widens to all frames and lags, and if
+that finds nothing either (silence, a static frame) it returns to the coarse search. It depends on decisions alone, so
+results do not depend on how a stream was cut into pieces.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.verdict.records import SyncScore
 
 COARSE_MS = 80.0
-# As far as an offset may wander from one decision to the next; the coarse lags see what goes further.
+# Largest expected change of the offset between decisions; the coarse lags detect larger ones.
 TRACK_MS = 30.0
-# Frames this far apart see every lag that matters often enough within a window of two seconds.
+# Frames this far apart are enough samples of every lag in a window of two seconds.
 SPARSE_SECONDS = 0.16
 MIN_WINDOW_ROWS = 12
 
@@ -31,19 +31,19 @@ WIDE = "wide"
 
 @dataclass(frozen=True)
 class SearchStep:
-    """What of the next group is looked at: every `stride`-th frame from `phase` on, at the lags that are True."""
+    """The plan of one group: every `stride`-th frame, offset by `phase`, at the lags (lags,) that are True."""
 
     stride: int
     phase: int
     lags: NDArray[np.bool_]
 
     def takes(self, index: int) -> bool:
-        """Whether the frame at `index` of the group is looked at."""
+        """Whether the frame at `index` of the group is used."""
         return (index + self.phase) % self.stride == 0
 
 
 class Search:
-    """Ask for the plan of each group in order, tell it every decision.
+    """Request the plan of each group in order with `next_group`, and report every decision with `note`.
 
     `mode` is COARSE, TRACK or WIDE; a search that is not adaptive stays WIDE.
     """
@@ -62,17 +62,17 @@ class Search:
 
     @property
     def stride(self) -> int:
-        """Of so many frames one is looked at."""
+        """Every `stride`-th frame is used."""
         return 1 if self.mode == WIDE else self._sparse
 
     def next_group(self) -> SearchStep:
-        """Plan of the next group of frames."""
+        """Return the plan of the next group of frames."""
         plan = SearchStep(self.stride, self._num_taken % self.stride, self._lags())
         self._num_taken += self._group_instants
         return plan
 
     def note(self, score: SyncScore) -> None:
-        """A decision was made."""
+        """Take a decision into account for the groups to come."""
         if not self.is_adaptive:
             return
         if math.isinf(self._mode_since_seconds) or score.time_seconds < self._mode_since_seconds:
@@ -81,7 +81,7 @@ class Search:
         if has_peak and (self.mode == COARSE or score.is_measured):
             self._follow(score)
             return
-        # A window that still holds what another mode saw says nothing about this one.
+        # A window that still holds rows of the previous mode says nothing about the current one.
         if score.time_seconds - self._mode_since_seconds < self._grid.window_seconds:
             return
         if self.mode == TRACK:
@@ -105,7 +105,7 @@ class Search:
             return np.ones(len(lags_ms), dtype=np.bool_)
         lags = np.zeros(len(lags_ms), dtype=np.bool_)
         lags[self._grid.reach % self._step :: self._step] = True
-        # The ends belong to every look: a peak there may be one that lies beyond.
+        # Always include the ends: a peak there may lie beyond the search range.
         lags[[0, 1, -2, -1]] = True
         if self.mode == TRACK:
             lags |= np.abs(lags_ms - self._centre_ms) <= max(TRACK_MS, 2 * self._grid.hop_ms)

@@ -1,4 +1,4 @@
-"""A run: frames without a long hole and on one clock, and the decisions about them."""
+"""A contiguous span of frames on one clock, and the decisions made on it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cavsync.deploy.stream.limits import HOLE_SECONDS
 from cavsync.deploy.stream.rows import Row
 from cavsync.deploy.verdict.records import SyncScore
 
-# The end of a window is met by the frame's timestamp, which containers round to a millisecond.
+# A window ends at a frame's timestamp, which containers round to a millisecond.
 TIME_TOLERANCE_SECONDS = 1e-3
 
 Judge = Callable[[list[Row], float, float], SyncScore]
-"""(rows, end of the window, its length) -> decision."""
+"""(rows, end of the window in seconds, its length in seconds) -> decision."""
 
 
 class Span:
@@ -30,11 +30,11 @@ class Span:
         self._last = first
 
     def continues_with(self, row: Row) -> bool:
-        """Whether the row belongs to this run."""
+        """Whether the row belongs to this span."""
         return row.epoch == self._last.epoch and row.time_seconds - self._last.time_seconds <= HOLE_SECONDS
 
     def add(self, row: Row) -> list[SyncScore]:
-        """Add the next row; returns the decisions about windows that end before it."""
+        """Add the next row; return the decisions about windows that end before it."""
         decisions = []
         while row.time_seconds >= (end_seconds := self._next_end_seconds()) - TIME_TOLERANCE_SECONDS:
             decisions.append(self._decide(end_seconds))
@@ -43,15 +43,16 @@ class Span:
         return decisions
 
     def finish(self, *, last_epoch: int = -1, last_seconds: float = -math.inf) -> list[SyncScore]:
-        """The decisions that are left; a run shorter than one window gives one.
+        """Return the remaining decisions; a span shorter than one window gives one.
 
-        last_epoch, last_seconds: of the last frame of all, which need not have given a row, nor belong to this run.
+        last_epoch, last_seconds: epoch and timestamp of the last frame of the stream, which may have produced no row
+            and may belong to another span.
         """
         period_seconds = self._last.period_seconds if math.isfinite(self._last.period_seconds) else 0.0
         end_seconds = self._last.time_seconds + period_seconds
         if last_epoch == self._last.epoch and last_seconds <= self._last.time_seconds + HOLE_SECONDS:
             end_seconds = max(end_seconds, last_seconds + period_seconds)
-        # Half a frame of grace: the period of the last frame is an estimate.
+        # Allow half a frame more: the period of the last frame is an estimate.
         until_seconds = end_seconds + max(period_seconds / 2, TIME_TOLERANCE_SECONDS)
         decisions = []
         while (next_seconds := self._next_end_seconds()) <= until_seconds:

@@ -1,4 +1,4 @@
-"""One piece with a timestamp out of line, as damaged packets have, must not pass for a jump of the clock."""
+"""Drops isolated timestamp outliers, so that a damaged packet is not mistaken for a clock jump."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Generic, TypeVar
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
 
 FOLLOWS_SECONDS = 0.5
-"""The next piece after a jump begins this near to where the first one ended, if it was one."""
+"""After a real clock jump, the second piece begins within this distance of the end of the first."""
 
 Piece = TypeVar("Piece")
 
 
 class StrayFilter(Generic[Piece]):
-    """Holds a piece back whose timestamp jumps, until the next one says whether the clock jumped or only this piece."""
+    """Holds back a piece whose timestamp jumps until the next one shows whether the clock or only this piece jumped."""
 
     def __init__(self) -> None:
         self._expected_seconds: float | None = None
@@ -21,7 +21,7 @@ class StrayFilter(Generic[Piece]):
         self.num_dropped = 0
 
     def push(self, pts_seconds: float, length_seconds: float, piece: Piece) -> list[tuple[float, Piece]]:
-        """Add a piece that lasts `length_seconds`; returns those that are in line by now, with their timestamps."""
+        """Add a piece that lasts `length_seconds`; return the accepted pieces with their timestamps."""
         held_end_seconds = None if self._held is None else self._held[0] + self._held[1]
         follows_held = held_end_seconds is not None and abs(pts_seconds - held_end_seconds) < FOLLOWS_SECONDS
         passed = []
@@ -36,7 +36,7 @@ class StrayFilter(Generic[Piece]):
         return [*passed, (pts_seconds, piece)]
 
     def flush(self) -> list[tuple[float, Piece]]:
-        """The piece that is held back, if any: it is taken at its word."""
+        """Release the held piece, if any, and trust its timestamp."""
         if self._held is None:
             return []
         pts_seconds, length_seconds, piece = self._held

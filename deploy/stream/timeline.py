@@ -1,4 +1,4 @@
-"""An array on an absolute integer clock: append at the end, read anywhere, forget the front."""
+"""An array on an absolute integer clock: append at the end, read anywhere, release the front."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INITIAL_ROWS = 1024
 
 
 class Timeline:
-    """Rows of `width` values; row i stays row i while older rows are dropped, so memory follows what is kept.
+    """Rows of shape `width` that keep their index while older rows are dropped; memory grows with the kept rows only.
 
     Args:
         width: shape of one row; () for scalars.
@@ -27,7 +27,7 @@ class Timeline:
         self.end = 0
 
     def start_at(self, index: int) -> None:
-        """Forget everything; the next row appended is row `index`."""
+        """Drop all rows; the next appended row is row `index`."""
         self._begin = 0
         self.first = self.end = index
 
@@ -42,12 +42,12 @@ class Timeline:
         self._rows[begin : begin + count] = self._fill
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Replace rows [start, start + n), which must be kept ones."""
+        """Replace rows [start, start + n), all of which must be kept."""
         begin = self._begin + start - self.first
         self._rows[begin : begin + len(rows)] = rows
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Copy of rows [start, stop); those outside what is kept hold the fill value."""
+        """Copy of rows [start, stop); rows that are not kept hold the fill value."""
         out: NDArray[Any] = np.full((max(0, stop - start), *self._rows.shape[1:]), self._fill, dtype=self._rows.dtype)
         low, high = max(start, self.first), min(stop, self.end)
         if high > low:
@@ -56,13 +56,13 @@ class Timeline:
         return out
 
     def drop_before(self, index: int) -> None:
-        """Forget the rows before `index` (all of them at most)."""
+        """Drop the rows before `index`."""
         dropped = min(max(0, index - self.first), self.end - self.first)
         self._begin += dropped
         self.first += dropped
 
     def _reserve(self, count: int) -> int:
-        """Make room for `count` rows at the end and return the place of the first."""
+        """Make room for `count` rows at the end and return the position of the first."""
         kept = self.end - self.first
         if self._begin + kept + count > len(self._rows):
             capacity = max(INITIAL_ROWS, 2 * (kept + count))

@@ -1,7 +1,7 @@
-"""The frames of one stream: made small at once, gathered into tubelets, handed out in groups of instants.
+"""The frames of one stream, resized on arrival, gathered into tubelets and returned in groups of instants.
 
-Instants are timestamps of real frames, at most `frame_rate_hz` of them per second, so variable frame rates keep their
-meaning. Groups have a fixed length, so the result does not depend on when frames were pushed.
+Instants are timestamps of real frames, at most `frame_rate_hz` of them per second, so that variable frame rates are
+handled correctly. Groups have a fixed length, so results do not depend on when frames were pushed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from cavsync.media.frame import resize_center_crop
 
 log = logging.getLogger(__name__)
 
-# Nothing shows more frames than this tells apart; what claims to would fill the memory before its tubelet is whole.
+# No real source exceeds 2,000 fps; one that claims to would exhaust memory before a tubelet is complete.
 MIN_STEP_SECONDS = 0.0005
-# Containers round timestamps to a millisecond; a frame this early (in periods of the grid) is still on time.
+# Containers round timestamps to a millisecond; a frame early by this share of a grid period counts as on time.
 EARLY_SHARE = 0.05
 
 
 @dataclass(frozen=True)
 class VisualInstant:
-    """One moment of the frame, at `time_seconds` of its own clock's `epoch`.
+    """One scored moment of the video: the frame at `time_seconds` in epoch `epoch` of the frames' clock.
 
     `motion` is the largest mean absolute difference, in 8-bit levels, between two consecutive frames since the
-    instant before; `period_seconds` the time since the frame before, NaN for the first and after a hole;
-    `progress_seconds` see `EpochClock`; `elapsed_seconds` counts up from the first frame, a hole as no more than
+    previous instant; `period_seconds` is the time since the previous frame, NaN for the first one and after a hole;
+    `progress_seconds` is explained in `EpochClock`; `elapsed_seconds` counts up from the first frame, a hole as at most
     `HOLE_SECONDS` and a clock set back as `JUMP_BACK_SECONDS`.
     """
 
@@ -48,7 +48,7 @@ class VisualInstant:
 
 @dataclass
 class _Epoch:
-    """The small frames of one epoch that tubelets may still need."""
+    """The resized frames of one epoch that tubelets may still need."""
 
     number: int
     first_seconds: float
@@ -60,9 +60,9 @@ class _Epoch:
 
 
 class VideoTrack:
-    """Push frames, take groups of instants and their tubelets in the order of time.
+    """Push frames; take groups of instants and their tubelets in order of time.
 
-    Kept: the small frames of the groups that were not taken yet, and of one tubelet.
+    Keeps the resized frames of the groups not taken yet, plus those of one tubelet.
     """
 
     def __init__(self, bundle: Bundle, frame_rate_hz: float, group_instants: int) -> None:
@@ -81,18 +81,19 @@ class VideoTrack:
 
     @property
     def last_seconds(self) -> float:
-        """Timestamp of the last frame, minus infinity before the first."""
+        """Timestamp of the latest frame; minus infinity before the first."""
         return self._epochs[-1].last_seconds if self._epochs else -math.inf
 
     @property
     def progress_seconds(self) -> float:
-        """How far the frames have come, minus infinity before the first."""
+        """Progress at the latest frame; minus infinity before the first."""
         return self.clock.progress(self.last_seconds)
 
     def push(self, rgb: NDArray[np.uint8], pts_seconds: float) -> None:
-        """Add the frame (H, W, 3) shown from `pts_seconds` on.
+        """Add the frame (H, W, 3) uint8 shown from `pts_seconds` on.
 
-        One that is not later than the last is ignored, unless the clock was set back by `JUMP_BACK_SECONDS` or more.
+        A frame not later than the previous one is ignored, unless the clock was set back by at least
+        `JUMP_BACK_SECONDS`.
         """
         last_seconds = self.last_seconds
         if last_seconds - JUMP_BACK_SECONDS < pts_seconds < last_seconds + MIN_STEP_SECONDS:
@@ -133,15 +134,15 @@ class VideoTrack:
             self._motion = 0.0
 
     def finish(self) -> None:
-        """No more frames: the last one stands in for those that never came."""
+        """End the video: the last frame takes the place of missing ones in the last tubelets."""
         self.finished = True
         if self._epochs:
             self._epochs[-1].closed = True
 
     def take_group(self) -> list[VisualInstant]:
-        """The next group of instants, which belong to one epoch; empty while it is not complete.
+        """Take the next group of instants, all of one epoch; empty while the group is not complete.
 
-        Its tubelets can be had until the next group is taken.
+        Its tubelets are available until the next group is taken.
         """
         while len(self._epochs) > 1 and (not self._due or self._due[0].epoch > self._epochs[0].number):
             self._epochs.popleft()
@@ -163,7 +164,7 @@ class VideoTrack:
         return group
 
     def tubelets(self, group: list[VisualInstant]) -> NDArray[np.uint8]:
-        """Tubelets (n, T, H, W, 3) of instants of the group that was taken last."""
+        """Return the tubelets (n, T, H, W, 3) uint8 of instants of the group taken last."""
         epoch = self._epochs[0]
         times = np.asarray(epoch.times)
         return np.stack(
@@ -178,7 +179,7 @@ class VideoTrack:
         return tubelet_times_seconds(center, self._visual.num_frames, self._visual.frame_step_seconds)
 
     def _forget(self, epoch: _Epoch) -> None:
-        """Drop the frames that no tubelet from the next instant on can reach."""
+        """Drop the frames that no tubelet from the next instant on can use."""
         next_seconds = self._due[0].time_seconds if self._due else epoch.last_seconds
         earliest = float(self._wanted_seconds(next_seconds)[0])
         keep = max(0, int(np.searchsorted(epoch.times, earliest, side="right")) - 1)

@@ -1,1 +1,1 @@
-"""From a similarity curve to a verdict: offset, confidence, state, and what decisions say together."""
+"""Verdicts from similarity curves: offset, confidence and state of a window, and events and drift over many."""

@@ -1,7 +1,7 @@
-"""From a curve to a verdict: is there evidence, how sure is it, and is the offset inside the limits asked for.
+"""The verdict on a similarity curve: evidence, calibrated confidence, and comparison with the profile's limits.
 
-Silence, a static frame, too few frames or a flat curve give `undetermined`, never a guess. A verdict finer than the
-resolution that the bundle reached on held-out clips is not given either.
+Silence, static video, too few frames or a flat curve give `undetermined`, never a guess. So does an offset closer to a
+limit than the resolution that the bundle reached on held-out clips.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cavsync.manifest import Calibration
 
 SILENCE_DBFS = -60.0
 SILENT_SHARE = 0.95
-# Key frames make even a still frame pulse a little; real motion is either frequent or large.
+# Key frames make even static video change slightly; real motion is either frequent or large.
 MOTION_LEVELS = 0.05
 MOVING_SHARE = 0.05
 LARGE_MOTION_LEVELS = 2.0
@@ -29,7 +29,7 @@ FLAT_CONTRAST = 1e-4
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a stretch of stream offers besides its curve, one entry per frame (NaN where there is none)."""
+    """Motion, audio level and frame period of a part of a stream, one entry per frame (NaN where unknown)."""
 
     motion: NDArray[np.float64]
     level_dbfs: NDArray[np.float64]
@@ -37,20 +37,20 @@ class Evidence:
 
     @property
     def frame_period_seconds(self) -> float:
-        """Median time between frames, NaN where there are fewer than two."""
+        """Median time between frames; NaN with fewer than two frames."""
         known = self.period_seconds[np.isfinite(self.period_seconds)]
         return float(np.median(known)) if len(known) else math.nan
 
 
 def probability(calibration: Calibration, features: dict[str, float]) -> float:
-    """Calibrated probability that the offset is right: sigmoid(bias + sum of weights * features)."""
+    """Return the calibrated probability that the offset is right: sigmoid(bias + sum of weights * features)."""
     terms = [weight * features[name] for name, weight in zip(calibration.features, calibration.weights, strict=True)]
     logit = calibration.bias + math.fsum(terms)
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
 def lack_of_evidence(curve: Curve, evidence: Evidence) -> str | None:
-    """One sentence why nothing can be measured here, or None."""
+    """Return a sentence on why nothing can be measured, or None if something can."""
     if curve.num_frames < MIN_ROWS:
         return f"only {curve.num_frames} video frames in the window, at least {MIN_ROWS} are needed"
     levels = evidence.level_dbfs[np.isfinite(evidence.level_dbfs)]
@@ -59,12 +59,12 @@ def lack_of_evidence(curve: Curve, evidence: Evidence) -> str | None:
     if np.mean(levels < SILENCE_DBFS) >= SILENT_SHARE:
         return f"the audio is silent (below {SILENCE_DBFS:.0f} dBFS)"
     if np.mean(evidence.motion > MOTION_LEVELS) < MOVING_SHARE and evidence.motion.max() < LARGE_MOTION_LEVELS:
-        return "the frame is static"
+        return "the video is static"
     finite = curve.similarity[np.isfinite(curve.similarity)]
     if len(finite) < MIN_LAGS:
-        return "too little of the audio around the window is there to compare"
+        return "too little of the audio around the window is available"
     if finite.max() - np.median(finite) < FLAT_CONTRAST:
-        return "no lag matches better than another, the similarity curve is flat"
+        return "the similarity curve is flat, no lag matches better than the others"
     return None
 
 
@@ -78,15 +78,15 @@ def judge(
     window_seconds: float,
     resolution_floor_ms: float = 0.0,
 ) -> SyncScore:
-    """Decide about one stretch of stream that ends at `time_seconds`.
+    """Return the decision on the part of the stream that ends at `time_seconds`.
 
-    resolution_floor_ms: what the grid of lags can resolve, where it is coarser than the one of the calibration.
+    resolution_floor_ms: resolution of the lag grid, where that is coarser than the calibration's.
     """
     features = curve_features(curve)
     peak = find_peak(curve.lags_ms, curve.similarity)
     reason = lack_of_evidence(curve, evidence)
     if reason is None and peak is not None and peak.at_edge:
-        reason = f"the best match lies at the end of the search range, the offset may be beyond {_range(curve)}"
+        reason = f"the best match lies at the end of the search range, so the offset may be beyond {_range(curve)}"
     resolution_ms = _resolution_ms(curve, peak, calibration, resolution_floor_ms)
     offset_ms = confidence = None
     state = UNDETERMINED
@@ -124,7 +124,7 @@ def _verdict(
     frame_period_seconds: float,
 ) -> tuple[str, str | None]:
     if calibration is None or confidence is None or resolution_ms is None:
-        return UNDETERMINED, "this bundle is not calibrated: its offsets are estimates without a known confidence"
+        return UNDETERMINED, "this bundle is not calibrated, so its offsets are estimates of unknown confidence"
     if confidence < calibration.threshold:
         return (
             UNDETERMINED,
@@ -134,22 +134,22 @@ def _verdict(
 
 
 def _resolution_ms(curve: Curve, peak: Peak | None, calibration: Calibration | None, floor_ms: float) -> float | None:
-    """What the bundle resolves, or the grid where it is coarser; None for a bundle that is not calibrated."""
+    """Return the coarser of the bundle's and the grid's resolution; None for a bundle that is not calibrated."""
     if calibration is None:
         return None
     hop_ms = float(curve.lags_ms[1] - curve.lags_ms[0]) if len(curve.lags_ms) > 1 else 0.0
-    # Between lags that were left out the peak may lie anywhere.
-    left_out_ms = peak.spacing_ms if peak is not None and peak.spacing_ms > 1.5 * hop_ms else 0.0
-    return max(calibration.resolution_ms, floor_ms, left_out_ms)
+    # Where an adaptive search skipped lags, the peak may lie anywhere between those evaluated.
+    skipped_ms = peak.spacing_ms if peak is not None and peak.spacing_ms > 1.5 * hop_ms else 0.0
+    return max(calibration.resolution_ms, floor_ms, skipped_ms)
 
 
 def compare_with_limits(
     offset_ms: float, resolution_ms: float, profile: Profile, frame_period_seconds: float
 ) -> tuple[str, str | None]:
-    """State of a trusted offset, and the reason where the resolution does not allow one."""
+    """Return the state of a trusted offset, and the reason where that is `undetermined`."""
     early_ms, late_ms = profile.limits_ms(frame_period_seconds)
     if not math.isfinite(early_ms):
-        return UNDETERMINED, f"the limits of profile {profile.name} need the frame period, which is not known"
+        return UNDETERMINED, f"the limits of profile {profile.name} need the frame period, which is unknown"
     low, high = offset_ms - resolution_ms, offset_ms + resolution_ms
     if -late_ms <= low and high <= early_ms:
         return IN_SYNC, None

@@ -1,4 +1,4 @@
-"""The similarity curve S(lag) of a stretch of video, its peak, and the features that tell a clear peak from chance."""
+"""The similarity curve S(lag) of a part of a stream, its peak, and the features of the confidence."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-# A lag counts with at least this many rows and this share of them: near the ends of a clip far lags have no sound.
+# Least number and share of rows for a lag to count; near the ends of a clip large lags have no audio.
 MIN_ROWS = 8
 MIN_ROW_SHARE = 0.4
 NUM_PARTS = 4
-# Peaks nearer than this belong to the same event; agreement asks for less than the coarsest broadcast limit.
+# Maxima closer than SAME_PEAK_MS count as one peak. AGREEMENT_MS is below the loosest broadcast limit.
 SAME_PEAK_MS = 200.0
 AGREEMENT_MS = 100.0
 SHOULDER_MS = 120.0
 MAX_Z = 30.0
 
 FEATURE_NAMES = ("peak_z", "margin_z", "sharpness_z", "peak_similarity", "contrast", "agreement", "log_frames")
-"""Order of the features of `curve_features`; a calibration names those that it weighs."""
+"""Features of `curve_features`, in order; a calibration lists those that it uses."""
 
 
 @dataclass(frozen=True)
 class Curve:
     """Mean similarity per lag.
 
-    `lags_ms` (n,) ascending; `similarity` (n,), NaN where too few frames count; `part_similarity` (P, n) the same for
-    consecutive parts of the stretch; `num_frames` the frames that entered.
+    `lags_ms` (n,) ascending; `similarity` (n,), NaN where too few frames count; `part_similarity` (P, n) is the same
+    for P consecutive parts; `num_frames` is the number of frames.
     """
 
     lags_ms: FloatArray
@@ -39,16 +39,16 @@ class Curve:
 
     @property
     def peak_lag_ms(self) -> float:
-        """Lag of the highest point, NaN where no lag counts."""
+        """Lag of the peak; NaN where no lag counts."""
         peak = find_peak(self.lags_ms, self.similarity)
         return math.nan if peak is None else peak.lag_ms
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Highest point of a curve: `lag_ms` refined below the grid by a parabola, and whether it lies at an end.
+    """Highest point of a curve: `lag_ms` is interpolated by a parabola; `at_edge` if it is the first or last lag.
 
-    `spacing_ms` is how far the lags beside it lie, one hop unless an adaptive search left some out.
+    `spacing_ms` is the distance to the neighbouring lags, one hop unless an adaptive search skipped some.
     """
 
     index: int
@@ -59,13 +59,13 @@ class Peak:
 
 
 def lag_grid_ms(max_offset_ms: float, hop_ms: float) -> FloatArray:
-    """Lags on the hop grid within ±max_offset_ms."""
+    """Return the multiples of `hop_ms` within ±max_offset_ms."""
     steps = math.floor(max_offset_ms / hop_ms + 1e-9)
     return np.arange(-steps, steps + 1, dtype=np.float64) * hop_ms
 
 
 def curve_of_rows(lags_ms: FloatArray, rows: FloatArray) -> Curve:
-    """Curve of the rows (frames, lags) of similarities, NaN where a frame has no audio at that lag."""
+    """Return the curve of similarity rows (frames, lags), NaN where a frame has no audio at that lag."""
     parts = np.array_split(rows, NUM_PARTS)
     sums = np.stack([np.nansum(part, axis=0) for part in parts])
     counts = np.stack([np.count_nonzero(~np.isnan(part), axis=0) for part in parts])
@@ -73,7 +73,7 @@ def curve_of_rows(lags_ms: FloatArray, rows: FloatArray) -> Curve:
 
 
 def curve_of_sums(lags_ms: FloatArray, sums: FloatArray, counts: NDArray[np.int64], num_frames: int) -> Curve:
-    """Curve from the sums and counts (blocks, lags) of similarities over consecutive blocks of frames."""
+    """Return the curve from sums and counts (blocks, lags) of similarities over consecutive blocks of frames."""
     parts = [(part.sum(axis=0), part_count.sum(axis=0)) for part, part_count in _split(sums, counts)]
     total_count = counts.sum(axis=0)
     enough = max(MIN_ROWS, MIN_ROW_SHARE * num_frames)
@@ -83,9 +83,10 @@ def curve_of_sums(lags_ms: FloatArray, sums: FloatArray, counts: NDArray[np.int6
 
 
 def find_peak(lags_ms: FloatArray, similarity: FloatArray) -> Peak | None:
-    """Peak of a curve; None where no lag counts.
+    """Return the peak of a curve; None where no lag counts.
 
-    Three points give the parabola whose top is the estimate; it moves the peak by half a hop at most.
+    The estimate is the top of the parabola through the highest point and its neighbours; it lies within half a hop of
+    the highest point.
     """
     valid = np.flatnonzero(np.isfinite(similarity))
     if len(valid) == 0:
@@ -100,14 +101,14 @@ def find_peak(lags_ms: FloatArray, similarity: FloatArray) -> Peak | None:
             shift = 0.5 * (left - right) / bend
             lag_ms += shift * float(lags_ms[index + 1] - lags_ms[index])
             top -= 0.25 * (left - right) * shift
-    beside = lags_ms[valid[valid != index]] - lags_ms[index]
-    below, above = beside[beside < 0], beside[beside > 0]
+    distances = lags_ms[valid[valid != index]] - lags_ms[index]
+    below, above = distances[distances < 0], distances[distances > 0]
     spacing_ms = max(-below.max() if len(below) else 0.0, above.min() if len(above) else 0.0)
     return Peak(index, lag_ms, top, at_edge, float(spacing_ms))
 
 
 def curve_features(curve: Curve) -> dict[str, float]:
-    """Features of the curve by name, in the order of `FEATURE_NAMES`; all zero where the curve has no peak.
+    """Return the features of the curve by name, in the order of `FEATURE_NAMES`; all zero without a peak.
 
     - peak_z: peak above the median in robust standard deviations (1.4826 MAD), at most 30;
     - margin_z: peak above the best other local maximum farther than 200 ms away, in the same unit;
@@ -119,7 +120,7 @@ def curve_features(curve: Curve) -> dict[str, float]:
     peak = find_peak(curve.lags_ms, curve.similarity)
     if peak is None:
         return dict.fromkeys(FEATURE_NAMES, 0.0)
-    curve = _without_holes(curve)
+    curve = _interpolated(curve)
     finite = curve.similarity[np.isfinite(curve.similarity)]
     median = float(np.median(finite))
     spread = 1.4826 * float(np.median(np.abs(finite - median))) + 1e-6
@@ -140,10 +141,10 @@ def curve_features(curve: Curve) -> dict[str, float]:
     return dict(zip(FEATURE_NAMES, values, strict=True))
 
 
-def _without_holes(curve: Curve) -> Curve:
-    """The curve with the lags that an adaptive search left out between others, drawn straight.
+def _interpolated(curve: Curve) -> Curve:
+    """Return the curve with the lags that an adaptive search skipped filled in by linear interpolation.
 
-    Else the many lags around a tracked peak would count as the background that it is compared with.
+    Without this, the densely sampled lags around a tracked peak would dominate the background that it is compared with.
     """
     known = np.flatnonzero(np.isfinite(curve.similarity))
     if len(known) == known[-1] - known[0] + 1:
@@ -155,7 +156,7 @@ def _without_holes(curve: Curve) -> Curve:
 
 
 def _best_rival(curve: Curve, peak: Peak, median: float) -> float:
-    """Highest local maximum farther than `SAME_PEAK_MS`; an end of the curve counts if the curve rises towards it."""
+    """Return the highest local maximum beyond `SAME_PEAK_MS`; an end counts if the curve rises towards it."""
     padded = np.concatenate([[-np.inf], np.where(np.isfinite(curve.similarity), curve.similarity, -np.inf), [-np.inf]])
     centre = padded[1:-1]
     maximum = (centre >= padded[:-2]) & (centre >= padded[2:]) & np.isfinite(centre)
@@ -165,7 +166,7 @@ def _best_rival(curve: Curve, peak: Peak, median: float) -> float:
 
 
 def _shoulder(curve: Curve, peak: Peak, median: float) -> float:
-    """Mean of the curve `SHOULDER_MS` to either side of the peak."""
+    """Return the mean of the curve at `SHOULDER_MS` to either side of the peak."""
     finite = np.isfinite(curve.similarity)
     lags, values = curve.lags_ms[finite], curve.similarity[finite]
     sides = curve.lags_ms[peak.index] + np.array([-SHOULDER_MS, SHOULDER_MS])

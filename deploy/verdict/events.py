@@ -1,4 +1,4 @@
-"""When a live stream goes out of sync and when it is back: decisions with hysteresis become events."""
+"""Events of a live stream going out of sync and back, derived from its decisions with hysteresis."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ STREAM_ENDED = "stream_ended"
 
 @dataclass(frozen=True)
 class EventChange:
-    """An event that began or ended (`phase`). Times are of the stream, in seconds; `end_seconds` is None in between.
+    """The beginning or end (`phase`) of an event, in stream time.
 
-    `state` is `audio_early` or `audio_late`; `extreme_ms` the largest offset so far, signed. `cause` of an end:
-    decisions that say otherwise, or a stream that ended while the event lasted; None in between.
+    `state` is `audio_early` or `audio_late`; `extreme_ms` is the largest offset so far, signed. `end_seconds` and
+    `cause` are None until the event ends; the cause is then `decisions`, or `stream_ended` for an event still open.
     """
 
     phase: str
@@ -30,7 +30,7 @@ class EventChange:
     cause: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The change as JSON holds it, with the names that a file's events have."""
+        """Return the change as a JSON object with the field names of a file's events, rounded."""
         return {
             "kind": "event",
             "phase": self.phase,
@@ -43,14 +43,14 @@ class EventChange:
 
 
 class EventTracker:
-    """Feed every decision of a stream in order; get the events that begin and end with it.
+    """Turns the decisions of a stream, passed in order, into the beginnings and ends of events.
 
-    An event begins with `begin_after` decisions in a row that are out of the limits on one side, and is dated back to
-    the first of them. It ends with `end_after` in a row that say otherwise. An undetermined decision says nothing: it
-    neither counts nor breaks a row, so an alarm holds until there is evidence that it is over.
+    An event begins after `begin_after` consecutive decisions outside the limits on one side, and starts at the first of
+    them. It ends after `end_after` consecutive decisions of another state. Undetermined decisions are ignored: they
+    neither count nor interrupt a sequence, so an alarm lasts until there is evidence of its end.
 
     Raises:
-        ConfigError: a number of decisions below one.
+        ConfigError: `begin_after` or `end_after` is below one.
     """
 
     def __init__(self, *, begin_after: int = 2, end_after: int = 3) -> None:
@@ -60,45 +60,45 @@ class EventTracker:
             )
         self._begin_after = begin_after
         self._end_after = end_after
-        self._row: list[SyncScore] = []
+        self._pending: list[SyncScore] = []
         self.current: EventChange | None = None
 
     def update(self, record: SyncScore) -> list[EventChange]:
-        """Add a decision; returns what changed with it, an end before a beginning."""
+        """Add a decision; returns the changes that it causes, an end before a beginning."""
         if record.state == UNDETERMINED:
             return []
         current = self.current
         if current is not None and record.state == current.state:
-            self._row.clear()
+            self._pending.clear()
             self.current = _with_extreme(current, record)
             return []
-        if self._row and self._row[-1].state != record.state:
-            self._row.clear()
+        if self._pending and self._pending[-1].state != record.state:
+            self._pending.clear()
         if record.state == IN_SYNC and current is None:
             return []
-        self._row.append(record)
+        self._pending.append(record)
         changes = []
-        if current is not None and len(self._row) >= self._end_after:
-            changes.append(self._end(self._row[0].time_seconds, DECISIONS))
-        if self.current is None and record.state != IN_SYNC and len(self._row) >= self._begin_after:
+        if current is not None and len(self._pending) >= self._end_after:
+            changes.append(self._end(self._pending[0].time_seconds, DECISIONS))
+        if self.current is None and record.state != IN_SYNC and len(self._pending) >= self._begin_after:
             changes.append(self._begin())
         elif self.current is None and record.state == IN_SYNC:
-            self._row.clear()
+            self._pending.clear()
         return changes
 
     def finish(self, time_seconds: float) -> list[EventChange]:
-        """The stream has ended; so has what lasted until then."""
+        """End the open event, if any, because the stream has ended at `time_seconds`."""
         changes = [] if self.current is None else [self._end(time_seconds, STREAM_ENDED)]
-        self._row.clear()
+        self._pending.clear()
         return changes
 
     def _begin(self) -> EventChange:
-        first = self._row[0]
+        first = self._pending[0]
         begun = EventChange(BEGAN, first.state, first.time_seconds, None, 0.0)
-        for record in self._row:
+        for record in self._pending:
             begun = _with_extreme(begun, record)
         self.current = begun
-        self._row.clear()
+        self._pending.clear()
         return begun
 
     def _end(self, time_seconds: float, cause: str) -> EventChange:

@@ -1,4 +1,4 @@
-"""How much offset is allowed: broadcast limits by name (ITU-R BT.1359-1, EBU R37, ATSC IS-191), one frame, or custom.
+"""Profiles of allowed offsets: broadcast limits (ITU-R BT.1359-1, EBU R37, ATSC IS-191), one frame, or custom.
 
 Sign: a positive offset means that the audio is early.
 """
@@ -27,7 +27,7 @@ PROFILE_NAMES = (*BROADCAST_LIMITS_MS, ONE_FRAME, CUSTOM)
 class Profile:
     """Allowed offsets: the audio may lead by `early_ms` and lag by `late_ms`, both positive numbers.
 
-    Both are None in the profile `one-frame`, whose limits follow the clip: ask `limits_ms`.
+    Both are None in the profile `one-frame`, whose limits depend on the frame period; use `limits_ms`.
     """
 
     name: str
@@ -35,17 +35,17 @@ class Profile:
     late_ms: float | None
 
     def limits_ms(self, frame_period_seconds: float) -> tuple[float, float]:
-        """(early, late) limits in ms for a clip with this frame period; NaN where they hang on an unknown period."""
+        """Return the (early, late) limits in ms; NaN where they depend on the frame period and that is NaN."""
         if self.early_ms is None or self.late_ms is None:
             return 1000 * frame_period_seconds, 1000 * frame_period_seconds
         return self.early_ms, self.late_ms
 
 
 def resolve_profile(name: str, early_ms: float | None = None, late_ms: float | None = None) -> Profile:
-    """Profile by name; `early_ms` and `late_ms` belong to `custom` and are required there.
+    """Return a profile by name; `early_ms` and `late_ms` are required for `custom` and only allowed there.
 
     Raises:
-        ConfigError: unknown name, or limits that do not go with it.
+        ConfigError: the name is unknown, or the limits are missing, invalid or not allowed.
     """
     if name not in PROFILE_NAMES:
         raise ConfigError(f"profile {name!r} is unknown: choose one of {', '.join(PROFILE_NAMES)}")

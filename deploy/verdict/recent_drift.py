@@ -1,4 +1,4 @@
-"""Drift of a live stream: that of its recent past, found anew only now and then."""
+"""Drift of a live stream over the last ten minutes, recomputed at intervals."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ STEP_SECONDS = 5.0
 
 
 class RecentDrift:
-    """Add every decision; `ms_per_minute` is the drift of the last `RECENT_SECONDS` (see `drift_ms_per_minute`).
+    """Drift over the last `RECENT_SECONDS` of the decisions added so far (see `drift_ms_per_minute`).
 
-    It looks at every pair of decisions, so a value holds for `STEP_SECONDS` of the stream.
+    A value is kept for `STEP_SECONDS` of stream time, because computing it takes every pair of decisions.
     """
 
     def __init__(self) -> None:
         self._scores: deque[SyncScore] = deque()
-        self._found: float | None = None
-        self._found_seconds = 0.0
+        self._drift: float | None = None
+        self._computed_seconds = 0.0
 
     def add(self, score: SyncScore) -> None:
-        """The next decision."""
-        # Without what it rests on, which is a hundred times as large.
+        """Add the next decision."""
+        # The curve and features are dropped: they are a hundred times as large.
         self._scores.append(replace(score, curve=None, features=None))
         while self._scores[0].time_seconds < score.time_seconds - RECENT_SECONDS:
             self._scores.popleft()
 
     def clear(self) -> None:
-        """Another sender, or the same one begun anew, has a drift of its own."""
+        """Forget all decisions, for another or a restarted sender."""
         self._scores.clear()
-        self._found = None
+        self._drift = None
 
     @property
     def ms_per_minute(self) -> float | None:
-        """None while too little is known."""
+        """Drift in ms per minute; None while there is too little data."""
         if not self._scores:
             return None
         now_seconds = self._scores[-1].time_seconds
-        if self._found is None or not 0 <= now_seconds - self._found_seconds < STEP_SECONDS:
-            self._found, self._found_seconds = drift_ms_per_minute(list(self._scores)), now_seconds
-        return self._found
+        if self._drift is None or not 0 <= now_seconds - self._computed_seconds < STEP_SECONDS:
+            self._drift, self._computed_seconds = drift_ms_per_minute(list(self._scores)), now_seconds
+        return self._drift

@@ -1,4 +1,4 @@
-"""What a decision says: the record whose field names are a contract with every reader."""
+"""The record of a decision, whose field names are a contract with all readers."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ DECIMALS = {"_seconds": 3, "_ms": 1, "similarity": 4, "confidence": 4}
 class SyncScore:
     """One decision about the `window_seconds` that end at `time_seconds`.
 
-    `audio_offset_ms > 0` means that the audio is early, so delaying it by `suggested_audio_delay_ms` repairs it
-    (ITU-R BT.1359). Numbers without evidence are None. `state` is one of `STATES`; `reason` says in one sentence why
-    a decision is undetermined. `is_measured` tells that the offset is trusted, even where the state is undetermined
-    because the offset lies too near a limit; otherwise it is the best match and no more, and no delay is suggested.
-    `is_varying` tells of a whole file whose offset is not one number. `curve` and `features` are what the decision
-    rests on; they are not serialised.
+    `audio_offset_ms > 0` means that the audio is early, so that delaying it by `suggested_audio_delay_ms` repairs it
+    (ITU-R BT.1359). Numbers without evidence are None. `state` is one of `STATES`; `reason` is a sentence on why a
+    decision is undetermined. `is_measured` means that the offset is trusted, even where the state is undetermined
+    because the offset lies too close to a limit; otherwise the offset is only the best match, and no delay is
+    suggested. `is_varying` marks a whole file whose offset is not constant. `curve` and `features` are the decision's
+    basis; they are not serialised.
     """
 
     time_seconds: float
@@ -59,12 +59,12 @@ class SyncScore:
     features: dict[str, float] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON holds it: sensibly rounded, None for what is not known or not finite."""
+        """Return the record as a JSON object: rounded, None for unknown or non-finite values."""
         return {name: rounded(name, getattr(self, name)) for name in RECORD_FIELDS}
 
 
 def rounded(name: str, value: Any) -> Any:
-    """Round a field for output by the unit in its name: seconds to 1 ms, ms to 0.1, ratios to 0.0001."""
+    """Return a field's value rounded by the unit in its name: seconds to 1 ms, ms to 0.1, ratios to 0.0001."""
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):

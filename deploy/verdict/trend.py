@@ -1,4 +1,4 @@
-"""What the decisions of a whole file say together: drift, the worst offset, and the stretches that are out of sync."""
+"""Drift, worst offset and out-of-sync events over all decisions of a file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cavsync.deploy.verdict.records import IN_SYNC, UNDETERMINED, SyncScore, rou
 MIN_DRIFT_WINDOWS = 8
 MIN_DRIFT_SECONDS = 30.0
 MAX_DRIFT_RESIDUAL_MS = 40.0
-# Theil-Sen looks at every pair; this many points, taken evenly, are plenty.
+# Theil-Sen uses every pair of points, so longer series are decimated to this many.
 MAX_DRIFT_POINTS = 600
 
 
 @dataclass(frozen=True)
 class Event:
-    """A stretch that is out of sync: from `start` to `end` (seconds), `extreme` is its largest offset (ms, signed)."""
+    """An out-of-sync event from `start` to `end` (seconds); `extreme` is its largest offset (ms, signed)."""
 
     start: float
     end: float
@@ -28,15 +28,15 @@ class Event:
     extreme: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The event as JSON holds it."""
+        """Return the event as a JSON object, rounded."""
         start, end = rounded("_seconds", self.start), rounded("_seconds", self.end)
         return {"start": start, "end": end, "state": self.state, "extreme": rounded("_ms", self.extreme)}
 
 
 def drift_ms_per_minute(records: Sequence[SyncScore]) -> float | None:
-    """Slope of the trusted offsets over time: the median of the slopes of all pairs (Theil 1950, Sen 1968).
+    """Return the slope of the trusted offsets over time: the median slope of all pairs (Theil 1950, Sen 1968).
 
-    None with fewer than `MIN_DRIFT_WINDOWS` trusted decisions, where they span less than `MIN_DRIFT_SECONDS`, and where
+    None with fewer than `MIN_DRIFT_WINDOWS` trusted decisions, where they span less than `MIN_DRIFT_SECONDS`, or where
     half of them lie more than `MAX_DRIFT_RESIDUAL_MS` from the line.
     """
     points = [(record.time_seconds, record.audio_offset_ms) for record in records if record.is_measured]
@@ -45,19 +45,19 @@ def drift_ms_per_minute(records: Sequence[SyncScore]) -> float | None:
     step = -(-len(points) // MAX_DRIFT_POINTS)
     times, offsets = np.array(points[::step], dtype=np.float64).T
     first, second = np.triu_indices(len(times), k=1)
-    # A clock that was set back repeats times.
+    # Times repeat after the clock was set back.
     ahead = times[second] > times[first]
     slopes = (offsets[second] - offsets[first])[ahead] / (times[second] - times[first])[ahead]
     slope = float(np.median(slopes))
     apart = offsets - slope * times
-    # A jump is no drift: a line through it misses most points.
+    # Rejects jumps: a line through one misses most points.
     if np.median(np.abs(apart - np.median(apart))) > MAX_DRIFT_RESIDUAL_MS:
         return None
     return 60 * slope
 
 
 def worst_offset_ms(records: Sequence[SyncScore]) -> float | None:
-    """The trusted offset that is farthest from zero, with its sign; None without one."""
+    """Return the trusted offset farthest from zero, signed; None without a trusted offset."""
     offsets = [
         record.audio_offset_ms for record in records if record.is_measured and record.audio_offset_ms is not None
     ]
@@ -67,28 +67,30 @@ def worst_offset_ms(records: Sequence[SyncScore]) -> float | None:
 def out_of_sync_events(
     records: Sequence[SyncScore], step_seconds: float, start_seconds: float, end_seconds: float
 ) -> list[Event]:
-    """Runs of decisions that are early, or late. Undetermined gaps up to one window inside a run are bridged.
+    """Return the groups of consecutive early, or late, decisions; undetermined gaps up to one window are bridged.
 
-    A decision speaks for the middle of its window, `step_seconds` of it; the first one also for the start of the file
-    and the last one for its end.
+    A decision covers `step_seconds` around the middle of its window; the first one extends to the start of the file and
+    the last one to its end.
     """
     events = []
     bridged = _bridge(records, step_seconds)
     position = 0
-    for state, group in groupby(bridged):
-        count = len(list(group))
-        run = records[position : position + count]
+    for state, states in groupby(bridged):
+        count = len(list(states))
+        group = records[position : position + count]
         if state not in (IN_SYNC, UNDETERMINED):
-            offsets = [item.audio_offset_ms for item in run if item.state == state and item.audio_offset_ms is not None]
-            begin = start_seconds if position == 0 else _middle_seconds(run[0]) - step_seconds / 2
-            end = end_seconds if position + count == len(records) else _middle_seconds(run[-1]) + step_seconds / 2
+            offsets = [
+                item.audio_offset_ms for item in group if item.state == state and item.audio_offset_ms is not None
+            ]
+            begin = start_seconds if position == 0 else _middle_seconds(group[0]) - step_seconds / 2
+            end = end_seconds if position + count == len(records) else _middle_seconds(group[-1]) + step_seconds / 2
             events.append(Event(begin, end, state, max(offsets, key=abs)))
         position += count
     return events
 
 
 def _bridge(records: Sequence[SyncScore], step_seconds: float) -> list[str]:
-    """States with undetermined gaps of at most one window filled where the same state stands on both sides."""
+    """Return the states with undetermined gaps of at most one window filled where both sides have the same state."""
     states = [record.state for record in records]
     last = -1
     for index, state in enumerate(states):

@@ -1,4 +1,4 @@
-"""The verdict in words, the same on the terminal and in the report."""
+"""The verdict in words, for the terminal and the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATE_WORDS = {
 
 
 def headline(score: SyncScore) -> str:
-    """The verdict in a few words: `Audio late by 120 ms`, or `Mostly audio late` where the offset is not constant."""
+    """Return the verdict in a few words: `Audio late by 120 ms`, or `Mostly audio late` if the offset varies."""
     if score.is_varying:
         return "Offset varies" if score.state == UNDETERMINED else f"Mostly {STATE_WORDS[score.state]}"
     if score.state == UNDETERMINED or score.audio_offset_ms is None:
@@ -24,7 +24,7 @@ def headline(score: SyncScore) -> str:
 
 
 def explanation(score: SyncScore) -> str:
-    """What the number means for the ear, and what would repair it."""
+    """Return sentences on what the offset means, how to repair it, and the reason for the state."""
     sentences = []
     if score.is_measured and score.audio_offset_ms is not None:
         sentences.append(_offset_sentence(score.audio_offset_ms, score.offset_resolution_ms))
@@ -40,5 +40,5 @@ def explanation(score: SyncScore) -> str:
 def _offset_sentence(offset_ms: float, resolution_ms: float | None) -> str:
     accuracy = "" if resolution_ms is None else f" (half of such offsets are within {resolution_ms:.0f} ms)"
     if round(offset_ms) == 0:
-        return f"The audio comes with its frame{accuracy}."
-    return f"The audio comes {abs(offset_ms):.0f} ms {'before' if offset_ms > 0 else 'after'} its frame{accuracy}."
+        return f"Audio and video coincide{accuracy}."
+    return f"The audio comes {abs(offset_ms):.0f} ms {'before' if offset_ms > 0 else 'after'} the video{accuracy}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cavsync.deploy.runtime.sidecar import FIRST_WITH_FP8, read_sidecar, runs_on
-from cavsync.deploy.runtime.tensorrt import TensorRTGraph
+from cavsync.deploy.runtime.tensorrt import TensorRtGraph
 from cavsync.errors import ConfigError
 from cavsync.export.artefacts import Artefacts
 from cavsync.export.graphs import stages
@@ -94,7 +94,7 @@ def _runs_here(folder: Path, engine: EngineSpec, library: Library) -> bool:
 def _check(artefacts: Artefacts, spec: GraphSpec, engine: EngineSpec) -> None:
     """Parity of an engine on this machine's GPU."""
     artefacts.on_stage(f"checking parity of {engine.file}")
-    graph = TensorRTGraph(artefacts.folder, spec, engine)
+    graph = TensorRtGraph(artefacts.folder, spec, engine)
 
     def run(values: Array) -> list[Array]:
         return [graph.run(values, output) for output in OUTPUTS[engine.graph]]

@@ -62,7 +62,7 @@ def test_one_line_per_decision_event_and_status(clip: Path, bundle_path: Path) -
 def test_how_long_a_sender_may_be_silent(bundle_path: Path) -> None:
     options = ("--timeout-seconds", 0.3, "--no-reconnect")
     result = run(f"udp://127.0.0.1:{free_port()}", "--bundle", bundle_path, *options)
-    assert (result.exit_code, "nothing came for 0.3 s" in result.stderr) == (1, True)
+    assert (result.exit_code, "nothing arrived for 0.3 s" in result.stderr) == (1, True)
 
 
 def test_all_files_say_the_same(clip: Path, bundle_path: Path, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_pipe_is_scored_to_its_end(clip: Path, bundle_path: Path) -> None:
     ("arguments", "code", "sentence"),
     [
         (("none.mp4",), 1, "does not exist"),
-        (("rtmp://user:secret@host/app",), 2, "of no kind that can be watched"),
+        (("rtmp://user:secret@host/app",), 2, "has an unknown scheme"),
         (("rtsp://user:secret@127.0.0.1:9/", "--no-reconnect"), 1, "Connection refused"),
         (("clip.mp4", "--policy", "newest"), 2, "newest"),
         (("clip.mp4", "--queue-seconds", "0"), 2, "queue-seconds"),

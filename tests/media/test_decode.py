@@ -7,9 +7,11 @@ import av
 import numpy as np
 import pytest
 import scipy.signal
+from timed_frames import write_timed
 
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader, VideoFrame, resize_center_crop
+from cavsync.media.decode import FrameConverter
 from cavsync.media.resample import MonoResampler
 
 
@@ -131,3 +133,25 @@ def test_pictures_equal_torchvision() -> None:
     got = resize_center_crop(frame, 224).astype(int)
     assert got.shape == (224, 224, 3)
     assert np.abs(got - want).mean() < 1.0
+
+
+def test_a_frame_knows_its_duration(tmp_path: Path) -> None:
+    """The container's duration where it gives one, else the nominal period, in a file with a gap of 400 ms."""
+    write_timed(tmp_path / "a.mov", (0, 1, 2, 6, 7), (1, 1, 4, 1, 3), audio_seconds=1.0)
+    frames, _ = read(tmp_path / "a.mov")
+    assert [round(1000 * frame.duration_seconds) for frame in frames] == [100, 100, 400, 100, 300]
+    assert frames[-1].end_seconds == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("rate_hz", "period_seconds"), [(20.0, 0.05), (None, 0.04)])
+def test_a_frame_without_a_duration_gets_the_nominal_period(rate_hz: float | None, period_seconds: float) -> None:
+    """Also before PyAV knew durations; a frame without a timestamp follows its predecessor by the same period."""
+    converter = FrameConverter(rate_hz, 16_000)
+    frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
+    frame.pts, frame.time_base = 3, Fraction(1, 10)
+    late = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
+    (first,), (second,) = converter.convert(frame), converter.convert(late)
+    assert isinstance(first, VideoFrame)
+    assert isinstance(second, VideoFrame)
+    assert (first.pts_seconds, first.duration_seconds) == (0.3, period_seconds)
+    assert (second.pts_seconds, second.duration_seconds) == (0.3 + period_seconds, period_seconds)

@@ -39,11 +39,12 @@ class _ReadRange:
 
 @dataclass
 class _Decoded:
-    """Times of all frames of a part, the kept ones as JPEG by their time, and the sound."""
+    """Times of all frames of a part, the end of the last, the kept frames as JPEG by their time, and the audio."""
 
     times: list[float] = field(default_factory=list)
     frames: dict[float, bytes] = field(default_factory=dict)
     chunks: list[AudioChunk] = field(default_factory=list)
+    video_end_seconds: float = 0.0
 
 
 def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, float] | None = None) -> Contents:
@@ -71,7 +72,7 @@ def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, fl
         where = f" between {cut[0]:g} and {cut[1]:g} s" if cut else ""
         raise MediaError(f"{path} holds no video or no audio{where}: give a complete file", reason="corrupt")
     samples, audio_start_seconds = join_chunks(found.chunks)
-    require_same_length(path, found.times, audio_start_seconds + len(samples) / SAMPLE_RATE_HZ)
+    require_same_length(path, found.video_end_seconds, audio_start_seconds + len(samples) / SAMPLE_RATE_HZ)
     frames = [found.frames[time] for time in chosen]
     return Contents(frames, np.asarray(chosen), samples, audio_start_seconds, cut)
 
@@ -127,6 +128,7 @@ def _decode(path: Path, part: _ReadRange, wanted: Container[float], options: Pac
                 found.chunks += _from(part.begin_seconds, AudioChunk(seconds, item.samples))
             elif part.holds(seconds) and (not found.times or seconds > found.times[-1]):
                 found.times.append(seconds)
+                found.video_end_seconds = min(item.end_seconds - part.zero_seconds, part.end_seconds)
                 if seconds in wanted:
                     found.frames[seconds] = encode_jpeg(item.rgb, options.short_side_px, options.jpeg_quality)
     return found

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from numpy.typing import NDArray
 
 from cavsync.atomic import atomic_path
@@ -104,12 +105,15 @@ def _overlaid(
 
 
 def _encode(
-    output: Any, frames: Iterator[tuple[float, NDArray[np.uint8]]], samples: FloatArray, audio_start_seconds: float
+    output: OutputContainer,
+    frames: Iterator[tuple[float, NDArray[np.uint8]]],
+    samples: FloatArray,
+    audio_start_seconds: float,
 ) -> None:
     """Mux pictures and sound in the order of time."""
-    video: Any = output.add_stream("libx264", rate=30, options={"crf": "20", "preset": "veryfast"})
+    video = output.add_stream("libx264", rate=30, options={"crf": "20", "preset": "veryfast"})
     video.pix_fmt, video.time_base, video.codec_context.time_base = "yuv420p", TIME_BASE, TIME_BASE
-    audio: Any = output.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+    audio = output.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
     audio_start = round(audio_start_seconds * SAMPLE_RATE_HZ)
     written = 0
     for number, (time_seconds, picture) in enumerate(frames):
@@ -125,7 +129,9 @@ def _encode(
     output.mux(audio.encode(None))
 
 
-def _mux_audio(output: Any, stream: Any, samples: FloatArray, start: int, written: int, wanted: int) -> int:
+def _mux_audio(
+    output: OutputContainer, stream: av.AudioStream, samples: FloatArray, start: int, written: int, wanted: int
+) -> int:
     """Encode blocks until `wanted` samples are written; returns how many are."""
     while written < wanted:
         block = samples[written : written + AUDIO_BLOCK_SAMPLES]

@@ -1,4 +1,4 @@
-"""Python functions as a sink."""
+"""The sink that calls Python functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cavsync.deploy.verdict.records import SyncScore
 
 
 class CallbackSink:
-    """Call functions of yours. What they raise ends the watch: nothing is swallowed."""
+    """Calls the given functions. An exception that one of them raises ends the watch."""
 
     def __init__(
         self,
@@ -24,22 +24,22 @@ class CallbackSink:
         self._status = status
 
     def on_decision(self, source: str, score: SyncScore) -> None:
-        """Hand the decision on."""
+        """Call `decision`, if given."""
         del source
         if self._decision is not None:
             self._decision(score)
 
     def on_event(self, source: str, change: EventChange) -> None:
-        """Hand the event on."""
+        """Call `event`, if given."""
         del source
         if self._event is not None:
             self._event(change)
 
     def on_status(self, source: str, status: LiveStatus) -> None:
-        """Hand the status on."""
+        """Call `status`, if given."""
         del source
         if self._status is not None:
             self._status(status)
 
     def close(self) -> None:
-        """Nothing is left."""
+        """Do nothing: nothing is pending."""

@@ -1,4 +1,4 @@
-"""Metrics of watched streams, served to Prometheus. Needs prometheus_client (the extra `serve`)."""
+"""Prometheus metrics of watched streams. Needs prometheus_client (the extra `serve`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATUS_GAUGES = {
 
 
 class PrometheusSink:
-    """`SyncMetrics`, and beside them lag, dropped time and reconnections, of every stream that reports here."""
+    """`SyncMetrics`, and gauges of lag, dropped time and reconnections, of every stream that uses the sink."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.metrics = SyncMetrics(registry)
@@ -29,27 +29,27 @@ class PrometheusSink:
         }
 
     def on_decision(self, source: str, score: SyncScore) -> None:
-        """Show the decision."""
+        """Record the decision."""
         self.metrics.observe(source, score)
 
     def on_event(self, source: str, change: EventChange) -> None:
-        """Events are for Prometheus' own rules to find."""
+        """Do nothing: alerts are derived from the metrics by Prometheus' rules."""
 
     def on_status(self, source: str, status: LiveStatus) -> None:
-        """Show lag, dropped time and reconnections."""
+        """Record lag, dropped time and reconnections."""
         for field, gauge in self._gauges.items():
             value = getattr(status, field)
             gauge.labels(source).set(float("nan") if value is None else value)
 
     def close(self) -> None:
-        """The last values stay until the server ends."""
+        """Do nothing: the last values stay until the server ends."""
 
 
 class MetricsServer:
-    """`/metrics` of a registry on 127.0.0.1; `port` is the one it got, also where 0 was asked for.
+    """HTTP server of a registry's `/metrics` on 127.0.0.1; `port` is the actual port, also where 0 was requested.
 
     Raises:
-        ConfigError: the port is taken or not allowed.
+        ConfigError: the port is in use or not permitted.
     """
 
     def __init__(self, registry: CollectorRegistry, port: int) -> None:
@@ -61,7 +61,7 @@ class MetricsServer:
         self.port: int = self._server.server_port
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(1.0)

@@ -1,4 +1,4 @@
-"""What every sink of a live stream can do."""
+"""The interface of a live stream's sinks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from cavsync.deploy.verdict.records import SyncScore
 
 
 class LiveSink(Protocol):
-    """Called from the thread that scores, so nothing here may wait. `source` is the address without its secrets."""
+    """Receiver of a stream's reports, called from the scoring thread: its methods must not block.
+
+    `source` is the address with its secrets masked.
+    """
 
     def on_decision(self, source: str, score: SyncScore) -> None:
-        """One decision."""
+        """Receive a decision."""
 
     def on_event(self, source: str, change: EventChange) -> None:
-        """An event that began or ended."""
+        """Receive an event that began or ended."""
 
     def on_status(self, source: str, status: LiveStatus) -> None:
-        """How the stream is doing: when something happened to it, and every few seconds."""
+        """Receive the status, sent at every change and every few seconds."""
 
     def close(self) -> None:
-        """The stream is over: write what is left. Safe to call twice."""
+        """Write everything pending and release resources at the end of the stream. Safe to call twice."""

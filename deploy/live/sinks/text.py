@@ -1,4 +1,4 @@
-"""JSON lines, CSV and WebVTT of a live stream: every line is complete and on its way when it is written."""
+"""JSON lines, CSV and WebVTT of a live stream, flushed after every entry."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from cavsync.errors import ConfigError, DataError
 
 
 class _TextSink:
-    """A file that grows, or an open stream such as stdout, which stays open.
+    """Appends to a file, or writes to an open stream such as stdout, which it leaves open.
 
     Raises:
-        ConfigError: the file cannot be opened, or may not be added to.
-        DataError: while writing: the disk is full, or the like.
+        ConfigError: the file cannot be opened, or exists and must not be appended to (`may_exist` is False).
+        DataError: while writing: the output cannot be written, for example because the disk is full.
     """
 
     def __init__(self, target: Path | str | TextIO, *, may_exist: bool = True) -> None:
         self._stream: TextIO
-        self._is_ours = isinstance(target, Path | str)
+        self._owns_stream = isinstance(target, Path | str)
         if isinstance(target, Path | str):
             try:
                 self._stream = Path(target).open("a", encoding="utf-8", newline="")  # noqa: SIM115
             except OSError as error:
-                raise ConfigError(f"{target} cannot be written ({error.strerror}): give a file that is yours") from None
+                raise ConfigError(f"{target} cannot be written ({error.strerror}): give a writable file") from None
             if self._stream.tell() > 0 and not may_exist:
                 self._stream.close()
-                raise ConfigError(f"{target} exists already and cannot be added to: give another name")
+                raise ConfigError(f"{target} exists already and cannot be appended to: give another name")
         else:
             self._stream = target
 
     def on_decision(self, source: str, score: SyncScore) -> None:
-        """Nothing, unless a format has a place for it."""
+        """Do nothing unless the format includes it."""
 
     def on_event(self, source: str, change: EventChange) -> None:
-        """Nothing, unless a format has a place for it."""
+        """Do nothing unless the format includes it."""
 
     def on_status(self, source: str, status: LiveStatus) -> None:
-        """Nothing, unless a format has a place for it."""
+        """Do nothing unless the format includes it."""
 
     def close(self) -> None:
-        """Close the file; a stream of somebody else's is left open."""
-        if self._is_ours:
-            # Every line was flushed: what cannot be closed has lost nothing.
+        """Close the file; a stream passed in is left open."""
+        if self._owns_stream:
+            # Every line was flushed, so a failure to close loses nothing.
             with contextlib.suppress(OSError):
                 self._stream.close()
 
     def _is_new(self) -> bool:
-        return not self._is_ours or self._stream.tell() == 0
+        return not self._owns_stream or self._stream.tell() == 0
 
     def _write(self, text: str) -> None:
         try:
@@ -64,20 +64,20 @@ class _TextSink:
             raise
         except OSError as error:
             raise DataError(
-                f"{getattr(self._stream, 'name', 'the output')} cannot be written ({error.strerror}): make room and "
-                "start again"
+                f"{getattr(self._stream, 'name', 'the output')} cannot be written ({error.strerror}): free some "
+                "space and start again"
             ) from None
 
 
 class JsonLinesSink(_TextSink):
-    """One object per line; `kind` is `window` for a decision, `event` or `status`. A file that exists is added to."""
+    """One object per line; `kind` is `window` for a decision, `event` or `status`. An existing file is appended to."""
 
     def on_decision(self, source: str, score: SyncScore) -> None:
         """Write a decision."""
         self._write(json_line({"kind": "window", "source": source, **score.to_dict()}))
 
     def on_event(self, source: str, change: EventChange) -> None:
-        """Write an event that began or ended."""
+        """Write the start or end of an event."""
         self._write(json_line({"kind": "event", "source": source, **change.to_dict()}))
 
     def on_status(self, source: str, status: LiveStatus) -> None:
@@ -86,7 +86,7 @@ class JsonLinesSink(_TextSink):
 
 
 class CsvSink(_TextSink):
-    """The table of `cavsync score`, a row per decision. A file that exists is added to."""
+    """The table of `cavsync score`, a row per decision. An existing file is appended to."""
 
     def __init__(self, target: Path | str | TextIO) -> None:
         super().__init__(target)
@@ -99,7 +99,7 @@ class CsvSink(_TextSink):
 
 
 class VttSink(_TextSink):
-    """One cue per decision, from the decision before to its own time. A new file only: cues are of one timeline."""
+    """One cue per decision, from the previous decision's time to its own. The file must be new: it has one timeline."""
 
     def __init__(self, target: Path | str | TextIO) -> None:
         super().__init__(target, may_exist=False)

@@ -1,4 +1,4 @@
-"""POST events, and decisions if asked, as JSON: from a thread of its own, so that no server ever delays a score."""
+"""The sink that POSTs events, and optionally decisions, as JSON; its own thread keeps servers from delaying scoring."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from cavsync.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-# Too many requests, and a server that had to wait for us: both say "later", other 4xx say "never".
-LATER_STATUSES = (408, 425, 429)
+# 4xx answers that ask to retry later (request timeout, too early, too many requests); the others are final.
+RETRY_STATUSES = (408, 425, 429)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *arguments: Any, **options: Any) -> None:
-        """A redirected POST would arrive as an empty GET: that is a failure, not a delivery."""
+        """Refuse redirects: a redirected POST would arrive as a GET without a body."""
 
 
 class WebhookSink:
-    """Deliver in order, each message until the server takes it or `max_tries` are used up.
+    """Delivers messages in order, retrying each until the server accepts it or `max_tries` is reached.
 
-    Messages that found no room, or were given up, are counted in `num_lost` and logged, never lost silently.
+    Messages that are given up or dropped from a full queue are counted in `num_lost` and logged.
 
     Args:
         url: http or https address.
-        decisions: post every decision as well.
-        timeout_seconds: for each try.
-        max_tries: tries per message; 4xx answers are not tried again, except those that say "later".
-        capacity: messages that may wait; a full queue loses the oldest.
-        close_seconds: how long `close` waits for what is left.
-        backoff: the waits between tries.
+        decisions: post every decision too.
+        timeout_seconds: time-out of each try.
+        max_tries: tries per message; 4xx answers other than `RETRY_STATUSES` are not retried.
+        capacity: largest number of queued messages; a full queue drops the oldest.
+        close_seconds: how long `close` waits for the queued messages to be sent.
+        backoff: waits between tries.
 
     Raises:
-        ConfigError: not such an address.
+        ConfigError: `url` is not an http or https address.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class WebhookSink:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{redact(url)} is no webhook: give an http:// or https:// address")
+            raise ConfigError(f"{redact(url)} is not a webhook address: give an http:// or https:// address")
         self._url = url
         self._decisions = decisions
         self._timeout_seconds = timeout_seconds
@@ -79,19 +79,19 @@ class WebhookSink:
         self._thread.start()
 
     def on_decision(self, source: str, score: SyncScore) -> None:
-        """Post it, if decisions were asked for."""
+        """Queue the decision, if decisions are posted."""
         if self._decisions:
             self._put({"kind": "window", "source": source, **score.to_dict()})
 
     def on_event(self, source: str, change: EventChange) -> None:
-        """Post it."""
+        """Queue the event."""
         self._put({"kind": "event", "source": source, **change.to_dict()})
 
     def on_status(self, source: str, status: LiveStatus) -> None:
-        """Status is not posted: it comes every few seconds and asks for nothing."""
+        """Do nothing: the status changes every few seconds and needs no action."""
 
     def close(self) -> None:
-        """Deliver what is left, for `close_seconds` at most."""
+        """Deliver the queued messages for at most `close_seconds`, then drop the rest."""
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
@@ -100,7 +100,7 @@ class WebhookSink:
         self._thread.join(0.1)
         with self._changed:
             for _ in range(len(self._waiting)):
-                self._lose("the stream is over")
+                self._lose("the stream ended")
             self._waiting.clear()
         if self.num_lost:
             log.error("webhook %s: %d messages were sent, %d lost", redact(self._url), self.num_sent, self.num_lost)
@@ -109,7 +109,7 @@ class WebhookSink:
         with self._changed:
             if len(self._waiting) >= self._capacity:
                 self._waiting.popleft()
-                self._lose("too many wait")
+                self._lose("the queue is full")
             self._waiting.append(json_line(item).encode())
             self._changed.notify_all()
 
@@ -125,18 +125,18 @@ class WebhookSink:
     def _deliver(self, body: bytes) -> None:
         self._backoff.reset()
         while True:
-            why, is_worth_another = self._post(body)
+            why, may_retry = self._post(body)
             if why is None:
                 self.num_sent += 1
                 return
             wait_seconds = self._backoff.next_seconds()
-            if not is_worth_another or self._backoff.tries >= self._max_tries or self._given_up.wait(wait_seconds):
+            if not may_retry or self._backoff.tries >= self._max_tries or self._given_up.wait(wait_seconds):
                 with self._changed:
                     self._lose(why)
                 return
 
     def _post(self, body: bytes) -> tuple[str | None, bool]:
-        """Why it failed (None if it did not), and whether another try may help."""
+        """Return the reason of a failure (None on success), and whether a retry may help."""
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"}, method="POST")
         try:
             with self._opener.open(request, timeout=self._timeout_seconds) as answer:
@@ -144,12 +144,12 @@ class WebhookSink:
             return None, False
         except urllib.error.HTTPError as error:
             error.close()
-            return f"the server answers {error.code}", error.code >= 500 or error.code in LATER_STATUSES
+            return f"the server answers {error.code}", error.code >= 500 or error.code in RETRY_STATUSES
         except (OSError, ValueError, urllib.error.URLError) as error:
             return redact(str(getattr(error, "reason", error))), True
 
     def _lose(self, why: str) -> None:
         self.num_lost += 1
-        # One line for the first and for each hundredth: a server that is down must not fill a disk with complaints.
+        # Only the first and every hundredth loss is an error, so that a dead server does not flood the log.
         level = logging.ERROR if self.num_lost % 100 == 1 else logging.DEBUG
         log.log(level, "webhook %s: message %d lost (%s)", redact(self._url), self.num_lost, why)

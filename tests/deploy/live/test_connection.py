@@ -10,7 +10,7 @@ import pytest
 from waiting import PATIENCE_SECONDS
 
 from cavsync.deploy.live import connection
-from cavsync.deploy.live.connection import _merged
+from cavsync.deploy.live.connection import _merge
 
 Part = Iterator[tuple[str, Any]]
 
@@ -24,7 +24,7 @@ def test_an_error_of_any_kind_reaches_whoever_takes_the_packets() -> None:
 
     def take() -> None:
         try:
-            taken.extend(_merged([failing(), failing()], []))
+            taken.extend(_merge([failing(), failing()], []))
         except ValueError as error:
             taken.append(str(error))
 
@@ -48,7 +48,7 @@ def test_a_device_that_does_not_let_go_is_left_behind(monkeypatch: pytest.Monkey
         yield
 
     threads: list[threading.Thread] = []
-    packets = _merged([held(), ended()], threads)
+    packets = _merge([held(), ended()], threads)
     for _ in packets:
         pass
     assert [thread.is_alive() for thread in threads] == [True, False]

@@ -121,7 +121,7 @@ def test_a_silent_or_absent_sender_is_named() -> None:
     need("ffmpeg")
     relay = Relay(f"srt://127.0.0.1:{free_port()}?mode=listener&passphrase=0123456789", 0.3, 0.3, threading.Event())
     assert relay.read(1000) == b""
-    assert relay.why == "nothing came for 0.3 s"
+    assert relay.why == "nothing arrived for 0.3 s"
     relay.close()
     relay = Relay("srt://127.0.0.1:9?mode=nonsense&passphrase=0123456789", 20.0, 20.0, threading.Event())
     assert relay.read(1000) == b""

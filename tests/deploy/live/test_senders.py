@@ -116,7 +116,7 @@ def test_udp_sender_is_killed_and_starts_again(bundle: Bundle, early_clip: Path)
             wait_until(lambda: any(status.message == "the sender's clock jumped" for status in one.status))
             jump_seconds = one.scores[-1].time_seconds
             wait_until(lambda: one.count(AUDIO_EARLY, jump_seconds) >= 3)
-        wait_until(lambda: any("nothing came for 2 s" in status.message for status in one.status))
+        wait_until(lambda: any("nothing arrived for 2 s" in status.message for status in one.status))
         lost_seconds = one.scores[-1].time_seconds
         with running(*send):
             wait_until(lambda: one.count(AUDIO_EARLY, lost_seconds) >= 3)

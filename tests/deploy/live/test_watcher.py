@@ -181,7 +181,7 @@ def test_tries_are_counted_waited_for_and_bounded(bundle: Bundle) -> None:
 
 
 def test_a_silent_sender_is_noticed(bundle: Bundle) -> None:
-    with pytest.raises(MediaError, match=r"nothing came for 0\.5 s"):
+    with pytest.raises(MediaError, match=r"nothing arrived for 0\.5 s"):
         Watcher(f"udp://127.0.0.1:{free_port()}", bundle, reconnect=False, timeout_seconds=0.5).run()
 
 

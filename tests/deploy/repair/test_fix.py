@@ -182,7 +182,7 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(clips: Clips, tm
     before = sorted(tmp_path.iterdir())
     lossless = write_clip(good.parent / "lossless.mkv", seconds=1.0)
     for source, name, offset_ms, part in (
-        (tmp_path / "absent.mp4", "o.mp4", 80, "absent.mp4 is no file"),
+        (tmp_path / "absent.mp4", "o.mp4", 80, "absent.mp4 is not a file"),
         (tmp_path / "empty.mp4", "o.mp4", 80, "cannot be opened"),
         (tmp_path / "text.mp4", "o.mp4", 80, "cannot be opened"),
         (tmp_path / "half.mkv", "o.mkv", 80, "half.mkv"),
@@ -249,7 +249,7 @@ def test_interrupted_anywhere_it_leaves_nothing(clips: Clips, tmp_path: Path) ->
 
 def test_a_file_that_came_to_be_meanwhile_is_kept(clips: Clips, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
-    with pytest.raises(CavsyncError, match="was created meanwhile"):
+    with pytest.raises(CavsyncError, match="created meanwhile"):
         fix_file(clips("mp4"), output, 80, check=lambda _: output.write_text("another's"))
     assert output.read_text() == "another's"
     assert list(tmp_path.iterdir()) == [output]

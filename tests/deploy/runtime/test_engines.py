@@ -179,10 +179,10 @@ def test_engines_beside_graphs_that_take_one_input_take_many(tmp_path: Path, mon
     monkeypatch.setattr(tensorrt_runtime, "import_library", lambda runtime: None)
     monkeypatch.setattr(tensorrt_runtime, "find_gpu", lambda: (None, "no NVIDIA driver is installed"))
     with pytest.raises(ConfigError, match="needs an NVIDIA GPU"):
-        tensorrt_runtime.TensorRTGraph(folder, one, engine)
+        tensorrt_runtime.TensorRtGraph(folder, one, engine)
     wider = replace(one, outputs=[replace(one.outputs[0], shape=[1, 3]), *one.outputs[1:]])
     with pytest.raises(BundleError, match="differs from the manifest in the engine's outputs"):
-        tensorrt_runtime.TensorRTGraph(folder, wider, engine)
+        tensorrt_runtime.TensorRtGraph(folder, wider, engine)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cavsync.deploy import Bundle
 from cavsync.deploy.runtime.engines import choose_engines
-from cavsync.deploy.runtime.openvino import OpenVINOGraph
+from cavsync.deploy.runtime.openvino import OpenVinoGraph
 from cavsync.errors import BundleError, ConfigError
 from cavsync.export.parity import LIMITS
 from cavsync.manifest import ENCODERS, describe_files, read_manifest
@@ -49,11 +49,11 @@ def inputs_of(name: str, count: int) -> Array:
     return random.integers(0, 256, (count, 3, 48, 48, 3), dtype=np.uint8)
 
 
-def open_openvino(folder: Path, name: str, **changes: Any) -> OpenVINOGraph:
+def open_openvino(folder: Path, name: str, **changes: Any) -> OpenVinoGraph:
     manifest = read_manifest(folder)
     engine = choose_engines(folder, manifest, "openvino")[name]
     spec = changes.pop("spec", getattr(manifest, name))
-    return OpenVINOGraph(folder, spec, replace(engine, **changes), manifest.files, threads=1)
+    return OpenVinoGraph(folder, spec, replace(engine, **changes), manifest.files, threads=1)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

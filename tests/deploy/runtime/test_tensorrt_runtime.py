@@ -20,7 +20,7 @@ from fake_tensorrt import PLAN, FakeCuda, FakeDriver, FakeTensorRT
 from cavsync.deploy.runtime import tensorrt as tensorrt_runtime
 from cavsync.deploy.runtime.cuda_device import CudaDevice, Gpu, find_gpu
 from cavsync.deploy.runtime.sidecar import BatchProfile, Sidecar, rebuild_command
-from cavsync.deploy.runtime.tensorrt import TensorRTGraph
+from cavsync.deploy.runtime.tensorrt import TensorRtGraph
 from cavsync.deploy.runtime.tensorrt_library import first_reason, import_library
 from cavsync.errors import BundleError, ConfigError
 from cavsync.manifest import EngineSpec, GraphSpec, TensorSpec
@@ -86,7 +86,7 @@ def test_batches_are_cut_and_filled_to_the_profile(
     count: int, batches: list[int], folder: Path, cuda: FakeCuda, library: FakeTensorRT
 ) -> None:
     """Whatever the number of items: each one's own value, in order, in float32."""
-    graph, values = TensorRTGraph(folder, SPEC, ENGINE), frames(count)
+    graph, values = TensorRtGraph(folder, SPEC, ENGINE), frames(count)
     sums = values.astype(np.float32).sum(axis=2)
     found = graph.run(values, "embedding")
     assert found.dtype == np.float32
@@ -100,12 +100,12 @@ def test_batches_are_cut_and_filled_to_the_profile(
 def test_parts_of_larger_arrays_are_copied_right(folder: Path, cuda: FakeCuda, library: FakeTensorRT) -> None:
     """What NumPy calls a view is not one piece of memory."""
     values = frames(8)[::2, :, ::-1]
-    found = TensorRTGraph(folder, SPEC, ENGINE).run(values, "embedding")
+    found = TensorRtGraph(folder, SPEC, ENGINE).run(values, "embedding")
     np.testing.assert_array_equal(found, values.astype(np.float32).sum(axis=2))
 
 
 def test_threads_may_share_a_graph(folder: Path, cuda: FakeCuda, library: FakeTensorRT) -> None:
-    graph, wrong = TensorRTGraph(folder, SPEC, ENGINE), []
+    graph, wrong = TensorRtGraph(folder, SPEC, ENGINE), []
 
     def work(seed: int) -> None:
         for count in range(1, 40):
@@ -123,30 +123,30 @@ def test_threads_may_share_a_graph(folder: Path, cuda: FakeCuda, library: FakeTe
 
 def test_memory_is_given_back(folder: Path, cuda: FakeCuda, library: FakeTensorRT) -> None:
     """On `close`, once; with the last reference; and where opening fails half-way."""
-    graph = TensorRTGraph(folder, SPEC, ENGINE)
+    graph = TensorRtGraph(folder, SPEC, ENGINE)
     assert sorted(map(len, cuda.memory.values())) == [4 * 6, 4 * 2 * 4, 4 * 6 * 2]
     graph.close()
     graph.close()
     assert (cuda.memory, cuda.streams) == ({}, 0)
-    graph = TensorRTGraph(folder, SPEC, ENGINE)
+    graph = TensorRtGraph(folder, SPEC, ENGINE)
     del graph
     gc.collect()
     assert (cuda.memory, cuda.streams) == ({}, 0)
     cuda.limit_bytes = 4 * 6
     with pytest.raises(ConfigError, match=r"cudaMalloc fails on this machine \(out of memory\)"):
-        TensorRTGraph(folder, SPEC, ENGINE)
+        TensorRtGraph(folder, SPEC, ENGINE)
     assert (cuda.memory, cuda.streams) == ({}, 0)
 
 
 def test_inputs_that_were_not_declared_are_refused(folder: Path, cuda: FakeCuda, library: FakeTensorRT) -> None:
-    graph = TensorRTGraph(folder, SPEC, ENGINE)
+    graph = TensorRtGraph(folder, SPEC, ENGINE)
     for values in (frames(2).astype(np.float32), frames(2)[:, :1], frames(2)[0]):
         with pytest.raises(BundleError, match="takes uint8"):
             graph.run(values, "embedding")
 
 
 def test_failures_are_told(folder: Path, cuda: FakeCuda, library: FakeTensorRT) -> None:
-    graph = TensorRTGraph(folder, SPEC, ENGINE)
+    graph = TensorRtGraph(folder, SPEC, ENGINE)
     library.scale = np.inf
     with pytest.raises(BundleError, match="not finite"):
         graph.run(frames(2) | 1, "embedding")
@@ -155,12 +155,12 @@ def test_failures_are_told(folder: Path, cuda: FakeCuda, library: FakeTensorRT) 
         graph.run(frames(2), "embedding")
     library.opens = False
     with pytest.raises(BundleError, match=r"cannot be opened \(the plan is stale\).*--trt rtx"):
-        TensorRTGraph(folder, SPEC, ENGINE)
+        TensorRtGraph(folder, SPEC, ENGINE)
     library.opens, library.dtypes = True, {"frames": np.uint8, "logits": np.float32}
     with pytest.raises(
         BundleError, match=r"has the tensors frames \(uint8\), logits \(float32\), its sidecar declares"
     ):
-        TensorRTGraph(folder, SPEC, ENGINE)
+        TensorRtGraph(folder, SPEC, ENGINE)
     assert cuda.streams == 1
 
 
@@ -188,14 +188,14 @@ def test_what_does_not_fit_is_refused_before_it_is_opened(
     write(tmp_path, **changes)
     library.open_engine = never
     with pytest.raises(BundleError, match=re.escape(message)) as caught:
-        TensorRTGraph(tmp_path, SPEC, ENGINE)
+        TensorRtGraph(tmp_path, SPEC, ENGINE)
     assert "`cavsync export RUN --out BUNDLE --trt rtx" in str(caught.value)
     assert cuda.streams == 0
 
 
 def test_an_engine_without_its_sidecar_is_refused(folder: Path, cuda: FakeCuda, library: FakeTensorRT) -> None:
     with pytest.raises(BundleError, match="0 companions, its sidecar is expected"):
-        TensorRTGraph(folder, SPEC, replace(ENGINE, companions=[]))
+        TensorRtGraph(folder, SPEC, replace(ENGINE, companions=[]))
 
 
 def test_without_gpu_or_library_there_is_a_sentence(
@@ -203,10 +203,10 @@ def test_without_gpu_or_library_there_is_a_sentence(
 ) -> None:
     monkeypatch.setattr(tensorrt_runtime, "find_gpu", lambda: (None, "no NVIDIA driver is installed"))
     with pytest.raises(ConfigError, match="needs an NVIDIA GPU, and here no NVIDIA driver is installed: run it"):
-        TensorRTGraph(folder, SPEC, ENGINE)
+        TensorRtGraph(folder, SPEC, ENGINE)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     with pytest.raises(ConfigError, match=r"TensorRT-RTX cannot be imported here .*`pip install 'cavsync\[trt\]'`"):
-        TensorRTGraph(folder, SPEC, ENGINE)
+        TensorRtGraph(folder, SPEC, ENGINE)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(ConfigError, match=r"`pip install tensorrt` .*pypi\.nvidia\.com"):
         import_library("tensorrt")
@@ -286,7 +286,7 @@ def test_engines_compute_what_onnx_runtime_computes(name: str, tmp_path: Path) -
     (engine,) = write_engines(
         tmp_path, name, path, stage.spec, "fp32", library, BatchProfile(1, 2, 4), targets, tmp_path / "timing.cache"
     )
-    graph = TensorRTGraph(tmp_path, stage.spec, engine)
+    graph = TensorRtGraph(tmp_path, stage.spec, engine)
     reference = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     shape, generator = stage.spec.inputs[0].shape[1:], np.random.default_rng(0)
     for count in (1, 4, 9):

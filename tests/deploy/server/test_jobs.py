@@ -14,9 +14,9 @@ import pytest
 from serving import Client
 from waiting import PATIENCE_SECONDS
 
-from cavsync.deploy import Bundle, score_file
+from cavsync.deploy import Bundle, ScoringOptions, score_file
 from cavsync.deploy.server import jobs as jobs_module
-from cavsync.deploy.sinks import html_text
+from cavsync.deploy.sinks.html import html_text
 
 
 def upload(client: Client, path: Path, **fields: str) -> Any:
@@ -128,10 +128,10 @@ class Gate:
         self.open = threading.Event()
         monkeypatch.setattr(jobs_module, "score_file", self._score)
 
-    def _score(self, path: str, bundle: Bundle, **options: Any) -> Any:
+    def _score(self, path: str, bundle: Bundle, options: ScoringOptions, **others: Any) -> Any:
         while not self.open.wait(0.01):
-            options["on_progress"](0.0, None)
-        return score_file(path, bundle, **options)
+            others["on_progress"](0.0, None)
+        return score_file(path, bundle, options, **others)
 
 
 def test_the_queue_is_bounded(

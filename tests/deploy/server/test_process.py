@@ -36,7 +36,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
         (["--host", "0.0.0.0", "--token", "short"], "at least 16"),
         (["--profile", "none"], "profile 'none' is unknown"),
         (["--watch", "nothing"], "NAME=URL"),
-        (["--watch", "one=foo://x"], "of no kind that can be watched"),
+        (["--watch", "one=foo://x"], "has an unknown scheme"),
         (["--hop-ms", "7"], "multiple of 10 ms"),
         (["--host", "192.0.2.1", "--token", "0123456789abcdef"], "cannot be listened on"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from live_sender import course_chunks, frame_chunk
 
-from cavsync.deploy import Bundle, resolve_profile
+from cavsync.deploy import Bundle, ScoringOptions
 from cavsync.deploy.metrics import SyncMetrics
 from cavsync.deploy.server.live_stream import LiveStream
 from cavsync.deploy.server.pushed_stream import PushedStream
@@ -27,7 +27,7 @@ class Pushed:
     def __init__(self, bundle: Bundle) -> None:
         self.stream = LiveStream("one", "pushed", lambda _: None)
         metrics = SyncMetrics(prometheus_client.CollectorRegistry())
-        self.scoring = PushedStream(bundle, self.stream, metrics, {"profile": resolve_profile("one-frame")})
+        self.scoring = PushedStream(bundle, self.stream, metrics, ScoringOptions(profile="one-frame"))
 
     def push(self, chunks: Iterable[tuple[float, bytes]]) -> None:
         for _, chunk in chunks:

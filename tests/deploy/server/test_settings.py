@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cavsync.deploy import Bundle
+from cavsync.deploy import Bundle, ScoringOptions
 from cavsync.deploy.server.app import create_app
 from cavsync.deploy.server.settings import ServerSettings
 from cavsync.errors import ConfigError
@@ -15,8 +15,8 @@ UDP = "udp://127.0.0.1:9999"
 @pytest.mark.parametrize(
     ("watch", "words"),
     [
-        ((("one", "foo://x"),), "of no kind that can be watched"),
-        ((("one", "rtsp://"),), "names no host"),
+        ((("one", "foo://x"),), "has an unknown scheme"),
+        ((("one", "rtsp://"),), "has no host"),
         ((("my cam", UDP),), "'my cam'"),
         ((("a" * 65, UDP),), "1 to 64"),
         ((("one", UDP), ("one", UDP)), "more than once"),
@@ -30,5 +30,6 @@ def test_sources_that_cannot_be_watched(watch: tuple[tuple[str, str], ...], word
 
 
 def test_a_grid_that_the_bundle_cannot_have(bundle: Bundle) -> None:
-    with pytest.raises(ConfigError, match="multiple of 10 ms"):
-        create_app(bundle, ServerSettings(hop_ms=7.0))
+    settings = ServerSettings(scoring=ScoringOptions(hop_ms=400.0))
+    with pytest.raises(ConfigError, match=r"hops of 400 ms.* at least two hops"):
+        create_app(bundle, settings)

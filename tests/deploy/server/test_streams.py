@@ -17,7 +17,7 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 from waiting import wait_until
 
-from cavsync.deploy import Bundle, SyncScorer
+from cavsync.deploy import Bundle, ScoringOptions, SyncScorer
 from cavsync.deploy.server.chunks import PushedFrame, parse_chunk
 from cavsync.deploy.server.pushed_stream import PushedStream
 from cavsync.deploy.server.score_options import ScoreOptions
@@ -226,13 +226,14 @@ def test_tidying_up_goes_on_after_a_failure(
 
 
 def test_the_servers_options_hold_unless_a_stream_names_others(make_client: Callable[..., Client]) -> None:
-    client = make_client(window_seconds=3.0, max_offset_ms=400.0, frame_rate_hz=5.0, hop_ms=20.0, adaptive=True)
+    scoring = ScoringOptions(window_seconds=3.0, max_offset_ms=400.0, frame_rate_hz=5.0, hop_ms=20.0, adaptive=True)
+    client = make_client(scoring=scoring)
     services = client.app.state.services
     other = {"window_seconds": 4, "adaptive": False}
     for asked, wanted in (({}, (3, 400, 5, 20, True)), (other, (4, 400, 5, 20, False))):
-        found = ScoreOptions.model_validate(asked).resolved(services.bundle, services.settings.scoring)
+        found = ScoreOptions.model_validate(asked).resolved(services.bundle.manifest.sync, services.settings.scoring)
         names = ("window_seconds", "max_offset_ms", "frame_rate_hz", "hop_ms", "adaptive")
-        assert tuple(found[name] for name in names) == wanted
+        assert tuple(getattr(found, name) for name in names) == wanted
         with client.stream("one") as socket:
             socket.send_json({"type": "start", **asked})
             ready = socket.receive_json()

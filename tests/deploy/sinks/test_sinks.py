@@ -16,8 +16,9 @@ from sync_clips import write_clip
 
 from cavsync.deploy import Bundle, FileScore, score_file
 from cavsync.deploy.files.summary import HeatMap
-from cavsync.deploy.sinks import html_text, write_text_atomically
+from cavsync.deploy.sinks import write_text_atomically
 from cavsync.deploy.sinks.charts import Scale, clock, time_ticks, value_ticks
+from cavsync.deploy.sinks.html import html_text
 from cavsync.errors import ConfigError
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -65,7 +66,7 @@ def test_page_says_what_was_found_and_what_the_sign_means(result: FileScore) -> 
     text = re.sub(r"<[^>]+>", " ", html_text([result]))
     for part in (
         f"Audio late by {late_ms} ms",
-        f"{late_ms} ms after its frame",
+        f"{late_ms} ms after the video",
         f"advance the audio by {late_ms} ms",
         "opposite sign",
         "libavcodec",

@@ -211,8 +211,8 @@ def test_memory_follows_the_lead_and_not_the_length(bundle: Bundle) -> None:
         scorer.push_audio(piece[:640], pts_seconds=120 + index / 25)
     video = scorer._stream.video
     assert len(video._epochs[0].frames) < 24
-    assert scorer._run is not None
-    assert len(scorer._run._rows) <= 2 * 25 + 25
+    assert scorer._span is not None
+    assert len(scorer._span._rows) <= 2 * 25 + 25
     assert audio.first_instant > (112 + 20 - 2.5) * 25
 
 

@@ -1,1 +1,0 @@
-../../cavsync/manifest.py

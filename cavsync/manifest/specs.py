@@ -1,0 +1,235 @@
+"""The records of a manifest with the limit of every entry; they are checked when a manifest is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval, Len
+
+from cavsync.records import Record, Rule, one_of
+
+FORMAT_VERSION = 2
+ENCODERS = ("audio_encoder", "visual_encoder")
+GRAPHS = ("audio_frontend", *ENCODERS)
+CLASSIFIER = "classifier"
+RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
+# Limits of untrusted numbers; real models stay far below all of them.
+MAX_NUMBER = 10**18
+MAX_WEIGHT = 1e9
+MAX_FRAME_BYTES = 1 << 26
+MAX_FRAME_RATE_HZ = 1000.0
+MAX_WINDOW_SECONDS = 3600.0
+MAX_WINDOW_INSTANTS = 100_000
+MAX_OFFSET_MS = 60_000
+MAX_FILES = 256
+MAX_FILE_BYTES = 16 << 30
+MAX_BUNDLE_BYTES = 64 << 30
+MAX_NAME_BYTES = 200
+
+Whole = Annotated[int, Interval(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
+Size = Annotated[int | str, Rule(lambda size: isinstance(size, str) or abs(size) < MAX_NUMBER, "should be below 1e18")]
+Number = Annotated[float, Interval(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
+Weight = Annotated[float, Interval(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
+Distance = Annotated[float, Interval(ge=0, le=MAX_OFFSET_MS)]
+
+
+@dataclass(frozen=True)
+class TensorSpec(Record):
+    """One input or output of a graph. A `shape` entry is a number of elements or the name of a dynamic dimension."""
+
+    name: str
+    shape: list[Size]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class GraphSpec(Record):
+    """One ONNX graph: the name of its file in the bundle, its inputs and outputs in order."""
+
+    file: str
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+@dataclass(frozen=True)
+class ClassifierSpec(Record):
+    """The graph of a classifier, from encoders' inputs to `logits` (batch, classes), and its `classes` in order.
+
+    `target` is what it was trained for: "single-label" (softmax), "multi-label" (sigmoid), or None where unknown.
+    """
+
+    graph: GraphSpec
+    classes: list[str]
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class FrontendSpec(Record):
+    """Kaldi-compatible log-mel of mono PCM. Frame m covers samples [m * shift, m * shift + length)."""
+
+    sample_rate_hz: Literal[16_000] = 16_000
+    frame_length_samples: Literal[400] = 400
+    frame_shift_samples: Literal[160] = 160
+    num_mel_bins: Annotated[int, Interval(ge=1, le=2048)] = 128
+
+
+HOP_UNIT_MS = 1000 * FrontendSpec.frame_shift_samples / FrontendSpec.sample_rate_hz
+"""Time from one log-mel frame to the next."""
+
+
+@dataclass(frozen=True)
+class AudioSpec(Record):
+    """Audio segments of `segment_frames` log-mel frames; the graph itself normalises with `mean` and `std`."""
+
+    segment_frames: Annotated[int, Interval(ge=1, le=6000)]
+    mean: Number
+    std: Number
+
+
+@dataclass(frozen=True)
+class VisualSpec(Record):
+    """Frame input: tubelets of `num_frames` RGB frames `frame_step_seconds` apart, resized and centre-cropped."""
+
+    img_size: Annotated[int, Interval(ge=1, le=4096)]
+    num_frames: Annotated[int, Interval(ge=1, le=1024)]
+    frame_step_seconds: Annotated[float, Interval(ge=0, le=10)]
+
+
+def is_whole_hop(hop_ms: float) -> bool:
+    """Whether a step of the lags is a whole number of log-mel frames."""
+    frames = hop_ms / HOP_UNIT_MS
+    return frames >= 1 and abs(frames - round(frames)) < 1e-6
+
+
+@dataclass(frozen=True)
+class SyncSpec(Record):
+    """The grid of the similarity curve (SYNC.md) and the default windows of a decision."""
+
+    frame_rate_hz: Annotated[float, Interval(gt=0, le=MAX_FRAME_RATE_HZ)]
+    hop_ms: Annotated[float, Rule(is_whole_hop, f"should be a multiple of {HOP_UNIT_MS:g}")]
+    max_offset_ms: Distance
+    window_seconds: Annotated[float, Interval(gt=0, le=MAX_WINDOW_SECONDS)]
+    decision_step_seconds: Annotated[float, Interval(ge=0.001, le=3600)]
+
+
+@dataclass(frozen=True)
+class Calibration(Record):
+    """Probability that the offset is right, fitted on held-out clips: sigmoid(bias + sum of weights * features).
+
+    `features` names the curve features in the order of `weights`. An offset within `tolerance_ms` counted as right.
+    `resolution_ms` is the median absolute error of the decisions whose probability reached `threshold`; below
+    `threshold` a decision is `undetermined`. `zero_point_ms` is subtracted from every offset.
+    """
+
+    features: list[str]
+    weights: list[Weight]
+    bias: Weight
+    threshold: Annotated[float, Interval(ge=0, le=1)]
+    tolerance_ms: Distance
+    resolution_ms: Distance
+    zero_point_ms: Annotated[float, Interval(ge=-MAX_OFFSET_MS, le=MAX_OFFSET_MS)]
+    num_clips: Whole
+    num_windows: Whole
+    source: str
+
+
+@dataclass(frozen=True)
+class EngineSpec(Record):
+    """Another way to compute a graph: `runtime` opens `file`, which needs the files `companions` too.
+
+    `graph` is one of GRAPHS, and its names, shapes and types are also the engine's; `runtime` is one of RUNTIMES.
+    """
+
+    graph: Annotated[str, one_of(GRAPHS)]
+    runtime: Annotated[str, one_of(RUNTIMES)]
+    precision: str
+    file: str
+    companions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FileEntry(Record):
+    """Size and hash of a file of the bundle."""
+
+    sha256: str
+    size_bytes: Annotated[int, Interval(ge=0, le=MAX_FILE_BYTES)]
+
+
+def _stays_inside(name: str) -> bool:
+    """Whether a name cannot lead out of the folder on any system: Windows has colons after drives, before streams."""
+    return (
+        name not in ("", ".", "..")
+        and name.isprintable()
+        and not set(name) & set("/\\:")
+        and len(name.encode()) <= MAX_NAME_BYTES
+    )
+
+
+FileName = Annotated[str, Rule(_stays_inside, "should name a plain file inside the bundle")]
+VISUAL_RULE = Rule(
+    lambda visual: 3 * visual.num_frames * visual.img_size**2 <= MAX_FRAME_BYTES,
+    f"should take at most {MAX_FRAME_BYTES} bytes of frames at a time",
+)
+SYNC_RULES = (
+    Rule(lambda sync: 2 * sync.hop_ms <= sync.max_offset_ms, "should have a max_offset_ms of at least two hops"),
+    Rule(
+        lambda sync: sync.window_seconds * sync.frame_rate_hz <= MAX_WINDOW_INSTANTS,
+        f"should have at most {MAX_WINDOW_INSTANTS} frames in a window",
+    ),
+)
+CALIBRATION_RULE = Rule(lambda found: len(found.weights) == len(found.features), "should have one weight per feature")
+FILES_RULES = (
+    # Some file systems ignore the case of names.
+    Rule(lambda files: len({name.casefold() for name in files}) == len(files), "should not differ in case alone"),
+    Rule(
+        lambda files: sum(entry.size_bytes for entry in files.values()) <= MAX_BUNDLE_BYTES,
+        f"should have at most {MAX_BUNDLE_BYTES} bytes in all",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Manifest(Record):
+    """Everything a runtime needs to know before it opens a graph."""
+
+    name: str
+    model: dict[str, Any]
+    precision: str
+    frontend: FrontendSpec
+    audio: AudioSpec
+    visual: Annotated[VisualSpec, VISUAL_RULE]
+    sync: Annotated[SyncSpec, *SYNC_RULES]
+    audio_frontend: GraphSpec
+    audio_encoder: GraphSpec
+    visual_encoder: GraphSpec
+    weights_licence: str
+    versions: dict[str, str]
+    source: dict[str, Any]
+    calibration: Annotated[Calibration, CALIBRATION_RULE] | None = None
+    engines: list[EngineSpec] = field(default_factory=list)
+    classifier: ClassifierSpec | None = None
+    files: Annotated[dict[FileName, FileEntry], Len(0, MAX_FILES), *FILES_RULES] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def graphs(self) -> dict[str, GraphSpec]:
+        """The graphs by the names of GRAPHS, and the classifier's as CLASSIFIER if there is one."""
+        found = {name: getattr(self, name) for name in GRAPHS}
+        return found | ({} if self.classifier is None else {CLASSIFIER: self.classifier.graph})
+
+    def to_bytes(self) -> bytes:
+        """Serialise canonically, with the hash of everything else as `digest`."""
+        content = asdict(self)
+        if self.classifier is None:
+            # Older versions, which know no classifier, can then read the bundle.
+            del content["classifier"]
+        content["digest"] = hashlib.sha256(canonical(content)).hexdigest()
+        return canonical(content)
+
+
+def canonical(content: dict[str, Any]) -> bytes:
+    """The one spelling of a manifest's content."""
+    return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,151 @@
+"""The options with which a stream or a file is scored: names, types, defaults and limits, each in this one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TypedDict, cast
+
+from cavsync.deploy.runtime.engine_keywords import EngineKeywords
+from cavsync.deploy.stream.grid import Grid
+from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE, Profile, resolve_profile
+from cavsync.errors import ConfigError
+from cavsync.manifest import (
+    HOP_UNIT_MS,
+    MAX_FRAME_RATE_HZ,
+    MAX_OFFSET_MS,
+    MAX_WINDOW_SECONDS,
+    SyncSpec,
+    is_whole_hop,
+)
+
+FILE_LEAD_SECONDS = 30.0
+LIVE_PATIENCE_SECONDS = 5.0
+"""How long a live stream waits for overdue audio: an alarm half a minute late would be useless."""
+# Every number is greater than 0 and at most this.
+LARGEST = {
+    "window_seconds": MAX_WINDOW_SECONDS,
+    "max_offset_ms": MAX_OFFSET_MS,
+    "frame_rate_hz": MAX_FRAME_RATE_HZ,
+    "hop_ms": MAX_OFFSET_MS,
+    "max_lead_seconds": MAX_WINDOW_SECONDS,
+    "group_seconds": MAX_WINDOW_SECONDS,
+}
+
+
+class ScoringKeywords(TypedDict, total=False):
+    """The fields of `ScoringOptions` as keyword arguments, for signatures that take them one by one."""
+
+    window_seconds: float | None
+    max_offset_ms: float | None
+    frame_rate_hz: float | None
+    hop_ms: float | None
+    adaptive: bool
+    profile: str | Profile
+    early_ms: float | None
+    late_ms: float | None
+    max_lead_seconds: float | None
+    group_seconds: float
+
+
+class OpenKeywords(ScoringKeywords, EngineKeywords, total=False):
+    """Keyword arguments for opening a bundle and scoring with it; see `split_keywords`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions:
+    """How a stream or a file is scored. None stands for the value of the bundle, unless stated otherwise.
+
+    Args:
+        window_seconds: length of the window of a decision.
+        max_offset_ms: half the search range.
+        frame_rate_hz: frames used per second, at most; fewer cost less and resolve less.
+        hop_ms: step between lags, a multiple of 10 ms; longer hops cost less and resolve less.
+        adaptive: begin with a coarse search, then track the peak, and widen where confidence drops (see `Search`).
+        profile: limits of what counts as in sync, by name (see `profiles`) or resolved.
+        early_ms, late_ms: limits of the profile `custom`; required with it, not allowed with any other.
+        max_lead_seconds: how long, in stream time, a frame waits for its audio and audio for its frames. None stands
+            for 30 s, in a live stream for 5 s more than the search range.
+        group_seconds: frames of this length of time are embedded together: less lowers the delay, more the cost.
+
+    Raises:
+        ConfigError: a number outside its limits, or a profile that cannot be used.
+    """
+
+    window_seconds: float | None = None
+    max_offset_ms: float | None = None
+    frame_rate_hz: float | None = None
+    hop_ms: float | None = None
+    adaptive: bool = False
+    profile: str | Profile = DEFAULT_PROFILE
+    early_ms: float | None = None
+    late_ms: float | None = None
+    max_lead_seconds: float | None = None
+    group_seconds: float = 0.64
+
+    def __post_init__(self) -> None:
+        for name, largest in LARGEST.items():
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= largest:
+                raise ConfigError(f"{name} is {value}: give more than 0 and at most {largest:g}")
+        if self.hop_ms is not None and not is_whole_hop(self.hop_ms):
+            raise ConfigError(f"hop_ms is {self.hop_ms}: give a multiple of {HOP_UNIT_MS:g} ms")
+        # Resolve it now, so that an unknown profile is refused here.
+        _ = self.limits
+
+    def __str__(self) -> str:
+        """The options that are set, as in `adaptive=False, profile=ebu-r37, group_seconds=0.64`."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)} | {"profile": self.limits.name}
+        return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
+
+    @cached_property
+    def limits(self) -> Profile:
+        """The resolved profile."""
+        if isinstance(self.profile, Profile):
+            return self.profile
+        return resolve_profile(self.profile, self.early_ms, self.late_ms)
+
+    @property
+    def lead_seconds(self) -> float:
+        """`max_lead_seconds`, or its default outside live streams."""
+        return FILE_LEAD_SECONDS if self.max_lead_seconds is None else self.max_lead_seconds
+
+    def grid_for(self, sync: SyncSpec) -> Grid:
+        """The bundle's grid with these options in place of its own numbers.
+
+        Raises:
+            ConfigError: options that contradict each other or the rest of the bundle's grid.
+        """
+        return Grid(
+            frame_rate_hz=_chosen(self.frame_rate_hz, sync.frame_rate_hz),
+            hop_ms=_chosen(self.hop_ms, sync.hop_ms),
+            max_offset_ms=_chosen(self.max_offset_ms, sync.max_offset_ms),
+            window_seconds=_chosen(self.window_seconds, sync.window_seconds),
+            decision_step_seconds=sync.decision_step_seconds,
+        )
+
+    def for_live(self, sync: SyncSpec) -> ScoringOptions:
+        """These options with the `max_lead_seconds` of a live stream, unless one is set.
+
+        Audio at the end of the search range is due that much later anyway; `LIVE_PATIENCE_SECONDS` are added.
+
+        Raises:
+            ConfigError: see `grid_for`.
+        """
+        if self.max_lead_seconds is not None:
+            return self
+        return replace(self, max_lead_seconds=LIVE_PATIENCE_SECONDS + self.grid_for(sync).max_offset_ms / 1000)
+
+
+DEFAULT_OPTIONS = ScoringOptions()
+
+
+def split_keywords(keywords: OpenKeywords) -> tuple[EngineKeywords, ScoringKeywords]:
+    """Separate the keywords of `Bundle.open` from those of `ScoringOptions`, which receive every unknown one."""
+    engine = {name: value for name, value in keywords.items() if name in EngineKeywords.__annotations__}
+    scoring = {name: value for name, value in keywords.items() if name not in engine}
+    return cast(EngineKeywords, engine), cast(ScoringKeywords, scoring)
+
+
+def _chosen(value: float | None, default: float) -> float:
+    return default if value is None else float(value)
