@@ -11,17 +11,24 @@ from pathlib import Path
 
 from cavsync.errors import BundleError
 from cavsync.manifest import FileEntry, Manifest, open_plain
+from cavsync.records import shown
 
 # Protocol buffers cannot be larger.
 MAX_GRAPH_BYTES = (2 << 30) - 1
 
 
 def verify_files(bundle: Path, manifest: Manifest) -> None:
-    """Check the size and hash of every file that the manifest names.
+    """Check that everything a runtime opens has a hash, and the size and hash of every file.
 
     Raises:
-        BundleError: a file is missing, not a plain file, or differs in size or hash.
+        BundleError: a file has no hash, is missing, not a plain file, or differs in size or hash.
     """
+    named = [graph.file for graph in manifest.graphs.values()]
+    for engine in manifest.engines:
+        named += [engine.file, *engine.companions]
+    for name in named:
+        if name not in manifest.files:
+            raise BundleError(f"{bundle} names {shown(name)} without a hash: export the bundle again")
     for name, entry in manifest.files.items():
         verify_file(bundle, name, entry)
 

@@ -31,9 +31,7 @@ def test_current_is_this_machines_gpu() -> None:
 def test_full_tensorrt_builds_for_this_machines_gpu_only() -> None:
     full = Library("tensorrt", "11.4.0.2", "13", (), HOPPER)
     assert full.resolve(None) == full.resolve(["90"]) == full.resolve(["current"]) == ["90"]
-    with pytest.raises(
-        ExportError, match="only for this machine's GPU, which has compute capability 90"
-    ):
+    with pytest.raises(ExportError, match="only for this machine's GPU, which has compute capability 90"):
         full.resolve(["90", "89"])
     with pytest.raises(ExportError, match="this machine has none: build there, or ahead of time with --trt rtx"):
         replace(full, gpu=None).resolve(None)
