@@ -6,13 +6,13 @@ with 2 after a ConfigError; a traceback is reserved for defects of cavsync itsel
 
 
 class CavsyncError(Exception):
-    """Base of every error that is the input's fault rather than ours."""
+    """Base of every error caused by the input rather than by a defect of cavsync."""
 
 
 class MediaError(CavsyncError):
     """A media file or stream cannot be used.
 
-    `reason` is a short word for counting: missing, empty, unreadable, no_video, no_audio, corrupt, truncated,
+    `reason` is a word for counting errors: missing, empty, unreadable, no_video, no_audio, corrupt, truncated,
     too_short, length_mismatch, frame_count, incomplete, unfinished, label, unsupported, invalid.
     """
 
@@ -22,7 +22,7 @@ class MediaError(CavsyncError):
 
 
 class BundleError(CavsyncError):
-    """A bundle is missing, incomplete, changed, or of an unknown version."""
+    """A bundle is missing, incomplete, changed, inconsistent, or of an unknown version."""
 
 
 class CheckpointError(CavsyncError):
@@ -34,12 +34,12 @@ class ConfigError(CavsyncError):
 
 
 class DataError(CavsyncError):
-    """A data set cannot be used: nothing readable, a frame count that disagrees with the model."""
+    """A data set cannot be used: nothing in it is readable, or its frame count differs from the model's."""
 
 
 class ExportError(CavsyncError):
-    """An exported graph does not compute what the model computes, or a bundle cannot be written."""
+    """An exported graph computes something else than the model, or a bundle cannot be written."""
 
 
 class BackendError(CavsyncError):
-    """A backend was asked for that does not exist here or cannot compute these inputs."""
+    """The backend asked for is missing on this machine or cannot compute these inputs."""

@@ -37,11 +37,11 @@ class Rule:
     expected: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        from pydantic_core import core_schema
+        from pydantic_core import PydanticCustomError, core_schema
 
         def check(value: Any) -> Any:
             if not self.holds(value):
-                raise ValueError(self.expected)
+                raise PydanticCustomError("rule", "Value {expected}", {"expected": self.expected})
             return value
 
         return core_schema.no_info_after_validator_function(check, handler(source))
@@ -84,6 +84,8 @@ def problem(error: ValidationError) -> str:
     (*parents, last), kind = found[0]["loc"] or ("",), found[0]["type"]
     place = _place(found[0]["loc"])
     section = f" in {_place(parents)}" if parents else ""
+    if kind == "json_invalid":
+        return f"is not valid JSON ({found[0]['ctx']['error']})"
     if kind == "missing":
         return f"has no entry {shown(last)}{section}"
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
@@ -103,10 +105,8 @@ def shown(value: Any) -> str:
 
 def _wanted(item: ErrorDetails) -> str:
     """What pydantic expected, such as "should be a valid number"."""
-    if item["type"] == "value_error":
-        return str(item["ctx"]["error"])
     _, found, expected = item["msg"].partition(" should ")
-    return f"should {expected}" if found else f"is wrong ({item['msg']})"
+    return f"should {expected.partition(' after validation')[0]}" if found else f"is wrong ({item['msg']})"
 
 
 def _place(parts: Sequence[int | str]) -> str:

@@ -1,4 +1,4 @@
-"""Export: a run's encoders as ONNX graphs in a bundle that proves itself."""
+"""Export a run's encoders as ONNX graphs and engines in a bundle whose parity with the model was checked."""
 
 from cavsync.evaluate.inputs.model_bundle import default_sync
 from cavsync.export.bundle import amend_card, export_bundle

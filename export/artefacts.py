@@ -1,4 +1,4 @@
-"""The files of a bundle that compute, each proven against the model before it is kept."""
+"""Write the graphs and engines of a bundle; each is checked against the model before it is kept."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from cavsync.model.encoder import AudioVisualEncoder
 Array = NDArray[Any]
 Say = Callable[[str], None]
 INT8_GRAPH = ("onnxruntime", "int8")
-# The newest opset that TensorRT builds in float32: later ones fuse attention into an operator that it refuses. bf16
-# convolutions exist from 22 on, 8-bit floats from 19 on.
+# The default is the newest opset that TensorRT builds in float32: later ones fuse attention into an operator that it
+# refuses. bf16 convolutions need opset 22, 8-bit floats 19.
 OPSETS = {"bf16": 22, "fp8": 22}
 DEFAULT_OPSET = 18
 
 
 @dataclass
 class Artefacts:
-    """What has been written to `folder` so far: graphs by name, engines, parity, the table of int8 candidates,
-    and the engines that could not be run here."""
+    """What was written to `folder` so far: graphs by name, engines, parity, the table of int8 candidates, and engines
+    that could not be run on this machine."""
 
     folder: Path
     work: Path
@@ -56,7 +56,7 @@ class Artefacts:
     precision: str = "fp32"
 
     def write_encoders(self, precision: str, *, compact: bool) -> dict[str, Path]:
-        """All graphs, the encoders in `precision`; returns the float32 graphs, from which engines can be built."""
+        """Write all graphs, the encoders in `precision`; returns the float32 graphs, sources for engines."""
         paths = self._write_float32(precision, compact=compact)
         if precision in ("int8", "auto"):
             self._write_int8(paths, keep_all=precision == "auto")
@@ -64,7 +64,7 @@ class Artefacts:
         else:
             half = paths if precision in ("fp32", "fp8") else self.write_half(paths, precision)
             for name in ENCODERS:
-                # The CPU provider has no bf16 products: float32 stays the graph, and bf16 comes beside it.
+                # The CPU provider has no bf16 products: the graph stays float32, and bf16 is an additional engine.
                 shutil.copy((paths if precision == "bf16" else half)[name], self.folder / self.graphs[name].file)
                 if precision == "bf16":
                     shutil.copy(half[name], self.folder)
@@ -73,7 +73,7 @@ class Artefacts:
         return paths
 
     def _write_float32(self, precision: str, *, compact: bool) -> dict[str, Path]:
-        """The graphs as the exporter gives them, in the opset of `precision`; all but the encoders are final."""
+        """Write float32 graphs in the opset of `precision`; all but the encoders are final."""
         paths, made = {}, stages(self.model)
         if self.classifier is not None:
             made[CLASSIFIER] = classifier_stage(self.classifier)
@@ -93,7 +93,7 @@ class Artefacts:
         return paths
 
     def write_half(self, paths: dict[str, Path], precision: str) -> dict[str, Path]:
-        """fp16 or bf16 encoders, proven, in the work folder."""
+        """Write fp16 or bf16 encoders to the work folder and check them."""
         made = {}
         for name in ENCODERS:
             self.on_stage(f"computing the products of {name} in {precision}")
@@ -104,7 +104,7 @@ class Artefacts:
         return made
 
     def _write_int8(self, paths: dict[str, Path], *, keep_all: bool) -> None:
-        """int8 encoders: the fastest for ONNX Runtime is the graph; the fastest of all, or every one, comes beside."""
+        """Write int8 encoders: ONNX Runtime's fastest is the graph; the fastest of all, or every other, an engine."""
         found = {}
         for name in ENCODERS:
             self.on_stage(f"quantizing {name}")
@@ -113,9 +113,9 @@ class Artefacts:
         for name, candidates in found.items():
             chosen, portable = fastest(candidates, best), fastest(candidates, "onnxruntime")
             for candidate in candidates:
-                # One file per runtime and precision: another could not be asked for.
-                is_beside = candidate is chosen or (keep_all and (candidate.runtime, candidate.precision) != INT8_GRAPH)
-                if candidate is not portable and not (is_beside and candidate.reaches_goal):
+                # One file per runtime and precision, because users choose by these.
+                is_engine = candidate is chosen or (keep_all and (candidate.runtime, candidate.precision) != INT8_GRAPH)
+                if candidate is not portable and not (is_engine and candidate.reaches_goal):
                     continue
                 artefact = f"{name}, {candidate.name}"
                 self.check(artefact, name, candidate.files[0], candidate.runtime, candidate.precision, paths[name])
@@ -126,13 +126,13 @@ class Artefacts:
             self.candidates[name] = [candidate.row(candidate is chosen) for candidate in candidates]
 
     def int8_samples(self, name: str) -> tuple[Array, Array, Array]:
-        """Inputs to find ranges with, inputs to compare on, and the model's embeddings of the latter."""
+        """Return inputs for finding ranges, inputs for comparing, and the model's embeddings of the latter."""
         compare = self.samples.compare.inputs[name]
         return self.samples.ranges.inputs[name], compare, self.reference.outputs[name][0][: len(compare)]
 
     def check(self, artefact: str, graph: str, path: Path, runtime: str, precision: str, source: Path) -> None:
-        """Parity of one file against the model; ExportError names the first layer that departs from `source`,
-        the float32 graph."""
+        """Check one file against the model; ExportError names the first layer that departs from the float32 graph
+        `source`."""
 
         def culprit(worst: OutputParity) -> str:
             if runtime == "openvino":
@@ -146,7 +146,7 @@ class Artefacts:
         self.require(self.reference.check(artefact, graph, open_runner(path, runtime, precision), precision), culprit)
 
     def require(self, results: Sequence[OutputParity], culprit: Callable[[OutputParity], str]) -> None:
-        """Note results; ExportError with what `culprit` finds for the worst of them where some did not pass."""
+        """Record results; if some did not pass, raise ExportError with what `culprit` returns for the worst."""
         self.parity += results
         failed = [result for result in results if not result.passed]
         if not failed:
@@ -173,12 +173,12 @@ class Artefacts:
         return EngineSpec(name, candidate.runtime, candidate.precision, names[0], names[1:])
 
     def _engine_file(self, path: Path) -> str:
-        """The float32 graph of the bundle's own name would be the graph itself."""
+        """File name of an engine; a float32 graph must not take the name of the bundle's own graph."""
         return path.name if path.name not in {spec.file for spec in self.graphs.values()} else f"{path.stem}.fp32.onnx"
 
 
 def single(spec: GraphSpec) -> GraphSpec:
-    """The same graph for one input at a time."""
+    """The spec of the same graph with a batch of one."""
 
     def fixed(tensors: list[TensorSpec]) -> list[TensorSpec]:
         return [replace(tensor, shape=[1, *tensor.shape[1:]]) for tensor in tensors]

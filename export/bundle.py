@@ -1,4 +1,4 @@
-"""Write a bundle: graphs, engines, parity, calibration, card, manifest; all of it or nothing."""
+"""Write a whole bundle or nothing: graphs, engines, parity, calibration, model card, manifest."""
 
 from __future__ import annotations
 
@@ -50,27 +50,27 @@ def export_bundle(
     overwrite: bool = False,
     on_stage: Say = lambda _: None,
 ) -> tuple[Manifest, list[OutputParity]]:
-    """Export the encoders of a run, and its classifier where it is one; returns the manifest and the parity results.
+    """Export the encoders of a run, and its classifier if it has one; returns the manifest and the parity results.
 
     Args:
         run_dir: RUN that `cavsync train` or `cavsync convert` wrote, or RUN/checkpoints/step-N.
         out_dir: the bundle's folder; absent, empty, or a bundle to replace with `overwrite`.
-        precision: of the encoders' products. "int8" measures every way there is on this machine and takes the fastest
-            that is near enough; "auto" keeps them all beside one another. With "bf16", which ONNX Runtime has on GPUs
-            only, the float32 encoders stay in the bundle too. "fp8" is for engines, beside float32 encoders. A
-            classifier's run takes "fp32" alone, and no engines.
+        precision: of the encoders' matrix products. "int8" tries every method installed on this machine and takes the
+            fastest that is accurate enough; "auto" keeps them all. With "bf16", which ONNX Runtime has on GPUs only,
+            the bundle also keeps the float32 encoders; with "fp8", which is for engines only, too. A run with a
+            classifier allows "fp32" only, and no engines.
         tensorrt: also build engines, in the same precision.
         step: checkpoint to take; the one that run_dir names, or the last one, by default.
         labels: CSV of a classifier's classes, which a converted one needs.
         calibration_clips: clips that the model never saw; None takes those that the run held out, an empty list leaves
-            the bundle uncalibrated. Graphs are compared and quantized on them too, or on generated clips without.
-        storage: how float32 weights lie on the disk; see `cavsync.export.storage`.
-        sync: grid and windows; chosen by the length of the audio segments where None.
-        on_stage: called with what is being done.
+            the bundle uncalibrated. Graphs are also compared and quantized on them, without any on generated clips.
+        storage: form of float32 weights on the disk; see `cavsync.export.storage`.
+        sync: grid and windows; None chooses them by the length of the audio segments.
+        on_stage: called with a description of each stage.
 
     Raises:
-        ExportError: parity failed, an engine cannot be built, or out_dir holds something else. CheckpointError,
-        ConfigError: the run or an option cannot be used. Nothing is left behind in any case.
+        ExportError: parity failed, an engine cannot be built, or out_dir holds something else.
+        CheckpointError, ConfigError: the run or an option cannot be used. No error leaves files behind.
     """
     inputs = open_inputs(
         run_dir,
@@ -117,7 +117,7 @@ def export_bundle(
 def _begin(
     fresh: Path, model: AudioVisualEncoder, classifier: OpenClassifier | None, clips: Sequence[Path], on_stage: Say
 ) -> Artefacts:
-    """The model's own outputs on clips and noise, which everything that is written is compared with."""
+    """Compute the model's outputs on clips and noise, with which all graphs and engines are compared."""
     on_stage("taking samples to compare on")
     sets = sample_sets(model.config, clips)
     on_stage(f"running the model on {sets.compare.source}")
@@ -138,9 +138,10 @@ def _write_reports(folder: Path, artefacts: Artefacts) -> None:
 
 
 def amend_card(bundle: Path, text: str) -> None:
-    """Append `text` to a bundle's model card, such as what was measured of it; the bundle stays as it was otherwise.
+    """Append `text`, such as measurements, to a bundle's model card; its other files stay unchanged.
 
-    Raises BundleError where it is no whole bundle.
+    Raises:
+        BundleError: the bundle is incomplete or damaged.
     """
     Bundle.open(bundle)
     with atomic_folder(bundle) as fresh:
@@ -157,7 +158,7 @@ def _calibrate(
         on_stage("leaving the bundle uncalibrated: every decision will be undetermined")
         return None
     on_stage(f"calibrating on {min(len(clips), MAX_CLIPS)} of {len(clips)} clips")
-    # The runtime opens whole bundles only, so there is a manifest before the last one.
+    # The runtime opens complete bundles only, so it needs a preliminary manifest.
     _write_manifest(folder, manifest)
     source = "clips that the run held out" if held_out else "clips given at export"
     report = calibrate(Bundle.open(folder), clips, source=source)

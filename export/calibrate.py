@@ -1,8 +1,8 @@
-"""How far a peak can be trusted: windows of held-out clips with known offsets, right and wrong.
+"""Calibrate the confidence on windows of held-out clips whose offsets are known.
 
-A clip is embedded once, over a range of lags wider than the search range. Looking at a part of that range that is moved
-by some hops is then the same as scoring the clip with its audio shifted, also by more than the search range, where no
-peak is right. A random part of a hop is added before, so that the truth does not always fall on the grid.
+A clip is embedded once, over a range of lags wider than the search range. A part of that range, moved by some hops,
+then equals the curve of the clip with its audio shifted, also by more than the search range, where no peak is right.
+The audio is first shifted by a random fraction of a hop, so that the truth does not always fall on the grid.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ WIDE_RANGE = 2.5
 def calibrate(
     bundle: Bundle, clips: Sequence[Path], *, seed: int = 0, source: str = "held-out clips"
 ) -> CalibrationReport | None:
-    """Fit the calibration of a bundle on clips that its model never saw; None where they do not suffice.
+    """Fit the calibration of a bundle on clips that its model never saw; None if they do not suffice.
 
-    Clips with a truth.jsonl beside them have the offset that it states, others are taken to be in sync. Of more than
-    `MAX_CLIPS` clips a random choice is used, the same one for the same seed.
+    Clips with a truth.jsonl in their folder have the offset that it states, others are assumed to be in sync. Of more
+    than `MAX_CLIPS` clips, a random choice determined by `seed` is used.
     """
     random = np.random.default_rng(seed)
     chosen = sorted(random.permutation(len(clips))[:MAX_CLIPS])
@@ -60,7 +60,7 @@ def calibrate(
 
 
 def _embedded(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRows | None:
-    """Rows of a clip, its audio shifted by a random part of a hop; None, with a log line, where it cannot be used."""
+    """Embed a clip, its audio shifted by a random fraction of a hop; None, with a log line, if it cannot be used."""
     sync = bundle.manifest.sync
     try:
         return embed_clip(
@@ -77,9 +77,9 @@ def _embedded(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRo
 
 
 def collect(clips: Sequence[ClipRows], sync: SyncSpec, random: np.random.Generator) -> Examples:
-    """Windows of every clip and every whole clip, at random shifts inside and outside the search range.
+    """Collect every whole clip and its windows, at random shifts inside and outside the search range.
 
-    What a scorer would not judge (silence, a still frame, a peak at the end of the range) teaches nothing.
+    Windows that a scorer would not judge (silence, a still image, a peak at the end of the range) are left out.
     """
     reach = math.floor(sync.max_offset_ms / sync.hop_ms + 1e-9)
     features, errors, numbers = [], [], []
@@ -111,7 +111,7 @@ def _true_offset_ms(path: Path) -> float:
 
 
 def _windows(rows: list[Row], window_seconds: float, step_seconds: float) -> Iterator[list[Row]]:
-    """Rows of the whole clip, then of windows at every second decision."""
+    """Yield the rows of the whole clip, then those of windows at every second decision."""
     yield rows
     start = rows[0].time_seconds
     while start + window_seconds <= rows[-1].time_seconds:
@@ -122,7 +122,7 @@ def _windows(rows: list[Row], window_seconds: float, step_seconds: float) -> Ite
 
 
 def _centres(clip: ClipRows, reach: int, random: np.random.Generator) -> list[int]:
-    """Indices of the wide grid that stand for lag 0: around the truth, and so far from it that nothing is right."""
+    """Draw indices of the wide grid to serve as lag 0: near the truth, and so far from it that no peak is right."""
     truth = int(np.argmin(np.abs(clip.lags_ms - clip.true_lag_ms)))
     near = truth + random.integers(-round(RANGE_SHARE * reach), round(RANGE_SHARE * reach) + 1, size=SHIFTS_IN_RANGE)
     beyond = round(1.25 * reach)

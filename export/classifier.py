@@ -1,4 +1,4 @@
-"""The whole-clip graph of a classifier, and the run that it comes from."""
+"""Export a classifier's run: load it, and describe its graph from inputs to logits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cavsync.run import Run
 
 
 class Classifier(TakesFrames):
-    """Raw log-mel (B, L, 128), RGB frames (B, T, H, W, 3) uint8, or both as `mode` has it -> logits (B, classes)."""
+    """Raw log-mel (B, L, 128), RGB frames (B, T, H, W, 3) uint8, or both, as `mode` says -> logits (B, classes)."""
 
     def __init__(self, model: CAVMAEFT, mode: TrainedMode) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Classifier(TakesFrames):
 
 
 def check_run(run: Run, precision: str, labels: Path | None, *, has_engines: bool) -> None:
-    """ConfigError for options that do not go with what a run holds."""
+    """Raise ConfigError for options that do not fit what a run holds."""
     if run.is_classifier and (precision != "fp32" or has_engines):
         wish = f"--precision {precision}" if precision != "fp32" else "--trt"
         raise ConfigError(
@@ -42,13 +42,11 @@ def check_run(run: Run, precision: str, labels: Path | None, *, has_engines: boo
             "--storage half or int8 makes its files smaller"
         )
     if labels is not None and not run.is_classifier:
-        raise ConfigError(
-            f"'{run.folder.path}' holds a pretraining model, which tells no classes apart: leave out --labels"
-        )
+        raise ConfigError(f"'{run.folder.path}' holds a pretraining model, which has no classes: leave out --labels")
 
 
 def load_run(run: Run, labels: Path | None) -> tuple[AudioVisualEncoder, OpenClassifier | None]:
-    """The model of a run, and all of the classifier where it is one; errors as for `load_model`, `open_classifier`."""
+    """Load the model of a run, and its classifier if it has one; errors as for `load_model`, `open_classifier`."""
     if not run.is_classifier:
         return model_of(run).eval(), None
     opened = open_classifier(run.checkpoint.path, labels)
@@ -56,13 +54,13 @@ def load_run(run: Run, labels: Path | None) -> tuple[AudioVisualEncoder, OpenCla
 
 
 def trained_mode(classifier: OpenClassifier) -> TrainedMode:
-    """What it was trained on; checkpoints of the authors do not say, the published ones have both modalities."""
+    """The modalities that it was trained on; the authors' checkpoints do not state it, but have both."""
     mode = classifier.mode
     return mode if mode == "audio-only" or mode == "visual-only" else "multimodal"
 
 
 def classifier_stage(classifier: OpenClassifier) -> GraphStage:
-    """The graph of a classifier in evaluation mode, with the inputs that it was trained on."""
+    """Describe the graph of a classifier, with the inputs that it was trained on."""
     mode, config = trained_mode(classifier), classifier.model.config
     inputs = [tensor for tensor in encoder_inputs(config) if tensor.name in CLASSIFIER_INPUTS[mode]]
     logits = TensorSpec("logits", ["batch", classifier.model.label_dim], "float32")
@@ -75,5 +73,5 @@ def classifier_stage(classifier: OpenClassifier) -> GraphStage:
 
 
 def classifier_spec(classifier: OpenClassifier, graphs: dict[str, GraphSpec]) -> ClassifierSpec:
-    """What the manifest says of it."""
+    """Describe a classifier for the manifest."""
     return ClassifierSpec(graphs[CLASSIFIER], classifier.labels.display_names, classifier.target)

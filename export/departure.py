@@ -1,7 +1,7 @@
-"""Where an export begins to depart from what it should compute: the first layer, in the order of the graph.
+"""Find the first layer, in the order of the graph, whose values depart from the model's.
 
-A graph in fewer bits is compared with the float32 graph, tensor by tensor of the same name. The float32 graph is
-compared with the model itself, at what goes into and comes out of every linear layer and patch projection.
+A graph of lower precision is compared with the float32 graph by tensors of the same name. The float32 graph is compared
+with the model itself, at the inputs and outputs of every linear layer and patch projection.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from cavsync.model.patch import ConvStem
 
 Array = NDArray[Any]
 SCOPES = "pkg.torch.onnx.name_scopes"
-# Well above rounding in float32, and what the precisions may lose on the way to a layer.
+# Relative error of a tensor that counts as a departure: well above the rounding that has accumulated by then.
 DEPARTED = {"fp32": 1e-3, "fp16": 5e-2, "bf16": 2e-1, "fp8": 5e-1, "int8": 5e-1}
 WRAPPER = "model."
 
 
 @dataclass(frozen=True)
 class Departure:
-    """A layer and whether it is given (`is_input`) or gives what departs by `relative_error` of its range."""
+    """A layer whose input (`is_input`) or output departs by `relative_error` of its range."""
 
     layer: str
     is_input: bool
@@ -78,7 +78,7 @@ def departure_from_model(graph_name: str, graph: ModelProto, model: AudioVisualE
 
 
 def _layer_tensors(graph: ModelProto, model: AudioVisualEncoder) -> list[tuple[str, str, str]]:
-    """(module, input tensor, output tensor) of the modules whose products the graph's nodes are."""
+    """(module, input tensor, output tensor) of the linear layers and patch projections found in the graph."""
     modules = {name for name, _ in _products(model)}
     weights = {tensor.name for tensor in graph.graph.initializer}
     found: dict[str, tuple[str, str]] = {}
@@ -91,7 +91,7 @@ def _layer_tensors(graph: ModelProto, model: AudioVisualEncoder) -> list[tuple[s
 
 
 def _products(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Linear layers and patch projections. Convolutions of a stem are left out: exporters fold norms into them."""
+    """Linear layers and patch projections, without convolutions of a stem: exporters fold norms into those."""
     stems = {id(layer) for stem in model.modules() if isinstance(stem, ConvStem) for layer in stem.layers}
     return [
         (name, module)
@@ -102,7 +102,7 @@ def _products(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 @contextmanager
 def _recorded(model: nn.Module) -> Iterator[dict[str, tuple[Array, Array]]]:
-    """What each linear layer was given and gave, while the block runs."""
+    """Record input and output of each linear layer while the block runs."""
     seen: dict[str, tuple[Array, Array]] = {}
 
     def record(path: str) -> Any:
@@ -120,7 +120,7 @@ def _recorded(model: nn.Module) -> Iterator[dict[str, tuple[Array, Array]]]:
 
 
 def _common_floats(reference: ModelProto, candidate: ModelProto) -> list[str]:
-    """float32 tensors that nodes of both graphs give under one name, in the order of the reference."""
+    """Names of the float32 tensors that nodes of both graphs output, in the order of the reference."""
     both = {name for node in candidate.graph.node for name in node.output}
     typed = []
     for graph in (reference, candidate):
@@ -135,7 +135,7 @@ def _common_floats(reference: ModelProto, candidate: ModelProto) -> list[str]:
 
 
 def _tensors(model: ModelProto, names: list[str], sample: Inputs) -> dict[str, Array]:
-    """Values of inner float32 tensors of a graph for one sample."""
+    """Compute the named float32 tensors of a graph for one sample."""
     copy = ModelProto()
     copy.CopyFrom(model)
     outputs = {value.name for value in copy.graph.output}
@@ -144,7 +144,7 @@ def _tensors(model: ModelProto, names: list[str], sample: Inputs) -> dict[str, A
     )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # Fused layers have no inner tensors.
+    # Fusing layers would remove their inner tensors.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(copy.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return dict(zip(names, session.run(names, dict(sample)), strict=True))
@@ -157,7 +157,7 @@ def _relative(got: Array, want: Array) -> float:
 
 
 def _module(node: NodeProto) -> str:
-    """The model's module that a node comes from, empty for what lies outside of all."""
+    """Name of the model's module that a node comes from, empty outside of all modules."""
     text = next((item.value for item in node.metadata_props if item.key == SCOPES), "[]")
     scopes: list[str] = ast.literal_eval(text)
     return next((scope.removeprefix(WRAPPER) for scope in reversed(scopes[:-1]) if scope), "")

@@ -1,4 +1,4 @@
-"""The manifest of a bundle, but for what is only known once its files are there: calibration, engines, hashes."""
+"""Draft the manifest of a bundle; calibration, engines and hashes follow when the files are written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draft(
     weights_licence: str,
     precision: str,
 ) -> Manifest:
-    """What is known of a bundle from its run, its model and its options."""
+    """Describe a bundle by its run, its model and the options of the export."""
     config = model.config
     return Manifest(
         name=name or run.name,

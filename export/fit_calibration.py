@@ -1,4 +1,4 @@
-"""From windows with known errors to a calibration: probability, threshold, zero point and resolution."""
+"""Fit a calibration on windows with known errors: probability, threshold, zero point and resolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cavsync.manifest import Calibration
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-# These rise with how clear a peak is, whatever the model's typical similarity; their weights may not be negative.
+# All of them rise with the clarity of the peak, for any typical similarity, so their weights may not be negative.
 FEATURES = ("peak_z", "margin_z", "sharpness_z", "agreement", "log_frames")
 TOLERANCE_MS = 120.0
 WANTED_PRECISION = 0.9
@@ -26,7 +26,7 @@ MIN_RESOLUTION_MS = 5.0
 
 @dataclass(frozen=True)
 class Examples:
-    """Windows with their features (n, F), signed errors in ms (NaN where no peak can be right) and clip numbers."""
+    """Windows: features (n, F), signed errors in ms (NaN if no peak can be right) and clip numbers (n,)."""
 
     features: FloatArray
     errors_ms: FloatArray
@@ -34,14 +34,14 @@ class Examples:
 
     @property
     def right(self) -> BoolArray:
-        """Whether the peak lies within the tolerance of the truth."""
+        """Whether each peak lies within the tolerance of the truth, (n,)."""
         return np.abs(np.nan_to_num(self.errors_ms, nan=np.inf)) <= TOLERANCE_MS
 
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """A calibration, and what it does to clips that it was not fitted on: the share of windows that it accepts where a
-    right answer exists, the share where none exists, and the share of all accepted windows that are right."""
+    """A calibration and its results on clips that it was not fitted on: the shares of windows accepted if a right
+    answer exists and if none exists, and the share of right ones among all accepted windows."""
 
     calibration: Calibration
     accepted_share: float
@@ -50,7 +50,7 @@ class CalibrationReport:
 
 
 def fit(examples: Examples, *, source: str) -> CalibrationReport:
-    """Logistic regression; threshold and figures come from probabilities that were predicted across clips."""
+    """Fit a logistic regression; threshold and shares come from cross-validation over clips."""
     right = examples.right
     weights, bias = fit_logistic(examples.features, right)
     unseen = _across_clips(examples)
@@ -78,7 +78,7 @@ def fit(examples: Examples, *, source: str) -> CalibrationReport:
 
 
 def _across_clips(examples: Examples) -> FloatArray:
-    """Probability of every window from a fit on other clips only."""
+    """Predict the probability of every window by a fit on other clips (cross-validation)."""
     right, clips = examples.right, np.unique(examples.clips, return_inverse=True)[1]
     predicted = np.full(len(right), right.mean())
     for fold in range(FOLDS):
@@ -90,8 +90,8 @@ def _across_clips(examples: Examples) -> FloatArray:
 
 
 def _threshold(probabilities: FloatArray, right: BoolArray, solvable: BoolArray) -> float:
-    """Smallest probability, within `THRESHOLDS`, above which at least `WANTED_PRECISION` of the peaks are right, and
-    which at most `MAX_FALSE_ACCEPTED` of the windows reach whose true offset lies beyond the search range."""
+    """Return the smallest threshold within `THRESHOLDS` at which at least `WANTED_PRECISION` of the accepted peaks are
+    right and at most `MAX_FALSE_ACCEPTED` of the windows with an offset beyond the search range are accepted."""
     low, high = THRESHOLDS
     for threshold in np.arange(low, high, 0.01):
         accepted = probabilities >= threshold
@@ -102,7 +102,8 @@ def _threshold(probabilities: FloatArray, right: BoolArray, solvable: BoolArray)
 
 
 def _zero_point_ms(errors_ms: FloatArray, clips: NDArray[np.int64]) -> float:
-    """Median error of the clips, 0 where it may be chance: the windows of a clip err alike, so that clips count."""
+    """Return the median of the clips' median errors, or 0 if it may be chance. Errors within a clip are alike, so the
+    sample size is the number of clips."""
     medians = np.array([np.median(errors_ms[clips == clip]) for clip in np.unique(clips)])
     centre = float(np.median(medians))
     deviation = 1.4826 * float(np.median(np.abs(medians - centre)))

@@ -1,4 +1,4 @@
-"""The graphs of every bundle: modules that hold all preprocessing, and their way to ONNX."""
+"""Wrap the encoders with their preprocessing as modules, and write them as ONNX graphs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AudioEncoder(nn.Module):
 
 
 class TakesFrames(nn.Module):
-    """What a graph needs that is given RGB frames (B, T, H, W, 3) uint8."""
+    """Base of graphs whose input is RGB frames (B, T, H, W, 3) uint8."""
 
     mean: Tensor
     std: Tensor
@@ -44,8 +44,8 @@ class TakesFrames(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255)
 
     def normalised(self, frames: Tensor) -> Tensor:
-        """Bytes -> what the model takes, (B, T, 3, H, W)."""
-        # Cast first: TensorRT does nothing else with bytes.
+        """Bytes (B, T, H, W, 3) -> normalised frames (B, T, 3, H, W)."""
+        # Cast first: TensorRT has no other operation on bytes.
         images = frames.float().permute(0, 1, 4, 2, 3)
         return (images - self.mean) / self.std
 
@@ -65,8 +65,8 @@ class VisualEncoder(TakesFrames):
 
 @dataclass(frozen=True)
 class GraphStage:
-    """One graph to write: the module that it comes from, an example of every input, the dimension that is left open in
-    all of them, and its spec, whose inputs have the names of the module's arguments."""
+    """A graph to write: its module, an example of every input, the dimension left open in all inputs, and its spec,
+    whose inputs have the names of the module's arguments."""
 
     module: nn.Module
     examples: tuple[Tensor, ...]
@@ -75,7 +75,7 @@ class GraphStage:
 
 
 def stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
-    """The graphs that every model has, by the names of the manifest; the model is put in evaluation mode."""
+    """Describe the graphs that every model has, by their names in the manifest; puts the model in evaluation mode."""
     model = model.eval()
     log_mel, frames = encoder_inputs(model.config)
     return {
@@ -99,7 +99,7 @@ def stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
 
 
 def encoder_inputs(config: ModelConfig) -> tuple[TensorSpec, TensorSpec]:
-    """A batch of log-mel segments, and a batch of tubelets."""
+    """Describe a batch of log-mel segments and a batch of tubelets."""
     size = config.img_size
     return (
         TensorSpec("log_mel", ["batch", config.audio_length, NUM_MEL_BINS], "float32"),
@@ -108,7 +108,7 @@ def encoder_inputs(config: ModelConfig) -> tuple[TensorSpec, TensorSpec]:
 
 
 def example_of(tensor: TensorSpec) -> Tensor:
-    """Two zeros: of a batch of one the exporter would not know that it may be larger."""
+    """Return a batch of two zeros: with a batch of one, the exporter would fix the size."""
     sizes = [size for size in tensor.shape if isinstance(size, int)]
     return torch.zeros(2, *sizes, dtype=getattr(torch, tensor.dtype))
 
@@ -132,7 +132,7 @@ def write_graph(stage: GraphStage, folder: Path, metadata: dict[str, str], opset
     assert program is not None
     program.model.metadata_props.update(metadata)
     for node in program.model.graph:
-        # It names files of the machine that exported.
+        # It contains file paths of the exporting machine.
         node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
     program.save(str(path), external_data=False)
     return path

@@ -1,4 +1,4 @@
-"""Logistic regression whose weights may not be negative."""
+"""Logistic regression with non-negative weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ RIDGE = 1e-2
 
 
 def fit_logistic(features: FloatArray, labels: NDArray[np.bool_]) -> tuple[FloatArray, float]:
-    """Features (n, F) and labels (n,) -> weights (F,), none negative, and bias, both for features as they are given.
+    """Features (n, F) and labels (n,) -> non-negative weights (F,) and bias, for features that are not standardised.
 
-    The most likely model with a slight ridge on the weights of the standardised features.
+    Maximum likelihood with a slight ridge on the weights of the standardised features.
     """
     centre, spread = features.mean(axis=0), features.std(axis=0) + 1e-9
     scaled, signs = (features - centre) / spread, np.where(labels, 1.0, -1.0)

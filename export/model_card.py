@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a bundle is, where it comes from, and what was measured of it."""
+"""Write MODEL_CARD.md: purpose, source, parity, calibration and limits of a bundle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cavsync.manifest import ClassifierSpec, Manifest
 PROBABILITIES = {
     "single-label": "Their softmax is the probabilities.",
     "multi-label": "Their sigmoids are the probabilities.",
-    None: "The run does not say whether their softmax or their sigmoids are the probabilities.",
+    None: "The run does not state whether their softmax or their sigmoids are the probabilities.",
 }
 
 
@@ -22,7 +22,7 @@ def model_card(
     candidates: dict[str, list[dict[str, Any]]],
     report: CalibrationReport | None,
 ) -> str:
-    """Markdown of the manifest's facts, the parity results, the int8 candidates and the calibration's report."""
+    """Return the Markdown of the manifest's facts, the parity results, the int8 candidates and the calibration."""
     sync, visual, audio = manifest.sync, manifest.visual, manifest.audio
     lines = [
         f"# {manifest.name}",
@@ -53,7 +53,7 @@ def model_card(
             for row in parity
         ),
         "",
-        *([f"Built and not run, for want of such a GPU: {', '.join(not_run)}.", ""] if not_run else []),
+        *([f"Built but not run, for lack of such a GPU: {', '.join(not_run)}.", ""] if not_run else []),
         *_candidates(candidates),
         "## Calibration",
         *_calibration(report),
@@ -75,7 +75,7 @@ def _classifier(found: ClassifierSpec | None) -> list[str]:
         f"`{found.graph.file}` gives the logits of {len(found.classes)} classes for {inputs}, in float32, in the order",
         "of `classes` in the manifest.",
         PROBABILITIES.get(found.target, PROBABILITIES[None]),
-        "Those of a clip are the mean over several of its moments.",
+        "The logits of a clip are the mean over several of its moments.",
         "",
     ]
 
@@ -85,10 +85,10 @@ def _candidates(candidates: dict[str, list[dict[str, Any]]]) -> list[str]:
         return []
     rows = [(graph, row) for graph, found in candidates.items() for row in found]
     return [
-        "## Ways to int8",
-        "Single inputs on the machine that exported, timed in turns; centred cosine to float32.",
+        "## int8 methods",
+        "Times of single inputs on the exporting machine, measured in turns; centred cosine to float32.",
         "",
-        "| encoder | way | ms | MB | centred cosine | layers left in float32 | |",
+        "| encoder | method | ms | MB | centred cosine | layers left in float32 | |",
         "|---|---|---|---|---|---|---|",
         *(
             f"| {graph} | {row['name']} | {row['milliseconds']:.1f} | {row['size_bytes'] / 1e6:.1f} | "
@@ -106,7 +106,7 @@ def _calibration(report: CalibrationReport | None) -> list[str]:
     return [
         f"Fitted on {calibration.num_windows} windows of {calibration.num_clips} clips ({calibration.source}). An",
         f"offset counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability under",
-        f"{calibration.threshold:.2f} are `undetermined`. Each clip judged by a fit on the others:",
+        f"{calibration.threshold:.2f} are `undetermined`. In cross-validation over clips:",
         "",
         f"- {report.accepted_share:.0%} of the windows whose offset lies in the search range are accepted;",
         f"- {report.false_accepted_share:.0%} of those whose offset lies beyond it are accepted, wrongly;",

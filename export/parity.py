@@ -1,4 +1,4 @@
-"""Proof that what was written computes what the model computes: errors per output, on clips and on noise."""
+"""Check that exported graphs compute what the model computes: errors per output, on clips and noise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Runner = Callable[..., list[Array]]
 INPUTS = {"audio_frontend": "waveform", "audio_encoder": "log_mel", "visual_encoder": "frames"}
 OUTPUTS = {"audio_frontend": ("log_mel",), "audio_encoder": ("embedding", "patches"), CLASSIFIER: ("logits",)}
 OUTPUTS["visual_encoder"] = OUTPUTS["audio_encoder"]
-# A classifier's inputs are the encoders' of the same moments.
+# A classifier's inputs are the encoders' inputs at the same moments.
 CLASSIFIER_INPUTS: dict[TrainedMode, tuple[str, ...]] = {
     "multimodal": ("log_mel", "frames"),
     "audio-only": ("log_mel",),
@@ -35,7 +35,7 @@ CLASSIFIER_INPUTS: dict[TrainedMode, tuple[str, ...]] = {
 # Log-mel values are logarithms: an absolute error is already relative.
 MAX_LOG_MEL_ERROR = 2e-2
 MEAN_LOG_MEL_ERROR = 1e-4
-# What sets samples apart must survive too, where there is more of it than rounding.
+# Differences between samples must survive too (centred cosine), unless they are below this, which is rounding.
 MIN_SPREAD = 1e-3
 NUM_NAMED = 3
 NOISE = "noise"
@@ -43,8 +43,8 @@ NOISE = "noise"
 
 @dataclass(frozen=True)
 class Limits:
-    """What an output in some precision may differ by: `relative_error` to the largest value of the output, the worst
-    sample's `cosine`, the `centred_cosine` over all samples of the embedding (or the logits) and of the patches, and
+    """Limits of an output's errors in one precision: `relative_error` to the largest value of the output, the worst
+    sample's `cosine`, the centred cosine over all samples of the embedding or logits and of the patches, and
     `batch_error` between batch 1 and batch N, relative like the first."""
 
     relative_error: float
@@ -54,7 +54,7 @@ class Limits:
     batch_error: float
 
 
-# float32 differs by another order of summation; the others by their rounding, which batches must not change much.
+# float32 differs by the order of summation, the others by rounding, which must hardly depend on the batch.
 LIMITS = {
     "fp32": Limits(1e-4, 0.99999, 0.999, 0.999, 1e-4),
     "fp16": Limits(3e-2, 0.9995, 0.999, 0.999, 1e-2),
@@ -66,11 +66,11 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class OutputParity:
-    """One output of one artefact against the model's.
+    """One output of one artefact compared with the model's.
 
-    Absolute errors, their largest and mean relative to the output's range, the worst sample's cosine, the cosine over
-    all samples after the mean over samples is removed, `batch_error` between batch 1 and batch N, and the names of the
-    worst samples, worst first. Noise counts for errors and the plain cosine, clips alone for the centred one.
+    Absolute errors, largest and mean error relative to the output's range, the worst sample's cosine, the cosine over
+    all samples after their mean is removed, `batch_error` between batch 1 and batch N, and the names of the worst
+    samples, worst first. Noise counts for errors and the plain cosine, but not for the centred cosine.
     """
 
     artefact: str
@@ -89,7 +89,7 @@ class OutputParity:
 
 @torch.no_grad()
 def reference_outputs(graph: str, model: AudioVisualEncoder, inputs: Inputs) -> list[Array]:
-    """What a graph should give, computed without the modules that were exported."""
+    """Compute the expected outputs of a graph without the exported modules."""
     if graph == "audio_frontend":
         return [reference_log_mel(inputs["waveform"][0])[None]]
     found = run_plainly(graph, model, inputs)
@@ -100,8 +100,8 @@ def reference_outputs(graph: str, model: AudioVisualEncoder, inputs: Inputs) -> 
 
 
 def run_plainly(graph: str, model: AudioVisualEncoder, inputs: Inputs) -> Any:
-    """The model's embedding of an encoder's input, or its logits, the preprocessing written out again on purpose:
-    constants from the papers, not from the exported modules."""
+    """Compute the model's embedding or logits. The preprocessing is repeated here on purpose, with constants from the
+    papers instead of the exported modules'."""
     normalised = {name: NORMALISED[name](torch.from_numpy(array)) for name, array in inputs.items()}
     if graph == "audio_encoder":
         return model.encode_audio(normalised["log_mel"])
@@ -124,13 +124,13 @@ NORMALISED = {"log_mel": _normalised_audio, "frames": _normalised_frames}
 
 
 def one_of(inputs: Iterable[Array], place: int) -> list[Array]:
-    """The one sample at `place` of each."""
+    """Return the sample at `place` of each input, as a batch of one."""
     return [array[place : place + 1] for array in inputs]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The model's outputs for `samples`, and for noise behind them, by graph."""
+    """The model's outputs for `samples` followed by noise, by graph."""
 
     samples: Samples
     inputs: dict[str, Inputs]
@@ -161,7 +161,7 @@ class Reference:
         return cls(samples, inputs, outputs)
 
     def check(self, artefact: str, graph: str, run: Runner, precision: str) -> list[OutputParity]:
-        """Compare an artefact of `graph` that computes in `precision` (a key of LIMITS), at batch 1 and at batch N."""
+        """Compare an artefact of `graph` in `precision` (a key of LIMITS) with the model, at batch 1 and batch N."""
         arrays = list(self.inputs[graph].values())
         alone = [run(*one_of(arrays, place)) for place in range(len(arrays[0]))]
         together = run(*arrays)
@@ -172,7 +172,7 @@ class Reference:
         ]  # fmt: skip
 
     def worst_input(self, graph: str, result: OutputParity) -> Inputs:
-        """The inputs (1, ...) of a graph for which an output is worst."""
+        """Return the inputs (1, ...) for which an output is worst."""
         names = result.worst_samples
         place = self.samples.moments.index(names[0]) if names and names[0] != NOISE else len(self.samples)
         named = self.inputs[graph]
@@ -223,13 +223,13 @@ class Reference:
 
 
 def centred_cosine(got: Array, want: Array) -> float:
-    """Cosine of all samples (N, D) taken together, after the mean over the samples is removed from both."""
+    """Cosine over all samples (N, D) together, after the mean over the samples is removed from both."""
     first, second = got - got.mean(axis=0), want - want.mean(axis=0)
     return float((first * second).sum() / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-30))
 
 
 def complaint(failed: Sequence[OutputParity], culprit: str) -> str:
-    """The sentence about artefacts that depart; `culprit` says where it begins."""
+    """Return the message for artefacts that depart; `culprit` tells where the departure begins."""
     worst = worst_of(failed)
     return (
         f"the exported {worst.artefact} does not compute what the model computes: output {worst.output} has a largest "
@@ -241,7 +241,7 @@ def complaint(failed: Sequence[OutputParity], culprit: str) -> str:
 
 
 def describe(results: Sequence[OutputParity], samples: Samples, not_run: Sequence[str]) -> dict[str, Any]:
-    """Content of parity.json."""
+    """Return the content of parity.json."""
     return {
         "reference": "the PyTorch model and torchaudio's Kaldi filter bank, float32 on the CPU",
         "inputs": f"{samples.source}, and noise",
@@ -252,12 +252,12 @@ def describe(results: Sequence[OutputParity], samples: Samples, not_run: Sequenc
 
 
 def worst_of(failed: Sequence[OutputParity]) -> OutputParity:
-    """The output that departs most."""
+    """Return the output that departs most."""
     return max(failed, key=_departure)
 
 
 def differs_only_by_batch(result: OutputParity) -> bool:
-    """Whether single inputs give what they should and only batches do not."""
+    """Whether single inputs agree and only batches depart."""
     return result.batch_error > LIMITS[result.precision].batch_error and result.relative_error < result.batch_error
 
 
@@ -273,6 +273,6 @@ def _cosines(got: Array, want: Array) -> Array:
 
 
 def _spread(rows: Array) -> float:
-    """Root mean square of what sets samples apart, relative to the samples themselves."""
+    """Root mean square of the samples' differences from their mean, relative to the largest sample."""
     apart = np.linalg.norm(rows - rows.mean(axis=0), axis=1)
     return float(np.sqrt((apart**2).mean()) / max(np.linalg.norm(rows, axis=1).max(), 1e-30))

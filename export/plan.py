@@ -1,4 +1,4 @@
-"""What an export would write: files, sizes and needs, without writing or computing anything."""
+"""List what an export would write: files, sizes and requirements. Nothing is computed or written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cavsync.model.flops import Part, count_parameters
 
 BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.02, "int8": 1.02}
 STORED_BYTES = {"float32": 4.0, "half": 2.0, "int8": 1.02}
-# Filter bank and the transform before it.
+# Filter bank and Fourier transform.
 FRONTEND_BYTES = 960_000
 PARTS: dict[Part, str] = {"audio": "log_mel", "visual": "frames"}
 NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -39,7 +39,7 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """Files in the order in which they are written, and sentences about the rest."""
+    """Files in the order in which they are written, and notes for the user."""
 
     files: list[PlannedFile]
     notes: list[str]

@@ -1,4 +1,4 @@
-"""Silence for libraries that talk while they work; their errors still come through."""
+"""Silence libraries while they work; their errors still get through."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No advice in the log, no warnings, and nothing on stdout, which belongs to results."""
+    """Suppress log messages up to warnings, Python warnings, and stdout, which is for results."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

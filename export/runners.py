@@ -1,4 +1,4 @@
-"""Run a written graph on this machine's CPU, whichever runtime it is for: all outputs, in their order."""
+"""Run a written graph of any runtime on this machine's CPU."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ Array = NDArray[Any]
 
 
 def open_runner(path: Path, runtime: str, precision: str = "fp32") -> Runner:
-    """A function from the inputs, in their order, to all outputs (float32). bf16 products are computed in float32 on
-    rounded operands, which gives the same numbers; no runtime here has them."""
+    """Return a function from the inputs to all outputs (float32), both in the graph's order.
+
+    fp16 and bf16 products are computed in float32 on rounded operands, which gives the same numbers: see `on_cpu`.
+    """
     if runtime == "openvino":
         return _openvino(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # Threads that wait in a loop would slow whatever is timed next.
+    # Idle threads that keep spinning would slow the next graph that is timed.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     source: str | bytes = str(path)
     if precision in ("fp16", "bf16", "fp8"):
-        # Optimisers take rounding for a detour, and move it to where operators do not know fp8.
+        # Optimisers remove rounding, or move it to operators that do not support fp8.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if precision in ("fp16", "bf16"):
         source = on_cpu(onnx.load(str(path))).SerializeToString()

@@ -1,4 +1,4 @@
-"""What graphs are compared and quantized on: moments of real clips where there are any, of generated ones otherwise."""
+"""Take samples to compare and quantize on: moments of real clips if there are any, else of generated ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NOISE_SAMPLES = 3
 class Samples:
     """Inputs of each graph by its name: audio (1, n), raw log-mel (N, L, 128), tubelets (N, T, H, W, 3) of bytes.
 
-    `moments` (N) says where each log-mel segment and tubelet comes from, `source` what all of them are.
+    `moments` (N) names the source of each log-mel segment and tubelet, `source` describes all of them.
     """
 
     inputs: dict[str, Array]
@@ -52,14 +52,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class SampleSets:
-    """Samples to compare on, and others, of other clips, to find the ranges of activations with."""
+    """Samples for comparing, and samples of other clips for finding the ranges of activations."""
 
     compare: Samples
     ranges: Samples
 
 
 def sample_sets(config: ModelConfig, clips: Sequence[Path]) -> SampleSets:
-    """Of `clips` every second one is compared on; generated clips take their place where fewer than two can be used."""
+    """Compare on every second of `clips`; generated clips replace them if fewer than two can be used."""
     # One clip in memory at a time.
     taken = [_moments(clip, config) for clip in map(partial(_load, config=config), _spread(clips)) if clip is not None]
     if len(taken) >= 2:
@@ -72,13 +72,13 @@ def sample_sets(config: ModelConfig, clips: Sequence[Path]) -> SampleSets:
 
 
 def generated_clips(config: ModelConfig, seed: int) -> list[Clip]:
-    """One clip of each family, long enough for some segments."""
+    """Render one clip of each family, long enough for some segments."""
     seconds = max(3.0, config.audio_length * FRAME_SECONDS + 1.0)
     return [_rendered(ClipSpec(seed=seed, family=family, duration_seconds=seconds), config) for family in FAMILIES]
 
 
 def noise(config: ModelConfig) -> dict[str, Array]:
-    """Inputs unlike any clip: quiet noise and silence, log-mel noise, frames of noise."""
+    """Return inputs unlike any clip: quiet noise and silence, log-mel noise, frames of noise."""
     random = np.random.default_rng(11)
     quiet = random.normal(0, 1e-3, (1, SAMPLE_RATE_HZ))
     segments = random.normal(AUDIO_MEAN, AUDIO_STD, (NOISE_SAMPLES, config.audio_length, NUM_MEL_BINS))
@@ -91,13 +91,13 @@ def noise(config: ModelConfig) -> dict[str, Array]:
 
 
 def reference_log_mel(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """torchaudio's features of samples (n,), (frames, 128)."""
+    """Compute torchaudio's features (frames, 128) of samples (n,)."""
     features: NDArray[np.float32] = log_mel(torch.from_numpy(waveform)).numpy()
     return features
 
 
 def _spread(clips: Sequence[Path]) -> list[Path]:
-    """At most MAX_CLIPS of them, from all over the list."""
+    """Return at most MAX_CLIPS of the clips, evenly spread over the list."""
     places = np.linspace(0, len(clips) - 1, min(len(clips), MAX_CLIPS)).round().astype(int)
     return [clips[place] for place in places]
 
@@ -123,7 +123,7 @@ def _rendered(spec: ClipSpec, config: ModelConfig) -> Clip:
 
 
 def _span_seconds(clip: Clip, config: ModelConfig) -> tuple[float, float]:
-    """First and last time around which both the segment of audio and the tubelet lie within the clip."""
+    """First and last time for which the audio segment and the tubelet around it lie within the clip."""
     half_audio = config.audio_length * FRAME_SECONDS / 2 + 2 * FRAME_SECONDS
     half_frame = (config.num_frames - 1) * config.frame_step_seconds / 2
     audio = clip.audio
@@ -135,7 +135,7 @@ def _span_seconds(clip: Clip, config: ModelConfig) -> tuple[float, float]:
 
 
 def _moments(clip: Clip, config: ModelConfig) -> Samples:
-    """Moments of one clip, evenly spread."""
+    """Take evenly spread moments of one clip."""
     assert isinstance(clip.audio, Waveform)
     centres = np.linspace(*_span_seconds(clip, config), MOMENTS_PER_CLIP)
     features = reference_log_mel(clip.audio.samples)
@@ -153,7 +153,7 @@ def _moments(clip: Clip, config: ModelConfig) -> Samples:
 
 
 def _joined(parts: Sequence[Samples], source: str) -> Samples:
-    """All moments; of the audio, that of two clips is enough for a front end."""
+    """Join the moments of all clips; for the front end, the audio of two clips is enough."""
     moments = [moment for part in parts for moment in part.moments]
     inputs = {name: np.concatenate([part.inputs[name] for part in parts]) for name in ENCODERS}
     audio = np.concatenate([part.inputs["audio_frontend"] for part in parts[:2]], axis=1)

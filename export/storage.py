@@ -1,7 +1,7 @@
-"""How weights lie on the disk: as computed with, in half precision, or as 8-bit integers. Arithmetic stays float32.
+"""Store weights as float32, in half precision, or as 8-bit integers. Arithmetic stays float32.
 
-The model's weights are rounded first and parity is checked against the rounded model, so what is stored is exact. The
-casts that restore them have constant inputs: runtimes compute them once, when they load the graph.
+The model's weights are rounded first, so the stored ones are exact and parity is checked against the rounded model. The
+casts that restore them have constant inputs, so runtimes compute them once, when they load the graph.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 Storage = Literal["float32", "half", "int8"]
 
-# Smaller ones are not worth nodes of their own.
+# Smaller tensors are not worth additional nodes.
 MIN_ELEMENTS = 1024
 LARGEST_INT8 = 127
-# What is left of a weight that was rounded, relative to the largest of its channel.
+# Largest difference of a stored weight, relative to the largest weight of its channel.
 EXACT = 1e-6
 
 
@@ -44,7 +44,7 @@ def _rounded_to_int8(matrix: Tensor) -> Tensor:
 
 
 def store_compactly(path: Path) -> None:
-    """Rewrite an ONNX file: large float32 constants that fewer bits hold exactly are stored so and restored on load."""
+    """Rewrite an ONNX file: store large float32 constants in fewer bits if that is exact, and restore them on load."""
     model = onnx.load(str(path))
     graph = model.graph
     restoring: list[NodeProto] = []
@@ -58,16 +58,16 @@ def store_compactly(path: Path) -> None:
     nodes = [*restoring, *graph.node]
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(stored)
-    # The nodes of a graph are in the order in which they can be computed.
+    # ONNX requires nodes in an order in which they can be computed.
     graph.node.extend(nodes)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
 
 
 def _compact(name: str, values: NDArray[np.float32]) -> tuple[list[TensorProto], list[NodeProto]]:
-    """Tensors that stand for `values`, and the nodes that restore them; nothing where fewer bits do not suffice."""
+    """Return tensors in fewer bits and the nodes that restore `values`; empty lists if that would not be exact."""
     if values.ndim == 2:
-        # Linear layers are stored with their output channels last or first, as the exporter likes.
+        # The exporter stores linear layers with their output channels last or first.
         for axis in (0, 1):
             scale = np.abs(values).max(axis=axis, keepdims=True) / LARGEST_INT8
             whole = np.rint(np.divide(values, scale, out=np.zeros_like(values), where=scale > 0))

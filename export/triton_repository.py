@@ -1,4 +1,4 @@
-"""A bundle as a model repository of NVIDIA's Triton Inference Server (no relation to the kernels' language).
+"""Write a bundle as a model repository for NVIDIA's Triton Inference Server (unrelated to the Triton language).
 
 | model | computes | batch |
 |---|---|---|
@@ -16,17 +16,17 @@ A segment of L frames takes exactly (L - 1) * 160 + 400 samples; the ensemble ac
     segment.set_data_from_numpy(waveform[None])  # 16 kHz mono, float32 in [-1, 1], shape (samples,)
     embedding = client.infer("cavsync_audio", [segment]).as_numpy("embedding")  # (1, D), of length 1
 
-Batches. With `max_batch_size` > 0 Triton takes the first axis of every tensor for the batch and leaves it out of
-`dims`; its backends refuse a graph whose first axis is fixed. So the front end has 0 and its full shape, and so has the
-ensemble. No `reshape` is needed: what a model without batches gave is handed to a model with batches as it is if it
-has the batch axis already, so the log-mel (1, L, 128) becomes a request of batch 1 to the encoder. There the dynamic
-batcher joins it with others: many segments are many requests at once, not one request of many rows. Whoever has a whole
-recording calls the front end once, cuts the log-mel into segments and calls the encoder with batches of them.
+Batches. With `max_batch_size` > 0 Triton treats the first axis of every tensor as the batch and omits it in `dims`; its
+backends refuse a graph whose first axis is fixed. So the front end and the ensemble have 0 and their full shapes. No
+`reshape` is needed: an output of a model without batches is passed on unchanged to a model with batches, so the log-mel
+(1, L, 128) becomes a request of batch 1 to the encoder. There the dynamic batcher joins it with others: send many
+segments as many concurrent requests, not as one request of many rows. For a whole recording, call the front end once,
+cut the log-mel into segments and call the encoder with batches of them.
 
 Engines. An encoder for which the bundle has an engine of the runtime `tensorrt` is served by Triton's tensorrt backend
 (the first such engine, in the manifest's order). It must have been built with the server's TensorRT version and for
 batches of `max_batch_size`, or Triton refuses it. Engines of `tensorrt_rtx` (TensorRT for RTX) have a format of their
-own that this backend cannot load, and those of OpenVINO belong to another backend: such an encoder stays ONNX.
+own that this backend cannot load, and those of OpenVINO belong to another backend: such an encoder is served as ONNX.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ CLASSIFIER_MODEL = "cavsync_classifier"
 VERSION = "1"
 CONFIG_NAME = "config.pbtxt"
 METADATA_NAME = "metadata.json"
-# Triton wants a version folder of an ensemble too, and neither git nor object stores keep an empty one.
+# Triton requires a version folder for an ensemble too, and neither git nor object stores keep an empty one.
 PLACEHOLDER_NAME = ".keep"
-# The manifest's types by the Open Inference Protocol's names; Triton's configuration puts TYPE_ before them.
+# The manifest's types -> the Open Inference Protocol's names; Triton's configuration prefixes them with TYPE_.
 DATATYPES = {"float32": "FP32", "float16": "FP16", "uint8": "UINT8"}
 DYNAMIC = -1
 MAX_INT32 = 2**31 - 1
@@ -63,7 +63,7 @@ MAX_INT32 = 2**31 - 1
 
 @dataclass(frozen=True)
 class Backend:
-    """What computes a model in Triton, and the name that it expects of the model's file."""
+    """A backend of Triton, and the name that it expects for the model's file."""
 
     name: str
     platform: str
@@ -95,15 +95,17 @@ def write_triton_repository(
     """Write the models of a bundle as a Triton model repository; returns the files written, in order of their names.
 
     Args:
-        bundle_dir: what `cavsync export` wrote.
-        out_dir: the repository, which appears whole or not at all: absent, empty, or one to replace with `overwrite`.
-        max_batch_size: of the encoders; a TensorRT engine must have been built for as much.
+        bundle_dir: folder that `cavsync export` wrote.
+        out_dir: the repository, written whole or not at all; absent, empty, or one to replace with `overwrite`.
+        max_batch_size: of the encoders; a TensorRT engine must have been built for at least this size.
         max_queue_delay_microseconds: how long a request to an encoder may wait for others to share its batch.
         instances: copies of each model that run at the same time: on every GPU of the server, else on its CPU.
 
     Raises:
-        BundleError: the bundle cannot be used. ConfigError: a number out of range. ExportError: out_dir holds something
-        else or lies in the bundle, or tritonclient is missing. Nothing is left behind in any case.
+        BundleError: the bundle cannot be used.
+        ConfigError: a number out of range.
+        ExportError: out_dir holds something else or lies in the bundle, or tritonclient is missing. No error leaves
+            files behind.
     """
     serving = Serving(max_batch_size, max_queue_delay_microseconds, instances)
     _check(serving)
@@ -119,7 +121,7 @@ def write_triton_repository(
 
 
 def check_triton_repository(bundle_dir: Path, out_dir: Path, *, overwrite: bool) -> None:
-    """What can be told before there is a bundle; ExportError as for `write_triton_repository`."""
+    """Check what is known before the bundle exists; ExportError as for `write_triton_repository`."""
     _model_config_protobuf()
     if out_dir.resolve().is_relative_to(bundle_dir.resolve()):
         raise ExportError(f"{out_dir} lies in the bundle {bundle_dir}: choose a --triton-repo outside it")
@@ -135,11 +137,11 @@ def _check(serving: Serving) -> None:
         ("instances", serving.instances, 1),
     ):
         if not least <= number <= MAX_INT32:
-            raise ConfigError(f"{name} is {number}, it must be a number from {least} to {MAX_INT32}: give such a one")
+            raise ConfigError(f"{name} is {number}, expected {least} to {MAX_INT32}: change it")
 
 
 def _model_config_protobuf() -> Any:
-    """Triton's configuration messages, as its client ships them."""
+    """Import Triton's configuration messages from its client."""
     try:
         from tritonclient.grpc import model_config_pb2  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError as error:
@@ -151,7 +153,7 @@ def _model_config_protobuf() -> Any:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds all that we write and nothing else: other models in it are not ours to delete."""
+    """Whether a folder holds a repository of cavsync and nothing else: other models in it must not be deleted."""
     described = (CONFIG_NAME, METADATA_NAME)
     always = {f"{name}/{file}" for name in (*GRAPH_OF_MODEL, ENSEMBLE) for file in described}
     possible = always | {
@@ -166,7 +168,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _write_model(folder: Path, bundle_dir: Path, manifest: Manifest, graph: str, serving: Serving) -> None:
-    """One graph of the bundle: its file and what describes it."""
+    """Write one graph of the bundle with its configuration and metadata."""
     spec = manifest.graphs[graph]
     backend, file = _source(manifest, graph, spec)
     (folder / VERSION).mkdir(parents=True)
@@ -175,7 +177,7 @@ def _write_model(folder: Path, bundle_dir: Path, manifest: Manifest, graph: str,
 
 
 def _source(manifest: Manifest, graph: str, spec: GraphSpec) -> tuple[Backend, str]:
-    """What computes a graph in Triton, and from which file of the bundle."""
+    """Return the backend for a graph and the file of the bundle that it loads."""
     if graph != "audio_frontend":
         for engine in manifest.engines:
             if (engine.graph, engine.runtime) == (graph, "tensorrt"):
@@ -200,7 +202,7 @@ def _describe(folder: Path, config: Any) -> None:
 def _graph_config(name: str, spec: GraphSpec, backend: Backend, serving: Serving) -> Any:
     pb = _model_config_protobuf()
     config = pb.ModelConfig(name=name, backend=backend.name, platform=backend.platform)
-    # The kind of device stays open: the server takes its GPUs, or its CPU.
+    # No kind of device is set: the server takes its GPUs, or its CPU.
     config.instance_group.add(count=serving.instances)
     has_batch = all(isinstance(tensor.shape[0], str) for tensor in (*spec.inputs, *spec.outputs))
     if has_batch:
@@ -217,7 +219,7 @@ def _graph_config(name: str, spec: GraphSpec, backend: Backend, serving: Serving
 
 
 def _ensemble_config(name: str, manifest: Manifest) -> Any:
-    """Waveform of one segment -> embedding; the names are those that `Bundle` insists on."""
+    """Waveform of one segment -> embedding; `Bundle` guarantees the names."""
     pb = _model_config_protobuf()
     frontend, encoder = manifest.audio_frontend, manifest.audio_encoder
     embedding = next(tensor for tensor in encoder.outputs if tensor.name == "embedding")
@@ -241,7 +243,7 @@ def segment_samples(manifest: Manifest) -> int:
 
 
 def _add(described: Any, tensor: TensorSpec, shape: list[int | str]) -> None:
-    """Describe one input or output; a dimension that has a name is one of any size."""
+    """Describe one input or output; named dimensions may have any size."""
     described.add(
         name=tensor.name,
         data_type=f"TYPE_{DATATYPES[tensor.dtype]}",
@@ -250,7 +252,7 @@ def _add(described: Any, tensor: TensorSpec, shape: list[int | str]) -> None:
 
 
 def _metadata(config: Any) -> dict[str, Any]:
-    """What the server answers when it is asked for the model: the batch is an axis of any size."""
+    """Return the server's metadata of a model; its batch may have any size."""
     pb = _model_config_protobuf()
     batch = [DYNAMIC] if config.max_batch_size else []
 

@@ -79,7 +79,6 @@ def read_manifest(bundle: Path | str) -> Manifest:
         if digest != hashlib.sha256(unsealed).hexdigest() or sealed != data:
             raise UnfitError("does not match its own digest, it was changed after export")
         manifest = parse(Manifest, unsealed)
-        _check_references(manifest)
         # The entries of `model` and `source` are free, but may not be NaN either.
         json.dumps(content, allow_nan=False)
     except UnfitError as error:
@@ -114,16 +113,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) < len(pairs):
         raise UnfitError(f"names {shown(names.most_common(1)[0][0])} twice")
     return dict(pairs)
-
-
-def _check_references(manifest: Manifest) -> None:
-    """Everything that a runtime opens is hashed."""
-    named = [graph.file for graph in manifest.graphs.values()]
-    for engine in manifest.engines:
-        named += [engine.file, *engine.companions]
-    for name in named:
-        if name not in manifest.files:
-            raise UnfitError(f"names {shown(name)} without a hash")
 
 
 def _depth(value: Any) -> int:

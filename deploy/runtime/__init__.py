@@ -1,1 +1,1 @@
-"""An opened bundle and the engines that compute its encoders."""
+"""Open a bundle and compute its graphs: ONNX Runtime, OpenVINO, TensorRT."""

@@ -1,4 +1,4 @@
-"""Requests of several callers gathered into batches: when a batch is due, and who is in it."""
+"""Gather requests of several callers into batches."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from cavsync.errors import ConfigError
 if TYPE_CHECKING:
     from cavsync.deploy.runtime.engines import Engine
 
-# A caller that asked for nothing in so long is not waited for; no deadline is longer.
+# A batch does not wait for callers whose last request is older than this; no deadline is longer.
 ACTIVE_SECONDS = 1.0
-CLOSED = "the engine pool is closed, it computes nothing more: open another one"
+CLOSED = "the engine pool is closed and computes nothing more: open another one"
 
 
 @dataclass(eq=False)
 class Request:
-    """The inputs `values` (B, ...) of one caller, who waits for `result`."""
+    """The inputs `values` (B, ...) of one caller, which blocks until `result` is set."""
 
     engine: Engine
     values: NDArray[Any]
@@ -37,7 +37,7 @@ class Request:
         self.count = len(self.values)
 
     def joins(self, other: Request) -> bool:
-        """Whether both can be one call of the engine."""
+        """Whether one call of the engine can compute both."""
         return (
             self.engine is other.engine
             and self.output == other.output
@@ -47,15 +47,15 @@ class Request:
 
 
 class BatchQueue:
-    """Requests in the order of their arrival, taken as batches of at most `max_batch` inputs.
+    """Requests in order of arrival, taken as batches of at most `max_batch` inputs.
 
-    The oldest request leads a batch and those that can join it follow in their order. It is due as soon as it is full,
-    its leader has waited for `deadline_seconds`, or nobody is left to wait for: every caller of the last
-    `ACTIVE_SECONDS` is blocked already, as a lone stream is with its first request. A request of more than `max_batch`
-    inputs is a batch by itself, never cut.
+    The oldest request leads a batch; requests that can join it follow in order. A batch is due when it is full, when
+    its leader has waited for `deadline_seconds`, or when every caller of the last `ACTIVE_SECONDS` is blocked already
+    (a lone stream always is), so that no further request can arrive. A request of more than `max_batch` inputs is a
+    batch of its own and never split.
 
-    Callers block, so each has one request at most: the queue is no longer than there are callers (back-pressure), and
-    between two turns of one of them every other that waits has its own (fairness).
+    Callers block, so each has at most one request: the queue is never longer than the number of callers
+    (back-pressure), and between two turns of one caller every other waiting caller has its turn (fairness).
     """
 
     def __init__(self, max_batch: int, deadline_seconds: float) -> None:
@@ -68,7 +68,7 @@ class BatchQueue:
         self._changed = Condition()
 
     def put(self, request: Request) -> None:
-        """Add a request of the calling thread.
+        """Add a request for the calling thread.
 
         Raises:
             ConfigError: the queue is closed.
@@ -83,14 +83,14 @@ class BatchQueue:
             self._changed.notify_all()
 
     def withdraw(self, request: Request) -> None:
-        """Forget a request whose caller no longer waits; nothing where it was taken already."""
+        """Remove a request whose caller stopped waiting; does nothing if it was already taken."""
         with self._changed:
             if request in self._waiting:
                 self._waiting.remove(request)
                 self._changed.notify_all()
 
     def take(self) -> list[Request] | None:
-        """Wait for the next batch; None once the queue is closed. Say `done` when its callers have their results."""
+        """Wait for the next batch; None once the queue is closed. Call `done` when its results are ready."""
         with self._changed:
             while not self._is_closed:
                 if not self._waiting:
@@ -106,12 +106,12 @@ class BatchQueue:
         return None
 
     def done(self, batch: Sequence[Request]) -> None:
-        """The callers of a batch are about to go on."""
+        """Note that the callers of a batch are about to continue."""
         with self._changed:
             self._num_computing -= len(batch)
 
     def close(self) -> list[Request]:
-        """Take nothing more; returns the requests that nobody will compute."""
+        """Stop taking requests; returns those that will not be computed."""
         with self._changed:
             self._is_closed = True
             left = list(self._waiting)

@@ -1,4 +1,4 @@
-"""An opened bundle: the manifest, every hash checked, and the three graphs ready to run."""
+"""An opened bundle: its files checked against the manifest, its three graphs ready to run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cavsync.errors import BundleError
 from cavsync.manifest import ENCODERS, Manifest, read_manifest
 from cavsync.records import shown
 
-# The input and the output of each graph that the scorer relies on.
+# The input and the output of each graph that the scorer uses.
 TENSORS = {
     "audio_frontend": ("waveform", "log_mel"),
     "audio_encoder": ("log_mel", "embedding"),
@@ -27,7 +27,7 @@ TENSORS = {
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that can score. It holds no state of a stream: many scorers may share it, from many threads."""
+    """An opened bundle. It keeps no state of a stream, so scorers in several threads may share it."""
 
     path: Path
     manifest: Manifest
@@ -50,14 +50,14 @@ class Bundle:
 
         Args:
             path: folder that `cavsync export` wrote.
-            engine: what computes the encoders, see `choose_engines`; never another one instead.
+            engine: runtime of the encoders, see `choose_engines`; there is no fall-back to another.
             providers: ONNX Runtime execution providers in order of preference; None means the CPU.
             threads: threads inside one operator; None lets ONNX Runtime choose.
-            cores: keep the computing on these cores, one thread each, beside whatever runs on the others (Linux).
+            cores: compute on these cores only, one thread each (Linux).
 
         Raises:
-            BundleError: missing, changed or inconsistent bundle.
-            ConfigError: an engine, a provider or cores that cannot be used here.
+            BundleError: the bundle is missing, changed or inconsistent.
+            ConfigError: the engine, provider or cores cannot be used on this machine.
         """
         threads = threads_on(cores, threads)
         path = Path(path)
@@ -115,7 +115,7 @@ def _check_features(path: Path, manifest: Manifest) -> None:
 
 
 def _check_graphs(path: Path, manifest: Manifest) -> int:
-    """Check the names that the scorer relies on and return the width of the embeddings."""
+    """Check the tensor names that the scorer uses; return the width of the embeddings."""
     for graph, (wanted_input, wanted_output) in TENSORS.items():
         spec = manifest.graphs[graph]
         outputs = [tensor.name for tensor in spec.outputs]

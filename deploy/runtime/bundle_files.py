@@ -1,4 +1,4 @@
-"""The files of a bundle against its manifest: plain files inside the folder, of the size and hash that it says."""
+"""Check the files of a bundle against its manifest: plain files of the declared size and hash."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from pathlib import Path
 
 from cavsync.errors import BundleError
 from cavsync.manifest import FileEntry, Manifest, open_plain
+from cavsync.records import shown
 
-# Protocol buffers end there.
+# Protocol buffers cannot be larger.
 MAX_GRAPH_BYTES = (2 << 30) - 1
 
 
 def verify_files(bundle: Path, manifest: Manifest) -> None:
-    """Check that every file that the manifest names is there with its size and hash.
+    """Check that everything a runtime opens has a hash, and the size and hash of every file.
 
     Raises:
-        BundleError: a name that leaves the folder, a missing file, another size, another hash.
+        BundleError: a file has no hash, is missing, not a plain file, or differs in size or hash.
     """
+    named = [graph.file for graph in manifest.graphs.values()]
+    for engine in manifest.engines:
+        named += [engine.file, *engine.companions]
+    for name in named:
+        if name not in manifest.files:
+            raise BundleError(f"{bundle} names {shown(name)} without a hash: export the bundle again")
     for name, entry in manifest.files.items():
         verify_file(bundle, name, entry)
 
@@ -30,17 +37,17 @@ def verify_file(bundle: Path, name: str, entry: FileEntry) -> None:
     """Check the size and the hash of one file.
 
     Raises:
-        BundleError: it is missing, no plain file, or differs.
+        BundleError: it is missing, not a plain file, or differs.
     """
     with _reading(bundle, name, entry) as stream:
         _check_hash(bundle / name, hashlib.file_digest(stream, "sha256").hexdigest(), entry)
 
 
 def read_graph(bundle: Path, name: str, entry: FileEntry) -> bytes:
-    """The bytes of an ONNX file, checked: what is opened is what was hashed, whatever happens to the file meanwhile.
+    """Read and check an ONNX file. The runtime is given these bytes, so a later change of the file has no effect.
 
     Raises:
-        BundleError: it is missing, no plain file, differs, or is larger than any graph.
+        BundleError: it is missing, not a plain file, differs, or is larger than any graph.
     """
     if entry.size_bytes > MAX_GRAPH_BYTES:
         raise BundleError(
@@ -55,7 +62,7 @@ def read_graph(bundle: Path, name: str, entry: FileEntry) -> bytes:
 
 @contextmanager
 def _reading(bundle: Path, name: str, entry: FileEntry) -> Iterator[BufferedReader]:
-    """The file as a stream, of the declared size; whatever the system says against it is a sentence."""
+    """Open a file and check its size; errors of the operating system become a BundleError."""
     path = bundle / name
     try:
         with open_plain(path) as stream:
@@ -70,7 +77,7 @@ def _reading(bundle: Path, name: str, entry: FileEntry) -> Iterator[BufferedRead
         raise BundleError(f"{bundle} lacks {name}: copy the whole bundle or export it again") from None
     except OSError as error:
         raise BundleError(
-            f"{path} cannot be read ({error.strerror}): make it yours to read, or copy it again"
+            f"{path} cannot be read ({error.strerror}): change its permissions, or copy it again"
         ) from None
 
 

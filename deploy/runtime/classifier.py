@@ -1,4 +1,4 @@
-"""The classifier of a bundle, which no scorer needs: checked where a bundle is verified, served by other programs."""
+"""Check the classifier of a bundle; scorers do not use it, so only `verify` and the export do."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TARGETS = ("multi-label", "single-label", None)
 def check_classifier(
     bundle: Path, manifest: Manifest, *, threads: int | None = None, cores: Sequence[int] | None = None
 ) -> None:
-    """Open the classifier's graph, where there is one, and compare its inputs and outputs with what is declared.
+    """Open the classifier's graph, if the bundle has one, and compare its inputs and outputs with the manifest.
 
-    The names of the bundle's files are checked already. Raises:
-        BundleError: it is missing, changed or not usable, or its logits are not as many as its classes.
+    Raises:
+        BundleError: it is missing, changed or unusable, or has another number of logits than classes.
     """
     found = manifest.classifier
     if found is None:

@@ -1,7 +1,7 @@
-"""Keeping what an engine computes on chosen cores: its own threads for good, the calling thread while it computes.
+"""Confine an engine to chosen cores: its own threads permanently, the calling thread while it computes.
 
-Linux only: a thread inherits the cores of the thread that starts it, so an engine that is opened and run within
-`confined` stays there, whatever its runtime calls the option.
+Linux only. A thread inherits the cores of the thread that starts it, so an engine opened and run within `confined`
+stays on them without any option of its runtime.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 
 
 class ConfinedEngine:
-    """An engine that computes on `cores` only, in whichever thread it is called."""
+    """An engine that computes on `cores` only, whichever thread calls it."""
 
     def __init__(self, engine: Engine, cores: Sequence[int]) -> None:
         self._engine = engine
         self._cores = cores
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """See `Engine.run`; the calling thread has its own cores back afterwards."""
+        """See `Engine.run`; afterwards the calling thread may use its former cores again."""
         with confined(self._cores):
             return self._engine.run(values, output)
 
 
 def threads_on(cores: Sequence[int] | None, threads: int | None) -> int | None:
-    """Threads of an engine on these cores: one each; `threads` where no cores are given.
+    """Number of threads for an engine on these cores: one each, or `threads` if no cores are given.
 
     Raises:
-        ConfigError: cores that this process does not have, that are named twice, or fewer or more of them than threads.
+        ConfigError: a core that this process may not use, a core named twice, or another number of cores than threads.
     """
     if cores is None:
         return threads
     if not hasattr(os, "sched_setaffinity"):
         raise ConfigError("this system cannot keep threads on cores, Linux can: leave the cores out")
-    at_hand = sorted(os.sched_getaffinity(0))
-    unusable = [core for core in cores if core not in at_hand]
+    usable = sorted(os.sched_getaffinity(0))
+    unusable = [core for core in cores if core not in usable]
     if not cores or unusable:
         found = f"core {unusable[0]} is not one of this process" if unusable else "no core was given"
-        raise ConfigError(f"{found}: choose among {', '.join(map(str, at_hand))}")
+        raise ConfigError(f"{found}: choose among {', '.join(map(str, usable))}")
     if len(set(cores)) < len(cores):
         raise ConfigError(f"cores {', '.join(map(str, cores))} name one of them twice: name each once")
     if threads not in (None, len(cores)):
@@ -57,7 +57,7 @@ def threads_on(cores: Sequence[int] | None, threads: int | None) -> int | None:
 
 @contextmanager
 def confined(cores: Sequence[int] | None) -> Iterator[None]:
-    """Keep the calling thread, and the threads that it starts meanwhile, on `cores`; None changes nothing."""
+    """Keep the calling thread, and threads that it starts inside the block, on `cores`; None changes nothing."""
     if cores is None:
         yield
         return

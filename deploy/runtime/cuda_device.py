@@ -1,4 +1,4 @@
-"""The GPU at hand: which it is, and memory, copies and a stream on it. The only file of deploy that calls CUDA."""
+"""Find the GPU of this machine; memory, copies and a stream on it. The only module of deploy that calls CUDA."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MAX_NAME_BYTES = 256
 
 @dataclass(frozen=True)
 class Gpu:
-    """The first GPU that this process may use. `compute_capability` is written without its point: "89"."""
+    """The first GPU that this process may use. `compute_capability` is written without the point: "89"."""
 
     name: str
     compute_capability: str
 
 
 def find_gpu() -> tuple[Gpu | None, str]:
-    """The GPU at hand, and what was found as part of a sentence; asks the driver, which every CUDA program needs."""
+    """Ask the driver for the GPU; returns it, or None, and the finding as a clause for messages."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -43,7 +43,7 @@ def find_gpu() -> tuple[Gpu | None, str]:
         number = ctypes.c_int()
         status = driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, device)
         if status:
-            return None, f"the GPU does not tell its compute capability (CUDA error {status})"
+            return None, f"the GPU does not report its compute capability (CUDA error {status})"
         numbers.append(number.value)
     name = ctypes.create_string_buffer(MAX_NAME_BYTES)
     driver.cuDeviceGetName(name, MAX_NAME_BYTES, device)
@@ -52,9 +52,9 @@ def find_gpu() -> tuple[Gpu | None, str]:
 
 
 class CudaDevice:
-    """Memory and a stream of one's own on the GPU.
+    """Memory and a separate stream on the GPU.
 
-    Every method raises ConfigError where CUDA refuses: no driver, an old one, no memory left, a failed kernel.
+    Every method raises ConfigError if CUDA refuses: no driver, an old driver, no memory left, a failed kernel.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class CudaDevice:
         return int(self._stream)
 
     def allocate(self, size_bytes: int) -> int:
-        """Address of new memory."""
+        """Allocate memory; returns its address."""
         return int(self._call("cudaMalloc", size_bytes))
 
     def upload(self, address: int, values: NDArray[Any]) -> None:
@@ -88,24 +88,24 @@ class CudaDevice:
         self._call("cudaMemcpyAsync", values.ctypes.data, address, values.nbytes, kind, self._stream)
 
     def synchronize(self) -> None:
-        """Wait for what was started."""
+        """Wait until all work on the stream is done."""
         self._call("cudaStreamSynchronize", self._stream)
 
     def free(self, address: int) -> None:
-        """Give memory back. What CUDA says to that helps nobody any more."""
+        """Free memory. Errors are ignored, because nothing can be done about them."""
         self._runtime.cudaFree(address)
 
     def close(self) -> None:
-        """Give the stream back."""
+        """Destroy the stream."""
         self._runtime.cudaStreamDestroy(self._stream)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        """The value that a CUDA function returns beside its error code, where it returns one."""
+        """Call a CUDA function; returns its value without the error code, None if it has no value."""
         error, *values = getattr(self._runtime, name)(*arguments)
         if error != self._runtime.cudaError_t.cudaSuccess:
             text = self._runtime.cudaGetErrorString(error)[1]
             raise ConfigError(
-                f"{name} fails on this machine ({text.decode() if isinstance(text, bytes) else error}): look at the "
+                f"{name} fails on this machine ({text.decode() if isinstance(text, bytes) else error}): check the "
                 "driver and the free memory with nvidia-smi, or score with ONNX Runtime"
             )
         return values[0] if values else None

@@ -1,4 +1,4 @@
-"""The model that comes with the package."""
+"""The bundle that is shipped with the package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ NAME = "sync-tiny"
 
 
 def default_bundle() -> Path:
-    """Folder of the bundle that is used where none is named: beside this package, in a wheel as in a checkout.
+    """Return the folder of the bundle that is used unless another is named, in a wheel as in a checkout.
 
-    Raises BundleError where it is missing.
+    Raises:
+        BundleError: it is missing.
     """
     folder = Path(__file__).resolve().parents[2] / "models" / NAME
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Which of a bundle's engines computes its encoders: the one that is named, or the best that can run here."""
+"""Choose and open the engines of a bundle's encoders: a named one, or the best that runs on this machine."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ GPU_RUNTIMES = ("tensorrt", "tensorrt_rtx")
 
 
 class Engine(Protocol):
-    """Computes one graph, on whatever it runs."""
+    """Computes one graph."""
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """Value of the output named `output` for the one input `values`, as float32; BundleError where it fails."""
+        """Return the output named `output` for the one input `values`, as float32; BundleError if that fails."""
         ...
 
 
 def choose_engines(bundle: Path, manifest: Manifest, wanted: str = ONNX_RUNTIME) -> dict[str, EngineSpec]:
-    """Engines of the encoders by graph; a graph that is not in the answer is computed as ONNX by ONNX Runtime.
+    """Return engines of the encoders by graph; ONNX Runtime computes the graphs that are missing in the result.
 
-    wanted: a runtime, perhaps with a precision ("openvino", "onnxruntime:bf16"), or "auto": TensorRT where there is a
-    GPU that it was built for, else OpenVINO where it is installed, else ONNX Runtime; which one is logged.
+    wanted: a runtime, optionally with a precision ("openvino", "onnxruntime:bf16"), or "auto": TensorRT if an engine
+    was built for this machine's GPU, else OpenVINO if it is installed, else ONNX Runtime; the choice is logged.
 
     Raises:
         ConfigError: the bundle has no such engine.
@@ -73,16 +73,17 @@ def open_engine(
     threads: int | None,
     cores: Sequence[int] | None = None,
 ) -> Engine:
-    """Open one graph, as ONNX where there is no engine for it. Errors are those of the runtime's own class."""
+    """Open one graph, as ONNX if `engine` is None; errors as for the runtime's class."""
     with confined(cores):
         opened = _open(folder, manifest, spec, engine, providers, threads, cores)
     return opened if cores is None else ConfinedEngine(opened, cores)
 
 
 def check_sidecar(bundle: Path, manifest: Manifest, engine: EngineSpec) -> None:
-    """Compare what a TensorRT engine's sidecar says with the manifest; needs neither GPU nor library.
+    """Compare a TensorRT engine's sidecar with the manifest; needs neither GPU nor library.
 
-    Raises BundleError where they differ.
+    Raises:
+        BundleError: they differ.
     """
     sidecar = read_fitting_sidecar(bundle, manifest.graphs[engine.graph], engine)
     if sidecar.engine_sha256 != manifest.files[engine.file].sha256:
@@ -104,8 +105,8 @@ def _open(
     is_on_cpu = not providers or providers[0] == CPU_PROVIDER
     if engine is not None and engine.precision == "bf16" and engine.runtime == ONNX_RUNTIME and is_on_cpu:
         raise ConfigError(
-            f"{folder / engine.file} computes in bf16, which ONNX Runtime has on GPUs only: ask for "
-            "CUDAExecutionProvider, or for another engine"
+            f"{folder / engine.file} computes in bf16, which ONNX Runtime has on GPUs only: choose "
+            "CUDAExecutionProvider or another engine"
         )
     if engine is None or engine.runtime == ONNX_RUNTIME:
         file = spec.file if engine is None else engine.file
@@ -129,7 +130,7 @@ def _best(bundle: Path, manifest: Manifest) -> dict[str, EngineSpec]:
 
 
 def _of(bundle: Path, manifest: Manifest, runtime: str, precision: str) -> dict[str, EngineSpec]:
-    """The first engine of each encoder; of those built for one GPU each, one for the GPU at hand."""
+    """Return the first engine of each encoder; among engines built for one GPU each, one for this machine's GPU."""
     found: dict[str, EngineSpec] = {}
     gpu = find_gpu()[0] if runtime in GPU_RUNTIMES else None
     for engine in manifest.engines:
@@ -141,7 +142,7 @@ def _of(bundle: Path, manifest: Manifest, runtime: str, precision: str) -> dict[
 
 
 def _opens_here(bundle: Path, engine: EngineSpec, gpu: Gpu | None) -> bool:
-    """Whether a TensorRT engine is for this GPU and for the release that is installed."""
+    """Whether a TensorRT engine was built for this GPU and by the installed release."""
     if gpu is None:
         return False
     sidecar = _sidecar(bundle, engine)

@@ -1,4 +1,4 @@
-"""One ONNX graph in ONNX Runtime: on the provider asked for or not at all, its names checked, its output finite."""
+"""Run an ONNX graph in ONNX Runtime: on the chosen provider only, with tensors and output checked."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class OnnxGraph:
         entry: size and hash of the file.
         providers: execution providers in order of preference; None means the CPU.
         threads: threads inside one operator; None lets ONNX Runtime choose.
-        cores: one for each thread; the calling thread, which stands for the first, is left where it is.
+        cores: one for each thread; the calling thread counts as the first and is not moved.
 
     Raises:
-        BundleError: the file differs from `entry`, points at other files or is no valid graph, or its inputs and
+        BundleError: the file differs from `entry`, points at other files or is not a valid graph, or its inputs and
             outputs differ from the manifest.
-        ConfigError: the first provider asked for cannot be used here.
+        ConfigError: the first provider cannot be used on this machine.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class OnnxGraph:
         self._takes_one = self._session.get_inputs()[0].shape[0] == 1
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """Value of the output named `output` for the one input `values`, as float32.
+        """Return the output named `output` for the one input `values`, as float32.
 
         Raises:
             BundleError: the graph refuses the input or gives values that are not finite.
@@ -83,16 +83,16 @@ class OnnxGraph:
 
 
 def runtime_version() -> str:
-    """Version of ONNX Runtime, whichever of its packages is installed."""
+    """Return the version of ONNX Runtime, whichever of its packages is installed."""
     return str(_onnxruntime().__version__)
 
 
 def _onnxruntime() -> Any:
-    """The runtime, imported only once it is needed: that costs a tenth of a second.
+    """Import the runtime when it is first needed, because that takes a tenth of a second.
 
-    Since 1.29 its official builds note a device identifier in the home folder and send events about sessions and models
-    to their maker, unless the environment says otherwise before the import. Opening a bundle writes and sends nothing;
-    whoever wants that sets ORT_DISABLE_TELEMETRY=0.
+    Since 1.29 its official builds store a device identifier in the home folder and send events about sessions and
+    models to Microsoft, unless the environment forbids it before the import. Opening a bundle must not write or send
+    anything, so telemetry is off unless ORT_DISABLE_TELEMETRY=0 is set.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -107,7 +107,7 @@ def _open_session(
     threads: int | None,
     cores: Sequence[int] | None,
 ) -> Any:
-    """A session for the graph `content`; `path` is only what the sentences call it."""
+    """Open a session for the graph `content`; `path` is used in messages only."""
     ort = _onnxruntime()
     wanted = list(providers) if providers else [CPU_PROVIDER]
     available = ort.get_available_providers()
@@ -115,32 +115,32 @@ def _open_session(
         if provider not in available:
             raise ConfigError(
                 f"execution provider {provider} is not available, this ONNX Runtime has {', '.join(available)}: "
-                "ask for one of these or install the runtime that has it"
+                "use one of these or install the runtime that has it"
             )
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    # Never the runtime's own format, which nothing here has looked into.
+    # Never the runtime's own format, which is not checked for pointers to other files.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    # Three sessions take turns: threads of one that wait in a loop would slow the next by a third on two cores.
+    # Three sessions take turns: if idle threads of one kept spinning, the next would be a third slower on two cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     if cores is not None and len(cores) > 1:
-        # Of all threads but the calling one; ONNX Runtime counts cores from 1.
+        # For all threads but the calling one; ONNX Runtime counts cores from 1.
         affinities = ";".join(str(core + 1) for core in cores[1:])
         options.add_session_config_entry("session.intra_op_thread_affinities", affinities)
     try:
         session = ort.InferenceSession(content, sess_options=options, providers=wanted, read_config_from_model=0)
     except _runtime_errors() as error:
         raise BundleError(f"{path} is not a usable ONNX graph ({reason(error)}): export the bundle again") from None
-    # It keeps the bytes to start once more on other providers, which nobody asked for.
+    # It keeps the bytes in order to restart on other providers, which must not happen.
     session.disable_fallback()
     session._model_bytes = None
-    # The runtime falls back to the CPU by itself when a provider's libraries do not load.
+    # The runtime silently uses the CPU when a provider's libraries do not load.
     if session.get_providers()[0] != wanted[0]:
         raise ConfigError(
             f"execution provider {wanted[0]} is installed but does not start here, only "
-            f"{', '.join(session.get_providers())} does: check its driver and libraries or ask for {CPU_PROVIDER}"
+            f"{', '.join(session.get_providers())} does: check its driver and libraries or use {CPU_PROVIDER}"
         )
     return session
 
@@ -161,7 +161,7 @@ def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: lis
 
 
 def _shapes_agree(declared: list[int | str], found: list[Any]) -> bool:
-    """Same rank, and equal wherever both are fixed: a graph may leave open what the manifest fixes."""
+    """Whether ranks are equal, and sizes where both are fixed: a graph may leave open what the manifest fixes."""
     if len(declared) != len(found):
         return False
     pairs = zip(declared, found, strict=True)
@@ -169,7 +169,7 @@ def _shapes_agree(declared: list[int | str], found: list[Any]) -> bool:
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's exceptions; they share no base class of their own."""
+    """ONNX Runtime's exceptions, which have no common base class."""
     state = _onnxruntime().capi.onnxruntime_pybind11_state
     kinds = [item for item in vars(state).values() if isinstance(item, type) and issubclass(item, Exception)]
     return (*kinds, RuntimeError)

@@ -1,4 +1,4 @@
-"""One encoder in OpenVINO on the CPU: the bytes that were hashed are opened, tensors checked, the output finite."""
+"""Run an encoder in OpenVINO on the CPU, with its files, tensors and output checked."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ RUNTIME_DTYPES = {"float32": "f32", "float16": "f16", "uint8": "u8"}
 
 
 class OpenVinoGraph:
-    """An encoder ready to run, in the place of the ONNX graph `spec`; it may be shared by threads.
+    """An OpenVINO graph ready to run in place of the ONNX graph `spec`; threads may share it.
 
     Args:
         folder: the bundle.
         spec: inputs and outputs of the graph that the engine computes.
-        engine: the .xml file and, as its one companion, its .bin.
-        files: sizes and hashes.
+        engine: the .xml file, with the .bin file as its only companion.
+        files: sizes and hashes of the bundle's files.
         threads: threads inside one operator; None lets OpenVINO choose.
 
     Raises:
-        BundleError: a file differs from its hash or is no such graph. ConfigError: OpenVINO is missing.
+        BundleError: a file differs from its hash, or the graph is invalid or differs from `spec`.
+        ConfigError: OpenVINO is missing.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class OpenVinoGraph:
         self._lock = Lock()
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """Value of the output named `output` for the one input `values`, as float32.
+        """Return the output named `output` for the one input `values`, as float32.
 
-        Raises BundleError where the graph refuses the input or gives values that are not finite.
+        Raises:
+            BundleError: the graph refuses the input or gives values that are not finite.
         """
-        # OpenVINO converts other types, and of other shapes it computes nothing.
+        # OpenVINO would convert other types, and computes nothing for other shapes.
         if values.dtype != np.dtype(self._input.dtype) or list(values.shape[1:]) != self._input.shape[1:]:
             raise BundleError(
                 f"{self._path} takes {self._input.dtype} {self._input.shape}, it was given {values.dtype} "
@@ -88,9 +90,9 @@ class OpenVinoGraph:
 
 
 def _require_own_format(path: Path, description: bytes) -> None:
-    """The reader takes whatever it recognises, ONNX with files elsewhere too."""
+    """Refuse other formats: the reader would also accept ONNX that points at other files."""
     if not description.lstrip().startswith(b"<?xml") or b"<net " not in description[:MAX_HEAD_BYTES]:
-        raise BundleError(f"{path} is no OpenVINO graph, expected its XML: export the bundle again")
+        raise BundleError(f"{path} is not an OpenVINO graph, expected its XML: export the bundle again")
 
 
 def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: list[Any]) -> None:
@@ -107,5 +109,5 @@ def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: lis
 
 
 def _fit(wanted: list[int], found: list[int]) -> bool:
-    """Same rank, and equal wherever both are fixed."""
+    """Whether ranks are equal, and sizes where both are fixed."""
     return len(wanted) == len(found) and all(w == f or -1 in (w, f) for w, f in zip(wanted, found, strict=True))

@@ -1,4 +1,4 @@
-"""Import OpenVINO and what belongs to it, without their telemetry."""
+"""Import OpenVINO and NNCF without their telemetry."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ TELEMETRY = "openvino_telemetry"
 
 
 def import_openvino(name: str = "openvino") -> Any:
-    """The module `openvino` or `nncf`, which report their use on import unless their telemetry package is missing: it
-    is, for as long as the import takes.
+    """Import `openvino` or `nncf`. They report their use on import unless their telemetry package is missing, so it is
+    hidden during the import.
 
-    Raises ConfigError where the module is not installed.
+    Raises:
+        ConfigError: the module is not installed.
     """
     if sys.modules.get(name) is not None:
         return sys.modules[name]
@@ -36,12 +37,14 @@ def import_openvino(name: str = "openvino") -> Any:
 
 
 def openvino_core() -> Any:
-    """The one `openvino.Core` of this process, never closed.
+    """Return the only `openvino.Core` of this process; it is never closed.
 
-    Its CPU plugin puts up a stack for signals and takes it down with the core. Of two cores whose lives overlap, the
-    second puts the first one's stack back after that was freed, and the next Ctrl-C ends in a segmentation fault.
+    The CPU plugin installs a signal stack with a core and restores the former one when the core is closed. If the lives
+    of two cores overlap, the second restores the first one's stack after it was freed, and the next Ctrl-C ends in a
+    segmentation fault.
 
-    Raises ConfigError where OpenVINO is not installed.
+    Raises:
+        ConfigError: OpenVINO is not installed.
     """
     return _core_of(import_openvino())
 

@@ -1,4 +1,4 @@
-"""One set of engines for many streams: what several scorers ask for at about the same time is computed together."""
+"""Share one set of engines among many streams: requests of about the same time are computed as one batch."""
 
 from __future__ import annotations
 
@@ -26,28 +26,27 @@ OnBatch = Callable[[str, int, int, float], None]
 class EnginePool:
     """Shares the encoders of an opened bundle among scorers in different threads.
 
-    `pool.bundle` is that bundle with pooled encoders, to be given to as many `SyncScorer`s as there are streams; a
-    scorer blocks while it waits. Requests are gathered into batches of at most `max_batch` inputs (`BatchQueue`), run
-    by `workers` threads, and handed back in order, equal to those of the bundle itself up to rounding. The front end
-    takes one audio track at a time and is not pooled.
+    `pool.bundle` is that bundle with pooled encoders, for one `SyncScorer` per stream; a scorer blocks while it waits.
+    Requests are gathered into batches of at most `max_batch` inputs (`BatchQueue`) and run by `workers` threads;
+    results equal those of the bundle itself up to rounding. The front end takes one audio track at a time and is not
+    pooled.
 
         with EnginePool(Bundle.open(path)) as pool:
             scorers = [SyncScorer(pool.bundle) for _ in streams]
 
-    Where a batch fails, its requests are computed one by one, so that an error reaches the stream that caused it and
-    no other.
+    If a batch fails, its requests are computed one by one, so that an error reaches only the stream that caused it.
 
     Args:
-        bundle: an opened bundle; its `threads` and `cores` say what one batch may take of the machine.
-        max_batch: most inputs of one call of an engine.
-        deadline_ms: how long a request may wait for others to join it while an engine is free. It waits only where
-            other streams were active lately; with 0 it never does, and batches form behind a busy engine only.
-        workers: batches computed at once.
-        on_batch: called after each batch, from the thread that computed it, with the graph's name, the number of
-            streams and of inputs in it, and the seconds it took.
+        bundle: an opened bundle; its `threads` and `cores` apply to each batch.
+        max_batch: most inputs per call of an engine.
+        deadline_ms: how long a request waits for others while an engine is free, in milliseconds. It waits only if
+            other streams were active within the last second; with 0, batches form only while an engine is busy.
+        workers: batches computed at the same time.
+        on_batch: called after each batch, in the thread that computed it, with the graph's name, the numbers of streams
+            and inputs in it, and the seconds it took.
 
     Raises:
-        ConfigError: numbers that make no sense.
+        ConfigError: a number out of range.
     """
 
     def __init__(
@@ -70,13 +69,13 @@ class EnginePool:
         self.bundle = replace(
             bundle, audio=_PooledEngine(bundle.audio, self._queue), visual=_PooledEngine(bundle.visual, self._queue)
         )
-        # Daemons: a pool that nobody closed does not keep the process from ending.
+        # Daemons, so that a pool that was not closed does not keep the process alive.
         self._workers = [Thread(target=self._work, name=f"engine-pool-{n}", daemon=True) for n in range(workers)]
         for worker in self._workers:
             worker.start()
 
     def close(self) -> None:
-        """End the pool: batches under way are finished, whoever still waits or asks again gets a ConfigError."""
+        """Finish the batches being computed; waiting and later requests get a ConfigError."""
         for request in self._queue.close():
             request.result.set_exception(ConfigError(CLOSED))
         for worker in self._workers:
@@ -95,7 +94,7 @@ class EnginePool:
             begin = perf_counter()
             outcomes = _computed(batch)
             seconds = perf_counter() - begin
-            # Before the callers go on: they are no longer waiting then.
+            # Before the callers continue, because from then on they may send again.
             self._queue.done(batch)
             for request, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Exception):
@@ -111,12 +110,12 @@ class EnginePool:
         try:
             self._on_batch(self._names[id(batch[0].engine)], len(batch), count, seconds)
         except Exception:
-            # The streams go on, whatever their observer does.
+            # An observer's error must not stop the streams.
             log.exception("the engine pool's on_batch failed")
 
 
 class _PooledEngine:
-    """What a scorer takes for an engine: asks the pool and waits."""
+    """The engine that a scorer is given: sends its inputs to the pool and waits."""
 
     def __init__(self, engine: Engine, queue: BatchQueue) -> None:
         self._engine = engine
@@ -129,12 +128,12 @@ class _PooledEngine:
         try:
             return request.result.result()
         finally:
-            # Whoever is interrupted while waiting leaves nothing behind.
+            # A caller that is interrupted while it waits leaves no request behind.
             self._queue.withdraw(request)
 
 
 def _computed(batch: Sequence[Request]) -> list[NDArray[np.float32] | Exception]:
-    """Result or error of each request: computed together, or one by one where that fails."""
+    """Compute requests together, or one by one if that fails; returns the result or error of each."""
     leader = batch[0]
     if len(batch) == 1:
         return [_alone(leader)]
@@ -143,14 +142,14 @@ def _computed(batch: Sequence[Request]) -> list[NDArray[np.float32] | Exception]
         results = leader.engine.run(np.concatenate([request.values for request in batch]), leader.output)
         if len(results) != sum(counts):
             raise BundleError(f"an engine gives {len(results)} results for {sum(counts)} inputs")
-    except Exception:  # noqa: BLE001 - whatever it is, each request meets its own below
+    except Exception:  # noqa: BLE001 - below, each request gets its own error
         return [_alone(request) for request in batch]
-    # Copies: a view would keep every stream's results alive for as long as one of them is.
+    # Copies: a view would keep the results of all streams in memory as long as one of them is used.
     return [part.copy() for part in np.split(results, np.cumsum(counts)[:-1])]
 
 
 def _alone(request: Request) -> NDArray[np.float32] | Exception:
     try:
         return request.engine.run(request.values, request.output)
-    except Exception as error:  # noqa: BLE001 - raised in the thread that asked
+    except Exception as error:  # noqa: BLE001 - raised in the calling thread
         return error

@@ -1,4 +1,4 @@
-"""What a library says when it fails, as part of a sentence."""
+"""Format a third-party error as one printable clause."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ LAST_LINE = -1
 
 
 def reason(error: Exception | str, line: int = 0) -> str:
-    """One line of what an exception says, by default the first: short, and without what a terminal would obey."""
+    """Return one line of an exception's text, by default the first, shortened and printable."""
     lines = [text.strip() for text in str(error).splitlines() if text.strip()]
     return plain(lines[line].rstrip(". ")) if lines else "no reason given"
 
 
 def plain(text: str) -> str:
-    """What a stranger's file says of itself, short and without what a terminal would obey."""
+    """Shorten untrusted text and replace characters that a terminal would obey."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:MAX_LETTERS])

@@ -1,10 +1,10 @@
 """Refuse ONNX graphs that point at other files, before a runtime follows the pointer.
 
-The values of a tensor may lie in a file that the graph names (`external_data`). Nothing hashes that file, and ONNX
-Runtime 1.20 reads it wherever it lies: `../../etc/passwd`, absolute paths, links; 1.31 keeps to the graph's own folder,
-or to the working directory where the graph came as bytes. A bundle's graphs hold all of their values, so the pointer
+The values of a tensor may be stored in a file that the graph names (`external_data`). That file is not hashed, and
+ONNX Runtime 1.20 reads it anywhere: `../../etc/passwd`, absolute paths, links; 1.31 only in the graph's own folder, or
+in the working directory if the graph was given as bytes. A bundle's graphs hold all of their values, so the pointer
 itself is refused. The `onnx` package is not part of the base install; the walk below knows where tensors can be
-(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) and steps over everything else unread.
+(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) and skips everything else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cavsync.errors import BundleError
 
-# Message -> field -> message, on all ways that lead to a tensor.
+# Message -> field -> message, for every path to a tensor.
 CHILDREN: dict[str, dict[int, str]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
     "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
@@ -28,9 +28,9 @@ CHILDREN: dict[str, dict[int, str]] = {
     "TensorProto": {},
 }  # fmt: skip
 OP_TYPE, EXTERNAL_DATA, DATA_LOCATION = 4, 13, 14
-# Nodes that stand for a program in another file.
+# Type of nodes that refer to a compiled program.
 COMPILED = b"EPContext"
-# The exported graphs have some thousands; a file of nothing but fields would take minutes.
+# Exported graphs have some thousands of fields; a file of millions of empty ones would take minutes.
 MAX_FIELDS = 1_000_000
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 MAX_TAG = (1 << 32) - 1
@@ -40,7 +40,7 @@ def check_self_contained(path: Path, content: bytes) -> None:
     """Walk through the serialised ModelProto `content`, which was read from `path`.
 
     Raises:
-        BundleError: it points at another file, or is no protocol buffer that can be walked through.
+        BundleError: it points at another file, or is not a valid protocol buffer.
     """
     waiting = [("ModelProto", 0, len(content))]
     num_fields = 0
@@ -66,9 +66,9 @@ def check_self_contained(path: Path, content: bytes) -> None:
 
 
 def _field(path: Path, content: bytes, position: int, end: int) -> tuple[int, int, int, int | None]:
-    """Number of the field at `position`, where its content starts and ends, and its value where it is a varint.
+    """Return the number of the field at `position`, start and end of its content, and its value if it is a varint.
 
-    A `value` of None says that the content is bytes. Groups (wire types 3 and 4) have never been in ONNX.
+    `value` is None if the content is bytes. Groups (wire types 3 and 4) are refused, because ONNX never had them.
     """
     tag, start = _varint(path, content, position, end)
     kind = tag & 7
@@ -82,9 +82,9 @@ def _field(path: Path, content: bytes, position: int, end: int) -> tuple[int, in
         value = 0
         stop = start + (8 if kind == FIXED64 else 4)
     else:
-        raise _unusable(path, "it is no protocol buffer of ONNX")
+        raise _unusable(path, "it is not a protocol buffer of ONNX")
     if stop > end or not 8 <= tag <= MAX_TAG:
-        raise _unusable(path, "it is no whole protocol buffer")
+        raise _unusable(path, "its protocol buffer is damaged")
     return tag >> 3, start, stop, value
 
 
@@ -98,7 +98,7 @@ def _varint(path: Path, content: bytes, position: int, end: int) -> tuple[int, i
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
-    raise _unusable(path, "it is no whole protocol buffer")
+    raise _unusable(path, "its protocol buffer is damaged")
 
 
 def _unusable(path: Path, reason: str) -> BundleError:

@@ -46,7 +46,7 @@ class BatchProfile(Record):
 
     @property
     def is_ordered(self) -> bool:
-        """Whether these numbers can be a profile at all."""
+        """Whether these numbers are a valid profile."""
         return 1 <= self.min <= self.opt <= self.max <= MAX_BATCH
 
 
@@ -109,7 +109,7 @@ class Sidecar(Record):
 def rebuild_command(
     runtime: str, precision: str, compute_capabilities: Sequence[str], batch: BatchProfile | None = None
 ) -> str:
-    """The command that builds such an engine, with a run and a bundle in place of its capitals."""
+    """Return the command that builds such an engine; its words in capitals stand for a run and a bundle."""
     words = [EXAMPLE, "--trt", PRODUCTS[runtime].choice]
     words += ["--precision", precision] if precision != "fp32" else []
     for capability in compute_capabilities:
@@ -141,12 +141,12 @@ def read_sidecar(path: Path) -> Sidecar:
 def check_loadable(sidecar: Sidecar, engine_path: Path, *, library_version: str, compute_capability: str) -> bytes:
     """Compare an engine with its sidecar, and the sidecar with this machine, without opening the engine.
 
-    Returns the engine's bytes: what is opened is what was hashed, whatever happens to the file meanwhile.
+    Returns the engine's bytes, which were hashed, so that a later change of the file has no effect.
 
     Raises:
         BundleError: another size or hash, another release of the library, another GPU. Releases are compared to the
-        third number: neither library promises more without options that this version does not use (TensorRT 11.1,
-        "Version Compatibility"; TensorRT-RTX, "Engine Compatibility").
+            third number: neither library promises more without options that this version does not use (TensorRT 11.1,
+            "Version Compatibility"; TensorRT-RTX, "Engine Compatibility").
     """
     plan = _read_engine(sidecar, engine_path)
     product = PRODUCTS[sidecar.runtime]
@@ -184,7 +184,7 @@ def _load(path: Path) -> bytes:
 def _read_engine(sidecar: Sidecar, engine_path: Path) -> bytes:
     try:
         with open_plain(engine_path) as stream:
-            # One byte more tells a longer file from the right one.
+            # One byte more, to detect a longer file.
             plan = stream.read(sidecar.size_bytes + 1)
     except OSError as error:
         raise BundleError(
@@ -200,7 +200,7 @@ def _read_engine(sidecar: Sidecar, engine_path: Path) -> bytes:
 
 
 def is_same_release(sidecar: Sidecar, library_version: str) -> bool:
-    """Whether a library is of the release that built the engine."""
+    """Whether a library is the release that built the engine."""
     return sidecar.library_version.split(".")[:3] == library_version.split(".")[:3]
 
 
@@ -216,7 +216,7 @@ def runs_on(sidecar: Sidecar, compute_capability: str) -> bool:
 
 
 def _command_for(sidecar: Sidecar, compute_capability: str) -> str:
-    """The command for this GPU, with the library that builds for it."""
+    """Return the command for this GPU, with the library that builds for it."""
     if sidecar.runtime == "tensorrt_rtx" and compute_capability in ("75", *RTX_PORTABLE):
         return rebuild_command(sidecar.runtime, sidecar.precision, [compute_capability], sidecar.batch)
     return rebuild_command("tensorrt", sidecar.precision, [], sidecar.batch)

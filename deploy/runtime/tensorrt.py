@@ -1,4 +1,4 @@
-"""One TensorRT engine on the GPU at hand: compared with its sidecar first, its tensors checked, its output finite."""
+"""Run a TensorRT engine on this machine's GPU, with its sidecar, tensors and output checked."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from cavsync.manifest import EngineSpec, GraphSpec, TensorSpec
 
 
 class TensorRtGraph:
-    """An engine ready to run, in the place of the ONNX graph `spec`; it may be shared by threads.
+    """A TensorRT engine ready to run in place of the ONNX graph `spec`; threads may share it.
 
     Args:
         folder: the bundle, whose hashes were checked.
         spec: inputs and outputs of the graph that the engine computes.
-        engine: the engine's file and, as its one companion, its sidecar.
+        engine: the engine's file, with its sidecar as its only companion.
 
     Raises:
         BundleError: the engine differs from its sidecar or the manifest, or was built for another release or GPU.
-        ConfigError: the library or the GPU is missing, or CUDA refuses. There is never a fall-back to something else.
+        ConfigError: the library or the GPU is missing, or CUDA refuses. There is no fall-back to another runtime.
     """
 
     def __init__(self, folder: Path, spec: GraphSpec, engine: EngineSpec) -> None:
@@ -63,11 +63,11 @@ class TensorRtGraph:
                 self._addresses[tensor.name] = address
                 if not self._context.set_tensor_address(tensor.name, address):
                     raise self._failure(f"does not take memory for {tensor.name}")
-            # Also where nobody calls `close`, also at the end of the process.
+            # Also runs if `close` is never called, and at the end of the process.
             self._release = weakref.finalize(self, opening.pop_all().close)
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """Value of the output named `output` for the one input `values`, as float32, in as many calls as it takes.
+        """Return the output named `output` for the one input `values`, as float32; large inputs take several calls.
 
         Raises:
             BundleError: the input has another type or shape than declared, or the values are not finite.
@@ -91,15 +91,15 @@ class TensorRtGraph:
         return result
 
     def close(self) -> None:
-        """Give the GPU's memory back; the graph cannot run any more."""
+        """Free the GPU's memory; the graph cannot run afterwards."""
         self._release()
 
     def _run_batch(self, values: NDArray[Any], declared: TensorSpec) -> NDArray[np.float32]:
-        """At most the profile's largest batch; fewer items than its smallest are filled up and cut off again."""
+        """Run at most the profile's largest batch; fewer than its smallest are padded, and the padding removed."""
         missing = max(0, self._sidecar.batch.min - len(values))
         filled = np.ascontiguousarray(np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]))
         result = np.empty((len(filled), *_item_shape(declared)), dtype=declared.dtype)
-        # A context holds the shape of one call, and the memory is that of one call.
+        # Context and memory serve one call at a time.
         with self._lock:
             self._log.errors.clear()
             self._device.upload(self._addresses[self._input.name], filled)
@@ -113,7 +113,7 @@ class TensorRtGraph:
         return kept
 
     def _open_context(self, library: Any, plan: bytes) -> Any:
-        """The engine, opened and compared with its sidecar, with the memory that it works in."""
+        """Open the engine, compare it with its sidecar and allocate its working memory."""
         self._log.errors.clear()
         self._runtime = library.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
@@ -129,7 +129,7 @@ class TensorRtGraph:
             )
         context = self._engine.create_execution_context()
         if context is None:
-            raise self._failure("gets no memory to work in")
+            raise self._failure("gets no working memory")
         return context
 
     def _failure(self, what: str) -> BundleError:
@@ -140,7 +140,7 @@ class TensorRtGraph:
 
 
 def read_fitting_sidecar(folder: Path, spec: GraphSpec, engine: EngineSpec) -> Sidecar:
-    """The engine's sidecar, which must say of it what the manifest says."""
+    """Read the engine's sidecar; BundleError if it differs from the manifest."""
     if len(engine.companions) != 1:
         raise BundleError(
             f"{folder / engine.file} has {len(engine.companions)} companions, its sidecar is expected: "
@@ -148,14 +148,14 @@ def read_fitting_sidecar(folder: Path, spec: GraphSpec, engine: EngineSpec) -> S
         )
     path = folder / engine.companions[0]
     sidecar = read_sidecar(path)
-    for what, told, declared in (
+    for what, found, declared in (
         ("graph", sidecar.graph, engine.graph),
         ("runtime", sidecar.runtime, engine.runtime),
         ("precision", sidecar.precision, engine.precision),
         ("inputs", _items(sidecar.inputs), _items(spec.inputs)),
         ("outputs", _items(sidecar.outputs), _items(spec.outputs)),
     ):
-        if told != declared:
+        if found != declared:
             raise BundleError(
                 f"{path} differs from the manifest in the engine's {what}, they belong to different exports: rebuild "
                 f"the engine with `{sidecar.rebuild_command}`"
@@ -164,7 +164,7 @@ def read_fitting_sidecar(folder: Path, spec: GraphSpec, engine: EngineSpec) -> S
 
 
 def _items(tensors: list[TensorSpec]) -> list[TensorSpec]:
-    """Without the batch: an int8 graph may take one input at a time, the engine beside it takes many."""
+    """Tensors without the batch: an int8 graph may take one input at a time while its engine takes many."""
     return [replace(tensor, shape=tensor.shape[1:]) for tensor in tensors]
 
 

@@ -1,4 +1,4 @@
-"""TensorRT's two libraries: how they are called, installed and imported, and what they say when something fails."""
+"""TensorRT's two libraries: names, installation, import, and their messages on failure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cavsync.errors import ConfigError
 
 @dataclass(frozen=True)
 class Product:
-    """One library. `choice` is its word after `cavsync export --trt`, `install` the command that brings it."""
+    """One library. `choice` is its value of `cavsync export --trt`, `install` the command that installs it."""
 
     name: str
     module: str
@@ -28,23 +28,23 @@ PRODUCTS = {
         "TensorRT",
         "tensorrt",
         "tensorrt",
-        "`pip install tensorrt` (what PyPI has is a stub that downloads the library from pypi.nvidia.com)",
+        "`pip install tensorrt` (a stub on PyPI that downloads the library from pypi.nvidia.com)",
     ),
     "tensorrt_rtx": Product("TensorRT-RTX", "tensorrt_rtx", "rtx", "`pip install 'cavsync[trt]'`"),
 }
-"""By the names that the manifest gives to runtimes."""
+"""By their names in the manifest."""
 
-# Without a driver every refusal is followed by one of these, whatever its cause.
+# Without a driver, one of these follows every refusal, whatever its cause.
 NO_DRIVER = re.compile(r"cudaError 35|CUDA driver version is insufficient")
-WRAPPING = re.compile(r"^.*?Error Code \d+: [\w ]+\((?P<said>.*)\)$")
-ASSERTION = re.compile(r"^Assertion failed: .*\): (?P<said>.+)$|^\w+ && \"(?P<quoted>.+)\"$")
+WRAPPING = re.compile(r"^.*?Error Code \d+: [\w ]+\((?P<text>.*)\)$")
+ASSERTION = re.compile(r"^Assertion failed: .*\): (?P<text>.+)$|^\w+ && \"(?P<quoted>.+)\"$")
 PLACE = re.compile(r"\s*\bIn \w+ at \S+:\d+|\[[\w.]+:\d+: \w+\]\s*")
-# What stands above a reason, or stands for one that was not written down.
+# Headings of a reason, and placeholders for a missing one.
 HEADING = re.compile(r"^(Invalid Node - \S*|false|-{3}.*|While parsing node .*)$")
 
 
 def import_library(runtime: str) -> Any:
-    """The Python module of a runtime of PRODUCTS.
+    """Import the Python module of a runtime of PRODUCTS.
 
     Raises:
         ConfigError: it is not installed, or its own libraries do not load.
@@ -60,9 +60,9 @@ def import_library(runtime: str) -> Any:
 
 @cache
 def message_log(module: Any) -> Any:
-    """The logger of a library for this process, with what went wrong as a list of texts in `errors`.
+    """Return the only logger of a library in this process; it collects error messages in `errors`.
 
-    One for all objects: while any of them lives, a library ignores the logger that the next one is given.
+    All objects share it, because a library ignores a second logger while an object with the first one exists.
     """
 
     class MessageLog(module.ILogger):  # type: ignore[misc]
@@ -78,17 +78,17 @@ def message_log(module: Any) -> Any:
 
 
 def first_reason(messages: Iterable[str]) -> str:
-    """The first thing said that explains anything, without the places in the library's source; else empty."""
+    """Return the first message that explains the failure, without locations in the library's source, or ""."""
     for message in messages:
         for line in message.splitlines():
             if NO_DRIVER.search(line):
                 continue
             wrapped = WRAPPING.match(line.strip())
-            said = PLACE.sub("", wrapped["said"] if wrapped else line.strip())
-            assertion = ASSERTION.match(said)
+            text = PLACE.sub("", wrapped["text"] if wrapped else line.strip())
+            assertion = ASSERTION.match(text)
             if assertion:
-                said = assertion["said"] or assertion["quoted"]
-            said = said.strip(" .")
-            if said and not HEADING.match(said):
-                return said[:300]
+                text = assertion["text"] or assertion["quoted"]
+            text = text.strip(" .")
+            if text and not HEADING.match(text):
+                return text[:300]
     return ""

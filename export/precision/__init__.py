@@ -1,1 +1,1 @@
-"""Graphs in fewer bits: half precision, and 8-bit integers for CPUs and for TensorRT."""
+"""Convert graphs to half precision, and to 8-bit integers or floats for CPUs and TensorRT."""

@@ -1,4 +1,4 @@
-"""int8 for CPUs: every way that is installed here is tried, on this machine, for its speed and for what it loses."""
+"""Quantize to int8 by every installed method, and measure speed and accuracy of each on this machine."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ Array = NDArray[Any]
 Say = Callable[[str], None]
 
 GOAL = LIMITS["int8"].centred_cosine
-# How many layers stay in float32, the most sensitive first, until the goal is met.
+# Numbers of layers kept in float32, the most sensitive first, tried until the goal is met.
 KEPT_LAYERS = (0, 2, 8, 24)
 TIMED_TURNS = 7
 
 
 @dataclass(frozen=True)
 class EncoderVariant:
-    """One form of an encoder: its files (the first is opened), what it costs and what it loses.
+    """One form of an encoder: its files (the first is opened), speed and accuracy.
 
-    `milliseconds` is the median of single inputs, timed in turns with the other candidates; `centred_cosine` compares
-    the embedding with float32; `float32_layers` stayed as they were. `is_single` tells that it takes
-    one input at a time.
+    `milliseconds` is the median for single inputs, timed in turns with the other candidates; `centred_cosine` compares
+    the embedding with float32; `float32_layers` were not quantized. With `is_single` it takes one input at a time.
     """
 
     name: str
@@ -50,11 +49,11 @@ class EncoderVariant:
 
     @property
     def reaches_goal(self) -> bool:
-        """Whether it may be used at all."""
+        """Whether it is accurate enough to be used."""
         return self.precision not in ("int8", "fp8") or self.centred_cosine >= GOAL
 
     def row(self, chosen: bool) -> dict[str, Any]:
-        """As the bundle's table holds it."""
+        """Its row in the bundle's table."""
         return {
             "name": self.name,
             "runtime": self.runtime,
@@ -68,8 +67,8 @@ class EncoderVariant:
 
 
 @dataclass(frozen=True)
-class _Way:
-    """How a candidate is made: `quantize(source, target, ranges, exclude)` writes `target` and what belongs to it."""
+class _Method:
+    """A method of quantizing: `quantize(source, target, ranges, exclude)` writes `target` and its companions."""
 
     name: str
     runtime: str
@@ -79,42 +78,42 @@ class _Way:
     precision: str = "int8"
 
 
-WAYS = (
-    _Way("ONNX Runtime, dynamic int8", "onnxruntime", ".dynamic.onnx",
+METHODS = (
+    _Method("ONNX Runtime, dynamic int8", "onnxruntime", ".dynamic.onnx",
          lambda source, target, _, exclude: quantize_dynamically(source, target, exclude), True),
-    _Way("ONNX Runtime, static int8", "onnxruntime", ".static.onnx", quantize_statically, False),
-    _Way("OpenVINO, NNCF int8", "openvino", ".openvino.xml", openvino.quantize, False),
+    _Method("ONNX Runtime, static int8", "onnxruntime", ".static.onnx", quantize_statically, False),
+    _Method("OpenVINO, NNCF int8", "openvino", ".openvino.xml", openvino.quantize, False),
 )  # fmt: skip
 
 
 def int8_candidates(
     source: Path, scratch: Path, ranges: Array, compare: Array, want: Array, on_stage: Say
 ) -> list[EncoderVariant]:
-    """Quantize the float32 graph `source` in every way, keep what each way needs in float32, and time them in turns.
+    """Quantize the float32 graph `source` by every method, keep layers in float32 as needed, and time all in turns.
 
-    ranges, compare: inputs (N, ...) to scale by and to compare on; want: the model's embeddings (N, D) of the latter.
-    The float32 graph comes first in what is returned. Files are left in `scratch`.
+    ranges, compare: inputs (N, ...) for finding ranges and for comparing; want: the model's embeddings (N, D) of the
+    latter. The float32 graph is the first candidate returned. Files are written to `scratch`.
     """
     prepared = scratch / f"{source.stem}.matmul.onnx"
     onnx.save(as_matmul(onnx.load(str(source))), str(prepared))
     made = [EncoderVariant("ONNX Runtime, float32", "onnxruntime", "fp32", (source,), 0.0, 1.0, ())]
     ranking: list[str] = []
-    for way in WAYS:
-        if way.runtime == "openvino" and not openvino.is_installed():
+    for method in METHODS:
+        if method.runtime == "openvino" and not openvino.is_installed():
             on_stage("  OpenVINO and NNCF are not installed: left out")
             continue
         found, ranking = _reach_goal(
-            way, prepared, scratch / f"{source.stem}{way.ending}", ranges, compare, want, ranking
+            method, prepared, scratch / f"{source.stem}{method.ending}", ranges, compare, want, ranking
         )
         kept = f", {len(found.float32_layers)} layers kept in float32" if found.float32_layers else ""
-        on_stage(f"  {source.stem}: {way.name}, centred cosine {found.centred_cosine:.4f}{kept}")
+        on_stage(f"  {source.stem}: {method.name}, centred cosine {found.centred_cosine:.4f}{kept}")
         made.append(found)
     prepared.unlink()
     return _timed(made, compare[:1])
 
 
 def fastest(candidates: Sequence[EncoderVariant], runtime: str | None = None) -> EncoderVariant:
-    """The fastest int8 candidate that reaches the goal, of one runtime or of all; ExportError where none does."""
+    """Return the fastest int8 candidate that reaches the goal, of one runtime or of all; ExportError if none does."""
     fit = [c for c in candidates if c.precision == "int8" and c.reaches_goal and runtime in (None, c.runtime)]
     if not fit:
         raise _too_far(candidates)
@@ -125,20 +124,20 @@ def _too_far(candidates: Sequence[EncoderVariant]) -> ExportError:
     quantized = [candidate for candidate in candidates if candidate.precision != "fp32"]
     best = max(quantized, key=lambda candidate: candidate.centred_cosine)
     return ExportError(
-        f"no {best.precision} form of {candidates[0].files[0].stem} comes near enough to float32: the best centred "
+        f"no {best.precision} form of {candidates[0].files[0].stem} is close enough to float32: the best centred "
         f"cosine is {best.centred_cosine:.4f}, expected {GOAL}; use another --precision, or calibrate on clips like "
         "those to be scored"
     )
 
 
 def fastest_runtime(encoders: Mapping[str, Sequence[EncoderVariant]]) -> str:
-    """The runtime that computes all encoders in int8 in the least time; ExportError as for `fastest`."""
+    """Return the runtime that computes all encoders in int8 in the least time; ExportError as for `fastest`."""
     times = {}
     for runtime in ("onnxruntime", "openvino"):
         try:
             times[runtime] = sum(fastest(found, runtime).milliseconds for found in encoders.values())
         except ExportError:
-            # ONNX Runtime has to reach it: its graph is what every bundle holds.
+            # ONNX Runtime has to reach it, because every bundle holds its graph.
             if runtime == "onnxruntime":
                 raise
     return min(times, key=lambda runtime: times[runtime])
@@ -147,17 +146,18 @@ def fastest_runtime(encoders: Mapping[str, Sequence[EncoderVariant]]) -> str:
 def for_tensorrt(
     source: Path, target: Path, ranges: Array, compare: Array, want: Array, precision: str = "int8"
 ) -> EncoderVariant:
-    """Quantize a float32 graph to int8 or fp8 as TensorRT reads it: symmetric Q/DQ pairs.
+    """Quantize a float32 graph to int8 or fp8 for TensorRT: symmetric Q/DQ pairs.
 
     Arguments as for `int8_candidates`.
 
-    Raises ExportError where it does not reach the goal.
+    Raises:
+        ExportError: it does not reach the goal.
     """
     prepared = target.with_suffix(".matmul.onnx")
     onnx.save(as_matmul(onnx.load(str(source))), str(prepared))
     quantize = quantize_to_fp8 if precision == "fp8" else partial(quantize_statically, symmetric=True)
-    way = _Way(f"TensorRT, static {precision}", "onnxruntime", "", quantize, False, precision)
-    found, _ = _reach_goal(way, prepared, target, ranges, compare, want, [])
+    method = _Method(f"TensorRT, static {precision}", "onnxruntime", "", quantize, False, precision)
+    found, _ = _reach_goal(method, prepared, target, ranges, compare, want, [])
     prepared.unlink()
     if not found.reaches_goal:
         raise _too_far([found])
@@ -165,15 +165,15 @@ def for_tensorrt(
 
 
 def _reach_goal(
-    way: _Way, source: Path, target: Path, ranges: Array, compare: Array, want: Array, ranking: list[str]
+    method: _Method, source: Path, target: Path, ranges: Array, compare: Array, want: Array, ranking: list[str]
 ) -> tuple[EncoderVariant, list[str]]:
-    """The candidate with as few float32 layers as the goal needs, and the ranking of layers once it was needed."""
+    """Return the candidate with as few float32 layers as the goal needs, and the ranking of layers if it was needed."""
     for count in KEPT_LAYERS:
         if count and not ranking:
             ranking = most_sensitive(source, ranges)
         exclude = ranking[:count]
-        way.quantize(source, target, ranges, exclude)
-        run = open_runner(target, way.runtime, way.precision)
+        method.quantize(source, target, ranges, exclude)
+        run = open_runner(target, method.runtime, method.precision)
         got = np.concatenate([run(sample[np.newaxis])[0] for sample in compare])
         cosine = centred_cosine(got.astype(np.float64), want.astype(np.float64))
         if cosine >= GOAL:
@@ -181,12 +181,12 @@ def _reach_goal(
     weights = target.with_suffix(".bin")
     files = (target, weights) if weights.exists() else (target,)
     return EncoderVariant(
-        way.name, way.runtime, way.precision, files, 0.0, cosine, tuple(exclude), way.is_single
+        method.name, method.runtime, method.precision, files, 0.0, cosine, tuple(exclude), method.is_single
     ), ranking
 
 
 def _timed(candidates: Sequence[EncoderVariant], sample: Array) -> list[EncoderVariant]:
-    """Each with the median of its times; the candidates take turns, so that a busy machine slows them all."""
+    """Add the median times; the candidates take turns, so that a busy machine slows all of them alike."""
     runs = [open_runner(candidate.files[0], candidate.runtime) for candidate in candidates]
     times: list[list[float]] = [[] for _ in runs]
     for turn in range(TIMED_TURNS + 1):

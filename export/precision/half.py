@@ -1,7 +1,7 @@
 """fp16 and bf16 graphs: matrix products in half precision; norms, softmax and the residual stream in float32.
 
-Precision lies in the graph itself, so that strongly typed runtimes need no flags, and nothing that sums squares or
-exponentials can overflow.
+The graph itself states the precision, so strongly typed runtimes need no flags, and sums of squares or exponentials
+cannot overflow.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ LARGEST_FP16 = float(np.finfo(np.float16).max)
 
 
 def in_half(model: ModelProto, kind: Half, operations: tuple[str, ...] = PRODUCTS) -> ModelProto:
-    """A copy of a float32 graph whose `operations` compute in half precision, between casts; names stay.
+    """Return a copy of a float32 graph whose `operations` compute in half precision, between casts; names stay.
 
     Raises:
-        ExportError: a weight that half precision cannot hold.
+        ExportError: a weight is too large for half precision.
     """
     return _Halved(model, kind, operations).model
 
 
 class _Halved:
-    """The copy while it is made: weights and casts that several products share are made once."""
+    """Builds the copy; weights and casts that several products share are made once."""
 
     def __init__(self, source: ModelProto, kind: Half, operations: tuple[str, ...]) -> None:
         self.kind, self.dtype = kind, HALF_TYPES[kind]
@@ -80,9 +80,9 @@ class _Halved:
 
 
 def on_cpu(model: ModelProto) -> ModelProto:
-    """The same numbers from float32 products of rounded operands, the results rounded again, in float32 throughout.
+    """Return a graph that computes the same numbers in float32: operands and results of the products are rounded.
 
-    No CPU provider has bf16 products, and those that have fp16 compute it in float32, where nothing overflows.
+    No CPU provider has bf16 products, and those with fp16 compute them in float32, where overflows go unnoticed.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -110,7 +110,7 @@ def on_cpu(model: ModelProto) -> ModelProto:
 
 
 def _rounded(source: str, target: str, dtype: int) -> list[NodeProto]:
-    """float32 -> half precision -> float32; beyond fp16's range that is infinity."""
+    """float32 -> half precision -> float32; infinity beyond fp16's range."""
     return [
         helper.make_node("Cast", [source], [f"{target}.rounded"], to=dtype),
         helper.make_node("Cast", [f"{target}.rounded"], [target], to=TensorProto.FLOAT),

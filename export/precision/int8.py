@@ -1,7 +1,7 @@
-"""int8 graphs by ONNX Runtime's quantizer: matrix products only, a scale per output channel of their weights.
+"""Quantize graphs by ONNX Runtime's quantizer: matrix products only, one scale per output channel of the weights.
 
-Weights for CPUs take 7 bits: those without VNNI add pairs of products in 16 bits, which 8 bits overflow, unseen on the
-machine that exports. It costs 0.0001 of centred cosine.
+Weights for CPUs have 7 bits: CPUs without VNNI add pairs of products in 16 bits, which 8-bit weights overflow, and the
+exporting machine may not show it. This costs 0.0001 of centred cosine.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ QUANTIZED = ["MatMul"]
 
 
 def as_matmul(model: ModelProto) -> ModelProto:
-    """A copy whose Gemms with constant weights are MatMul and Add, under the same names: all that quantizers know."""
+    """Return a copy whose Gemms with constant weights are MatMul and Add under the same names, as quantizers need."""
     copy = ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     nodes: list[NodeProto] = []
-    turned: dict[str, TensorProto] = {}
+    transposed: dict[str, TensorProto] = {}
     for node in graph.node:
         if node.op_type != "Gemm" or node.input[1] not in weights:
             nodes.append(node)
@@ -46,9 +46,9 @@ def as_matmul(model: ModelProto) -> ModelProto:
         assert not facts.get("transA", 0)
         weight = node.input[1]
         if facts.get("transB", 0):
-            # Under a name of its own: layers may share a weight, and not all of them need turn it.
+            # Under a new name, because layers may share a weight and not all of them transpose it.
             weight = f"{weight}.turned"
-            turned.setdefault(weight, _turned(weights[node.input[1]], weight))
+            transposed.setdefault(weight, _transposed(weights[node.input[1]], weight))
         has_bias = len(node.input) == 3
         product = f"{node.output[0]}.product" if has_bias else node.output[0]
         nodes.append(helper.make_node("MatMul", [node.input[0], weight], [product], name=node.name))
@@ -59,24 +59,24 @@ def as_matmul(model: ModelProto) -> ModelProto:
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(nodes)
-    graph.initializer.extend([*kept, *turned.values()])
+    graph.initializer.extend([*kept, *transposed.values()])
     return copy
 
 
-def _turned(tensor: TensorProto, name: str) -> TensorProto:
+def _transposed(tensor: TensorProto, name: str) -> TensorProto:
     return numpy_helper.from_array(numpy_helper.to_array(tensor).T.copy(), name)
 
 
 def products(model: ModelProto) -> list[str]:
-    """Names of the products with constant weights: what is quantized."""
+    """Names of the products with constant weights, which are the ones that are quantized."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return [node.name for node in model.graph.node if node.op_type in QUANTIZED and node.input[1] in weights]
 
 
 def quantize_dynamically(source: Path, target: Path, exclude: Sequence[str]) -> None:
-    """Activations are scaled by their range in each call.
+    """Quantize with activations scaled by their range in each call.
 
-    A result would hang on its batch, so the graph takes one input at a time.
+    Results would depend on the batch, so the graph takes one input at a time.
     """
     with quiet():
         quantize_dynamic(
@@ -98,7 +98,8 @@ def quantize_dynamically(source: Path, target: Path, exclude: Sequence[str]) -> 
 def quantize_statically(
     source: Path, target: Path, samples: Array, exclude: Sequence[str], *, symmetric: bool = False
 ) -> None:
-    """Activations are scaled by their ranges over `samples` (N, ...), by Q/DQ pairs; `symmetric` is TensorRT's way."""
+    """Quantize by Q/DQ pairs with activations scaled by their ranges over `samples` (N, ...); TensorRT needs
+    `symmetric`."""
     _by_pairs(
         source,
         target,
@@ -114,7 +115,7 @@ def quantize_statically(
 
 
 def quantize_to_fp8(source: Path, target: Path, samples: Array, exclude: Sequence[str]) -> None:
-    """The same in 8-bit floating point (E4M3), for TensorRT on GPUs of compute capability 89 and later."""
+    """Quantize to 8-bit floating point (E4M3), for TensorRT on GPUs of compute capability 89 and later."""
     _by_pairs(
         source,
         target,
@@ -122,16 +123,16 @@ def quantize_to_fp8(source: Path, target: Path, samples: Array, exclude: Sequenc
         exclude,
         activation_type=QuantType.QFLOAT8E4M3FN,
         weight_type=QuantType.QFLOAT8E4M3FN,
-        # The only one that the quantizer has for this type.
+        # The only method that the quantizer has for this type.
         calibrate_method=CalibrationMethod.Distribution,
     )
 
 
 def _by_pairs(source: Path, target: Path, samples: Array, exclude: Sequence[str], **how: Any) -> None:
-    """Q/DQ pairs around the products with constant weights; `how` goes to the quantizer."""
+    """Put Q/DQ pairs around the products with constant weights; `how` goes to the quantizer."""
     model = onnx.load(str(source))
     constant = set(products(model))
-    # Products of two activations, as in attention, stay.
+    # Products of two activations, as in attention, stay in float32.
     others = [node.name for node in model.graph.node if node.op_type in QUANTIZED and node.name not in constant]
     with quiet():
         quantize_static(
@@ -146,7 +147,7 @@ def _by_pairs(source: Path, target: Path, samples: Array, exclude: Sequence[str]
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Gives the quantizer one sample after the other."""
+    """Gives the quantizer one sample at a time."""
 
     def __init__(self, name: str, samples: Array) -> None:
         self._feeds: Iterator[dict[str, Array]] = iter({name: sample[np.newaxis]} for sample in samples)

@@ -1,4 +1,4 @@
-"""OpenVINO's form of an encoder, in float32 or quantized to int8 by NNCF."""
+"""Quantize an encoder to int8 for OpenVINO by NNCF."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 def is_installed() -> bool:
-    """Whether OpenVINO and NNCF are there."""
+    """Whether OpenVINO and NNCF are installed."""
     return find_spec("openvino") is not None and find_spec("nncf") is not None
 
 
@@ -27,7 +27,7 @@ def quantize(source: Path, target: Path, samples: Array, exclude: Sequence[str])
     exclude: names of nodes that stay in float32.
     """
     openvino, nncf = import_openvino(), import_openvino("nncf")
-    # NNCF opens cores of its own, whose lives must lie within that of ours.
+    # NNCF opens further cores, which must not outlive this one; see `openvino_core`.
     openvino_core()
     with quiet():
         model = openvino.convert_model(str(source))
@@ -36,9 +36,9 @@ def quantize(source: Path, target: Path, samples: Array, exclude: Sequence[str])
             nncf.Dataset([sample[np.newaxis] for sample in samples]),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(samples),
-            # Matrix products only, as everywhere; patch projections are little work and lose much.
+            # Matrix products only, as in ONNX Runtime; patch projections are little work and lose much accuracy.
             ignored_scope=nncf.IgnoredScope(names=list(exclude), types=["Convolution"], validate=False),
-            # Smoothing moves the outliers of these activations into the weights, where they cost more: 0.976 for 0.997.
+            # Smoothing moves outliers of activations into the weights and lowers the cosine from 0.997 to 0.976.
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=-1),
                 # 7 bits, for CPUs without VNNI.

@@ -1,4 +1,4 @@
-"""Which layers lose most by 8 bits: each product computed from exact inputs, in float32 and rounded."""
+"""Rank layers by what 8 bits cost: each product is computed from exact inputs, in float32 and rounded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUM_ROWS = 256
 
 
 def most_sensitive(path: Path, samples: Array) -> list[str]:
-    """Names of the products of a graph (`as_matmul`), the one with the largest relative error of its own first."""
+    """Return the names of the products of a graph (`as_matmul`), the largest relative error first."""
     model = onnx.load(str(path))
     chosen = set(products(model))
     nodes = [node for node in model.graph.node if node.name in chosen]
@@ -34,7 +34,7 @@ def most_sensitive(path: Path, samples: Array) -> list[str]:
 
 
 def _inner(model: onnx.ModelProto, names: list[str], samples: Array) -> dict[str, Array]:
-    """Values of inner tensors for some samples."""
+    """Compute the named tensors of a graph for some samples."""
     outputs = {value.name for value in model.graph.output}
     added = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names if name not in outputs]
     model.graph.output.extend(added)

@@ -1,4 +1,4 @@
-"""TensorRT engines of exported graphs, each with a sidecar that says what it is."""
+"""Build TensorRT engines of exported graphs, each with a sidecar that describes it."""
 
 from cavsync.deploy.runtime.sidecar import BatchProfile
 from cavsync.export.trt.build import BuiltEngine, build_engine

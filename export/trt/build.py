@@ -1,4 +1,4 @@
-"""Build one engine in a process of its own, and say in one sentence why it was refused."""
+"""Build one engine in a separate process; a refusal becomes a one-sentence error."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from cavsync.manifest import TensorSpec
 logger = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).with_name("builder_process.py")
-# What finding the libraries takes. The rest of the environment lies in the builder's memory, and the engine's bytes
-# depend on where things lie.
+# The variables that are needed to find libraries. Any others would change addresses in the builder's memory, and the
+# engine's bytes depend on those.
 PASSED_ON = (
     "PATH",
     "PYTHONPATH",
@@ -42,7 +42,7 @@ UNSUPPORTED = ("UNSUPPORTED_NODE", "UNSUPPORTED_NODE_ATTR")
 
 @dataclass(frozen=True)
 class BuiltEngine:
-    """An engine on the disk. `compute_capabilities` is empty where the library chose; -1 in a shape is the batch."""
+    """An engine file. `compute_capabilities` is empty if the library chose them; -1 in a shape is the batch."""
 
     path: Path
     compute_capabilities: list[str]
@@ -60,21 +60,21 @@ def build_engine(
     *,
     precision: str = "",
 ) -> BuiltEngine:
-    """Build the engine of a graph whose inputs have an open first dimension, the batch, and no other.
+    """Build the engine of a graph whose inputs have one open dimension, the batch, which is the first.
 
-    The same graph, profile and targets give the same bytes on one machine, where the system lets a process switch
-    address randomisation off (Linux does; some containers forbid it). TensorRT measures kernels and gives the same
-    bytes only with the same timing cache.
+    The same graph, profile and targets give the same bytes on one machine, if the system lets a process switch address
+    randomisation off (Linux does, but some containers forbid it). TensorRT measures kernels, so it also needs the same
+    timing cache.
 
     Args:
-        library: of `find_library`.
+        library: result of `find_library`.
         onnx_path: the graph; its arithmetic has the precision of its tensors.
-        engine_path: what to write; there is all of it or nothing.
+        engine_path: file to write, whole or not at all.
         profile: batch sizes that the engine must take.
-        compute_capabilities: "75" ... of the GPUs that the one engine is for, or "current"; None leaves it to the
-            library, which means the GPU at hand for TensorRT and all since Ampere for TensorRT-RTX.
-        timing_cache: file to read and to update; left alone where the library measures nothing.
-        precision: word for the message where the library refuses.
+        compute_capabilities: "75" ... of the GPUs that the engine is for, or "current"; None is this machine's GPU for
+            TensorRT and all GPUs since Ampere for TensorRT-RTX.
+        timing_cache: file to read and update; ignored if the library measures nothing.
+        precision: used in the message if the library refuses.
 
     Raises:
         ExportError: an impossible profile or target, or the library refuses the graph.
@@ -91,7 +91,7 @@ def build_engine(
     request = {
         "module": PRODUCTS[library.runtime].module,
         "batch": [profile.min, profile.opt, profile.max],
-        # TensorRT knows its GPU, and has no names for others.
+        # TensorRT builds for its own GPU only.
         "compute_capabilities": targets if library.runtime == "tensorrt_rtx" else [],
         "timing_cache": cache is not None,
     }
@@ -111,7 +111,7 @@ def build_engine(
 
 
 def _run_builder(folder: Path, request: dict[str, Any], onnx_path: Path) -> dict[str, Any]:
-    """Everything that the process sees has the same name in every build."""
+    """Run the builder; all files that it sees have the same names in every build."""
     (folder / "model.onnx").symlink_to(onnx_path.resolve())
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
@@ -122,13 +122,13 @@ def _run_builder(folder: Path, request: dict[str, Any], onnx_path: Path) -> dict
         capture_output=True,
         check=False,
     )
-    said = (ended.stdout + ended.stderr).decode(errors="replace")
-    if said.strip():
-        logger.debug("%s: %s", onnx_path, said.strip())
+    text = (ended.stdout + ended.stderr).decode(errors="replace")
+    if text.strip():
+        logger.debug("%s: %s", onnx_path, text.strip())
     if ended.returncode:
         how = f"was ended by signal {-ended.returncode}" if ended.returncode < 0 else "failed"
         raise ExportError(
-            f"the TensorRT builder {how} on {onnx_path.name} ({reason(said, LAST_LINE)}): build where more memory "
+            f"the TensorRT builder {how} on {onnx_path.name} ({reason(text, LAST_LINE)}): build where more memory "
             "is free, or report this with the output of -v"
         )
     result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -143,7 +143,7 @@ def _refusal(
     timing_cache: Path | None,
     result: dict[str, Any],
 ) -> str:
-    """Why there is no engine, as one sentence."""
+    """Return one sentence that explains why there is no engine."""
     if result.get("layout"):
         shapes = ", ".join(f"{tensor['name']} {tensor['shape']}" for tensor in result["inputs"])
         return (
@@ -163,7 +163,7 @@ def _refusal(
     what = f"{onnx_path.name}{f' in {precision}' if precision else ''}"
     wanted = f" for compute capability {', '.join(targets)}" if targets else ""
     reason = first_reason(result["texts"]) or "it gives no reason"
-    # Turing multiplies matrices in half precision only.
+    # Turing (compute capability 75) multiplies matrices in half precision only.
     advice = "export with --precision fp16, or leave 75 out" if "75" in targets else "export with another --precision"
     return f"{library.name} does not build {what}{wanted} ({reason}): {advice}"
 

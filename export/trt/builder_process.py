@@ -1,11 +1,11 @@
-"""Builds one engine: reads request.json in the working folder, writes engine.bin and result.json beside it.
+"""Build one engine: read request.json in the working folder, write engine.bin and result.json.
 
-A script of its own process, for three reasons seen with TensorRT-RTX 1.7.1:
-- a build changes the next one of the same process: after a refused engine for Turing the next one is 5 % larger;
-- the compiler writes warnings to standard output past every logger;
-- parts of an engine are stored in the order of their addresses in memory, which the system draws anew per process.
+A script that runs in its own process, for three reasons seen with TensorRT-RTX 1.7.1:
+- a build affects the next one of the same process: after a refused engine for Turing the next one is 5 % larger;
+- the compiler writes warnings to standard output instead of the logger;
+- parts of an engine are stored in the order of their memory addresses, which the system randomises per process.
 
-It imports nothing of ours, so that starting it takes no longer than starting the library.
+It imports nothing of cavsync, so that it starts as fast as the library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Of <sys/personality.h>.
+# From <sys/personality.h>.
 ADDR_NO_RANDOMIZE, GET_PERSONALITY = 0x0040000, 0xFFFFFFFF
 RESTARTED = "CAVSYNC_ADDRESSES_FIXED"
 DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
@@ -26,7 +26,7 @@ MAX_TEXTS = 200
 
 
 def fix_addresses() -> None:
-    """Restart without address randomisation where the system allows that: one request then gives the same bytes."""
+    """Restart without address randomisation if the system allows it, so that equal requests give equal bytes."""
     if sys.platform != "linux" or RESTARTED in os.environ:
         return
     os.environ[RESTARTED] = "1"
@@ -38,7 +38,7 @@ def fix_addresses() -> None:
 
 
 def main() -> None:
-    """Build as requested; what went wrong is in the result."""
+    """Build as requested; failures are reported in the result."""
     request = json.loads(Path("request.json").read_text(encoding="utf-8"))
     trt: Any = importlib.import_module(request["module"])
     texts: list[str] = []
@@ -56,9 +56,9 @@ def main() -> None:
 
 
 def build(trt: Any, log: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """Parse model.onnx, build engine.bin; the result has what the parser refused, and the network's tensors."""
+    """Parse model.onnx and build engine.bin; returns what the parser refused, or the network's tensors."""
     builder = trt.Builder(log)
-    # Precision is that of the graph. TensorRT 11 knows nothing else, TensorRT 10 must be told.
+    # The graph's tensors set the precision. TensorRT 11 always works so, TensorRT 10 needs the flag.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file("model.onnx"):
@@ -82,7 +82,7 @@ def build(trt: Any, log: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def configure(trt: Any, builder: Any, inputs: list[dict[str, Any]], request: dict[str, Any]) -> Any:
-    """Profile, targets and timing cache; None where the cache is of another GPU or release."""
+    """Set profile, targets and timing cache; None if the cache is of another GPU or release."""
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
     for tensor in inputs:
@@ -102,7 +102,7 @@ def configure(trt: Any, builder: Any, inputs: list[dict[str, Any]], request: dic
 
 
 def describe_tensor(tensor: Any) -> dict[str, Any]:
-    """Name, shape with -1 for what is open, and NumPy's name of the type."""
+    """Return name, shape (-1 for open dimensions) and NumPy's name of the type."""
     return {
         "name": tensor.name,
         "shape": [int(size) for size in tensor.shape],
@@ -111,7 +111,7 @@ def describe_tensor(tensor: Any) -> dict[str, Any]:
 
 
 def describe_error(error: Any) -> dict[str, str]:
-    """What the parser says of the node that it refuses."""
+    """Return the parser's report about the node that it refuses."""
     names = {"node": error.node_name(), "operator": error.node_operator()}
     return {**names, "code": error.code().name, "text": error.desc()}
 

@@ -1,4 +1,4 @@
-"""TensorRT engines of a bundle's encoders, from graphs that are proven first."""
+"""Build TensorRT engines of a bundle's encoders from graphs whose parity was checked."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from cavsync.export.trt.library import Library
 from cavsync.export.trt.options import TensorRTOptions
 from cavsync.manifest import ENCODERS, EngineSpec, GraphSpec
 
-# What "auto" means on a GPU: half the size, and nothing that needs calibration.
+# The precision of "auto" for engines: half the size of float32, and no calibration needed.
 AUTO = "fp16"
 
 
 def write_tensorrt(
     artefacts: Artefacts, paths: dict[str, Path], precision: str, library: Library, options: TensorRTOptions
 ) -> None:
-    """Build the engines of both encoders in `precision` from their float32 graphs, and run them where they can run.
+    """Build the engines of both encoders in `precision` from their float32 graphs, and check those that run here.
 
     Raises:
-        ExportError: a graph that departs from the model, an engine that is refused or departs.
+        ExportError: a graph or engine departs from the model, or the library refuses to build.
     """
     precision = AUTO if precision == "auto" else precision
     specs = {name: stage.spec for name, stage in stages(artefacts.model).items()}
@@ -49,15 +49,16 @@ def write_tensorrt(
             if _runs_here(artefacts.folder, engine, library):
                 _check(artefacts, specs[name], engine)
             else:
-                artefacts.on_stage(f"  {engine.file} is built and not run: there is no such GPU here")
+                artefacts.on_stage(f"  {engine.file} is built but not run: there is no such GPU here")
                 artefacts.not_run.append(engine.file)
 
 
 def check_options(precision: str, library: Library, options: TensorRTOptions) -> None:
-    """What can be told before anything is computed.
+    """Check what is known before anything is computed.
 
     Raises:
-        ExportError: the library does not build for one of the GPUs. ConfigError: options that do not go together.
+        ExportError: the library does not build for one of the GPUs.
+        ConfigError: options contradict each other.
     """
     for capability in options.compute_capabilities:
         targets = library.resolve([capability])
@@ -71,7 +72,7 @@ def check_options(precision: str, library: Library, options: TensorRTOptions) ->
 
 
 def _graphs(artefacts: Artefacts, paths: dict[str, Path], precision: str) -> dict[str, Path]:
-    """Proven graphs in the precision asked for, as TensorRT reads them."""
+    """Return graphs in `precision` for TensorRT, checked against the model."""
     if precision == "fp32":
         return paths
     if precision not in ("int8", "fp8"):
@@ -92,7 +93,7 @@ def _runs_here(folder: Path, engine: EngineSpec, library: Library) -> bool:
 
 
 def _check(artefacts: Artefacts, spec: GraphSpec, engine: EngineSpec) -> None:
-    """Parity of an engine on this machine's GPU."""
+    """Check the parity of an engine on this machine's GPU."""
     artefacts.on_stage(f"checking parity of {engine.file}")
     graph = TensorRtGraph(artefacts.folder, spec, engine)
 

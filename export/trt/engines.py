@@ -1,4 +1,4 @@
-"""A graph's engines in a bundle's folder, each with its sidecar; all of them or none."""
+"""Write a graph's engines, each with its sidecar, into a bundle's folder: all of them or none."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def write_engines(
 ) -> list[EngineSpec]:
     """Build one engine per compute capability, or one for the library's default, into `folder`.
 
-    The files are `<graph>.<runtime>[.sm<capability>].engine` and the same with `.json` behind. Arguments are those of
+    The files are `<graph>.<runtime>[.sm<capability>].engine` and the same name with `.json` appended. Arguments as for
     `build_engine`; `graph_name` and `spec` are the manifest's.
 
     Raises:
-        ExportError: the library does not build one of them, or what it built differs from `spec`. Then `folder` is as
-        it was.
+        ExportError: the library does not build one of them, or an engine differs from `spec`. Then `folder` is
+            unchanged.
     """
-    # All of them first: what is impossible should not show after minutes of building.
+    # Resolve all targets first, so that an impossible one is reported before minutes of building.
     wanted = [library.resolve([item]) for item in compute_capabilities or []] or [library.resolve(None)]
     specs = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".engines-") as name:
@@ -69,7 +69,7 @@ def _describe(
     profile: BatchProfile,
     built: BuiltEngine,
 ) -> Sidecar:
-    # TensorRT takes the GPU at hand, so there is none to name.
+    # TensorRT builds for this machine's GPU, so the command need not name one.
     named = built.compute_capabilities if library.offered else []
     return Sidecar(
         graph=graph_name,
@@ -89,7 +89,7 @@ def _describe(
 
 
 def _check_tensors(onnx_path: Path, spec: GraphSpec, built: BuiltEngine) -> None:
-    """The engine's tensors are the manifest's, in names, types and all fixed dimensions."""
+    """Raise ExportError unless names, types and fixed dimensions of the tensors are the manifest's."""
     for side, declared, found in (("input", spec.inputs, built.inputs), ("output", spec.outputs, built.outputs)):
         if [_plain(tensor) for tensor in declared] != [_plain(tensor) for tensor in found]:
             raise ExportError(

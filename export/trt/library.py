@@ -1,4 +1,4 @@
-"""Which TensorRT builds the engines, and what it can build for."""
+"""Find the TensorRT library that builds engines, and the GPUs that it builds for."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cavsync.errors import ConfigError, ExportError
 
 Choice = Literal["auto", "tensorrt", "rtx"]
 CURRENT = "current"
-# NVIDIA's packages carry it in their names.
+# CUDA's major version is part of the names of NVIDIA's packages.
 CUDA_VERSIONS = ("12", "13", "14")
 
 
 @dataclass(frozen=True)
 class Library:
-    """One of the two libraries, as much of it as building needs.
+    """One of the two libraries.
 
-    `offered` are the compute capabilities that it builds for without such a GPU, written "89"; none for full TensorRT,
-    which builds for the GPU at hand and no other. `gpu` is the one at hand. `cuda_version` is empty where unknown.
+    `offered` are the compute capabilities ("89") that it builds for without such a GPU; none for full TensorRT, which
+    builds for this machine's GPU only. `gpu` is this machine's. `cuda_version` is empty if unknown.
     """
 
     runtime: str
@@ -33,24 +33,24 @@ class Library:
 
     @property
     def name(self) -> str:
-        """As in a sentence."""
+        """Name and version for messages."""
         return f"{PRODUCTS[self.runtime].name} {self.version}"
 
     @property
     def has_timing_cache(self) -> bool:
-        """Whether measured times of kernels can be kept: TensorRT-RTX measures none, and its functions do nothing."""
+        """Whether it keeps measured times of kernels; TensorRT-RTX measures none."""
         return self.runtime == "tensorrt"
 
     def resolve(self, wanted: list[str] | None) -> list[str]:
-        """The compute capabilities to build for, as the library takes them; empty leaves the choice to TensorRT-RTX.
+        """Return the compute capabilities to build for; empty leaves the choice to TensorRT-RTX.
 
-        `wanted` may be ["current"] for the GPU at hand.
+        `wanted` may be ["current"] for this machine's GPU.
 
         Raises:
             ExportError: the library does not build for one of them here.
         """
         if self.runtime == "tensorrt":
-            return self._resolve_at_hand(wanted)
+            return self._resolve_own(wanted)
         if wanted and CURRENT in wanted and (self.gpu is None or len(wanted) > 1):
             raise ExportError(
                 "compute capability current stands for the one GPU of this machine and cannot be used here: name "
@@ -66,28 +66,28 @@ class Library:
                 )
         return list(dict.fromkeys(capabilities))
 
-    def _resolve_at_hand(self, wanted: list[str] | None) -> list[str]:
+    def _resolve_own(self, wanted: list[str] | None) -> list[str]:
         if self.gpu is None:
             raise ExportError(
                 f"{self.name} builds on the GPU that will run the engine and this machine has none: build there, or "
                 "ahead of time with --trt rtx"
             )
-        at_hand = self.gpu.compute_capability
-        if wanted and set(wanted) - {at_hand, CURRENT}:
+        own = self.gpu.compute_capability
+        if wanted and set(wanted) - {own, CURRENT}:
             raise ExportError(
-                f"{self.name} builds only for the GPU at hand, which has compute capability {at_hand}, not for "
+                f"{self.name} builds only for this machine's GPU, which has compute capability {own}, not for "
                 f"{_listed(wanted)}: build on that GPU, or ahead of time with --trt rtx"
             )
-        return [at_hand]
+        return [own]
 
 
 def find_library(choice: Choice) -> tuple[Library, str]:
-    """The library to build with, and a sentence for the user: which, and why.
+    """Return the library to build with, and a sentence for the user that names it and the reason.
 
-    "auto" takes full TensorRT where it is installed and a GPU is usable, and TensorRT-RTX elsewhere.
+    "auto" takes full TensorRT if it is installed and a GPU is usable, else TensorRT-RTX.
 
     Raises:
-        ExportError: the library is not installed, or full TensorRT was asked for where there is no GPU.
+        ExportError: the library is not installed, or full TensorRT was chosen on a machine without a GPU.
     """
     if choice not in get_args(Choice):
         raise ExportError(f"TensorRT library {choice} is not known: use {', '.join(get_args(Choice))}")
@@ -105,10 +105,10 @@ def find_library(choice: Choice) -> tuple[Library, str]:
         else:
             return full, f"{full.name} builds for this machine's {finding}"
     rtx = _open("tensorrt_rtx", gpu)
-    told = f"{rtx.name} builds ahead of time, {reason}"
+    chosen = f"{rtx.name} builds ahead of time, {reason}"
     if gpu is not None and gpu.compute_capability not in rtx.offered:
-        told += f"; its engines do not run on this machine's {gpu.name}"
-    return rtx, told
+        chosen += f"; its engines do not run on this machine's {gpu.name}"
+    return rtx, chosen
 
 
 def _open(runtime: str, gpu: Gpu | None) -> Library:
@@ -120,7 +120,7 @@ def _open(runtime: str, gpu: Gpu | None) -> Library:
 
 
 def _offered(module: Any, runtime: str) -> tuple[str, ...]:
-    """What the library itself lists, so that a later release's new GPUs need no new version of ours."""
+    """Return what the library itself lists, so that new GPUs of a later release need no change here."""
     if runtime == "tensorrt":
         return ()
     found = [re.fullmatch(r"SM(\d+)", name) for name in module.ComputeCapability.__members__]

@@ -1,4 +1,4 @@
-"""What is asked of TensorRT engines."""
+"""Options of TensorRT engines."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from cavsync.export.trt.library import Choice
 
 @dataclass(frozen=True)
 class TensorRTOptions:
-    """library: full TensorRT (builds for the GPU that is there), TensorRT-RTX (ahead of time), or whichever can be had.
+    """What engines to build.
 
-    compute_capabilities: an engine for each, such as "89"; without any, one for all that the library supports.
+    library: full TensorRT (builds for this machine's GPU), TensorRT-RTX (ahead of time), or "auto".
+    compute_capabilities: one engine for each, such as "89"; without any, one for all that the library supports.
     profile: batch sizes. timing_cache: file to read and write, for full TensorRT.
     """
 

@@ -13,8 +13,7 @@ from exported import lively_run, remembered_graph
 from cavsync.cli.main import main
 from cavsync.deploy import Bundle
 from cavsync.deploy.runtime.sidecar import read_sidecar
-from cavsync.export import artefacts
-from cavsync.export.bundle import PRECISIONS
+from cavsync.export import PRECISIONS, artefacts
 from cavsync.export.precision import openvino
 from cavsync.manifest import ENCODERS, read_manifest, sha256_file
 

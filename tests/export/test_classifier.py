@@ -275,7 +275,7 @@ def test_a_converted_classifier_needs_its_classes(bundle_dir: Path, run_dir: Pat
     assert found is not None
     assert (found.classes, found.target) == (CLASSES, None)
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
-    assert "does not say whether their softmax or their sigmoids are the probabilities" in card
+    assert "does not state whether their softmax or their sigmoids are the probabilities" in card
 
 
 def test_a_dry_run_lists_it(run_dir: Path, tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_what_does_not_go_with_it(flags: list[str], run_dir: Path, tmp_path: Pat
         assert f"holds a classifier, which is exported in fp32 to ONNX only: leave out {wish[0]}" in sentence
     (tmp_path / "classes.csv").write_text(CSV)
     sentence = refused(cavsync("export", lively_run(), *arguments, "--labels", tmp_path / "classes.csv"), 2)
-    assert "holds a pretraining model, which tells no classes apart: leave out --labels" in sentence
+    assert "holds a pretraining model, which has no classes: leave out --labels" in sentence
     assert [path.name for path in tmp_path.iterdir()] == ["classes.csv"]
 
 

@@ -19,7 +19,7 @@ from cavsync.errors import ExportError
 from cavsync.export import artefacts, export_bundle
 from cavsync.export.precision import candidates as candidates_module
 from cavsync.export.precision import openvino
-from cavsync.export.precision.candidates import GOAL, WAYS
+from cavsync.export.precision.candidates import GOAL, METHODS
 from cavsync.export.precision.int8 import as_matmul, products, quantize_dynamically, quantize_statically
 from cavsync.export.runners import open_runner
 from cavsync.manifest import ENCODERS, read_manifest
@@ -27,7 +27,7 @@ from cavsync.manifest import ENCODERS, read_manifest
 Array = NDArray[Any]
 # 7 bits with their sign: pairs of products with 8 overflow the 16 bits of older CPUs.
 CPU_LEVELS = 64
-WAYS_OF_THE_GRAPH = [way.name for way in WAYS if way.runtime == "onnxruntime"]
+GRAPH_METHODS = [method.name for method in METHODS if method.runtime == "onnxruntime"]
 
 
 def constants(model: ModelProto) -> dict[str, Array]:
@@ -204,7 +204,7 @@ def test_goals_out_of_reach_are_one_sentence(tmp_path: Path, monkeypatch: pytest
         export_bundle(lively_run(), tmp_path / "bundle", precision="int8", calibration_clips=[], on_stage=said.append)
     assert list(tmp_path.iterdir()) == []
     sentence = str(caught.value)
-    assert sentence.startswith("no int8 form of audio_encoder comes near enough to float32: the best centred cosine ")
+    assert sentence.startswith("no int8 form of audio_encoder is close enough to float32: the best centred cosine ")
     assert sentence.endswith("expected 1.5; use another --precision, or calibrate on clips like those to be scored")
     assert any(line.strip() == "OpenVINO and NNCF are not installed: left out" for line in said)
     assert any("ONNX Runtime, static int8" in line and "8 layers kept in float32" in line for line in said)
@@ -226,7 +226,7 @@ def test_bundles_record_what_was_tried(precision: str) -> None:
     assert all(row["passed"] for row in parity["outputs"])
     runtimes = set()
     for name, rows in table.items():
-        ways = [way.name for way in WAYS if way.runtime != "openvino" or openvino.is_installed()]
+        ways = [method.name for method in METHODS if method.runtime != "openvino" or openvino.is_installed()]
         assert [row["name"] for row in rows] == ["ONNX Runtime, float32", *ways]
         (chosen,) = [row for row in rows if row["chosen"]]
         runtimes.add(chosen["runtime"])
@@ -242,7 +242,7 @@ def test_bundles_record_what_was_tried(precision: str) -> None:
         for row in rows:
             assert f"| {name} | {row['name']} | {row['milliseconds']:.1f} |" in card
             # Of int8 for ONNX Runtime there is one, the graph itself.
-            is_beside = row["chosen"] or (precision == "auto" and row["name"] not in WAYS_OF_THE_GRAPH)
+            is_beside = row["chosen"] or (precision == "auto" and row["name"] not in GRAPH_METHODS)
             assert compared.count(f"{name}, {row['name']}") == 2 * (is_beside or row["name"] in portable)
     assert len(runtimes) == 1
     beside = {(engine.graph, engine.runtime, engine.precision) for engine in manifest.engines}

@@ -18,7 +18,7 @@ from cavsync.export.precision import candidates as candidates_module
 from cavsync.export.precision.candidates import (
     GOAL,
     KEPT_LAYERS,
-    WAYS,
+    METHODS,
     EncoderVariant,
     fastest,
     fastest_runtime,
@@ -153,15 +153,18 @@ def test_an_outlier_in_one_weight_of_an_encoder_is_found(matmuls: dict[str, Path
 
 @pytest.mark.parametrize(
     "way",
-    [pytest.param(way, id=way.name, marks=[needs_openvino] if way.runtime == "openvino" else []) for way in WAYS],
+    [
+        pytest.param(method, id=method.name, marks=[needs_openvino] if method.runtime == "openvino" else [])
+        for method in METHODS
+    ],
 )
 def test_sensitive_layers_stay_in_float32_until_the_goal_is_met(
-    way: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One layer of three cannot be rounded: two stay as they are, which is the next step, and it is one of them."""
     weights, inputs = with_idle_outlier("second")
     source = layers_graph(tmp_path / "source.onnx", weights)
-    monkeypatch.setattr(candidates_module, "WAYS", (way,))
+    monkeypatch.setattr(candidates_module, "METHODS", (method,))
     (want,) = open_runner(source, "onnxruntime")(inputs)
     said: list[str] = []
     float32, found = int8_candidates(source, tmp_path, inputs, inputs, want, said.append)
@@ -193,7 +196,7 @@ def test_what_tensorrt_reads_keeps_them_too_or_is_refused(tmp_path: Path, monkey
         assert stored[name] == kind
     assert 0 < len(found.float32_layers) < len(LAYERS)
     monkeypatch.setattr(candidates_module, "KEPT_LAYERS", (0,))
-    with pytest.raises(ExportError, match="comes near enough to float32"):
+    with pytest.raises(ExportError, match="is close enough to float32"):
         for_tensorrt(source, tmp_path / "g.tensorrt.onnx", inputs, inputs, want)
 
 

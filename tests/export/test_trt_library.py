@@ -17,7 +17,7 @@ HOPPER = Gpu("Some Hopper", "90")
 ADA = Gpu("Some Ada", "89")
 
 
-def test_current_is_the_gpu_at_hand() -> None:
+def test_current_is_this_machines_gpu() -> None:
     rtx = Library("tensorrt_rtx", "1.7.1.116", "13", ("75", "89"), None)
     with pytest.raises(ExportError, match="current stands for the one GPU of this machine and cannot be used here"):
         rtx.resolve(["current"])
@@ -28,10 +28,10 @@ def test_current_is_the_gpu_at_hand() -> None:
         replace(rtx, gpu=HOPPER).resolve(["current"])
 
 
-def test_full_tensorrt_builds_for_the_gpu_at_hand_only() -> None:
+def test_full_tensorrt_builds_for_this_machines_gpu_only() -> None:
     full = Library("tensorrt", "11.4.0.2", "13", (), HOPPER)
     assert full.resolve(None) == full.resolve(["90"]) == full.resolve(["current"]) == ["90"]
-    with pytest.raises(ExportError, match="only for the GPU at hand, which has compute capability 90, not for 90, 89"):
+    with pytest.raises(ExportError, match="only for this machine's GPU, which has compute capability 90"):
         full.resolve(["90", "89"])
     with pytest.raises(ExportError, match="this machine has none: build there, or ahead of time with --trt rtx"):
         replace(full, gpu=None).resolve(None)

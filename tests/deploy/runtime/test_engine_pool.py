@@ -206,7 +206,7 @@ def test_close_ends_whoever_waits_with_a_sentence(bundle: Bundle) -> None:
         meter.gate.set()
         for thread in [*threads, *closing]:
             thread.join(PATIENCE_SECONDS)
-        sentence = "the engine pool is closed, it computes nothing more: open another one"
+        sentence = "the engine pool is closed and computes nothing more: open another one"
         assert outcomes == [sentence, sentence, 7]
         with pytest.raises(ConfigError, match="pool is closed"):
             pool.bundle.audio.run(column(1), "embedding")

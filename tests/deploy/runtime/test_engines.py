@@ -243,6 +243,6 @@ def test_dynamic_graphs_give_the_same_whatever_comes_together(name: str) -> None
 
 
 def test_bf16_is_refused_where_onnx_runtime_lacks_it() -> None:
-    with pytest.raises(ConfigError, match=r"audio_encoder\.bf16\.onnx computes in bf16, .* on GPUs only: ask for"):
+    with pytest.raises(ConfigError, match=r"audio_encoder\.bf16\.onnx computes in bf16, .* on GPUs only: choose"):
         Bundle.open(exported("bf16"), engine="onnxruntime:bf16")
     Bundle.open(exported("bf16"))

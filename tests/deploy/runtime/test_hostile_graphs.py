@@ -185,9 +185,9 @@ def test_no_changed_byte_hides_a_pointer(data: st.DataObject) -> None:
     [
         (b"this is no protocol buffer", "is not a usable ONNX graph"),
         (b"", "is not a usable ONNX graph"),
-        (b"\x3a\x7f", "it is no whole protocol buffer"),
-        (b"\x0b", "it is no protocol buffer of ONNX"),
-        (b"\x80" * 20, "it is no whole protocol buffer"),
+        (b"\x3a\x7f", "its protocol buffer is damaged"),
+        (b"\x0b", "it is not a protocol buffer of ONNX"),
+        (b"\x80" * 20, "its protocol buffer is damaged"),
         (b"\x08\x01" * 1_000_001, "it has more than 1000000 fields"),
     ],
 )

@@ -221,7 +221,7 @@ def test_the_driver_is_asked_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
     for failing, finding in (
         ("cuInit", "does not start"),
         ("cuDeviceGet", "shows no GPU"),
-        ("cuDeviceGetAttribute", "does not tell"),
+        ("cuDeviceGetAttribute", "does not report"),
     ):
         monkeypatch.setattr(ctypes, "CDLL", lambda _, failing=failing: FakeDriver(failing))
         gpu, found = find_gpu()
@@ -239,9 +239,7 @@ def never_loads(_: str) -> Any:
 @pytest.mark.skipif(find_gpu()[0] is not None, reason="there is a GPU")
 def test_real_cuda_without_a_gpu_is_a_sentence() -> None:
     """NVIDIA's own bindings, as far as they go here."""
-    with pytest.raises(
-        ConfigError, match=r"cudaStreamCreateWithFlags fails on this machine \(.+\): look at the driver"
-    ):
+    with pytest.raises(ConfigError, match=r"cudaStreamCreateWithFlags fails on this machine \(.+\): check the driver"):
         CudaDevice()
 
 
