@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cavsync.data.augment.audio import AudioChange, Background, Mixture, at_tempo
+from cavsync.data.augment.audio import AudioChange, Background, Mixture, change_tempo
+from cavsync.data.augment.config import Augmentation
 from cavsync.data.augment.frames import ColourChange, Crop
-from cavsync.data.augment.plan import Augmentation
-from cavsync.data.clip import Clip, decoded
+from cavsync.data.clip import Clip, decode_all
 from cavsync.data.clip_audio import ClipAudio
 from cavsync.data.logmel import normalise
 from cavsync.data.order import Draw
-from cavsync.data.planned_audio import PlannedAudio, features_of
-from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take
-from cavsync.data.segments import AudioSegments, cut
+from cavsync.data.planned_audio import PlannedAudio, compute_features
+from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take_sample
+from cavsync.data.segments import AudioSegments, cut_segments
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
 from cavsync.media.align import FRAME_SHIFT_SECONDS
@@ -98,7 +98,7 @@ class PairBatch:
 
     def normalised_features(self, device: torch.device) -> Tensor:
         """Normalised log-mel (N, L, 128) on `device`."""
-        return normalise(features_of(self.audio, device))
+        return normalise(compute_features(self.audio, device))
 
     def ignored_pairs(self, guard_seconds: float, same_clip_only: bool, device: torch.device) -> Tensor | None:
         """Bool (N, N): pairs that do not count as negatives; None where all do.
@@ -154,7 +154,7 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
             return self.source.load(index, self.load_size)
         if index not in self.cache:
             try:
-                self.cache[index] = decoded(self.source.load(index, self.load_size))
+                self.cache[index] = decode_all(self.source.load(index, self.load_size))
             except MediaError as error:
                 self.cache[index] = error
         found = self.cache[index]
@@ -165,9 +165,9 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
     def _pairs(self, index: int, clip: Clip, random: np.random.Generator) -> ClipPairs:
         wanted = self.augmentation
         low, high = wanted.tempo
-        clip = at_tempo(clip, float(np.exp(random.uniform(np.log(low), np.log(high)))))
+        clip = change_tempo(clip, float(np.exp(random.uniform(np.log(low), np.log(high)))))
         instants = draw_instants(clip, self.plan, random)
-        sample = take(clip, instants, self.plan, as_samples=self.log_mel_on_device)
+        sample = take_sample(clip, instants, self.plan, as_samples=self.log_mel_on_device)
         crop, colour = Crop.draw(wanted, random), ColourChange.draw(wanted.colour, random)
         frames = crop.of(sample.frames, self.img_size)
         frames, others, mixed_in = self._blended(frames, sample, random)
@@ -209,7 +209,7 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
         steps = np.rint((times_seconds - times_seconds[0]) / FRAME_SHIFT_SECONDS).astype(np.int64)
         last = max(1, len(audio) - self.plan.segment_frames + 1)
         starts = (int(random.integers(last)) + steps) % last
-        return cut(audio, starts, self.plan.segment_frames, as_samples=self.log_mel_on_device)
+        return cut_segments(audio, starts, self.plan.segment_frames, as_samples=self.log_mel_on_device)
 
     def _other(self, random: np.random.Generator) -> tuple[int, Clip] | None:
         """Another clip and its index; None where the one drawn is unusable, which its own turn will report."""

@@ -49,7 +49,7 @@ class Clip:
     labels: tuple[str, ...] = ()
 
 
-def decoded(clip: Clip) -> Clip:
+def decode_all(clip: Clip) -> Clip:
     """The same clip with all frames and log-mel in memory, to be drawn from many times. MediaError as for frames."""
     audio = clip.audio.log_mel() if isinstance(clip.audio, Waveform) else clip.audio
     return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=audio)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cavsync.data.augment.audio import AudioChange, Background, Mixture
-from cavsync.data.segments import AudioSegments, log_mel_of
+from cavsync.data.segments import AudioSegments, compute_log_mel
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class PlannedAudio:
 
     def done(self) -> PlannedAudio:
         """The same with everything computed, here and now."""
-        return PlannedAudio(AudioSegments(features_of([self], torch.device("cpu"))))
+        return PlannedAudio(AudioSegments(compute_features([self], torch.device("cpu"))))
 
 
-def features_of(audio: Sequence[PlannedAudio], device: torch.device) -> Tensor:
+def compute_features(audio: Sequence[PlannedAudio], device: torch.device) -> Tensor:
     """Raw log-mel (N, L, 128) of all sounds, one after the other, on `device`."""
     parts = [segments for part in audio for segments in (part.own, *(other for other, _ in part.others))]
-    features = iter(log_mel_of(parts, device))
+    features = iter(compute_log_mel(parts, device))
     finished = []
     for part in audio:
         mixed = next(features)

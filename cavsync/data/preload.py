@@ -8,7 +8,7 @@ from multiprocessing import get_context
 
 import torch
 
-from cavsync.data.clip import Clip, decoded
+from cavsync.data.clip import Clip, decode_all
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
 
@@ -39,6 +39,6 @@ def one_thread() -> None:
 def _load(job: tuple[ClipSource, int, int]) -> Clip | MediaError:
     source, index, img_size = job
     try:
-        return decoded(source.load(index, img_size))
+        return decode_all(source.load(index, img_size))
     except MediaError as error:
         return error

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
-from cavsync.data.segments import AudioSegments, cut
+from cavsync.data.segments import AudioSegments, cut_segments
 from cavsync.errors import MediaError
 from cavsync.media.align import (
     FRAME_SHIFT_SECONDS,
@@ -84,8 +84,8 @@ def draw_instants(clip: Clip, plan: SamplePlan, random: np.random.Generator) -> 
     return usable[nearest_index(times, wanted)]
 
 
-def take(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples: bool = False) -> Sample:
-    """Cut the tubelets and segments of the frames `instants` out of the clip; the audio as for `segments.cut`."""
+def take_sample(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples: bool = False) -> Sample:
+    """Cut the tubelets and segments of the frames `instants` out of the clip; the audio as for `cut_segments`."""
     times = clip.pts_seconds[instants]
     wanted = instants[:, None]
     if plan.num_frames > 1:
@@ -96,7 +96,7 @@ def take(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples: bool =
     starts = _starts(clip, times, plan) if clip.segment_starts is None else clip.segment_starts[instants]
     if plan.pad:
         starts = np.clip(starts, 0, max(0, len(clip.audio) - plan.segment_frames))
-    audio = cut(clip.audio, starts, plan.segment_frames, as_samples=as_samples)
+    audio = cut_segments(clip.audio, starts, plan.segment_frames, as_samples=as_samples)
     return Sample(clip.frames[used], places.reshape(wanted.shape), audio, times)
 
 

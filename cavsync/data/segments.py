@@ -28,7 +28,7 @@ class AudioSegments:
         return len(self.values)
 
 
-def cut(audio: ClipAudio, starts: NDArray[np.int64], length_frames: int, *, as_samples: bool) -> AudioSegments:
+def cut_segments(audio: ClipAudio, starts: NDArray[np.int64], length_frames: int, *, as_samples: bool) -> AudioSegments:
     """Segments of a clip's sound. Samples only where the audio has them; the clip's mean is removed."""
     if not (as_samples and isinstance(audio, Waveform)):
         return AudioSegments(torch.from_numpy(audio.segments(starts, length_frames)))
@@ -42,7 +42,7 @@ def cut(audio: ClipAudio, starts: NDArray[np.int64], length_frames: int, *, as_s
     return AudioSegments(torch.from_numpy(taken.astype(np.float32, copy=False)), torch.from_numpy(inside))
 
 
-def log_mel_of(segments: Sequence[AudioSegments], device: torch.device) -> list[Tensor]:
+def compute_log_mel(segments: Sequence[AudioSegments], device: torch.device) -> list[Tensor]:
     """Raw log-mel (K, L, 128) of each, on `device`; samples all in one pass, zero outside the sound."""
     waves = [part for part in segments if part.inside is not None]
     made = iter(_transformed(waves, device).split([len(part) for part in waves]) if waves else ())

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as vision
 
-from cavsync.data.augment.audio import AudioChange, Background, Mixture, at_tempo
+from cavsync.data.augment.audio import AudioChange, Background, Mixture, change_tempo
+from cavsync.data.augment.config import Augmentation
 from cavsync.data.augment.frames import Crop
-from cavsync.data.augment.plan import Augmentation
 from cavsync.data.batches import PairDataset, collate
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import LogMel, Waveform
 from cavsync.data.logmel import AUDIO_MEAN, log_mel
-from cavsync.data.sampling import SamplePlan, segment_error_seconds, take, usable_instants
+from cavsync.data.sampling import SamplePlan, segment_error_seconds, take_sample, usable_instants
 
 STRONG = Augmentation(
     mirror=0.5,
@@ -105,7 +105,7 @@ def test_tempo_keeps_sound_and_picture_together(factor: float) -> None:
     features[199] = 5.0
     frames = np.zeros((100, 3, 2, 2), np.uint8)
     frames[50] = 255
-    fast = at_tempo(Clip("made", frames, times, LogMel(features)), factor)
+    fast = change_tempo(Clip("made", frames, times, LogMel(features)), factor)
     audio = fast.audio.segments(np.zeros(1, dtype=np.int64), len(fast.audio))[0, :, 0]
     click_seconds = (int(np.argmax(audio)) * 160 + 200) / 16000
     assert click_seconds == pytest.approx(2.0 / factor, abs=0.011)
@@ -181,6 +181,6 @@ def test_take_shares_pictures() -> None:
     """Overlapping tubelets name each frame once."""
     frames = np.arange(20, dtype=np.uint8)[:, None, None, None].repeat(3, 1)
     clip = Clip("made", frames, np.arange(20) / 25, LogMel(np.zeros((80, 128), np.float32)))
-    sample = take(clip, np.array([5, 6, 7]), SamplePlan(16, 5, 0.04))
+    sample = take_sample(clip, np.array([5, 6, 7]), SamplePlan(16, 5, 0.04))
     assert sample.frames[:, 0, 0, 0].tolist() == list(range(3, 10))
     assert sample.tubelets.tolist() == [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [2, 3, 4, 5, 6]]

@@ -23,11 +23,11 @@ def frames(source: Path, out: Path, frames: int, img_size: int) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from cavsync.data.sources.frames_list import write_frames_list
+    from cavsync.data.sources.write_cav_mae_list import write_cav_mae_list
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("extracting frames", total=None)
-        rejects = write_frames_list(
+        rejects = write_cav_mae_list(
             source, out, frames=frames, img_size=img_size,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )  # fmt: skip

@@ -71,7 +71,7 @@ def inpaint(
     from rich.progress import Progress
 
     from cavsync.data.sources.clips import open_source
-    from cavsync.evaluate.inpaint.examples import InpaintFiles
+    from cavsync.evaluate.inpaint.examples import InpaintExamples
     from cavsync.evaluate.inpaint.measure import MASK_MODES, sweep
     from cavsync.evaluate.inpaint.measure import inpaint as fill_in
     from cavsync.evaluate.inpaint.result import inpaint_result
@@ -88,7 +88,7 @@ def inpaint(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     shown = min((mask for mask in masks if mask.mode == masks[0].mode), key=lambda mask: abs(mask.ratio_audio - 0.75))
-    files = InpaintFiles(out or Path(), examples if out else 0, network.config, shown)
+    files = InpaintExamples(out or Path(), examples if out else 0, network.config, shown)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("inpainting clips", total=len(chosen))
         scores = fill_in(

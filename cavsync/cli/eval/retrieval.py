@@ -67,14 +67,14 @@ def retrieval(
 
     from cavsync.cli.eval.output import check_outputs, deliver
     from cavsync.evaluate.inputs.encoders import open_encoder
-    from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
+    from cavsync.evaluate.inputs.eval_clips import open_eval_clips
     from cavsync.evaluate.retrieval.embeddings import clip_embeddings
     from cavsync.evaluate.retrieval.measure import evaluate_retrieval
     from cavsync.evaluate.retrieval.similarity import SIMILARITIES
 
     check_outputs(json_out, html_out)
     encoder = open_encoder(model, device=device, **overrides)
-    clips = open_retrieval_clips(
+    clips = open_eval_clips(
         data,
         segment_frames=encoder.segment_frames,
         frames=frames,

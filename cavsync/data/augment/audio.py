@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cavsync.data.augment.plan import Augmentation
+from cavsync.data.augment.config import Augmentation
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import LogMel, Waveform
 from cavsync.data.logmel import AUDIO_MEAN, NUM_MEL_BINS
@@ -101,7 +101,7 @@ class Mixture:
         return torch.logaddexp(features + 2 * math.log(self.share), other + 2 * math.log(1 - self.share))
 
 
-def at_tempo(clip: Clip, factor: float) -> Clip:
+def change_tempo(clip: Clip, factor: float) -> Clip:
     """The clip with video and audio running `factor` times as fast, pitch unchanged."""
     if factor == 1.0 or not len(clip.audio):
         return clip

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from cavsync.data.augment.plan import Augmentation
+from cavsync.data.augment.config import Augmentation
 
 MAX_ASPECT = 4 / 3
 MAX_CONTRAST_NEPERS = 0.3

@@ -19,7 +19,7 @@ IDX_ENDING = ".idx"
 
 
 @dataclass(frozen=True)
-class ShardEntry:
+class SampleMembers:
     """Byte ranges (offset, size) of one sample's members in its tar; `key` is what their names share."""
 
     key: str
@@ -38,7 +38,7 @@ class ShardIndex:
     ranges: NDArray[np.int64]
 
     @classmethod
-    def of(cls, samples: list[ShardEntry]) -> ShardIndex:
+    def of(cls, samples: list[SampleMembers]) -> ShardIndex:
         """Join samples."""
         rows = [(sample.description, sample.audio, *sample.frames) for sample in samples]
         flat = [entry for row in rows for entry in row]
@@ -48,10 +48,10 @@ class ShardIndex:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, position: int) -> ShardEntry:
+    def __getitem__(self, position: int) -> SampleMembers:
         rows = self.ranges[self.first[position] : self.first[position + 1]].tolist()
         description, audio, *frames = [(offset, size) for offset, size in rows]
-        return ShardEntry(self.keys[position], description, audio, frames)
+        return SampleMembers(self.keys[position], description, audio, frames)
 
 
 class PackReject(BaseModel):

@@ -22,7 +22,7 @@ from cavsync.data.shards.manifest import (
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.run_jobs import run_jobs
 from cavsync.data.shards.sources import fingerprint, list_items
-from cavsync.data.shards.storage import only_writer, whole_file
+from cavsync.data.shards.storage import folder_lock, whole_file
 from cavsync.data.shards.write_shard import ShardJob, read_members
 from cavsync.errors import ConfigError, DataError, MediaError
 
@@ -65,7 +65,7 @@ def pack(
     wanted = _new_manifest(options, vocabulary, items)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with only_writer(out):
+        with folder_lock(out):
             manifest = _begin(out, root, items, known, wanted)
             if not _is_done(out, manifest):
                 jobs = _jobs(out, root, items, known, manifest)

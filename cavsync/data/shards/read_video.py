@@ -12,10 +12,10 @@ import av.error
 import numpy as np
 
 from cavsync.data.clip import INTERLEAVING_SECONDS, join_chunks, require_same_length
-from cavsync.data.shards.contents import Contents
 from cavsync.data.shards.frame_choice import choose_frames
 from cavsync.data.shards.jpeg import encode_jpeg
 from cavsync.data.shards.options import PackOptions
+from cavsync.data.shards.sample_contents import SampleContents
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader
 from cavsync.media.align import SAMPLE_RATE_HZ
@@ -46,7 +46,7 @@ class _Decoded:
     chunks: list[AudioChunk] = field(default_factory=list)
 
 
-def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, float] | None = None) -> Contents:
+def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, float] | None = None) -> SampleContents:
     """Frames and audio of a file as `options` choose them. With `cut_seconds` the file may be the whole video, of
     which only that part counts; one that is too short for it is taken to be the part itself.
 
@@ -73,7 +73,7 @@ def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, fl
     samples, audio_start_seconds = join_chunks(found.chunks)
     require_same_length(path, found.times, audio_start_seconds + len(samples) / SAMPLE_RATE_HZ)
     frames = [found.frames[time] for time in chosen]
-    return Contents(frames, np.asarray(chosen), samples, audio_start_seconds, cut)
+    return SampleContents(frames, np.asarray(chosen), samples, audio_start_seconds, cut)
 
 
 def _cut_in_file(path: Path, cut_seconds: tuple[float, float]) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cavsync.data.shards.index import ShardIndex, read_report
-from cavsync.data.shards.walk import walk
+from cavsync.data.shards.scan_tar import scan_tar
 from cavsync.errors import MediaError
 
 MAX_OPEN = 16
@@ -21,7 +21,7 @@ def load_index(path: Path) -> ShardIndex:
     report = read_report(path)
     if report is not None and report.bytes == path.stat().st_size:
         return report.index
-    return walk(path).index
+    return scan_tar(path).index
 
 
 class _OpenTar:

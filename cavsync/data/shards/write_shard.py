@@ -13,10 +13,10 @@ from pathlib import Path
 from threading import Thread
 
 from cavsync.data.labels.vocabulary import check_labels
-from cavsync.data.shards.contents import Contents
-from cavsync.data.shards.index import PackReject, ShardEntry, ShardReport
+from cavsync.data.shards.index import PackReject, SampleMembers, ShardReport
 from cavsync.data.shards.items import Item
 from cavsync.data.shards.options import PackOptions
+from cavsync.data.shards.sample_contents import SampleContents
 from cavsync.data.shards.storage import whole_file
 from cavsync.data.shards.tar_writer import TarWriter
 from cavsync.errors import MediaError
@@ -58,7 +58,7 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
     """Write the tar and, when it is whole, its index. `advance` is called before each clip; that of a worker process
     counts, and raises Stopped."""
     advance = advance or _advance
-    samples: list[ShardEntry] = []
+    samples: list[SampleMembers] = []
     rejects: list[PackReject] = []
     seconds = 0.0
     job.tar_path.unlink(missing_ok=True)
@@ -81,7 +81,7 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
 
 def read_members(
     item: Item, root: Path, options: PackOptions, known_labels: frozenset[str] | None
-) -> tuple[Contents, Members]:
+) -> tuple[SampleContents, Members]:
     """A clip and the members that it becomes. MediaError where it cannot be used."""
     name = item_name(item)
     check_labels(item.labels, known_labels, name)
@@ -97,12 +97,12 @@ def item_name(item: Item) -> str:
     return item.file or item.id
 
 
-def _append(tar: TarWriter, key: str, members: Members) -> ShardEntry:
+def _append(tar: TarWriter, key: str, members: Members) -> SampleMembers:
     description, audio, *frames = [(tar.add(f"{key}.{suffix}", data), len(data)) for suffix, data in members]
-    return ShardEntry(key, description, audio, frames)
+    return SampleMembers(key, description, audio, frames)
 
 
-def _report(tar: TarWriter, samples: list[ShardEntry], rejects: list[PackReject], seconds: float) -> ShardReport:
+def _report(tar: TarWriter, samples: list[SampleMembers], rejects: list[PackReject], seconds: float) -> ShardReport:
     ranges = [(sample.description, sample.audio, *sample.frames) for sample in samples]
     return ShardReport(
         bytes=tar.num_bytes if samples else 0,

@@ -72,7 +72,7 @@ class ClassLabels:
         write_text_atomically(folder / CLASS_LABELS_NAME, self.to_csv())
 
 
-def unlabelled(name: str) -> MediaError:
+def unlabelled_error(name: str) -> MediaError:
     """Why a clip without a class cannot be used."""
     return MediaError(f"{name} has no label of the vocabulary: label it or leave it out", reason="label")
 

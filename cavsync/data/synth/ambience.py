@@ -7,8 +7,8 @@ from scipy import signal
 
 from cavsync.data.synth.rhythm import bursts
 from cavsync.data.synth.scene import Samples
-from cavsync.data.synth.sounds import band_noise
 from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.timbres import band_noise
 
 BEDS = ("traffic", "hum", "babble", "music", "wind")
 

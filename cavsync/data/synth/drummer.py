@@ -9,8 +9,8 @@ import numpy as np
 from cavsync.data.synth.canvas import Canvas, Colour, Point, blend, shade
 from cavsync.data.synth.rhythm import Stroke, Strokes, decay, irregular_times, with_near_misses
 from cavsync.data.synth.scene import Sound
-from cavsync.data.synth.sounds import KIT_TIMBRES
 from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.timbres import KIT_TIMBRES
 
 _MIN_GAP_SECONDS = {"hand": 0.3, "foot": 0.34}
 

@@ -13,8 +13,8 @@ import numpy as np
 from cavsync.data.synth.canvas import Canvas, Colour, blend, shade
 from cavsync.data.synth.rhythm import Stroke, Strokes, decay, irregular_times, with_near_misses
 from cavsync.data.synth.scene import Sound
-from cavsync.data.synth.sounds import OBJECT_TIMBRES
 from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.timbres import OBJECT_TIMBRES
 
 COLOURS: dict[str, Colour] = {
     "metal": (232, 178, 40),

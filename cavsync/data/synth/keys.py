@@ -10,8 +10,8 @@ import numpy as np
 from cavsync.data.synth.canvas import Canvas, Colour, Point, blend, shade
 from cavsync.data.synth.rhythm import Times, bursts, ease, irregular_times
 from cavsync.data.synth.scene import Sound
-from cavsync.data.synth.sounds import note
 from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.timbres import note
 
 # Place and colour name the pitch: wide steps, so that notes stay apart in a log-mel spectrogram.
 PITCHES_HZ = (131.0, 175.0, 233.0, 311.0, 415.0, 554.0, 740.0, 988.0)

@@ -14,11 +14,11 @@ from torch import Tensor
 from cavsync.data.batches import normalised_frames
 from cavsync.data.logmel import normalise
 from cavsync.data.sampling import SamplePlan
-from cavsync.data.sources.classes import ClipClasses, Target, unlabelled
-from cavsync.data.sources.clips import Rejects
+from cavsync.data.sources.classes import ClipClasses, Target, unlabelled_error
+from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.classify.classifier import OpenClassifier
-from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, loaded_ahead
+from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, load_ahead
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.eval_clips import EvalClips
 from cavsync.evaluate.inputs.on_device import on_device
@@ -29,7 +29,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Classified:
+class ClassificationScores:
     """`scores` by mode: probabilities (clips, classes) float64. `targets` bool (clips, classes). `names` (clips,).
     `labels_sha256` is over the names of the clips and their classes; `ignore_other_labels`: whether labels outside the
     vocabulary were left out. `rejects`: clip -> why it was left out."""
@@ -53,7 +53,7 @@ def classify(
     device: str = "cpu",
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> Classified:
+) -> ClassificationScores:
     """Score every labelled clip in each of the modes: the mean of the probabilities of `clips.frames` evenly spread
     frames, each with its segment of audio (CAV-MAE's frame aggregation).
 
@@ -71,7 +71,7 @@ def classify(
     rejects = Rejects()
     rejects.add_damage(source)
     for index in (index for index in clips.indices if not classes.of_clip[index]):
-        rejects.add(source.names[index], unlabelled(source.names[index]))
+        rejects.add(source.names[index], unlabelled_error(source.names[index]))
     usable = [index for index in clips.indices if classes.of_clip[index]]
     model, plan = on_device(classifier.model, device), _plan(classifier.model.config, clips.frames)
 
@@ -80,7 +80,7 @@ def classify(
 
     kept: list[int] = []
     scores: dict[Mode, list[Tensor]] = {mode: [] for mode in modes}
-    for done, (index, inputs) in enumerate(loaded_ahead(usable, load, threads), start=1):
+    for done, (index, inputs) in enumerate(load_ahead(usable, load, threads), start=1):
         if isinstance(inputs, MediaError):
             rejects.add(source.names[index], inputs)
         else:
@@ -93,7 +93,7 @@ def classify(
         raise DataError(f"No clip of {clips.data.name} could be classified ({dict(rejects.reasons)}): see `data check`")
     names = [source.names[index] for index in kept]
     found = [classes.of_clip[index] for index in kept]
-    return Classified(
+    return ClassificationScores(
         target=wanted,
         names=names,
         scores={mode: torch.stack(parts).numpy() for mode, parts in scores.items()},

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from cavsync.evaluate.classify.class_intervals import class_intervals
 from cavsync.evaluate.classify.classifier import OpenClassifier
-from cavsync.evaluate.classify.measure import Classified
+from cavsync.evaluate.classify.measure import ClassificationScores
 from cavsync.evaluate.classify.metrics import ClassScores, class_scores, top_k_credit
 from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.results.provenance import provenance
@@ -31,7 +31,7 @@ NAMES = {
 
 def classify_result(
     classifier: OpenClassifier,
-    found: Classified,
+    found: ClassificationScores,
     data: DataId,
     *,
     frames: int,
@@ -75,7 +75,7 @@ def classify_result(
     )
 
 
-def _metrics(found: Classified, mode: Mode, scores: ClassScores) -> dict[str, Metric]:
+def _metrics(found: ClassificationScores, mode: Mode, scores: ClassScores) -> dict[str, Metric]:
     count = len(found.names)
     right = _right(found, mode)
     intervals = class_intervals(found.scores[mode], found.targets, right)
@@ -99,7 +99,7 @@ def _metrics(found: Classified, mode: Mode, scores: ClassScores) -> dict[str, Me
     return metrics
 
 
-def _right(found: Classified, mode: Mode) -> NDArray[np.float64] | None:
+def _right(found: ClassificationScores, mode: Mode) -> NDArray[np.float64] | None:
     """How far each clip's first choice is right, for clips of one class."""
     if found.target != "single-label":
         return None
@@ -161,7 +161,7 @@ def _rows(classifier: OpenClassifier, scores: ClassScores) -> Any:
     }
 
 
-def _clips(classifier: OpenClassifier, found: Classified) -> list[JsonValue]:
+def _clips(classifier: OpenClassifier, found: ClassificationScores) -> list[JsonValue]:
     """Of every clip its classes, and by mode the first choice and its probability; whether it is right."""
     names = classifier.labels.display_names
     clips: list[dict[str, Any]] = [

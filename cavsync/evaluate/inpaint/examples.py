@@ -27,7 +27,7 @@ COLDEST, HOTTEST = -2.0, 2.0
 
 
 @dataclass
-class InpaintFiles:
+class InpaintExamples:
     """Writes the first moment of the first `limit` clips under one of the masks to `folder`: a PNG each of picture and
     spectrogram, and the audio before, through Griffin-Lim without a mask, and inpainted."""
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from cavsync.data.batches import normalised_frames
 from cavsync.data.clip import Clip
 from cavsync.data.logmel import normalise
-from cavsync.data.sampling import SamplePlan, take
-from cavsync.data.sources.clips import ClipSource, Rejects
+from cavsync.data.sampling import SamplePlan, take_sample
+from cavsync.data.sources.clips import ClipSource
+from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.inpaint.reconstruct import Inpainted, reconstruct
 from cavsync.model import CAVMAESync
@@ -129,7 +130,7 @@ def moments_of(clip: Clip, model: CAVMAESync, count: int) -> ClipMoments:
     config = model.config
     places = np.array([int((place + 0.5) * len(clip.frames) / count) for place in range(count)])
     plan = SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, pad=True)
-    sample = take(clip, places, plan)
+    sample = take_sample(clip, places, plan)
     frames = torch.from_numpy(sample.frames[sample.tubelets])
     fbank = normalise(sample.audio.values)
     return ClipMoments(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
-from cavsync.data.sampling import SamplePlan, take
+from cavsync.data.sampling import SamplePlan, take_sample
 from cavsync.errors import MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.media.align import even_indices
@@ -43,7 +43,7 @@ def plan_for(encoder: Encoder, frames: int) -> SamplePlan:
 
 def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:
     """Inputs of `plan.instants` frames. MediaError where a clip of numbered frames has another number of them."""
-    sample = take(clip, even_instants(clip, plan.instants), plan)
+    sample = take_sample(clip, even_instants(clip, plan.instants), plan)
     tubelets = np.ascontiguousarray(sample.frames[sample.tubelets].transpose(0, 1, 3, 4, 2))
     # Segments that are pushed inside a short audio are the same ones over and over.
     segments: list[NDArray[np.float32]] = []
@@ -77,7 +77,7 @@ def even_instants(clip: Clip, frames: int) -> NDArray[np.int64]:
     return even_indices(clip.pts_seconds, frames)
 
 
-def loaded_ahead(
+def load_ahead(
     indices: Iterable[int], load: Callable[[int], ClipInputs], threads: int
 ) -> Iterator[tuple[int, ClipInputs | MediaError]]:
     """Inputs or rejection of each clip in order, decoded by `threads` threads while the model is busy."""

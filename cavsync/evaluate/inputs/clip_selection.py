@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from cavsync.data.sources.clips import CavMaeJson, ClipSource
+from cavsync.data.sources.cav_mae_list import CavMaeList
+from cavsync.data.sources.clips import ClipSource
 from cavsync.data.sources.listed_videos import ListedVideos
 from cavsync.errors import DataError, MediaError
 from cavsync.media.files import MEDIA_ENDINGS
@@ -36,7 +37,7 @@ def clip_name(name: str) -> str:
 
 def listed_clips(source: ClipSource, among: Selection, only: Path) -> Selection:
     """Clips in the order of a CAV-MAE JSON, each once. DataError where none is there."""
-    listed = [entry["video_id"] for entry in CavMaeJson.read(only, frames_per_clip=0, segment_frames=0).entries]
+    listed = [entry["video_id"] for entry in CavMaeList.read(only, frames_per_clip=0, segment_frames=0).entries]
     wanted = list(dict.fromkeys(listed))
     places: dict[str, int] = {}
     for index in among.indices:
@@ -93,7 +94,7 @@ def clips_per_class(
 
 def _problem(source: ClipSource, index: int) -> str | None:
     """Why a clip cannot be read, as far as the presence of its files tells."""
-    if isinstance(source, ListedVideos | CavMaeJson):
+    if isinstance(source, ListedVideos | CavMaeList):
         try:
             source.check_files(index)
         except MediaError as error:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from cavsync.data.sources.clips import CavMaeJson, ClipSource, Rejects, open_source
+from cavsync.data.sources.cav_mae_list import CavMaeList
+from cavsync.data.sources.clips import ClipSource, open_source
 from cavsync.data.sources.listed_videos import ListedVideos
+from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import ConfigError, DataError
 from cavsync.evaluate.inputs.clip_selection import Selection, clip_name, clips_per_class, listed_clips
 from cavsync.evaluate.inputs.source_files import source_files
@@ -42,7 +44,7 @@ class EvalClips:
         return [clip_name(self.source.names[index]) for index in self.indices]
 
 
-def open_retrieval_clips(
+def open_eval_clips(
     data: Path,
     *,
     segment_frames: int,
@@ -100,7 +102,7 @@ def _identity(data: Path, source: ClipSource, indices: list[int], media: Path | 
 
 def _frames_on_disk(path: Path) -> int:
     """How many frames the first clip of a CAV-MAE JSON has; the others must have as many."""
-    first = CavMaeJson.read(path, frames_per_clip=0, segment_frames=0)
+    first = CavMaeList.read(path, frames_per_clip=0, segment_frames=0)
     found = first.count_frames(0)
     if not found:
         raise DataError(f"{first.names[0]} has no frame_0: extract the frames, or correct its video_path")

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import JsonValue
 
 from cavsync.data.clip import Clip, load_clip
-from cavsync.data.sampling import SamplePlan, take
+from cavsync.data.sampling import SamplePlan, take_sample
 from cavsync.data.synth import TRUTH_NAME, read_truth
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
@@ -137,6 +137,6 @@ def _segment(
 
 def _tubelet(clip: Clip, place: int, encoder: Encoder) -> NDArray[np.uint8]:
     plan = SamplePlan(encoder.segment_frames, encoder.num_frames, encoder.frame_step_seconds, pad=True)
-    sample = take(clip, np.array([place]), plan)
+    sample = take_sample(clip, np.array([place]), plan)
     frames: NDArray[np.uint8] = sample.frames[sample.tubelets[0]].transpose(0, 2, 3, 1)
     return frames

@@ -23,7 +23,7 @@ STRIP_HEIGHT = 180
 
 
 @dataclass
-class CasePictures:
+class CaseExamples:
     """Writes the first `limit` questions to `folder`: the picture, the heat map over it with the object outlined."""
 
     folder: Path

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip, load_clip
 from cavsync.data.clip_audio import Waveform
-from cavsync.data.sampling import SamplePlan, take
+from cavsync.data.sampling import SamplePlan, take_sample
 from cavsync.errors import MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.localize.case import centred_segment
@@ -39,7 +39,7 @@ def heat_of_clip(clip: Clip, encoder: Encoder, progress: Progress = lambda *_: N
     heats: list[FloatArray] = []
     for first in range(0, len(clip.frames), BATCH_FRAMES):
         places = np.arange(first, min(first + BATCH_FRAMES, len(clip.frames)))
-        sample = take(clip, places, plan)
+        sample = take_sample(clip, places, plan)
         patches = encoder.embed_frames(sample.frames[sample.tubelets].transpose(0, 1, 3, 4, 2)).patches
         times = clip.pts_seconds[places] - clip.audio_start_seconds
         segments = [centred_segment(clip.audio, float(time), encoder.segment_frames)[0] for time in times]

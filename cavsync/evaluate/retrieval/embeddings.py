@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.errors import ConfigError, DataError, MediaError
-from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, loaded_ahead, plan_for
+from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, load_ahead, plan_for
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.inputs.eval_clips import EvalClips
@@ -117,7 +117,7 @@ def _write(
             return clip_inputs(clips.source.load(index, encoder.img_size), plan)
 
         waiting: list[ClipInputs] = []
-        for done, (index, found) in enumerate(loaded_ahead(clips.indices, load, threads), start=1):
+        for done, (index, found) in enumerate(load_ahead(clips.indices, load, threads), start=1):
             if isinstance(found, MediaError):
                 rejects[clips.source.names[index]] = str(found)
             else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cavsync.data.synth import TRUTH_NAME, read_truth
 from cavsync.errors import DataError
 from cavsync.evaluate.results.provenance import relative_name
-from cavsync.evaluate.sync.trial_list import ManifestLine, read_manifest
+from cavsync.evaluate.sync.trial_list import TrialListLine, read_manifest
 from cavsync.media.files import find_media
 
 TABLE_NAME = "manifest.csv"
@@ -26,7 +26,7 @@ class SyncCase:
     true_offset_ms: float = 0.0
     generated: bool = False
     source: str = ""
-    trials: ManifestLine | None = None
+    trials: TrialListLine | None = None
     name: str = ""
 
 
@@ -80,7 +80,7 @@ def truth_files(data: Path) -> list[Path]:
 def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
     lines = read_manifest(path)
     columns = (
-        set(ManifestLine.model_fields) if not lines else {*ManifestLine.model_fields, *(lines[0].model_extra or ())}
+        set(TrialListLine.model_fields) if not lines else {*TrialListLine.model_fields, *(lines[0].model_extra or ())}
     )
     missing = next((column for column in only if column not in columns), None)
     if missing is not None:

@@ -18,14 +18,14 @@ from cavsync.evaluate.sync.measure import (
     Answers,
     ClipResult,
     OffsetTrial,
-    SyncResult,
+    SyncTrials,
 )
 
 ALL_KINDS = "all"
 Answered = Sequence[tuple[ClipResult, Answers]]
 
 
-def sync_report(result: SyncResult) -> dict[str, Any]:
+def sync_metrics(result: SyncTrials) -> dict[str, Any]:
     """`clips`, `rejects`, and per kind (and "all"), per source, and method the shares of `within_one_frame`,
     `within_100_ms` and `within_200_ms` of the injected offsets, the `median_error_ms` and `p90_error_ms`, the shares
     `decided` and `undetermined`, of those decided `decided_within_100_ms`, `two_choice` by shift, `classes`, and the

@@ -81,7 +81,7 @@ class ClipResult:
 
 
 @dataclass
-class SyncResult:
+class SyncTrials:
     """All clips that could be tested, and why the others could not."""
 
     clips: list[ClipResult] = field(default_factory=list)
@@ -96,13 +96,13 @@ def evaluate_sync(
     max_offset_ms: float = 800.0,
     seed: int = 0,
     progress: Progress = lambda *_: None,
-) -> SyncResult:
+) -> SyncTrials:
     """Test bundles, by name, beside motion energy against loudness; `progress(done, total)` is called after each clip.
 
     Offsets are uniform in ±max_offset_ms, `offsets_per_clip` of them and as many classes, unless the case brings its
     own; every method gets the same ones.
     """
-    result = SyncResult()
+    result = SyncTrials()
     for number, case in enumerate(cases):
         plan = plan_of(case, offsets_per_clip=offsets_per_clip, max_offset_ms=max_offset_ms, seed=seed)
         try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.offset_classes import NUM_CLASSES
-from cavsync.evaluate.sync.trial_list import ManifestLine, relative_path, write_manifest
+from cavsync.evaluate.sync.trial_list import TrialListLine, relative_path, write_manifest
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def plan_of(case: SyncCase, *, offsets_per_clip: int, max_offset_ms: float, seed
 def write_plans(path: Path, cases: Sequence[SyncCase], plans: Sequence[SyncPlan]) -> None:
     """Write a manifest from which the same trials are made. ConfigError where it cannot be written."""
     lines = [
-        ManifestLine(
+        TrialListLine(
             path=relative_path(case.path, path),
             kind=case.kind,
             source=case.source,

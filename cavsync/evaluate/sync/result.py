@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import JsonValue
 
 from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Plot, PlotCurve, Provenance, Table, Unit
-from cavsync.evaluate.sync.figures import ALL_KINDS, sync_report
-from cavsync.evaluate.sync.measure import TWO_CHOICE_SHIFTS_MS, SyncResult
+from cavsync.evaluate.sync.figures import ALL_KINDS, sync_metrics
+from cavsync.evaluate.sync.measure import TWO_CHOICE_SHIFTS_MS, SyncTrials
 from cavsync.evaluate.sync.offset_classes import NUM_CLASSES
 
 HISTOGRAM_STEP_MS = 40.0
@@ -23,9 +23,9 @@ SHARES = {
 }
 
 
-def sync_result(result: SyncResult, protocol: dict[str, JsonValue], provenance: Provenance) -> EvalResult:
-    """Everything that `sync_report` computes, for reading and comparing."""
-    report = sync_report(result)
+def sync_result(result: SyncTrials, protocol: dict[str, JsonValue], provenance: Provenance) -> EvalResult:
+    """Everything that `sync_metrics` computes, for reading and comparing."""
+    report = sync_metrics(result)
     first = report["kinds"][ALL_KINDS]["methods"]
     groups = {"kind": report["kinds"], "source": report["sources"]}
     return EvalResult(
@@ -106,7 +106,7 @@ def _tables(by: str, groups: dict[str, Any]) -> Iterator[Table]:
         )
 
 
-def _plots(result: SyncResult, methods: dict[str, Any]) -> list[Plot]:
+def _plots(result: SyncTrials, methods: dict[str, Any]) -> list[Plot]:
     plots = [_cumulative(result, methods), _choices(methods)]
     for method, found in methods.items():
         errors = [
@@ -121,7 +121,7 @@ def _plots(result: SyncResult, methods: dict[str, Any]) -> list[Plot]:
     return plots
 
 
-def _cumulative(result: SyncResult, methods: dict[str, Any]) -> Plot:
+def _cumulative(result: SyncTrials, methods: dict[str, Any]) -> Plot:
     limits = np.arange(0.0, 1001.0, 20.0)
     curves = []
     for method in methods:
@@ -196,7 +196,7 @@ def _notes(report: dict[str, Any]) -> list[str]:
     return [f"{tested} of {everything['clips']} clips are long enough for the {NUM_CLASSES} classes."]
 
 
-def _trials(result: SyncResult) -> list[JsonValue]:
+def _trials(result: SyncTrials) -> list[JsonValue]:
     """Every trial, for other programs."""
     return [
         {

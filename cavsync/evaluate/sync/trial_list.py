@@ -19,7 +19,7 @@ MAX_OFFSET_MS = 10_000.0
 Offset = Annotated[float, Field(ge=-MAX_OFFSET_MS, le=MAX_OFFSET_MS)]
 
 
-class ManifestLine(BaseModel):
+class TrialListLine(BaseModel):
     """One clip. `path` is relative to the manifest's folder; `audio_offset_ms` > 0 means that its audio is early.
 
     injected_offsets_ms, classes: the trials, drawn anew where they are absent. grid_shift: where the truth lies between
@@ -38,7 +38,7 @@ class ManifestLine(BaseModel):
     grid_shift: Annotated[float, Field(ge=-0.5, le=0.5)] | None = None
 
 
-def read_manifest(path: Path) -> list[ManifestLine]:
+def read_manifest(path: Path) -> list[TrialListLine]:
     """The lines of a manifest; empty ones are passed over. DataError names the first line that does not fit."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -49,7 +49,7 @@ def read_manifest(path: Path) -> list[ManifestLine]:
         if not line.strip():
             continue
         try:
-            found.append(ManifestLine.model_validate_json(line))
+            found.append(TrialListLine.model_validate_json(line))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "the line"
@@ -60,7 +60,7 @@ def read_manifest(path: Path) -> list[ManifestLine]:
     return found
 
 
-def write_manifest(path: Path, lines: Sequence[ManifestLine]) -> None:
+def write_manifest(path: Path, lines: Sequence[TrialListLine]) -> None:
     """Write the lines, whole or not at all. ConfigError where that cannot be."""
     write_text_atomically(path, "".join(line.model_dump_json(exclude_none=True) + "\n" for line in lines))
 

@@ -15,7 +15,7 @@ from cavsync.data.sources.listed_videos import ListedVideos
 from cavsync.errors import DataError
 from cavsync.evaluate.inpaint.measure import inpaint, sweep
 from cavsync.evaluate.inputs.encoders import Encoder, open_encoder
-from cavsync.evaluate.inputs.eval_clips import EvalClips, open_retrieval_clips
+from cavsync.evaluate.inputs.eval_clips import EvalClips, open_eval_clips
 from cavsync.evaluate.results.provenance import data_id
 from cavsync.evaluate.retrieval.embeddings import clip_embeddings
 from cavsync.evaluate.retrieval.measure import evaluate_retrieval
@@ -35,7 +35,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(data: Path, **options: Any) -> EvalClips:
-    return open_retrieval_clips(data, segment_frames=80, **{"frames": 2, **options})
+    return open_eval_clips(data, segment_frames=80, **{"frames": 2, **options})
 
 
 def write_list(path: Path, *names: str) -> Path:

@@ -16,7 +16,7 @@ from cavsync.cli.main import main
 from cavsync.errors import ConfigError, DataError
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.encoders import Encoder, open_encoder
-from cavsync.evaluate.inputs.eval_clips import EvalClips, open_retrieval_clips
+from cavsync.evaluate.inputs.eval_clips import EvalClips, open_eval_clips
 from cavsync.evaluate.results.result import read_result
 from cavsync.evaluate.retrieval.embeddings import ClipEmbeddings, clip_embeddings
 from cavsync.evaluate.retrieval.measure import evaluate_retrieval
@@ -41,7 +41,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_videos(videos: Path, encoder: Encoder, **options: Any) -> EvalClips:
-    return open_retrieval_clips(videos, segment_frames=encoder.segment_frames, frames=3, **options)
+    return open_eval_clips(videos, segment_frames=encoder.segment_frames, frames=3, **options)
 
 
 def refusing(encoder: Encoder) -> Encoder:
@@ -117,7 +117,7 @@ def test_a_damaged_cache_is_refused(damage: str, videos: Path, encoder: Encoder,
 def test_cav_mae_json(encoder: Encoder, tmp_path: Path) -> None:
     """Frames by number with upstream's segments; as many as there are on disk; classes to draw from."""
     path = cav_mae_json(tmp_path, 4)
-    clips = open_retrieval_clips(path, segment_frames=encoder.segment_frames)
+    clips = open_eval_clips(path, segment_frames=encoder.segment_frames)
     assert clips.frames == 4
     found = clip_embeddings(encoder, clips, tmp_path / "cache")
     assert found.visual.shape == (4, 4, 32)
@@ -125,12 +125,12 @@ def test_cav_mae_json(encoder: Encoder, tmp_path: Path) -> None:
     assert clip.segment_starts is not None
     segments = clip.audio.segments(clip.segment_starts, encoder.segment_frames)
     np.testing.assert_allclose(found.audio[1], encoder.embed_audio(segments).pooled, atol=1e-5)
-    chosen = open_retrieval_clips(path, segment_frames=encoder.segment_frames, per_class=1)
+    chosen = open_eval_clips(path, segment_frames=encoder.segment_frames, per_class=1)
     labels = [json.loads(path.read_text())["data"][index]["labels"] for index in chosen.indices]
     assert any("cat" in label for label in labels)
     assert any("dog" in label for label in labels)
     with pytest.raises(DataError, match="frames"):
-        open_retrieval_clips(path, segment_frames=encoder.segment_frames, frames=10)
+        open_eval_clips(path, segment_frames=encoder.segment_frames, frames=10)
 
 
 def test_a_list_chooses_among_videos(videos: Path, encoder: Encoder, tmp_path: Path) -> None:

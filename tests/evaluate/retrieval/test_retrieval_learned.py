@@ -6,7 +6,7 @@ import pytest
 from generated_clips import make_clips
 
 from cavsync.evaluate.inputs.encoders import open_encoder
-from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
+from cavsync.evaluate.inputs.eval_clips import open_eval_clips
 from cavsync.evaluate.results.result import EvalResult
 from cavsync.evaluate.retrieval.embeddings import clip_embeddings
 from cavsync.evaluate.retrieval.measure import evaluate_retrieval
@@ -46,7 +46,7 @@ OPTIONS = {
 
 def retrieve(run: Path, clips: Path, cache: Path) -> EvalResult:
     encoder = open_encoder(run)
-    chosen = open_retrieval_clips(clips, segment_frames=encoder.segment_frames, frames=4)
+    chosen = open_eval_clips(clips, segment_frames=encoder.segment_frames, frames=4)
     found = clip_embeddings(encoder, chosen, cache)
     return evaluate_retrieval(encoder, chosen, found, kinds=["diagonal-mean"])
 

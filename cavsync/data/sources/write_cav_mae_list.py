@@ -16,7 +16,8 @@ from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.labels.folder import FOLDER_LABELS_NAME
 from cavsync.data.sources.classes import ClassLabels
-from cavsync.data.sources.clips import Rejects, VideoFolder
+from cavsync.data.sources.rejects import Rejects
+from cavsync.data.sources.video_folder import VideoFolder
 from cavsync.errors import DataError, MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ, even_indices, shown_seconds
 
@@ -25,7 +26,7 @@ VOCABULARY_NAME = "class_labels.csv"
 JPEG_QUALITY = 95
 
 
-def write_frames_list(
+def write_cav_mae_list(
     folder: Path,
     out: Path,
     *,

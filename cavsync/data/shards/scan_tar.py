@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from cavsync.data.shards.index import ShardEntry, ShardIndex
+from cavsync.data.shards.index import SampleMembers, ShardIndex
 from cavsync.data.shards.record import FLAC_SUFFIX, JSON_SUFFIX, frame_number
 
 log = logging.getLogger(__name__)
@@ -21,15 +21,15 @@ _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
 
 
 @dataclass(frozen=True)
-class Walk:
+class TarScan:
     """What was found: whole samples, those with missing members (key -> which), and how the tar ends: `end` is "" for
-    the mark that it should end with, else `truncated`, or `corrupt` where something else stands there; `cut_key` is
+    the mark that it should end with, else `truncated`, or `corrupt` where something else stands there; `truncated_key` is
     the sample that it breaks off in."""
 
     index: ShardIndex
     incomplete: dict[str, str]
     end: str
-    cut_key: str
+    truncated_key: str
 
 
 @dataclass
@@ -65,28 +65,28 @@ class _Members:
             wanted.append("frames numbered from 0 on")
         return ", ".join([*wanted, *(f"a single {suffix}" for suffix in self.twice)])
 
-    def sample(self) -> ShardEntry:
+    def sample(self) -> SampleMembers:
         frames = [self.frames[number] for number in range(len(self.frames))]
-        return ShardEntry(self.key, self.named[JSON_SUFFIX], self.named[FLAC_SUFFIX], frames)
+        return SampleMembers(self.key, self.named[JSON_SUFFIX], self.named[FLAC_SUFFIX], frames)
 
 
-def walk(path: Path) -> Walk:
+def scan_tar(path: Path) -> TarScan:
     """Read a tar's headers. Members of one sample stand side by side; what has no key or another suffix is passed over.
 
     OSError where the file cannot be read.
     """
     groups, end = _groups(path)
     num_bytes = path.stat().st_size
-    cut_key = ""
+    truncated_key = ""
     if end and groups and (groups[-1].missing or groups[-1].end_offset > num_bytes):
-        cut_key = groups.pop().key
+        truncated_key = groups.pop().key
     whole = [group.sample() for group in groups if not group.missing]
     incomplete = {group.key: group.missing for group in groups if group.missing}
-    return Walk(ShardIndex.of(whole), incomplete, end, cut_key)
+    return TarScan(ShardIndex.of(whole), incomplete, end, truncated_key)
 
 
 def _groups(path: Path) -> tuple[list[_Members], str]:
-    """Members by sample, and how the tar ends (see Walk)."""
+    """Members by sample, and how the tar ends (see TarScan)."""
     groups: list[_Members] = []
     with path.open("rb") as stream:
         try:

@@ -15,7 +15,7 @@ from cavsync.media.align import SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
-class Contents:
+class SampleContents:
     """Frames as JPEG, n of them, shown at `pts_seconds` (n,), and mono 16 kHz `samples` heard from
     `audio_start_seconds` on. `cut_seconds` is the part of the file that they are; `by_index` marks CAV-MAE's lists."""
 
