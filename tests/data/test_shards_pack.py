@@ -21,7 +21,7 @@ from generated_clips import make_clips
 from cavsync.data.clip import load_clip
 from cavsync.data.shards import PackOptions, ShardFolder, is_shard_folder, read_video
 from cavsync.data.shards.pack import pack, shuffled
-from cavsync.data.shards.storage import folder_lock
+from cavsync.data.shards.storage import only_writer
 from cavsync.data.shards.tar_writer import TarWriter
 from cavsync.errors import ConfigError, DataError
 
@@ -172,7 +172,7 @@ from pathlib import Path
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards import read_video
 from cavsync.data.shards.pack import pack
-from cavsync.data.shards.storage import folder_lock
+from cavsync.data.shards.storage import only_writer
 from cavsync.data.shards.tar_writer import TarWriter
 
 def progress(done, total):
@@ -236,7 +236,7 @@ def test_what_it_refuses(videos: Path, packed: Path, tmp_path: Path) -> None:
 
 
 def test_one_writer_at_a_time(videos: Path, tmp_path: Path) -> None:
-    with folder_lock(tmp_path), pytest.raises(DataError, match="another process"):
+    with only_writer(tmp_path), pytest.raises(DataError, match="another process"):
         pack(videos, tmp_path, SHARD_OPTIONS, workers=1)
 
 

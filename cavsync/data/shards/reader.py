@@ -124,7 +124,7 @@ class ShardFolder:
             return ()
 
     def load(self, index: int, img_size: int) -> Clip:
-        """Read one clip: its audio now, each frame when it is used. Raises MediaError for a clip that cannot be used."""
+        """Read one clip: its audio now, each frame when it is used. Raises MediaError for an unusable clip."""
         shard, sample = self.sample(index)
         where = f"{self.files.paths[shard]}: sample {sample.key}"
         record = self._record(shard, sample, where)

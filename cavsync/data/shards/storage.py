@@ -33,7 +33,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def only_writer(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which ends with the process however that ends. DataError where another one holds it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
