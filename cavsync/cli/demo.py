@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cavsync.deploy import Bundle, Outcome
-    from cavsync.evaluate.sync.offsets import OffsetRow
+    from cavsync.evaluate.sync.offset_rows import OffsetRow
 
 SETTINGS_NAME = "demo.json"
 MAX_OFFSET_MS = 800.0
@@ -126,7 +126,7 @@ def _score(console: Console, out: Path, bundle: Bundle) -> tuple[dict[str, Any],
     from cavsync.data.synth import read_truth
     from cavsync.deploy import FileScore
     from cavsync.deploy.sinks import html_text, jsonl_text, write_text_atomically
-    from cavsync.evaluate.sync.offsets import compare, summarise
+    from cavsync.evaluate.sync.offset_rows import compare, summarise
 
     outcomes: list[Outcome] = []
     rows: list[OffsetRow] = []

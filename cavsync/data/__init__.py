@@ -3,7 +3,8 @@
 Public, to be imported from the module named:
 
 - `clip`: `Clip`, `load_clip`; `clip_audio`: `Waveform`, `LogMel`; `audio_file`: `read_audio`.
-- `logmel`: `log_mel`, `normalise`, and the numbers of the front end; `frontend`: `LogMelFrontend`, the same as a module.
+- `logmel`: `log_mel`, `normalise`, and the numbers of the front end; `frontend`: `LogMelFrontend`, the same as a
+module.
 - `sources.clips`: `ClipSource`, `open_source`; `sources.classes`: `ClassLabels`, `ClipClasses`.
 - `shards`: `ShardFolder`, `PackOptions`; `shards.pack`: `pack`.
 - `sampling`: `SamplePlan`, `take_sample`; `batches`: `PairDataset`, `PairBatch`, `collate`; `order`: `PlannedBatches`;

@@ -78,12 +78,12 @@ def localize(
     from rich.console import Console
     from rich.progress import Progress
 
+    from cavsync.evaluate.localize.examples import LocalizationExamples
     from cavsync.evaluate.localize.measure import localize as ask
-    from cavsync.evaluate.localize.overlay_files import CaseExamples
     from cavsync.evaluate.localize.result import localize_result
     from cavsync.evaluate.results.provenance import data_id, provenance
 
-    shown = CaseExamples(out or Path(), pictures if out else 0)
+    shown = LocalizationExamples(out or Path(), pictures if out else 0)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("looking for sounds", total=len(questions.sources))
         scores = ask(

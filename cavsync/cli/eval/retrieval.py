@@ -69,7 +69,8 @@ def retrieval(
     from cavsync.evaluate.inputs.encoders import open_encoder
     from cavsync.evaluate.inputs.eval_clips import open_eval_clips
     from cavsync.evaluate.retrieval.embeddings import clip_embeddings
-    from cavsync.evaluate.retrieval.measure import evaluate_retrieval
+    from cavsync.evaluate.retrieval.measure import rank_clips
+    from cavsync.evaluate.retrieval.result import retrieval_result
     from cavsync.evaluate.retrieval.similarity import SIMILARITIES
 
     check_outputs(json_out, html_out)
@@ -97,16 +98,14 @@ def retrieval(
             batch_size=batch_size,
             progress=lambda done, _total: progress.update(embedding, completed=done),
         )
-        result = evaluate_retrieval(
-            encoder,
-            clips,
+        ranks = rank_clips(
             found,
-            kinds=[kind for kind in SIMILARITIES if not kinds or kind in kinds],
-            seed=seed,
+            [kind for kind in SIMILARITIES if not kinds or kind in kinds],
             progress=lambda kind, done, total: progress.update(
                 ranking, description=f"ranking by {kind}", completed=done, total=total, visible=True
             ),
         )
+        result = retrieval_result(encoder, clips, found, ranks, seed=seed)
     deliver(result, json_out, html_out)
 
 

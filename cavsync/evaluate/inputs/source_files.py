@@ -12,11 +12,11 @@ from cavsync.evaluate.results.provenance import relative_name
 
 
 def source_files(source: ClipSource, indices: Sequence[int], root: Path) -> Iterator[tuple[str, Path]]:
-    """Names and paths of the files of the clips `indices`, as far as they are there; what is missing will be rejected
-    when it is read.
+    """Yield the name and path of every existing file of the clips `indices`; clips with missing files are rejected when
+    they are read.
 
-    A name is the path below `root`, or the clip's id and the file's part in it where a list names folders of one
-    machine.
+    A name is the path below `root`, or, for a CAV-MAE list, whose paths are of one machine, the clip's id and the
+    file's role.
     """
     if isinstance(source, CavMaeList):
         for index in indices:

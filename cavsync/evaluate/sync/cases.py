@@ -10,7 +10,7 @@ from pathlib import Path
 from cavsync.data.synth import TRUTH_NAME, read_truth
 from cavsync.errors import DataError
 from cavsync.evaluate.results.provenance import relative_name
-from cavsync.evaluate.sync.trial_list import TrialListLine, read_manifest
+from cavsync.evaluate.sync.trial_list import TrialListLine, read_trial_list
 from cavsync.media.files import find_media
 
 TABLE_NAME = "manifest.csv"
@@ -78,7 +78,7 @@ def truth_files(data: Path) -> list[Path]:
 
 
 def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
-    lines = read_manifest(path)
+    lines = read_trial_list(path)
     columns = (
         set(TrialListLine.model_fields) if not lines else {*TrialListLine.model_fields, *(lines[0].model_extra or ())}
     )

@@ -25,7 +25,7 @@ from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.clip_rows import ClipRows, embed_clip, with_hop
 from cavsync.evaluate.sync.motion_baseline import REAL_CLIPS_ZERO_POINT_MS, motion_curves
 from cavsync.evaluate.sync.offset_classes import CLASS_REACH_MS, ClassTrial, class_trials, curve_class_trials
-from cavsync.evaluate.sync.offsets import grey_and_audio
+from cavsync.evaluate.sync.offset_rows import grey_and_audio
 from cavsync.evaluate.sync.plan import SyncPlan, plan_of
 from cavsync.media.align import SAMPLE_RATE_HZ
 

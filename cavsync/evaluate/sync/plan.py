@@ -11,7 +11,7 @@ import numpy as np
 
 from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.offset_classes import NUM_CLASSES
-from cavsync.evaluate.sync.trial_list import TrialListLine, relative_path, write_manifest
+from cavsync.evaluate.sync.trial_list import TrialListLine, relative_path, write_trial_list
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,4 @@ def write_plans(path: Path, cases: Sequence[SyncCase], plans: Sequence[SyncPlan]
         )
         for case, plan in zip(cases, plans, strict=True)
     ]
-    write_manifest(path, lines)
+    write_trial_list(path, lines)

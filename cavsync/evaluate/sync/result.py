@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import JsonValue
 
 from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Plot, PlotCurve, Provenance, Table, Unit
-from cavsync.evaluate.sync.figures import ALL_KINDS, sync_metrics
 from cavsync.evaluate.sync.measure import TWO_CHOICE_SHIFTS_MS, SyncTrials
+from cavsync.evaluate.sync.metrics import ALL_KINDS, sync_metrics
 from cavsync.evaluate.sync.offset_classes import NUM_CLASSES
 
 HISTOGRAM_STEP_MS = 40.0

@@ -38,7 +38,7 @@ class TrialListLine(BaseModel):
     grid_shift: Annotated[float, Field(ge=-0.5, le=0.5)] | None = None
 
 
-def read_manifest(path: Path) -> list[TrialListLine]:
+def read_trial_list(path: Path) -> list[TrialListLine]:
     """The lines of a manifest; empty ones are passed over. DataError names the first line that does not fit."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -60,7 +60,7 @@ def read_manifest(path: Path) -> list[TrialListLine]:
     return found
 
 
-def write_manifest(path: Path, lines: Sequence[TrialListLine]) -> None:
+def write_trial_list(path: Path, lines: Sequence[TrialListLine]) -> None:
     """Write the lines, whole or not at all. ConfigError where that cannot be."""
     write_text_atomically(path, "".join(line.model_dump_json(exclude_none=True) + "\n" for line in lines))
 

@@ -16,9 +16,10 @@ from cavsync.data.logmel import log_mel
 from cavsync.data.synth import ClipSpec
 from cavsync.data.synth.stage import open_scene
 from cavsync.errors import ConfigError, DataError, MediaError
-from cavsync.evaluate.localize.ade20k_sound import class_ids, nearest_center_crop
+from cavsync.evaluate.localize.ade20k_sound import class_ids
 from cavsync.evaluate.localize.case import TARGET_SIZE, covering_segments
 from cavsync.evaluate.localize.data_sets import open_localization_set
+from cavsync.evaluate.localize.image_files import nearest_center_crop
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_vgg_ss(tmp_path: Path) -> None:
     assert int(still.shown[still.mask].mean(axis=0).argmax()) == 2
     audio = LogMel(log_mel(torch.from_numpy(read_audio(tmp_path / "clip0_000030.mp4"))).numpy())
     assert video.segments[0] == pytest.approx(audio.segments(np.array([69]), 60)[0], abs=0.3)
-    with pytest.raises(MediaError, match=r"is missing|no readable sound"):
+    with pytest.raises(MediaError, match=r"is missing|not readable audio"):
         data.load(3, encoder)
     with pytest.raises(MediaError, match="no box with an area"):
         data.load(4, encoder)

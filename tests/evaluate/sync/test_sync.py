@@ -21,7 +21,7 @@ from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.sync.cases import SyncCase, sync_cases
 from cavsync.evaluate.sync.measure import TWO_CHOICE_SHIFTS_MS, evaluate_sync
 from cavsync.evaluate.sync.motion_baseline import estimate_offset_ms, motion_curves
-from cavsync.evaluate.sync.offsets import grey_and_audio
+from cavsync.evaluate.sync.offset_rows import grey_and_audio
 
 
 @pytest.fixture(scope="module")

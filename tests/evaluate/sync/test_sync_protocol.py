@@ -22,12 +22,12 @@ from cavsync.evaluate.inputs.model_bundle import bundle_of_checkpoint
 from cavsync.evaluate.results.result import read_result
 from cavsync.evaluate.sync.cases import SyncCase, sync_cases
 from cavsync.evaluate.sync.clip_rows import with_hop
-from cavsync.evaluate.sync.figures import sync_metrics
 from cavsync.evaluate.sync.measure import Answers, ClipResult, OffsetTrial, SyncTrials, evaluate_sync
+from cavsync.evaluate.sync.metrics import sync_metrics
 from cavsync.evaluate.sync.offset_classes import ClassTrial, class_offset_ms, nearest_class
 from cavsync.evaluate.sync.plan import plan_of, write_plans
 from cavsync.evaluate.sync.protocol import sync_protocol
-from cavsync.evaluate.sync.trial_list import TrialListLine, read_manifest
+from cavsync.evaluate.sync.trial_list import TrialListLine, read_trial_list
 from cavsync.model.checkpoint import load_model, save_model
 
 OPTIONS: Any = {"offsets_per_clip": 3, "max_offset_ms": 200.0, "seed": 4}
@@ -175,7 +175,7 @@ def test_entries_of_others_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text('{"path": "a.mp4", "colour": "red"}\n\n{"path": "b.mp4", "colour": "blue"}\n')
     assert [case.path.name for case in sync_cases(path, {"colour": "blue"})] == ["b.mp4"]
-    assert read_manifest(path)[0].audio_offset_ms == 0
+    assert read_trial_list(path)[0].audio_offset_ms == 0
 
 
 @pytest.mark.parametrize(
