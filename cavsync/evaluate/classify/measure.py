@@ -1,4 +1,4 @@
-"""Run a classifier over labelled clips: several frames of each, their probabilities averaged."""
+"""Run a classifier on labelled clips, averaging the probabilities of several frames of each."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClassificationScores:
-    """`scores` by mode: probabilities (clips, classes) float64. `targets` bool (clips, classes). `names` (clips,).
-    `labels_sha256` is over the names of the clips and their classes; `ignore_other_labels`: whether labels outside the
-    vocabulary were left out. `rejects`: clip -> why it was left out."""
+    """The scores of the clips `names`, by mode: probabilities (clips, classes) float64; `targets` bool (clips,
+    classes).
+
+    labels_sha256: hash of the clips' names and classes. ignore_other_labels: whether labels outside the vocabulary were
+    ignored. rejects: clip -> why it was left out.
+    """
 
     target: Target
     names: list[str]
@@ -54,14 +57,15 @@ def classify(
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> ClassificationScores:
-    """Score every labelled clip in each of the modes: the mean of the probabilities of `clips.frames` evenly spread
+    """Score every labelled clip in each of the modes by the mean of the probabilities of `clips.frames` evenly spread
     frames, each with its segment of audio (CAV-MAE's frame aggregation).
 
-    target: what the probabilities are, a sigmoid per class or a softmax; by default what the model was trained for,
-    else single-label where every clip has one class. A clip's scores depend on no other clip.
+    target: whether probabilities are a sigmoid per class (multi-label) or a softmax (single-label); by default the
+    target of the training, else single-label if every clip has one class. Each clip is scored independently.
+    `progress(done, total)` counts clips.
 
     Raises ConfigError for modes or devices that do not fit, DataError for labels that are not in the vocabulary, or
-    where no clip can be used.
+    if no clip can be used.
     """
     classifier.check_modes(modes)
     source, known = clips.source, target or classifier.target
@@ -108,7 +112,7 @@ def classify(
 
 @torch.inference_mode()
 def _probabilities(model: CAVMAEFT, inputs: ClipInputs, modes: Sequence[Mode], target: Target) -> dict[Mode, Tensor]:
-    """Mean probabilities (classes,) over a clip's frames, float64 on the CPU."""
+    """Return the mean probabilities (classes,) over a clip's frames by mode, float64 on the CPU."""
     device = next(model.parameters()).device
     audio = normalise(torch.from_numpy(inputs.segments[inputs.segment_of]).to(device))
     frames = normalised_frames(torch.from_numpy(inputs.tubelets).to(device).permute(0, 1, 4, 2, 3))

@@ -91,7 +91,7 @@ def test_unusable_rows_of_ade_are_named(ade: Path, tmp_path: Path) -> None:
     data = open_localization_set(tmp_path)
     assert len(data.sources) == len(rows)
     for index, reason in enumerate(
-        ["no number", r"no class \(0\)", "no image_location", "no image_location", "no number"]
+        ["not a number", r"no class \(0\)", "no image_location", "no image_location", "no number"]
     ):
         with pytest.raises(MediaError, match=reason) as caught:
             data.load(index, colour_encoder())
@@ -180,7 +180,7 @@ def test_generated_clips(offset_ms: float, tmp_path: Path) -> None:
 def _energy(spec: ClipSpec, start_seconds: float, stop_seconds: float) -> dict[str, float]:
     """Energy of each thing's sounds between two moments of the picture."""
     total: dict[str, float] = {}
-    for audio in open_scene(spec).audio:
+    for audio in open_scene(spec).sounds:
         times = audio.time_seconds + np.arange(len(audio.samples)) / spec.audio_rate_hz
         inside = (times >= start_seconds) & (times < stop_seconds)
         total[audio.label] = total.get(audio.label, 0.0) + float((audio.samples[inside] ** 2).sum())

@@ -153,7 +153,7 @@ def test_command(ade: Path, run: Path, tmp_path: Path) -> None:
     [
         (["--only-overlays"], 2, "--out"),
         (["--only-overlays", "--out", "x", "--json", "y.json"], 2, "measures nothing"),
-        ([], 1, "says nowhere what sounds where"),
+        ([], 1, "no annotations of sounding objects"),
     ],
 )
 def test_bad_usage(
