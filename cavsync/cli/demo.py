@@ -126,7 +126,7 @@ def _score(console: Console, out: Path, bundle: Bundle) -> tuple[dict[str, Any],
     from cavsync.data.synth import read_truth
     from cavsync.deploy import FileScore
     from cavsync.deploy.sinks import html_text, jsonl_text, write_text_atomically
-    from cavsync.evaluate.sync.offset_rows import compare, summarise
+    from cavsync.evaluate.sync.offset_rows import offset_row, summarise
 
     outcomes: list[Outcome] = []
     rows: list[OffsetRow] = []
@@ -135,7 +135,7 @@ def _score(console: Console, out: Path, bundle: Bundle) -> tuple[dict[str, Any],
         for done, truth in enumerate(truths, start=1):
             path = out / "clips" / "test" / truth["file"]
             outcomes.append(_score_one(path, bundle))
-            rows.append(compare(path, truth, outcomes[-1] if isinstance(outcomes[-1], FileScore) else None))
+            rows.append(offset_row(path, truth, outcomes[-1] if isinstance(outcomes[-1], FileScore) else None))
             advance(done, len(truths))
     summary = summarise(rows)
     write_text_atomically(out / "scores.jsonl", jsonl_text(outcomes))

@@ -167,8 +167,8 @@ def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) ->
     assert {name for name in first if first[name] != other[name]} == {"models"}
     mixed = sync_protocol({"m": bundle.manifest}, [drawn, fixed], **options)
     assert mixed["injected_offsets"] == first["injected_offsets"]
-    assert mixed["injected_classes"] == "as the manifest says for 1 of 2 clips, else 3 per clip, each once"
-    assert sync_protocol({}, [fixed], **options)["injected_classes"] == "as the manifest says"
+    assert mixed["injected_classes"] == "fixed by the manifest for 1 of 2 clips, else 3 per clip, each once"
+    assert sync_protocol({}, [fixed], **options)["injected_classes"] == "fixed by the manifest"
 
 
 def test_entries_of_others_are_kept(tmp_path: Path) -> None:
