@@ -13,16 +13,14 @@ from torch import Tensor
 
 from cavsync.data.batches import normalised_frames
 from cavsync.data.logmel import normalise
-from cavsync.data.sampling import SamplePlan
 from cavsync.data.sources.classes import ClipClasses, Target, unlabelled_error
 from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.classify.classifier import OpenClassifier
-from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, load_ahead
+from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, load_ahead, plan_for_model
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.eval_clips import EvalClips
 from cavsync.evaluate.inputs.on_device import on_device
-from cavsync.model import ModelConfig
 from cavsync.model.classifier import AUDIO_MODES, CAVMAEFT, FRAME_MODES, Mode
 
 FloatArray = NDArray[np.float64]
@@ -77,7 +75,7 @@ def classify(
     for index in (index for index in clips.indices if not classes.of_clip[index]):
         rejects.add(source.names[index], unlabelled_error(source.names[index]))
     usable = [index for index in clips.indices if classes.of_clip[index]]
-    model, plan = on_device(classifier.model, device), _plan(classifier.model.config, clips.frames)
+    model, plan = on_device(classifier.model, device), plan_for_model(classifier.model.config, clips.frames)
 
     def load(index: int) -> ClipInputs:
         return clip_inputs(source.load(index, classifier.model.config.img_size), plan)
@@ -123,7 +121,3 @@ def _probabilities(model: CAVMAEFT, inputs: ClipInputs, modes: Sequence[Mode], t
         ).double().cpu()  # fmt: skip
         found[mode] = (logits.sigmoid() if target == "multi-label" else logits.softmax(dim=-1)).mean(dim=0)
     return found
-
-
-def _plan(config: ModelConfig, frames: int) -> SamplePlan:
-    return SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, instants=frames, pad=True)

@@ -54,7 +54,7 @@ def audio_of(log_mel: Tensor, seed: int = 0) -> Tensor:
 
 
 def write_wav(samples: NDArray[np.float32], path: Path) -> None:
-    """Mono 16 kHz, 16 bits; louder than full scale is turned down as a whole. Whole or not at all."""
+    """Write mono 16 kHz samples as a 16-bit WAV atomically, scaled down if they exceed full scale."""
     peak = float(np.abs(samples).max(initial=0.0))
     scaled = samples / max(peak, 1.0)
     part = path.with_name(f".{path.name}.part")

@@ -17,11 +17,12 @@ from torch import Tensor
 from cavsync.data.batches import normalised_frames
 from cavsync.data.clip import Clip
 from cavsync.data.logmel import normalise
-from cavsync.data.sampling import SamplePlan, take_sample
+from cavsync.data.sampling import take_sample
 from cavsync.data.sources.clips import ClipSource
 from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.inpaint.reconstruct import Inpainted, reconstruct
+from cavsync.evaluate.inputs.clip_inputs import plan_for_model
 from cavsync.model import CAVMAESync
 from cavsync.model.config import MaskMode
 from cavsync.model.masking import Masking, draw_masking
@@ -129,14 +130,12 @@ def _clips(
 
 def moments_of(clip: Clip, model: CAVMAESync, count: int) -> ClipMoments:
     """Return the input at the middles of `count` equal parts of the clip. Raises MediaError for a damaged frame."""
-    config = model.config
     places = np.array([int((place + 0.5) * len(clip.frames) / count) for place in range(count)])
-    plan = SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, pad=True)
-    sample = take_sample(clip, places, plan)
+    sample = take_sample(clip, places, plan_for_model(model.config))
     frames = torch.from_numpy(sample.frames[sample.tubelets])
     fbank = normalise(sample.audio.values)
     return ClipMoments(
-        clip.source, fbank, normalised_frames(frames), [min(config.audio_length, len(clip.audio))] * count
+        clip.source, fbank, normalised_frames(frames), [min(model.config.audio_length, len(clip.audio))] * count
     )
 
 

@@ -16,6 +16,7 @@ from cavsync.data.sampling import SamplePlan, take_sample
 from cavsync.errors import MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.media.align import even_indices
+from cavsync.model import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ClipInputs:
     audio_sha256: str
 
 
-def plan_for(encoder: Encoder, frames: int) -> SamplePlan:
+def plan_for(encoder: Encoder, frames: int = 1) -> SamplePlan:
     """Return the plan for an encoder's inputs at `frames` instants. As in CAV-MAE Sync, segments are moved inside the
     audio and zero-padded if it is shorter."""
     return SamplePlan(
@@ -40,6 +41,11 @@ def plan_for(encoder: Encoder, frames: int) -> SamplePlan:
         instants=frames,
         pad=True,
     )
+
+
+def plan_for_model(config: ModelConfig, frames: int = 1) -> SamplePlan:
+    """Return the same plan for a torch model."""
+    return SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, instants=frames, pad=True)
 
 
 def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:

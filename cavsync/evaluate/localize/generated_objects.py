@@ -95,13 +95,13 @@ class GeneratedObjects:
 
     def _target(self, record: dict[str, Any], frame: dict[str, Any], start: float, stop: float) -> NDArray[np.float64]:
         """Return the pixels of the objects that sound between two times of the video, in seconds."""
-        heard = heard_objects(record["masks"], start, stop)
+        sounding = sounding_objects(record["masks"], start, stop)
         try:
             with Image.open(self.root / frame["file"]) as image:
                 owners = np.asarray(image)
         except (OSError, UnidentifiedImageError) as error:
             raise MediaError(f"{frame['file']} is not a readable mask ({error}): generate the clips again") from None
-        values = [place + 1 for place, name in enumerate(record["masks"]["objects"]) if name in heard]
+        values = [place + 1 for place, name in enumerate(record["masks"]["objects"]) if name in sounding]
         return nearest_center_crop(np.isin(owners, values), TARGET_SIZE).astype(np.float64)
 
 
@@ -114,7 +114,7 @@ def _is_complete(record: dict[str, Any]) -> bool:
     return has_frames and {"family", "audio_offset_ms", "drift_ms_per_minute"} <= record.keys()
 
 
-def heard_objects(masks: dict[str, Any], start_seconds: float, stop_seconds: float) -> set[str]:
+def sounding_objects(masks: dict[str, Any], start_seconds: float, stop_seconds: float) -> set[str]:
     """Return the objects with at least HEARD_SHARE of the loudest one's energy between two times, from the energy steps
     whose middle lies between them."""
     step = float(masks["energy_step_seconds"])
@@ -138,6 +138,6 @@ def _segment(
 
 
 def _tubelet(clip: Clip, place: int, encoder: Encoder) -> NDArray[np.uint8]:
-    sample = take_sample(clip, np.array([place]), plan_for(encoder, 1))
+    sample = take_sample(clip, np.array([place]), plan_for(encoder))
     frames: NDArray[np.uint8] = sample.frames[sample.tubelets[0]].transpose(0, 2, 3, 1)
     return frames

@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 def heat_of_clip(clip: Clip, encoder: Encoder, progress: Progress = lambda *_: None) -> FloatArray:
     """Compute the heat map of every frame for the audio around it, (n, rows, columns); `progress(done, total)` counts
     frames."""
-    plan = plan_for(encoder, 1)
+    plan = plan_for(encoder)
     heats: list[FloatArray] = []
     for first in range(0, len(clip.frames), BATCH_FRAMES):
         places = np.arange(first, min(first + BATCH_FRAMES, len(clip.frames)))

@@ -91,7 +91,7 @@ def test_unusable_rows_of_ade_are_named(ade: Path, tmp_path: Path) -> None:
     data = open_localization_set(tmp_path)
     assert len(data.sources) == len(rows)
     for index, reason in enumerate(
-        ["not a number", r"no class \(0\)", "no image_location", "no image_location", "no number"]
+        ["not a number", r"no class \(0\)", "no image_location", "no image_location", "not a number"]
     ):
         with pytest.raises(MediaError, match=reason) as caught:
             data.load(index, colour_encoder())
