@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cavsync.deploy import Bundle, Outcome
-    from cavsync.evaluate.sync.offsets import OffsetRow
+    from cavsync.evaluate.sync.offset_rows import OffsetRow
 
 SETTINGS_NAME = "demo.json"
 MAX_OFFSET_MS = 800.0
@@ -129,7 +129,7 @@ def _score(out: Path, bundle: Bundle) -> tuple[dict[str, Any], list[OffsetRow]]:
     from cavsync.deploy import FileScore
     from cavsync.deploy.sinks import jsonl_text, write_text_atomically
     from cavsync.deploy.sinks.html import html_text
-    from cavsync.evaluate.sync.offsets import compare, summarise
+    from cavsync.evaluate.sync.offset_rows import offset_row, summarise
 
     outcomes: list[Outcome] = []
     rows: list[OffsetRow] = []
@@ -138,7 +138,7 @@ def _score(out: Path, bundle: Bundle) -> tuple[dict[str, Any], list[OffsetRow]]:
         for done, truth in enumerate(truths, start=1):
             path = out / "clips" / "test" / truth["file"]
             outcomes.append(_score_one(path, bundle))
-            rows.append(compare(path, truth, outcomes[-1] if isinstance(outcomes[-1], FileScore) else None))
+            rows.append(offset_row(path, truth, outcomes[-1] if isinstance(outcomes[-1], FileScore) else None))
             advance(done, len(truths))
     summary = summarise(rows)
     write_text_atomically(out / "scores.jsonl", jsonl_text(outcomes))

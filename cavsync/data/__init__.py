@@ -1,0 +1,16 @@
+"""Clips for training and evaluation: where they come from, and how they become a model's input.
+
+Public, to be imported from the module named:
+
+- `clip`: `Clip`, `load_clip`; `clip_audio`: `Waveform`, `LogMel`; `audio_file`: `read_audio`.
+- `logmel`: `log_mel`, `normalise`, and the numbers of the front end; `frontend`: `LogMelFrontend`, the same as a
+module.
+- `sources.clips`: `ClipSource`, `open_source`; `sources.classes`: `ClassLabels`, `ClipClasses`.
+- `shards`: `ShardFolder`, `PackOptions`; `shards.pack`: `pack`.
+- `sampling`: `SamplePlan`, `take_sample`; `batches`: `PairDataset`, `PairBatch`, `collate`; `order`: `PlannedBatches`;
+  `augment.config`: `Augmentation`.
+- `check`: `check_source`; `stats`: `feature_stats`.
+- `synth`: generated clips whose true offset is known, free of torch.
+
+Rooms, each importing only those before it: `augment` and `labels`; `synth` and `shards`; `sources`.
+"""

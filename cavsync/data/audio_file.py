@@ -1,4 +1,4 @@
-"""The audio of a file as mono 16 kHz samples."""
+"""Read the audio of a file as mono 16 kHz samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from cavsync.media.resample import MonoResampler
 
 
 def read_audio(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Mono 16 kHz samples of any file with an audio track; MediaError where there is none."""
+    """Return mono 16 kHz samples (n,) of any file with an audio track. Raises MediaError for a file without audio, or
+    one that cannot be read."""
     resampler = MonoResampler(16_000)
     chunks: list[AudioChunk] = []
     try:
@@ -24,7 +25,7 @@ def read_audio(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
             for frame in container.decode(audio=0):
                 chunks += [AudioChunk(*timed) for timed in resampler.push(frame)]
     except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"{path} is no readable audio ({error}): extract it again", reason="unreadable") from None
+        raise MediaError(f"{path} is not readable audio ({error}): extract it again", reason="unreadable") from None
     chunks += [AudioChunk(*timed) for timed in resampler.flush()]
     if not chunks:
         raise MediaError(f"{path} holds no audio: extract it again", reason="empty")

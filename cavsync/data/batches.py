@@ -1,4 +1,4 @@
-"""From clips to training batches of (frame, audio) pairs, on any device."""
+"""Training batches of (frames, audio) pairs, sampled from clips and augmented."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cavsync.data.augment.audio import AudioChange, Background, Mixture, at_tempo
+from cavsync.data.augment.audio import AudioChange, Background, Mixture, change_tempo
+from cavsync.data.augment.config import Augmentation
 from cavsync.data.augment.frames import ColourChange, Crop
-from cavsync.data.augment.plan import Augmentation
-from cavsync.data.clip import Clip, decoded
+from cavsync.data.clip import Clip, decode_all
 from cavsync.data.clip_audio import ClipAudio
 from cavsync.data.logmel import normalise
 from cavsync.data.order import Draw
-from cavsync.data.planned_audio import PlannedAudio, features_of
-from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take
-from cavsync.data.segments import AudioSegments, cut
+from cavsync.data.planned_audio import PlannedAudio, compute_features
+from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take_sample
+from cavsync.data.segments import AudioSegments, cut_segments
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
 from cavsync.media.align import FRAME_SHIFT_SECONDS
@@ -30,22 +30,28 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalised_frames(frames: Tensor) -> Tensor:
-    """RGB bytes (..., 3, H, W) -> ImageNet-normalised float32, the model's input."""
-    mean = torch.tensor(IMAGENET_MEAN, device=frames.device).view(3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=frames.device).view(3, 1, 1) * 255
+    """Normalise RGB bytes (..., 3, H, W) for the model: ImageNet's mean and spread, float32."""
+    mean, std = _imagenet_levels(frames.device)
     return (frames.float() - mean) / std
+
+
+def _imagenet_levels(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ImageNet's mean and standard deviation of pixel levels in 0..255, (3, 1, 1) each."""
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return mean, std
 
 
 Others = tuple[tuple[AudioSegments, Background | Mixture], ...]
 
-# As in CAV-MAE: most mixtures are near half and half.
+# CAV-MAE's value, with which most mixtures are near half and half.
 MIXUP_CONCENTRATION = 10.0
 
 
 @dataclass(frozen=True)
 class ClipPairs:
-    """K pairs of one clip: `frames` (U, 3, S, S) uint8, `tubelets` (K, T) of them, `audio`, `times_seconds` (K,).
-    `content` names the clips that were mixed to them (by index in the source), each with its share."""
+    """K pairs of one clip: the U distinct `frames` (U, 3, S, S) uint8, `tubelets` (K, T), which index them, `audio`,
+    and `times_seconds` (K,). `content` lists the clips (index in the source) that the pairs are mixed from, with their
+    shares; `colour` is still to be applied."""
 
     name: str
     content: tuple[tuple[int, float], ...]
@@ -58,7 +64,7 @@ class ClipPairs:
 
 @dataclass(frozen=True)
 class RejectedClip:
-    """A clip that could not be used, and why."""
+    """A clip that could not be used, with the error."""
 
     name: str
     error: MediaError
@@ -66,9 +72,9 @@ class RejectedClip:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """The pairs of several visits to clips; `clip_index` (N,) says which pairs belong to one visit.
+    """The N pairs of several visits to clips; `clip_index` (N,) is the number of each pair's visit.
 
-    `contents`: for each visit the clips (by index in the source) that its pairs were mixed from, with their shares.
+    `contents`: for each visit, the clips (index in the source) that its pairs are mixed from, with their shares.
     """
 
     names: list[str]
@@ -85,9 +91,8 @@ class PairBatch:
         return len(self.clip_index)
 
     def normalised_frames(self, device: torch.device) -> Tensor:
-        """ImageNet-normalised RGB (N, T, 3, S, S) with each clip's change of colour, on `device`."""
-        mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1) * 255
-        std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1) * 255
+        """Return ImageNet-normalised RGB (N, T, 3, S, S) with each clip's change of colour, on `device`."""
+        mean, std = _imagenet_levels(device)
         parts = []
         for frames, tubelets, colour in zip(self.frames, self.tubelets, self.colours, strict=True):
             gain = torch.from_numpy(colour.gain).to(device).view(3, 1, 1)
@@ -97,14 +102,15 @@ class PairBatch:
         return torch.cat(parts)
 
     def normalised_features(self, device: torch.device) -> Tensor:
-        """Normalised log-mel (N, L, 128) on `device`."""
-        return normalise(features_of(self.audio, device))
+        """Return normalised log-mel (N, L, 128) on `device`."""
+        return normalise(compute_features(self.audio, device))
 
     def ignored_pairs(self, guard_seconds: float, same_clip_only: bool, device: torch.device) -> Tensor | None:
-        """Bool (N, N): pairs that do not count as negatives; None where all do.
+        """Return bool (N, N), true for pairs of pairs that are not negatives; None if all are.
 
-        Instants of one clip closer than `guard_seconds` sound too much alike. With `same_clip_only` other clips do not
-        count either: telling clips apart is easy, and while it lowers the loss no time is learned.
+        Instants of one clip closer than `guard_seconds` are too similar to be negatives. With `same_clip_only` pairs of
+        different clips are not negatives either: telling clips apart is easy and teaches the model nothing about
+        timing.
         """
         if guard_seconds <= 0 and not same_clip_only:
             return None
@@ -115,12 +121,11 @@ class PairBatch:
 
 
 class PairDataset(Dataset[ClipPairs | RejectedClip]):
-    """Pairs of the clips of a source. An item is named by (clip, draw): the same name gives the same pairs anywhere.
+    """Pairs of the clips of a source, indexed by (clip, visit): the same index gives the same pairs in any process.
 
-    With `log_mel_on_device` pairs carry samples, and the batch makes their log-mel where the model is.
-    Clips that are mixed in are drawn from `partners` (indices), by default from all.
-    Clips are loaded with frames of `load_size` and cut to `img_size`. `cache` holds decoded clips (or their
-    rejection) by index; it is filled as clips are first used.
+    load_size: size of the loaded frames, which are then cropped to `img_size`. cache: decoded clips, or the errors that
+    reject them, by index; filled as clips are first used. log_mel_on_device: pairs carry samples, and the batch
+    computes their log-mel on the model's device. partners: indices of the clips that may be mixed in; None for all.
     """
 
     def __init__(
@@ -154,7 +159,7 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
             return self.source.load(index, self.load_size)
         if index not in self.cache:
             try:
-                self.cache[index] = decoded(self.source.load(index, self.load_size))
+                self.cache[index] = decode_all(self.source.load(index, self.load_size))
             except MediaError as error:
                 self.cache[index] = error
         found = self.cache[index]
@@ -165,54 +170,58 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
     def _pairs(self, index: int, clip: Clip, random: np.random.Generator) -> ClipPairs:
         wanted = self.augmentation
         low, high = wanted.tempo
-        clip = at_tempo(clip, float(np.exp(random.uniform(np.log(low), np.log(high)))))
+        clip = change_tempo(clip, float(np.exp(random.uniform(np.log(low), np.log(high)))))
         instants = draw_instants(clip, self.plan, random)
-        sample = take(clip, instants, self.plan, as_samples=self.log_mel_on_device)
+        sample = take_sample(clip, instants, self.plan, as_samples=self.log_mel_on_device)
         crop, colour = Crop.draw(wanted, random), ColourChange.draw(wanted.colour, random)
-        frames = crop.of(sample.frames, self.img_size)
-        frames, others, mixed_in = self._blended(frames, sample, random)
+        frames = crop.apply(sample.frames, self.img_size)
+        frames, others, mixed_in = self._with_other_clips(frames, sample, random)
         audio = PlannedAudio(sample.audio, others, AudioChange.draw(wanted, self.plan.segment_frames, random))
         return ClipPairs(
             clip.source,
             ((index, 1.0),) if mixed_in is None else ((index, 1 - mixed_in[1]), mixed_in),
             torch.from_numpy(np.ascontiguousarray(frames)),
             torch.from_numpy(sample.tubelets),
-            audio if self.log_mel_on_device else audio.done(),
+            audio if self.log_mel_on_device else audio.computed(),
             torch.from_numpy(sample.times_seconds),
             colour,
         )
 
-    def _blended(
+    def _with_other_clips(
         self, frames: NDArray[np.uint8], sample: Sample, random: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Others, tuple[int, float] | None]:
-        """Another clip to be heard in the background, or mixed into video and audio, where the draw says so: then the
-        third value is its index and share."""
+        """Draw whether to add another clip's audio as background, and whether to mix another clip into frames and
+        audio.
+
+        Returns the frames, the audio to add, and the index and share of the clip mixed into the frames, if any.
+        """
         others: list[tuple[AudioSegments, Background | Mixture]] = []
         mixed_in: tuple[int, float] | None = None
         if random.random() < self.augmentation.background and (found := self._other(random)):
-            segments = self._some_segments(found[1].audio, sample.times_seconds, random)
+            segments = self._draw_segments(found[1].audio, sample.times_seconds, random)
             others.append((segments, Background.draw(random)))
         if random.random() < self.augmentation.mixup and (found := self._other(random)):
             place, other = found
             share = float(random.beta(MIXUP_CONCENTRATION, MIXUP_CONCENTRATION))
-            others.append((self._some_segments(other.audio, sample.times_seconds, random), Mixture(share)))
+            others.append((self._draw_segments(other.audio, sample.times_seconds, random), Mixture(share)))
             chosen = np.sort(random.integers(len(other.frames), size=len(frames)))
-            theirs = Crop().of(other.frames[chosen], self.img_size)
-            frames = np.rint(share * frames + (1 - share) * theirs).astype(np.uint8)
+            other_frames = Crop().apply(other.frames[chosen], self.img_size)
+            frames = np.rint(share * frames + (1 - share) * other_frames).astype(np.uint8)
             mixed_in = place, 1 - share
         return frames, tuple(others), mixed_in
 
-    def _some_segments(
+    def _draw_segments(
         self, audio: ClipAudio, times_seconds: NDArray[np.float64], random: np.random.Generator
     ) -> AudioSegments:
-        """Segments spaced like the pairs, from a random place on; a short audio starts again at its end."""
+        """Cut segments spaced like the pairs, starting at a random place and wrapping around at the end of the
+        audio."""
         steps = np.rint((times_seconds - times_seconds[0]) / FRAME_SHIFT_SECONDS).astype(np.int64)
         last = max(1, len(audio) - self.plan.segment_frames + 1)
         starts = (int(random.integers(last)) + steps) % last
-        return cut(audio, starts, self.plan.segment_frames, as_samples=self.log_mel_on_device)
+        return cut_segments(audio, starts, self.plan.segment_frames, as_samples=self.log_mel_on_device)
 
     def _other(self, random: np.random.Generator) -> tuple[int, Clip] | None:
-        """Another clip and its index; None where the one drawn is unusable, which its own turn will report."""
+        """Draw another clip; return its index and the clip, or None if it is unusable, which its own visit reports."""
         place = int(random.integers(len(self.source.names) if self.partners is None else len(self.partners)))
         index = place if self.partners is None else self.partners[place]
         try:
@@ -222,7 +231,7 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
 
 
 def collate(items: Sequence[ClipPairs | RejectedClip]) -> PairBatch:
-    """Join what could be used; rejects leave a smaller batch, never a made-up one."""
+    """Join the pairs of all usable clips; rejected clips make the batch smaller and are never replaced."""
     pairs = [item for item in items if isinstance(item, ClipPairs)]
     counts = torch.tensor([len(item.audio) for item in pairs], dtype=torch.long)
     return PairBatch(

@@ -1,27 +1,24 @@
-"""Which clips of a source would be used, and which rejected, and why; found by loading each of them."""
+"""Check which clips of a source training would use or reject, by loading each of them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from typing import Any
 
-from cavsync.data.preload import one_thread
+from cavsync.data.parallel import map_in_processes
 from cavsync.data.sampling import SamplePlan, usable_instants
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
 
-# Large enough that the arithmetic of loading stays the same, small enough not to matter.
+# Frames are only decoded, not used: a small size saves time and memory.
 IMG_SIZE = 32
-CHUNK_CLIPS = 4
 
 
 @dataclass(frozen=True)
 class ClipCheck:
-    """One clip: its length where it loads, else why it would be rejected (`reason` to count, `error` to read)."""
+    """One clip: its duration in `seconds`, or why it would be rejected: `reason`, a word, and `error`, a sentence."""
 
     name: str
     seconds: float = 0.0
@@ -31,13 +28,13 @@ class ClipCheck:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All clips of a source, in its order."""
+    """The checks of all clips of a source, in its order."""
 
     clips: list[ClipCheck]
 
     @property
     def rejected(self) -> list[ClipCheck]:
-        """Clips that would be rejected."""
+        """The clips that would be rejected."""
         return [clip for clip in self.clips if clip.reason is not None]
 
     @property
@@ -46,7 +43,7 @@ class CheckReport:
         return Counter(clip.reason for clip in self.clips if clip.reason is not None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return the report as JSON values."""
         return {
             "clips": len(self.clips),
             "rejected": len(self.rejected),
@@ -59,15 +56,9 @@ class CheckReport:
 def check_source(
     source: ClipSource, plan: SamplePlan, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> CheckReport:
-    """Load every clip and draw its instants; `progress(done, total)` is called as clips are done."""
+    """Load every clip and find its usable instants; `progress(done, total)` counts clips."""
     jobs = [(source, index, plan) for index in range(len(source.names))]
-    clips: list[ClipCheck] = []
-    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn"), initializer=one_thread) as pool:
-        for clip in pool.map(_check, jobs, chunksize=CHUNK_CLIPS):
-            clips.append(clip)
-            if progress is not None:
-                progress(len(clips), len(jobs))
-    return CheckReport(clips)
+    return CheckReport(list(map_in_processes(_check, jobs, workers=workers, progress=progress)))
 
 
 def _check(job: tuple[ClipSource, int, SamplePlan]) -> ClipCheck:

@@ -1,4 +1,4 @@
-"""One clip as training sees it: small frames with their times, and the audio that belongs to them."""
+"""One clip as the model uses it: small frames with their times, and audio."""
 
 from __future__ import annotations
 
@@ -15,30 +15,32 @@ from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader, VideoFrame, resize_center_crop
 from cavsync.media.align import SAMPLE_RATE_HZ
 
-# A frame and an audio track that end this far apart were not recorded together, or one of them drifts.
+# Video and audio that end this far apart were not recorded together, or one of them drifts.
 LENGTH_MISMATCH_SECONDS = 1.0
 LENGTH_MISMATCH_SHARE = 0.1
-# Containers may store one track this far ahead of the other.
+# Containers may store packets of one track up to this far ahead of the other.
 INTERLEAVING_SECONDS = 2.0
 
 
 class Frames(Protocol):
-    """Frames of one clip, in memory or decoded when they are asked for; a uint8 array (n, 3, S, S) is one."""
+    """Frames of one clip, in memory or decoded on access; a uint8 array (n, 3, S, S) implements it."""
 
     def __len__(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         ...
 
     def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """Frames `indices` (k,): (k, 3, S, S) RGB; MediaError for one that is damaged."""
+        """Return frames `indices` (k,) as RGB (k, 3, S, S). Raises MediaError for a damaged frame."""
         ...
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames `frames`, n of them, at `pts_seconds` (n,), and an `audio` whose first sample is heard at
-    `audio_start_seconds`. `segment_starts` (n,) fixes the log-mel frame at which each frame's segment starts, where
-    a data format defines it by index; None means by time. `labels` are the data set's names of the clip's classes."""
+    """n `frames` at `pts_seconds` (n,), and `audio` whose first sample is at `audio_start_seconds`.
+
+    segment_starts: for formats that assign segments by index, the log-mel frame (n,) at which each frame's segment
+    starts; None: segments are placed by time. labels: the data set's names of the clip's classes.
+    """
 
     source: str
     frames: Frames
@@ -49,14 +51,17 @@ class Clip:
     labels: tuple[str, ...] = ()
 
 
-def decoded(clip: Clip) -> Clip:
-    """The same clip with all frames and log-mel in memory, to be drawn from many times. MediaError as for frames."""
+def decode_all(clip: Clip) -> Clip:
+    """Return the clip with all frames and log-mel in memory, for clips that are sampled many times.
+
+    Raises MediaError for a damaged frame.
+    """
     audio = clip.audio.log_mel() if isinstance(clip.audio, Waveform) else clip.audio
     return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=audio)
 
 
 def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf) -> Clip:
-    """Decode a video file into a clip; `max_seconds` bounds how much of it is read.
+    """Decode a video file into a clip with frames of `img_size`, reading no further than `max_seconds`.
 
     Raises:
         MediaError: unreadable, truncated, without video or audio, or video and audio of different lengths.
@@ -86,7 +91,10 @@ def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf)
 
 
 def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
-    """Place chunks on one clock: gaps become zeros, of an overlap what came first stays. Returns (samples, start)."""
+    """Join chunks by their timestamps: gaps become zeros, overlapping samples are dropped from the later chunk.
+
+    Returns (samples, start in seconds).
+    """
     start_seconds = chunks[0].pts_seconds
     first = round(start_seconds * SAMPLE_RATE_HZ)
     parts: list[NDArray[np.float32]] = []
@@ -96,9 +104,9 @@ def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
         if begin > end:
             parts.append(np.zeros(begin - end, dtype=np.float32))
             end = begin
-        fresh = chunk.samples[end - begin :]
-        parts.append(fresh)
-        end += len(fresh)
+        new = chunk.samples[end - begin :]
+        parts.append(new)
+        end += len(new)
     return np.concatenate(parts), start_seconds
 
 

@@ -1,4 +1,4 @@
-"""The audio of a clip as training cuts it: segments of raw log-mel, made beforehand or only where they are needed."""
+"""The audio of a clip, from which segments of raw log-mel are cut: stored as log-mel or as samples."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Features = NDArray[np.float32]
 
 
 class ClipAudio(Protocol):
-    """Log-mel of one clip, 10 ms a frame."""
+    """Log-mel of one clip, one frame per 10 ms."""
 
     def __len__(self) -> int:
-        """Whole log-mel frames."""
+        """Return the number of complete log-mel frames."""
         ...
 
     def segments(self, starts: NDArray[np.int64], length: int) -> Features:
-        """Frames [start, start + length) of each of `starts` (K,): (K, length, 128); zero outside the sound."""
+        """Return frames [start, start + length) for each of `starts` (K,): (K, length, 128), zero outside the audio."""
         ...
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """Log-mel that is there already, `features` (m, 128): for clips that are cut again and again."""
+    """Log-mel `features` (m, 128) computed in advance, for clips from which segments are cut many times."""
 
     features: Features
 
@@ -37,7 +37,7 @@ class LogMel:
         return len(self.features)
 
     def segments(self, starts: NDArray[np.int64], length: int) -> Features:
-        """Copies of the rows."""
+        """Copy the rows of each segment."""
         rows = starts[:, None] + np.arange(length)
         inside = (rows >= 0) & (rows < len(self))
         if not len(self):
@@ -48,10 +48,10 @@ class LogMel:
 
 @dataclass(frozen=True)
 class Waveform:
-    """Mono 16 kHz `samples` (n,): only the segments that are asked for become log-mel.
+    """Mono 16 kHz `samples` (n,), of which only the requested segments are transformed to log-mel.
 
-    A log-mel frame depends on its own 25 ms and the mean of the whole audio, so segments equal those cut from the
-    log-mel of the whole.
+    A log-mel frame depends on its own 25 ms and the mean of the whole audio, so segments equal those that are cut from
+    the log-mel of the whole audio.
     """
 
     samples: NDArray[np.float32]
@@ -60,7 +60,7 @@ class Waveform:
         return num_log_mel_frames(len(self.samples))
 
     def segments(self, starts: NDArray[np.int64], length: int) -> Features:
-        """One filter bank over each segment's samples."""
+        """Compute the log-mel of each segment's samples."""
         mean = torch.from_numpy(self.samples).mean()
         found = np.zeros((len(starts), length, NUM_MEL_BINS), dtype=np.float32)
         for place, start in enumerate(starts):
@@ -72,5 +72,5 @@ class Waveform:
         return found
 
     def log_mel(self) -> LogMel:
-        """The log-mel of the whole sound."""
+        """Compute the log-mel of the whole audio."""
         return LogMel(log_mel(torch.from_numpy(self.samples)).numpy())

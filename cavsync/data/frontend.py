@@ -1,7 +1,7 @@
 """The log-mel front end as one graph: a strided convolution, a power, a mel matrix and a logarithm.
 
-Everything up to the spectrum is linear in a frame's 400 samples: Kaldi's removal of the frame's mean, its pre-emphasis,
-the Hann window and the 512-point Fourier transform. Their product is computed once in float64.
+Everything up to the spectrum is linear in a frame's 400 samples: the removal of the frame's mean, Kaldi's pre-emphasis,
+the Hann window and the 512-point Fourier transform. The product of these matrices is computed once, in float64.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cavsync.data.logmel import NUM_MEL_BINS
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
-NUM_MEL_BINS = 128
 FFT_LENGTH = 512
 PRE_EMPHASIS = 0.97
 LOW_FREQUENCY_HZ = 20.0
 
 
 class LogMelFrontend(nn.Module):
-    """Mono 16 kHz samples (B, n) -> raw log-mel (B, frames, 128), as `cavsync.data.logmel.log_mel`.
+    """Mono 16 kHz samples (B, n) -> raw log-mel (B, frames, 128), the same as `cavsync.data.logmel.log_mel`.
 
     Frame m covers samples [160 m, 160 m + 400), so audio may be fed in blocks. Source: Kaldi's compute-fbank-feats with
     htk_compat, a Hann window and no dither.
@@ -38,11 +38,11 @@ class LogMelFrontend(nn.Module):
         banks, _ = kaldi.get_mel_banks(
             NUM_MEL_BINS, FFT_LENGTH, float(SAMPLE_RATE_HZ), LOW_FREQUENCY_HZ, 0.0, 100.0, -500.0, 1.0
         )
-        # Kaldi's banks leave out the bin at half the sample rate, where every triangle is zero.
+        # Kaldi's banks omit the bin at half the sample rate, where every triangle is zero.
         self.register_buffer("mel", F.pad(banks, (0, 1)).T.contiguous())
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """waveform (B, n) float32 -> (B, (n - 400) // 160 + 1, 128)."""
+        """Transform waveform (B, n) float32 to log-mel (B, (n - 400) // 160 + 1, 128)."""
         parts = F.conv1d(waveform[:, None, :], self.spectrum, stride=FRAME_SHIFT_SAMPLES).transpose(1, 2)
         real, imaginary = parts.chunk(2, dim=-1)
         energies = (real * real + imaginary * imaginary) @ self.mel
@@ -50,11 +50,11 @@ class LogMelFrontend(nn.Module):
 
 
 def spectrum_matrix() -> NDArray[np.float64]:
-    """(2 · 257, 400): a frame's samples to the real and imaginary parts of its windowed spectrum."""
+    """Return the matrix (2 · 257, 400) from a frame's samples to the real and imaginary parts of its spectrum."""
     length = FRAME_LENGTH_SAMPLES
     centre = np.eye(length) - 1 / length
     emphasis = np.eye(length) - PRE_EMPHASIS * np.eye(length, k=-1)
-    # Kaldi takes the sample before the first to equal the first.
+    # Kaldi's pre-emphasis takes the sample before the first to equal the first.
     emphasis[0, 0] -= PRE_EMPHASIS
     window = np.diag(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / (length - 1)))
     phases = 2 * np.pi * np.outer(np.arange(FFT_LENGTH // 2 + 1), np.arange(length)) / FFT_LENGTH

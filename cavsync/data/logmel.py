@@ -1,4 +1,4 @@
-"""Log-mel features exactly as CAV-MAE's: torchaudio's Kaldi-compatible filter bank is the specification."""
+"""Log-mel features identical to CAV-MAE's, computed by torchaudio's Kaldi-compatible filter bank."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ AUDIO_STD = 4.4849
 
 
 def log_mel(waveform: Tensor, mean: Tensor | None = None) -> Tensor:
-    """Mono 16 kHz samples (n,) in [-1, 1] -> raw log-mel (frames, 128), 10 ms a frame.
+    """Transform mono 16 kHz samples (n,) in [-1, 1] to raw log-mel (frames, 128), one frame per 10 ms.
 
-    The mean of the waveform is removed first, or `mean`, where the samples are a part of a longer sound. Audio shorter
-    than one 25 ms window gives no frame.
+    The waveform's mean is removed first; pass `mean` if the samples are a part of longer audio. Audio shorter than one
+    25 ms window gives no frame.
     """
     if waveform.numel() < FRAME_LENGTH_SAMPLES:
         return waveform.new_zeros((0, NUM_MEL_BINS))
@@ -33,15 +33,6 @@ def log_mel(waveform: Tensor, mean: Tensor | None = None) -> Tensor:
     return features
 
 
-def cut_segment(features: Tensor, start_frame: int, length_frames: int) -> Tensor:
-    """Frames [start, start + length) of `features` (S, 128); what lies outside the audio is zero, as upstream pads."""
-    segment = features.new_zeros((length_frames, features.shape[1]))
-    first, last = max(0, start_frame), min(len(features), start_frame + length_frames)
-    if last > first:
-        segment[first - start_frame : last - start_frame] = features[first:last]
-    return segment
-
-
 def normalise(features: Tensor) -> Tensor:
-    """Raw log-mel -> the model's input, (x + 5.081) / 4.4849."""
+    """Normalise raw log-mel for the model: (x + 5.081) / 4.4849."""
     return (features - AUDIO_MEAN) / AUDIO_STD

@@ -1,4 +1,4 @@
-"""In which order an epoch visits the clips: a function of the seed and the epoch, nothing else."""
+"""The order in which an epoch visits the clips, which depends on the seed and the epoch only."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch.utils.data import Sampler
 Draw = tuple[int, int]
 Order = NDArray[np.int64]
 
-# Shards that are read at the same time: enough to mix, few enough to be read front to back and kept in memory.
+# Clips of this many shards are mixed: enough to shuffle well, few enough that the system can cache their files.
 WINDOW_SHARDS = 16
-# Sets the stream of weighted draws apart from that of the order.
-WEIGHTED = 0xBA1
+# Part of the seed of weighted draws, so that they are independent of the order's.
+WEIGHTED_STREAM = 0xBA1
 
 
 def epoch_order(num_clips: int, seed: int, epoch: int, shard_of: Order | None = None) -> Order:
-    """A permutation of range(num_clips).
+    """Return a permutation of range(num_clips).
 
-    With `shard_of` (num_clips,), the shard of each clip, shards are shuffled, taken sixteen at a time, and the clips of
-    those sixteen shuffled: reads stay within a few files.
+    With `shard_of` (num_clips,), the shard of each clip, shards are shuffled and taken sixteen at a time, and the clips
+    of those sixteen are shuffled, so that reads stay within a few files.
     """
     order: Order
     random = np.random.default_rng((seed, epoch))
@@ -37,13 +37,13 @@ def epoch_order(num_clips: int, seed: int, epoch: int, shard_of: Order | None = 
 
 
 class PlannedBatches(Sampler[list[Draw]]):
-    """Which of `clips` (indices) make up each part of a batch, from `first_step` on, for one of several processes.
+    """The clips (indices from `clips`) of each part of a batch, from `first_step` on, for one of several processes.
 
-    Epochs follow one another without a seam: a batch may hold the end of one and the start of the next, so each epoch
-    visits every clip exactly once. The plan is a function of the seed alone: resuming is exact, and the batches are the
-    same for any number of processes, for any data set of at least a batch (smaller ones make smaller batches). A step's
-    batch of `batch_clips` is dealt out in `parts` (gradient accumulation), each of them to `num_ranks` processes. Clips
-    that are named several times are visited as often; a draw is (clip, visit), another one at every visit.
+    A batch may hold the end of one epoch and the start of the next, so each epoch visits every clip exactly once. The
+    plan depends on the seed only: resuming is exact, and any number of processes makes the same batches, provided that
+    the data set holds at least one batch (smaller data sets make smaller batches). A step's batch of `batch_clips` is
+    divided into `parts` (gradient accumulation), and each part among `num_ranks` processes. A clip that occurs several
+    times in `clips` is visited as often; a draw is (clip, visit), with a new visit number each time.
 
     `weights` (one per entry of `clips`, adding up to 1) replace "every clip once": an epoch draws as many clips as
     there are, with replacement, by their weights.
@@ -93,10 +93,10 @@ class PlannedBatches(Sampler[list[Draw]]):
         return int(self.clips[entry]), epoch * self._visits_per_epoch + int(self._repetition[entry])
 
     def _epoch(self, epoch: int) -> Order:
-        """Places in `clips` that the epoch visits, in order."""
+        """Return the positions in `clips` that the epoch visits, in order."""
         chosen = np.arange(len(self.clips))
         if self.weights is not None:
-            random = np.random.default_rng((self.seed, epoch, WEIGHTED))
+            random = np.random.default_rng((self.seed, epoch, WEIGHTED_STREAM))
             chosen = random.choice(len(self.clips), size=len(self.clips), p=self.weights)
         shards = None if self.shard_of is None else self.shard_of[self.clips[chosen]]
         order: Order = chosen[epoch_order(len(chosen), self.seed, epoch, shards)]
@@ -104,7 +104,7 @@ class PlannedBatches(Sampler[list[Draw]]):
 
 
 def _repetition(clips: Order) -> Order:
-    """How many earlier entries name the same clip, for each entry."""
+    """Return for each entry how many earlier entries are the same clip."""
     order = np.argsort(clips, kind="stable")
     first = np.searchsorted(clips[order], clips)
     place = np.empty(len(clips), dtype=np.int64)
@@ -114,5 +114,5 @@ def _repetition(clips: Order) -> Order:
 
 
 def batch_size(num_clips: int, batch_clips: int, divisor: int) -> int:
-    """`batch_clips`, or as much of a smaller data set as can be dealt out evenly; 0 where that is nothing."""
+    """Return `batch_clips`, or for a smaller data set the largest multiple of `divisor` that it holds (perhaps 0)."""
     return min(batch_clips, num_clips - num_clips % divisor)

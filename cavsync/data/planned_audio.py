@@ -1,4 +1,4 @@
-"""The audio of a clip's pairs, and the changes that are still to be made to it: by a worker or on the device."""
+"""The audio of a clip's pairs with changes that are still to be applied, by a worker or on the model's device."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from cavsync.data.augment.audio import AudioChange, Background, Mixture
-from cavsync.data.segments import AudioSegments, log_mel_of
+from cavsync.data.segments import AudioSegments, compute_log_mel
 
 
 @dataclass(frozen=True)
 class PlannedAudio:
-    """`own` segments, those of other clips with how they are added, and the change of what results."""
+    """The clip's `own` segments, segments of other clips with how to mix them in, and the change to the mixture."""
 
     own: AudioSegments
     others: tuple[tuple[AudioSegments, Background | Mixture], ...] = ()
@@ -23,19 +23,19 @@ class PlannedAudio:
     def __len__(self) -> int:
         return len(self.own)
 
-    def done(self) -> PlannedAudio:
-        """The same with everything computed, here and now."""
-        return PlannedAudio(AudioSegments(features_of([self], torch.device("cpu"))))
+    def computed(self) -> PlannedAudio:
+        """Return the finished log-mel, computed on the CPU, with nothing left to apply."""
+        return PlannedAudio(AudioSegments(compute_features([self], torch.device("cpu"))))
 
 
-def features_of(audio: Sequence[PlannedAudio], device: torch.device) -> Tensor:
-    """Raw log-mel (N, L, 128) of all sounds, one after the other, on `device`."""
+def compute_features(audio: Sequence[PlannedAudio], device: torch.device) -> Tensor:
+    """Compute the raw log-mel (N, L, 128) of all segments, one clip after the other, on `device`."""
     parts = [segments for part in audio for segments in (part.own, *(other for other, _ in part.others))]
-    features = iter(log_mel_of(parts, device))
+    features = iter(compute_log_mel(parts, device))
     finished = []
     for part in audio:
         mixed = next(features)
-        for _, how in part.others:
-            mixed = how.of(mixed, next(features))
-        finished.append(mixed if part.change is None else part.change.of(mixed))
+        for _, mixer in part.others:
+            mixed = mixer.mix(mixed, next(features))
+        finished.append(mixed if part.change is None else part.change.apply(mixed))
     return torch.cat(finished) if finished else torch.empty(0, device=device)

@@ -1,4 +1,4 @@
-"""Draw instants from a clip: a tubelet of frames and the segment of audio that belongs to it, several at a time."""
+"""Sample instants of a clip: a tubelet of frames and the segment of audio around its middle frame."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
-from cavsync.data.segments import AudioSegments, cut
+from cavsync.data.segments import AudioSegments, cut_segments
 from cavsync.errors import MediaError
 from cavsync.media.align import (
     FRAME_SHIFT_SECONDS,
     nearest_index,
-    segment_center_seconds,
     segment_start_frame,
     tubelet_times_seconds,
 )
@@ -23,11 +22,12 @@ Instants = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """What to draw from each clip.
+    """What to sample from each clip.
 
-    instants: how many. spacing_seconds: between neighbours, 0 spreads them over the whole clip at random.
-    pad: segments that reach beyond the audio are pushed inside or padded with zeros, as upstream does; otherwise only
-    instants whose segment lies inside count. segment_frames, num_frames, frame_step_seconds: the model's input.
+    segment_frames, num_frames, frame_step_seconds: the model's input. instants: number of instants per clip.
+    spacing_seconds: time between them; 0 draws them at random from the whole clip. pad: move segments that reach beyond
+    the audio inside it, or pad them with zeros if it is too short, as upstream does; otherwise only instants whose
+    segment lies inside the audio are used.
     """
 
     segment_frames: int
@@ -40,8 +40,8 @@ class SamplePlan:
 
 @dataclass(frozen=True)
 class Sample:
-    """K instants of one clip: `frames` (U, 3, S, S) uint8, each once; `tubelets` (K, T), which of them make up each
-    instant; `audio`, the segments of L frames; `times_seconds` (K,)."""
+    """K instants of one clip: the U distinct `frames` (U, 3, S, S) uint8, `tubelets` (K, T), which index them, the
+    segments of `audio`, and `times_seconds` (K,)."""
 
     frames: NDArray[np.uint8]
     tubelets: NDArray[np.int64]
@@ -50,10 +50,10 @@ class Sample:
 
 
 def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
-    """Indices of the frames whose segment of audio lies inside the clip (all of them where `plan.pad`).
+    """Return the indices of the frames whose segment lies inside the audio, or of all frames if `plan.pad`.
 
     Raises:
-        MediaError: too few for the plan.
+        MediaError: there are fewer than `plan.instants`.
     """
     if plan.pad or clip.segment_starts is not None:
         return np.arange(len(clip.frames))
@@ -61,7 +61,7 @@ def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
     inside = np.flatnonzero((starts >= 0) & (starts + plan.segment_frames <= len(clip.audio)))
     if len(inside) < plan.instants:
         raise MediaError(
-            f"{clip.source} is too short: {len(inside)} frames have a whole segment of "
+            f"{clip.source} is too short: {len(inside)} frames have a complete segment of "
             f"{plan.segment_frames * FRAME_SHIFT_SECONDS:.2f} s of audio around them, {plan.instants} are needed: give "
             "a longer clip or ask for fewer instants",
             reason="too_short",
@@ -70,7 +70,7 @@ def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
 
 
 def draw_instants(clip: Clip, plan: SamplePlan, random: np.random.Generator) -> Instants:
-    """Indices of `plan.instants` frames in the order of time."""
+    """Draw the indices of `plan.instants` frames, in the order of time. Raises MediaError as `usable_instants` does."""
     usable = usable_instants(clip, plan)
     if plan.instants == 1:
         return random.choice(usable, size=1)
@@ -84,27 +84,21 @@ def draw_instants(clip: Clip, plan: SamplePlan, random: np.random.Generator) -> 
     return usable[nearest_index(times, wanted)]
 
 
-def take(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples: bool = False) -> Sample:
-    """Cut the tubelets and segments of the frames `instants` out of the clip; the audio as for `segments.cut`."""
+def take_sample(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples: bool = False) -> Sample:
+    """Cut the tubelets and segments of the frames `instants` (K,) out of the clip; `as_samples` as in
+    `cut_segments`."""
     times = clip.pts_seconds[instants]
     wanted = instants[:, None]
     if plan.num_frames > 1:
         tubelet_seconds = tubelet_times_seconds(times, plan.num_frames, plan.frame_step_seconds)
         wanted = nearest_index(clip.pts_seconds, tubelet_seconds)
-    # Neighbouring tubelets share frames: each is decoded, changed and moved once.
+    # Neighbouring tubelets share frames, so each distinct frame is decoded and augmented once.
     used, places = np.unique(wanted, return_inverse=True)
     starts = _starts(clip, times, plan) if clip.segment_starts is None else clip.segment_starts[instants]
     if plan.pad:
         starts = np.clip(starts, 0, max(0, len(clip.audio) - plan.segment_frames))
-    audio = cut(clip.audio, starts, plan.segment_frames, as_samples=as_samples)
+    audio = cut_segments(clip.audio, starts, plan.segment_frames, as_samples=as_samples)
     return Sample(clip.frames[used], places.reshape(wanted.shape), audio, times)
-
-
-def segment_error_seconds(clip: Clip, instants: Instants, plan: SamplePlan) -> NDArray[np.float64]:
-    """How far each instant's segment lies from its frame (> 0: the audio is later)."""
-    times = clip.pts_seconds[instants]
-    starts = _starts(clip, times, plan) if clip.segment_starts is None else clip.segment_starts[instants]
-    return clip.audio_start_seconds + segment_center_seconds(starts, plan.segment_frames) - times
 
 
 def _starts(clip: Clip, times_seconds: NDArray[np.float64], plan: SamplePlan) -> Instants:

@@ -1,4 +1,4 @@
-"""Segments of audio on their way to the model: log-mel already, or samples that become log-mel on its device."""
+"""Segments of a clip's audio: as log-mel, or as samples whose log-mel is computed on the model's device."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES
 
 @dataclass(frozen=True)
 class AudioSegments:
-    """K segments of L frames: `values` (K, L, 128) log-mel, or, with `inside` bool (K, L), the samples (K, n) that the
-    frames cover, of which those frames count that lie inside the sound."""
+    """K segments of L log-mel frames: `values` is the log-mel (K, L, 128), or, if `inside` is given, the samples (K, n)
+    that the frames cover. `inside` (K, L) marks the frames that lie inside the audio; the others are zero."""
 
     values: Tensor
     inside: Tensor | None = None
@@ -28,31 +28,34 @@ class AudioSegments:
         return len(self.values)
 
 
-def cut(audio: ClipAudio, starts: NDArray[np.int64], length_frames: int, *, as_samples: bool) -> AudioSegments:
-    """Segments of a clip's sound. Samples only where the audio has them; the clip's mean is removed."""
+def cut_segments(audio: ClipAudio, starts: NDArray[np.int64], length_frames: int, *, as_samples: bool) -> AudioSegments:
+    """Cut segments of `length_frames` log-mel frames that start at `starts` (K,) out of a clip's audio.
+
+    as_samples: return samples without the clip's mean, if the audio is a Waveform, else log-mel.
+    """
     if not (as_samples and isinstance(audio, Waveform)):
         return AudioSegments(torch.from_numpy(audio.segments(starts, length_frames)))
     rows = starts[:, None] + np.arange(length_frames)
     span = (length_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
     places = starts[:, None] * FRAME_SHIFT_SAMPLES + np.arange(span)
-    there = (places >= 0) & (places < len(audio.samples))
+    exists = (places >= 0) & (places < len(audio.samples))
     samples = audio.samples - audio.samples.mean() if len(audio.samples) else np.zeros(1, dtype=np.float32)
-    taken = np.where(there, samples[np.clip(places, 0, len(samples) - 1)], np.float32(0))
+    taken = np.where(exists, samples[np.clip(places, 0, len(samples) - 1)], np.float32(0))
     inside = (rows >= 0) & (rows < len(audio))
     return AudioSegments(torch.from_numpy(taken.astype(np.float32, copy=False)), torch.from_numpy(inside))
 
 
-def log_mel_of(segments: Sequence[AudioSegments], device: torch.device) -> list[Tensor]:
-    """Raw log-mel (K, L, 128) of each, on `device`; samples all in one pass, zero outside the sound."""
+def compute_log_mel(segments: Sequence[AudioSegments], device: torch.device) -> list[Tensor]:
+    """Compute the raw log-mel (K, L, 128) of each on `device`, of all samples in one pass; zero outside the audio."""
     waves = [part for part in segments if part.inside is not None]
-    made = iter(_transformed(waves, device).split([len(part) for part in waves]) if waves else ())
-    return [part.values.to(device) if part.inside is None else next(made) for part in segments]
+    computed = iter(_transform(waves, device).split([len(part) for part in waves]) if waves else ())
+    return [part.values.to(device) if part.inside is None else next(computed) for part in segments]
 
 
-def _transformed(waves: Sequence[AudioSegments], device: torch.device) -> Tensor:
+def _transform(waves: Sequence[AudioSegments], device: torch.device) -> Tensor:
     samples = torch.cat([part.values for part in waves]).to(device, non_blocking=True)
     inside = torch.cat([part.inside for part in waves if part.inside is not None]).to(device, non_blocking=True)
-    # Half as many digits would show: the logarithm of a quiet band is that of a small difference.
+    # Lower precision would show: a quiet band is a small difference, of which the logarithm is taken.
     with torch.no_grad(), torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(allow_tf32=False):
         features: Tensor = _frontend(device)(samples)
     return features.masked_fill(~inside[..., None], 0.0)

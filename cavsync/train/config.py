@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from cavsync.data.augment.plan import Augmentation
+from cavsync.data.augment.config import Augmentation
 from cavsync.errors import ConfigError
 from cavsync.model import ModelConfig
 from cavsync.train.classify_config import ClassifyConfig

@@ -18,9 +18,9 @@ from cavsync.data.clip import Clip
 from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
 from cavsync.data.preload import preload
 from cavsync.data.sampling import SamplePlan
-from cavsync.data.sources.classes import ClassLabels, ClipClasses, unlabelled
-from cavsync.data.sources.clips import Rejects
+from cavsync.data.sources.classes import ClassLabels, ClipClasses, unlabelled_error
 from cavsync.data.sources.joined import JoinedSources
+from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import DataError, MediaError
 from cavsync.media.files import MEDIA_ENDINGS
 from cavsync.model import ModelConfig
@@ -91,7 +91,7 @@ class RunData:
         usable = list(range(len(source.names)))
         if classes is not None:
             for index in (index for index in usable if not classes.of_clip[index]):
-                rejects.add(source.names[index], unlabelled(source.names[index]))
+                rejects.add(source.names[index], unlabelled_error(source.names[index]))
             usable = [index for index in usable if classes.of_clip[index]]
         if train.cache_clips:
             cache = preload(source, load_size, workers=max(1, train.workers), progress=progress)

@@ -209,14 +209,14 @@ class Session:
         Raises DataError where too many clips are unusable.
         """
         config = self.trainer.config
-        fresh = self.data.rejects.take_news()
+        fresh = self.data.rejects.pop_changed()
         told = self.ranks.gather([progress, float(self.stop.received or 0), float(fresh), *map(float, num_pairs)])
         signals = [int(row[1]) for row in told if row[1]]
         if signals and self.stop.received is None:
             self.stop.received = signals[0]
         if any(row[2] for row in told):
             for rejects in self.ranks.gather_objects(self.data.rejects):
-                self.data.rejects.join(rejects)
+                self.data.rejects.merge(rejects)
         if self.data.too_many_rejects(config.max_rejected_share):
             raise DataError(self.data.rejects_sentence(config.max_rejected_share))
         return [row[3:] for row in told], told[0][0]

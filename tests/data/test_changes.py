@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as vision
 
-from cavsync.data.augment.audio import AudioChange, Background, Mixture, at_tempo
+from cavsync.data.augment.audio import AudioChange, Background, Mixture, change_tempo
+from cavsync.data.augment.config import Augmentation
 from cavsync.data.augment.frames import Crop
-from cavsync.data.augment.plan import Augmentation
 from cavsync.data.batches import PairDataset, collate
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import LogMel, Waveform
 from cavsync.data.logmel import AUDIO_MEAN, log_mel
-from cavsync.data.sampling import SamplePlan, segment_error_seconds, take, usable_instants
+from cavsync.data.sampling import SamplePlan, take_sample, usable_instants
+from cavsync.media.align import segment_center_seconds, segment_start_frame
 
 STRONG = Augmentation(
     mirror=0.5,
@@ -44,10 +45,10 @@ def test_crop_is_torchvision_s() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 3, 40, 40), dtype=np.uint8)
     crop = Crop(top=0.1, left=0.25, height=0.5, width=0.625)
     expected = vision.resized_crop(torch.from_numpy(frames), 4, 10, 20, 25, [32, 32], antialias=True).numpy()
-    assert np.abs(crop.of(frames, 32).astype(int) - expected).max() <= 1
-    mirrored = dataclasses.replace(crop, mirrored=True).of(frames, 32)
-    np.testing.assert_array_equal(mirrored, crop.of(frames, 32)[..., ::-1])
-    np.testing.assert_array_equal(Crop().of(frames, 40), frames)
+    assert np.abs(crop.apply(frames, 32).astype(int) - expected).max() <= 1
+    mirrored = dataclasses.replace(crop, mirrored=True).apply(frames, 32)
+    np.testing.assert_array_equal(mirrored, crop.apply(frames, 32)[..., ::-1])
+    np.testing.assert_array_equal(Crop().apply(frames, 40), frames)
 
 
 def test_sound_keeps_its_onset() -> None:
@@ -62,7 +63,7 @@ def test_sound_keeps_its_onset() -> None:
 
 def change_audio(features: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:
     """A draw, applied."""
-    return AudioChange.draw(augmentation, features.shape[1], random).of(torch.tensor(features)).numpy()
+    return AudioChange.draw(augmentation, features.shape[1], random).apply(torch.tensor(features)).numpy()
 
 
 def test_nothing_asked_nothing_changed() -> None:
@@ -105,13 +106,15 @@ def test_tempo_keeps_sound_and_picture_together(factor: float) -> None:
     features[199] = 5.0
     frames = np.zeros((100, 3, 2, 2), np.uint8)
     frames[50] = 255
-    fast = at_tempo(Clip("made", frames, times, LogMel(features)), factor)
+    fast = change_tempo(Clip("made", frames, times, LogMel(features)), factor)
     audio = fast.audio.segments(np.zeros(1, dtype=np.int64), len(fast.audio))[0, :, 0]
     click_seconds = (int(np.argmax(audio)) * 160 + 200) / 16000
     assert click_seconds == pytest.approx(2.0 / factor, abs=0.011)
     assert fast.pts_seconds[50] == pytest.approx(2.0 / factor)
     plan = SamplePlan(48, 1, 0.04)
-    assert np.abs(segment_error_seconds(fast, usable_instants(fast, plan), plan)).max() <= 0.005 + 1e-9
+    times = fast.pts_seconds[usable_instants(fast, plan)]
+    middles = segment_center_seconds(segment_start_frame(times - fast.audio_start_seconds, 48), 48)
+    assert np.abs(fast.audio_start_seconds + middles - times).max() <= 0.005 + 1e-9
 
 
 def test_background_and_mixtures_add_powers() -> None:
@@ -119,10 +122,10 @@ def test_background_and_mixtures_add_powers() -> None:
     features = torch.randn(2, 10, 128, generator=torch.Generator().manual_seed(0))
     other = torch.full((2, 10, 128), 2.0)
     expected = 0.25**2 * features.exp() + 0.75**2 * float(np.exp(2.0))
-    torch.testing.assert_close(Mixture(0.25).of(features, other).exp(), expected)
+    torch.testing.assert_close(Mixture(0.25).mix(features, other).exp(), expected)
     for seed in range(20):
         background = Background.draw(np.random.default_rng(seed))
-        added = background.of(features, other).exp() - features.exp()
+        added = background.mix(features, other).exp() - features.exp()
         below_db = 10 * np.log10(float(added.mean()) / np.exp(np.percentile(features.numpy(), 95)))
         assert -20.1 <= below_db <= -2.9
 
@@ -181,6 +184,6 @@ def test_take_shares_pictures() -> None:
     """Overlapping tubelets name each frame once."""
     frames = np.arange(20, dtype=np.uint8)[:, None, None, None].repeat(3, 1)
     clip = Clip("made", frames, np.arange(20) / 25, LogMel(np.zeros((80, 128), np.float32)))
-    sample = take(clip, np.array([5, 6, 7]), SamplePlan(16, 5, 0.04))
+    sample = take_sample(clip, np.array([5, 6, 7]), SamplePlan(16, 5, 0.04))
     assert sample.frames[:, 0, 0, 0].tolist() == list(range(3, 10))
     assert sample.tubelets.tolist() == [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [2, 3, 4, 5, 6]]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cavsync.data.labels.folder import folder_labels_text, read_folder_labels
 from cavsync.data.order import PlannedBatches
 from cavsync.data.sources.classes import ClassLabels, ClipClasses
-from cavsync.data.sources.clips import VideoFolder
+from cavsync.data.sources.video_folder import VideoFolder
 from cavsync.errors import DataError
 
 LABELS = ClassLabels.of_names(["dog", "bird", "cat"])

@@ -12,20 +12,22 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cavsync.data.audio_file import read_audio
+from cavsync.data.augment.config import Augmentation
 from cavsync.data.augment.frames import ColourChange
-from cavsync.data.augment.plan import Augmentation
 from cavsync.data.batches import ClipPairs, PairDataset, collate
 from cavsync.data.check import check_source
 from cavsync.data.clip import Clip, join_chunks, load_clip
 from cavsync.data.clip_audio import LogMel
-from cavsync.data.logmel import cut_segment, log_mel
+from cavsync.data.logmel import log_mel
 from cavsync.data.planned_audio import PlannedAudio
-from cavsync.data.sampling import SamplePlan, draw_instants, segment_error_seconds, take, usable_instants
+from cavsync.data.sampling import SamplePlan, draw_instants, take_sample, usable_instants
 from cavsync.data.segments import AudioSegments
-from cavsync.data.sources.clips import CavMaeJson, VideoFolder, open_source
+from cavsync.data.sources.cav_mae_list import CavMaeList
+from cavsync.data.sources.clips import open_source
+from cavsync.data.sources.video_folder import VideoFolder
 from cavsync.errors import DataError, MediaError
 from cavsync.media import AudioChunk
-from cavsync.media.align import upstream_start_frame
+from cavsync.media.align import segment_center_seconds, upstream_start_frame
 
 
 def made_clip(seconds: float = 4.0, fps: float = 25.0, audio_start_seconds: float = 0.0) -> Clip:
@@ -49,9 +51,10 @@ def test_instants_and_their_segments(fps: float, audio_start_seconds: float, see
     clip = made_clip(fps=fps, audio_start_seconds=audio_start_seconds)
     instants = draw_instants(clip, PLAN, np.random.default_rng(seed))
     assert (np.diff(instants) >= 0).all()
-    assert np.abs(segment_error_seconds(clip, instants, PLAN)).max() <= 0.005 + 1e-9
-    sample = take(clip, instants, PLAN)
+    sample = take_sample(clip, instants, PLAN)
     starts = sample.audio.values.numpy()[:, 0, 0]
+    middles_seconds = clip.audio_start_seconds + segment_center_seconds(starts, 48)
+    assert np.abs(middles_seconds - sample.times_seconds).max() <= 0.005 + 1e-9
     assert (starts >= 0).all()
     np.testing.assert_array_equal(
         sample.audio.values.numpy()[:, :, 0] - starts[:, None], np.tile(np.arange(48), (6, 1))
@@ -68,11 +71,11 @@ def test_padding_is_upstream_s() -> None:
     """Pushed inside the audio; an audio track shorter than the segment is filled with zeros after the log."""
     plan = SamplePlan(segment_frames=1024, num_frames=1, frame_step_seconds=0.04, pad=True)
     clip = made_clip(seconds=9.98)
-    sample = take(clip, np.array([0, 120, 249]), plan)
+    sample = take_sample(clip, np.array([0, 120, 249]), plan)
     for row in sample.audio.values.numpy():
         np.testing.assert_array_equal(row[:, 0], np.append(np.arange(998), np.zeros(26)))
     whole = clip.audio.segments(np.zeros(1, dtype=np.int64), 998)[0]
-    np.testing.assert_array_equal(cut_segment(torch.from_numpy(whole), 0, 1024).numpy(), sample.audio.values.numpy()[0])
+    np.testing.assert_array_equal(np.pad(whole, ((0, 26), (0, 0))), sample.audio.values.numpy()[0])
 
 
 def test_too_short_is_refused() -> None:
@@ -183,7 +186,7 @@ def test_json_pairs_by_upstream_s_rule(tmp_path: Path) -> None:
     source = open_source(path, frames_per_clip=4, segment_frames=96)
     clip = source.load(0, 32)
     plan = SamplePlan(segment_frames=96, num_frames=1, frame_step_seconds=0.04, pad=True)
-    sample = take(clip, np.arange(4), plan)
+    sample = take_sample(clip, np.arange(4), plan)
     whole = log_mel(torch.from_numpy(read_audio(source.entries[0]["wav"]))).numpy()
     for index in range(4):
         start = upstream_start_frame(index, 4, len(clip.audio), 96)
@@ -205,7 +208,7 @@ def test_json_rejects_are_named(tmp_path: Path) -> None:
     content["data"][0]["wav"] = str(tmp_path / "none.wav")
     (tmp_path / "frames" / "frame_1" / "clip1.jpg").write_bytes(b"broken")
     path.write_text(json.dumps(content))
-    source = CavMaeJson.open(path, frames_per_clip=2, segment_frames=96)
+    source = CavMaeList.open(path, frames_per_clip=2, segment_frames=96)
     reasons = []
     for index in range(2):
         with pytest.raises(MediaError) as caught:

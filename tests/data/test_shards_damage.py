@@ -21,7 +21,7 @@ from cavsync.data.shards import PackOptions, ShardFolder, is_shard_folder
 from cavsync.data.shards.flac import decode_flac, encode_flac
 from cavsync.data.shards.jpeg import decode_jpeg, encode_jpeg
 from cavsync.data.shards.pack import pack
-from cavsync.data.shards.walk import walk
+from cavsync.data.shards.scan_tar import scan_tar
 from cavsync.errors import DataError, MediaError
 from cavsync.media import resize_center_crop
 
@@ -280,7 +280,7 @@ def test_missing_members(tmp_path: Path) -> None:
 def test_walk_agrees_with_the_index(pristine: Path) -> None:
     """Two ways to the same places: remembered when written, and read from the headers."""
     for path in pristine.glob("*.tar"):
-        found = walk(path)
+        found = scan_tar(path)
         assert (found.end, found.incomplete) == ("", {})
         with tarfile.open(path) as tar:
             expected = [(info.offset_data, info.size) for info in tar]

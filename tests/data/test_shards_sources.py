@@ -16,7 +16,7 @@ from cavsync.data.shards import PackOptions, ShardFolder, read_vocabulary
 from cavsync.data.shards.media_names import MediaNames
 from cavsync.data.shards.pack import pack
 from cavsync.data.shards.sources import list_items
-from cavsync.data.sources.clips import CavMaeJson
+from cavsync.data.sources.cav_mae_list import CavMaeList
 from cavsync.errors import ConfigError, DataError
 
 ONE_SHARD = PackOptions(shard_clips=100)
@@ -170,7 +170,7 @@ def test_cav_mae_list(cav_mae_list: Path, tmp_path: Path) -> None:
     pack(cav_mae_list, out, ONE_SHARD, workers=1)
     assert list(rejects(out).values()) == ["missing"]
     clips = loaded(out, frames_per_clip=4, segment_frames=96)
-    direct = CavMaeJson.open(cav_mae_list, frames_per_clip=4, segment_frames=96)
+    direct = CavMaeList.open(cav_mae_list, frames_per_clip=4, segment_frames=96)
     for number, name in enumerate("ba"):
         index, source = clips[name]
         clip, original = source.load(index, 60), direct.load(number, 60)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,14 @@ import av
 import numpy as np
 from PIL import Image
 from sync_clips import make_audio, make_frames, write_clip
+
+from cavsync.evaluate.inputs.encoders import Encoder
+from cavsync.evaluate.inputs.eval_clips import EvalClips
+from cavsync.evaluate.results.result import EvalResult
+from cavsync.evaluate.retrieval.embeddings import ClipEmbeddings
+from cavsync.evaluate.retrieval.measure import rank_clips
+from cavsync.evaluate.retrieval.result import retrieval_result
+from cavsync.evaluate.retrieval.similarity import SIMILARITIES, Similarity
 
 
 def video_folder(folder: Path, count: int, *, seconds: float = 2.0) -> Path:
@@ -66,3 +75,10 @@ def _write_wav(path: Path, samples: np.ndarray[Any, np.dtype[np.float32]]) -> No
         frame.sample_rate = 16_000
         for packet in (*stream.encode(frame), *stream.encode(None)):
             container.mux(packet)
+
+
+def measure_retrieval(
+    encoder: Encoder, clips: EvalClips, embeddings: ClipEmbeddings, kinds: Sequence[Similarity] = SIMILARITIES
+) -> EvalResult:
+    """The whole test of retrieval, from embeddings to the result."""
+    return retrieval_result(encoder, clips, embeddings, rank_clips(embeddings, kinds))

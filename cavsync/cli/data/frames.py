@@ -22,10 +22,10 @@ def frames(source: Path, out: Path, frames: int, img_size: int) -> None:
     The public code of CAV-MAE and CAV-MAE Sync reads this layout, with OUT/class_labels.csv as its label CSV; so do
     `cavsync train`, `cavsync eval` and `cavsync data pack`.
     """
-    from cavsync.data.sources.frames_list import write_frames_list
+    from cavsync.data.sources.write_cav_mae_list import write_cav_mae_list
 
     with counting_bar("extracting frames") as progress:
-        rejects = write_frames_list(source, out, frames=frames, img_size=img_size, progress=progress)
+        rejects = write_cav_mae_list(source, out, frames=frames, img_size=img_size, progress=progress)
     for sentence in rejects.sentences.values():
         click.echo(f"rejected: {sentence}", err=True)
     click.echo(f"{out / 'list.json'} and {out / 'class_labels.csv'}")

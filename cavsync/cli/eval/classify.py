@@ -62,13 +62,13 @@ def classify(
     from cavsync.evaluate.classify.classifier import open_classifier
     from cavsync.evaluate.classify.measure import classify as run
     from cavsync.evaluate.classify.result import classify_result
-    from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
+    from cavsync.evaluate.inputs.eval_clips import open_eval_clips
 
     check_outputs(json_out, html_out)
     opened = open_classifier(model, labels, **overrides)
     if frames is None and data.suffix.lower() != ".json":
         frames = DEFAULT_FRAMES
-    clips = open_retrieval_clips(
+    clips = open_eval_clips(
         data, segment_frames=opened.model.config.audio_length, frames=frames, media=media, split=split
     )
     with counting_bar("classifying clips") as progress:

@@ -78,7 +78,7 @@ def inpaint(
     import numpy as np
 
     from cavsync.data.sources.clips import open_source
-    from cavsync.evaluate.inpaint.examples import InpaintFiles
+    from cavsync.evaluate.inpaint.examples import InpaintExamples
     from cavsync.evaluate.inpaint.measure import MASK_MODES, sweep
     from cavsync.evaluate.inpaint.measure import inpaint as fill_in
     from cavsync.evaluate.inpaint.result import inpaint_result
@@ -95,7 +95,7 @@ def inpaint(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     shown = min((mask for mask in masks if mask.mode == masks[0].mode), key=lambda mask: abs(mask.ratio_audio - 0.75))
-    files = InpaintFiles(out or Path(), examples if out else 0, network.config, shown)
+    files = InpaintExamples(out or Path(), examples if out else 0, network.config, shown)
     with counting_bar("inpainting clips") as progress:
         scores = fill_in(
             network, source, masks, indices=chosen, moments_per_clip=moments, seed=seed, on_case=files,

@@ -82,12 +82,12 @@ def localize(
         assert out is not None
         _overlay(encoder, data, out, max_seconds, scale)
         return
+    from cavsync.evaluate.localize.examples import LocalizationExamples
     from cavsync.evaluate.localize.measure import localize as ask
-    from cavsync.evaluate.localize.overlay_files import CasePictures
     from cavsync.evaluate.localize.result import localize_result
     from cavsync.evaluate.results.provenance import data_id, provenance
 
-    shown = CasePictures(out or Path(), pictures if out else 0)
+    shown = LocalizationExamples(out or Path(), pictures if out else 0)
     with counting_bar("computing heat maps") as progress:
         scores = ask(encoder, questions, seed=seed, on_case=shown, progress=progress)
     origin = data_id(data.resolve().name, questions.files(), questions.root)

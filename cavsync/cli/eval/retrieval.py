@@ -66,14 +66,15 @@ def retrieval(
     """
     from cavsync.cli.eval.output import check_outputs, deliver
     from cavsync.evaluate.inputs.encoders import open_encoder
-    from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
+    from cavsync.evaluate.inputs.eval_clips import open_eval_clips
     from cavsync.evaluate.retrieval.embeddings import clip_embeddings
-    from cavsync.evaluate.retrieval.measure import evaluate_retrieval
+    from cavsync.evaluate.retrieval.measure import rank_clips
+    from cavsync.evaluate.retrieval.result import retrieval_result
     from cavsync.evaluate.retrieval.similarity import SIMILARITIES
 
     check_outputs(json_out, html_out)
     encoder = open_encoder(model, device=device, **overrides)
-    clips = open_retrieval_clips(
+    clips = open_eval_clips(
         data,
         segment_frames=encoder.segment_frames,
         frames=frames,
@@ -88,14 +89,8 @@ def retrieval(
         with counting_bar("embedding clips") as progress:
             found = clip_embeddings(encoder, clips, folder, batch_size=batch_size, progress=progress)
         with counting_bar("ranking") as progress:
-            result = evaluate_retrieval(
-                encoder,
-                clips,
-                found,
-                kinds=chosen,
-                seed=seed,
-                progress=lambda _kind, done, total: progress(done, total),
-            )
+            ranks = rank_clips(found, chosen, progress=lambda _kind, done, total: progress(done, total))
+    result = retrieval_result(encoder, clips, found, ranks, seed=seed)
     deliver(result, json_out, html_out)
 
 

@@ -1,4 +1,4 @@
-"""Random changes of audio: one draw for all segments of a clip, applied on any device.
+"""Random changes to audio: drawn once for all segments of a clip, applied to raw log-mel on any device.
 
 Log-mel values are natural logarithms of power.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cavsync.data.augment.plan import Augmentation
+from cavsync.data.augment.config import Augmentation
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import LogMel, Waveform
 from cavsync.data.logmel import AUDIO_MEAN, NUM_MEL_BINS
@@ -20,54 +20,54 @@ from cavsync.data.logmel import AUDIO_MEAN, NUM_MEL_BINS
 NEPERS_PER_DB = math.log(10) / 10
 NOISE_FLOOR_RANGE = (-14.0, -7.0)
 BACKGROUND_RANGE_DB = (-20.0, -3.0)
-LOUD_SHARE = 0.95
+LOUD_QUANTILE = 0.95
 
-Stretch = tuple[int, int]
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class AudioChange:
-    """What happens to all segments of a clip. Stretches are (first, number) of the bins or frames that are blanked."""
+    """The change to all segments of a clip. Spans are (first, number) of the bins or log-mel frames that are masked."""
 
     gain_nepers: float = 0.0
     mel_shift_bins: int = 0
     noise_floor: float | None = None
-    blank_bins: Stretch = (0, 0)
-    blank_frames: Stretch = (0, 0)
+    masked_bins: Span = (0, 0)
+    masked_frames: Span = (0, 0)
     noise: float = 0.0
     noise_seed: int = 0
     roll_frames: int = 0
 
     @classmethod
     def draw(cls, augmentation: Augmentation, length_frames: int, random: np.random.Generator) -> AudioChange:
-        """As strong as the augmentation allows, for segments of `length_frames`."""
+        """Draw a change within the augmentation's limits, for segments of `length_frames` log-mel frames."""
         limit = augmentation.gain_db * NEPERS_PER_DB
         shift, roll = augmentation.mel_shift_bins, augmentation.time_shift_frames
         return cls(
             gain_nepers=float(random.uniform(-limit, limit)),
             mel_shift_bins=int(random.integers(-shift, shift + 1)),
             noise_floor=float(random.uniform(*NOISE_FLOOR_RANGE)) if augmentation.noise_floor else None,
-            blank_bins=_stretch(augmentation.frequency_mask_bins, NUM_MEL_BINS, random),
-            blank_frames=_stretch(augmentation.time_mask_frames, length_frames, random),
+            masked_bins=_draw_span(augmentation.frequency_mask_bins, NUM_MEL_BINS, random),
+            masked_frames=_draw_span(augmentation.time_mask_frames, length_frames, random),
             noise=float(random.uniform(0, augmentation.feature_noise)),
             noise_seed=int(random.integers(2**31)),
             roll_frames=int(random.integers(-roll, roll + 1)),
         )
 
-    def of(self, features: Tensor) -> Tensor:
-        """Raw log-mel (K, L, 128) after all changes."""
+    def apply(self, features: Tensor) -> Tensor:
+        """Return raw log-mel (K, L, 128) after all changes."""
         changed = features + self.gain_nepers
         if self.mel_shift_bins:
             bins = torch.arange(NUM_MEL_BINS, device=features.device) - self.mel_shift_bins
             changed = changed[..., bins.clamp(0, NUM_MEL_BINS - 1)]
         if self.noise_floor is not None:
             changed = torch.logaddexp(changed, changed.new_tensor(self.noise_floor))
-        first, number = self.blank_bins
+        first, number = self.masked_bins
         changed[..., first : first + number] = AUDIO_MEAN
-        first, number = self.blank_frames
+        first, number = self.masked_frames
         changed[..., first : first + number, :] = AUDIO_MEAN
         if self.noise:
-            # Drawn on the CPU: the same numbers wherever it is applied.
+            # Drawn on the CPU, so that every device gets the same numbers.
             generator = torch.Generator().manual_seed(self.noise_seed)
             changed = changed + torch.rand(changed.shape, generator=generator).to(changed.device) * self.noise
         return changed.roll(self.roll_frames, dims=-2) if self.roll_frames else changed
@@ -75,34 +75,34 @@ class AudioChange:
 
 @dataclass(frozen=True)
 class Background:
-    """Another audio below the clip's own level, by `below_nepers` at the loud end of both."""
+    """Adds another clip's audio so that its loud parts are `below_nepers` (negative) relative to the clip's own."""
 
     below_nepers: float
 
     @classmethod
     def draw(cls, random: np.random.Generator) -> Background:
-        """Three to twenty decibels below."""
+        """Draw a level of 3 to 20 dB below the clip's own."""
         return cls(float(random.uniform(*BACKGROUND_RANGE_DB)) * NEPERS_PER_DB)
 
-    def of(self, features: Tensor, other: Tensor) -> Tensor:
-        """Log-mel of both sounds (K, L, 128), taken as unrelated: powers add."""
-        level = torch.quantile(features, LOUD_SHARE) - torch.quantile(other, LOUD_SHARE)
+    def mix(self, features: Tensor, other: Tensor) -> Tensor:
+        """Return the log-mel (K, L, 128) of both together, taken as uncorrelated, so that powers add."""
+        level = torch.quantile(features, LOUD_QUANTILE) - torch.quantile(other, LOUD_QUANTILE)
         return torch.logaddexp(features, other + (level + self.below_nepers))
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """`share` of the amplitude of the clip's own audio, and the rest of another's."""
+    """Mixes `share` of the amplitude of the clip's own audio with `1 - share` of another clip's."""
 
     share: float
 
-    def of(self, features: Tensor, other: Tensor) -> Tensor:
-        """Log-mel of both sounds (K, L, 128), taken as unrelated: powers add."""
+    def mix(self, features: Tensor, other: Tensor) -> Tensor:
+        """Return the log-mel (K, L, 128) of both together, taken as uncorrelated, so that powers add."""
         return torch.logaddexp(features + 2 * math.log(self.share), other + 2 * math.log(1 - self.share))
 
 
-def at_tempo(clip: Clip, factor: float) -> Clip:
-    """The clip with video and audio running `factor` times as fast, pitch unchanged."""
+def change_tempo(clip: Clip, factor: float) -> Clip:
+    """Return the clip with video and audio `factor` times as fast and the pitch unchanged."""
     if factor == 1.0 or not len(clip.audio):
         return clip
     audio = clip.audio.log_mel() if isinstance(clip.audio, Waveform) else clip.audio
@@ -119,6 +119,6 @@ def at_tempo(clip: Clip, factor: float) -> Clip:
     )
 
 
-def _stretch(widest: int, size: int, random: np.random.Generator) -> Stretch:
+def _draw_span(widest: int, size: int, random: np.random.Generator) -> Span:
     width = int(random.integers(0, min(widest, size) + 1))
     return int(random.integers(0, size - width + 1)), width

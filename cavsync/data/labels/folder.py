@@ -1,13 +1,12 @@
-"""Classes of the clips in a folder of videos: `labels.csv` beside them."""
+"""The labels of a folder of videos: its `labels.csv`."""
 
 from __future__ import annotations
 
 import csv
-import io
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cavsync.data.labels.csv_file import csv_text, read_csv_rows
 from cavsync.errors import DataError
 
 FOLDER_LABELS_NAME = "labels.csv"
@@ -15,23 +14,19 @@ HEADER = ["file", "labels"]
 
 
 def read_folder_labels(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Labels by file name relative to the folder; none where it has no labels.csv.
+    """Return the labels by file name relative to the folder; empty if there is no labels.csv.
 
-    Its first line is `file,labels`; every other one names a file and then its labels, each in a column of its own.
-    Raises DataError for a file that is no such CSV, or names a file twice.
+    Its first line is `file,labels`; every other line is a file name and its labels, one per column.
+    Raises DataError for another kind of file, or a file name that occurs twice.
     """
     path = folder / FOLDER_LABELS_NAME
     if not path.exists():
         return {}
     found: dict[str, tuple[str, ...]] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(stream, skipinitialspace=True) if row]
-        if not rows or rows[0] != HEADER:
-            raise ValueError(f"its first line is not {','.join(HEADER)}")
-        for file, *labels in rows[1:]:
+        for file, *labels in read_csv_rows(path, HEADER):
             if file in found:
-                raise ValueError(f"{file} stands there twice")
+                raise ValueError(f"it lists {file} twice")
             found[file] = tuple(label for label in labels if label)
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be used ({error}): write one line per file, the file and its labels") from None
@@ -39,18 +34,11 @@ def read_folder_labels(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def folder_labels_text(labels: dict[str, tuple[str, ...]]) -> str:
-    """Content of a labels.csv."""
-    return csv_lines([HEADER, *([file, *names] for file, names in labels.items())])
+    """Return the text of a labels.csv."""
+    return csv_text([HEADER, *([file, *names] for file, names in labels.items())])
 
 
 def split_labels(labels: str) -> tuple[str, ...]:
-    """Labels of one cell or JSON string, separated by commas."""
-    # Few names, many clips: one string each.
+    """Split a CSV cell or JSON string of labels at its commas."""
+    # Many clips share a few names: interning keeps one string per name.
     return tuple(sys.intern(label.strip()) for label in labels.split(",") if label.strip())
-
-
-def csv_lines(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as the text of a CSV file."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    return stream.getvalue()

@@ -1,6 +1,10 @@
-"""Clips in tar shards: packed from videos once, read fast and in any order afterwards. WebDataset reads them too.
+"""Clips in tar shards: packed from videos once, then read fast and in any order. WebDataset can read them too.
 
-Here is the reading side; `cavsync.data.shards.pack` writes.
+This package exports the reading side: `ShardFolder` is a source of clips, `is_shard_folder` recognises its folder, and
+`Damage` describes an unusable sample. `cavsync.data.shards.pack.pack` writes shards; its `PackOptions`, and `Label` and
+`read_vocabulary` for its vocabulary, are exported here.
+
+Imports `cavsync.data.labels`, the clip and audio modules of `cavsync.data`, and `cavsync.media`.
 """
 
 from cavsync.data.labels.vocabulary import Label, read_vocabulary

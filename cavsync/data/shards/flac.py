@@ -18,7 +18,7 @@ FULL_SCALE = 32_768
 
 
 def encode_flac(samples: Samples) -> bytes:
-    """FLAC of mono 16 kHz `samples` (n,), rounded to 16 bits; what lies outside ±1 is clipped."""
+    """Encode mono 16 kHz `samples` (n,), rounded to 16 bits and clipped to ±1."""
     rounded = np.clip(np.rint(samples * np.float32(FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="flac", options={"fflags": "+bitexact"}) as container:
@@ -31,14 +31,15 @@ def encode_flac(samples: Samples) -> bytes:
 
 
 def decode_flac(data: bytes, where: str) -> Samples:
-    """Mono 16 kHz samples (n,) float32 of a FLAC of any rate and layout. Raises MediaError that names `where`."""
+    """Decode a FLAC of any rate and layout to mono 16 kHz samples (n,) float32. Raises MediaError that names `where`
+    for damaged or empty data."""
     try:
         with av.open(io.BytesIO(data), "r") as container:
             if not container.streams.audio:
                 raise MediaError(f"{where} holds no audio: write it again", reason="corrupt")
             frames = list(container.decode(audio=0))
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{where} is no readable audio ({error}): write it again", reason="corrupt") from None
+        raise MediaError(f"{where} is not readable audio ({error}): write it again", reason="corrupt") from None
     samples = _mono(frames)
     if not len(samples):
         raise MediaError(f"{where} holds no audio: write it again", reason="corrupt")
@@ -47,7 +48,7 @@ def decode_flac(data: bytes, where: str) -> Samples:
 
 def _mono(frames: list[av.AudioFrame]) -> Samples:
     if all((frame.sample_rate, frame.layout.name, frame.format.name) == (16_000, "mono", "s16") for frame in frames):
-        # Nothing to mix or resample, which would take longer than decoding.
+        # Skip the resampler, which would take longer than decoding.
         whole = [frame.to_ndarray().reshape(-1) for frame in frames] or [np.empty(0, dtype=np.int16)]
         return np.concatenate(whole).astype(np.float32) / np.float32(FULL_SCALE)
     resampler = MonoResampler(SAMPLE_RATE_HZ)

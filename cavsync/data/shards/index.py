@@ -1,4 +1,4 @@
-"""Where in a tar the members of each sample lie, and the file beside the tar that remembers it."""
+"""The index of a tar: the byte ranges of its samples' members, stored in an .idx file next to the tar."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ IDX_ENDING = ".idx"
 
 
 @dataclass(frozen=True)
-class ShardEntry:
-    """Byte ranges (offset, size) of one sample's members in its tar; `key` is what their names share."""
+class SampleMembers:
+    """Byte ranges (offset, size) of one sample's members in its tar; `key` is the common part of their names."""
 
     key: str
     description: tuple[int, int]
@@ -30,16 +30,16 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Samples of one tar, n of them. Members of sample i are rows first[i] to first[i + 1] of `ranges` (m, 2), which
-    hold offset and size: its description, its audio, then its frames."""
+    """The n samples of one tar. The members of sample i (description, audio, then frames) are rows first[i] to
+    first[i + 1] of `ranges` (m, 2), which hold offset and size."""
 
     keys: list[str]
     first: NDArray[np.int64]
     ranges: NDArray[np.int64]
 
     @classmethod
-    def of(cls, samples: list[ShardEntry]) -> ShardIndex:
-        """Join samples."""
+    def of(cls, samples: list[SampleMembers]) -> ShardIndex:
+        """Build the index of a list of samples."""
         rows = [(sample.description, sample.audio, *sample.frames) for sample in samples]
         flat = [entry for row in rows for entry in row]
         first = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
@@ -48,10 +48,10 @@ class ShardIndex:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, position: int) -> ShardEntry:
+    def __getitem__(self, position: int) -> SampleMembers:
         rows = self.ranges[self.first[position] : self.first[position + 1]].tolist()
         description, audio, *frames = [(offset, size) for offset, size in rows]
-        return ShardEntry(self.keys[position], description, audio, frames)
+        return SampleMembers(self.keys[position], description, audio, frames)
 
 
 class PackReject(BaseModel):
@@ -65,7 +65,8 @@ class PackReject(BaseModel):
 
 
 class ShardReport(BaseModel):
-    """What is known of a shard that is finished: its tar (none where no clip was usable), its index, its rejects."""
+    """A finished shard: size and hash of its tar (0 and "" without a usable clip, which leaves no tar), its index and
+    its rejects. `seconds` is the duration of its audio."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -81,28 +82,28 @@ class ShardReport(BaseModel):
 
     @property
     def index(self) -> ShardIndex:
-        """As arrays."""
+        """The index of the tar's samples, as arrays."""
         first = np.cumsum([0, *self.members], dtype=np.int64)
         return ShardIndex(self.keys, first, np.column_stack([self.offsets, self.sizes]).astype(np.int64).reshape(-1, 2))
 
     def write(self, tar_path: Path) -> None:
-        """Remember it beside the tar, which then counts as finished."""
+        """Write the report next to the tar, which then counts as finished."""
         with atomic_file(tar_path.with_suffix(IDX_ENDING)) as stream:
             stream.write(self.model_dump_json().encode())
 
 
 def read_report(tar_path: Path) -> ShardReport | None:
-    """What was remembered beside a tar; None where nothing was, or it is damaged."""
+    """Read the report next to a tar; None if there is none or it is damaged."""
     path = tar_path.with_suffix(IDX_ENDING)
     try:
         report = ShardReport.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        log.warning("%s is no index (%s) and is not used", path, error)
+        log.warning("%s is not an index (%s) and is ignored", path, error)
         return None
     members = sum(report.members)
     if len(report.keys) != len(report.members) or members != len(report.offsets) or members != len(report.sizes):
-        log.warning("%s contradicts itself and is not used", path)
+        log.warning("%s contradicts itself and is ignored", path)
         return None
     return report

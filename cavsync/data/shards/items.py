@@ -1,4 +1,4 @@
-"""One clip of a source before it is packed: where it lies, what it is called, and how to read it."""
+"""A clip that is to be packed: its files, its names and labels, and how to read it."""
 
 from __future__ import annotations
 
@@ -6,55 +6,54 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from cavsync.data.audio_file import read_audio
-from cavsync.data.shards.contents import Contents
+from cavsync.data.cav_mae_json import frame_path, frame_times_seconds
 from cavsync.data.shards.jpeg import shrink_jpeg
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.read_video import read_video
+from cavsync.data.shards.sample_contents import SampleContents
 from cavsync.errors import MediaError
-from cavsync.media.align import FRAME_SHIFT_SECONDS, num_log_mel_frames
+from cavsync.media.align import num_log_mel_frames
 
 
 class Item(Protocol):
-    """A clip to be packed."""
+    """A clip that is to be packed. The `repr` of items goes into the fingerprint of a pack: it must not change."""
 
     @property
     def id(self) -> str:
-        """The data set's own name of the clip."""
+        """The data set's id of the clip."""
         ...
 
     @property
     def file(self) -> str:
-        """File name, relative to the source; empty where there is none."""
+        """File name relative to the source; "" for a clip without a file."""
         ...
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of its classes."""
+        """Names of the clip's classes."""
         ...
 
-    def read(self, root: Path, options: PackOptions) -> Contents:
-        """Its frames and audio; MediaError where it cannot be used."""
+    def read(self, root: Path, options: PackOptions) -> SampleContents:
+        """Read its frames and audio. Raises MediaError for a clip that cannot be used."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class VideoItem:
-    """A video file. `cut_seconds` is the part of the original video that the clip is: the file holds just that part,
-    unless `whole` says that it may be the original. `split` is VGGSound's, "" elsewhere."""
+    """A video file. `cut_seconds` is the part of the original video that the clip covers; the file holds only that
+    part, or, if `whole`, perhaps the original video. `split` is VGGSound's split, "" for other data sets."""
 
     id: str
     file: str
     labels: tuple[str, ...] = ()
     cut_seconds: tuple[float, float] | None = None
     whole: bool = False
-    # Packing takes no notice of it, so neither does the fingerprint of what is packed.
+    # Packing ignores the split, so the fingerprint must ignore it too.
     split: str = field(default="", repr=False)
 
-    def read(self, root: Path, options: PackOptions) -> Contents:
-        """Decode the file below `root`."""
+    def read(self, root: Path, options: PackOptions) -> SampleContents:
+        """Decode the file below `root`. Raises MediaError for a file that is missing or cannot be used."""
         if not self.file:
             raise MediaError(f"{self.id} has no file among the media: download it or strike its row", reason="missing")
         return read_video(root / self.file, options, cut_seconds=self.cut_seconds if self.whole else None)
@@ -62,7 +61,7 @@ class VideoItem:
 
 @dataclass(frozen=True, slots=True)
 class FramesItem:
-    """An entry of a CAV-MAE list: frames at `video_path/frame_{i}/{id}.jpg` and an audio track file."""
+    """An entry of a CAV-MAE list: frames at `video_path/frame_{i}/{id}.jpg` and an audio file."""
 
     id: str
     video_path: str
@@ -71,23 +70,22 @@ class FramesItem:
 
     @property
     def file(self) -> str:
-        """As the list names it."""
+        """Name of the clip in the list: `video_path/id`."""
         return f"{self.video_path}/{self.id}"
 
-    def read(self, root: Path, options: PackOptions) -> Contents:
-        """Read the frames and the audio as they are listed (relative to `root`)."""
+    def read(self, root: Path, options: PackOptions) -> SampleContents:
+        """Read the frames and the audio, whose paths are relative to `root`. Raises MediaError if one is unusable."""
         frames: list[bytes] = []
-        while (path := root / self.video_path / f"frame_{len(frames)}" / f"{self.id}.jpg").is_file():
-            frames.append(shrink_jpeg(_bytes(path), options.short_side_px, options.jpeg_quality, str(path)))
+        while (path := root / frame_path(self.video_path, self.id, len(frames))).is_file():
+            frames.append(shrink_jpeg(_read_bytes(path), options.short_side_px, options.jpeg_quality, str(path)))
         if not frames:
             raise MediaError(f"{path} does not exist: extract the frames", reason="missing")
         samples = read_audio(root / self.wav)
-        # Upstream spreads the frames over the audio by their number; their true times are not known.
-        times = np.arange(len(frames)) * max(num_log_mel_frames(len(samples)), 1) * FRAME_SHIFT_SECONDS
-        return Contents(frames, times / len(frames), samples, by_index=True)
+        times = frame_times_seconds(len(frames), num_log_mel_frames(len(samples)))
+        return SampleContents(frames, times, samples, by_index=True)
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Frames as JPEG: shrunk when they are written, decoded no larger than needed when they are read."""
+"""Frames as JPEG: shrunk when written, decoded no larger than needed when read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image, UnidentifiedImageError
 from cavsync.errors import MediaError
 from cavsync.media import resize_center_crop
 
-# A frame of this many times the wanted size is decoded at a half, a quarter or an eighth by the codec itself; what
-# is left to the bicubic filter is then still at least half of it (Pillow's own `reducing_gap` of 2).
+# The codec itself may decode at a half, a quarter or an eighth of the size, but at no less than this many times the
+# wanted size, so that the bicubic filter still halves it at least (Pillow's own `reducing_gap` of 2).
 DRAFT_FACTOR = 2
 
 
 def encode_jpeg(rgb: NDArray[np.uint8], short_side_px: int, quality: int) -> bytes:
-    """JPEG of a frame (H, W, 3) whose short side is at most `short_side_px`: larger ones shrink, none grows."""
+    """Encode a frame (H, W, 3), shrunk if its short side exceeds `short_side_px`; no frame is enlarged."""
     image = Image.fromarray(rgb)
     shorter = min(image.size)
     if shorter > short_side_px:
@@ -29,7 +29,10 @@ def encode_jpeg(rgb: NDArray[np.uint8], short_side_px: int, quality: int) -> byt
 
 
 def shrink_jpeg(data: bytes, short_side_px: int, quality: int, where: str) -> bytes:
-    """The same bytes where the frame is a JPEG that is small enough, else a smaller JPEG. MediaError: unreadable."""
+    """Return the same bytes if they are a JPEG that is small enough, else a smaller JPEG of the image.
+
+    Raises MediaError that names `where` for unreadable data.
+    """
     with _opened(data, where) as image:
         rgb = _pixels(image, where)
         if image.format == "JPEG" and min(image.size) <= short_side_px:
@@ -38,7 +41,7 @@ def shrink_jpeg(data: bytes, short_side_px: int, quality: int, where: str) -> by
 
 
 def decode_jpeg(data: bytes, size: int, where: str) -> NDArray[np.uint8]:
-    """The frame as models see it, (3, size, size). Raises MediaError that names `where`."""
+    """Decode the central square of a frame as RGB (3, size, size). Raises MediaError that names `where`."""
     with _opened(data, where) as image:
         image.draft("RGB", (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
         rgb = _pixels(image, where)
@@ -46,7 +49,7 @@ def decode_jpeg(data: bytes, size: int, where: str) -> NDArray[np.uint8]:
 
 
 def jpeg_size(data: bytes, where: str) -> tuple[int, int]:
-    """(width, height) of a frame, from its header."""
+    """Return (width, height) of a frame from its header. Raises MediaError that names `where`."""
     with _opened(data, where) as image:
         return image.size
 
@@ -61,10 +64,10 @@ def _opened(data: bytes, where: str) -> Image.Image:
 def _pixels(image: Image.Image, where: str) -> NDArray[np.uint8]:
     try:
         return np.asarray(image.convert("RGB"))
-    # Pillow's decoders answer damaged headers with SyntaxError and ValueError beside OSError.
+    # For damaged headers, Pillow's decoders raise SyntaxError and ValueError as well as OSError.
     except (OSError, ValueError, SyntaxError) as error:
         raise _corrupt(where, error) from None
 
 
 def _corrupt(where: str, error: Exception) -> MediaError:
-    return MediaError(f"{where} is no readable frame ({error}): write it again", reason="corrupt")
+    return MediaError(f"{where} is not a readable frame ({error}): write it again", reason="corrupt")

@@ -1,4 +1,4 @@
-"""manifest.json of a pack: what it was made with, and what it holds once it is complete."""
+"""The manifest.json of a pack: how it was made, and, once it is complete, its contents."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAMILY = "cavsync-shards"
 
 
 def shard_name(number: int) -> str:
-    """File name of a shard."""
+    """Return the file name of a shard."""
     return f"shard-{number:06d}.tar"
 
 
@@ -43,8 +43,8 @@ def _versions() -> dict[str, str]:
 
 
 class ShardManifest(BaseModel):
-    """A pack. `source_sha256` is of the list of clips, `items` their number; `labels` the vocabulary, if one was given.
-    The counts, and the shards, are those of a complete pack."""
+    """A pack. `source_sha256` is the hash of the list of clips, `items` their number, `labels` the vocabulary, if one
+    was given. `clips`, `rejects`, `reasons`, `hours` and `shards` are filled in when the pack is complete."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,17 +64,17 @@ class ShardManifest(BaseModel):
 
     @property
     def num_shards(self) -> int:
-        """How many parts the list of clips is cut into; a part without a usable clip leaves no tar."""
+        """Number of parts that the list of clips is divided into; a part without a usable clip leaves no tar."""
         return -(-self.items // self.clips_per_shard)
 
     def write(self, folder: Path) -> None:
-        """Put it in its place, whole."""
+        """Write manifest.json atomically."""
         with atomic_file(folder / MANIFEST_NAME) as stream:
             stream.write(self.model_dump_json(indent=1).encode() + b"\n")
 
 
 def read_manifest(folder: Path) -> ShardManifest | None:
-    """The manifest of a pack; None where there is none, or another tool's. Raises DataError for a damaged one."""
+    """Read the manifest of a pack; None if there is none or it is another tool's. DataError if it is damaged."""
     path = folder / MANIFEST_NAME
     try:
         content = json.loads(path.read_bytes())
@@ -85,4 +85,4 @@ def read_manifest(folder: Path) -> ShardManifest | None:
         return None
     except (OSError, TypeError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise DataError(f"{path} is no manifest of shards ({reason}): restore it or pack into a new folder") from None
+        raise DataError(f"{path} is no manifest of a pack ({reason}): restore it or pack into a new folder") from None

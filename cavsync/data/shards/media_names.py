@@ -1,4 +1,4 @@
-"""Find the file of a data set's row among downloaded media, by the names that download tools give."""
+"""Find the downloaded file of a data set's row by the names that download tools give their files."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from cavsync.media.files import MEDIA_ENDINGS
 
 
 def media_below(folder: Path) -> list[str]:
-    """Every media file below a folder, by its ending: paths relative to it, with slashes, sorted."""
+    """Return every media file below a folder, judged by its ending: paths relative to it with slashes, sorted."""
     return sorted(_walk(folder))
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    for parent, _, names in os.walk(folder, onerror=_refuse):
+    for parent, _, names in os.walk(folder, onerror=_raise_data_error):
         for name in names:
-            if os.path.splitext(name)[1].lower() in MEDIA_ENDINGS:  # noqa: PTH122 (2 million of them)
+            if os.path.splitext(name)[1].lower() in MEDIA_ENDINGS:  # noqa: PTH122 (fast: data sets have 2 million files)
                 yield Path(parent, name).relative_to(folder).as_posix()
 
 
-def _refuse(error: OSError) -> None:
+def _raise_data_error(error: OSError) -> None:
     raise DataError(f"{error.filename} cannot be read ({error.strerror}): make it readable or leave it out") from None
 
 
 class MediaNames:
-    """The media files below a folder by their names without ending."""
+    """The media files below a folder, looked up by name without ending."""
 
     def __init__(self, folder: Path) -> None:
         self._by_stem: dict[str, str] = {}
@@ -38,7 +38,7 @@ class MediaNames:
         return len(self._by_stem)
 
     def find(self, video_id: str, start_seconds: float, end_seconds: float) -> tuple[str, bool] | None:
-        """(file, whether it may be the whole video) of one part of a video; None where there is none."""
+        """Find the file of one part of a video: (file, whether it may be the whole video), or None."""
         for stem in cut_names(video_id, start_seconds, end_seconds):
             if stem in self._by_stem:
                 return self._by_stem[stem], False
@@ -47,7 +47,7 @@ class MediaNames:
 
 
 def cut_names(video_id: str, start_seconds: float, end_seconds: float) -> list[str]:
-    """Names without ending under which tools save the part of a video from `start_seconds` to `end_seconds`."""
+    """Return the names, without ending, that tools give to a video's part from `start_seconds` to `end_seconds`."""
     start, end = f"{start_seconds:g}", f"{end_seconds:g}"
     return [
         f"{video_id}_{int(start_seconds):06d}",

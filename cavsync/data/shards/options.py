@@ -1,4 +1,4 @@
-"""What a pack is made with: everything that decides its bytes, beside the source."""
+"""The options of a pack: everything but the source that determines its bytes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ class PackOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     frames: PositiveInt | None = None
-    """This many frames per clip, spread evenly over it; None keeps frames at `frame_rate_hz`."""
+    """Frames per clip, spread evenly over it; None keeps frames at `frame_rate_hz`."""
     frame_rate_hz: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Frames per second; 0 keeps all."""
     short_side_px: PositiveInt = 256
     jpeg_quality: int = Field(default=90, ge=1, le=100)
     max_seconds: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
-    """Longest part of a clip that is kept, from its start on."""
+    """Clips are cut to this length from their start."""
     licence: str = ""
     shard_clips: PositiveInt | None = None
-    """Clips per shard; None finds out how many make about `shard_megabytes`."""
+    """Clips per shard; None chooses a number that makes shards of about `shard_megabytes`."""
     shard_megabytes: PositiveFloat = 500.0
     seed: int = Field(default=0, ge=0)
-    """Order of the clips: shards should hold a mixture, and folders are often sorted by class."""
+    """Seed of the order of the clips, which is shuffled because folders are often sorted by class."""

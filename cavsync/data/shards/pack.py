@@ -1,4 +1,4 @@
-"""Pack a source into tar shards: in parallel, to be interrupted at any time, to the same bytes every time."""
+"""Pack a source into tar shards: in parallel, resumable after an interruption, with the same bytes every time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cavsync.errors import ConfigError, DataError, MediaError
 
 Progress = Callable[[int, int], None]
 
-# Enough to tell the mean size of a clip, few enough to be read twice.
+# Enough clips to estimate their mean size; few, because they are read a second time when they are packed.
 MEASURED_CLIPS = 8
 CLIPS_PER_SHARD_UNMEASURED = 1000
 _OURS = re.compile(r"shard-\d{6,}\.(tar|idx)|manifest\.json|rejects\.jsonl")
@@ -47,17 +47,17 @@ def pack(
 ) -> ShardManifest:
     """Write `source` (a folder of videos, a CAV-MAE .json, or a .csv of parts of the videos below `media`) into `out`.
 
-    Shards that are there already are kept, so a second call finishes what was interrupted, or does nothing. With
-    `vocabulary` every label has to be in it. `progress(done, total)` counts clips. Callers need the usual
-    `if __name__ == "__main__"` guard.
+    Finished shards are kept, so calling again completes an interrupted pack and leaves a complete one alone. With
+    `vocabulary`, clips with labels outside it are rejected. `progress(done, total)` counts clips. With several
+    `workers` the calling script needs the usual `if __name__ == "__main__"` guard.
 
     Raises:
         ConfigError: options that do not fit the source.
-        DataError: no source, no usable clip, a folder with other content or without room, or a killed worker.
+        DataError: a missing or unusable source, a folder with other content, a full disk, or a killed worker.
     """
     if source.suffix.lower() == ".json" and (options.frames or options.frame_rate_hz or options.max_seconds):
         raise ConfigError(
-            f"{source} lists frames that belong to their audio by number: leave out frames, rate and max_seconds"
+            f"{source} pairs frames with audio by number, so all are kept: leave out frames, rate and max_seconds"
         )
     root, listed = list_items(source, media)
     items = [listed[place] for place in shuffled(len(listed), options.seed)]
@@ -67,7 +67,7 @@ def pack(
         out.mkdir(parents=True, exist_ok=True)
         with only_writer(out):
             manifest = _begin(out, root, items, known, wanted)
-            if not _is_done(out, manifest):
+            if not _is_complete(out, manifest):
                 jobs = _jobs(out, root, items, known, manifest)
                 _run(jobs, len(items), workers, progress)
                 manifest = _finish(out, manifest)
@@ -80,13 +80,13 @@ def pack(
 
 
 def shuffled(num_items: int, seed: int) -> list[int]:
-    """The order in which clips are packed: a function of their number and the seed."""
+    """Return the order in which clips are packed, which depends on their number and the seed only."""
     order: list[int] = np.random.default_rng(seed).permutation(num_items).tolist()
     return order
 
 
 def shard_ranges(num_items: int, clips_per_shard: int) -> list[range]:
-    """Which places of the order make up each shard."""
+    """Return the positions in the packing order that make up each shard."""
     starts = range(0, num_items, clips_per_shard)
     return [range(start, min(start + clips_per_shard, num_items)) for start in starts]
 
@@ -104,7 +104,10 @@ def _new_manifest(options: PackOptions, vocabulary: Sequence[Label] | None, item
 def _begin(
     out: Path, root: Path, items: Sequence[Item], known: frozenset[str] | None, wanted: ShardManifest
 ) -> ShardManifest:
-    """The manifest of what is to be made: that of an earlier, equal call, or a new one. DataError for anything else."""
+    """Return the manifest of an earlier call with the same source and options, or write a new one.
+
+    Raises DataError for a folder that holds anything else.
+    """
     found = read_manifest(out)
     names = sorted(path.name for path in out.iterdir() if not is_leftover(path.name))
     strange = [name for name in names if found is None or not _OURS.fullmatch(name)]
@@ -113,7 +116,8 @@ def _begin(
     remove_leftovers(out)
     if found is None:
         if wanted.options.shard_clips is None:
-            wanted = wanted.model_copy(update={"clips_per_shard": _measured(root, items, known, wanted.options)})
+            clips = _measure_clips_per_shard(root, items, known, wanted.options)
+            wanted = wanted.model_copy(update={"clips_per_shard": clips})
         wanted.write(out)
         return wanted
     if found.options != wanted.options or found.labels != wanted.labels:
@@ -123,8 +127,10 @@ def _begin(
     return found
 
 
-def _measured(root: Path, items: Sequence[Item], known: frozenset[str] | None, options: PackOptions) -> int:
-    """How many clips make a shard of the wanted size, by the first ones that can be used."""
+def _measure_clips_per_shard(
+    root: Path, items: Sequence[Item], known: frozenset[str] | None, options: PackOptions
+) -> int:
+    """Estimate how many clips make a shard of the wanted size, from the first usable clips."""
     sizes = []
     for item in items[: 2 * MEASURED_CLIPS]:
         try:
@@ -139,18 +145,18 @@ def _measured(root: Path, items: Sequence[Item], known: frozenset[str] | None, o
     return max(1, round(options.shard_megabytes * 1e6 * len(sizes) / sum(sizes)))
 
 
-def finished(tar_path: Path) -> ShardReport | None:
-    """What is known of a shard that is whole; None where it has to be made."""
+def finished_report(tar_path: Path) -> ShardReport | None:
+    """Return the report of a finished shard; None for a shard that has to be written."""
     report = read_report(tar_path)
     if report is None or (report.keys and not (tar_path.is_file() and tar_path.stat().st_size == report.bytes)):
         return None
     return report
 
 
-def _is_done(out: Path, manifest: ShardManifest) -> bool:
+def _is_complete(out: Path, manifest: ShardManifest) -> bool:
     paths = [out / shard_name(number) for number in range(manifest.num_shards)]
-    is_whole = manifest.complete and manifest.clips > 0 and (out / REJECTS_NAME).is_file()
-    return is_whole and all(finished(path) is not None for path in paths)
+    is_listed = manifest.complete and manifest.clips > 0 and (out / REJECTS_NAME).is_file()
+    return is_listed and all(finished_report(path) is not None for path in paths)
 
 
 def _jobs(
@@ -162,7 +168,7 @@ def _jobs(
 
 
 def _run(jobs: Iterator[ShardJob], total: int, workers: int, progress: Progress | None) -> None:
-    """Make the shards that are not there yet."""
+    """Write the shards that are not finished."""
     done = 0
 
     def advance(number: int) -> None:
@@ -173,7 +179,7 @@ def _run(jobs: Iterator[ShardJob], total: int, workers: int, progress: Progress 
 
     def unfinished() -> Iterator[ShardJob]:
         for job in jobs:
-            if finished(job.tar_path) is None:
+            if finished_report(job.tar_path) is None:
                 yield job
             else:
                 advance(len(job.items))
@@ -182,15 +188,18 @@ def _run(jobs: Iterator[ShardJob], total: int, workers: int, progress: Progress 
 
 
 def _finish(out: Path, manifest: ShardManifest) -> ShardManifest:
-    """Collect the shards' own reports into rejects.jsonl and the complete manifest."""
+    """Collect the reports of all shards into rejects.jsonl and the complete manifest.
+
+    Raises DataError if a shard has changed since, or if no clip could be packed.
+    """
     entries: list[ShardEntry] = []
     reasons: Counter[str] = Counter()
     seconds = 0.0
     with atomic_file(out / REJECTS_NAME) as stream:
         for number in range(manifest.num_shards):
-            report = finished(out / shard_name(number))
+            report = finished_report(out / shard_name(number))
             if report is None:
-                raise DataError(f"{out / shard_name(number)} was changed meanwhile: pack again")
+                raise DataError(f"{out / shard_name(number)} was changed while the pack was running: pack again")
             seconds += report.seconds
             reasons.update(reject.reason for reject in report.rejects)
             stream.writelines(reject.model_dump_json().encode() + b"\n" for reject in report.rejects)

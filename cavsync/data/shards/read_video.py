@@ -1,4 +1,4 @@
-"""Read a video file, or a part of it, without ever holding more than one decoded frame."""
+"""Read a video file, or a part of it, with one decoded frame in memory at a time."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import av.error
 import numpy as np
 
 from cavsync.data.clip import INTERLEAVING_SECONDS, join_chunks, require_same_length
-from cavsync.data.shards.contents import Contents
 from cavsync.data.shards.frame_choice import choose_frames
 from cavsync.data.shards.jpeg import encode_jpeg
 from cavsync.data.shards.options import PackOptions
+from cavsync.data.shards.sample_contents import SampleContents
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader
 from cavsync.media.align import SAMPLE_RATE_HZ
 
-# Headers round, and the last frame's duration may be missing from them.
+# Durations in headers are rounded and may leave out the last frame's.
 DURATION_TOLERANCE_SECONDS = 0.5
 CUT_TOLERANCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class _ReadRange:
-    """What is read of a file: times count from `zero_seconds`; frames from `begin_seconds` until `end_seconds`."""
+    """The part of a file to read: from `begin_seconds` until `end_seconds`, both counted from `zero_seconds`."""
 
     zero_seconds: float
     begin_seconds: float
@@ -47,9 +47,11 @@ class _Decoded:
     video_end_seconds: float = 0.0
 
 
-def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, float] | None = None) -> Contents:
-    """Frames and audio of a file as `options` choose them. With `cut_seconds` the file may be the whole video, of
-    which only that part counts; one that is too short for it is taken to be the part itself.
+def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, float] | None = None) -> SampleContents:
+    """Read the frames and audio of a file that `options` ask for.
+
+    cut_seconds: read this part only, if the file is long enough to be the whole video; a file that is too short for
+    that is taken to be the part itself.
 
     Raises:
         MediaError: unreadable, truncated, without video or audio, too short for the cut, or video and audio of
@@ -62,8 +64,8 @@ def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, fl
         if cut
         else _ReadRange(0.0, -math.inf, limit_seconds)
     )
-    # The packets tell the times without decoding, so that only the frames that stay need to be encoded; where they
-    # told something else than the frames do, a second pass encodes the right ones.
+    # The packets give the times without decoding, so that only the chosen frames are encoded. If the decoded frames
+    # turn out to have other times, a second pass encodes the right ones.
     found = _decode(path, part, frozenset(_choose(_packet_times(path, part), options)), options)
     chosen = _choose(found.times, options)
     if not found.frames.keys() >= set(chosen):
@@ -74,11 +76,14 @@ def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, fl
     samples, audio_start_seconds = join_chunks(found.chunks)
     require_same_length(path, found.video_end_seconds, audio_start_seconds + len(samples) / SAMPLE_RATE_HZ)
     frames = [found.frames[time] for time in chosen]
-    return Contents(frames, np.asarray(chosen), samples, audio_start_seconds, cut)
+    return SampleContents(frames, np.asarray(chosen), samples, audio_start_seconds, cut)
 
 
 def _cut_in_file(path: Path, cut_seconds: tuple[float, float]) -> tuple[float, float] | None:
-    """The cut where the file reaches its end, None where the file can only be the cut itself."""
+    """Return the cut if the file reaches its end, None if the file can only be the cut itself.
+
+    Raises MediaError for a file that can be neither.
+    """
     with MediaReader(path, video_threads=1) as reader:
         declared_seconds = reader.info.duration_seconds
     if declared_seconds is None or declared_seconds >= cut_seconds[1] - DURATION_TOLERANCE_SECONDS:
@@ -98,7 +103,7 @@ def _choose(times: list[float], options: PackOptions) -> list[float]:
 
 
 def _packet_times(path: Path, part: _ReadRange) -> list[float]:
-    """Times of the part's frames as the container lists them; none where it does not."""
+    """Return the times in seconds of the part's frames from the packets; empty if the packets cannot be read."""
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
@@ -110,7 +115,7 @@ def _packet_times(path: Path, part: _ReadRange) -> list[float]:
                 if packet.pts is not None and packet.time_base is not None and not packet.is_discard
             }
     except (av.error.FFmpegError, OSError, ValueError):
-        # Decoding meets the same damage and says what it is.
+        # Decoding will find the same damage and report it.
         return []
     return sorted(filter(part.holds, times))
 
@@ -125,7 +130,7 @@ def _decode(path: Path, part: _ReadRange, wanted: Container[float], options: Pac
             if seconds >= part.end_seconds:
                 continue
             if isinstance(item, AudioChunk):
-                found.chunks += _from(part.begin_seconds, AudioChunk(seconds, item.samples))
+                found.chunks += _trim_before(part.begin_seconds, AudioChunk(seconds, item.samples))
             elif part.holds(seconds) and (not found.times or seconds > found.times[-1]):
                 found.times.append(seconds)
                 found.video_end_seconds = min(item.end_seconds - part.zero_seconds, part.end_seconds)
@@ -134,8 +139,8 @@ def _decode(path: Path, part: _ReadRange, wanted: Container[float], options: Pac
     return found
 
 
-def _from(begin_seconds: float, chunk: AudioChunk) -> list[AudioChunk]:
-    """The chunk without what lies before `begin_seconds`; nothing where all of it does."""
+def _trim_before(begin_seconds: float, chunk: AudioChunk) -> list[AudioChunk]:
+    """Return the chunk without its samples before `begin_seconds`; an empty list if none is left."""
     early = 0 if chunk.pts_seconds >= begin_seconds else round((begin_seconds - chunk.pts_seconds) * SAMPLE_RATE_HZ)
     if early >= len(chunk.samples):
         return [] if early else [chunk]

@@ -1,4 +1,4 @@
-"""A folder of tar shards as a source of clips."""
+"""The clips of a folder of tar shards."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.data.cav_mae_json import segment_starts
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.labels.vocabulary import Label, check_labels, label_names
-from cavsync.data.shards.damage import Damage, inspect
+from cavsync.data.shards.damage import Damage, inspect_tar
 from cavsync.data.shards.flac import decode_flac
-from cavsync.data.shards.index import ShardEntry
+from cavsync.data.shards.index import SampleMembers
 from cavsync.data.shards.manifest import ShardManifest, read_manifest
 from cavsync.data.shards.record import SampleRecord, parse_record
 from cavsync.data.shards.tar_files import TarFiles
 from cavsync.data.shards.tar_frames import TarFrames, read_checked
 from cavsync.errors import DataError, MediaError
-from cavsync.media.align import upstream_start_frame
 from cavsync.media.files import MEDIA_ENDINGS
 
 log = logging.getLogger(__name__)
 
 
 def is_shard_folder(path: Path) -> bool:
-    """Whether a folder holds tars rather than videos."""
+    """Return whether `path` is a folder that holds tars and no media files."""
     if not path.is_dir():
         return False
     endings = {entry.suffix.lower() for entry in path.iterdir()}
@@ -40,9 +40,9 @@ def is_shard_folder(path: Path) -> bool:
 class ShardFolder:
     """Clips of the tars in a folder, in the order of the tars and of the samples in them.
 
-    `names` are `TAR/KEY`, looked up when one is read. `shard_of` (n,) is the number of each clip's tar: readers that
-    stay in a tar for a while read locally. `damage` is what was found on opening; what only reading tells, `load`
-    raises. It can be sent to other processes for the price of its paths.
+    `names` are `TAR/KEY`, each looked up when it is read. `shard_of` (n,) is the number of each clip's tar, so that
+    readers can visit the clips of a tar together. `damage` was found when the folder was opened; damage that only
+    reading can show is raised by `load`. Pickled, it is little more than the list of the tars' paths.
     """
 
     files: TarFiles
@@ -55,9 +55,9 @@ class ShardFolder:
 
     @classmethod
     def open(cls, folder: Path, *, frames_per_clip: int, segment_frames: int) -> ShardFolder:
-        """Find the tars, written by `cavsync data pack` or any tool that writes WebDataset samples of the same members.
+        """Find the tars, written by `cavsync data pack` or another tool that writes samples with the same members.
 
-        frames_per_clip, segment_frames: for clips that came from a CAV-MAE list, whose frames are placed by number.
+        frames_per_clip, segment_frames: for clips that came from a CAV-MAE list, whose segments follow its index rule.
         Raises DataError for a folder without usable clips.
         """
         manifest = read_manifest(folder)
@@ -65,7 +65,7 @@ class ShardFolder:
         paths = sorted({*folder.glob("*.tar"), *(folder / name for name in expected)})
         if not paths:
             raise DataError(f"{folder} holds no .tar: give a folder that `cavsync data pack` wrote")
-        found = [inspect(path, expected.get(path.name)) for path in paths]
+        found = [inspect_tar(path, expected.get(path.name)) for path in paths]
         damage = [*_unfinished(folder, manifest), *(entry for shard in found for entry in shard.damage)]
         for entry in damage:
             log.warning("rejected: %s", entry.error)
@@ -97,25 +97,26 @@ class ShardFolder:
         return int(self.first_clip[-1])
 
     def place(self, index: int) -> tuple[int, int]:
-        """(number of the tar, place in it) of a clip."""
+        """Return (number of the tar, position in it) of a clip."""
         if not 0 <= index < len(self):
             raise IndexError(f"Clip {index} of {len(self)}")
         shard = int(np.searchsorted(self.first_clip, index, side="right")) - 1
         return shard, index - int(self.first_clip[shard])
 
-    def sample(self, index: int) -> tuple[int, ShardEntry]:
-        """(number of the tar, members in it) of a clip. MediaError where the tar has changed since it was opened."""
+    def sample(self, index: int) -> tuple[int, SampleMembers]:
+        """Return (number of the tar, members in it) of a clip. Raises MediaError if the tar has lost the clip since it
+        was opened."""
         shard, position = self.place(index)
         found = self.files.index(shard)
         if position >= len(found):
             raise MediaError(
-                f"{self.files.paths[shard]} holds {len(found)} samples, place {position} is lost: copy it again",
+                f"{self.files.paths[shard]} holds {len(found)} samples, sample {position} is lost: copy it again",
                 reason="truncated",
             )
         return shard, found[position]
 
     def labels(self, index: int) -> tuple[str, ...]:
-        """As the clip's description has them; none where it is damaged, which loading it reports."""
+        """Return the labels of the clip's description; none if it is damaged, which loading the clip reports."""
         try:
             shard, sample = self.sample(index)
             return parse_record(self.files.read(shard, sample.description), sample.key).labels
@@ -123,7 +124,7 @@ class ShardFolder:
             return ()
 
     def load(self, index: int, img_size: int) -> Clip:
-        """Read one clip: its audio now, its frames when they are asked for. MediaError where it cannot be used."""
+        """Read one clip: its audio now, each frame when it is used. Raises MediaError for an unusable clip."""
         shard, sample = self.sample(index)
         where = f"{self.files.paths[shard]}: sample {sample.key}"
         record = self._record(shard, sample, where)
@@ -142,11 +143,11 @@ class ShardFolder:
             pts_seconds=np.asarray(record.pts_seconds),
             audio=audio,
             audio_start_seconds=record.audio_start_seconds,
-            segment_starts=self._starts(len(audio), record, where) if record.segment_rule == "index" else None,
+            segment_starts=self._segment_starts(len(audio), record, where) if record.segment_rule == "index" else None,
             labels=record.labels,
         )
 
-    def _record(self, shard: int, sample: ShardEntry, where: str) -> SampleRecord:
+    def _record(self, shard: int, sample: SampleMembers, where: str) -> SampleRecord:
         record = parse_record(self.files.read(shard, sample.description), where)
         if len(record.pts_seconds) != len(sample.frames):
             raise MediaError(
@@ -156,20 +157,19 @@ class ShardFolder:
         check_labels(record.labels, self.known_labels, where)
         return record
 
-    def _starts(self, num_log_mel: int, record: SampleRecord, where: str) -> NDArray[np.int64]:
-        found, total = len(record.pts_seconds), max(num_log_mel, 1)
+    def _segment_starts(self, audio_frames: int, record: SampleRecord, where: str) -> NDArray[np.int64]:
+        found = len(record.pts_seconds)
         if found != self.frames_per_clip:
             raise MediaError(
                 f"{where} has {found} frames of a CAV-MAE list, the configuration expects {self.frames_per_clip}: pass "
                 f"--set frames_per_clip={found}",
                 reason="frame_count",
             )
-        starts = [upstream_start_frame(number, found, total, self.segment_frames) for number in range(found)]
-        return np.asarray(starts, dtype=np.int64)
+        return segment_starts(found, audio_frames, self.segment_frames)
 
 
 class ClipNames(Sequence[str]):
-    """Names of the clips of a folder, read from the tars' indexes one at a time."""
+    """Names of a folder's clips, each read from its tar's index when it is used."""
 
     def __init__(self, folder: ShardFolder) -> None:
         self._folder = folder
@@ -189,10 +189,10 @@ class ClipNames(Sequence[str]):
         try:
             key = self._folder.sample(number)[1].key
         except MediaError:
-            key = f"(place {position})"
+            key = f"(sample {position})"
         return f"{self._folder.files.paths[shard]}/{key}"
 
 
 def _unfinished(folder: Path, manifest: ShardManifest | None) -> Iterator[Damage]:
     if manifest is not None and not manifest.complete:
-        yield Damage(str(folder), "", "unfinished", f"{folder} was not packed to its end: pack it again to go on")
+        yield Damage(str(folder), "", "unfinished", f"{folder} is an unfinished pack: pack it again to finish it")

@@ -1,4 +1,4 @@
-"""A sample's members, and the JSON among them that says when each frame is shown and what belongs to it."""
+"""The names of a sample's members, and the JSON member with the times of its frames, its labels and its checksums."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ _FRAME_SUFFIX = re.compile(r"(?:frame-)?(\d{1,9})\.jpe?g", re.IGNORECASE)
 
 
 def frame_suffix(number: int) -> str:
-    """What follows the key in the name of frame `number`. Keys hold no dot: WebDataset cuts names at the first."""
+    """Return what follows the key in the name of frame `number`.
+
+    Keys contain no dot, because WebDataset splits names at the first one.
+    """
     return f"frame-{number:04d}.jpg"
 
 
 def frame_number(suffix: str) -> int | None:
-    """The frame's number of a member's suffix, None where it is no frame."""
+    """Return the number of the frame with this member suffix; None if it is not a frame's."""
     match = _FRAME_SUFFIX.fullmatch(suffix)
     return int(match[1]) if match else None
 
@@ -31,39 +34,40 @@ def frame_number(suffix: str) -> int | None:
 class SampleRecord(BaseModel):
     """Content of `KEY.json`.
 
-    Written by others, it needs `pts_seconds` and `audio_start_seconds`, and may have `labels`.
+    Records of other tools need `pts_seconds` and `audio_start_seconds`, and may have `labels`.
     """
 
     model_config = ConfigDict(frozen=True)
 
     id: str = ""
     file: str = ""
-    """Name in the source, relative to it."""
+    """File name relative to the source."""
     licence: str = ""
     labels: tuple[str, ...] = ()
     cut_seconds: tuple[Seconds, Seconds] | None = None
-    """The part of the file that was cut out; the times below count from its start."""
+    """The part of the file that the sample covers; the times below count from its start."""
     segment_rule: Literal["time", "index"] = "time"
-    """What places a frame's segment of audio: its time, or CAV-MAE's rule by its number."""
+    """How a frame gets its segment of audio: by its time, or by CAV-MAE's index rule."""
     pts_seconds: tuple[Seconds, ...] = Field(min_length=1)
     audio_start_seconds: Seconds
     width: int | None = None
     height: int | None = None
     audio_samples: int | None = None
     crc32: tuple[int, ...] | None = None
-    """Of the FLAC and of each frame, in this order: damage that decoders do not notice."""
+    """Checksums of the FLAC and of each frame, in this order; decoders do not notice all damage."""
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         if any(later <= earlier for earlier, later in pairwise(self.pts_seconds)):
             raise ValueError("pts_seconds do not ascend")
         if self.crc32 is not None and len(self.crc32) != len(self.pts_seconds) + 1:
-            raise ValueError("crc32 has another number of entries than there are members")
+            raise ValueError("crc32 must have one entry for the audio and one per frame")
         return self
 
 
 def parse_record(data: bytes, where: str) -> SampleRecord:
-    """The record of a sample. Raises MediaError: reason `label` for labels that are no strings, else `incomplete`."""
+    """Parse the record of a sample. Raises MediaError with reason `label` for labels that are not strings, else with
+    reason `incomplete`."""
     try:
         return SampleRecord.model_validate_json(data)
     except ValidationError as error:

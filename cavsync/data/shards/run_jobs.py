@@ -1,4 +1,4 @@
-"""Make shards by several processes that can be stopped at any time."""
+"""Write shards in several processes that can be stopped at any time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ POLL_SECONDS = 0.2
 
 
 def run_jobs(jobs: Iterator[ShardJob], workers: int, advance: Callable[[int], None]) -> None:
-    """Make each job's shard; `advance(number)` is told of clips that are done. One worker is this process itself.
+    """Write each job's shard; `advance(number)` is called with the number of clips done since the last call.
 
-    Ends soon after KeyboardInterrupt, leaving whole shards only. Raises DataError where a process was killed.
+    With one worker, this process does the work. Ends soon after KeyboardInterrupt, leaving complete shards only.
+    Raises DataError if a worker process was killed.
     """
     try:
         if workers == 1:
@@ -26,7 +27,7 @@ def run_jobs(jobs: Iterator[ShardJob], workers: int, advance: Callable[[int], No
             _run_in_pool(jobs, workers, advance)
     except BrokenProcessPool:
         raise DataError(
-            "A process that packs was killed, for want of memory or by a damaged file: pack again with fewer workers; "
+            "A worker process was killed, by a lack of memory or a damaged file: pack again with fewer workers; "
             "finished shards are kept"
         ) from None
 
@@ -34,12 +35,12 @@ def run_jobs(jobs: Iterator[ShardJob], workers: int, advance: Callable[[int], No
 def _run_in_pool(jobs: Iterator[ShardJob], workers: int, advance: Callable[[int], None]) -> None:
     context = get_context("spawn")
     done, stop = context.Value("q", 0), context.Event()
-    told = 0
+    reported = 0
     with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(done, stop)) as pool:
         pending: set[Future[None]] = set()
         try:
             while True:
-                # A job brings the names of its clips along, so only few are under way at any time.
+                # A job carries the names of its clips, so only a few are submitted at a time to save memory.
                 while len(pending) < 2 * workers and (job := next(jobs, None)) is not None:
                     pending.add(pool.submit(write_shard, job))
                 if not pending:
@@ -48,8 +49,8 @@ def _run_in_pool(jobs: Iterator[ShardJob], workers: int, advance: Callable[[int]
                 for future in finished:
                     future.result()
                 now = done.value
-                advance(now - told)
-                told = now
+                advance(now - reported)
+                reported = now
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)

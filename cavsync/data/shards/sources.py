@@ -1,14 +1,14 @@
-"""The clips of a source that can be packed: a folder of videos, a CAV-MAE list, or a CSV of parts of videos."""
+"""The clips that a source to be packed lists: a folder of videos, a CAV-MAE list, or a CSV of parts of videos."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cavsync.data.cav_mae_json import read_entries
 from cavsync.data.labels.folder import read_folder_labels, split_labels
 from cavsync.data.shards.items import FramesItem, Item, VideoItem
 from cavsync.data.shards.media_names import MediaNames, media_below
@@ -18,12 +18,13 @@ VGGSOUND_SECONDS = 10.0
 
 
 def list_items(source: Path, media: Path | None = None) -> tuple[Path, Sequence[Item]]:
-    """The folder to which file names are relative, and the clips of `source` in the order of their names.
+    """Return the folder to which file names are relative, and the clips of `source` sorted by name.
 
-    media: folder of the downloaded files of a CSV. Raises DataError for a source that is none, or lists nothing.
+    media: folder of the downloaded files of a CSV. Raises DataError for an unknown kind of source or one without clips,
+    ConfigError for a CSV without `media` or another source with it.
     """
     if (source.suffix.lower() == ".csv") != (media is not None):
-        raise ConfigError(f"{source} and --media do not fit: give the folder of the media with a .csv, and only there")
+        raise ConfigError(f"{source} and --media do not fit: --media goes with a .csv, and every .csv needs it")
     if source.is_dir():
         labels = read_folder_labels(source)
         items: Sequence[Item] = [
@@ -35,14 +36,14 @@ def list_items(source: Path, media: Path | None = None) -> tuple[Path, Sequence[
     elif media is not None and source.is_file():
         items, root, wanted = _csv_items(source, media), media, "rows"
     else:
-        raise DataError(f"{source} is no source: give a folder of videos, a CAV-MAE .json or a .csv beside --media")
+        raise DataError(f"{source} is no source: give a folder of videos, a CAV-MAE .json, or a .csv with --media")
     if not items:
         raise DataError(f"{source} holds no clip, expected {wanted}: give another source")
     return root, items
 
 
 def fingerprint(items: Sequence[Item]) -> str:
-    """SHA-256 of what the source lists."""
+    """Return the SHA-256 of all clips that the source lists, by their `repr`."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(f"{item!r}\n".encode())
@@ -50,19 +51,11 @@ def fingerprint(items: Sequence[Item]) -> str:
 
 
 def _cav_mae_items(path: Path) -> list[FramesItem]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["data"]
-        items = [_cav_mae_item(entry) for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f'{path} is not a CAV-MAE list ({error!r}), expected {{"data": [{{"wav", "video_id", "video_path", '
-            '"labels"}]}: write it anew'
-        ) from None
+    items = [
+        FramesItem(entry["video_id"], entry["video_path"], entry["wav"], split_labels(entry.get("labels", "")))
+        for entry in read_entries(path)
+    ]
     return sorted(items, key=lambda item: (item.file, item.wav))
-
-
-def _cav_mae_item(entry: dict[str, str]) -> FramesItem:
-    return FramesItem(entry["video_id"], entry["video_path"], entry["wav"], split_labels(entry.get("labels", "")))
 
 
 def _csv_items(path: Path, media: Path) -> list[VideoItem]:
@@ -83,7 +76,7 @@ def _csv_items(path: Path, media: Path) -> list[VideoItem]:
 
 
 def _row_item(row: list[str], names: MediaNames, where: str) -> VideoItem:
-    """The clip of `ytid,start,label,split` (VGGSound) or `ytid,start,end,"labels"` (AudioSet)."""
+    """Parse a row `ytid,start,label,split` (VGGSound) or `ytid,start,end,"labels"` (AudioSet)."""
     try:
         video_id, start, third, fourth = row
         start_seconds = float(start)
@@ -95,7 +88,7 @@ def _row_item(row: list[str], names: MediaNames, where: str) -> VideoItem:
     try:
         end_seconds, labels, split = float(third), split_labels(fourth), ""
     except ValueError:
-        # VGGSound's labels contain commas of their own.
+        # A VGGSound row has one label, which may contain commas.
         end_seconds, labels, split = start_seconds + VGGSOUND_SECONDS, (third,), sys.intern(fourth.strip())
     found = names.find(video_id, start_seconds, end_seconds)
     file, whole = found if found is not None else ("", False)

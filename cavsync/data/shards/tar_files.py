@@ -1,4 +1,4 @@
-"""Read members of many tars from any process: few files and indexes are open at a time."""
+"""Read members of many tars from any process, with at most MAX_OPEN files and indexes open at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cavsync.data.shards.index import ShardIndex, read_report
-from cavsync.data.shards.walk import walk
+from cavsync.data.shards.scan_tar import scan_tar
 from cavsync.errors import MediaError
 
 MAX_OPEN = 16
@@ -17,11 +17,12 @@ _HEADER_BYTES = 512
 
 
 def load_index(path: Path) -> ShardIndex:
-    """Samples of a tar: as remembered beside it where that fits its size, else by its headers. OSError: unreadable."""
+    """Return the samples of a tar from its .idx file, or, if that is missing or does not fit the tar's size, from the
+    tar's headers. Raises OSError for an unreadable tar."""
     report = read_report(path)
     if report is not None and report.bytes == path.stat().st_size:
         return report.index
-    return walk(path).index
+    return scan_tar(path).index
 
 
 class _OpenTar:
@@ -30,7 +31,7 @@ class _OpenTar:
         self.index = load_index(path)
 
     def read(self, offset: int, size: int) -> bytes:
-        # pread leaves no position behind: processes that were forked share descriptors.
+        # Forked processes share descriptors and their positions; pread does not use the position.
         return os.pread(self._descriptor, size, offset)
 
     def __del__(self) -> None:
@@ -39,7 +40,7 @@ class _OpenTar:
 
 
 class TarFiles:
-    """The tars of a data set by number. Pickled, it is a list of paths; files are opened where they are read."""
+    """The tars of a data set by number. Pickled, it is a list of paths; each process opens the files that it reads."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = list(paths)
@@ -52,11 +53,11 @@ class TarFiles:
         self.paths, self._open = paths, OrderedDict()
 
     def index(self, shard: int) -> ShardIndex:
-        """Samples of a tar. MediaError where it cannot be read."""
+        """Return the samples of a tar. Raises MediaError for an unreadable tar."""
         return self._tar(shard).index
 
     def read(self, shard: int, place: tuple[int, int]) -> bytes:
-        """The bytes at (offset, size). MediaError where there are fewer of them."""
+        """Read the bytes at (offset, size). Raises MediaError for an unreadable tar or one that ends before them."""
         offset, size = place
         try:
             data = self._tar(shard).read(offset, size)
@@ -67,7 +68,7 @@ class TarFiles:
         return data
 
     def member_name(self, shard: int, place: tuple[int, int]) -> str:
-        """`shard: member` of the member whose data is at `place`, for messages."""
+        """Return `shard: member` of the member whose data is at `place`, for messages."""
         header = self._tar(shard).read(place[0] - _HEADER_BYTES, _NAME_BYTES)
         return f"{self.paths[shard]}: {header.split(bytes(1))[0].decode(errors='replace')}"
 

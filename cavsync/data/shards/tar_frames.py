@@ -1,4 +1,4 @@
-"""Frames of one clip that are decoded when they are asked for."""
+"""Frames of one clip that are decoded when they are used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cavsync.errors import MediaError
 
 @dataclass(frozen=True)
 class TarFrames:
-    """The JPEGs at `places` (offset, size) of a tar, as frames of `img_size`. `crc32` of each, if known."""
+    """The JPEGs at `places` (offset, size) of a tar as frames of `img_size`; `crc32` are their checksums, if known."""
 
     files: TarFiles
     shard: int
@@ -27,7 +27,7 @@ class TarFrames:
         return len(self.places)
 
     def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """Frames `indices` (...): (..., 3, S, S) RGB, each decoded once. Raises MediaError for a damaged one."""
+        """Return frames `indices` (...) as RGB (..., 3, S, S), each decoded once. MediaError if one is corrupt."""
         wanted, position = np.unique(np.arange(len(self))[indices], return_inverse=True)
         frames = np.empty((len(wanted), 3, self.img_size, self.img_size), dtype=np.uint8)
         for place, number in enumerate(wanted):
@@ -42,7 +42,7 @@ class TarFrames:
 
 
 def read_checked(files: TarFiles, shard: int, place: tuple[int, int], crc32: int | None) -> bytes:
-    """A member's bytes. Raises MediaError where they are not those that were written."""
+    """Read a member's bytes. Raises MediaError if their checksum is not `crc32` (None: unknown)."""
     data = files.read(shard, place)
     if crc32 is not None and zlib.crc32(data) != crc32:
         raise MediaError(

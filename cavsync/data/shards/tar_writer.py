@@ -1,4 +1,4 @@
-"""Write an uncompressed tar whose bytes depend on nothing but its members (POSIX ustar)."""
+"""Write an uncompressed tar (POSIX ustar) whose bytes depend only on its members."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 
 class TarWriter:
-    """Append members to `stream`; `num_bytes` and `sha256` tell of all that was written."""
+    """Append members to `stream`; `num_bytes` and `sha256` are of everything written so far."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -16,7 +16,7 @@ class TarWriter:
         self.num_bytes = 0
 
     def add(self, name: str, data: bytes) -> int:
-        """Write one member, with time, owner and group of zero; returns where its data starts."""
+        """Write one member with time, owner and group zero; return the offset of its data."""
         info = TarInfo(name)
         info.size, info.mode = len(data), 0o644
         self._write(info.tobuf(USTAR_FORMAT))
@@ -26,12 +26,12 @@ class TarWriter:
         return offset
 
     def close(self) -> None:
-        """Write the mark of the archive's end."""
+        """Write the end-of-archive marker."""
         self._write(bytes(2 * BLOCKSIZE))
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal hash of what was written so far."""
+        """Hexadecimal hash of everything written so far."""
         return self._digest.hexdigest()
 
     def _write(self, data: bytes) -> None:

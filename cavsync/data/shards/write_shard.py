@@ -1,4 +1,4 @@
-"""Make one shard, in a process of its own."""
+"""Write one shard, in this process or a worker process."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from threading import Thread
 
 from cavsync.atomic import atomic_file
 from cavsync.data.labels.vocabulary import check_labels
-from cavsync.data.shards.contents import Contents
-from cavsync.data.shards.index import PackReject, ShardEntry, ShardReport
+from cavsync.data.shards.index import PackReject, SampleMembers, ShardReport
 from cavsync.data.shards.items import Item
 from cavsync.data.shards.options import PackOptions
+from cavsync.data.shards.sample_contents import SampleContents
 from cavsync.data.shards.tar_writer import TarWriter
 from cavsync.errors import MediaError
 
@@ -26,7 +26,7 @@ Members = list[tuple[str, bytes]]
 
 @dataclass(frozen=True)
 class ShardJob:
-    """Which clips go into which tar. `first` is the place of the first of them in the pack's order."""
+    """The clips of one tar. `first` is the position of the first of them in the packing order."""
 
     tar_path: Path
     root: Path
@@ -36,29 +36,29 @@ class ShardJob:
     known_labels: frozenset[str] | None
 
 
-class Stopped(Exception):  # noqa: N818 (no error: the user ended it)
+class Stopped(Exception):  # noqa: N818 (not an error: the user stopped the pack)
     """The pack was stopped before this shard was finished."""
 
 
-class Signals:
-    """What a worker process shares with the one that started it: clips done, and whether to stop."""
+class WorkerState:
+    """What a worker process shares with its parent: the number of clips done, and whether to stop."""
 
     done: Synchronized[int] | None = None
     stop: Event | None = None
 
 
 def start_worker(done: Synchronized[int], stop: Event) -> None:
-    """Initialise a worker process: it leaves Ctrl-C to its parent, and does not outlive it."""
+    """Initialise a worker process, which leaves Ctrl-C to its parent and exits with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Signals.done, Signals.stop = done, stop
-    Thread(target=_end_with_parent, daemon=True).start()
+    WorkerState.done, WorkerState.stop = done, stop
+    Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> None:
-    """Write the tar and, when it is whole, its index. `advance` is called before each clip; that of a worker process
-    counts, and raises Stopped."""
-    advance = advance or _advance
-    samples: list[ShardEntry] = []
+    """Write the tar and, when it is complete, its index. `advance` is called before each clip; the default, for worker
+    processes, counts clips in WorkerState. Raises Stopped if the pack was stopped."""
+    advance = advance or _count_clip
+    samples: list[SampleMembers] = []
     rejects: list[PackReject] = []
     seconds = 0.0
     job.tar_path.unlink(missing_ok=True)
@@ -81,8 +81,8 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
 
 def read_members(
     item: Item, root: Path, options: PackOptions, known_labels: frozenset[str] | None
-) -> tuple[Contents, Members]:
-    """A clip and the members that it becomes. MediaError where it cannot be used."""
+) -> tuple[SampleContents, Members]:
+    """Read a clip; return it and the tar members that it is written as. Raises MediaError for an unusable clip."""
     name = item_name(item)
     check_labels(item.labels, known_labels, name)
     contents = item.read(root, options)
@@ -93,16 +93,16 @@ def read_members(
 
 
 def item_name(item: Item) -> str:
-    """What a clip is called in messages."""
+    """Return the name of a clip in messages."""
     return item.file or item.id
 
 
-def _append(tar: TarWriter, key: str, members: Members) -> ShardEntry:
+def _append(tar: TarWriter, key: str, members: Members) -> SampleMembers:
     description, audio, *frames = [(tar.add(f"{key}.{suffix}", data), len(data)) for suffix, data in members]
-    return ShardEntry(key, description, audio, frames)
+    return SampleMembers(key, description, audio, frames)
 
 
-def _report(tar: TarWriter, samples: list[ShardEntry], rejects: list[PackReject], seconds: float) -> ShardReport:
+def _report(tar: TarWriter, samples: list[SampleMembers], rejects: list[PackReject], seconds: float) -> ShardReport:
     ranges = [(sample.description, sample.audio, *sample.frames) for sample in samples]
     return ShardReport(
         bytes=tar.num_bytes if samples else 0,
@@ -116,17 +116,17 @@ def _report(tar: TarWriter, samples: list[ShardEntry], rejects: list[PackReject]
     )
 
 
-def _advance() -> None:
-    if Signals.stop is not None and Signals.stop.is_set():
+def _count_clip() -> None:
+    if WorkerState.stop is not None and WorkerState.stop.is_set():
         raise Stopped
-    if Signals.done is not None:
-        with Signals.done.get_lock():
-            Signals.done.value += 1
+    if WorkerState.done is not None:
+        with WorkerState.done.get_lock():
+            WorkerState.done.value += 1
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
-        # A killed parent can neither collect results nor tell anyone to stop; there is nothing to clean up for it.
+        # A killed parent can neither collect results nor stop its workers, and nothing is left to clean up.
         os._exit(1)

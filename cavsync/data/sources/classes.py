@@ -1,4 +1,4 @@
-"""The classes that a classifier tells apart, and which of them each clip belongs to."""
+"""The classes of a classifier, and the classes of each clip."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.labels.folder import csv_lines
+from cavsync.data.labels.csv_file import csv_text
 from cavsync.data.labels.vocabulary import HEADER, Label, read_vocabulary
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import DataError, MediaError
 
 Target = Literal["multi-label", "single-label"]
 Content = tuple[tuple[int, float], ...]
-"""Which clips (by index) a training pair was mixed from, and with what shares."""
+"""The clips (by index) that a training pair is mixed from, with their shares."""
 
 
 @dataclass(frozen=True)
 class ClassLabels:
-    """The classes in the order of their index: (index, mid, display name), as CAV-MAE's CSV has them."""
+    """The classes in the order of their index: (index, mid, display name), as in CAV-MAE's CSV."""
 
     vocabulary: tuple[Label, ...]
 
     @classmethod
     def read(cls, path: Path) -> ClassLabels:
-        """From a CSV `index,mid,display_name`. DataError for another file, or indices other than 0 to n - 1."""
+        """Read a CSV `index,mid,display_name`. Raises DataError for another kind of file, indices other than 0 to n -
+        1, or a name of two classes."""
         vocabulary = sorted(read_vocabulary(path))
         if not vocabulary or [index for index, _, _ in vocabulary] != list(range(len(vocabulary))):
-            raise DataError(f"{path} does not number its classes from 0 on without gaps: correct its first column")
+            raise DataError(f"{path} must number its classes from 0 on without gaps: correct its first column")
         labels = cls(tuple(vocabulary))
         for index, *names in labels.vocabulary:
             for name in names:
@@ -45,39 +46,39 @@ class ClassLabels:
 
     @classmethod
     def of_names(cls, names: Iterable[str]) -> ClassLabels:
-        """Classes that have only a name, in alphabetical order."""
+        """Make classes of names alone, in alphabetical order."""
         return cls(tuple((index, name, name) for index, name in enumerate(sorted(set(names)))))
 
     @cached_property
     def index_of(self) -> dict[str, int]:
-        """Index of every mid and display name."""
+        """The index of the class of every mid and display name."""
         return {name: index for index, mid, display_name in self.vocabulary for name in (display_name, mid)}
 
     @property
     def display_names(self) -> list[str]:
-        """Of the classes, in order."""
+        """The display names in the order of the classes."""
         return [name for _, _, name in self.vocabulary]
 
     def __len__(self) -> int:
         return len(self.vocabulary)
 
     def to_csv(self) -> str:
-        """As `read` reads it."""
-        return csv_lines([HEADER, *([str(index), mid, name] for index, mid, name in self.vocabulary)])
+        """Return the text of the CSV that `read` reads."""
+        return csv_text([HEADER, *([str(index), mid, name] for index, mid, name in self.vocabulary)])
 
     def write(self, path: Path) -> None:
         """Write a CSV that `read` reads."""
         write_text_atomically(path, self.to_csv())
 
 
-def unlabelled(name: str) -> MediaError:
-    """Why a clip without a class cannot be used."""
+def unlabelled_error(name: str) -> MediaError:
+    """Return the error for a clip without a class."""
     return MediaError(f"{name} has no label of the vocabulary: label it or leave it out", reason="label")
 
 
 @dataclass(frozen=True)
 class ClipClasses:
-    """Of every clip of a source the indices of its classes; empty where it has none of the vocabulary."""
+    """The indices of the classes of every clip of a source; empty for a clip without a label of the vocabulary."""
 
     labels: ClassLabels
     of_clip: tuple[tuple[int, ...], ...]
@@ -91,10 +92,10 @@ class ClipClasses:
         *,
         ignore_other_labels: bool = False,
     ) -> ClipClasses:
-        """Look up the labels of all clips; without `labels` the classes are all that the clips name.
+        """Look up the labels of all clips; without `labels` the classes are all labels of the clips.
 
-        Raises DataError for a label that is not in the vocabulary unless `ignore_other_labels`, for a source without
-        any label, and for a clip with several classes where the target is single-label.
+        Raises DataError for a label that is not in the vocabulary (unless `ignore_other_labels`), for a source without
+        any label, and for a clip with several classes if the target is single-label.
         """
         named = [source.labels(index) for index in range(len(source.names))]
         if labels is None:
@@ -111,7 +112,7 @@ class ClipClasses:
             if target == "single-label" and len(found) > 1:
                 raise DataError(
                     f"{source.names[index]} has {len(found)} classes ({', '.join(names)}), but single-label training "
-                    "expects one: use target multi-label, or a vocabulary of classes that exclude one another"
+                    "expects one: use target multi-label, or a vocabulary of mutually exclusive classes"
                 )
             of_clip.append(found)
         if not any(of_clip):
@@ -122,8 +123,8 @@ class ClipClasses:
         return cls(labels, tuple(of_clip))
 
     def targets(self, contents: Sequence[Content], label_smoothing: float = 0.0) -> Tensor:
-        """Float32 (clips, classes): 1 for a clip's classes, shared among the clips that were mixed; `label_smoothing`
-        of all of it is spread over the classes (Szegedy et al. 2016, arXiv 1512.00567)."""
+        """Return targets float32 (clips, classes): 1 for a clip's classes, weighted by the shares of mixed clips; the
+        fraction `label_smoothing` is spread evenly over all classes (Szegedy et al. 2016, arXiv 1512.00567)."""
         found = torch.zeros(len(contents), len(self.labels))
         for row, content in enumerate(contents):
             for index, share in content:
@@ -131,8 +132,8 @@ class ClipClasses:
         return found * (1 - label_smoothing) + label_smoothing / len(self.labels)
 
     def sampling_weights(self, indices: Sequence[int]) -> NDArray[np.float64]:
-        """Weights of clips with which all classes are drawn about equally often, as in PSLA and CAV-MAE: the sum over
-        a clip's classes of 1 / the number of `indices` in that class (Gong et al. 2021, arXiv 2102.01243)."""
+        """Return weights of clips with which all classes are drawn about equally often, as in PSLA and CAV-MAE: the sum
+        over a clip's classes of 1 / the number of `indices` in that class (Gong et al. 2021, arXiv 2102.01243)."""
         counts = np.bincount([c for index in indices for c in self.of_clip[index]], minlength=len(self.labels))
         weights = np.array([sum(1 / counts[c] for c in self.of_clip[index]) for index in indices])
         normed: NDArray[np.float64] = weights / weights.sum()

@@ -1,4 +1,4 @@
-"""Several sources as one."""
+"""Several sources joined into one."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class JoinedSources:
 
     @property
     def first_clip(self) -> list[int]:
-        """Index of each source's first clip, and the number of clips in all."""
+        """Index of each source's first clip, followed by the total number of clips."""
         return [0, *np.cumsum([len(source.names) for source in self.sources]).tolist()]
 
     @property
     def names(self) -> Sequence[str]:
-        """Every clip's name, looked up when it is read."""
+        """The name of every clip, each looked up when it is read."""
         return _JoinedNames(self)
 
     @property
     def shard_of(self) -> NDArray[np.int64] | None:
-        """Number of the shard of each clip, where any source has shards; a source without counts as one."""
+        """Number of the shard of each clip; a source without shards counts as one. None if no source has shards."""
         if all(source.shard_of is None for source in self.sources):
             return None
         parts, first = [], 0
@@ -42,17 +42,17 @@ class JoinedSources:
         return np.concatenate(parts)
 
     def labels(self, index: int) -> tuple[str, ...]:
-        """The data set's names of the clip's classes."""
+        """Return the data set's names of the clip's classes."""
         source, place = self._place(index)
         return source.labels(place)
 
     def load(self, index: int, img_size: int) -> Clip:
-        """Clip `index` with frames of `img_size`; MediaError where it cannot be used."""
+        """Load clip `index` with frames of `img_size`. Raises MediaError for a clip that cannot be used."""
         source, place = self._place(index)
         return source.load(place, img_size)
 
     def name(self, index: int) -> str:
-        """Name of clip `index`."""
+        """Return the name of clip `index`."""
         source, place = self._place(index)
         return source.names[place]
 

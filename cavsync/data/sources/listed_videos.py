@@ -1,4 +1,4 @@
-"""Videos that a CSV of VGGSound or AudioSet lists, cut beforehand and lying in a folder."""
+"""The clips of a VGGSound or AudioSet CSV, as files that are already cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cavsync.errors import DataError, MediaError
 
 @dataclass(frozen=True)
 class ListedVideos:
-    """A clip per row of the CSV; `names` are paths below the folder of the media, or ids of rows without a file."""
+    """A clip per row of the CSV; `root` is the folder of the media."""
 
     root: Path
     items: list[VideoItem]
@@ -24,8 +24,8 @@ class ListedVideos:
     def open(cls, path: Path, media: Path, *, split: str | None = None) -> ListedVideos:
         """Read `ytid,start,label,split` (VGGSound) or `ytid,start,end,"labels"` (AudioSet).
 
-        split: keep the rows of this split, which only VGGSound has. Raises DataError for a list or folder that does
-        not fit, or a split without rows.
+        split: keep the rows of this split, which only VGGSound has. Raises DataError for an unusable list or folder, or
+        a split without rows.
         """
         root, items = list_items(path, media)
         videos = [item for item in items if isinstance(item, VideoItem) and split in (None, item.split)]
@@ -36,25 +36,25 @@ class ListedVideos:
 
     @cached_property
     def names(self) -> list[str]:
-        """Path of each row's file, or its id where there is none."""
+        """The path of each row's file, or the id of a row without a file."""
         return [str(self.root / item.file) if item.file else item.id for item in self.items]
 
     def labels(self, index: int) -> tuple[str, ...]:
-        """As the row has them."""
+        """Return the labels of the row."""
         return self.items[index].labels
 
     def check_files(self, index: int) -> None:
-        """Raise MediaError where a row's file is missing, or is the whole video, without reading it."""
+        """Raise MediaError for a row whose file is missing or the whole video, without reading it."""
         item = self.items[index]
         if not item.file:
             raise MediaError(f"{item.id} has no file among the media: download it or strike its row", reason="missing")
         if item.whole:
             raise MediaError(
-                f"{self.names[index]} is a whole video, the list names a part of it: cut it with `cavsync data pack`",
+                f"{self.names[index]} is a whole video, but the row is a part of it: cut it with `cavsync data pack`",
                 reason="length_mismatch",
             )
 
     def load(self, index: int, img_size: int) -> Clip:
-        """Decode one file; MediaError where it cannot be used, is missing, or is the whole video."""
+        """Decode one file. Raises MediaError for a file that is missing, unusable or the whole video."""
         self.check_files(index)
         return load_clip(self.names[index], img_size)

@@ -1,7 +1,14 @@
 """Procedural clips whose true synchronisation is known to the sample.
 
-specs = draw_specs(100, seed=1, max_offset_ms=800)
-truth = generate(Path("clips"), specs)
+    specs = draw_specs(100, seed=1, max_offset_ms=800)
+    truth = generate(Path("clips"), specs)
+
+- `ClipSpec` describes a clip, `draw_specs` draws varied descriptions; `FAMILIES` and `CONTAINERS` are the choices.
+- `render` makes frames and samples of one, `RenderedClip`; `write_clip` encodes it, `generate` writes a folder of clips
+  with `TRUTH_NAME`, which `read_truth` reads.
+
+Free of torch: imports numpy, scipy, Pillow and PyAV, and of this project only `cavsync.errors`, `cavsync.atomic` and
+`cavsync.data.labels`.
 """
 
 from cavsync.data.synth.draw_specs import draw_specs

@@ -1,4 +1,4 @@
-"""Background sound that belongs to nothing in the frame: beds that swell as they like, and off-screen blows."""
+"""Background sound that belongs to nothing in the frame: continuous beds of varying loudness, and off-screen hits."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from scipy import signal
 
 from cavsync.data.synth.rhythm import bursts
 from cavsync.data.synth.scene import Samples
-from cavsync.data.synth.sounds import band_noise
 from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.timbres import band_noise
 
 BEDS = ("traffic", "hum", "babble", "music", "wind")
 
 
 def ambience(spec: ClipSpec) -> Samples:
-    """Background of the whole clip, float32 (samples, channels); all zeros at clutter 0."""
+    """Return the background sound of the whole clip, float32 (samples, channels); all zeros at clutter 0."""
     rng = spec.random("ambience")
     bed = str(rng.choice(BEDS))
     mono = np.zeros(spec.sample_count, dtype=np.float32)
     if spec.clutter > 0:
         level = spec.clutter * 10 ** (rng.uniform(-33, -24) / 20)
         mono += level * _bed(rng, bed, spec)
-        mono += _thumps(rng, spec)
-    # Surround channels carry the room at levels of their own; what is seen is heard from the front.
+        mono += _offscreen_hits(rng, spec)
+    # The background has another level in each channel; visible objects are panned over the front channels.
     gains = rng.uniform(0.5, 1.0, spec.channels)
     return np.asarray(mono[:, None] * gains[None, :], dtype=np.float32)
 
 
 def _bed(rng: np.random.Generator, bed: str, spec: ClipSpec) -> Samples:
-    """A bed with standard deviation about 1 whose loudness swells at random."""
+    """Return a bed with standard deviation about 1 whose loudness varies at random."""
     rate_hz, count = spec.audio_rate_hz, spec.sample_count
     time = np.arange(count) / rate_hz
     if bed == "music":
@@ -48,7 +48,7 @@ def _bed(rng: np.random.Generator, bed: str, spec: ClipSpec) -> Samples:
 
 
 def _chords(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
-    """Soft pads that change chord at random times, below and between the notes of the keys."""
+    """Return soft pads that change chord at random times, at pitches other than those of the keys family."""
     wave = np.zeros_like(time)
     start, root_hz = 0.0, float(rng.uniform(90, 140))
     while start < time[-1]:
@@ -61,8 +61,8 @@ def _chords(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
     return wave
 
 
-def _thumps(rng: np.random.Generator, spec: ClipSpec) -> Samples:
-    """Blows off screen in two timbres that no visible thing has: a dull door and a short buzzing horn."""
+def _offscreen_hits(rng: np.random.Generator, spec: ClipSpec) -> Samples:
+    """Return off-screen sounds in one of two timbres that no visible object has: a dull door, a short buzzing horn."""
     rate_hz, count = spec.audio_rate_hz, spec.sample_count
     wave = np.zeros(count, dtype=np.float32)
     horn = rng.random() < 0.4

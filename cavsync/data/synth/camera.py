@@ -1,4 +1,4 @@
-"""The camera: it shakes, its exposure drifts and flickers, and its sensor is noisy."""
+"""A camera that shakes, whose exposure drifts and flickers, and whose sensor is noisy."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from cavsync.data.synth.rhythm import bursts, decay
 from cavsync.data.synth.spec import ClipSpec
 
 Frame = npt.NDArray[np.uint8]
-_TILE = 64  # extra rows and columns of the noise tile: every frame sees it from another corner
+_TILE = 64  # extra rows and columns of the noise tile: each frame takes its noise from another corner of it
 
 
 class Camera:
-    """Turns a canvas into the frame of one frame: crop, exposure, white balance, noise."""
+    """Turns the canvas at one instant into a frame: crop, exposure, white balance, noise."""
 
     def __init__(self, spec: ClipSpec) -> None:
         rng = spec.random("camera")
         self._clutter = spec.clutter
         self._size = (spec.width, spec.height)
         side = min(spec.width, spec.height)
-        # Hand-held sway in pixels: two slow sines per axis, and jolts that ring for a quarter of a second.
+        # Hand-held sway in pixels: two slow sines per axis, and jolts that ring for about a quarter of a second.
         self._sway = rng.uniform(0, 0.006 * side, (2, 2))
         self._sway_hz = rng.uniform(0.15, 1.3, (2, 2))
         self._phase = rng.uniform(0, 2 * np.pi, (2, 2))
@@ -37,7 +37,7 @@ class Camera:
         self._corners = rng.integers(0, _TILE, (997, 2))
 
     def shake(self, time_seconds: float) -> tuple[float, float]:
-        """Displacement (right, down) of the crop in output pixels."""
+        """Return the displacement (right, down) of the crop in output pixels."""
         move = (self._sway * np.sin(2 * np.pi * self._sway_hz * time_seconds + self._phase)).sum(axis=1) * self._clutter
         for start, size in zip(self._jolts, self._jolt_size, strict=True):
             since = time_seconds - start
@@ -46,15 +46,15 @@ class Camera:
         return float(move[0]), float(move[1])
 
     def gain(self, time_seconds: float) -> float:
-        """Exposure of the frame, about 1."""
+        """Return the exposure of the frame, about 1."""
         index = int(np.searchsorted(self._steps, time_seconds))
         level = float(self._levels[index])
-        if index > 0:  # auto exposure settles in a tenth of a second
+        if index > 0:  # auto-exposure settles with a time constant of 0.1 s
             level += float(self._levels[index - 1] - level) * decay(time_seconds - self._steps[index - 1], 0.1)
         return level + self._flicker * float(np.sin(2 * np.pi * self._flicker_hz * time_seconds))
 
     def expose(self, canvas: Canvas, time_seconds: float, frame_index: int) -> Frame:
-        """The frame, RGB uint8 (height, width, 3)."""
+        """Return the frame, RGB uint8 (height, width, 3)."""
         box = self._view(canvas, time_seconds)
         width, height = self._size
         crop = canvas.image.reduce(canvas.scale, box) if canvas.scale > 1 else canvas.image.crop(box)
@@ -64,7 +64,7 @@ class Camera:
         return np.clip(frame, 0, 255, out=frame).astype(np.uint8)
 
     def owners(self, canvas: Canvas, time_seconds: float) -> Frame:
-        """Which object each pixel of the frame shows, uint8 (height, width), as the canvas's `owners` names them."""
+        """Return the object that each pixel of the frame shows, uint8 (height, width), numbered as in the canvas."""
         if canvas.owners is None:
             raise ValueError("the canvas does not track owners")
         half = canvas.scale // 2
@@ -73,7 +73,7 @@ class Camera:
         ]
 
     def _view(self, canvas: Canvas, time_seconds: float) -> tuple[int, int, int, int]:
-        """Left, upper, right and lower edge of what is seen, in canvas pixels."""
+        """Return the left, upper, right and lower edge of the visible part, in canvas pixels."""
         right, down = (
             min(max(round((canvas.margin + move) * canvas.scale), 0), 2 * canvas.margin * canvas.scale)
             for move in self.shake(time_seconds)

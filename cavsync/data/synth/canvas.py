@@ -1,4 +1,4 @@
-"""A frame to draw on in scene coordinates, supersampled so that edges are smooth and motion is finer than a pixel."""
+"""An image to draw on in scene coordinates, supersampled so that edges are smooth and motion is finer than a pixel."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from PIL import Image, ImageDraw
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-NOBODY = 0
+NO_OWNER = 0
 
 
 class Canvas:
-    """Scene coordinates (u, v) span 0..1 over the central square of the frame, u to the right, v downwards.
+    """An image whose scene coordinates (u, v) span 0..1 over the central square, u to the right, v downwards.
 
-    Wider frames show more than that on the sides. A margin around the frame, in output pixels, is there for the
-    camera to shake in. With `track_owners` a second image, `owners`, says which object each pixel shows: whatever is
-    drawn within `owned_by(name)` belongs to that object, and whatever is drawn over it hides it.
+    Wider frames show more at the sides. A margin around the frame, in output pixels, gives the camera room to shake.
+    With `track_owners` a second image, `owners`, records which object each pixel shows: shapes drawn within
+    `owned_by(name)` belong to that object, and shapes drawn over them hide it.
     """
 
     def __init__(self, width: int, height: int, margin: int, *, track_owners: bool = False) -> None:
@@ -29,12 +29,12 @@ class Canvas:
         self.side = min(width, height) * self.scale
         self.left = (self.size[0] - self.side) / 2
         self.top = (self.size[1] - self.side) / 2
-        self._owner = NOBODY
+        self._owner = NO_OWNER
         self.owner_names: list[str] = []
         self.load(Image.new("RGB", self.size), Image.new("L", self.size) if track_owners else None)
 
     def load(self, image: Image.Image, owners: Image.Image | None = None) -> None:
-        """Go on drawing on copies of `image` and of its `owners`, which have the canvas's size."""
+        """Continue on copies of `image` and `owners`, which have the canvas's size."""
         self.image = image.copy()
         self.owners = None if owners is None else owners.copy()
         self._pen = ImageDraw.Draw(self.image)
@@ -42,8 +42,8 @@ class Canvas:
 
     @contextmanager
     def owned_by(self, name: str) -> Iterator[None]:
-        """What is drawn inside belongs to the object `name`: its pixels in `owners` are its place in `owner_names`
-        plus one."""
+        """Assign what is drawn inside to the object `name`, whose pixels in `owners` are its index in `owner_names`
+        plus 1."""
         if name not in self.owner_names:
             self.owner_names.append(name)
         before, self._owner = self._owner, self.owner_names.index(name) + 1
@@ -59,17 +59,17 @@ class Canvas:
         return (-left, -top, 1 + left, 1 + top)
 
     def point(self, u: float, v: float) -> Point:
-        """Canvas pixels of a scene point."""
+        """Return the canvas pixels of a scene point."""
         return (self.left + u * self.side, self.top + v * self.side)
 
     def ellipse(self, centre: Point, radii: Point, fill: Colour) -> None:
-        """A filled ellipse with horizontal and vertical radii in scene units."""
+        """Draw a filled ellipse with horizontal and vertical radii in scene units."""
         x, y = self.point(*centre)
         rx, ry = max(radii[0], 0.0) * self.side, max(radii[1], 0.0) * self.side
         self._paint("ellipse", fill, (x - rx, y - ry, x + rx, y + ry))
 
     def rectangle(self, low: Point, high: Point, fill: Colour, radius: float = 0.0) -> None:
-        """A filled rectangle from its upper left to its lower right corner, with rounded corners if asked."""
+        """Draw a filled rectangle from upper left to lower right corner; `radius` rounds its corners."""
         box = (*self.point(*low), *self.point(*high))
         if radius > 0:
             self._paint("rounded_rectangle", fill, box, radius=radius * self.side)
@@ -77,25 +77,25 @@ class Canvas:
             self._paint("rectangle", fill, box)
 
     def polygon(self, points: Sequence[Point], fill: Colour) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         self._paint("polygon", fill, [self.point(*point) for point in points])
 
     def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
-        """A stroke with round joints and ends, `width` in scene units."""
+        """Draw a line with round joints and ends, `width` in scene units."""
         path = [self.point(*point) for point in points]
         self._paint("line", fill, path, width=max(1, round(width * self.side)), joint="curve")
         for end in (points[0], points[-1]):
             self.ellipse(end, (width / 2, width / 2), fill)
 
     def _paint(self, shape: str, fill: Colour, where: Any, **options: Any) -> None:
-        """Draw a shape of Pillow's, and the same pixels of `owners` in the name of whoever owns them."""
+        """Draw one of Pillow's shapes, and the same shape in `owners` with the current owner's number."""
         getattr(self._pen, shape)(where, fill=fill, **options)
         if self._owner_pen is not None:
             getattr(self._owner_pen, shape)(where, fill=self._owner, **options)
 
 
 def blend(first: Colour, second: Colour, amount: float) -> Colour:
-    """`first` mixed with `amount` in [0, 1] of `second`."""
+    """Mix `first` with `amount` in [0, 1] of `second`."""
     amount = min(max(amount, 0.0), 1.0)
     return (
         round(first[0] + (second[0] - first[0]) * amount),
@@ -105,6 +105,6 @@ def blend(first: Colour, second: Colour, amount: float) -> Colour:
 
 
 def shade(colour: Colour, gain: float) -> Colour:
-    """A lighter (gain > 1) or darker colour."""
+    """Return a lighter (gain > 1) or darker colour."""
     red, green, blue = (min(255, max(0, round(channel * gain))) for channel in colour)
     return (red, green, blue)

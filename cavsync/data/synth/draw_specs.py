@@ -17,7 +17,7 @@ FPS = tuple(
     Fraction(n, d)
     for n, d in [(25, 2), (15, 1), (24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60, 1)]
 )
-# Common rates more often than rare ones: 12.5 and 15 fps are hard, 50 and 60 cost double to decode.
+# Common rates are drawn more often; 12.5 and 15 fps are hard to score, 50 and 60 fps cost twice as much to decode.
 _FPS_WEIGHTS = np.array([1, 1, 2, 2, 6, 3, 3, 1, 1]) / 20
 _CHANNELS = (1, 2, 6)
 _CHANNEL_WEIGHTS = (0.4, 0.5, 0.1)
@@ -42,12 +42,12 @@ def draw_specs(
     clutter: float = 1.0,
     speech: str = "auto",
 ) -> list[ClipSpec]:
-    """`count` clip descriptions, families in turn, everything else drawn from `seed`.
+    """Draw `count` clip descriptions from `seed`, taking the families in turn.
 
     Offsets are uniform in ±`max_offset_ms`, every clip drifts by `drift_ms_per_minute`; the shares are the exact
     fractions of silent and of static clips. `size` (width, height), `fps` and `container` fix what otherwise varies;
-    `plain` fixes all that the caller left open to 192x144, 25 fps, H.264 + AAC in mp4, 16 kHz mono. `speech` is
-    "synthetic", "espeak-ng", or "auto": half of the faces speak through espeak-ng where it is installed.
+    `plain` fixes everything that the caller leaves open to 192x144, 25 fps, H.264 + AAC in mp4, 16 kHz mono. `speech`
+    is "synthetic", "espeak-ng", or "auto", with which half of the faces use espeak-ng if it is installed.
 
     Raises ConfigError for an unknown family or container, shares outside [0, 1], or values that ClipSpec refuses.
     """
@@ -62,17 +62,17 @@ def draw_specs(
     if plain:
         size, fps = size or (192, 144), Fraction(25) if fps is None else fps
         container = "mp4" if container == "mixed" else container
-    # Which clips are silent or static: the first ranks of a random order.
+    # The first clips of a random order are silent, the next ones static.
     rank = np.random.default_rng([seed, 0x5EC]).permutation(count)
     silent_count, static_count = round(silent_share * count), round(static_share * count)
     specs = []
     for index in range(count):
-        # One stream per clip: a clip does not change when the list grows or an option of another clip changes.
+        # One random stream per clip, so that a clip stays the same when the list grows.
         rng = np.random.default_rng([seed, 0xC11B, index])
         family = chosen[index % len(chosen)]
         clip_seed, speaks = int(rng.integers(2**31)), bool(rng.integers(2))
         offset_ms = round(float(rng.uniform(-1, 1)) * max_offset_ms, 3)
-        form = _draw_form(rng, size, fps, container, plain)
+        media_format = _draw_format(rng, size, fps, container, plain)
         specs.append(
             ClipSpec(
                 seed=clip_seed,
@@ -84,16 +84,16 @@ def draw_specs(
                 static=bool(silent_count <= rank[index] < silent_count + static_count),
                 clutter=clutter,
                 speech=_voice(speech, family, speaks),
-                **form,
+                **media_format,
             )
         )
     return specs
 
 
-def _draw_form(
+def _draw_format(
     rng: np.random.Generator, size: tuple[int, int] | None, fps: Fraction | None, container: str, plain: bool
 ) -> dict[str, Any]:
-    """Size, frame rate, codecs, audio rate and channels. Everything is drawn, so that fixing one leaves the others."""
+    """Draw size, frame rate, codecs, audio rate and channels; fixed ones are drawn too, so that the others stay."""
     width, height = _pick(rng, SIZES)
     encoding, drawn_fps = _draw_encoding(rng, container, fps)
     rate_hz = _pick(rng, encoding.audio_rates_hz)
@@ -111,7 +111,8 @@ def _draw_form(
 
 
 def _draw_encoding(rng: np.random.Generator, container: str, fps: Fraction | None) -> tuple[Encoding, Fraction]:
-    """Half of mixed clips are mp4, as most files in the world are; the frame rate is one that the codec can carry."""
+    """Draw a container with codecs, half of them mp4 because most files are, and a frame rate that the codec
+    supports."""
     name = container
     if container == "mixed":
         fits = [e.container for e in ENCODINGS if fps is None or not e.fps or fps in e.fps]

@@ -1,4 +1,4 @@
-"""A drummer at a kit: two sticks and a pedal; each drum and cymbal looks and sounds like itself."""
+"""A drummer with two sticks and a pedal; each drum and cymbal has its own look and sound."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from cavsync.data.synth.canvas import Canvas, Colour, Point, blend, shade
-from cavsync.data.synth.rhythm import Stroke, Strokes, decay, irregular_times, with_near_misses
+from cavsync.data.synth.rhythm import Stroke, Strokes, decay, irregular_times, spaced_times, with_near_misses
 from cavsync.data.synth.scene import Sound
-from cavsync.data.synth.sounds import KIT_TIMBRES
 from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.timbres import KIT_TIMBRES
 
 _MIN_GAP_SECONDS = {"hand": 0.3, "foot": 0.34}
 
 
 @dataclass(frozen=True)
 class DrumPart:
-    """A drum or cymbal: centre of its striking face and its radii."""
+    """A drum or cymbal: the centre and the radii of its striking surface."""
 
     name: str
     centre: Point
@@ -25,7 +25,7 @@ class DrumPart:
     colour: Colour
 
 
-# The hand that plays each piece; the pedal plays the kick.
+# The pieces that each hand plays; the pedal plays the kick.
 _LEFT, _RIGHT = ("hihat", "snare"), ("tom", "cymbal")
 _LAYOUT: dict[str, tuple[Point, Point, Colour]] = {
     "hihat": ((0.14, 0.56), (0.15, 0.035), (225, 190, 70)),
@@ -64,10 +64,8 @@ class Drummer:
     def _limb(
         rng: np.random.Generator, spec: ClipSpec, times: np.ndarray, names: tuple[str, ...], kind: str
     ) -> Strokes:
-        hits: list[Stroke] = []
-        for time in times.tolist():
-            if not hits or time - hits[-1].time_seconds >= _MIN_GAP_SECONDS[kind]:
-                hits.append(Stroke(time, 0.0, int(rng.integers(len(names)))))
+        kept = spaced_times(times, _MIN_GAP_SECONDS[kind])
+        hits = [Stroke(time, 0.0, int(rng.integers(len(names)))) for time in kept]
         strokes = with_near_misses(rng, hits, 0.34, 0.9 * spec.clutter)
         return Strokes(strokes, rng.uniform(0.12, 0.17), rng.uniform(0.05, 0.08), rng.uniform(0.14, 0.24))
 
@@ -84,13 +82,13 @@ class Drummer:
         return sounds
 
     def draw_still(self, canvas: Canvas) -> None:
-        """The stands."""
+        """Draw the stands."""
         for name in ("hihat", "cymbal"):
             u, v = self.pieces[name].centre
             canvas.line([(u, v), (u, 1.0)], 0.014, (90, 90, 95))
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """Drummer behind the kit, the kit, then sticks and pedal in front."""
+        """Draw the drummer, the kit in front, then sticks and pedal."""
         nod = self._nod * float(np.sin(2 * np.pi * self._nod_hz * time_seconds))
         canvas.rectangle((0.36, 0.34), (0.64, 0.85), self._shirt, radius=0.06)
         canvas.ellipse((0.5 + 0.4 * nod, 0.2 + nod), (0.085, 0.11), self._skin)
@@ -106,7 +104,7 @@ class Drummer:
 
     @staticmethod
     def _draw_piece(canvas: Canvas, piece: DrumPart, since_seconds: float) -> None:
-        """A hit drum brightens and sinks, a hit cymbal swings."""
+        """Draw a piece: after a hit, a drum brightens and sinks, a cymbal swings."""
         glow = decay(since_seconds, 0.12)
         (u, v), (ru, rv) = piece.centre, piece.radii
         colour = blend(piece.colour, (255, 250, 220), 0.3 * glow)
@@ -129,7 +127,7 @@ class Drummer:
     def _draw_arm(
         self, canvas: Canvas, time_seconds: float, strokes: Strokes, names: tuple[str, ...], side: int
     ) -> None:
-        """Shoulder, hand, stick; the tip meets the piece at contact and idles in silent twirls above it."""
+        """Draw arm, hand and stick; the tip touches the piece at contact and twirls above it in between."""
         old, new, moved = strokes.targets(time_seconds)
         start, stop = (self.pieces[names[index]].centre for index in (old, new))
         height = strokes.height(time_seconds)

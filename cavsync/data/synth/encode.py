@@ -1,4 +1,4 @@
-"""Write frames and samples to a file so that their timestamps keep the truth."""
+"""Encode frames and samples into a file with exact timestamps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cavsync.data.synth.spec import ENCODINGS, ClipSpec
 from cavsync.errors import ConfigError
 
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
-# Quick settings; one thread, so that a file depends on nothing but its description.
+# Fast settings, and one thread, so that a file depends on its description only.
 _VIDEO_OPTIONS = {
     "libx264": {"preset": "superfast", "crf": "23", "threads": "1"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8", "crf": "12", "b": "1M", "threads": "1"},
@@ -27,15 +27,15 @@ _VIDEO_OPTIONS = {
 }
 _FORMATS = {"mkv": "matroska", "mpg": "mpeg"}
 _CHUNK_SECONDS = 0.25
-# LAME's encoder and decoder put 576 + 529 samples before the first one. Other containers say so and players skip
-# them; AVI cannot, so there the delay takes the place of that many samples of the sound.
+# LAME's encoder and decoder put 576 + 529 samples before the first one. Other containers declare this delay and players
+# skip it; AVI cannot, so there the delay replaces that many samples of the audio.
 _MP3_DELAY_SAMPLES = 1105
 
 
 def write_media(spec: ClipSpec, frames: Iterator[tuple[float, Frame]], audio: Samples, path: Path) -> None:
-    """Encode into the spec's container; `frames` as of `render`, `audio` float32 (samples, channels).
+    """Encode into the spec's container; `frames` as `render` yields them, `audio` float32 (samples, channels).
 
-    Frame k gets pts k / fps and sample n the time n / rate, also in the decoded file. Raises ConfigError for a
+    In the decoded file, frame k has pts k / fps and sample n the time n / rate. Raises ConfigError for a
     combination of container, codecs, rate and channels that is not in ENCODINGS.
     """
     _check_encoding(spec)
@@ -62,7 +62,7 @@ def write_media(spec: ClipSpec, frames: Iterator[tuple[float, Frame]], audio: Sa
 
 
 def _audio_frames(spec: ClipSpec, audio: Samples) -> Iterator[av.AudioFrame]:
-    """Chunks of 16-bit samples with their pts."""
+    """Yield chunks of 16-bit samples with their pts."""
     pcm = np.clip(np.rint(audio * 32767), -32768, 32767).astype(np.int16)
     step = round(_CHUNK_SECONDS * spec.audio_rate_hz)
     first = _MP3_DELAY_SAMPLES if spec.container == "avi" else 0
@@ -83,7 +83,7 @@ def _check_encoding(spec: ClipSpec) -> None:
             raise ConfigError(
                 f"{' + '.join(asked)} cannot carry {spec.fps} fps with {spec.channels} channels at"
                 f" {spec.audio_rate_hz} Hz: choose rates of {encoding.audio_rates_hz} Hz, at most"
-                f" {encoding.max_channels} channels, and a frame rate that the codec knows."
+                f" {encoding.max_channels} channels, and a frame rate that the codec supports."
             )
     known = ", ".join(f"{e.container} + {e.video_codec} + {e.audio_codec}" for e in ENCODINGS)
     raise ConfigError(f"Cannot write {' + '.join(asked)}: choose one of {known}.")

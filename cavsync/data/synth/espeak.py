@@ -1,4 +1,4 @@
-"""Real speech from espeak-ng, an optional program, with a mouth that is read off the sound."""
+"""Speech from espeak-ng, an optional program, with a mouth that is animated from its sound."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _VARIANTS = ("m1", "m2", "m3", "m5", "m7", "f1", "f2", "f3", "f4")
 _WORDS = """apple mama open window about people problem happy paper number system water family money music morning
 market animal maybe baby remember example summer obvious popular above ability amount bubble camera probably member
 emotion father mother hammer happen camp marble poppy bob paw"""
-# The mouth opens with the first formant: open vowels have theirs in this band, closed ones and hums below it.
+# Open vowels have their first formant in this band, closed vowels and hums below it.
 _OPEN_BAND_HZ = (450.0, 1300.0)
 _SPREAD_BAND_HZ = (1700.0, 3000.0)
 
 
 def espeak_available() -> bool:
-    """Whether the espeak-ng program can be run."""
+    """Return whether the espeak-ng program is installed."""
     return shutil.which(ESPEAK) is not None
 
 
 def espeak_speech(rng: np.random.Generator, duration_seconds: float, rate_hz: int) -> Speech:
-    """Random words in a random voice over the clip and its margins; one sound per phrase between two pauses.
+    """Speak random words in a random voice over the clip and its margins, as one sound per phrase between pauses.
 
-    Equal random streams give equal speech as long as the installed espeak-ng stays the same. Raises ConfigError where
-    the program is missing or fails.
+    Equal random streams give equal speech with the same version of espeak-ng. Raises ConfigError if the program is
+    missing or fails.
     """
     start, stop = -MARGIN_SECONDS, duration_seconds + MARGIN_SECONDS
     speed = int(rng.integers(120, 165))
@@ -61,9 +61,9 @@ def espeak_speech(rng: np.random.Generator, duration_seconds: float, rate_hz: in
 
 
 def articulation(samples: Samples, rate_hz: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(opening, width) of a mouth that says `samples` (mono), each in 0..1 at TRACK_HZ from the first sample on.
+    """Return (opening, width) of the mouth that says mono `samples`, each in 0..1 at TRACK_HZ from the first sample on.
 
-    Filters run both ways and windows are centred, so the mouth neither leads nor lags the sound.
+    Filters run in both directions and windows are centred, so the mouth neither leads nor lags the sound.
     """
     openness, spread = (_band_level(samples, rate_hz, band) for band in (_OPEN_BAND_HZ, _SPREAD_BAND_HZ))
     loud = max(float(np.percentile(openness, 95)), 1e-6)
@@ -73,7 +73,7 @@ def articulation(samples: Samples, rate_hz: int) -> tuple[npt.NDArray[np.float64
 
 
 def _band_level(samples: Samples, rate_hz: int, band_hz: tuple[float, float]) -> npt.NDArray[np.float64]:
-    """Root of the smoothed power in a band, at TRACK_HZ."""
+    """Return the root of the smoothed power in a band, at TRACK_HZ."""
     sections = signal.butter(2, band_hz, "bandpass", fs=rate_hz, output="sos")
     power = np.square(signal.sosfiltfilt(sections, samples))
     totals = np.concatenate([[0.0], np.cumsum(power)])
@@ -85,13 +85,13 @@ def _band_level(samples: Samples, rate_hz: int, band_hz: tuple[float, float]) ->
 
 
 def _onsets(opening: npt.NDArray[np.float64], start_seconds: float) -> list[float]:
-    """Frame times at which the mouth opens past a third."""
+    """Return the times at which the mouth opens past a third."""
     opened = opening > 0.33
     return [start_seconds + float(index) / TRACK_HZ for index in np.flatnonzero(opened[1:] & ~opened[:-1]) + 1]
 
 
 def _phrases(samples: Samples, rate_hz: int, pause_seconds: float = 0.08) -> list[tuple[int, int]]:
-    """Sample ranges between pauses."""
+    """Return the sample ranges between pauses."""
     voiced = np.flatnonzero(np.abs(samples) > 0.01)
     if len(voiced) == 0:
         return []
@@ -102,7 +102,7 @@ def _phrases(samples: Samples, rate_hz: int, pause_seconds: float = 0.08) -> lis
 
 
 def _speak(text: str, voice: str, words_per_minute: int, pitch: int, rate_hz: int) -> Samples:
-    """Run the program and resample what it says, peak 0.6."""
+    """Run the program and resample its output to `rate_hz`, scaled to peak 0.6."""
     program = shutil.which(ESPEAK)
     if program is None:
         raise ConfigError('espeak-ng is not installed: install it, or use speech="synthetic".')
@@ -113,7 +113,7 @@ def _speak(text: str, voice: str, words_per_minute: int, pitch: int, rate_hz: in
         raise ConfigError(f'espeak-ng failed ({error}): repair it, or use speech="synthetic".') from error
     with wave.open(io.BytesIO(done.stdout)) as reader:
         spoken_hz = reader.getframerate()
-        # A WAV written to a pipe cannot name its length in its header: read to the end.
+        # The header of a WAV from a pipe does not state its length: read to the end.
         raw = reader.readframes(len(done.stdout) // 2)
     spoken = np.frombuffer(raw, dtype="<i2").astype(np.float64) / 32768
     common = gcd(rate_hz, spoken_hz)

@@ -1,4 +1,4 @@
-"""A talking face: the mouth follows the speech, while head, eyes, brows and a hand move as they like."""
+"""A talking face: the mouth follows the speech; head, eyes, brows and a hand move independently of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from cavsync.data.synth.canvas import Canvas, Colour, Point, shade
 from cavsync.data.synth.espeak import espeak_speech
-from cavsync.data.synth.rhythm import Times, bursts, ease
+from cavsync.data.synth.rhythm import bursts, position_at
 from cavsync.data.synth.spec import ClipSpec
 from cavsync.data.synth.speech import synthetic_speech
 
@@ -17,8 +17,8 @@ _HAIRS: tuple[Colour, ...] = ((40, 30, 25), (90, 60, 35), (190, 150, 80), (130, 
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one person looks like; lengths in scene units."""
+class Appearance:
+    """The appearance of one person; lengths in scene units."""
 
     skin: Colour
     hair: Colour
@@ -42,7 +42,7 @@ class Face:
         self.sounds = self.speech.sounds
         skin = shade(_SKINS[int(rng.integers(len(_SKINS)))], rng.uniform(0.9, 1.08))
         height = rng.uniform(0.4, 0.47)
-        self.look = Look(
+        self.look = Appearance(
             skin=skin,
             hair=_HAIRS[int(rng.integers(len(_HAIRS)))],
             shirt=(int(rng.integers(30, 220)), int(rng.integers(30, 220)), int(rng.integers(30, 220))),
@@ -65,14 +65,14 @@ class Face:
         self._hand_shown = spec.clutter > 0
 
     def draw_still(self, canvas: Canvas) -> None:
-        """Shoulders."""
+        """Draw the shoulders."""
         u, v = self.look.centre
         canvas.ellipse((u, v + self.look.radii[1] + 0.3), (0.55, 0.28), self.look.shirt)
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """Head, features, mouth, hand."""
+        """Draw head, features, mouth and hand."""
         look = self.look
-        place = _darting(self._nods, self._nod_places, time_seconds, 0.2)
+        place = position_at(self._nods, self._nod_places, time_seconds, 0.2).tolist()
         sway = self._sway * np.sin(2 * np.pi * self._sway_hz * time_seconds)
         u, v = look.centre[0] + place[0] + float(sway[0]), look.centre[1] + place[1] + float(sway[1])
         ru, rv = look.radii
@@ -89,11 +89,11 @@ class Face:
             self._draw_hand(canvas, time_seconds)
 
     def _draw_mouth(self, canvas: Canvas, u: float, v: float, opening: float, width: float) -> None:
-        """Lips around a dark opening with teeth above and a tongue below."""
+        """Draw lips around a dark opening with teeth above and a tongue below."""
         look = self.look
         half_width = look.mouth_width * (0.62 + 0.38 * width)
         half_height = look.mouth_opening * opening
-        # The chin goes down with the jaw: the middle of the mouth sinks while it opens.
+        # The jaw moves down, so the middle of the mouth sinks as it opens.
         v += 0.5 * half_height
         canvas.ellipse((u, v), (half_width + 0.015, half_height + 0.022), look.lips)
         if opening > 0.04:
@@ -118,17 +118,8 @@ class Face:
             canvas.line([(eye[0] - 0.06, brow), (eye[0] + 0.06, brow)], 0.02, shade(self.look.hair, 0.9))
 
     def _draw_hand(self, canvas: Canvas, time_seconds: float) -> None:
-        u, v = _darting(self._hand, self._hand_places, time_seconds, 0.2)
+        u, v = position_at(self._hand, self._hand_places, time_seconds, 0.2).tolist()
         canvas.line([(u, v), (u + 0.3 * (u - 0.5), v + 0.5)], 0.12, shade(self.look.shirt, 0.8))
         for finger in (-1.5, -0.5, 0.5, 1.5):
             canvas.line([(u + 0.025 * finger, v), (u + 0.045 * finger, v - 0.11)], 0.03, shade(self.look.skin, 0.92))
         canvas.ellipse((u, v), (0.075, 0.07), self.look.skin)
-
-
-def _darting(starts: Times, places: np.ndarray, time_seconds: float, seconds: float) -> tuple[float, float]:
-    """Where a part is that moves to the next of `places` at each of `starts`."""
-    index = int(np.searchsorted(starts, time_seconds))
-    old, new = places[max(index - 1, 0)], places[index]
-    moved = ease((time_seconds - starts[index - 1]) / seconds) if index > 0 else 1.0
-    u, v = (old + (new - old) * moved).tolist()
-    return u, v

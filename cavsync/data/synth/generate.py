@@ -1,4 +1,5 @@
-"""Write clips and, beside them, truth.jsonl with what is true of each and labels.csv with its classes."""
+"""Write a folder of clips with truth.jsonl, the description and the events of each clip, and labels.csv, its
+classes."""
 
 from __future__ import annotations
 
@@ -25,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 def write_clip(spec: ClipSpec, path: Path, masks: int = 0) -> TruthRecord:
-    """Render and encode one clip, and `masks` object masks of it; returns its truth record.
+    """Render and encode one clip and `masks` object masks of it; return its truth record.
 
-    The record holds `file` (the name), every field of the spec, `events` (true event times in frame seconds),
-    `labels` (what sounds at each), `frames` (how many) and `espeak` (whether espeak-ng spoke); with masks also `masks`
-    (see `write_masks`). The file appears under its name only when it is complete.
+    The record holds `file` (the name), every field of the spec, `events` (true event times in the video, in seconds),
+    `labels` (the source of the sound of each event), `frames` (their number) and `espeak` (whether espeak-ng spoke);
+    with masks also `masks` (see `write_masks`). The file appears under its name only when it is complete.
     """
     clip = render(spec)
     with atomic_path(path) as temporary:
@@ -43,13 +44,13 @@ def write_clip(spec: ClipSpec, path: Path, masks: int = 0) -> TruthRecord:
 
 
 def truth_record(spec: ClipSpec, name: str) -> TruthRecord:
-    """The part of a truth record that follows from the description alone."""
+    """Return the part of a truth record that is known before rendering."""
     speaks = spec.family == "face" and spec.speech == "espeak-ng" and not spec.silent
     return {"file": name, **spec.to_json(), "espeak": speaks}
 
 
 def clip_name(index: int, spec: ClipSpec) -> str:
-    """File name of one clip of a set."""
+    """Return the file name of one clip of a set."""
     return f"{index:05d}-{spec.family}.{spec.container}"
 
 
@@ -62,14 +63,13 @@ def generate(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[TruthRecord]:
-    """Write all `specs` into `out_dir` by `workers` processes, `masks` object masks of each, and labels.csv and
-    truth.jsonl last; returns the truth records.
+    """Write all `specs` into `out_dir` in `workers` processes, with `masks` object masks each, and labels.csv and
+    truth.jsonl last; return the truth records.
 
     The result does not depend on `workers`. `progress(done, total)` is called after each clip. A folder that already
     holds exactly this set is left as it is. With `workers` above 1 the calling script needs the usual
-    `if __name__ == "__main__"` guard. Raises DataError for a folder with other content unless `overwrite`, which
-    replaces the files of an earlier set and leaves everything else alone; a labels.csv that is not of one is never
-    replaced.
+    `if __name__ == "__main__"` guard. Raises DataError for a folder with other content, unless `overwrite`, which
+    replaces the files of an earlier set and keeps all other files; a labels.csv without such a set is never replaced.
     """
     names = [clip_name(index, spec) for index, spec in enumerate(specs)]
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -79,8 +79,8 @@ def generate(
         if not (out_dir / FOLDER_LABELS_NAME).exists():
             _write_labels(out_dir, existing)
         return existing
-    is_anothers = not existing and (out_dir / FOLDER_LABELS_NAME).exists()
-    if any(out_dir.iterdir()) and (not overwrite or is_anothers):
+    has_foreign_labels = not existing and (out_dir / FOLDER_LABELS_NAME).exists()
+    if any(out_dir.iterdir()) and (not overwrite or has_foreign_labels):
         raise DataError(
             f"The folder {out_dir} holds something other than this set of clips, but an empty one is expected:"
             " choose another folder, or overwrite it."
@@ -101,7 +101,7 @@ def generate(
 
 
 def read_truth(folder: Path) -> list[TruthRecord]:
-    """Records of the folder's truth.jsonl; none where it does not exist. Raises DataError for a damaged one."""
+    """Return the records of the folder's truth.jsonl; empty if there is none. Raises DataError for a damaged one."""
     path = folder / TRUTH_NAME
     if not path.exists():
         return []
@@ -115,13 +115,13 @@ def read_truth(folder: Path) -> list[TruthRecord]:
 
 
 def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], names: list[str], masks: int) -> bool:
-    """Whether the folder holds exactly these clips with these masks."""
+    """Return whether the folder holds exactly these clips with these masks."""
     wanted = [truth_record(spec, name) for spec, name in zip(specs, names, strict=True)]
     present = [{key: record.get(key) for key in want} for record, want in zip(truth, wanted, strict=False)]
     same = len(truth) == len(wanted) > 0 and present == wanted
     drawn = [[frame["frame"] for frame in record.get("masks", {}).get("frames", [])] for record in truth]
     same = same and drawn == [mask_frames(spec, masks) for spec in specs]
-    # Sets that were written before there were labels are whole, too.
+    # Sets of earlier versions, which wrote no labels.csv, are complete without it.
     expected = {TRUTH_NAME, FOLDER_LABELS_NAME, *names, *([MASKS_NAME] if masks else [])}
     return same and {path.name for path in out_dir.iterdir()} | {FOLDER_LABELS_NAME} == expected
 
@@ -129,13 +129,13 @@ def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], n
 def _write_all(
     out_dir: Path, specs: Sequence[ClipSpec], names: Iterable[str], workers: int, masks: int
 ) -> Iterator[tuple[int, TruthRecord]]:
-    """(index, truth record) of each clip in the order in which they are done."""
+    """Yield (index, truth record) of each clip in the order in which they are finished."""
     paths = [out_dir / name for name in names]
     if workers <= 1:
         for index, (spec, path) in enumerate(zip(specs, paths, strict=True)):
             yield index, write_clip(spec, path, masks)
         return
-    # "spawn": the caller may hold threads (torch, a progress bar) that a forked child would inherit half-dead.
+    # "spawn", because the caller may run threads (torch, a progress bar), which do not survive a fork.
     with ProcessPoolExecutor(min(workers, max(len(specs), 1)), mp_context=get_context("spawn")) as pool:
         jobs = {
             pool.submit(write_clip, spec, path, masks): index
@@ -150,7 +150,7 @@ def _write_all(
 
 
 def class_labels(record: TruthRecord) -> tuple[str, ...]:
-    """Classes of a clip, by its truth record: its family, then what sounds in it."""
+    """Return the classes of a clip from its truth record: its family, then the sources of its sounds."""
     return tuple(dict.fromkeys((str(record["family"]), *sorted(map(str, record["labels"])))))
 
 

@@ -1,6 +1,6 @@
-"""Impacts: things of metal, wood, glass, skin and tin are struck, or dropped on a table, each with its own sound.
+"""Impacts: objects of metal, wood, glass, skin and tin are struck or dropped on a table, each with its own sound.
 
-A cushion among them is struck just as often and makes no sound.
+A cushion among them is struck as often and makes no sound.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cavsync.data.synth.canvas import Canvas, Colour, blend, shade
-from cavsync.data.synth.rhythm import Stroke, Strokes, decay, irregular_times, with_near_misses
+from cavsync.data.synth.rhythm import Stroke, Strokes, decay, irregular_times, spaced_times, with_near_misses
 from cavsync.data.synth.scene import Sound
-from cavsync.data.synth.sounds import OBJECT_TIMBRES
 from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.timbres import OBJECT_TIMBRES
 
 COLOURS: dict[str, Colour] = {
     "metal": (232, 178, 40),
@@ -24,12 +24,12 @@ COLOURS: dict[str, Colour] = {
     "tin": (185, 195, 200),
     "cushion": (150, 95, 175),
 }
-_MIN_GAP_SECONDS = 0.34  # fall, contact and the start of the way back
+_MIN_GAP_SECONDS = 0.34  # time for the fall, the contact and the start of the lift
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: where it stands, how big it is, and when it is struck."""
+    """One object: its position and size in scene units, and its strokes."""
 
     material: str
     u: float
@@ -43,7 +43,7 @@ class Thing:
 
 
 class Impacts:
-    """Two or three objects and mostly a cushion; mallets strike some, others are lifted and dropped."""
+    """Two or three objects, usually with a cushion; mallets strike some, others are lifted and dropped."""
 
     def __init__(self, spec: ClipSpec) -> None:
         rng = spec.random("impacts")
@@ -52,10 +52,11 @@ class Impacts:
         materials = [str(name) for name in rng.choice(list(OBJECT_TIMBRES), count, replace=False)]
         times = irregular_times(rng, spec.duration_seconds, rng.uniform(0.42, 0.6))
         owners = rng.integers(0, count, len(times))
-        hits = {name: _apart(times[owners == owner]) for owner, name in enumerate(materials)}
+        hits = {name: spaced_times(times[owners == owner], _MIN_GAP_SECONDS) for owner, name in enumerate(materials)}
         if cushion:
             materials.insert(int(rng.integers(3)), "cushion")
-            hits["cushion"] = _apart(irregular_times(rng, spec.duration_seconds, rng.uniform(0.45, 0.7)))
+            silent = irregular_times(rng, spec.duration_seconds, rng.uniform(0.45, 0.7))
+            hits["cushion"] = spaced_times(silent, _MIN_GAP_SECONDS)
         self._floor = float(rng.uniform(0.84, 0.92))
         self._table: Colour = shade((110, 90, 75), rng.uniform(0.6, 1.4))
         self.things: list[Thing] = []
@@ -83,13 +84,13 @@ class Impacts:
                      spec.clutter * rng.uniform(0.06, 0.13))  # fmt: skip
 
     def draw_still(self, canvas: Canvas) -> None:
-        """The table."""
+        """Draw the table."""
         low, _, high, bottom = canvas.bounds
         canvas.rectangle((low, self._floor), (high, bottom), self._table)
         canvas.rectangle((low, self._floor), (high, self._floor + 0.015), shade(self._table, 1.25))
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """Objects and mallets."""
+        """Draw objects and mallets."""
         for thing in self.things:
             height = thing.strokes.height(time_seconds)
             since, _ = thing.strokes.since_contact(time_seconds)
@@ -104,15 +105,6 @@ class Impacts:
                 canvas.line([(thing.u + sway, top), (thing.u, -0.6)], 0.014, (60, 55, 50))
             else:
                 _draw_mallet(canvas, thing, thing.u + sway, 0.3 * height, squash)
-
-
-def _apart(times: np.ndarray) -> list[float]:
-    """Times with those too close behind their predecessor left out."""
-    kept: list[float] = []
-    for time in times.tolist():
-        if not kept or time - kept[-1] >= _MIN_GAP_SECONDS:
-            kept.append(time)
-    return kept
 
 
 def _draw_mallet(canvas: Canvas, thing: Thing, u: float, lift: float, squash: float) -> None:

@@ -1,4 +1,4 @@
-"""An instrument whose lit keys are its notes; hands wave over it in silence and lamps blink without a sound."""
+"""An instrument whose keys light up with their notes; silent hands move over it and silent lamps blink."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from cavsync.data.synth.canvas import Canvas, Colour, Point, blend, shade
-from cavsync.data.synth.rhythm import Times, bursts, ease, irregular_times
+from cavsync.data.synth.rhythm import Times, bursts, irregular_times, position_at
 from cavsync.data.synth.scene import Sound
-from cavsync.data.synth.sounds import note
 from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.timbres import note
 
-# Place and colour name the pitch: wide steps, so that notes stay apart in a log-mel spectrogram.
+# Each pitch has its place and colour. The steps are wide, so that a log-mel spectrogram separates the notes.
 PITCHES_HZ = (131.0, 175.0, 233.0, 311.0, 415.0, 554.0, 740.0, 988.0)
 KEY_COLOURS: tuple[Colour, ...] = tuple(
     (round(r * 255), round(g * 255), round(b * 255))
@@ -24,14 +24,14 @@ _INSTRUMENTS = ("piano", "organ", "pluck", "chime")
 
 @dataclass(frozen=True)
 class Note:
-    """A lit key: full light at once, a slow fade while it is held, and a sudden end that makes no sound."""
+    """A lit key: it lights up at once, fades slowly while it is held, and goes dark suddenly without a sound."""
 
     time_seconds: float
     key: int
     hold_seconds: float
 
     def light(self, time_seconds: float) -> float:
-        """Brightness of its key in 0..1."""
+        """Return the brightness of its key in 0..1."""
         since = time_seconds - self.time_seconds
         return 1 - 0.45 * since / self.hold_seconds if 0 <= since < self.hold_seconds else 0.0
 
@@ -62,7 +62,7 @@ class Keys:
         self._starts = np.array(times)
 
     def box(self, key: int, count: int = len(PITCHES_HZ)) -> tuple[Point, Point]:
-        """Upper left and lower right corner of a key."""
+        """Return the upper left and lower right corner of a key."""
         if self._layout == "pads":
             u, v = 0.04 + 0.235 * (key % 4), self._top + 0.25 * (1 - key // 4)
             return (u, v), (u + 0.21, v + 0.22)
@@ -71,14 +71,14 @@ class Keys:
         return (u, top), (u + width, 0.94)
 
     def draw_still(self, canvas: Canvas) -> None:
-        """The case and the unlit keys."""
+        """Draw the case and the unlit keys."""
         canvas.rectangle((-0.03, self._top - 0.14), (1.03, 0.99), (45, 40, 42), radius=0.03)
         for key in range(len(PITCHES_HZ)):
             with canvas.owned_by(f"key-{key}"):
                 canvas.rectangle(*self.box(key), blend(self._plain, KEY_COLOURS[key], 0.12), radius=0.012)
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """Lit keys, blinking lamps, hands."""
+        """Draw lit keys, lamps and hands."""
         first = int(np.searchsorted(self._starts, time_seconds - 1.01))
         last = int(np.searchsorted(self._starts, time_seconds, side="right"))
         for played in self.notes[first:last]:
@@ -97,7 +97,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class _Hand:
-    """A hand that darts from place to place over the keys and never plays."""
+    """A hand that jumps from place to place over the keys and never plays."""
 
     starts: Times
     places: np.ndarray
@@ -112,11 +112,8 @@ class _Hand:
         return cls(starts, np.stack([u, v], axis=1), shade((215, 170, 140), rng.uniform(0.5, 1.1)), rng.uniform(1, 3))
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """Palm, fingers and sleeve."""
-        index = int(np.searchsorted(self.starts, time_seconds))
-        old, new = self.places[max(index - 1, 0)], self.places[index]
-        moved = ease((time_seconds - self.starts[index - 1]) / 0.18) if index > 0 else 1.0
-        u, v = (old + (new - old) * moved).tolist()
+        """Draw palm, fingers and sleeve."""
+        u, v = position_at(self.starts, self.places, time_seconds, 0.18).tolist()
         v += 0.02 * float(np.sin(2 * np.pi * self.wiggle_hz * time_seconds))
         canvas.line([(u, v + 0.02), (u + 0.3 * (u - 0.5), v - 0.6)], 0.08, shade(self.colour, 0.45))
         for finger in (-1.5, -0.5, 0.5, 1.5):

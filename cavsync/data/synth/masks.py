@@ -1,4 +1,4 @@
-"""Object masks of generated clips, exact to the pixel: which object each pixel of a frame shows."""
+"""Pixel-exact object masks of generated clips: the object that each pixel of a frame shows."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from cavsync.data.synth.stage import Stage, open_scene
 MASKS_NAME = "masks"
 FACE = "face"
 ENERGY_STEP_SECONDS = 0.05
-# Colours of the PNG's palette, for people who look at it: background black, objects apart from one another.
+# Palette of the PNGs: a black background and distinct colours for the objects.
 _PALETTE = (0, 0, 0, 230, 60, 60, 60, 180, 75, 70, 110, 240, 245, 200, 30, 190, 80, 220, 70, 220, 220, 240, 130, 40,
             220, 220, 220)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ObjectMask:
-    """Frame `index`, shown from `time_seconds` on: `owners` uint8 (height, width), 0 where no object is seen, i where
-    the i-th of `names` is. What hides an object (a hand, a stick, a passer-by) is no part of it."""
+    """The mask of frame `index`, shown from `time_seconds` on: `owners` uint8 (height, width) is i where the i-th of
+    `names`, counted from 1, is visible, else 0. What hides an object (a hand, a stick, a passer-by) is not part of
+    it."""
 
     index: int
     time_seconds: float
@@ -36,29 +37,29 @@ class ObjectMask:
 
 
 def mask_frames(spec: ClipSpec, count: int) -> list[int]:
-    """Indices of `count` frames, each in the middle of its equal share of the clip."""
+    """Return the indices of the frames in the middles of `count` equal parts of the clip."""
     return sorted({int((place + 0.5) * spec.frame_count / count) for place in range(count)})
 
 
 def render_masks(spec: ClipSpec, indices: list[int]) -> list[ObjectMask]:
-    """Masks of the frames `indices`. Raises ConfigError where the face is to speak through espeak-ng and cannot."""
+    """Render the masks of the frames `indices`. Raises ConfigError if the spec needs espeak-ng and it is missing."""
     stage = Stage(spec, open_scene(spec), track_owners=True)
     found = []
     for index in indices:
-        # A static frame stays at its first frame.
+        # A static clip repeats its first frame.
         owners, names = stage.owners(0 if spec.static else index)
         found.append(ObjectMask(index, float(index / spec.fps), owners, names))
     return found
 
 
 def sounding_object(family: str, label: str) -> str:
-    """The object that makes the sound `label`: speech comes from the face, the rest from its namesake."""
+    """Return the object that makes the sound `label`: the face for speech, else the object of the same name."""
     return FACE if family == "face" else label
 
 
 def object_energy(spec: ClipSpec) -> dict[str, list[float]]:
-    """Energy of the sound of each object in steps of ENERGY_STEP_SECONDS of frame time, over the clip: what is heard
-    where an object is struck, and while it rings. Empty for silent clips."""
+    """Return the energy of each object's sound over the clip, in steps of ENERGY_STEP_SECONDS of video time; an object
+    has energy from the moment it is struck until it stops ringing. Empty for silent clips."""
     steps = math.ceil(spec.duration_seconds / ENERGY_STEP_SECONDS)
     found: dict[str, NDArray[np.float64]] = {}
     for sound in [] if spec.silent else open_scene(spec).sounds:
@@ -71,8 +72,8 @@ def object_energy(spec: ClipSpec) -> dict[str, list[float]]:
 
 
 def write_masks(spec: ClipSpec, clip_path: Path, count: int) -> dict[str, Any]:
-    """Write `count` masks of a clip as palette PNGs to masks/<clip>/<frame>.png beside it; returns what truth.jsonl
-    says of them: `objects` (the names; pixel value i is the i-th, from 1), `frames` with `file`, `frame` and
+    """Write `count` masks of a clip as palette PNGs to masks/<clip>/<frame>.png in its folder; return their record for
+    truth.jsonl: `objects` (the names; pixel value i is the i-th, from 1), `frames` with `file`, `frame` and
     `time_seconds`, and `energy` of `object_energy` with its `energy_step_seconds`."""
     folder = clip_path.parent / MASKS_NAME / clip_path.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ def write_masks(spec: ClipSpec, clip_path: Path, count: int) -> dict[str, Any]:
 
 
 def remove_masks(folder: Path, record: dict[str, Any]) -> None:
-    """Delete the masks that a truth record of `folder` names, and folders that this leaves empty."""
+    """Delete the masks that a truth record of `folder` lists, and folders that become empty."""
     for frame in (record.get("masks") or {}).get("frames", []):
         path = folder / MASKS_NAME / Path(str(frame["file"])).parent.name / Path(str(frame["file"])).name
         path.unlink(missing_ok=True)

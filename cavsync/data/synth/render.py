@@ -1,4 +1,4 @@
-"""From a description to frames and samples: the frame at each pts, each sound at its exact sample."""
+"""Render a clip's description into frames and samples, each sound at its exact sample."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _PEAK = 0.8
 class RenderedClip:
     """A clip before encoding.
 
-    `frames` yields (pts in seconds, RGB uint8 (height, width, 3)) once; `audio` is float32 (samples, channels) within
-    ±0.8; `events` are the frame times in seconds of the true events inside the clip, `labels` what sounds at each.
+    `frames` is an iterator of (pts in seconds, RGB uint8 (height, width, 3)); `audio` is float32 (samples, channels)
+    within ±0.8; `events` are the times in the video, in seconds, of the true events inside the clip, `labels` the
+    sources of their sounds.
     """
 
     frames: Iterator[tuple[float, Frame]]
@@ -31,10 +32,10 @@ class RenderedClip:
 
 
 def render(spec: ClipSpec) -> RenderedClip:
-    """Render one clip: frame k shows the scene at k / fps; the sound of an event at frame time e starts at sample
+    """Render one clip: frame k shows the scene at k / fps; the sound of an event at video time e starts at sample
     round((e - offset_ms_at(e) / 1000) * audio_rate_hz).
 
-    Raises ConfigError where the face is to speak through espeak-ng and that is not installed.
+    Raises ConfigError if the spec needs espeak-ng and it is missing.
     """
     scene = open_scene(spec)
     sounds = [] if spec.silent else scene.sounds
@@ -58,7 +59,7 @@ def _frames(spec: ClipSpec, scene: Scene) -> Iterator[tuple[float, Frame]]:
 
 
 def mix(spec: ClipSpec, sounds: list[Sound]) -> Samples:
-    """All sounds at their places over the background sound, float32 (samples, channels), peak at most 0.8."""
+    """Mix all sounds at their times over the background sound, float32 (samples, channels), peak at most 0.8."""
     audio = ambience(spec)
     for sound in sounds:
         offset_seconds = spec.offset_ms_at(sound.time_seconds) / 1000
@@ -71,7 +72,7 @@ def mix(spec: ClipSpec, sounds: list[Sound]) -> Samples:
 
 
 def _gains(pan: float, channels: int) -> Samples:
-    """Constant-power panning over left and right; 5.1 keeps half in the centre and none in the other channels."""
+    """Return the gain of each channel: constant-power panning; 5.1 adds half to the centre, nothing elsewhere."""
     if channels == 1:
         return np.ones(1, dtype=np.float32)
     angle = (np.clip(pan, -1, 1) + 1) * np.pi / 4
@@ -80,7 +81,7 @@ def _gains(pan: float, channels: int) -> Samples:
 
 
 def _silence(spec: ClipSpec) -> Samples:
-    """Digital silence, or in half of the clips the hiss of an open input at -80 dBFS."""
+    """Return digital silence, or for half of the clips the hiss of an open input at -80 dBFS."""
     rng = spec.random("silence")
     level = float(rng.choice([0.0, 1e-4]))
     hiss = level * rng.standard_normal((spec.sample_count, spec.channels))

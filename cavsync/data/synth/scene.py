@@ -1,4 +1,4 @@
-"""What a family gives to the renderer: sounds placed on the frame's time line, and a way to draw any instant."""
+"""The interface of a scene: sounds with their times in the video, and a way to draw any instant."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sound:
-    """Mono `samples` whose first one belongs to the frame at `time_seconds`; `pan` from -1 (left) to 1 (right).
+    """Mono `samples` whose first one belongs to video time `time_seconds`; `pan` from -1 (left) to 1 (right).
 
-    `events` lists the true event times inside the sound, in frame seconds: its start for a blow, each syllable
-    for speech.
+    `events` lists the true event times inside the sound, in seconds of video time: each syllable of speech; empty for
+    an impact, whose event is its start.
     """
 
     time_seconds: float
@@ -29,19 +29,19 @@ class Sound:
 
     @property
     def event_times(self) -> tuple[float, ...]:
-        """Frame times that the sound marks."""
+        """True event times in seconds of video time."""
         return self.events or (self.time_seconds,)
 
 
 class Scene(Protocol):
-    """One world of one family. Times are frame seconds; scenes reach MARGIN_SECONDS beyond the clip at both ends."""
+    """The scene of one clip. Times are seconds of video time; scenes extend MARGIN_SECONDS beyond both ends."""
 
     @property
     def sounds(self) -> list[Sound]:
-        """Every sound that something visible makes."""
+        """All sounds of visible objects."""
 
     def draw_still(self, canvas: Canvas) -> None:
-        """Draw the parts that never move, once."""
+        """Draw the parts that never move; called once."""
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """Draw the moving parts as they are at one instant, over the still ones."""
+        """Draw the moving parts at one instant, over the still ones."""

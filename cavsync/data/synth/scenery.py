@@ -1,4 +1,4 @@
-"""The world around what sounds: backgrounds, and silent things that move more than the things one hears."""
+"""The surroundings of a scene: backgrounds, and silent objects that move more than the sounding ones."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 from PIL import Image
 
 from cavsync.data.synth.canvas import Canvas, Colour, Point, blend, shade
-from cavsync.data.synth.rhythm import Times, bursts, decay, ease
+from cavsync.data.synth.rhythm import Times, bursts, decay, ease, position_at
 from cavsync.data.synth.spec import ClipSpec
 
-# Silent things wear these colours, and nothing that sounds does.
+# Colours of silent objects, which no sounding object has.
 SILENT_COLOURS: tuple[Colour, ...] = ((120, 70, 160), (200, 110, 170), (90, 120, 90), (70, 80, 120), (150, 140, 130))
 
 
 def background(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """A still backdrop: wall, clouds, tiles or a room, in muted colours and uneven light; `size` is (width, height)."""
+    """Draw a still background of `size` (width, height): a wall, clouds, tiles, stripes or a room, in muted colours and
+    uneven light."""
     width, height = size
     base, other = (np.array(_muted(rng), dtype=np.float64) for _ in range(2))
     v, u = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
@@ -35,12 +36,12 @@ def background(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
         mix = rng.uniform(-1, 1) * u + rng.uniform(0, 1) * v
     light = 1 + rng.uniform(-0.3, 0.3) * (u - 0.5) + rng.uniform(-0.3, 0.3) * (v - 0.5)
     grain = 1 + 0.12 * (_noise_field(rng, size, 24) - 0.5)
-    frame = (base + (other - base) * np.clip(mix, 0, 1)[..., None]) * (light * grain)[..., None]
-    return Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8))
+    levels = (base + (other - base) * np.clip(mix, 0, 1)[..., None]) * (light * grain)[..., None]
+    return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
 
 
 def _noise_field(rng: np.random.Generator, size: tuple[int, int], cells: int) -> np.ndarray:
-    """Smooth random values in 0..1 with about `cells` bumps along each side."""
+    """Return smooth random values in 0..1 with about `cells` bumps along each side."""
     small = Image.fromarray((rng.random((cells, cells)) * 255).astype(np.uint8))
     return np.asarray(small.resize(size, Image.Resampling.BICUBIC), dtype=np.float64) / 255
 
@@ -52,35 +53,35 @@ def _muted(rng: np.random.Generator) -> Colour:
 
 
 class Distractor(Protocol):
-    """Something that moves and makes no sound."""
+    """An object that moves and makes no sound."""
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """Draw it as it is at one instant."""
+        """Draw it at one instant."""
 
 
 @dataclass(frozen=True)
-class Passer:
-    """Soft shapes that rush through the frame and halt abruptly, at times that mean nothing."""
+class PassingShape:
+    """A shape that crosses the frame and halts abruptly, at times that are independent of the sound."""
 
     starts: Times
-    ways: list[tuple[Point, Point]]
+    paths: list[tuple[Point, Point]]
     seconds: float
     radius: float
     colour: Colour
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """The shape on its way, if one is under way."""
+        """Draw the shape if it is crossing the frame."""
         index = int(np.searchsorted(self.starts, time_seconds)) - 1
         if index < 0:
             return
         since = time_seconds - self.starts[index]
         if since > 2 * self.seconds:
             return
-        # Half the way, a stop, and away: the halt looks like an impact to a motion detector.
+        # It stops half-way, which looks like an impact to a motion detector.
         done = 0.5 * ease(since / (0.6 * self.seconds)) + 0.5 * ease(
             (since - 1.2 * self.seconds) / (0.6 * self.seconds)
         )
-        (u0, v0), (u1, v1) = self.ways[index]
+        (u0, v0), (u1, v1) = self.paths[index]
         centre = (u0 + (u1 - u0) * done, v0 + (v1 - v0) * done)
         canvas.ellipse(centre, (self.radius, self.radius * 0.8), self.colour)
         canvas.ellipse((centre[0] - 0.3 * self.radius, centre[1]), (0.4 * self.radius, 0.5 * self.radius),
@@ -88,8 +89,8 @@ class Passer:
 
 
 @dataclass(frozen=True)
-class Waver:
-    """A limb (tail, branch, arm) rooted at an edge that jerks to a new angle at random times."""
+class WavingLimb:
+    """A limb (tail, branch, arm), attached at an edge of the frame, that jerks to a new angle at random times."""
 
     root: Point
     length: float
@@ -100,11 +101,9 @@ class Waver:
     sway_hz: float
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """The limb at its angle, with a tuft at its end."""
-        index = int(np.searchsorted(self.starts, time_seconds))
-        old, new = self.angles[max(index - 1, 0)], self.angles[index]
-        moved = ease((time_seconds - self.starts[index - 1]) / 0.16) if index > 0 else 1.0
-        angle = old + (new - old) * moved + 0.12 * np.sin(2 * np.pi * self.sway_hz * time_seconds)
+        """Draw the limb at its angle, with a tuft at its end."""
+        angle = float(position_at(self.starts, self.angles, time_seconds, 0.16))
+        angle += 0.12 * np.sin(2 * np.pi * self.sway_hz * time_seconds)
         points = [
             (
                 self.root[0] + self.length * part * np.cos(angle * (0.6 + 0.4 * part)),
@@ -118,7 +117,7 @@ class Waver:
 
 @dataclass(frozen=True)
 class Screen:
-    """A screen on the wall whose frame changes at random times."""
+    """A screen on the wall whose image changes at random times."""
 
     low: Point
     high: Point
@@ -126,7 +125,7 @@ class Screen:
     colours: list[Colour]
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """The screen with the frame of the moment."""
+        """Draw the screen with its current image."""
         index = int(np.searchsorted(self.starts, time_seconds))
         colour = self.colours[index]
         since = time_seconds - self.starts[index - 1] if index > 0 else 1.0
@@ -139,7 +138,7 @@ class Screen:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A fan of two-coloured blades on the back wall that turns by fits and starts."""
+    """A fan of two-coloured blades on the back wall that turns in jerks."""
 
     centre: Point
     radius: float
@@ -149,7 +148,7 @@ class Wheel:
     colours: tuple[Colour, Colour]
 
     def draw(self, canvas: Canvas, time_seconds: float) -> None:
-        """The wheel at its angle."""
+        """Draw the wheel at its angle."""
         index = int(np.searchsorted(self.starts, time_seconds))
         angle = float(self.turns[index])
         if index > 0:
@@ -169,7 +168,7 @@ class Wheel:
 
 
 def distractors(spec: ClipSpec, behind: bool) -> list[Distractor]:
-    """Silent movers for one clip: those `behind` the scene, or those in front of it near the edges."""
+    """Draw the silent movers of one clip: those `behind` the scene, or those in front of it near the edges."""
     rng = spec.random("distractors behind" if behind else "distractors in front")
     if spec.clutter == 0:
         return []
@@ -182,22 +181,22 @@ def _colour(rng: np.random.Generator) -> Colour:
     return shade(SILENT_COLOURS[int(rng.integers(len(SILENT_COLOURS)))], rng.uniform(0.8, 1.2))
 
 
-def _passer(rng: np.random.Generator, spec: ClipSpec) -> Passer:
+def _passer(rng: np.random.Generator, spec: ClipSpec) -> PassingShape:
     starts = bursts(rng, spec.duration_seconds, rng.uniform(1.0, 1.6), spec.clutter)
-    ways = []
+    paths = []
     for _ in starts:
         sign = rng.choice([-1, 1])
-        ways.append(((0.5 - sign * 0.9, rng.uniform(0, 0.6)), (0.5 + sign * 0.9, rng.uniform(0, 0.6))))
-    return Passer(starts, ways, rng.uniform(0.3, 0.5), rng.uniform(0.1, 0.17), _colour(rng))
+        paths.append(((0.5 - sign * 0.9, rng.uniform(0, 0.6)), (0.5 + sign * 0.9, rng.uniform(0, 0.6))))
+    return PassingShape(starts, paths, rng.uniform(0.3, 0.5), rng.uniform(0.1, 0.17), _colour(rng))
 
 
-def _waver(rng: np.random.Generator, spec: ClipSpec) -> Waver:
+def _waver(rng: np.random.Generator, spec: ClipSpec) -> WavingLimb:
     starts = bursts(rng, spec.duration_seconds, rng.uniform(0.5, 0.9), spec.clutter)
     right = bool(rng.random() < 0.5)
     spread = rng.uniform(-0.9, 0.9, len(starts) + 1)
     angles = np.pi + spread if right else spread
     root = (1.12 if right else -0.12, float(rng.uniform(0.1, 0.9)))
-    return Waver(root, rng.uniform(0.3, 0.45), angles, starts, rng.uniform(0.05, 0.08), _colour(rng),
+    return WavingLimb(root, rng.uniform(0.3, 0.45), angles, starts, rng.uniform(0.05, 0.08), _colour(rng),
                  rng.uniform(0.3, 1.2))  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What one procedural clip is: a frozen, JSON-able description from which frame and sound follow exactly."""
+"""The description of a procedural clip, which determines its frames and sound exactly and can be stored as JSON."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cavsync.errors import ConfigError
 FAMILIES = ("impacts", "drummer", "keys", "face")
 SPEECH_SOURCES = ("synthetic", "espeak-ng")
 
-# Scenes go on this long before and after the clip, so that a shifted sound track has no tell-tale gap at its ends.
+# Scenes extend this far beyond the clip, so that shifted audio has no revealing gap at its ends.
 MARGIN_SECONDS = 4.0
 MAX_OFFSET_MS = 3000.0
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """A container with its codecs (FFmpeg encoder names), and what they can carry; an empty tuple means anything."""
+    """A container with its codecs (FFmpeg encoder names) and what they support; an empty `fps` means any frame rate."""
 
     container: str
     video_codec: str
@@ -31,7 +31,7 @@ class Encoding:
     fps: tuple[Fraction, ...] = ()
 
 
-# Frame rates that the MPEG-1/2 sequence header can name (ISO/IEC 13818-2, table 6-4).
+# Frame rates that an MPEG-1/2 sequence header can state (ISO/IEC 13818-2, table 6-4).
 _MPEG_FPS = tuple(
     Fraction(n, d) for n, d in [(24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60, 1)]
 )
@@ -52,14 +52,14 @@ CONTAINERS = tuple(dict.fromkeys(encoding.container for encoding in ENCODINGS))
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """One clip, in full: equal specs give equal frames and samples.
+    """The complete description of one clip: equal specs give equal frames and samples.
 
-    `audio_offset_ms` > 0 means that the audio is early (ITU-R BT.1359). It holds at frame time 0 and changes by
-    `drift_ms_per_minute` from there. `silent` leaves out every sound, `static` freezes the frame at its first
-    frame. `clutter` in [0, 1] scales silent movers, camera shake and noise, and background sound. `speech` names the
-    voice of the face family: "synthetic", or "espeak-ng" where that program is installed.
+    `audio_offset_ms` > 0 means that the audio is early (ITU-R BT.1359). It is the offset at video time 0 and changes by
+    `drift_ms_per_minute` from there. `silent` leaves out every sound, `static` repeats the first frame. `clutter` in
+    [0, 1] scales silent movers, camera shake and noise, and background sound. `speech` is the voice of the face family:
+    "synthetic", or "espeak-ng", which needs that program.
 
-    Raises ConfigError for values outside what can be rendered.
+    Raises ConfigError for values that cannot be rendered.
     """
 
     seed: int
@@ -95,30 +95,30 @@ class ClipSpec:
         _check(worst_ms <= MAX_OFFSET_MS, f"offset reaches {worst_ms:.0f} ms", f"at most {MAX_OFFSET_MS:.0f} ms")
 
     def offset_ms_at(self, time_seconds: float) -> float:
-        """Offset of the sound that belongs to frame time `time_seconds`; > 0 means the audio is early."""
+        """Return the offset of the audio at video time `time_seconds`; > 0 means the audio is early."""
         return self.audio_offset_ms + self.drift_ms_per_minute * time_seconds / 60.0
 
     def random(self, purpose: str) -> np.random.Generator:
-        """A random stream of its own for each purpose, so that a change in one part of a clip leaves the rest alone."""
+        """Return the random stream of one purpose; separate streams keep the other parts of a clip from changing."""
         return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
 
     @property
     def frame_count(self) -> int:
-        """Frames whose pts lies inside the clip."""
+        """Number of frames in the clip."""
         return max(1, round(self.duration_seconds * self.fps))
 
     @property
     def sample_count(self) -> int:
-        """Audio samples per channel."""
+        """Number of audio samples per channel."""
         return round(self.duration_seconds * self.audio_rate_hz)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; fps as "30000/1001"."""
+        """Return the spec as JSON values; fps as "30000/1001"."""
         return asdict(self) | {"fps": str(self.fps)}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> ClipSpec:
-        """The spec inside a record of `to_json` or of truth.jsonl; other keys are ignored."""
+        """Read a spec from a record of `to_json` or truth.jsonl; other keys are ignored."""
         known = {field.name: record[field.name] for field in fields(cls) if field.name in record}
         return cls(**known | {"fps": Fraction(known.get("fps", 25))})
 

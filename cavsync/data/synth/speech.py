@@ -1,7 +1,7 @@
-"""Speech together with the mouth that makes it, from a small formant synthesiser.
+"""Synthetic speech with the matching motion of the mouth.
 
-The synthesiser is Klatt's source-filter scheme at its smallest: pulses through three formant resonators per vowel,
-with lip closures, hisses and nasals in front. The mouth follows the same plan that makes the sound.
+The synthesiser is a minimal form of Klatt's source-filter scheme: pulses through three formant resonators per vowel,
+preceded by plosives, hisses and nasals. One list of syllables drives both the sound and the mouth.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cavsync.data.synth.spec import MARGIN_SECONDS
 
 TRACK_HZ = 200.0
 
-# Formants in Hz, mouth opening and mouth width in 0..1 (open or rounded vowels of an average adult voice).
+# Formants in Hz of an average adult voice, mouth opening and mouth width in 0..1.
 VOWELS: dict[str, tuple[tuple[float, float, float], float, float]] = {
     "a": ((760, 1250, 2550), 1.0, 0.65),
     "e": ((520, 1850, 2600), 0.6, 0.9),
@@ -25,13 +25,13 @@ VOWELS: dict[str, tuple[tuple[float, float, float], float, float]] = {
     "o": ((480, 880, 2500), 0.6, 0.3),
     "u": ((320, 720, 2350), 0.25, 0.1),
 }
-# Opening of the mouth during the consonant; bilabials close it.
+# Opening of the mouth during each consonant; bilabials close it.
 CONSONANTS = {"p": 0.0, "b": 0.0, "m": 0.0, "s": 0.12, "t": 0.15, "n": 0.18}
 
 
 @dataclass(frozen=True)
 class Speech:
-    """Phrases as sounds, and the mouth at TRACK_HZ: `opening` and `width` in 0..1 from `start_seconds` on."""
+    """Spoken sounds, and the mouth at TRACK_HZ: `opening` and `width` in 0..1 from `start_seconds` on."""
 
     sounds: list[Sound]
     start_seconds: float
@@ -39,14 +39,14 @@ class Speech:
     width: npt.NDArray[np.float64]
 
     def mouth(self, time_seconds: float) -> tuple[float, float]:
-        """(opening, width) at one instant."""
+        """Return (opening, width) at one instant."""
         index = round((time_seconds - self.start_seconds) * TRACK_HZ)
         index = min(max(index, 0), len(self.opening) - 1)
         return float(self.opening[index]), float(self.width[index])
 
 
 def synthetic_speech(rng: np.random.Generator, duration_seconds: float, rate_hz: int) -> Speech:
-    """Consonant-vowel syllables in phrases with pauses, over the clip and its margins."""
+    """Synthesise consonant-vowel syllables in phrases with pauses, over the clip and its margins."""
     start, stop = -MARGIN_SECONDS, duration_seconds + MARGIN_SECONDS
     pitch_hz, tract = rng.uniform(95, 230), rng.uniform(0.92, 1.15)
     sounds: list[Sound] = []
@@ -71,7 +71,7 @@ def synthetic_speech(rng: np.random.Generator, duration_seconds: float, rate_hz:
         keys.append((time - 0.06, 0.0, 0.5))
     grid = start + np.arange(round((stop - start) * TRACK_HZ)) / TRACK_HZ
     moments = np.array([key[0] for key in keys])
-    # The lips cannot jump: 30 ms of smoothing, centred so that it does not delay them.
+    # Lips cannot jump, so their motion is smoothed by a centred window, which does not delay it.
     opening_track = smooth_track(np.interp(grid, moments, [key[1] for key in keys]), 0.03)
     width_track = smooth_track(np.interp(grid, moments, [key[2] for key in keys]), 0.05)
     return Speech(sounds, start, opening_track, width_track)
@@ -87,7 +87,7 @@ def _syllable(
     pitch_hz: float,
     accent: float,
 ) -> Samples:
-    """Consonant of `lead_seconds`, then a vowel of `length_seconds`."""
+    """Synthesise a consonant of `lead_seconds` and a vowel of `length_seconds`."""
     lead, count = round(lead_seconds * rate_hz), round(length_seconds * rate_hz)
     time = np.arange(count) / rate_hz
     pitch = pitch_hz * rng.uniform(0.9, 1.15) * np.linspace(1.05, 0.92, count)
@@ -113,7 +113,7 @@ def _syllable(
 def _resonate(
     wave: npt.NDArray[np.float64], frequency_hz: float, bandwidth_hz: float, rate_hz: int
 ) -> npt.NDArray[np.float64]:
-    """Klatt's two-pole resonator, unity gain at 0 Hz."""
+    """Apply Klatt's two-pole resonator, unity gain at 0 Hz."""
     c = -np.exp(-2 * np.pi * bandwidth_hz / rate_hz)
     b = 2 * np.exp(-np.pi * bandwidth_hz / rate_hz) * np.cos(2 * np.pi * frequency_hz / rate_hz)
     return np.asarray(signal.lfilter([1 - b - c], [1, -b, -c], wave), dtype=np.float64)
@@ -125,6 +125,6 @@ def _highpassed(rng: np.random.Generator, count: int, rate_hz: int) -> npt.NDArr
 
 
 def smooth_track(track: npt.NDArray[np.float64], seconds: float) -> npt.NDArray[np.float64]:
-    """A TRACK_HZ track through a centred Hann window that reaches `seconds` to each side."""
+    """Smooth a TRACK_HZ track with a centred Hann window that reaches `seconds` to each side."""
     window = np.hanning(2 * round(seconds * TRACK_HZ) + 1)
     return np.asarray(np.convolve(track, window / window.sum(), "same"), dtype=np.float64)

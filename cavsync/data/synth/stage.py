@@ -1,4 +1,4 @@
-"""The stage of one clip: scenery, scene and camera, put together for any frame."""
+"""The stage of one clip, which combines scenery, scene and camera into frames."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SCENES: dict[str, Callable[[ClipSpec], Scene]] = {"impacts": Impacts, "drummer"
 
 
 def open_scene(spec: ClipSpec) -> Scene:
-    """The scene of a clip's family. Raises ConfigError where it needs espeak-ng and that is not installed."""
+    """Make the scene of a clip's family. Raises ConfigError if the spec needs espeak-ng and it is missing."""
     return _SCENES[spec.family](spec)
 
 
 class Stage:
-    """Draws a clip's frames in any order; with `track_owners` also which object each pixel shows."""
+    """Draws a clip's frames in any order; with `track_owners` also the object that each pixel shows."""
 
     def __init__(self, spec: ClipSpec, scene: Scene, *, track_owners: bool = False) -> None:
         self._spec, self._scene, self._camera = spec, scene, Camera(spec)
@@ -35,18 +35,18 @@ class Stage:
         self._canvas, self._still, self._still_owners = canvas, canvas.image, canvas.owners
 
     def frame(self, index: int) -> Frame:
-        """Frame `index`, RGB uint8 (height, width, 3)."""
+        """Return frame `index`, RGB uint8 (height, width, 3)."""
         time_seconds = self._draw(index)
         return self._camera.expose(self._canvas, time_seconds, index)
 
     def owners(self, index: int) -> tuple[Frame, tuple[str, ...]]:
-        """Of frame `index` the object that each pixel shows, uint8 (height, width): 0 is none of them, i the i-th of
-        the names."""
+        """Return the object that each pixel of frame `index` shows, uint8 (height, width): 0 for none, i for the i-th
+        of the names, which are returned too."""
         time_seconds = self._draw(index)
         return self._camera.owners(self._canvas, time_seconds), tuple(self._canvas.owner_names)
 
     def _draw(self, index: int) -> float:
-        """Put the frame on the canvas; returns its time in seconds."""
+        """Draw the frame on the canvas; return its time in seconds."""
         time_seconds = float(index / self._spec.fps)
         self._canvas.load(self._still, self._still_owners)
         for distractor in self._behind:

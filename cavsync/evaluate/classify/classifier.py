@@ -1,4 +1,4 @@
-"""A classifier opened by its path, with the classes it tells apart and how it was trained."""
+"""Open a classifier by its path, with its classes and the way it was trained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cavsync.run import Run
 
 @dataclass(frozen=True)
 class OpenClassifier:
-    """`model` in evaluation mode; `target` and `mode` as it was trained, None where that is not known."""
+    """A `model` in evaluation mode with its classes; `target` and `mode` as in its training, None if unknown."""
 
     id: ModelId
     model: CAVMAEFT
@@ -26,7 +26,7 @@ class OpenClassifier:
     mode: Mode | None = None
 
     def check_modes(self, modes: Sequence[Mode]) -> None:
-        """ConfigError for a mode that the model was not trained for."""
+        """Raise ConfigError for a mode that the model was not trained for."""
         allowed: dict[Mode | None, tuple[Mode, ...]] = {
             "multimodal": ("multimodal", "missing-visual", "missing-audio"),
             "audio-only": ("audio-only",),
@@ -35,27 +35,29 @@ class OpenClassifier:
         for mode in modes:
             if mode not in allowed.get(self.mode, (mode,)):
                 raise ConfigError(
-                    f"Mode '{mode}' does not fit: {self.id.name} was trained {self.mode}, which can be tested as "
+                    f"Mode '{mode}' does not fit: {self.id.name} was trained {self.mode}, which allows "
                     f"{', '.join(allowed[self.mode])}."
                 )
 
 
 def open_classifier(path: Path, labels: Path | None = None, **overrides: Any) -> OpenClassifier:
-    """A RUN, RUN/checkpoints/step-N, or a `.pth` of the authors, with its classes.
+    """Open a RUN, RUN/checkpoints/step-N, or an authors' `.pth`, with its classes.
 
     labels: the CSV of the classes, which a `.pth` needs. overrides: as for `open_model` (evaluate/inputs/encoders.py).
-    Raises CheckpointError for what is no classifier, ConfigError for classes that are missing or not the model's.
+    Raises CheckpointError for a model that is not a classifier, ConfigError for classes that are missing or do not fit.
     """
     id, model = open_model(path, **overrides)
     if not isinstance(model, CAVMAEFT):
         raise CheckpointError(
-            f"'{path}' holds a pretraining model, which tells no classes apart: train a head on it with "
+            f"'{path}' holds a pretraining model, which has no classes: train a head on it with "
             f"`cavsync train --preset probe --set init_from={path}`."
         )
     run = Run.find(path)
     found = _labels(path, None if run is None else run.class_labels_file, labels)
     if len(found) != model.label_dim:
-        raise ConfigError(f"'{path}' has {model.label_dim} classes, the vocabulary {len(found)}: give the model's own.")
+        raise ConfigError(
+            f"'{path}' has {model.label_dim} classes, the vocabulary {len(found)}: give the vocabulary of its training."
+        )
     train = None if run is None else run.config.train
     classify = (train or {}).get("classify") or {}
     return OpenClassifier(id, model, found, classify.get("target"), classify.get("mode"))
@@ -63,7 +65,7 @@ def open_classifier(path: Path, labels: Path | None = None, **overrides: Any) ->
 
 def _labels(path: Path, own: Path | None, given: Path | None) -> ClassLabels:
     if own is None and given is None:
-        raise ConfigError(f"'{path}' does not say which classes it tells apart: give their CSV with --labels.")
+        raise ConfigError(f"'{path}' does not state its classes: give their CSV with --labels.")
     labels = [ClassLabels.read(each) for each in (own, given) if each is not None]
     if labels[0] != labels[-1]:
         raise ConfigError(f"'{path}' was trained on other classes than --labels lists: leave out --labels.")

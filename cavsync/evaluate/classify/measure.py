@@ -1,4 +1,4 @@
-"""Run a classifier over labelled clips: several frames of each, their probabilities averaged."""
+"""Run a classifier on labelled clips, averaging the probabilities of several frames of each."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from torch import Tensor
 
 from cavsync.data.batches import normalised_frames
 from cavsync.data.logmel import normalise
-from cavsync.data.sampling import SamplePlan
-from cavsync.data.sources.classes import ClipClasses, Target, unlabelled
-from cavsync.data.sources.clips import Rejects
+from cavsync.data.sources.classes import ClipClasses, Target, unlabelled_error
+from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.classify.classifier import OpenClassifier
-from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, loaded_ahead
+from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, load_ahead, plan_for_model
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.eval_clips import EvalClips
 from cavsync.evaluate.inputs.on_device import on_device
-from cavsync.model import ModelConfig
 from cavsync.model.classifier import AUDIO_MODES, CAVMAEFT, FRAME_MODES, Mode
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Classified:
-    """`scores` by mode: probabilities (clips, classes) float64. `targets` bool (clips, classes). `names` (clips,).
-    `labels_sha256` is over the names of the clips and their classes; `ignore_other_labels`: whether labels outside the
-    vocabulary were left out. `rejects`: clip -> why it was left out."""
+class ClassificationScores:
+    """The scores of the clips `names`, by mode: probabilities (clips, classes) float64; `targets` bool (clips,
+    classes).
+
+    labels_sha256: hash of the clips' names and classes. ignore_other_labels: whether labels outside the vocabulary were
+    ignored. rejects: clip -> why it was left out.
+    """
 
     target: Target
     names: list[str]
@@ -53,15 +54,16 @@ def classify(
     device: str = "cpu",
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> Classified:
-    """Score every labelled clip in each of the modes: the mean of the probabilities of `clips.frames` evenly spread
+) -> ClassificationScores:
+    """Score every labelled clip in each of the modes by the mean of the probabilities of `clips.frames` evenly spread
     frames, each with its segment of audio (CAV-MAE's frame aggregation).
 
-    target: what the probabilities are, a sigmoid per class or a softmax; by default what the model was trained for,
-    else single-label where every clip has one class. A clip's scores depend on no other clip.
+    target: whether probabilities are a sigmoid per class (multi-label) or a softmax (single-label); by default the
+    target of the training, else single-label if every clip has one class. Each clip is scored independently.
+    `progress(done, total)` counts clips.
 
     Raises ConfigError for modes or devices that do not fit, DataError for labels that are not in the vocabulary, or
-    where no clip can be used.
+    if no clip can be used.
     """
     classifier.check_modes(modes)
     source, known = clips.source, target or classifier.target
@@ -71,16 +73,16 @@ def classify(
     rejects = Rejects()
     rejects.add_damage(source)
     for index in (index for index in clips.indices if not classes.of_clip[index]):
-        rejects.add(source.names[index], unlabelled(source.names[index]))
+        rejects.add(source.names[index], unlabelled_error(source.names[index]))
     usable = [index for index in clips.indices if classes.of_clip[index]]
-    model, plan = on_device(classifier.model, device), _plan(classifier.model.config, clips.frames)
+    model, plan = on_device(classifier.model, device), plan_for_model(classifier.model.config, clips.frames)
 
     def load(index: int) -> ClipInputs:
         return clip_inputs(source.load(index, classifier.model.config.img_size), plan)
 
     kept: list[int] = []
     scores: dict[Mode, list[Tensor]] = {mode: [] for mode in modes}
-    for done, (index, inputs) in enumerate(loaded_ahead(usable, load, threads), start=1):
+    for done, (index, inputs) in enumerate(load_ahead(usable, load, threads), start=1):
         if isinstance(inputs, MediaError):
             rejects.add(source.names[index], inputs)
         else:
@@ -93,7 +95,7 @@ def classify(
         raise DataError(f"No clip of {clips.data.name} could be classified ({dict(rejects.reasons)}): see `data check`")
     names = [source.names[index] for index in kept]
     found = [classes.of_clip[index] for index in kept]
-    return Classified(
+    return ClassificationScores(
         target=wanted,
         names=names,
         scores={mode: torch.stack(parts).numpy() for mode, parts in scores.items()},
@@ -108,7 +110,7 @@ def classify(
 
 @torch.inference_mode()
 def _probabilities(model: CAVMAEFT, inputs: ClipInputs, modes: Sequence[Mode], target: Target) -> dict[Mode, Tensor]:
-    """Mean probabilities (classes,) over a clip's frames, float64 on the CPU."""
+    """Return the mean probabilities (classes,) over a clip's frames by mode, float64 on the CPU."""
     device = next(model.parameters()).device
     audio = normalise(torch.from_numpy(inputs.segments[inputs.segment_of]).to(device))
     frames = normalised_frames(torch.from_numpy(inputs.tubelets).to(device).permute(0, 1, 4, 2, 3))
@@ -119,7 +121,3 @@ def _probabilities(model: CAVMAEFT, inputs: ClipInputs, modes: Sequence[Mode], t
         ).double().cpu()  # fmt: skip
         found[mode] = (logits.sigmoid() if target == "multi-label" else logits.softmax(dim=-1)).mean(dim=0)
     return found
-
-
-def _plan(config: ModelConfig, frames: int) -> SamplePlan:
-    return SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, instants=frames, pad=True)

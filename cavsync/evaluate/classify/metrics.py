@@ -1,4 +1,4 @@
-"""How well scores tell classes apart: average precision, area under the ROC curve, d', accuracy."""
+"""Figures of classification: average precision, area under the ROC curve, d', accuracy."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Of each class (C,): `average_precision`, NaN without a clip of the class; `auc`, NaN also where every clip is of
-    the class; `positives`, its number of clips."""
+    """Figures of each class (C,): `average_precision`, NaN for a class without clips; `auc`, NaN also for a class of
+    all clips; `positives`, its number of clips."""
 
     average_precision: FloatArray
     auc: FloatArray
@@ -26,33 +26,34 @@ class ClassScores:
 
     @property
     def mean_average_precision(self) -> float | None:
-        """mAP over the classes that have a clip; None without any."""
+        """Mean over the classes that have a clip; None if there is none."""
         return _mean(self.average_precision)
 
     @property
     def mean_auc(self) -> float | None:
-        """Mean over the classes for which it is defined; None without any."""
+        """Mean over the classes for which it is defined; None if there is none."""
         return _mean(self.auc)
 
     @property
     def d_prime(self) -> float | None:
-        """`d_prime` of the mean AUC; None where it is infinite, or nothing is defined."""
+        """`d_prime` of the mean AUC; None if it is infinite or undefined."""
         area = self.mean_auc
         value = float(d_prime(np.array(area))) if area is not None else math.inf
         return value if math.isfinite(value) else None
 
 
 def d_prime(auc: FloatArray) -> FloatArray:
-    """Distance of two unit normals that overlap as the AUC says, infinite for 0 and 1. Source: Hershey et al. 2017,
-    arXiv 1609.09430."""
+    """Return the distance of two unit normal distributions with this AUC, infinite for 0 and 1. Source: Hershey et al.
+    2017, arXiv 1609.09430."""
     distance: FloatArray = math.sqrt(2) * norm.ppf(auc)
     return distance
 
 
 def class_scores(scores: FloatArray, targets: NDArray[np.bool_]) -> ClassScores:
-    """Per-class figures of `scores` (N, C), any real numbers of which higher means likelier, and `targets` (N, C).
+    """Compute the figures of each class from `scores` (N, C), real numbers that are higher for likelier classes, and
+    `targets` (N, C).
 
-    Tied scores share a threshold. Raises DataError where scores are not finite, shapes differ, or nothing was scored.
+    Tied scores share a threshold. Raises DataError for scores that are not finite, empty, or of another shape.
     """
     _check(scores, targets)
     rankings = [Ranking.of(column, wanted) for column, wanted in zip(scores.T, targets.T, strict=True)]
@@ -64,10 +65,10 @@ def class_scores(scores: FloatArray, targets: NDArray[np.bool_]) -> ClassScores:
 
 
 def top_k_credit(scores: FloatArray, classes: NDArray[np.int64], k: int = 1) -> FloatArray:
-    """For each clip (N,) the chance that its class (N,) is among the k highest of `scores` (N, C), where ties are
-    broken at random: 1 or 0 without ties, so that equal scores for all earn chance and no more.
+    """Return for each clip (N,) the probability that its class (N,) is among the k highest of `scores` (N, C) with ties
+    broken at random: 1 or 0 without ties; a model that scores all classes equally gets chance level.
 
-    Raises DataError where scores are not finite or a class is not there.
+    Raises DataError for scores that are not finite, or a class without a score.
     """
     if not np.isfinite(scores).all() or not ((classes >= 0) & (classes < scores.shape[1])).all():
         raise DataError("Scores are not finite, or a class has no score: train or convert the model again")

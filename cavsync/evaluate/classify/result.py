@@ -1,4 +1,4 @@
-"""The result of a classification: figures per mode, and per class."""
+"""The result of classification: figures per mode and per class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from cavsync.evaluate.classify.class_intervals import class_intervals
 from cavsync.evaluate.classify.classifier import OpenClassifier
-from cavsync.evaluate.classify.measure import Classified
+from cavsync.evaluate.classify.measure import ClassificationScores
 from cavsync.evaluate.classify.metrics import ClassScores, class_scores, top_k_credit
 from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.results.provenance import provenance
@@ -31,15 +31,18 @@ NAMES = {
 
 def classify_result(
     classifier: OpenClassifier,
-    found: Classified,
+    found: ClassificationScores,
     data: DataId,
     *,
     frames: int,
     selection: dict[str, JsonValue] | None = None,
     device: str = "cpu",
 ) -> EvalResult:
-    """Metrics `map`, `auc`, `d_prime`, and for single-label data `accuracy`, `class_accuracy` and `top_5_accuracy`;
-    with several modes the mode stands before them, as in `missing-visual/map`. selection: how the clips were chosen."""
+    """Make the result: metrics `map`, `auc`, `d_prime`, and for single-label data `accuracy`, `class_accuracy` and
+    `top_5_accuracy`; with several modes their names begin with the mode, as in `missing-visual/map`.
+
+    selection: how the clips were chosen.
+    """
     by_class = {mode: class_scores(scores, found.targets) for mode, scores in found.scores.items()}
     by_mode = {mode: _metrics(found, mode, by_class[mode]) for mode in found.scores}
     alone = len(by_mode) == 1
@@ -75,10 +78,10 @@ def classify_result(
     )
 
 
-def _metrics(found: Classified, mode: Mode, scores: ClassScores) -> dict[str, Metric]:
+def _metrics(found: ClassificationScores, mode: Mode, scores: ClassScores) -> dict[str, Metric]:
     count = len(found.names)
-    right = _right(found, mode)
-    intervals = class_intervals(found.scores[mode], found.targets, right)
+    credit = _first_choice_credit(found, mode)
+    intervals = class_intervals(found.scores[mode], found.targets, credit)
 
     def metric(name: str, value: float | None, unit: Unit = "share") -> Metric:
         low, high = intervals[name] if value is not None and count > 1 else (None, None)
@@ -89,18 +92,18 @@ def _metrics(found: Classified, mode: Mode, scores: ClassScores) -> dict[str, Me
         "auc": metric("auc", scores.mean_auc),
         "d_prime": metric("d_prime", scores.d_prime, ""),
     }
-    if right is not None:
+    if credit is not None:
         classes = found.targets.argmax(axis=1)
-        metrics["accuracy"] = _share(right)
-        per_class = [float(right[classes == label].mean()) for label in np.unique(classes)]
+        metrics["accuracy"] = _share(credit)
+        per_class = [float(credit[classes == label].mean()) for label in np.unique(classes)]
         metrics["class_accuracy"] = metric("class_accuracy", float(np.mean(per_class)))
         if found.targets.shape[1] > TOP_K:
             metrics[f"top_{TOP_K}_accuracy"] = _share(top_k_credit(found.scores[mode], classes, TOP_K))
     return metrics
 
 
-def _right(found: Classified, mode: Mode) -> NDArray[np.float64] | None:
-    """How far each clip's first choice is right, for clips of one class."""
+def _first_choice_credit(found: ClassificationScores, mode: Mode) -> NDArray[np.float64] | None:
+    """Return the probability that each clip's first choice is right, for single-label data; else None."""
     if found.target != "single-label":
         return None
     return top_k_credit(found.scores[mode], found.targets.argmax(axis=1))
@@ -118,7 +121,7 @@ def _mode_table(by_mode: dict[Mode, dict[str, Metric]], count: int) -> Table:
 
 
 def _class_table(classifier: OpenClassifier, mode: Mode, scores: ClassScores) -> Table:
-    """All classes in the order of their AP, or the best and the worst of many."""
+    """Make the table of all classes by AP, or of the best and the worst if there are many."""
     order = [int(c) for c in np.argsort(-scores.average_precision) if scores.positives[c]]
     chosen = order if len(order) <= 2 * SHOWN_CLASSES else [*order[:SHOWN_CLASSES], *order[-SHOWN_CLASSES:]]
     title = f"{mode}: classes by AP" if chosen == order else f"{mode}: the {SHOWN_CLASSES} best and worst classes"
@@ -161,19 +164,20 @@ def _rows(classifier: OpenClassifier, scores: ClassScores) -> Any:
     }
 
 
-def _clips(classifier: OpenClassifier, found: Classified) -> list[JsonValue]:
-    """Of every clip its classes, and by mode the first choice and its probability; whether it is right."""
+def _clips(classifier: OpenClassifier, found: ClassificationScores) -> list[JsonValue]:
+    """Return the classes of every clip, and by mode its first choice, that choice's probability and whether it is
+    right."""
     names = classifier.labels.display_names
     clips: list[dict[str, Any]] = [
         {"name": name, "classes": [names[label] for label in np.flatnonzero(wanted)]}
         for name, wanted in zip(found.names, found.targets, strict=True)
     ]
     for mode, scores in found.scores.items():
-        right = _right(found, mode)
+        credit = _first_choice_credit(found, mode)
         for number, (clip, chosen) in enumerate(zip(clips, scores.argmax(axis=1), strict=True)):
             clip[mode] = {"first": names[chosen], "probability": float(scores[number, chosen])}
-            if right is not None:
-                clip[mode]["right"] = float(right[number])
+            if credit is not None:
+                clip[mode]["right"] = float(credit[number])
     return [*clips]
 
 
@@ -181,9 +185,9 @@ def _notes(by_class: dict[Mode, ClassScores]) -> list[str]:
     scores = next(iter(by_class.values()))
     empty, notes = int((scores.positives == 0).sum()), []
     if empty:
-        notes.append(f"{empty} of {len(scores.positives)} classes have no clip here and count in no mean.")
+        notes.append(f"{empty} of {len(scores.positives)} classes have no clip and are left out of all means.")
     if any(each.d_prime is None for each in by_class.values()):
-        notes.append("d' is not given where the mean AUC is 0, 1 or undefined.")
+        notes.append("d' is missing for a mean AUC of 0 or 1, or an undefined one.")
     return notes
 
 

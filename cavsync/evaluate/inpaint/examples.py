@@ -1,4 +1,4 @@
-"""Inpainted pictures, spectrograms and sounds as files: original, what the model saw, what it made of it."""
+"""Write examples of inpainting: frames and spectrograms (original, masked, inpainted) as images, and audio."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from cavsync.model import ModelConfig
 
 HIDDEN_GREY = 128
 MIN_HEIGHT = 224
-# Log-mel of an audio track spans about four standard deviations of the training set's.
+# The log-mel of a clip spans about four standard deviations of the training set.
 COLDEST, HOTTEST = -2.0, 2.0
 
 
 @dataclass
-class InpaintFiles:
-    """Writes the first moment of the first `limit` clips under one of the masks to `folder`: a PNG each of picture and
-    spectrogram, and the audio before, through Griffin-Lim without a mask, and inpainted."""
+class InpaintExamples:
+    """Writes the first moment of the first `limit` clips with one of the masks to `folder`: a PNG of the frame and one
+    of the spectrogram, and the audio that Griffin-Lim makes of the original and of the inpainted log-mel."""
 
     folder: Path
     limit: int
@@ -39,54 +39,57 @@ class InpaintFiles:
     clips: int = 0
 
     def __call__(self, moments: ClipMoments, mask: Mask, audio: Inpainted, visual: Inpainted) -> None:
-        """Write one clip, where it is asked for."""
+        """Write one clip, if it has the chosen mask and fewer than `limit` clips are written."""
         if mask != self.mask or self.clips >= self.limit:
             return
         stem = f"{self.clips:03d}-{Path(moments.name).stem}"
         self.clips += 1
         original = moments.fbank[0].T[None]
-        spectrograms = [spectrogram_picture(part) for part in (original, audio.filled[0])]
+        spectrograms = [spectrogram_rgb(part) for part in (original, audio.filled[0])]
         middle = self.config.num_frames // 2
         filled = visual.filled[0].unflatten(0, (self.config.num_frames, self.config.in_chans))
-        pictures = [rgb_picture(part) for part in (moments.frames[0, middle], filled[middle])]
-        # A spectrogram's lowest row of patches is the model's first.
+        frames = [frame_rgb(part) for part in (moments.frames[0, middle], filled[middle])]
+        # The model's first row of patches has the lowest frequencies, which the image shows at the bottom.
         hidden_audio = audio.hidden[0].reshape(self.config.audio_grid).flip(0)
-        hidden_picture = visual.hidden[0].reshape(self.config.visual_grid)
-        for kind, parts, where in (("sound", spectrograms, hidden_audio), ("picture", pictures, hidden_picture)):
-            board = side_by_side([_enlarged(part) for part in (parts[0], _masked(parts[0], where), parts[1])])
-            save_picture(board, self.folder / f"{stem}.{kind}.png")
-            title = f"{moments.name}: original, seen by the model, inpainted ({_share(where)} of the {kind} hidden)"
-            self.written.append(Picture(title=title, file=f"{stem}.{kind}.png"))
+        hidden_visual = visual.hidden[0].reshape(self.config.visual_grid)
+        for name, kind, parts, hidden in (
+            ("sound", "audio", spectrograms, hidden_audio),
+            ("picture", "frame", frames, hidden_visual),
+        ):
+            row = side_by_side([_enlarged(part) for part in (parts[0], _masked(parts[0], hidden), parts[1])])
+            save_picture(row, self.folder / f"{stem}.{name}.png")
+            title = f"{moments.name}: original, seen by the model, inpainted ({_share(hidden)} of the {kind} hidden)"
+            self.written.append(Picture(title=title, file=f"{stem}.{name}.png"))
         for name, image in (("griffin-lim", original), ("inpainted", audio.filled[0])):
             log_mel = image[0].T.cpu()[: moments.inside[0]] * AUDIO_STD + AUDIO_MEAN
             write_wav(audio_of(log_mel).numpy(), self.folder / f"{stem}.{name}.wav")
 
 
-def spectrogram_picture(image: Tensor) -> RGBArray:
-    """Normalised log-mel (1, 128, L) as a picture (128, L, 3), low frequencies at the bottom."""
+def spectrogram_rgb(image: Tensor) -> RGBArray:
+    """Colour normalised log-mel (1, 128, L) as an image (128, L, 3) with low frequencies at the bottom."""
     values: NDArray[np.float32] = ((image[0].flip(0) - COLDEST) / (HOTTEST - COLDEST)).cpu().numpy()
     return np.rint(colour_map(values)).astype(np.uint8)
 
 
-def rgb_picture(image: Tensor) -> RGBArray:
-    """ImageNet-normalised (3, H, W) as RGB bytes (H, W, 3); what lies outside is cut off."""
+def frame_rgb(image: Tensor) -> RGBArray:
+    """Convert an ImageNet-normalised frame (3, H, W) to RGB bytes (H, W, 3), clipped to their range."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     values: RGBArray = ((image.cpu() * std + mean).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     return values
 
 
-def _masked(picture: RGBArray, hidden: Tensor) -> RGBArray:
-    """The picture with hidden patches grey; `hidden` (rows, columns) from the top left."""
+def _masked(image: RGBArray, hidden: Tensor) -> RGBArray:
+    """Paint the hidden patches of an image grey; `hidden` (rows, columns) from the top left."""
     rows, columns = hidden.shape
-    cover = hidden.cpu().numpy().repeat(picture.shape[0] // rows, axis=0).repeat(picture.shape[1] // columns, axis=1)
-    return np.where(cover[..., None], np.uint8(HIDDEN_GREY), picture)
+    cover = hidden.cpu().numpy().repeat(image.shape[0] // rows, axis=0).repeat(image.shape[1] // columns, axis=1)
+    return np.where(cover[..., None], np.uint8(HIDDEN_GREY), image)
 
 
-def _enlarged(picture: RGBArray) -> RGBArray:
-    """Small pictures by a whole factor, pixel by pixel, to at least about MIN_HEIGHT rows."""
-    factor = max(1, round(MIN_HEIGHT / picture.shape[0]))
-    image = Image.fromarray(picture)
-    return np.asarray(image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST))
+def _enlarged(image: RGBArray) -> RGBArray:
+    """Enlarge a small image by an integer factor, without interpolation, to about MIN_HEIGHT rows."""
+    factor = max(1, round(MIN_HEIGHT / image.shape[0]))
+    small = Image.fromarray(image)
+    return np.asarray(small.resize((small.width * factor, small.height * factor), Image.Resampling.NEAREST))
 
 
 def _share(hidden: Tensor) -> str:

@@ -1,6 +1,6 @@
-"""Audio from a log-mel: energies of the mel bins back to a power spectrum, then Griffin-Lim.
+"""Make audio from log-mel: mel energies to a power spectrum, then Griffin-Lim.
 
-What the log-mel does not hold is lost: the phase, the fine structure between mel bins, and what lies below its floor.
+The phase, the fine structure between mel bins and everything below the floor are lost, because log-mel lacks them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from cavsync.data.frontend import FFT_LENGTH, PRE_EMPHASIS, LogMelFrontend
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
 ITERATIONS = 64
-# A decoder may predict anything; beyond this a full-scale audio would be exceeded a thousandfold.
+# A decoder may predict any value; this one is already a thousand times full scale.
 MAX_LOG_MEL = 20.0
 
 
 def audio_of(log_mel: Tensor, seed: int = 0) -> Tensor:
-    """Raw log-mel (frames, 128) -> 16 kHz samples (160 (frames - 1) + 400,) that have about this log-mel.
+    """Make 16 kHz samples (160 (frames - 1) + 400,) that have about the given raw log-mel (frames, 128).
 
-    Least squares with the Kaldi mel banks, negative power cut off; Griffin-Lim with the front end's window, hop and
-    fast momentum (Perraudin et al. 2013); then the inverse of the pre-emphasis. The offset that each frame lost with
-    its mean does not come back. Phases start at random, drawn from `seed`.
+    Least squares with the Kaldi mel banks, negative power set to 0; Griffin-Lim with the front end's window and hop and
+    with fast momentum (Perraudin et al. 2013); then the inverse of the pre-emphasis. The mean that the front end
+    removes from each frame is not restored. Initial phases are random, drawn from `seed`.
     """
     banks: Tensor = LogMelFrontend().mel
     energies = log_mel.float().clamp(max=MAX_LOG_MEL).exp()
@@ -47,7 +47,7 @@ def audio_of(log_mel: Tensor, seed: int = 0) -> Tensor:
             length=None,
             rand_init=True,
         )
-    # Griffin-Lim's first frame is centred on its first sample, the front end's half a frame later.
+    # Griffin-Lim centres its first frame on the first sample, the front end half a frame later.
     padded = torch.nn.functional.pad(emphasised, (FRAME_LENGTH_SAMPLES // 2,) * 2)
     inverse = torch.tensor([1.0, -PRE_EMPHASIS]), torch.tensor([1.0, 0.0])
     audio: Tensor = torchaudio.functional.lfilter(padded, *inverse, clamp=False)
@@ -55,7 +55,7 @@ def audio_of(log_mel: Tensor, seed: int = 0) -> Tensor:
 
 
 def write_wav(samples: NDArray[np.float32], path: Path) -> None:
-    """Mono 16 kHz, 16 bits; louder than full scale is turned down as a whole. Whole or not at all."""
+    """Write mono 16 kHz samples as a 16-bit WAV atomically, scaled down if they exceed full scale."""
     peak = float(np.abs(samples).max(initial=0.0))
     scaled = samples / max(peak, 1.0)
     with atomic_file(path) as stream, wave.open(stream, "wb") as output:

@@ -1,7 +1,7 @@
-"""Inpainting over a data set: the error of filled-in patches by mask ratio and by how the mask is laid out.
+"""Inpainting of a data set: the error of filled-in patches by mask ratio and mask layout.
 
-As in CAV-MAE's figure (arXiv 2210.07839, appendix): both modalities are hidden to the same ratio, audio in each of its
-layouts in turn, frames patch by patch.
+As in CAV-MAE's figure (arXiv 2210.07839, appendix), both modalities are masked at the same ratio, audio in each layout
+in turn, frames with unstructured masks.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from torch import Tensor
 from cavsync.data.batches import normalised_frames
 from cavsync.data.clip import Clip
 from cavsync.data.logmel import normalise
-from cavsync.data.sampling import SamplePlan, take
-from cavsync.data.sources.clips import ClipSource, Rejects
+from cavsync.data.sampling import take_sample
+from cavsync.data.sources.clips import ClipSource
+from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.inpaint.reconstruct import Inpainted, reconstruct
+from cavsync.evaluate.inputs.clip_inputs import plan_for_model
 from cavsync.model import CAVMAESync
 from cavsync.model.config import MaskMode
 from cavsync.model.masking import Masking, draw_masking
 
 MASK_MODES: tuple[MaskMode, ...] = get_args(MaskMode)
-DEFAULT_RATIOS = (0.25, 0.5, 0.75, 0.9)
-
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Layout of the audio's mask, the share of patches to hide in it, and that in the frame."""
+    """The layout of the audio's mask, and the shares of audio and visual patches to hide."""
 
     mode: MaskMode
     ratio_audio: float
@@ -42,8 +42,8 @@ class Mask:
 
 @dataclass(frozen=True)
 class ClipMoments:
-    """K moments of a clip as the model sees them: `fbank` (K, L, 128), `frames` (K, T, 3, S, S), both normalised.
-    `inside` (K,): how many of the L frames of log-mel lie inside the sound."""
+    """The model's input at K moments of a clip: `fbank` (K, L, 128) and `frames` (K, T, 3, S, S), both normalised.
+    `inside` (K,): how many of the L log-mel frames lie inside the audio."""
 
     name: str
     fbank: Tensor
@@ -53,8 +53,9 @@ class ClipMoments:
 
 @dataclass
 class InpaintScores:
-    """Mean squared errors of each clip of `names`, by (mask, modality) and then by what is compared: "model",
-    "baseline", "trained"; `hidden_share` is what a mask really hides, whole lines permitting."""
+    """Mean squared errors of the clips `names`, by (mask, modality) and then by "model", "baseline" and "trained" (see
+    `Inpainted`). hidden_share: share of the patches that a mask hides, which differs from its ratio if it hides whole
+    rows or columns. rejects: clip -> why it was left out."""
 
     errors: dict[tuple[Mask, str], dict[str, list[float]]] = field(default_factory=dict)
     hidden_share: dict[tuple[Mask, str], float] = field(default_factory=dict)
@@ -62,16 +63,15 @@ class InpaintScores:
     names: list[str] = field(default_factory=list)
 
 
-CaseSink = Callable[[ClipMoments, Mask, Inpainted, Inpainted], None]
+ClipCallback = Callable[[ClipMoments, Mask, Inpainted, Inpainted], None]
 
 
 def sweep(
     ratios: Sequence[float], modes: Sequence[MaskMode] = MASK_MODES, other_ratio: float | None = None
 ) -> list[Mask]:
-    """Every layout with every ratio. other_ratio: the frame's ratio, by default that of the sound.
+    """Return every layout with every ratio. other_ratio: the frames' ratio, by default that of the audio.
 
-    Raises ConfigError for a ratio outside (0, 1), where nothing or everything is hidden, or outside [0, 1) for the
-    frame.
+    Raises ConfigError for a ratio outside (0, 1), which hides nothing or everything, or a frames' ratio outside [0, 1).
     """
     if not ratios or not all(0 < ratio < 1 for ratio in ratios):
         raise ConfigError(f"The mask ratios are {list(ratios)}, expected numbers between 0 and 1: change --ratios.")
@@ -89,13 +89,17 @@ def inpaint(
     moments_per_clip: int = 1,
     seed: int = 0,
     progress: Progress = lambda *_: None,
-    on_case: CaseSink = lambda *_: None,
+    on_case: ClipCallback = lambda *_: None,
 ) -> InpaintScores:
-    """Inpaint moments of the clips `indices` under every mask; masks are drawn from (seed, clip, mask), so that other
-    models meet the same ones. `on_case` sees every result. Raises DataError where no clip can be used."""
-    lost = Rejects()
-    lost.add_damage(source)
-    scores = InpaintScores(rejects=lost.sentences)
+    """Inpaint moments of the clips `indices` with every mask. Masks are drawn from (seed, clip, mask), so that all
+    models get the same ones. `progress(done, total)` counts clips, `on_case(moments, mask, audio, visual)` gets every
+    result.
+
+    Raises DataError if no clip can be used.
+    """
+    damaged = Rejects()
+    damaged.add_damage(source)
+    scores = InpaintScores(rejects=damaged.sentences)
     for done, (index, found) in enumerate(_clips(model, source, indices, moments_per_clip), start=1):
         if isinstance(found, MediaError):
             scores.rejects[source.names[index]] = str(found)
@@ -125,15 +129,13 @@ def _clips(
 
 
 def moments_of(clip: Clip, model: CAVMAESync, count: int) -> ClipMoments:
-    """`count` moments, each in the middle of its equal share of the clip. MediaError for a damaged frame."""
-    config = model.config
+    """Return the input at the middles of `count` equal parts of the clip. Raises MediaError for a damaged frame."""
     places = np.array([int((place + 0.5) * len(clip.frames) / count) for place in range(count)])
-    plan = SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, pad=True)
-    sample = take(clip, places, plan)
+    sample = take_sample(clip, places, plan_for_model(model.config))
     frames = torch.from_numpy(sample.frames[sample.tubelets])
     fbank = normalise(sample.audio.values)
     return ClipMoments(
-        clip.source, fbank, normalised_frames(frames), [min(config.audio_length, len(clip.audio))] * count
+        clip.source, fbank, normalised_frames(frames), [min(model.config.audio_length, len(clip.audio))] * count
     )
 
 
@@ -149,7 +151,7 @@ def _inpaint_moments(
 
 
 def _note(scores: InpaintScores, key: tuple[Mask, str], part: Inpainted) -> None:
-    """Keep the means over the clip's moments; a modality of which nothing is hidden has none."""
+    """Add the means over a clip's moments to the scores; a modality without hidden patches has none."""
     if not part.hidden.any():
         return
     scores.hidden_share[key] = float(part.hidden.float().mean())

@@ -1,4 +1,4 @@
-"""Fill in hidden patches with a model's decoder, in the units of its input, and measure how far off it is."""
+"""Fill in hidden patches with a model's decoder, in the units of its input, and measure the error."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PIXEL_NORM_EPS = 1e-6
 
 @dataclass(frozen=True)
 class Inpainted:
-    """One modality of a batch: `filled` (B, C, H, W), the input with hidden patches predicted, normalised as the input;
-    `hidden` bool (B, N); and per item, over its hidden patches, (B,):
+    """One modality of a batch: `filled` (B, C, H, W), the normalised input with predictions in its hidden patches,
+    `hidden` bool (B, N), and the mean squared errors (B,) over each item's hidden patches:
 
-    mse: against the input. baseline_mse: of a guess without a model. trained_mse: in the space that the model was
-    trained in, which differs from `mse` with norm_pix_loss only.
+    mse: of the prediction. baseline_mse: of a guess without a model. trained_mse: in the space of the training loss,
+    which differs from `mse` with norm_pix_loss only.
     """
 
     filled: Tensor
@@ -35,25 +35,27 @@ class Inpainted:
 def reconstruct(
     model: CAVMAESync, fbank: Tensor, frames: Tensor, audio_masking: Masking, visual_masking: Masking
 ) -> tuple[Inpainted, Inpainted]:
-    """Hide patches of normalised log-mel (B, audio_length, 128) and frames (B, [T,] 3, H, W), and fill them in; returns
-    audio (as an image (B, 1, 128, audio_length)) and frame (B, 3 T, H, W).
+    """Hide patches of normalised log-mel (B, audio_length, 128) and frames (B, [T,] 3, H, W), and fill them in; return
+    audio, as images (B, 1, 128, audio_length), and frames, (B, 3 T, H, W).
 
-    With norm_pix_loss the decoder predicts each patch less its mean, over its spread. Both are taken from the original
-    patch to undo that: brightness and contrast of every hidden patch are then given away, only what lies within is
-    the model's. The baseline is then that mean; otherwise it is the mean of the item's visible patches (of the whole
-    item where none is hidden). Raises ConfigError for a model without a decoder, or shapes that do not fit.
+    With norm_pix_loss the decoder predicts each patch minus its mean, divided by its standard deviation. Both are taken
+    from the original patch to undo that, which reveals the brightness and contrast of every hidden patch. The baseline
+    is then that mean; otherwise it is the mean of the item's visible patches. Raises ConfigError for a model without a
+    decoder, or shapes that do not fit.
     """
     config = model.config
     audio = model.audio_stream(model.embed_visible_audio(fbank, audio_masking))
     visual = model.visual_stream(model.embed_visible_frames(frames, visual_masking))
     decoded = model.decode(*model.joint_stream(audio, visual), audio_masking, visual_masking)
-    waveform = spectrogram_image(fbank, config), audio_masking.hidden, config.audio_grid
-    frame = stacked_frames(frames, config), visual_masking.hidden, config.visual_grid
-    audio_found, frame_found = (
-        _compare(prediction, *original, config.patch_size, config.norm_pix_loss)
-        for prediction, original in zip(decoded, (waveform, frame), strict=True)
+    originals = (
+        (spectrogram_image(fbank, config), audio_masking.hidden, config.audio_grid),
+        (stacked_frames(frames, config), visual_masking.hidden, config.visual_grid),
     )
-    return audio_found, frame_found
+    inpainted_audio, inpainted_frames = (
+        _compare(prediction, *original, config.patch_size, config.norm_pix_loss)
+        for prediction, original in zip(decoded, originals, strict=True)
+    )
+    return inpainted_audio, inpainted_frames
 
 
 def _compare(
@@ -80,6 +82,6 @@ def _compare(
 
 
 def _mse(prediction: Tensor, original: Tensor, hidden: Tensor) -> Tensor:
-    """Mean squared error of each item over its hidden patches, (B,); not a number where none is hidden."""
+    """Return the mean squared error (B,) of each item over its hidden patches; NaN for an item without any."""
     error = (prediction - original).square().mean(dim=-1)
     return (error * hidden).sum(dim=1) / hidden.sum(dim=1)

@@ -1,4 +1,4 @@
-"""What inpainting says: errors by mask ratio and layout, as a result of the common form."""
+"""The result of inpainting: errors by mask ratio and layout."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Picture, Plot, PlotCurve, Provenance, Table
 
 UNITS = {
-    "audio": "log-mel less -5.081, over 4.4849: an error of 1 is a spread of the training set",
-    "visual": "RGB by ImageNet's means and spreads: an error of 1 is about 58 of 255 levels, squared",
+    "audio": "(log-mel + 5.081) / 4.4849: an error of 1 is the training set's variance",
+    "visual": "RGB normalised by ImageNet's mean and spread: an error of 1 is about 58 of 255 levels, squared",
 }
 NORM_PIX_NOTE = (
-    "The model predicts each patch less its mean and over its spread (norm_pix_loss): both were taken from the "
-    "original to undo that, in the figures, the frames and the sounds. Brightness and contrast of every hidden patch "
-    "are given away; the baseline knows the mean too."
+    "The model predicts each patch minus its mean, divided by its standard deviation (norm_pix_loss). Both were taken "
+    "from the original to undo that, in all figures, frames and audio, so the brightness and contrast of every hidden "
+    "patch are known; the baseline knows the mean too."
 )
 
 
@@ -31,8 +31,11 @@ def inpaint_result(
     moments_per_clip: int,
     pictures: list[Picture] | None = None,
 ) -> EvalResult:
-    """Metrics `MODALITY/LAYOUT/RATIO/mse` with intervals over clips, and `baseline_mse`, with norm_pix_loss also
-    `trained_mse`; a table and two plots. Rows: `clips`, their names, and under each metric's name their errors."""
+    """Make the result: metrics `MODALITY/LAYOUT/RATIO/mse` with intervals over clips, `baseline_mse`, and with
+    norm_pix_loss `trained_mse`; a table and two plots. Rows: `clips`, their names, and the clips' errors by metric.
+
+    pictures: the examples that were written.
+    """
     metrics, rows = {}, dict[str, JsonValue](clips=[*scores.names])
     for (mask, modality), errors in scores.errors.items():
         name = f"{modality}/{_layout(mask, modality)}/{_ratio(mask, modality):g}"
@@ -70,22 +73,22 @@ def _ratio(mask: Mask, modality: str) -> float:
 
 def _protocol(masks: Sequence[Mask], norm_pix_loss: bool, moments_per_clip: int) -> dict[str, Any]:
     return {
-        "inputs": f"{moments_per_clip} moments per clip, evenly spread; audio padded where a clip is shorter",
+        "inputs": f"{moments_per_clip} moments per clip, evenly spread; audio padded if a clip is shorter",
         "masks": "both modalities at once; drawn from (seed, clip, mask), the same for every model",
         "error": "mean squared error over hidden patches, mean over a clip's moments, then over clips",
-        "units of audio": UNITS["audio"],
-        "units of frames": UNITS["visual"],
+        "units of sound": UNITS["audio"],
+        "units of pictures": UNITS["visual"],
         "baseline": "each patch's own mean" if norm_pix_loss else "mean of the visible patches of the same input",
         "norm_pix_loss": norm_pix_loss,
-        "layouts of the audio's mask": list(dict.fromkeys(mask.mode for mask in masks)),
-        "ratios (audio / frame)": list(dict.fromkeys(f"{m.ratio_audio:g} / {m.ratio_visual:g}" for m in masks)),
+        "layouts of the sound's mask": list(dict.fromkeys(mask.mode for mask in masks)),
+        "ratios (sound / picture)": list(dict.fromkeys(f"{m.ratio_audio:g} / {m.ratio_visual:g}" for m in masks)),
     }
 
 
 def _table(scores: InpaintScores, masks: Sequence[Mask], norm_pix_loss: bool) -> Table:
-    columns = ["audio's mask", "ratio", "audio, MSE", "baseline", "frame, MSE", "baseline"]
+    columns = ["audio mask", "ratio", "audio MSE", "baseline", "frame MSE", "baseline"]
     if norm_pix_loss:
-        columns += ["audio, as trained", "frame, as trained"]
+        columns += ["audio MSE, as trained", "frame MSE, as trained"]
     rows: list[list[Cell]] = []
     for mask in masks:
         found = [scores.errors.get((mask, modality)) for modality in ("audio", "visual")]
@@ -98,12 +101,12 @@ def _table(scores: InpaintScores, masks: Sequence[Mask], norm_pix_loss: bool) ->
 
 
 def _plot(scores: InpaintScores, masks: Sequence[Mask], modality: str) -> Plot:
-    """Error over the share that is really hidden, a curve per layout, and the baseline of each."""
+    """Plot the error over the share of hidden patches, with a curve and a baseline per layout."""
     curves = []
     for mode in dict.fromkeys(mask.mode for mask in masks):
         keys = [(mask, modality) for mask in masks if mask.mode == mode and (mask, modality) in scores.errors]
         keys.sort(key=lambda key: scores.hidden_share[key])
-        label = mode if modality == "audio" else f"audio's mask: {mode}"
+        label = mode if modality == "audio" else f"audio mask: {mode}"
         for name, title in (("model", label), ("baseline", f"{label}, baseline")):
             metrics = [_mean(scores.errors[key][name]) for key in keys]
             curves.append(
@@ -115,5 +118,5 @@ def _plot(scores: InpaintScores, masks: Sequence[Mask], modality: str) -> Plot:
                     high=[metric.high for metric in metrics] if name == "model" else None,
                 )
             )
-    kind = "Sound" if modality == "audio" else "Picture"
+    kind = "Audio" if modality == "audio" else "Frames"
     return Plot(title=f"{kind}: error of hidden patches", x_label="share hidden", y_label="MSE", curves=curves)

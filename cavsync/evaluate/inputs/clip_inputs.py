@@ -1,4 +1,4 @@
-"""What the encoders see of a clip: evenly spaced frames and, for each, the segment of audio around it."""
+"""The encoders' inputs of a clip: evenly spaced frames and, for each, the segment of audio around it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
-from cavsync.data.sampling import SamplePlan, take
+from cavsync.data.sampling import SamplePlan, take_sample
 from cavsync.errors import MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.media.align import even_indices
+from cavsync.model import ModelConfig
 
 
 @dataclass(frozen=True)
 class ClipInputs:
-    """F instants of one clip: `tubelets` (F, T, S, S, 3) RGB bytes, `segments` (U, L, 128) raw log-mel, each once, and
-    `segment_of` (F,), which of them belongs to each frame. The hashes tell copies of frames and audio."""
+    """F instants of one clip: `tubelets` (F, T, S, S, 3) RGB bytes, the U distinct `segments` (U, L, 128) of raw
+    log-mel, and `segment_of` (F,), the segment of each frame. The hashes identify copies of frames and audio."""
 
     tubelets: NDArray[np.uint8]
     segments: NDArray[np.float32]
     segment_of: NDArray[np.int64]
-    picture_sha256: str
-    sound_sha256: str
+    frames_sha256: str
+    audio_sha256: str
 
 
-def plan_for(encoder: Encoder, frames: int) -> SamplePlan:
-    """Segments are pushed inside the audio and padded with zeros where it is shorter, as CAV-MAE Sync does."""
+def plan_for(encoder: Encoder, frames: int = 1) -> SamplePlan:
+    """Return the plan for an encoder's inputs at `frames` instants. As in CAV-MAE Sync, segments are moved inside the
+    audio and zero-padded if it is shorter."""
     return SamplePlan(
         segment_frames=encoder.segment_frames,
         num_frames=encoder.num_frames,
@@ -41,11 +43,17 @@ def plan_for(encoder: Encoder, frames: int) -> SamplePlan:
     )
 
 
+def plan_for_model(config: ModelConfig, frames: int = 1) -> SamplePlan:
+    """Return the same plan for a torch model."""
+    return SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, instants=frames, pad=True)
+
+
 def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:
-    """Inputs of `plan.instants` frames. MediaError where a clip of numbered frames has another number of them."""
-    sample = take(clip, even_instants(clip, plan.instants), plan)
+    """Return the inputs at `plan.instants` evenly spaced frames. Raises MediaError for a clip of numbered frames that
+    has another number of frames."""
+    sample = take_sample(clip, even_instants(clip, plan.instants), plan)
     tubelets = np.ascontiguousarray(sample.frames[sample.tubelets].transpose(0, 1, 3, 4, 2))
-    # Segments that are pushed inside a short audio are the same ones over and over.
+    # In short audio, segments that are moved inside coincide.
     segments: list[NDArray[np.float32]] = []
     order: dict[bytes, int] = {}
     places: list[int] = []
@@ -59,13 +67,14 @@ def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:
         tubelets,
         np.stack(segments),
         np.asarray(places),
-        picture_sha256=hashlib.sha256(tubelets.tobytes()).hexdigest(),
-        sound_sha256=hashlib.sha256(b"".join(order)).hexdigest(),
+        frames_sha256=hashlib.sha256(tubelets.tobytes()).hexdigest(),
+        audio_sha256=hashlib.sha256(b"".join(order)).hexdigest(),
     )
 
 
 def even_instants(clip: Clip, frames: int) -> NDArray[np.int64]:
-    """Places of evenly spread frames; all of them in a clip of numbered frames."""
+    """Return the indices of `frames` evenly spaced frames; all frames of a clip of numbered frames, or MediaError if it
+    has another number of them."""
     if clip.segment_starts is not None:
         if len(clip.frames) != frames:
             raise MediaError(
@@ -77,10 +86,11 @@ def even_instants(clip: Clip, frames: int) -> NDArray[np.int64]:
     return even_indices(clip.pts_seconds, frames)
 
 
-def loaded_ahead(
+def load_ahead(
     indices: Iterable[int], load: Callable[[int], ClipInputs], threads: int
 ) -> Iterator[tuple[int, ClipInputs | MediaError]]:
-    """Inputs or rejection of each clip in order, decoded by `threads` threads while the model is busy."""
+    """Yield the index and inputs of each clip, or the error that rejects it, in order; clips are decoded by `threads`
+    threads ahead of their use."""
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[tuple[int, Future[ClipInputs]]] = deque()
         try:

@@ -1,4 +1,4 @@
-"""Which clips of a source a test takes: those that a list names, or some of each class."""
+"""Select the clips of a test from a source: those of a list, or a number of each class."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from cavsync.data.sources.clips import CavMaeJson, ClipSource
+from cavsync.data.sources.cav_mae_list import CavMaeList
+from cavsync.data.sources.clips import ClipSource
 from cavsync.data.sources.listed_videos import ListedVideos
 from cavsync.errors import DataError, MediaError
 from cavsync.media.files import MEDIA_ENDINGS
 
-# Classes that a note names.
-SHOWN = 3
+# Number of classes that a note lists by name.
+NAMED_CLASSES = 3
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Clips `indices` of a source, why others that were wanted are not among them, and what a reader must know."""
+class ClipSelection:
+    """Clips `indices` of a source. rejects: wanted clip -> why it is left out. notes: sentences for readers of the
+    result."""
 
     indices: list[int]
     rejects: dict[str, str]
@@ -28,15 +30,18 @@ class Selection:
 
 
 def clip_name(name: str) -> str:
-    """The last part of a source's name for a clip, without the ending of a media file."""
+    """Return the id of a clip: the last part of its name in the source, without the ending of a media file."""
     last = name.rpartition("/")[2]
     stem, dot, ending = last.rpartition(".")
     return stem if dot and f".{ending.lower()}" in MEDIA_ENDINGS else last
 
 
-def listed_clips(source: ClipSource, among: Selection, only: Path) -> Selection:
-    """Clips in the order of a CAV-MAE JSON, each once. DataError where none is there."""
-    listed = [entry["video_id"] for entry in CavMaeJson.read(only, frames_per_clip=0, segment_frames=0).entries]
+def listed_clips(source: ClipSource, among: ClipSelection, only: Path) -> ClipSelection:
+    """Select the clips `among` the source's that a CAV-MAE JSON lists, in its order, each once.
+
+    Raises DataError for a damaged or empty list, or one with none of the clips.
+    """
+    listed = [entry["video_id"] for entry in CavMaeList.read(only, frames_per_clip=0, segment_frames=0).entries]
     wanted = list(dict.fromkeys(listed))
     places: dict[str, int] = {}
     for index in among.indices:
@@ -50,16 +55,18 @@ def listed_clips(source: ClipSource, among: Selection, only: Path) -> Selection:
     missing = {name: f"{name} is on the list and not among the data" for name in wanted if name not in places}
     notes = list(among.notes)
     if len(listed) > len(wanted):
-        notes.append(f"{only.name} names {len(listed) - len(wanted)} clips again: each counts once.")
-    return Selection(found, among.rejects | missing, notes)
+        notes.append(f"{only.name} repeats {len(listed) - len(wanted)} clips: each counts once.")
+    return ClipSelection(found, among.rejects | missing, notes)
 
 
 def clips_per_class(
-    source: ClipSource, among: Selection, per_class: int, seed: int
-) -> tuple[Selection, dict[str, JsonValue]]:
-    """`per_class` clips of each class, fewer where there are no more, among those whose files are there; no clip twice.
+    source: ClipSource, among: ClipSelection, per_class: int, seed: int
+) -> tuple[ClipSelection, dict[str, JsonValue]]:
+    """Draw `per_class` clips of each class with `seed`, fewer if a class has fewer, from the clips whose files exist;
+    no clip is drawn for two classes.
 
-    Also how many classes got how many clips. Raises DataError where no clip has a class or files.
+    Returns the selection, and the number of classes by number of clips. Raises DataError if no clip has a class, or
+    none has its files.
     """
     by_class: dict[str, list[int]] = {}
     rejects = dict(among.rejects)
@@ -70,7 +77,7 @@ def clips_per_class(
         for label in source.labels(index):
             by_class.setdefault(label, []).extend([] if problem else [index])
     if not by_class:
-        raise DataError("None of the clips has a class: leave --per-class out, or give a list that names classes")
+        raise DataError("None of the clips has a class: leave --per-class out, or give a list with classes")
     random = np.random.default_rng(seed)
     chosen: set[int] = set()
     sizes: dict[str, int] = {}
@@ -84,7 +91,7 @@ def clips_per_class(
     selection = replace(among, indices=sorted(chosen), rejects=rejects)
     short = [label for label, size in sizes.items() if size < per_class]
     if short:
-        shown = ", ".join(short[:SHOWN]) + (" ..." if len(short) > SHOWN else "")
+        shown = ", ".join(short[:NAMED_CLASSES]) + (" ..." if len(short) > NAMED_CLASSES else "")
         note = f"{len(short)} of {len(sizes)} classes have fewer than {per_class} usable clips ({shown})."
         selection = replace(selection, notes=[*among.notes, note])
     counted = Counter(sizes.values())
@@ -92,8 +99,8 @@ def clips_per_class(
 
 
 def _problem(source: ClipSource, index: int) -> str | None:
-    """Why a clip cannot be read, as far as the presence of its files tells."""
-    if isinstance(source, ListedVideos | CavMaeJson):
+    """Return why a clip cannot be read, judged by which files exist; None for no problem."""
+    if isinstance(source, ListedVideos | CavMaeList):
         try:
             source.check_files(index)
         except MediaError as error:

@@ -1,4 +1,4 @@
-"""The clips of a test: which source, which of its clips, how many frames of each, and their identity."""
+"""The clips of a test: their source, selection, frames per clip and identity."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from cavsync.data.sources.clips import CavMaeJson, ClipSource, Rejects, open_source
+from cavsync.data.sources.cav_mae_list import CavMaeList
+from cavsync.data.sources.clips import ClipSource, open_source
 from cavsync.data.sources.listed_videos import ListedVideos
+from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import ConfigError, DataError
-from cavsync.evaluate.inputs.clip_selection import Selection, clip_name, clips_per_class, listed_clips
+from cavsync.evaluate.inputs.clip_selection import ClipSelection, clip_name, clips_per_class, listed_clips
 from cavsync.evaluate.inputs.source_files import source_files
 from cavsync.evaluate.results.provenance import named_data_id
 from cavsync.evaluate.results.result import DataId
 
-# CAV-MAE Sync extracts as many frames of a clip.
+# Frames per clip in CAV-MAE Sync.
 DEFAULT_FRAMES = 16
 
 
 @dataclass(frozen=True)
 class EvalClips:
-    """Clips `indices` of `source`, each once, with `frames` frames of each. `data` names and hashes what they are read
-    from, `selection` says how they were chosen.
+    """Distinct clips `indices` of `source`, with `frames` frames of each. `data` identifies the files that they are
+    read from, `selection` records how they were chosen.
 
-    rejects: what is known to be lost before any clip is read (ids that are not among the data, rows without a file,
-    damaged shards) -> why. notes: sentences for the reader of the numbers.
+    rejects: clips that are known to be unusable before any is read (ids that are not in the data, rows without a file,
+    damaged shards) -> why. notes: sentences for readers of the result.
     """
 
     source: ClipSource
@@ -38,11 +40,11 @@ class EvalClips:
 
     @property
     def names(self) -> list[str]:
-        """Id of each clip: the last part of its name, without the ending of a media file."""
+        """The id of each clip: the last part of its name, without the ending of a media file."""
         return [clip_name(self.source.names[index]) for index in self.indices]
 
 
-def open_retrieval_clips(
+def open_eval_clips(
     data: Path,
     *,
     segment_frames: int,
@@ -53,26 +55,26 @@ def open_retrieval_clips(
     per_class: int | None = None,
     seed: int = 0,
 ) -> EvalClips:
-    """Open a folder of videos or shards, a CAV-MAE JSON, or a VGGSound or AudioSet CSV beside the folder `media`.
+    """Open a folder of videos or shards, a CAV-MAE JSON, or a VGGSound or AudioSet CSV with the folder `media`.
 
-    frames: per clip; by default 16, or as many as a CAV-MAE JSON has. only: a CAV-MAE JSON, such as the published
-    lists of five clips per class, whose `video_id`s choose among the clips. split: rows of a VGGSound CSV. per_class:
-    that many clips of each class, drawn with `seed`; for lists that name classes.
+    frames: per clip; by default 16, or the number that a CAV-MAE JSON has. only: a CAV-MAE JSON, such as the published
+    lists of five clips per class, whose `video_id`s select clips. split: use the rows of this split of a VGGSound CSV.
+    per_class: draw this many clips of each class with `seed`; the source must have labels.
     Raises DataError or ConfigError for data, lists and options that do not fit.
     """
     if data.suffix.lower() == ".csv":
         if media is None:
-            raise ConfigError(f"{data} is a list: give the folder of its videos with --media.")
+            raise ConfigError(f"{data} lists videos: give their folder with --media.")
         source: ClipSource = ListedVideos.open(data, media, split=split)
     elif media is not None or split is not None:
-        raise ConfigError(f"{data} is no .csv: leave --media and --split out.")
+        raise ConfigError(f"{data} is not a .csv: leave out --media and --split, which are for lists.")
     else:
         if frames is None and data.suffix.lower() == ".json":
             frames = _frames_on_disk(data)
         source = open_source(data, frames_per_clip=frames or DEFAULT_FRAMES, segment_frames=segment_frames)
-    lost = Rejects()
-    lost.add_damage(source)
-    chosen = Selection(list(range(len(source.names))), lost.sentences, [])
+    damaged = Rejects()
+    damaged.add_damage(source)
+    chosen = ClipSelection(list(range(len(source.names))), damaged.sentences, [])
     if only is not None:
         chosen = listed_clips(source, chosen, only)
     selection: dict[str, JsonValue] = {"list": None if only is None else only.name, "split": split}
@@ -91,7 +93,8 @@ def open_retrieval_clips(
 
 
 def _identity(data: Path, source: ClipSource, indices: list[int], media: Path | None) -> DataId:
-    """A .csv counts by its content; a CAV-MAE JSON names folders of one machine, and counts by the clips it gives."""
+    """Return the identity of the clips. The content of a .csv is part of it; that of a CAV-MAE JSON is not, because it
+    holds the paths of one machine."""
     files = list(source_files(source, indices, data if data.is_dir() else media or data.parent))
     if media is not None:
         files.append((data.name, data))
@@ -99,8 +102,8 @@ def _identity(data: Path, source: ClipSource, indices: list[int], media: Path | 
 
 
 def _frames_on_disk(path: Path) -> int:
-    """How many frames the first clip of a CAV-MAE JSON has; the others must have as many."""
-    first = CavMaeJson.read(path, frames_per_clip=0, segment_frames=0)
+    """Return the number of frames of the first clip of a CAV-MAE JSON, which all its clips must have."""
+    first = CavMaeList.read(path, frames_per_clip=0, segment_frames=0)
     found = first.count_frames(0)
     if not found:
         raise DataError(f"{first.names[0]} has no frame_0: extract the frames, or correct its video_path")

@@ -1,4 +1,4 @@
-"""A model on the device that was named."""
+"""Move a model to a device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def on_device(model: Model, device: str) -> Model:
-    """The model on `device`, in evaluation mode. ConfigError for a device that is not there."""
+    """Move a model to `device` and set it to evaluation mode. Raises ConfigError for a missing device."""
     try:
         return model.to(torch.device(device)).eval()
     except (RuntimeError, AssertionError) as error:

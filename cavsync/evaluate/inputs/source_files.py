@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cavsync.data.shards import ShardFolder
-from cavsync.data.sources.clips import CavMaeJson, ClipSource
+from cavsync.data.sources.cav_mae_list import CavMaeList
+from cavsync.data.sources.clips import ClipSource
 from cavsync.evaluate.results.provenance import relative_name
 
 
 def source_files(source: ClipSource, indices: Sequence[int], root: Path) -> Iterator[tuple[str, Path]]:
-    """Names and paths of the files of the clips `indices`, as far as they are there; what is missing will be rejected
-    when it is read.
+    """Yield the name and path of every existing file of the clips `indices`; clips with missing files are rejected when
+    they are read.
 
-    A name is the path below `root`, or the clip's id and the file's part in it where a list names folders of one
-    machine.
+    A name is the path below `root`, or, for a CAV-MAE list, whose paths are of one machine, the clip's id and the
+    file's role.
     """
-    if isinstance(source, CavMaeJson):
+    if isinstance(source, CavMaeList):
         for index in indices:
             yield from _listed_files(source, index)
         return
@@ -28,7 +29,7 @@ def source_files(source: ClipSource, indices: Sequence[int], root: Path) -> Iter
     yield from ((relative_name(path, root), path) for path in paths)
 
 
-def _listed_files(source: CavMaeJson, index: int) -> Iterator[tuple[str, Path]]:
+def _listed_files(source: CavMaeList, index: int) -> Iterator[tuple[str, Path]]:
     clip, audio = source.entries[index]["video_id"], Path(source.entries[index]["wav"])
     for number in range(source.count_frames(index)):
         yield f"{clip}/frame_{number}", source.frame_path(index, number)

@@ -1,4 +1,4 @@
-"""What localisation is asked: a picture, a sound, and where in the picture the sound is seen."""
+"""A case of localisation: an image, audio, and where in the image the sounding object is."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TARGET_SIZE = 224
 
 @dataclass(frozen=True)
 class LocalizationCase:
-    """One question. `tubelet` (T, S, S, 3) uint8 and `segments` (K, L, 128) raw log-mel are the model's inputs, `shown`
-    (TARGET_SIZE, TARGET_SIZE, 3) uint8 the picture for people. `target` (TARGET_SIZE, TARGET_SIZE) in 0..1: how far it
-    is agreed that the pixel shows what sounds."""
+    """One case. `tubelet` (T, S, S, 3) uint8 and `segments` (K, L, 128) raw log-mel are the model's inputs, `shown`
+    (TARGET_SIZE, TARGET_SIZE, 3) uint8 is the image for display. `target` (TARGET_SIZE, TARGET_SIZE) in 0..1 is the
+    annotators' agreement that a pixel shows the sounding object."""
 
     name: str
     category: str
@@ -34,56 +34,56 @@ class LocalizationCase:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Pixels of the object: those that anyone has marked."""
+        """Pixels of the object: those that any annotator marked."""
         return self.target > 0
 
 
 class LocalizationSet(Protocol):
-    """A data set of such questions, read source by source (a clip, or a picture with a sound)."""
+    """A data set of cases, loaded source by source; a source is a clip, or an image with audio."""
 
     @property
     def name(self) -> str:
-        """What the set is called."""
+        """Name of the data set."""
         ...
 
     @property
     def protocol(self) -> dict[str, JsonValue]:
-        """How picture, sound and target are made, by name."""
+        """How `picture`, `sound` and `target` of a case are made."""
         ...
 
     @property
     def sources(self) -> Sequence[str]:
-        """A name per source."""
+        """Name of each source."""
         ...
 
     @property
     def root(self) -> Path:
-        """Folder that the files lie in."""
+        """Folder of the files."""
         ...
 
     def files(self) -> list[Path]:
-        """Every file that the questions are made of."""
+        """Return every file that the cases are made of."""
         ...
 
     def load(self, index: int, encoder: Encoder) -> list[LocalizationCase]:
-        """Questions of one source for an encoder's sizes; MediaError where it cannot be used."""
+        """Load the cases of one source in an encoder's sizes. Raises MediaError for a source that cannot be used."""
         ...
 
 
-def still_tubelet(picture: NDArray[np.uint8], encoder: Encoder) -> NDArray[np.uint8]:
-    """A still picture (S, S, 3) as the encoder's input (T, S, S, 3): the same frame T times."""
-    return np.repeat(picture[None], encoder.num_frames, axis=0)
+def still_tubelet(image: NDArray[np.uint8], encoder: Encoder) -> NDArray[np.uint8]:
+    """Repeat an image (S, S, 3) as the frames of an encoder's input (T, S, S, 3)."""
+    return np.repeat(image[None], encoder.num_frames, axis=0)
 
 
 def centred_segment(audio: ClipAudio, centre_seconds: float, length: int) -> tuple[NDArray[np.float32], int]:
-    """The segment (1, length, 128) around a moment, pushed inside the sound, zeros where the sound is shorter; and the
-    log-mel frame at which it starts."""
+    """Return the segment (1, length, 128) around a time, moved inside the audio and zero-padded if that is too short,
+    and the log-mel frame at which it starts."""
     start = int(np.clip(segment_start_frame(centre_seconds, length), 0, max(0, len(audio) - length)))
     return audio.segments(np.array([start]), length), start
 
 
 def covering_segments(audio: ClipAudio, length: int) -> NDArray[np.float32]:
-    """Segments that cover a whole sound, each half over the one before, the last pushed inside: (K, length, 128)."""
+    """Return half-overlapping segments (K, length, 128) that cover the whole audio, the last moved inside it."""
     last = max(0, len(audio) - length)
     starts = [*range(0, last, max(1, length // 2)), last]
     return audio.segments(np.array(starts), length)

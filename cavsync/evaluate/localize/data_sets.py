@@ -1,4 +1,4 @@
-"""Which of the known forms a localisation data set has."""
+"""Open a localisation data set of any known format, and find the clips for overlays."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from cavsync.media.files import MEDIA_ENDINGS, find_media
 
 
 def open_localization_set(path: Path, media: Path | None = None, boxes_needed: int = 1) -> LocalizationSet:
-    """Generated clips with masks, an ADE20K_Sound folder, or a VGG-SS JSON with its clips in `media`.
+    """Open generated clips with masks, an ADE20K_Sound folder, or a VGG-SS JSON with its clips in `media`.
 
-    Raises DataError for anything else, ConfigError where a JSON comes without its media.
+    Raises DataError for anything else, ConfigError for a JSON without `media`.
     """
     if path.suffix.lower() == ".json" and path.is_file():
         if media is None:
-            raise ConfigError(f"{path} lists clips that lie elsewhere: give their folder with --media.")
+            raise ConfigError(f"{path} lists clips without their folder: give it with --media.")
         return VggSs.open(path, media, boxes_needed=boxes_needed)
     if (path / TABLE_NAME).is_file():
         return Ade20kSound.open(path)
     if read_truth(path):
         return GeneratedObjects.open(path)
     raise DataError(
-        f"{path} says nowhere what sounds where: give clips of `cavsync data synth --masks`, a folder with "
+        f"{path} has no annotations of sounding objects: give clips of `cavsync data synth --masks`, a folder with "
         f"{TABLE_NAME}, a VGG-SS .json with --media, or --only-overlays"
     )
 
 
 def clips_to_overlay(path: Path) -> list[Path]:
-    """A media file, or all of a folder; DataError where there is none."""
+    """Return a media file, or all media files of a folder. Raises DataError if there is none."""
     found = [path] if path.is_file() and path.suffix.lower() in MEDIA_ENDINGS else find_media(path)
     if not found:
         raise DataError(f"{path} holds no media file, expected videos such as .mp4 or .webm: give another path")

@@ -1,4 +1,4 @@
-"""Generated clips with object masks (`cavsync data synth --masks`): what sounds around a frame, and where."""
+"""Generated clips with object masks (`cavsync data synth --masks`), whose sounding objects are known at each frame."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import JsonValue
 
 from cavsync.data.clip import Clip, load_clip
-from cavsync.data.sampling import SamplePlan, take
+from cavsync.data.sampling import take_sample
 from cavsync.data.synth import TRUTH_NAME, read_truth
 from cavsync.errors import DataError, MediaError
+from cavsync.evaluate.inputs.clip_inputs import plan_for
 from cavsync.evaluate.inputs.encoders import Encoder
-from cavsync.evaluate.localize.ade20k_sound import nearest_center_crop
 from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, centred_segment
+from cavsync.evaluate.localize.image_files import nearest_center_crop
 from cavsync.media.align import FRAME_SHIFT_SECONDS
 
-# An object sounds where it gives at least this share of the loudest object's energy, 10 dB less.
+# An object counts as sounding with at least this share of the loudest object's energy, which is 10 dB less.
 HEARD_SHARE = 0.1
 
 
@@ -34,25 +35,25 @@ class GeneratedObjects:
 
     @classmethod
     def open(cls, root: Path) -> GeneratedObjects:
-        """Read truth.jsonl. DataError where no clip has masks, or a record of them is incomplete."""
+        """Read truth.jsonl. Raises DataError if no clip has masks, or a clip's record is incomplete."""
         records = [record for record in read_truth(root) if record.get("masks")]
         if not records:
             raise DataError(f"{root} holds no object masks: generate clips with `cavsync data synth --masks 4`")
         for record in records:
-            if not _is_whole(record):
+            if not _is_complete(record):
                 raise DataError(
-                    f"{root}/truth.jsonl does not say all of the masks of {record['file']}: delete the folder and "
-                    "generate it again"
+                    f"{root}/truth.jsonl has an incomplete record of {record['file']} and its masks: delete the folder "
+                    "and generate it again"
                 )
         return cls(root, records)
 
     @property
     def protocol(self) -> dict[str, JsonValue]:
-        """With the share of the loudest object's energy from which an object sounds."""
+        """How the cases are made, with the share of the loudest object's energy that makes an object count."""
         return {
-            "picture": "central square of the frame of each mask; frames around which nothing sounds are left out",
-            "sound": "the segment around it",
-            "target": "the objects that give at least heard_share of the loudest one's energy in it",
+            "picture": "central square of each frame with a mask; frames whose segment is silent are left out",
+            "sound": "the segment around the frame",
+            "target": "the objects with at least heard_share of the loudest object's energy in the segment",
             "heard_share": HEARD_SHARE,
         }
 
@@ -62,13 +63,14 @@ class GeneratedObjects:
         return [str(record["file"]) for record in self.records]
 
     def files(self) -> list[Path]:
-        """Clips and masks, and the record of what they show."""
+        """Return truth.jsonl and all existing clips and masks."""
         clips = [self.root / str(record["file"]) for record in self.records]
         masks = [self.root / frame["file"] for record in self.records for frame in record["masks"]["frames"]]
         return [path for path in (self.root / TRUTH_NAME, *clips, *masks) if path.is_file()]
 
     def load(self, index: int, encoder: Encoder) -> list[LocalizationCase]:
-        """One question per mask around which something sounds; MediaError where clip or mask cannot be used."""
+        """Load one case per mask whose segment has a sounding object. Raises MediaError for an unusable clip or
+        mask."""
         record = self.records[index]
         clip = load_clip(self.root / str(record["file"]), encoder.img_size)
         shown = load_clip(self.root / str(record["file"]), TARGET_SIZE)
@@ -92,28 +94,28 @@ class GeneratedObjects:
         return cases
 
     def _target(self, record: dict[str, Any], frame: dict[str, Any], start: float, stop: float) -> NDArray[np.float64]:
-        """Pixels of the objects that sound between two moments of the picture."""
-        heard = heard_objects(record["masks"], start, stop)
+        """Return the pixels of the objects that sound between two times of the video, in seconds."""
+        sounding = sounding_objects(record["masks"], start, stop)
         try:
             with Image.open(self.root / frame["file"]) as image:
                 owners = np.asarray(image)
         except (OSError, UnidentifiedImageError) as error:
-            raise MediaError(f"{frame['file']} is no readable mask ({error}): generate the clips again") from None
-        values = [place + 1 for place, name in enumerate(record["masks"]["objects"]) if name in heard]
+            raise MediaError(f"{frame['file']} is not a readable mask ({error}): generate the clips again") from None
+        values = [place + 1 for place, name in enumerate(record["masks"]["objects"]) if name in sounding]
         return nearest_center_crop(np.isin(owners, values), TARGET_SIZE).astype(np.float64)
 
 
-def _is_whole(record: dict[str, Any]) -> bool:
-    """Whether a truth record has all that is read of it."""
+def _is_complete(record: dict[str, Any]) -> bool:
+    """Return whether a truth record has every key that is read."""
     masks = record["masks"]
     if not isinstance(masks, dict) or not {"objects", "frames", "energy", "energy_step_seconds"} <= masks.keys():
         return False
-    frames_are_whole = all({"file", "frame", "time_seconds"} <= frame.keys() for frame in masks["frames"])
-    return frames_are_whole and {"family", "audio_offset_ms", "drift_ms_per_minute"} <= record.keys()
+    has_frames = all({"file", "frame", "time_seconds"} <= frame.keys() for frame in masks["frames"])
+    return has_frames and {"family", "audio_offset_ms", "drift_ms_per_minute"} <= record.keys()
 
 
-def heard_objects(masks: dict[str, Any], start_seconds: float, stop_seconds: float) -> set[str]:
-    """Objects with at least HEARD_SHARE of the loudest one's energy between two moments, by the steps of the record
+def sounding_objects(masks: dict[str, Any], start_seconds: float, stop_seconds: float) -> set[str]:
+    """Return the objects with at least HEARD_SHARE of the loudest one's energy between two times, from the energy steps
     whose middle lies between them."""
     step = float(masks["energy_step_seconds"])
     total = {}
@@ -125,18 +127,17 @@ def heard_objects(masks: dict[str, Any], start_seconds: float, stop_seconds: flo
 
 
 def _segment(
-    clip: Clip, record: dict[str, Any], picture_seconds: float, length: int
+    clip: Clip, record: dict[str, Any], video_seconds: float, length: int
 ) -> tuple[NDArray[np.float32], float]:
-    """The sound of a moment of the picture, where the clip's own offset has put it, and the picture's time at its
-    start."""
-    offset_seconds = (record["audio_offset_ms"] + record["drift_ms_per_minute"] * picture_seconds / 60) / 1000
-    centre = picture_seconds - offset_seconds - clip.audio_start_seconds
+    """Return the segment of audio that belongs to a time of the video, given the clip's true offset, and the time of
+    the video at its start."""
+    offset_seconds = (record["audio_offset_ms"] + record["drift_ms_per_minute"] * video_seconds / 60) / 1000
+    centre = video_seconds - offset_seconds - clip.audio_start_seconds
     segments, start = centred_segment(clip.audio, centre, length)
     return segments, start * FRAME_SHIFT_SECONDS + clip.audio_start_seconds + offset_seconds
 
 
 def _tubelet(clip: Clip, place: int, encoder: Encoder) -> NDArray[np.uint8]:
-    plan = SamplePlan(encoder.segment_frames, encoder.num_frames, encoder.frame_step_seconds, pad=True)
-    sample = take(clip, np.array([place]), plan)
+    sample = take_sample(clip, np.array([place]), plan_for(encoder))
     frames: NDArray[np.uint8] = sample.frames[sample.tubelets[0]].transpose(0, 2, 3, 1)
     return frames

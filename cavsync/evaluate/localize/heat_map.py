@@ -1,4 +1,4 @@
-"""Where in a picture a sound is seen: the cosine between the pooled sound and each visual patch."""
+"""Heat maps of an image for given audio: the cosine between the pooled audio and each visual patch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ FloatArray = NDArray[np.float32]
 
 
 def cosine_heat(audio: FloatArray, patches: FloatArray, grid: tuple[int, int]) -> FloatArray:
-    """Cosine of each patch (N, D) with the mean direction of `sounds` (K, D), unit vectors: (rows, columns) in -1..1.
+    """Return the cosine of each patch (N, D) with the mean of `audio` (K, D), unit vectors: (rows, columns) in -1..1.
 
-    A vector without a direction (all zeros) has cosine 0 with everything.
+    A zero vector has cosine 0 with everything.
     """
     pooled = audio.mean(axis=0, dtype=np.float64)
     norms = np.linalg.norm(patches.astype(np.float64), axis=1) * np.linalg.norm(pooled)
@@ -22,18 +22,18 @@ def cosine_heat(audio: FloatArray, patches: FloatArray, grid: tuple[int, int]) -
 
 
 def upsample(heat: FloatArray, height: int, width: int) -> FloatArray:
-    """Bilinear interpolation of patch values, which lie at the patches' centres: (rows, columns) -> (height, width)."""
+    """Interpolate patch values, which lie at the patches' centres, bilinearly: (rows, columns) -> (height, width)."""
     image = Image.fromarray(np.ascontiguousarray(heat, dtype=np.float32))
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def random_heat(random: np.random.Generator, grid: tuple[int, int]) -> FloatArray:
-    """The random baseline: a uniform value per patch."""
+    """Return the random baseline: a uniform value per patch."""
     return random.uniform(size=grid).astype(np.float32)
 
 
 def centre_heat(grid: tuple[int, int], spread: float = 0.25) -> FloatArray:
-    """The centre prior: a Gaussian on the middle of the picture, its standard deviation `spread` of the picture."""
+    """Return the centre prior: a Gaussian at the middle of the image, its standard deviation a share of the image."""
     rows, columns = ((np.arange(count) + 0.5) / count - 0.5 for count in grid)
     squared = rows[:, None] ** 2 + columns[None, :] ** 2
     return np.exp(-squared / (2 * spread**2)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Sound-prompted localisation: heat maps of a model, compared with where the sounding objects are.
+"""Localisation: a model's heat maps compared with the masks of the sounding objects.
 
-Beside the model stand the same pictures with the sound of another clip (what the pictures alone give away), a centre
-prior and a random heat map.
+The baselines are the same images with another clip's audio, which shows how much the images alone reveal, a centre
+prior, and a random heat map.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, Locali
 from cavsync.evaluate.localize.heat_map import centre_heat, cosine_heat, random_heat, upsample
 from cavsync.evaluate.localize.metrics import above_median, best_iou, consensus_iou, pixel_ranking
 
-MODEL, OTHER_SOUND, CENTRE, RANDOM = "model", "another clip's sound", "centre prior", "random"
-METHODS = (MODEL, OTHER_SOUND, CENTRE, RANDOM)
+MODEL, OTHER_AUDIO, CENTRE, RANDOM = "model", "another clip's audio", "centre prior", "random"
+METHODS = (MODEL, OTHER_AUDIO, CENTRE, RANDOM)
 
 FloatArray = NDArray[np.float32]
 Progress = Callable[[int, int], None]
-CaseSink = Callable[[LocalizationCase, FloatArray], None]
+CaseCallback = Callable[[LocalizationCase, FloatArray], None]
 
 
 @dataclass(frozen=True)
-class Question:
-    """A case with what the encoder makes of it: `sounds` (K, D) and `patches` (N, D)."""
+class EmbeddedCase:
+    """A case with its embeddings: `audio` (K, D), pooled, and the visual `patches` (N, D)."""
 
     case: LocalizationCase
     audio: FloatArray
@@ -37,18 +37,19 @@ class Question:
 
 @dataclass
 class LocalizationScores:
-    """Per class and method average precision and best IoU, per question and method cIoU (pictures with an object only).
+    """Average precision and best IoU per class and method, and cIoU per case and method.
 
-    `questions` are (name, class), whose places are the keys of `ciou`: names may recur. `pictures` and `object_share`
-    (of the pixels) are per class; `without_object` lists classes no picture of which shows a pixel of the object, which
-    have no scores.
+    cases: (name, class) of each; names may occur twice, so `ciou` is keyed by the index in this list; it lacks cases
+    without an object. images, object_share: number of images and the object's share of the pixels, per class.
+    without_object: classes without a pixel of the object in any image, which have no scores. rejects: source -> why it
+    was left out.
     """
 
     average_precision: dict[str, dict[str, float]] = field(default_factory=dict)
     iou: dict[str, dict[str, float]] = field(default_factory=dict)
     ciou: dict[int, dict[str, float]] = field(default_factory=dict)
-    questions: list[tuple[str, str]] = field(default_factory=list)
-    pictures: dict[str, int] = field(default_factory=dict)
+    cases: list[tuple[str, str]] = field(default_factory=list)
+    images: dict[str, int] = field(default_factory=dict)
     object_share: dict[str, float] = field(default_factory=dict)
     without_object: list[str] = field(default_factory=list)
     rejects: dict[str, str] = field(default_factory=dict)
@@ -60,38 +61,38 @@ def localize(
     *,
     seed: int = 0,
     progress: Progress = lambda *_: None,
-    on_case: CaseSink = lambda *_: None,
+    on_case: CaseCallback = lambda *_: None,
 ) -> LocalizationScores:
-    """Ask every question of a set; `progress(done, total)` counts sources, `on_case(case, heat)` sees each heat map of
-    the model, (rows, columns).
+    """Score every case of a data set; `progress(done, total)` counts sources, `on_case(case, heat)` gets the model's
+    heat map (rows, columns) of each case.
 
-    Sources are read in an order drawn from `seed`; the other sound of a picture is that of the source before.
-    Raises DataError where fewer than two sources can be used.
+    Sources are loaded in an order drawn from `seed`; the other clip's audio is that of the previous source.
+    Raises DataError if fewer than two sources can be used.
     """
     random = np.random.default_rng(seed)
     tally = Tally(encoder.visual_grid, random)
     rejects: dict[str, str] = {}
-    first: list[Question] | None = None
+    first: list[EmbeddedCase] | None = None
     other: FloatArray | None = None
-    for questions in _questions(encoder, data, random.permutation(len(data.sources)).tolist(), rejects, progress):
-        for question in questions:
-            on_case(question.case, cosine_heat(question.audio, question.patches, encoder.visual_grid))
+    for cases in _embedded_cases(encoder, data, random.permutation(len(data.sources)).tolist(), rejects, progress):
+        for embedded in cases:
+            on_case(embedded.case, cosine_heat(embedded.audio, embedded.patches, encoder.visual_grid))
             if other is not None:
-                tally.add(question, other)
-        first = first or questions
-        other = questions[-1].audio
+                tally.add(embedded, other)
+        first = first or cases
+        other = cases[-1].audio
     if first is None or other is None or other is first[-1].audio:
-        why = next(iter(rejects.values()), "its clips leave nothing to ask")
-        raise DataError(f"{data.name} has fewer than two clips to ask about, expected more: {why}")
-    for question in first:
-        tally.add(question, other)
+        why = next(iter(rejects.values()), "no other clip has a sounding object")
+        raise DataError(f"{data.name} has fewer than two clips that can be used, expected more: {why}")
+    for embedded in first:
+        tally.add(embedded, other)
     return replace(tally.scores(), rejects=rejects)
 
 
-def _questions(
+def _embedded_cases(
     encoder: Encoder, data: LocalizationSet, order: list[int], rejects: dict[str, str], progress: Progress
-) -> Iterator[list[Question]]:
-    """The questions of each source that has any, embedded."""
+) -> Iterator[list[EmbeddedCase]]:
+    """Yield the cases of each source that has any, embedded; note unusable sources in `rejects`."""
     for done, index in enumerate(order, start=1):
         try:
             cases = data.load(index, encoder)
@@ -103,27 +104,28 @@ def _questions(
         progress(done, len(order))
 
 
-def _embed(encoder: Encoder, case: LocalizationCase) -> Question:
+def _embed(encoder: Encoder, case: LocalizationCase) -> EmbeddedCase:
     audio = encoder.embed_audio(case.segments).pooled
-    return Question(case, audio, encoder.embed_frames(case.tubelet[None]).patches[0])
+    return EmbeddedCase(case, audio, encoder.embed_frames(case.tubelet[None]).patches[0])
 
 
 class Tally:
-    """Collects heat maps: those of a class are scored together, so they are kept small until then."""
+    """Collects heat maps, whose classes are scored together at the end; until then they are kept at patch
+    resolution."""
 
     def __init__(self, grid: tuple[int, int], random: np.random.Generator) -> None:
         self._grid, self._random = grid, random
         self._masks: dict[str, list[NDArray[np.uint8]]] = {}
         self._heats: dict[str, dict[str, list[FloatArray]]] = {}
         self._ciou: dict[int, dict[str, float]] = {}
-        self._questions: list[tuple[str, str]] = []
+        self._cases: list[tuple[str, str]] = []
 
-    def add(self, question: Question, other_sounds: FloatArray) -> None:
-        """Take one picture; cIoU is computed at once."""
-        case, patches = question.case, question.patches
+    def add(self, embedded: EmbeddedCase, other_audio: FloatArray) -> None:
+        """Add one case and compute its cIoU. `other_audio` (K, D) is the pooled audio of another clip."""
+        case, patches = embedded.case, embedded.patches
         heats = {
-            MODEL: cosine_heat(question.audio, patches, self._grid),
-            OTHER_SOUND: cosine_heat(other_sounds, patches, self._grid),
+            MODEL: cosine_heat(embedded.audio, patches, self._grid),
+            OTHER_AUDIO: cosine_heat(other_audio, patches, self._grid),
             CENTRE: centre_heat(self._grid),
             RANDOM: random_heat(self._random, self._grid),
         }
@@ -132,17 +134,17 @@ class Tally:
             kept[method].append(heat)
         self._masks.setdefault(case.category, []).append(np.packbits(case.mask))
         if case.target.any():
-            self._ciou[len(self._questions)] = {
+            self._ciou[len(self._cases)] = {
                 method: consensus_iou(above_median(_full(heat)), case.target) for method, heat in heats.items()
             }
-        self._questions.append((case.name, case.category))
+        self._cases.append((case.name, case.category))
 
     def scores(self) -> LocalizationScores:
-        """Scores of everything that was added."""
-        result = LocalizationScores(ciou=self._ciou, questions=self._questions)
+        """Return the scores of all cases."""
+        result = LocalizationScores(ciou=self._ciou, cases=self._cases)
         for category, packed in sorted(self._masks.items()):
             mask = np.unpackbits(np.stack(packed), axis=1).astype(bool)
-            result.pictures[category] = len(packed)
+            result.images[category] = len(packed)
             result.object_share[category] = float(mask.mean())
             if not mask.any():
                 result.without_object.append(category)

@@ -1,4 +1,4 @@
-"""The picture in the middle of a clip, with the clip's sound."""
+"""Read the middle frame of a clip, with the clip's audio."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from cavsync.media import AudioChunk, MediaReader, VideoFrame
 
 
 def middle_frame(path: Path) -> tuple[NDArray[np.uint8], Waveform, float]:
-    """RGB (H, W, 3) of the frame shown half-way through, the sound, and the frame's time in seconds of that sound.
+    """Return the RGB (H, W, 3) of the frame shown half-way through, the audio, and the frame's time in seconds from the
+    start of that audio.
 
-    Raises MediaError where the clip is unreadable or lacks one of the two.
+    Raises MediaError for a clip that is unreadable or has no video or audio.
     """
     with MediaReader(path, video_threads=1) as reader:
         duration = reader.info.duration_seconds
@@ -31,7 +32,7 @@ def middle_frame(path: Path) -> tuple[NDArray[np.uint8], Waveform, float]:
             elif shown is None or item.pts_seconds <= wanted_seconds:
                 shown = item
     if shown is None or not chunks:
-        raise MediaError(f"{path} holds no picture or no sound: give a complete file", reason="corrupt")
+        raise MediaError(f"{path} holds no video or no audio: give a complete file", reason="corrupt")
     samples, start_seconds = join_chunks(chunks)
     return shown.rgb, Waveform(samples), shown.pts_seconds - start_seconds
 

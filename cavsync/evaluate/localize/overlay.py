@@ -1,4 +1,4 @@
-"""Heat maps over pictures, for people."""
+"""Heat maps drawn over images, for display."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ FloatArray = NDArray[np.float32]
 MAX_COVER = 0.7
 
 
-def overlay(picture: RGBArray, heat: FloatArray, low: float, high: float) -> RGBArray:
-    """The heat map (rows, columns) over a picture (H, W, 3); `low` and `high` are its coldest and hottest value.
+def overlay(image: RGBArray, heat: FloatArray, low: float, high: float) -> RGBArray:
+    """Draw a heat map (rows, columns) over an image (H, W, 3); `low` and `high` are the ends of the colour scale.
 
-    Cold places keep the picture, hot ones are covered up to MAX_COVER.
+    Opacity rises from 0 at `low` to MAX_COVER at `high`.
     """
-    full = upsample(heat, *picture.shape[:2])
-    warm = np.clip((full - low) / (high - low), 0, 1) if high > low else np.zeros_like(full)
-    cover = (MAX_COVER * warm)[..., None]
-    return np.rint(picture * (1 - cover) + colour_map(warm) * cover).astype(np.uint8)
+    full = upsample(heat, *image.shape[:2])
+    scaled = np.clip((full - low) / (high - low), 0, 1) if high > low else np.zeros_like(full)
+    cover = (MAX_COVER * scaled)[..., None]
+    return np.rint(image * (1 - cover) + colour_map(scaled) * cover).astype(np.uint8)
 
 
-def outline(picture: RGBArray, mask: NDArray[np.bool_]) -> RGBArray:
-    """The picture with the mask's edge drawn in white over black, one pixel each."""
-    drawn = picture.copy()
+def outline(image: RGBArray, mask: NDArray[np.bool_]) -> RGBArray:
+    """Draw the mask's edge on an image as a white line with a black border, one pixel each."""
+    drawn = image.copy()
     inner = _edge(mask)
     drawn[_edge(mask | inner) | _edge(~mask)] = 0
     drawn[inner] = 255
@@ -33,7 +33,7 @@ def outline(picture: RGBArray, mask: NDArray[np.bool_]) -> RGBArray:
 
 
 def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of the mask that touch another one outside it."""
+    """Return the pixels of the mask with a neighbour outside it."""
     padded = np.pad(mask, 1, mode="edge")
     surrounded = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~surrounded

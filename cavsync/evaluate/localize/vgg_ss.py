@@ -1,6 +1,6 @@
-"""VGG-SS (arXiv 2104.02691): boxes around what sounds in VGGSound clips.
+"""VGG-SS (arXiv 2104.02691): boxes around the sounding objects in VGGSound clips.
 
-`vggss.json` is a list of {"file", "class", "bbox": [[left, top, right, bottom], ...]} in shares of the picture. The
+`vggss.json` is a list of {"file", "class", "bbox": [[left, top, right, bottom], ...]} in shares of the image. The
 clips are videos MEDIA/FILE.mp4 (any container), or MEDIA/frames/FILE.jpg with MEDIA/audio/FILE.wav.
 """
 
@@ -20,8 +20,8 @@ from cavsync.data.audio_file import read_audio
 from cavsync.data.clip_audio import Waveform
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
-from cavsync.evaluate.localize.ade20k_sound import read_picture
 from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, centred_segment, still_tubelet
+from cavsync.evaluate.localize.image_files import read_image
 from cavsync.evaluate.localize.metrics import consensus_map
 from cavsync.evaluate.localize.middle_frame import middle_frame
 from cavsync.media.align import SAMPLE_RATE_HZ
@@ -30,7 +30,7 @@ from cavsync.media.files import find_media
 
 @dataclass(frozen=True)
 class VggSs:
-    """The annotated clips. `boxes_needed`: how many boxes must agree for full weight, 1 as in VGG-SS."""
+    """The annotated clips. `boxes_needed`: number of boxes that give a pixel full weight, 1 in VGG-SS."""
 
     json_path: Path
     root: Path
@@ -41,7 +41,7 @@ class VggSs:
 
     @classmethod
     def open(cls, json_path: Path, media: Path, *, boxes_needed: int = 1) -> VggSs:
-        """Read the annotations. Raises DataError for a file of another form, or one without entries."""
+        """Read the annotations. Raises DataError for another kind of file, or one without entries."""
         try:
             entries = json.loads(json_path.read_text(encoding="utf-8"))
             names = [(str(entry["file"]), str(entry["class"]), list(entry["bbox"])) for entry in entries]
@@ -58,26 +58,27 @@ class VggSs:
 
     @property
     def protocol(self) -> dict[str, JsonValue]:
-        """With the number of boxes that were needed."""
+        """How the cases are made, with the number of boxes that give full weight."""
         return {
-            "picture": "middle of the clip, squeezed to a square as the boxes are",
-            "sound": "the segment around that moment",
-            "target": "the boxes that hold a pixel, over boxes_needed, at most 1; for mAP and mIoU any box",
+            "picture": "middle frame of the clip, resized to a square like the boxes",
+            "sound": "the segment around the frame",
+            "target": "number of boxes that contain a pixel, over boxes_needed, at most 1; for mAP and mIoU any box",
             "boxes_needed": self.boxes_needed,
         }
 
     @property
     def sources(self) -> list[str]:
-        """Names of the clips."""
+        """The names of the clips."""
         return [str(entry["file"]) for entry in self.entries]
 
     def files(self) -> list[Path]:
-        """The annotations, and every video, picture and sound that is there."""
+        """Return the annotations and all existing videos, images and audio files."""
         found = [path for name in self.sources for path in self._paths(name) if path.is_file()]
         return [self.json_path, *found]
 
     def load(self, index: int, encoder: Encoder) -> list[LocalizationCase]:
-        """One clip; MediaError where it is missing, damaged, or no box of it holds a pixel."""
+        """Load one clip. Raises MediaError for a clip that is missing or damaged, or whose boxes are empty or
+        invalid."""
         entry = self.entries[index]
         try:
             target = consensus_map(entry["bbox"], TARGET_SIZE, self.boxes_needed)
@@ -85,14 +86,14 @@ class VggSs:
             raise MediaError(f"{entry['file']}: {error}", reason="label") from None
         if not target.any():
             raise MediaError(f"{entry['file']} has no box with an area: leave it out", reason="label")
-        picture, audio, moment_seconds = self._picture_and_audio(str(entry["file"]))
+        image, audio, time_seconds = self._image_and_audio(str(entry["file"]))
         return [
             LocalizationCase(
                 name=str(entry["file"]),
                 category=str(entry["class"]),
-                tubelet=still_tubelet(squeezed(picture, encoder.img_size), encoder),
-                segments=centred_segment(audio, moment_seconds, encoder.segment_frames)[0],
-                shown=squeezed(picture, TARGET_SIZE),
+                tubelet=still_tubelet(squeezed(image, encoder.img_size), encoder),
+                segments=centred_segment(audio, time_seconds, encoder.segment_frames)[0],
+                shown=squeezed(image, TARGET_SIZE),
                 target=target,
             )
         ]
@@ -102,15 +103,15 @@ class VggSs:
             return [self.videos[name]]
         return [self.root / "frames" / f"{name}.jpg", self.root / "audio" / f"{name}.wav"]
 
-    def _picture_and_audio(self, name: str) -> tuple[NDArray[np.uint8], Waveform, float]:
-        """Picture, sound, and the moment of the picture in seconds of the sound."""
+    def _image_and_audio(self, name: str) -> tuple[NDArray[np.uint8], Waveform, float]:
+        """Return the image, the audio, and the image's time in seconds from the start of the audio."""
         paths = self._paths(name)
         if len(paths) == 1:
             return middle_frame(paths[0])
         audio = Waveform(read_audio(paths[1]))
-        return read_picture(paths[0]), audio, len(audio.samples) / 2 / SAMPLE_RATE_HZ
+        return read_image(paths[0]), audio, len(audio.samples) / 2 / SAMPLE_RATE_HZ
 
 
-def squeezed(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The whole picture as a square, not cropped: (H, W, 3) -> (size, size, 3)."""
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
+def squeezed(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize the whole image to a square, without cropping: (H, W, 3) -> (size, size, 3)."""
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))

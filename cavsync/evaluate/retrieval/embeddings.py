@@ -1,4 +1,4 @@
-"""Embeddings of the clips of a test, computed once and kept on disk by everything that they depend on."""
+"""Embeddings of the clips of a test, cached on disk under a hash of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cavsync.atomic import atomic_folder
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.errors import ConfigError, DataError, MediaError
-from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, loaded_ahead, plan_for
+from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, load_ahead, plan_for
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.inputs.eval_clips import EvalClips
@@ -33,21 +33,22 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ClipEmbeddings:
-    """Unit vectors `visual` and `audio` (N, F, D), mapped from disk, of clips `names`; `rejects` could not be used.
+    """Unit vectors `visual` and `audio` (N, F, D), memory-mapped, of the clips `names`.
 
-    Clips with the same entry of `picture_sha256` or `sound_sha256` show or audio the same.
+    Clips with equal entries in `frames_sha256` or `audio_sha256` have the same frames or audio. rejects: clip -> why it
+    was left out.
     """
 
     names: list[str]
     visual: FloatArray
     audio: FloatArray
-    picture_sha256: list[str]
-    sound_sha256: list[str]
+    frames_sha256: list[str]
+    audio_sha256: list[str]
     rejects: dict[str, str]
 
 
 def default_cache() -> Path:
-    """Where embeddings are kept: `$XDG_CACHE_HOME/cavsync/embeddings`, by default below ~/.cache."""
+    """Return the folder of the cache: `$XDG_CACHE_HOME/cavsync/embeddings`, by default below ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "cavsync", "embeddings")
 
 
@@ -60,12 +61,11 @@ def clip_embeddings(
     threads: int = 2,
     progress: Progress = lambda *_: None,
 ) -> ClipEmbeddings:
-    """Embeddings from `cache`, or computed and put there: whole, or not at all when this is interrupted.
+    """Read the embeddings from `cache`, or compute and store them; an interrupted call stores nothing.
 
-    The key is the hash of the weights, of the clips' contents, of the front end's numbers, and of the versions of
-    cavsync, the packages that compute and the decoders. `batch_size` inputs go through an encoder at once; it changes
-    no result beyond rounding. Raises DataError where no clip can be used or the cache is damaged, ConfigError where it
-    cannot be written.
+    The cache key is a hash of the weights, the clips' contents, the front end's numbers, and the versions of cavsync,
+    the numeric packages and the decoders. `batch_size` inputs are encoded at once, which changes results by rounding
+    only. Raises DataError if no clip can be used or the cache is damaged, ConfigError if it cannot be written.
     """
     key = _key(encoder, clips)
     folder = cache / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
@@ -112,12 +112,12 @@ def _write(
             return clip_inputs(clips.source.load(index, encoder.img_size), plan)
 
         waiting: list[ClipInputs] = []
-        for done, (index, found) in enumerate(loaded_ahead(clips.indices, load, threads), start=1):
+        for done, (index, found) in enumerate(load_ahead(clips.indices, load, threads), start=1):
             if isinstance(found, MediaError):
                 rejects[clips.source.names[index]] = str(found)
             else:
                 kept.append(index)
-                hashes.append((found.picture_sha256, found.sound_sha256))
+                hashes.append((found.frames_sha256, found.audio_sha256))
                 waiting.append(found)
             if waiting and (done == len(clips.indices) or sum(len(item.tubelets) for item in waiting) >= batch_size):
                 width = _embed(encoder, waiting, batch_size, visual, audio)
@@ -130,7 +130,7 @@ def _write(
         "names": [clip_name(clips.source.names[index]) for index in kept],
         "shape": [len(kept), clips.frames, width],
         "picture_sha256": [frames for frames, _ in hashes],
-        "sound_sha256": [waveform for _, waveform in hashes],
+        "sound_sha256": [audio_hash for _, audio_hash in hashes],
         "rejects": rejects,
         "files": {name: sha256_file(folder / name) for name in (VISUAL, AUDIO)},
     }
@@ -138,16 +138,16 @@ def _write(
 
 
 def _embed(encoder: Encoder, items: Sequence[ClipInputs], batch_size: int, visual: BinaryIO, audio: BinaryIO) -> int:
-    """Append the vectors of some clips to the files; returns their width."""
+    """Embed some clips and append their vectors to the files; return the width of a vector."""
     frames = np.concatenate([item.tubelets for item in items])
     segments = np.concatenate([item.segments for item in items])
-    seen = np.concatenate([encoder.embed_frames(part).pooled for part in _batches(frames, batch_size)])
-    heard = np.concatenate([encoder.embed_audio(part).pooled for part in _batches(segments, batch_size)])
+    visual_vectors = np.concatenate([encoder.embed_frames(part).pooled for part in _batches(frames, batch_size)])
+    audio_vectors = np.concatenate([encoder.embed_audio(part).pooled for part in _batches(segments, batch_size)])
     firsts = np.cumsum([0, *(len(item.segments) for item in items)])
     places = np.concatenate([first + item.segment_of for first, item in zip(firsts[:-1], items, strict=True)])
-    visual.write(seen.astype("<f4").tobytes())
-    audio.write(heard[places].astype("<f4").tobytes())
-    return int(seen.shape[1])
+    visual.write(visual_vectors.astype("<f4").tobytes())
+    audio.write(audio_vectors[places].astype("<f4").tobytes())
+    return int(visual_vectors.shape[1])
 
 
 def _batches(values: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
@@ -166,9 +166,9 @@ def _read(folder: Path) -> ClipEmbeddings:
             names=info["names"],
             visual=np.memmap(folder / VISUAL, dtype="<f4", mode="r", shape=shape),
             audio=np.memmap(folder / AUDIO, dtype="<f4", mode="r", shape=shape),
-            picture_sha256=info["picture_sha256"],
-            sound_sha256=info["sound_sha256"],
+            frames_sha256=info["picture_sha256"],
+            audio_sha256=info["sound_sha256"],
             rejects=info["rejects"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} is damaged ({error}): delete it, it will be computed again") from None
+        raise DataError(f"{folder} is damaged ({error}): delete it, and it will be computed again") from None

@@ -1,6 +1,6 @@
-"""How alike frames and audio of clips are, from the embeddings of frames and segments, and who ranks before whom.
+"""Similarities of the frames and audio of clips from their embeddings, and the ranks that follow from them.
 
-Ranks are counted block by block: the matrix of all pairs is never held.
+Ranks are counted block by block, so that the matrix of all pairs is never in memory.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from cavsync.errors import ConfigError, DataError
 
 Similarity = Literal["diagonal-mean", "diagonal-max", "full-mean", "full-max", "single-frame"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
-# Cosines of float32 vectors differ by less than this when only the order of summation does.
+# The order of summation changes cosines of float32 vectors by less than this.
 TIE_TOLERANCE = 1e-6
 BLOCK_CLIPS = 2048
-# One product of a block of `full-max` holds all pairs of frames.
+# A block of `full-max` holds all pairs of frames.
 MAX_BLOCK_PAIRS = 1 << 24
 
 FloatArray = NDArray[np.float32]
@@ -27,23 +27,24 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class RankCounts:
-    """Per query: how many wrong items of the gallery are more alike than the right one, and how many are as alike."""
+    """Per query (N,): the number of wrong items of the gallery with a higher similarity than the right one (`before`)
+    and with the same (`tied`)."""
 
     before: NDArray[np.int64]
     tied: NDArray[np.int64]
 
     @property
     def gallery_size(self) -> int:
-        """Items in the gallery, the right one among them."""
+        """Number of items in the gallery, including the right one."""
         return len(self.before)
 
 
 def clip_similarity(visual: FloatArray, audio: FloatArray, kind: Similarity) -> FloatArray:
-    """Similarity (n, m) of clips with unit vectors visual (n, F, D) and audio (m, F, D).
+    """Return the similarity (n, m) of clips with unit vectors visual (n, F, D) and audio (m, F, D).
 
-    Of the F x F cosines of a pair: the mean or maximum of the diagonal (frame i with its own segment; the mean is what
-    CAV-MAE Sync reports, arXiv 2505.01237), the mean or maximum of all, or the one cosine of frame F // 2 (frame 5 of
-    10 in CAV-MAE, arXiv 2210.07839).
+    It is computed from the F x F cosines of a pair: the mean or maximum of the diagonal (frame i with its own segment;
+    CAV-MAE Sync reports the mean, arXiv 2505.01237), the mean or maximum of all, or the single cosine of frame F // 2
+    (frame 5 of 10 in CAV-MAE, arXiv 2210.07839). Raises ConfigError for an unknown `kind`.
     """
     frames = visual.shape[1]
     if kind == "diagonal-mean":
@@ -75,10 +76,10 @@ def rank_counts(
     block_clips: int = BLOCK_CLIPS,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[RankCounts, RankCounts]:
-    """Ranks of clip i's audio for its frames (visual to audio) and of its frames for its audio (audio to visual).
+    """Rank each clip's audio for its frames (visual to audio), and its frames for its audio (audio to visual).
 
-    visual, audio: unit vectors (N, F, D), in memory or memory-mapped. What differs by no more than TIE_TOLERANCE is a
-    tie. `progress(done, total)` counts blocks. Raises DataError for no clip, or values that are not finite, and
+    visual, audio: unit vectors (N, F, D), in memory or memory-mapped. Similarities that differ by TIE_TOLERANCE or less
+    are ties. `progress(done, total)` counts blocks. Raises DataError without clips or for values that are not finite,
     ConfigError for an unknown `kind`.
     """
     if visual.shape != audio.shape or visual.ndim != 3 or not visual.size:
@@ -92,12 +93,12 @@ def rank_counts(
     own = np.concatenate([_own(visual[block], audio[block], kind) for block in _blocks(len(visual), 64)])
     counts = np.zeros((4, len(own)), dtype=np.int64)
     for number, rows in enumerate(blocks):
-        # Contiguous once, not for every column.
-        images = np.ascontiguousarray(visual[rows])
+        # Copied once per block of rows rather than in every product.
+        block_visual = np.ascontiguousarray(visual[rows])
         for columns in blocks:
-            found = clip_similarity(images, audio[columns], kind)
+            found = clip_similarity(block_visual, audio[columns], kind)
             if rows == columns:
-                # The right item is neither before itself nor tied with itself.
+                # The right item must not count as before or tied with itself.
                 np.fill_diagonal(found, np.nan)
             for place, own_values, where, axis in ((0, own[rows, None], rows, 1), (2, own[columns], columns, 0)):
                 before = np.count_nonzero(found > own_values + TIE_TOLERANCE, axis=axis)
@@ -109,7 +110,8 @@ def rank_counts(
 
 
 def _own(visual: FloatArray, audio: FloatArray, kind: Similarity) -> FloatArray:
-    """Similarity of each clip's own video and audio; refuses what is not finite."""
+    """Return the similarity (n,) of each clip's own frames and audio. Raises DataError for values that are not
+    finite."""
     if not (np.isfinite(visual).all() and np.isfinite(audio).all()):
         raise DataError("Some embeddings are not finite: the checkpoint is damaged, use another one.")
     return np.diagonal(clip_similarity(np.ascontiguousarray(visual), audio, kind))

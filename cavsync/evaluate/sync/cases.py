@@ -1,4 +1,4 @@
-"""The clips of a sync test: a folder of media and what describes it, or a manifest of JSON lines."""
+"""The clips of a sync test: a folder of media with or without a description, or a manifest of JSON lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from cavsync.data.synth import TRUTH_NAME, read_truth
 from cavsync.errors import DataError
 from cavsync.evaluate.results.provenance import relative_name
-from cavsync.evaluate.sync.trial_list import ManifestLine, read_manifest
+from cavsync.evaluate.sync.trial_list import TrialListLine, read_trial_list
 from cavsync.media.files import find_media
 
 TABLE_NAME = "manifest.csv"
@@ -18,24 +18,28 @@ TABLE_NAME = "manifest.csv"
 
 @dataclass(frozen=True)
 class SyncCase:
-    """One clip: its true offset (> 0: the audio is early), the kind and the source it is counted under, whether it was
-    generated, the trials that a manifest fixes, and its name, the path below the data."""
+    """One clip: its true offset (> 0: the audio is early), its kind and source, by which results are grouped, whether
+    it was generated, the trials that a manifest fixes, and its name, the path below the data."""
 
     path: Path
     kind: str
     true_offset_ms: float = 0.0
     generated: bool = False
     source: str = ""
-    trials: ManifestLine | None = None
+    trials: TrialListLine | None = None
     name: str = ""
 
 
 def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCase]:
-    """Clips of a folder that `cavsync data synth` wrote, of one with a manifest.csv (columns path and perhaps kind and
-    source), of any other, whose clips are then taken to be in sync, or those of a manifest of JSON lines, with paths
-    relative to it. `only` keeps the rows of the table with these values.
+    """Read the clips of `data`, one of:
 
-    Raises DataError for data without clips, a table that does not fit, or a selection that leaves nothing.
+    - a folder written by `cavsync data synth`;
+    - a folder with a manifest.csv: column path, optionally kind, source and audio_offset_ms;
+    - any other folder of media, whose clips are taken to be in sync;
+    - a manifest of JSON lines, with paths relative to it.
+
+    only: keep the clips with these values in their row. Raises DataError for data without clips, an unusable table, or
+    a selection that leaves no clip.
     """
     if data.is_file():
         return _manifest_cases(data, only or {})
@@ -68,19 +72,19 @@ def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCa
         ]
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{folder} has a row without a path, or with an audio_offset_ms that is no number ({error}): correct it."
+            f"{folder} has a row without a path or without a number as audio_offset_ms ({error}): correct it."
         ) from None
 
 
 def truth_files(data: Path) -> list[Path]:
-    """What says of the clips of `sync_cases` how they are: a manifest itself, or a folder's truth.jsonl or table."""
+    """Return the files that describe the clips of `sync_cases`: the manifest, or the folder's truth.jsonl or table."""
     return [path for path in (data, data / TRUTH_NAME, data / TABLE_NAME) if path.is_file()]
 
 
 def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
-    lines = read_manifest(path)
+    lines = read_trial_list(path)
     columns = (
-        set(ManifestLine.model_fields) if not lines else {*ManifestLine.model_fields, *(lines[0].model_extra or ())}
+        set(TrialListLine.model_fields) if not lines else {*TrialListLine.model_fields, *(lines[0].model_extra or ())}
     )
     missing = next((column for column in only if column not in columns), None)
     if missing is not None:

@@ -1,6 +1,6 @@
-"""A clip embedded once over a range of lags wider than any search.
+"""Embed a clip once over a range of lags that is wider than any search.
 
-Looking at a part of that range that is moved by some hops is then the same as scoring the clip with its audio shifted.
+A search over a part of that range that is shifted by whole hops then equals scoring the clip with its audio shifted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cavsync.media import MediaReader, VideoFrame
 
 @dataclass(frozen=True)
 class ClipRows:
-    """A clip's rows of similarities over the lags, and the lag at which its audio truly lies."""
+    """A clip's rows of similarities over the lags, and the true lag of its audio."""
 
     name: str
     rows: list[Row]
@@ -36,9 +36,9 @@ def embed_clip(
     audio_shift_ms: float = 0.0,
     max_seconds: float = float("inf"),
 ) -> ClipRows:
-    """Rows of a clip over ±max_lag_ms, its audio delayed by `audio_shift_ms`, up to `max_seconds` of it.
+    """Compute the rows of a clip over ±max_lag_ms with its audio delayed by `audio_shift_ms`, up to `max_seconds`.
 
-    Raises MediaError where it is unreadable or gives no row.
+    Raises MediaError for a clip that is unreadable or too short for a row.
     """
     rows: list[Row] = []
     scorer = SyncScorer(bundle, max_offset_ms=max_lag_ms, on_row=rows.append)
@@ -57,6 +57,6 @@ def embed_clip(
 
 
 def with_hop(bundle: Bundle, hop_ms: float) -> Bundle:
-    """The same bundle on another grid of lags."""
+    """Return the bundle with another step of the grid of lags."""
     sync = replace(bundle.manifest.sync, hop_ms=hop_ms)
     return replace(bundle, manifest=replace(bundle.manifest, sync=sync))

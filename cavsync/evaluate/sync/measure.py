@@ -1,9 +1,9 @@
-"""How well a bundle tells time: injected offsets, the two-choice test, and 21 classes of offsets.
+"""Sync tests of a bundle: injected offsets, the two-choice test, and 21 classes of offsets.
 
-Injected offsets: each clip is scored as the scorer would with its audio shifted by random amounts; an estimate within
-one frame, or within 100 ms, is right. Two-choice (as in Synchformer's AV-SyncBench): of a clip and the same clip with
-its audio shifted, which is in sync? The one with the higher similarity at lag 0 is chosen; both directions count.
-Classes: see `sync_classes`.
+Injected offsets: each clip is scored with its audio shifted by random amounts; an estimate within one frame, or within
+100 ms, counts as right. Two-choice (as in Synchformer's AV-SyncBench): of a clip and the same clip with its audio
+shifted, the one with the higher similarity at lag 0 is chosen as in sync; shifts in both directions count. Classes: see
+`offset_classes`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from cavsync.deploy.verdict.confidence import judge
 from cavsync.deploy.verdict.curve import MIN_ROWS, curve_of_rows
 from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE, resolve_profile
 from cavsync.errors import MediaError
+from cavsync.evaluate.sync.baseline_inputs import read_baseline_inputs
 from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.clip_rows import ClipRows, embed_clip, with_hop
 from cavsync.evaluate.sync.motion_baseline import REAL_CLIPS_ZERO_POINT_MS, motion_curves
 from cavsync.evaluate.sync.offset_classes import CLASS_REACH_MS, ClassTrial, class_trials, curve_class_trials
-from cavsync.evaluate.sync.offsets import grey_and_audio
 from cavsync.evaluate.sync.plan import SyncPlan, plan_of
 from cavsync.media.align import SAMPLE_RATE_HZ
 
@@ -42,8 +42,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class OffsetTrial:
-    """One injected offset and what came out: None without an estimate; `decided` where the scorer would say so, with
-    the calibrated `confidence` that the estimate is right."""
+    """One injected offset and its estimate, None if there is none; `decided`: whether the scorer would report it;
+    `confidence`: the calibrated probability that it is right."""
 
     offset_ms: float
     estimate_ms: float | None
@@ -52,15 +52,18 @@ class OffsetTrial:
 
     @property
     def error_ms(self) -> float:
-        """How far off, infinite without an estimate."""
+        """Absolute error, infinite without an estimate."""
         return float("inf") if self.estimate_ms is None else abs(self.estimate_ms - self.offset_ms)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """One method on one clip: its offset trials, per shift the share of right choices (0, ½ or 1), and class trials,
-    none where the clip is too short for them. `can_decide`: whether the method ever says that it does not know.
-    `confidence_tolerance_ms` is what a confidence calls right."""
+    """The answers of one method on one clip: its offset trials, the share of right choices (0, ½ or 1) by shift, and
+    its class trials, without the classes that the clip is too short for.
+
+    can_decide: whether the method may answer "undetermined". confidence_tolerance_ms: the largest error that a
+    confidence counts as right.
+    """
 
     trials: tuple[OffsetTrial, ...]
     two_choice: dict[float, float]
@@ -71,7 +74,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """One clip: what the bundle and both baselines answer, and the length of its frames."""
+    """One clip: the answers of every method, and the duration of its frames."""
 
     name: str
     kind: str
@@ -81,8 +84,8 @@ class ClipResult:
 
 
 @dataclass
-class SyncResult:
-    """All clips that could be tested, and why the others could not."""
+class SyncTrials:
+    """The results of all clips that could be tested. rejects: clip -> why it was left out."""
 
     clips: list[ClipResult] = field(default_factory=list)
     rejects: dict[str, str] = field(default_factory=dict)
@@ -96,18 +99,18 @@ def evaluate_sync(
     max_offset_ms: float = 800.0,
     seed: int = 0,
     progress: Progress = lambda *_: None,
-) -> SyncResult:
-    """Test bundles, by name, beside motion energy against loudness; `progress(done, total)` is called after each clip.
+) -> SyncTrials:
+    """Test bundles (by name) and the motion baselines; `progress(done, total)` is called after each clip.
 
-    Offsets are uniform in ±max_offset_ms, `offsets_per_clip` of them and as many classes, unless the case brings its
-    own; every method gets the same ones.
+    Each clip gets `offsets_per_clip` offsets, uniform in ±max_offset_ms, and as many classes, unless its case fixes
+    them; every method gets the same ones.
     """
-    result = SyncResult()
+    result = SyncTrials()
     for number, case in enumerate(cases):
         plan = plan_of(case, offsets_per_clip=offsets_per_clip, max_offset_ms=max_offset_ms, seed=seed)
         try:
-            answers = {name: _ask_bundle(bundle, case, plan) for name, bundle in bundles.items()}
-            frame_ms, baselines = _ask_baselines(case, plan)
+            answers = {name: _bundle_answers(bundle, case, plan) for name, bundle in bundles.items()}
+            frame_ms, baselines = _all_baseline_answers(case, plan)
         except MediaError as error:
             result.rejects[str(case.path)] = str(error)
         else:
@@ -116,7 +119,7 @@ def evaluate_sync(
     return result
 
 
-def _ask_bundle(bundle: Bundle, case: SyncCase, plan: SyncPlan) -> Answers:
+def _bundle_answers(bundle: Bundle, case: SyncCase, plan: SyncPlan) -> Answers:
     sync, calibration = bundle.manifest.sync, bundle.manifest.calibration
     farthest_ms = max(sync.max_offset_ms + max(map(abs, plan.offsets_ms)), CLASS_REACH_MS)
     embed = partial(embed_clip, path=case.path, true_offset_ms=case.true_offset_ms)
@@ -131,8 +134,8 @@ def _ask_bundle(bundle: Bundle, case: SyncCase, plan: SyncPlan) -> Answers:
     similarity = np.stack([row.similarity for row in fine.rows])
     zero_ms = calibration.zero_point_ms if calibration else 0.0
     choices = {
-        shift: _mean_of(
-            _chosen(*_both(similarity, fine.lags_ms, fine.true_lag_ms - zero_ms, sign * shift)) for sign in (-1, 1)
+        shift: _mean(
+            _credit(*_two_means(similarity, fine.lags_ms, fine.true_lag_ms - zero_ms, sign * shift)) for sign in (-1, 1)
         )
         for shift in TWO_CHOICE_SHIFTS_MS
     }
@@ -141,13 +144,13 @@ def _ask_bundle(bundle: Bundle, case: SyncCase, plan: SyncPlan) -> Answers:
 
 
 def _trial(bundle: Bundle, clip: ClipRows, offset_ms: float) -> OffsetTrial:
-    """Score the part of the wide range that a search around the injected offset would see.
+    """Score the part of the wide range that a search would cover with the offset injected.
 
-    The offset is moved to the grid; the clip's own random part of a hop keeps the truth off it.
+    The offset is rounded to the grid of lags; the clip's random shift by a part of a hop keeps the truth off the grid.
     """
     sync = bundle.manifest.sync
     reach = int(sync.max_offset_ms / sync.hop_ms + 1e-9)
-    # An audio track that is early by x has its match x before the frame: the search looks around true lag + x.
+    # Audio that is early by x matches the frame x earlier, so the search is centred on the true lag + x.
     centre = int(np.argmin(np.abs(clip.lags_ms - (clip.true_lag_ms + offset_ms))))
     part = slice(centre - reach, centre + reach + 1)
     lags_ms = clip.lags_ms[part] - clip.lags_ms[centre]
@@ -163,8 +166,8 @@ def _trial(bundle: Bundle, clip: ClipRows, offset_ms: float) -> OffsetTrial:
     return OffsetTrial(true_offset_ms, score.audio_offset_ms, score.is_measured, score.confidence)
 
 
-def _both(similarity: Curve, lags_ms: Curve, zero_ms: float, shift_ms: float) -> tuple[float, float]:
-    """Mean similarity in sync and shifted, over the rows that have audio at both lags."""
+def _two_means(similarity: Curve, lags_ms: Curve, zero_ms: float, shift_ms: float) -> tuple[float, float]:
+    """Return the mean similarity in sync and shifted, over the rows that have audio at both lags; NaN for too few."""
     in_sync, shifted = (
         similarity[:, int(np.argmin(np.abs(lags_ms - lag_ms)))] for lag_ms in (zero_ms, zero_ms + shift_ms)
     )
@@ -174,18 +177,18 @@ def _both(similarity: Curve, lags_ms: Curve, zero_ms: float, shift_ms: float) ->
     return float(in_sync[both].mean()), float(shifted[both].mean())
 
 
-def _chosen(in_sync: float, shifted: float) -> float:
-    """1 for the right choice, ½ where there is nothing to choose by."""
+def _credit(in_sync: float, shifted: float) -> float:
+    """Return 1 for the right choice, 0 for the wrong one, ½ if the two are equal or unknown."""
     return 0.5 if not (in_sync > shifted or in_sync < shifted) else float(in_sync > shifted)
 
 
-def _mean_of(values: Iterable[float]) -> float:
+def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def _ask_baselines(case: SyncCase, plan: SyncPlan) -> tuple[float, dict[str, Answers]]:
-    """Motion energy against the loudness, and against its rise; and the clip's frame period."""
-    frames, times, samples = grey_and_audio(case.path)
+def _all_baseline_answers(case: SyncCase, plan: SyncPlan) -> tuple[float, dict[str, Answers]]:
+    """Return the clip's frame period in ms, and the answers of both baselines."""
+    frames, times, samples = read_baseline_inputs(case.path)
     frame_ms = float(np.median(np.diff(times)) * 1000) if len(times) > 1 else DEFAULT_FRAME_MS
     farthest_ms = max(BASELINE_RANGE_MS + max(map(abs, plan.offsets_ms)), CLASS_REACH_MS)
     max_lag_ms = farthest_ms + abs(case.true_offset_ms) + REAL_CLIPS_ZERO_POINT_MS
@@ -199,14 +202,15 @@ def _ask_baselines(case: SyncCase, plan: SyncPlan) -> tuple[float, dict[str, Ans
 def _baseline_answers(lags_ms: Curve, curve: Curve, zero_ms: float, plan: SyncPlan) -> Answers:
     trials = []
     for offset_ms in plan.offsets_ms:
-        # The lag of the best correlation, seen from a search that is centred where the shifted audio's lag 0 is.
+        # The lag of the highest correlation, relative to the shifted audio's lag 0, on which the search is centred.
         inside = np.abs(lags_ms - zero_ms - offset_ms) <= BASELINE_RANGE_MS
         known = inside & np.isfinite(curve)
         best = None if not known.any() else float(zero_ms + offset_ms - lags_ms[known][np.argmax(curve[known])])
         trials.append(OffsetTrial(offset_ms, best))
     choices = {
-        shift: _mean_of(
-            _chosen(*_both(curve[None].repeat(MIN_ROWS, axis=0), lags_ms, zero_ms, sign * shift)) for sign in (-1, 1)
+        shift: _mean(
+            _credit(*_two_means(curve[None].repeat(MIN_ROWS, axis=0), lags_ms, zero_ms, sign * shift))
+            for sign in (-1, 1)
         )
         for shift in TWO_CHOICE_SHIFTS_MS
     }

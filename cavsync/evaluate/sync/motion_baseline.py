@@ -1,8 +1,8 @@
-"""The floor that a model must clear: motion energy against loudness, with nothing learned.
+"""The baseline without learning: motion energy against loudness.
 
 Mean absolute frame differences at 64 x 64 are correlated with the log-energy envelope of the audio, and with its
-rise; the lag of the best correlation is the offset. Loud moments and moving moments coincide often enough in real
-clips that this beats guessing.
+rise; the lag of the highest correlation is the offset. In real clips motion and loudness coincide often enough to beat
+guessing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cavsync.errors import MediaError
 
 Signal = npt.NDArray[np.float64]
 
-# In real clips motion runs ahead of its audio (a hand falls before it claps): measured on clips known to be in sync.
+# In real clips motion precedes its sound (a hand moves before it claps): measured on clips known to be in sync.
 REAL_CLIPS_ZERO_POINT_MS = 60.0
 _GRID_HZ = 100
 _ENERGY_WINDOW_SECONDS = 0.025
@@ -25,7 +25,7 @@ _MIN_OVERLAP_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """Offset of the best lag (> 0: audio early) and the normalised correlation there, in -1..1."""
+    """Offset of the best lag (> 0: the audio is early) and the normalised correlation there, in -1..1."""
 
     audio_offset_ms: float
     correlation: float
@@ -47,12 +47,12 @@ def estimate_offset_ms(
     max_offset_ms: float = 1000.0,
     zero_point_ms: float = 0.0,
 ) -> MotionEstimate:
-    """Offset by motion energy against loudness.
+    """Estimate the offset by motion energy against loudness.
 
-    `frames` are grey (n, 64, 64), `frame_pts_seconds` (n,) increasing, `audio` is mono (samples,) that starts at
-    time 0. `zero_point_ms` is by how much motion runs ahead of its audio in clips that are in sync
-    (REAL_CLIPS_ZERO_POINT_MS for real ones). Raises MediaError for fewer than three frames or less than a second of
-    common time beyond `max_offset_ms`.
+    `frames` are grey (n, 64, 64), `frame_pts_seconds` (n,) increasing, `audio` is mono (samples,) and starts at time 0.
+    `zero_point_ms` is the time by which motion precedes its sound in clips that are in sync (REAL_CLIPS_ZERO_POINT_MS
+    for real ones). Raises MediaError for fewer than three frames or less than a second of common time beyond
+    `max_offset_ms`.
     """
     pts = np.asarray(frame_pts_seconds, dtype=np.float64)
     if len(frames) < 3 or len(frames) != len(pts):
@@ -64,9 +64,7 @@ def estimate_offset_ms(
             f"Video and audio share {len(grid) / _GRID_HZ:.1f} s, but {max_offset_ms / 1000 + 1:.1f} s are expected:"
             " use a longer clip or a smaller max_offset_ms."
         )
-    motion = np.interp(grid, pts[1:], motion_energy(frames))
-    loudness = log_energy(audio, sample_rate, grid)
-    rise = np.maximum(np.diff(loudness, prepend=loudness[0]), 0.0)
+    motion, loudness, rise = _signals(frames, pts, audio, sample_rate, grid)
     return MotionEstimate(
         energy=_best(motion, loudness, max_lag, zero_point_ms), rise=_best(motion, rise, max_lag, zero_point_ms)
     )
@@ -79,20 +77,19 @@ def motion_curves(
     sample_rate: int,
     max_lag_ms: float,
 ) -> tuple[Signal, Signal, Signal]:
-    """Correlation of motion with the loudness and with its rise, over lags in steps of 10 ms: (lags_ms, energy, rise).
+    """Correlate motion with the loudness and with its rise, over lags in steps of 10 ms; return (lags_ms, energy,
+    rise).
 
-    Inputs as for `estimate_offset_ms`. NaN where less than a second is common to both.
+    Inputs as for `estimate_offset_ms`. NaN for lags with less than a second in common.
     """
     pts = np.asarray(frame_pts_seconds, dtype=np.float64)
     steps = round(max_lag_ms / 1000 * _GRID_HZ)
     lags = np.arange(-steps, steps + 1)
     grid = np.arange(pts[1], min(pts[-1], len(audio) / sample_rate), 1 / _GRID_HZ) if len(pts) > 2 else np.empty(0)
-    lags_ms, nothing = lags * 1000.0 / _GRID_HZ, np.full(len(lags), np.nan)
+    lags_ms, unknown = lags * 1000.0 / _GRID_HZ, np.full(len(lags), np.nan)
     if len(grid) < _MIN_OVERLAP_SECONDS * _GRID_HZ:
-        return lags_ms, nothing, nothing
-    motion = np.interp(grid, pts[1:], motion_energy(frames))
-    loudness = log_energy(audio, sample_rate, grid)
-    rise = np.maximum(np.diff(loudness, prepend=loudness[0]), 0.0)
+        return lags_ms, unknown, unknown
+    motion, loudness, rise = _signals(frames, pts, audio, sample_rate, grid)
     common = len(grid) - np.abs(lags) >= _MIN_OVERLAP_SECONDS * _GRID_HZ
     curves = [
         np.array(
@@ -106,14 +103,23 @@ def motion_curves(
     return lags_ms, curves[0], curves[1]
 
 
+def _signals(
+    frames: npt.NDArray[np.uint8], pts_seconds: Signal, audio: npt.NDArray[np.float32], sample_rate: int, grid: Signal
+) -> tuple[Signal, Signal, Signal]:
+    """Return motion energy, loudness and the rise of the loudness at the times `grid`."""
+    motion = np.interp(grid, pts_seconds[1:], motion_energy(frames))
+    loudness = log_energy(audio, sample_rate, grid)
+    return motion, loudness, np.maximum(np.diff(loudness, prepend=loudness[0]), 0.0)
+
+
 def motion_energy(frames: npt.NDArray[np.uint8]) -> Signal:
-    """Mean absolute difference of each frame from the one before it; (n, height, width) -> (n - 1,)."""
+    """Return the mean absolute difference of each frame from the one before; (n, height, width) -> (n - 1,)."""
     differences = np.abs(np.diff(frames.astype(np.int16), axis=0))
     return np.asarray(differences.mean(axis=(1, 2)), dtype=np.float64)
 
 
 def log_energy(audio: npt.NDArray[np.float32], sample_rate: int, times_seconds: Signal) -> Signal:
-    """Log of the mean power in 25 ms around each of `times_seconds`, floored at -80 dBFS."""
+    """Return the log of the mean power in 25 ms around each of `times_seconds`, with a floor of -80 dBFS."""
     totals = np.concatenate([[0.0], np.cumsum(np.square(audio, dtype=np.float64))])
     half = _ENERGY_WINDOW_SECONDS / 2
     edges = [np.rint((times_seconds + shift) * sample_rate).clip(0, len(audio)).astype(int) for shift in (-half, half)]
@@ -122,7 +128,7 @@ def log_energy(audio: npt.NDArray[np.float32], sample_rate: int, times_seconds: 
 
 
 def _best(motion: Signal, envelope: Signal, max_lag: int, zero_point_ms: float) -> Estimate:
-    """The lag (steps by which the audio comes later than the motion) of the highest correlation, as an offset."""
+    """Return the lag of the highest correlation, in steps by which the audio is later than the motion, as an offset."""
     lags = np.arange(-max_lag, max_lag + 1)
     scores = np.array([_correlation(motion, envelope, int(lag)) for lag in lags])
     best = int(np.argmax(scores))
@@ -130,7 +136,7 @@ def _best(motion: Signal, envelope: Signal, max_lag: int, zero_point_ms: float) 
 
 
 def _correlation(motion: Signal, envelope: Signal, lag: int) -> float:
-    """Pearson's correlation of motion(t) with envelope(t + lag) where both exist; 0 where either is constant."""
+    """Return Pearson's correlation of motion(t) with envelope(t + lag) where both exist; 0 if either is constant."""
     count = len(motion) - abs(lag)
     first = motion[max(-lag, 0) :][:count] - motion[max(-lag, 0) :][:count].mean()
     second = envelope[max(lag, 0) :][:count] - envelope[max(lag, 0) :][:count].mean()

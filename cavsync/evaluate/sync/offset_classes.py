@@ -1,7 +1,7 @@
-"""The 21-class protocol of SparseSync and Synchformer: which of the offsets -2.0, -1.8 ... +2.0 s has the clip?
+"""The 21-class protocol of SparseSync and Synchformer: offsets of -2.0, -1.8 ... +2.0 s as classes.
 
 A class is the injected offset; the answer is the class nearest to the highest similarity within ±2.1 s. Only frames
-that have audio at every lag of the search count, so that how much audio there is says nothing about the offset.
+that have audio at every lag of the search count, so that the amount of audio does not reveal the offset.
 Source: arXiv 2210.07055 and 2401.16423.
 """
 
@@ -30,29 +30,29 @@ MIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ClassTrial:
-    """The class that was injected and the one that was answered, None where there was no evidence."""
+    """The injected class and the answered one, None without enough evidence."""
 
     true_class: int
     answered_class: int | None
 
     @property
     def steps_off(self) -> float:
-        """Distance in classes, infinite without an answer."""
+        """Distance of the two in classes, infinite without an answer."""
         return float("inf") if self.answered_class is None else abs(self.answered_class - self.true_class)
 
 
 def class_offset_ms(number: int) -> float:
-    """Audio offset of class 0 .. 20 (> 0: the audio is early)."""
+    """Return the audio offset of class 0 .. 20 (> 0: the audio is early)."""
     return number * CLASS_STEP_MS - MAX_CLASS_OFFSET_MS
 
 
 def nearest_class(offset_ms: float) -> int:
-    """Class of an offset; what lies beyond the ends belongs to them."""
+    """Return the class nearest to an offset."""
     return int(np.clip(round((offset_ms + MAX_CLASS_OFFSET_MS) / CLASS_STEP_MS), 0, NUM_CLASSES - 1))
 
 
 def class_trials(bundle: Bundle, clip: ClipRows, classes: Sequence[int]) -> tuple[ClassTrial, ...]:
-    """A trial per class; none for a class that the clip is too short for. `clip` must reach ±CLASS_REACH_MS."""
+    """Run a trial per class, except for classes that the clip is too short for. `clip` must cover ±CLASS_REACH_MS."""
     sync = bundle.manifest.sync
     reach = int(SEARCH_MS / sync.hop_ms + 1e-9)
     zero_ms = bundle.manifest.calibration.zero_point_ms if bundle.manifest.calibration else 0.0
@@ -71,7 +71,7 @@ def class_trials(bundle: Bundle, clip: ClipRows, classes: Sequence[int]) -> tupl
         if peak is None or lack_of_evidence(curve, evidence_of([clip.rows[place] for place in rows])) is not None:
             trials.append(ClassTrial(number, None))
             continue
-        # Seen from the clip, whose own class lies off the grid of lags by part of a hop.
+        # The class's offset lies off the grid of lags by part of a hop, which is subtracted.
         off_grid_ms = float(clip.lags_ms[centre] - clip.true_lag_ms) - class_offset_ms(number)
         trials.append(ClassTrial(number, nearest_class(-peak.lag_ms - zero_ms - off_grid_ms)))
     return tuple(trials)
@@ -80,13 +80,14 @@ def class_trials(bundle: Bundle, clip: ClipRows, classes: Sequence[int]) -> tupl
 def curve_class_trials(
     lags_ms: NDArray[np.float64], curve: NDArray[np.float64], zero_ms: float, classes: Sequence[int]
 ) -> tuple[ClassTrial, ...]:
-    """The same for a method with one curve over ±CLASS_REACH_MS around `zero_ms`, NaN where it cannot say."""
+    """Do the same for a method with one curve over ±CLASS_REACH_MS around `zero_ms`, NaN at lags that it cannot
+    judge."""
     trials = []
     for number in classes:
-        seen_from_ms = zero_ms + class_offset_ms(number)
-        inside = np.abs(lags_ms - seen_from_ms) <= SEARCH_MS
+        centre_ms = zero_ms + class_offset_ms(number)
+        inside = np.abs(lags_ms - centre_ms) <= SEARCH_MS
         if not np.isfinite(curve[inside]).all():
             continue
         best_ms = float(lags_ms[inside][np.argmax(curve[inside])])
-        trials.append(ClassTrial(number, nearest_class(seen_from_ms - best_ms)))
+        trials.append(ClassTrial(number, nearest_class(centre_ms - best_ms)))
     return tuple(trials)

@@ -1,4 +1,4 @@
-"""Which trials are made of a clip: drawn from the seed and the clip's name, or as a manifest says."""
+"""The trials of a clip: drawn from the seed and the clip's name, or fixed by a manifest."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.offset_classes import NUM_CLASSES
-from cavsync.evaluate.sync.trial_list import ManifestLine, relative_path, write_manifest
+from cavsync.evaluate.sync.trial_list import TrialListLine, relative_path, write_trial_list
 
 
 @dataclass(frozen=True)
 class SyncPlan:
-    """Offsets to inject, classes to inject, and the part of a hop by which the truth lies off the grid of lags."""
+    """Offsets and classes to inject, and the part of a hop (-0.5..0.5) by which the truth lies off the grid of lags."""
 
     offsets_ms: tuple[float, ...]
     classes: tuple[int, ...]
@@ -24,7 +24,7 @@ class SyncPlan:
 
 
 def plan_of(case: SyncCase, *, offsets_per_clip: int, max_offset_ms: float, seed: int) -> SyncPlan:
-    """Trials of a clip: the same for the same seed and name of it, whatever other clips there are."""
+    """Return the trials of a clip, which depend on the seed and the clip's name, not on the other clips."""
     name = hashlib.sha256((case.name or case.path.name).encode()).digest()
     random = np.random.default_rng((seed, int.from_bytes(name, "big")))
     offsets_ms = tuple(random.uniform(-max_offset_ms, max_offset_ms, size=offsets_per_clip).tolist())
@@ -41,9 +41,9 @@ def plan_of(case: SyncCase, *, offsets_per_clip: int, max_offset_ms: float, seed
 
 
 def write_plans(path: Path, cases: Sequence[SyncCase], plans: Sequence[SyncPlan]) -> None:
-    """Write a manifest from which the same trials are made. ConfigError where it cannot be written."""
+    """Write a manifest that fixes the same trials. Raises ConfigError if it cannot be written."""
     lines = [
-        ManifestLine(
+        TrialListLine(
             path=relative_path(case.path, path),
             kind=case.kind,
             source=case.source,
@@ -55,4 +55,4 @@ def write_plans(path: Path, cases: Sequence[SyncCase], plans: Sequence[SyncPlan]
         )
         for case, plan in zip(cases, plans, strict=True)
     ]
-    write_manifest(path, lines)
+    write_trial_list(path, lines)

@@ -1,4 +1,4 @@
-"""The protocol of a sync test: every choice that changes its numbers."""
+"""The protocol of a sync test: every choice that affects its numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cavsync.evaluate.sync.motion_baseline import REAL_CLIPS_ZERO_POINT_MS
 from cavsync.evaluate.sync.offset_classes import CLASS_STEP_MS, MAX_CLASS_OFFSET_MS, MIN_SECONDS, NUM_CLASSES, SEARCH_MS
 from cavsync.manifest import Manifest
 
-# Of a trial: how it is called here, and in a line of a manifest.
+# Names of the trials in the protocol -> in a line of a manifest.
 TRIALS = {"injected_offsets": "injected_offsets_ms", "injected_classes": "classes", "grid_shifts": "grid_shift"}
 
 
@@ -32,7 +32,8 @@ def sync_protocol(
     max_offset_ms: float,
     only: Mapping[str, str],
 ) -> dict[str, JsonValue]:
-    """Of `evaluate_sync` with the same models, cases and options; `only` is the selection that led to the cases."""
+    """Return the protocol of `evaluate_sync` with the same models, cases and options; `only`: how the cases were
+    selected."""
     drawn = {
         "injected_offsets": f"{offsets_per_clip} per clip, uniform within ±{max_offset_ms:g} ms",
         "injected_classes": f"{offsets_per_clip} per clip, each once",
@@ -64,14 +65,14 @@ def _drawn_or_fixed(cases: Sequence[SyncCase], entry: str, drawn: str) -> str:
     if not fixed:
         return drawn
     if fixed == len(cases):
-        return "as the manifest says"
-    return f"as the manifest says for {fixed} of {len(cases)} clips, else {drawn}"
+        return "fixed by the manifest"
+    return f"fixed by the manifest for {fixed} of {len(cases)} clips, else {drawn}"
 
 
 def _grid(manifest: Manifest) -> dict[str, JsonValue]:
-    """What of a model's manifest moves the figures."""
+    """Return the values of a model's manifest that affect the figures."""
     grid: dict[str, JsonValue] = {**asdict(manifest.sync)}
-    # The test decides once per clip.
+    # Unused here: the test decides once per clip.
     del grid["window_seconds"], grid["decision_step_seconds"]
     calibration = manifest.calibration
     return grid | {

@@ -1,4 +1,4 @@
-"""A sync test as a result: tables by kind and source, and plots of errors, choices and calibration."""
+"""The result of a sync test: tables by kind and source, and plots of errors, choices and calibration."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import JsonValue
 
 from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Plot, PlotCurve, Provenance, Table, Unit
-from cavsync.evaluate.sync.figures import ALL_KINDS, sync_report
-from cavsync.evaluate.sync.measure import TWO_CHOICE_SHIFTS_MS, SyncResult
+from cavsync.evaluate.sync.measure import TWO_CHOICE_SHIFTS_MS, SyncTrials
+from cavsync.evaluate.sync.metrics import ALL_KINDS, sync_metrics
 from cavsync.evaluate.sync.offset_classes import NUM_CLASSES
 
 HISTOGRAM_STEP_MS = 40.0
@@ -23,9 +23,9 @@ SHARES = {
 }
 
 
-def sync_result(result: SyncResult, protocol: dict[str, JsonValue], provenance: Provenance) -> EvalResult:
-    """Everything that `sync_report` computes, for reading and comparing."""
-    report = sync_report(result)
+def sync_result(result: SyncTrials, protocol: dict[str, JsonValue], provenance: Provenance) -> EvalResult:
+    """Make the result from the figures of `sync_metrics`: metrics `METHOD.NAME` over all clips, tables and plots."""
+    report = sync_metrics(result)
     first = report["kinds"][ALL_KINDS]["methods"]
     groups = {"kind": report["kinds"], "source": report["sources"]}
     return EvalResult(
@@ -83,7 +83,7 @@ def _calibration_error(found: dict[str, Any]) -> Metric:
 
 
 def _tables(by: str, groups: dict[str, Any]) -> Iterator[Table]:
-    """Offsets, choices and classes of each group of clips, methods as rows."""
+    """Make two tables per group of clips, one of offsets, one of choices and classes, with a row per method."""
     for name, content in groups.items():
         title = f"{name}: {content['clips']} clips" if by == "kind" else f"source {name}: {content['clips']} clips"
         offsets: list[list[Cell]] = []
@@ -95,7 +95,7 @@ def _tables(by: str, groups: dict[str, Any]) -> Iterator[Table]:
             choices.append([method, *(_share(share) for share in found["two_choice"].values()), *classes])
         yield Table(
             title=f"{title}, injected offsets",
-            columns=["", *SHARES.values(), "median error", "90 %", "ECE"],
+            columns=["", *SHARES.values(), "median error", "90th percentile", "ECE"],
             rows=offsets,
         )
         shifts = [f"{shift:.0f} ms" for shift in TWO_CHOICE_SHIFTS_MS]
@@ -106,7 +106,7 @@ def _tables(by: str, groups: dict[str, Any]) -> Iterator[Table]:
         )
 
 
-def _plots(result: SyncResult, methods: dict[str, Any]) -> list[Plot]:
+def _plots(result: SyncTrials, methods: dict[str, Any]) -> list[Plot]:
     plots = [_cumulative(result, methods), _choices(methods)]
     for method, found in methods.items():
         errors = [
@@ -121,7 +121,7 @@ def _plots(result: SyncResult, methods: dict[str, Any]) -> list[Plot]:
     return plots
 
 
-def _cumulative(result: SyncResult, methods: dict[str, Any]) -> Plot:
+def _cumulative(result: SyncTrials, methods: dict[str, Any]) -> Plot:
     limits = np.arange(0.0, 1001.0, 20.0)
     curves = []
     for method in methods:
@@ -129,7 +129,7 @@ def _cumulative(result: SyncResult, methods: dict[str, Any]) -> Plot:
         shares = [float((errors <= limit).mean()) for limit in limits]
         curves.append(PlotCurve(label=method, x=limits.tolist(), y=list(shares)))
     return Plot(
-        title="Offsets found",
+        title="Injected offsets found",
         x_label="largest error, ms",
         y_label="share of injected offsets",
         curves=curves,
@@ -152,7 +152,7 @@ def _choices(methods: dict[str, Any]) -> Plot:
             )
         )
     return Plot(
-        title="In sync, or shifted? (dashed: chance)",
+        title="Two choices: in sync or shifted (dashed: chance)",
         x_label="shift, ms",
         y_label="share of right choices",
         curves=curves,
@@ -166,7 +166,7 @@ def _histogram(method: str, errors: list[float]) -> Plot:
     counts, _ = np.histogram(np.clip(errors, edges[0], edges[-1]), bins=edges)
     centres = (edges[:-1] + edges[1:]) / 2
     return Plot(
-        title=f"Errors of {method} (the ends hold all beyond)",
+        title=f"Errors of {method} (larger errors in the outermost bars)",
         x_label="estimate minus truth, ms",
         y_label="trials",
         curves=[PlotCurve(label=method, x=centres.tolist(), y=[float(count) for count in counts])],
@@ -188,16 +188,16 @@ def _reliability(method: str, calibration: dict[str, Any]) -> Plot:
 
 
 def _notes(report: dict[str, Any]) -> list[str]:
-    everything = report["kinds"][ALL_KINDS]
-    # The same for all methods: they are asked for the classes that each of them can search for.
-    tested = min(found["classes"]["accuracy"]["clips"] for found in everything["methods"].values())
-    if tested == everything["clips"]:
+    all_clips = report["kinds"][ALL_KINDS]
+    # The number is the same for all methods, because only classes that all of them can search for count.
+    tested = min(found["classes"]["accuracy"]["clips"] for found in all_clips["methods"].values())
+    if tested == all_clips["clips"]:
         return []
-    return [f"{tested} of {everything['clips']} clips are long enough for the {NUM_CLASSES} classes."]
+    return [f"{tested} of {all_clips['clips']} clips are long enough for the {NUM_CLASSES} classes."]
 
 
-def _trials(result: SyncResult) -> list[JsonValue]:
-    """Every trial, for other programs."""
+def _trials(result: SyncTrials) -> list[JsonValue]:
+    """Return every offset trial as JSON values."""
     return [
         {
             "clip": clip.name,

@@ -1,6 +1,6 @@
-"""A sync test as JSON lines: a clip per line with its true offset and the trials that are made of it.
+"""A sync test as JSON lines: one clip per line, with its true offset and its trials.
 
-Benchmarks such as AV-SyncBench are lists of clips and shifts; with the trials written down, others can repeat them.
+Benchmarks such as AV-SyncBench are lists of clips and shifts; with the trials in a file, others can repeat them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ MAX_OFFSET_MS = 10_000.0
 Offset = Annotated[float, Field(ge=-MAX_OFFSET_MS, le=MAX_OFFSET_MS)]
 
 
-class ManifestLine(BaseModel):
+class TrialListLine(BaseModel):
     """One clip. `path` is relative to the manifest's folder; `audio_offset_ms` > 0 means that its audio is early.
 
-    injected_offsets_ms, classes: the trials, drawn anew where they are absent. grid_shift: where the truth lies between
-    two points of the grid of lags, in hops. Entries that are not known here are kept for --only.
+    injected_offsets_ms, classes: the trials; drawn from the seed if absent. grid_shift: the distance of the truth from
+    the grid of lags, in hops. Other entries are kept for --only.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
@@ -38,8 +38,8 @@ class ManifestLine(BaseModel):
     grid_shift: Annotated[float, Field(ge=-0.5, le=0.5)] | None = None
 
 
-def read_manifest(path: Path) -> list[ManifestLine]:
-    """The lines of a manifest; empty ones are passed over. DataError names the first line that does not fit."""
+def read_trial_list(path: Path) -> list[TrialListLine]:
+    """Read the lines of a manifest, except empty ones. Raises DataError that names the first invalid line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -49,7 +49,7 @@ def read_manifest(path: Path) -> list[ManifestLine]:
         if not line.strip():
             continue
         try:
-            found.append(ManifestLine.model_validate_json(line))
+            found.append(TrialListLine.model_validate_json(line))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "the line"
@@ -60,11 +60,11 @@ def read_manifest(path: Path) -> list[ManifestLine]:
     return found
 
 
-def write_manifest(path: Path, lines: Sequence[ManifestLine]) -> None:
-    """Write the lines, whole or not at all. ConfigError where that cannot be."""
+def write_trial_list(path: Path, lines: Sequence[TrialListLine]) -> None:
+    """Write the lines atomically. Raises ConfigError if the file cannot be written."""
     write_text_atomically(path, "".join(line.model_dump_json(exclude_none=True) + "\n" for line in lines))
 
 
 def relative_path(clip: Path, manifest: Path) -> str:
-    """Path of a clip as a manifest beside or above it names it."""
+    """Return the path of a clip relative to the folder of a manifest."""
     return Path(os.path.relpath(clip.resolve(), manifest.resolve().parent)).as_posix()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cavsync.data.augment.plan import Augmentation
+from cavsync.data.augment.config import Augmentation
 from cavsync.data.logmel import AUDIO_STD
 from cavsync.model.config import CAV_MAE
 from cavsync.train.config import TrainConfig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cavsync.data.augment.plan import Augmentation
+from cavsync.data.augment.config import Augmentation
 from cavsync.model import ModelConfig
 from cavsync.train.config import TrainConfig
 from cavsync.train.recipes import Recipe

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from cavsync.evaluate.classify import class_intervals as under_test
 from cavsync.evaluate.classify.class_intervals import class_intervals
-from cavsync.evaluate.classify.measure import class_intervals as under_test
 from cavsync.evaluate.classify.metrics import class_scores
 from cavsync.evaluate.results.ranking import Ranking
 

@@ -21,11 +21,11 @@ from cavsync.data.clip import load_clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.logmel import log_mel, normalise
 from cavsync.data.sources.classes import ClassLabels
-from cavsync.data.sources.frames_list import write_frames_list
+from cavsync.data.sources.write_cav_mae_list import write_cav_mae_list
 from cavsync.errors import CheckpointError, ConfigError, DataError
 from cavsync.evaluate.classify.classifier import open_classifier
-from cavsync.evaluate.classify.measure import Classified, classify
-from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
+from cavsync.evaluate.classify.measure import ClassificationScores, classify
+from cavsync.evaluate.inputs.eval_clips import open_eval_clips
 from cavsync.evaluate.results.result import read_result
 from cavsync.model.checkpoint import save_model
 from cavsync.model.classifier import CAVMAEFT
@@ -67,10 +67,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, families: Path) -> Path:
     return folder
 
 
-def classified(run: Path, data: Path, *modes: Any, frames: int | None = 2, **options: Any) -> Classified:
+def classified(run: Path, data: Path, *modes: Any, frames: int | None = 2, **options: Any) -> ClassificationScores:
     """Scores of the clips of a source, other labels than the families left aside."""
     opened = open_classifier(run)
-    clips = open_retrieval_clips(data, segment_frames=opened.model.config.audio_length, frames=frames)
+    clips = open_eval_clips(data, segment_frames=opened.model.config.audio_length, frames=frames)
     return classify(opened, clips, modes or ("multimodal",), **{"ignore_other_labels": True} | options)
 
 
@@ -173,7 +173,7 @@ def test_published_file_needs_its_classes(clips: Path, families: Path, tmp_path:
 
 def test_lists_and_shards_give_what_the_folder_gives(clips: Path, run: Path, families: Path, tmp_path: Path) -> None:
     """CAV-MAE's layout and packed shards of the same clips have the same classes; ten frames are all of a list's."""
-    assert len(write_frames_list(clips, tmp_path / "list", frames=10, img_size=48)) == 0
+    assert len(write_cav_mae_list(clips, tmp_path / "list", frames=10, img_size=48)) == 0
     packed = CliRunner().invoke(
         main, ["data", "pack", str(clips), str(tmp_path / "shards"), "--size", "48", "--workers", "1"]
     )
@@ -223,7 +223,7 @@ def test_published_csvs_are_read_with_their_media(clips: Path, run: Path, tmp_pa
 
 def test_frames_of_a_list_show_what_the_video_shows(clips: Path, tmp_path: Path) -> None:
     """Frame i of n is the frame at i/n of the clip, its audio the clip's."""
-    write_frames_list(clips, tmp_path / "list", frames=5, img_size=48)
+    write_cav_mae_list(clips, tmp_path / "list", frames=5, img_size=48)
     for path in sorted(clips.glob("*.mp4"))[:2]:
         clip = load_clip(path, 48)
         for number in range(5):
@@ -237,7 +237,7 @@ def test_frames_of_a_list_show_what_the_video_shows(clips: Path, tmp_path: Path)
         assert len(audio) == 2 * 16_000
         np.testing.assert_allclose(audio[:shared], clip.audio.samples[:shared], atol=2e-4)
     with pytest.raises(DataError, match="not an empty folder"):
-        write_frames_list(clips, tmp_path / "list")
+        write_cav_mae_list(clips, tmp_path / "list")
 
 
 def test_wrong_use_is_one_sentence(clips: Path, run: Path, families: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from retrieval_sets import cav_mae_json, vggsound_csv, video_folder
+from retrieval_sets import cav_mae_json, measure_retrieval, vggsound_csv, video_folder
 from small_models import small_model
 
 from cavsync.data.shards import PackOptions
@@ -15,10 +15,9 @@ from cavsync.data.sources.listed_videos import ListedVideos
 from cavsync.errors import DataError
 from cavsync.evaluate.inpaint.measure import inpaint, sweep
 from cavsync.evaluate.inputs.encoders import Encoder, open_encoder
-from cavsync.evaluate.inputs.eval_clips import EvalClips, open_retrieval_clips
+from cavsync.evaluate.inputs.eval_clips import EvalClips, open_eval_clips
 from cavsync.evaluate.results.provenance import data_id
 from cavsync.evaluate.retrieval.embeddings import clip_embeddings
-from cavsync.evaluate.retrieval.measure import evaluate_retrieval
 from cavsync.model.checkpoint import save_model
 
 
@@ -35,7 +34,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(data: Path, **options: Any) -> EvalClips:
-    return open_retrieval_clips(data, segment_frames=80, **{"frames": 2, **options})
+    return open_eval_clips(data, segment_frames=80, **{"frames": 2, **options})
 
 
 def write_list(path: Path, *names: str) -> Path:
@@ -55,9 +54,9 @@ def test_a_clip_that_is_listed_twice_counts_once(videos: Path, encoder: Encoder,
     assert found[1].names == ["vid2", "vid0"]
     assert found[1].visual.shape[0] == 2
     assert (found[0].audio == found[1].audio).all()
-    result = evaluate_retrieval(encoder, twice, found[1])
+    result = measure_retrieval(encoder, twice, found[1])
     assert result.protocol["gallery"] == 2
-    assert "3.json names 1 clips again: each counts once." in result.notes
+    assert "3.json repeats 1 clips: each counts once." in result.notes
     assert once.data.sha256 == twice.data.sha256 != opened(videos).data.sha256
 
 
@@ -69,7 +68,7 @@ def test_damaged_shards_are_among_the_rejects(videos: Path, encoder: Encoder, tm
     clips = opened(tmp_path / "shards")
     assert len(clips.indices) == 2
     assert [tars[1].name in name for name in clips.rejects] == [True]
-    result = evaluate_retrieval(encoder, clips, clip_embeddings(encoder, clips, tmp_path / "cache"))
+    result = measure_retrieval(encoder, clips, clip_embeddings(encoder, clips, tmp_path / "cache"))
     assert result.rejects == clips.rejects
     assert any("1 rejects" in note for note in result.notes)
     assert inpaint(small_model().eval(), clips.source, sweep([0.5], ["time"]), indices=[0]).rejects == clips.rejects
@@ -90,7 +89,7 @@ def test_classes_are_drawn_among_clips_that_are_there(encoder: Encoder, tmp_path
     wide = opened(path, media=media, per_class=2)
     assert wide.selection["class_sizes"] == {"2": 1, "1": 1}
     assert wide.notes == ["1 of 2 classes have fewer than 2 usable clips (cat purring)."]
-    result = evaluate_retrieval(encoder, wide, clip_embeddings(encoder, wide, tmp_path / "cache"))
+    result = measure_retrieval(encoder, wide, clip_embeddings(encoder, wide, tmp_path / "cache"))
     assert "lost" in result.rejects
     assert wide.notes[0] in result.notes
 

@@ -16,9 +16,10 @@ from cavsync.data.logmel import log_mel
 from cavsync.data.synth import ClipSpec
 from cavsync.data.synth.stage import open_scene
 from cavsync.errors import ConfigError, DataError, MediaError
-from cavsync.evaluate.localize.ade20k_sound import class_ids, nearest_center_crop
+from cavsync.evaluate.localize.ade20k_sound import class_ids
 from cavsync.evaluate.localize.case import TARGET_SIZE, covering_segments
 from cavsync.evaluate.localize.data_sets import open_localization_set
+from cavsync.evaluate.localize.image_files import nearest_center_crop
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_unusable_rows_of_ade_are_named(ade: Path, tmp_path: Path) -> None:
     data = open_localization_set(tmp_path)
     assert len(data.sources) == len(rows)
     for index, reason in enumerate(
-        ["no number", r"no class \(0\)", "no image_location", "no image_location", "no number"]
+        ["not a number", r"no class \(0\)", "no image_location", "no image_location", "not a number"]
     ):
         with pytest.raises(MediaError, match=reason) as caught:
             data.load(index, colour_encoder())
@@ -110,7 +111,7 @@ def test_vgg_ss(tmp_path: Path) -> None:
     assert int(still.shown[still.mask].mean(axis=0).argmax()) == 2
     audio = LogMel(log_mel(torch.from_numpy(read_audio(tmp_path / "clip0_000030.mp4"))).numpy())
     assert video.segments[0] == pytest.approx(audio.segments(np.array([69]), 60)[0], abs=0.3)
-    with pytest.raises(MediaError, match=r"is missing|no readable sound"):
+    with pytest.raises(MediaError, match=r"is missing|not readable audio"):
         data.load(3, encoder)
     with pytest.raises(MediaError, match="no box with an area"):
         data.load(4, encoder)
@@ -179,7 +180,7 @@ def test_generated_clips(offset_ms: float, tmp_path: Path) -> None:
 def _energy(spec: ClipSpec, start_seconds: float, stop_seconds: float) -> dict[str, float]:
     """Energy of each thing's sounds between two moments of the picture."""
     total: dict[str, float] = {}
-    for audio in open_scene(spec).audio:
+    for audio in open_scene(spec).sounds:
         times = audio.time_seconds + np.arange(len(audio.samples)) / spec.audio_rate_hz
         inside = (times >= start_seconds) & (times < stop_seconds)
         total[audio.label] = total.get(audio.label, 0.0) + float((audio.samples[inside] ** 2).sum())

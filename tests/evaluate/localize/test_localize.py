@@ -47,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_that_knows_is_right(ade: Path) -> None:
     """The colour encoder finds every object; with the other pitch it looks elsewhere, and priors know nothing."""
     scores = localize(colour_encoder(), open_localization_set(ade))
-    assert sorted(scores.pictures.values()) == [2, 2]
+    assert sorted(scores.images.values()) == [2, 2]
     assert [name.partition(" (")[2] for name in scores.rejects] == ["row 5 of prompted_segmentation.csv)"]
     for values, least in ((scores.average_precision, 0.9), (scores.iou, 0.8)):
         mean = {method: np.mean([found[method] for found in values.values()]) for method in METHODS}
@@ -63,7 +63,7 @@ def test_classes_are_pooled_over_their_pictures(ade: Path) -> None:
     """Average precision of a class is that of all its pixels in one list, not the mean over its pictures."""
     encoder, data = colour_encoder(), open_localization_set(ade)
     scores = localize(encoder, data)
-    for category in scores.pictures:
+    for category in scores.images:
         heats, masks = [], []
         for index in range(len(data.sources)):
             if data.sources[index] in scores.rejects:
@@ -153,7 +153,7 @@ def test_command(ade: Path, run: Path, tmp_path: Path) -> None:
     [
         (["--only-overlays"], 2, "--out"),
         (["--only-overlays", "--out", "x", "--json", "y.json"], 2, "measures nothing"),
-        ([], 1, "says nowhere what sounds where"),
+        ([], 1, "no annotations of sounding objects"),
     ],
 )
 def test_bad_usage(

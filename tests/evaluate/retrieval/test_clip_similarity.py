@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_reciprocal_rank
 
 from cavsync.errors import ConfigError, DataError
-from cavsync.evaluate.retrieval.rank_metrics import expected_ranks, hits_within, recall_curve, retrieval_metrics
+from cavsync.evaluate.retrieval.metrics import expected_ranks, hits_within, recall_curve, retrieval_metrics
 from cavsync.evaluate.retrieval.similarity import SIMILARITIES, RankCounts, Similarity, clip_similarity, rank_counts
 
 Array = NDArray[np.float32]

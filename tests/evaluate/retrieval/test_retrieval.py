@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from retrieval_sets import cav_mae_json, vggsound_csv, video_folder
+from retrieval_sets import cav_mae_json, measure_retrieval, vggsound_csv, video_folder
 from small_models import small_model
 
 from cavsync.cli.main import main
 from cavsync.errors import ConfigError, DataError
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.encoders import Encoder, open_encoder
-from cavsync.evaluate.inputs.eval_clips import EvalClips, open_retrieval_clips
+from cavsync.evaluate.inputs.eval_clips import EvalClips, open_eval_clips
 from cavsync.evaluate.results.result import read_result
 from cavsync.evaluate.retrieval.embeddings import ClipEmbeddings, clip_embeddings
-from cavsync.evaluate.retrieval.measure import evaluate_retrieval
 from cavsync.model.checkpoint import save_model
 
 
@@ -41,7 +40,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_videos(videos: Path, encoder: Encoder, **options: Any) -> EvalClips:
-    return open_retrieval_clips(videos, segment_frames=encoder.segment_frames, frames=3, **options)
+    return open_eval_clips(videos, segment_frames=encoder.segment_frames, frames=3, **options)
 
 
 def refusing(encoder: Encoder) -> Encoder:
@@ -60,7 +59,7 @@ def test_batches_of_one_and_of_many(videos: Path, encoder: Encoder, tmp_path: Pa
     assert one.visual.shape == (5, 3, 32)
     np.testing.assert_allclose(one.visual, many.visual, atol=1e-5)
     np.testing.assert_allclose(one.audio, many.audio, atol=1e-5)
-    results = [evaluate_retrieval(encoder, clips, found) for found in (one, many)]
+    results = [measure_retrieval(encoder, clips, found) for found in (one, many)]
     assert results[0].metrics == results[1].metrics
 
 
@@ -117,7 +116,7 @@ def test_a_damaged_cache_is_refused(damage: str, videos: Path, encoder: Encoder,
 def test_cav_mae_json(encoder: Encoder, tmp_path: Path) -> None:
     """Frames by number with upstream's segments; as many as there are on disk; classes to draw from."""
     path = cav_mae_json(tmp_path, 4)
-    clips = open_retrieval_clips(path, segment_frames=encoder.segment_frames)
+    clips = open_eval_clips(path, segment_frames=encoder.segment_frames)
     assert clips.frames == 4
     found = clip_embeddings(encoder, clips, tmp_path / "cache")
     assert found.visual.shape == (4, 4, 32)
@@ -125,12 +124,12 @@ def test_cav_mae_json(encoder: Encoder, tmp_path: Path) -> None:
     assert clip.segment_starts is not None
     segments = clip.audio.segments(clip.segment_starts, encoder.segment_frames)
     np.testing.assert_allclose(found.audio[1], encoder.embed_audio(segments).pooled, atol=1e-5)
-    chosen = open_retrieval_clips(path, segment_frames=encoder.segment_frames, per_class=1)
+    chosen = open_eval_clips(path, segment_frames=encoder.segment_frames, per_class=1)
     labels = [json.loads(path.read_text())["data"][index]["labels"] for index in chosen.indices]
     assert any("cat" in label for label in labels)
     assert any("dog" in label for label in labels)
     with pytest.raises(DataError, match="frames"):
-        open_retrieval_clips(path, segment_frames=encoder.segment_frames, frames=10)
+        open_eval_clips(path, segment_frames=encoder.segment_frames, frames=10)
 
 
 def test_a_list_chooses_among_videos(videos: Path, encoder: Encoder, tmp_path: Path) -> None:
@@ -142,7 +141,7 @@ def test_a_list_chooses_among_videos(videos: Path, encoder: Encoder, tmp_path: P
     clips = open_videos(videos, encoder, only=path)
     assert clips.names == ["vid3", "vid0"]
     assert clips.rejects == {"gone": "gone is on the list and not among the data"}
-    result = evaluate_retrieval(encoder, clips, clip_embeddings(encoder, clips, tmp_path / "cache"))
+    result = measure_retrieval(encoder, clips, clip_embeddings(encoder, clips, tmp_path / "cache"))
     assert result.protocol["gallery"] == 2
     assert any("1 rejects" in note for note in result.notes)
     path.write_text(json.dumps({"data": [{**entry, "video_id": "gone"}]}))
@@ -183,10 +182,10 @@ def test_copies_are_found(videos: Path, encoder: Encoder, tmp_path: Path) -> Non
         (folder / f"vid{number}.mkv").write_bytes((videos / f"vid{number}.mkv").read_bytes())
     (folder / "again.mkv").write_bytes((folder / "vid1.mkv").read_bytes())
     clips = open_videos(folder, encoder)
-    result = evaluate_retrieval(encoder, clips, clip_embeddings(encoder, clips, tmp_path / "cache"))
+    result = measure_retrieval(encoder, clips, clip_embeddings(encoder, clips, tmp_path / "cache"))
     assert result.rows["duplicates"] == [
-        {"same": "pictures", "clips": ["again", "vid1"]},
-        {"same": "sound", "clips": ["again", "vid1"]},
+        {"same": "frames", "clips": ["again", "vid1"]},
+        {"same": "audio", "clips": ["again", "vid1"]},
     ]
     assert result.metrics["clips_with_copies"].value == 2
     assert result.metrics["visual_to_audio.diagonal_mean.tied"].value == 0.5
@@ -202,9 +201,9 @@ def test_a_model_that_knows_is_perfect(encoder: Encoder, videos: Path) -> None:
     def embeddings(audio: np.ndarray) -> ClipEmbeddings:
         return ClipEmbeddings(names, base, audio, names, names, {})
 
-    right = evaluate_retrieval(encoder, replace(clips, frames=1), embeddings(base))
+    right = measure_retrieval(encoder, replace(clips, frames=1), embeddings(base))
     assert {m.value for name, m in right.metrics.items() if name.endswith("r_at_1")} == {1.0}
-    swapped = evaluate_retrieval(encoder, replace(clips, frames=1), embeddings(wrong), kinds=["full-mean"])
+    swapped = measure_retrieval(encoder, replace(clips, frames=1), embeddings(wrong), kinds=["full-mean"])
     assert swapped.metrics["audio_to_visual.full_mean.r_at_1"].value == pytest.approx(3 / 5)
     assert swapped.rows["expected_rank"] == {
         f"{way}.full_mean": [1.0, 1.0, 3.5, 3.5, 1.0] for way in ("visual_to_audio", "audio_to_visual")

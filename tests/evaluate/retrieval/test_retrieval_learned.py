@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from generated_clips import make_clips
+from retrieval_sets import measure_retrieval
 
 from cavsync.evaluate.inputs.encoders import open_encoder
-from cavsync.evaluate.inputs.eval_clips import open_retrieval_clips
+from cavsync.evaluate.inputs.eval_clips import open_eval_clips
 from cavsync.evaluate.results.result import EvalResult
 from cavsync.evaluate.retrieval.embeddings import clip_embeddings
-from cavsync.evaluate.retrieval.measure import evaluate_retrieval
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import save_model
 from cavsync.train import Trainer, override, preset
@@ -46,9 +46,9 @@ OPTIONS = {
 
 def retrieve(run: Path, clips: Path, cache: Path) -> EvalResult:
     encoder = open_encoder(run)
-    chosen = open_retrieval_clips(clips, segment_frames=encoder.segment_frames, frames=4)
+    chosen = open_eval_clips(clips, segment_frames=encoder.segment_frames, frames=4)
     found = clip_embeddings(encoder, chosen, cache)
-    return evaluate_retrieval(encoder, chosen, found, kinds=["diagonal-mean"])
+    return measure_retrieval(encoder, chosen, found, kinds=["diagonal-mean"])
 
 
 def recall_at_5(result: EvalResult) -> float:

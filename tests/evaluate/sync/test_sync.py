@@ -18,10 +18,10 @@ from cavsync.cli.main import main
 from cavsync.deploy import Bundle
 from cavsync.errors import DataError
 from cavsync.evaluate.results.intervals import share_of_clips
+from cavsync.evaluate.sync.baseline_inputs import read_baseline_inputs
 from cavsync.evaluate.sync.cases import SyncCase, sync_cases
 from cavsync.evaluate.sync.measure import TWO_CHOICE_SHIFTS_MS, evaluate_sync
 from cavsync.evaluate.sync.motion_baseline import estimate_offset_ms, motion_curves
-from cavsync.evaluate.sync.offsets import grey_and_audio
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +122,14 @@ def test_cases_that_are_refused(folder: Path, tmp_path: Path) -> None:
         sync_cases(tmp_path)
     for row in ("a.mp4,early", "a.mp4"):
         (tmp_path / "manifest.csv").write_text(f"path,audio_offset_ms\n{row}\n")
-        with pytest.raises(DataError, match="no number"):
+        with pytest.raises(DataError, match="a number"):
             sync_cases(tmp_path)
 
 
 def test_motion_curves_are_the_estimate_s(tmp_path: Path) -> None:
     """The peak of the curve is where the estimate of the baseline lies, which is tested on its own."""
     path = write_clip(tmp_path / "clip.mkv", seconds=6.0, audio_offset_ms=120.0)
-    frames, times, samples = grey_and_audio(path)
+    frames, times, samples = read_baseline_inputs(path)
     found = estimate_offset_ms(frames, times, samples, 16_000, 500.0)
     lags_ms, energy, rise = motion_curves(frames, times, samples, 16_000, 500.0)
     assert -lags_ms[np.argmax(energy)] == found.energy.audio_offset_ms

@@ -22,12 +22,12 @@ from cavsync.evaluate.inputs.model_bundle import bundle_of_checkpoint
 from cavsync.evaluate.results.result import read_result
 from cavsync.evaluate.sync.cases import SyncCase, sync_cases
 from cavsync.evaluate.sync.clip_rows import with_hop
-from cavsync.evaluate.sync.figures import sync_report
-from cavsync.evaluate.sync.measure import Answers, ClipResult, OffsetTrial, SyncResult, evaluate_sync
+from cavsync.evaluate.sync.measure import Answers, ClipResult, OffsetTrial, SyncTrials, evaluate_sync
+from cavsync.evaluate.sync.metrics import sync_metrics
 from cavsync.evaluate.sync.offset_classes import ClassTrial, class_offset_ms, nearest_class
 from cavsync.evaluate.sync.plan import plan_of, write_plans
 from cavsync.evaluate.sync.protocol import sync_protocol
-from cavsync.evaluate.sync.trial_list import ManifestLine, read_manifest
+from cavsync.evaluate.sync.trial_list import TrialListLine, read_trial_list
 from cavsync.model.checkpoint import load_model, save_model
 
 OPTIONS: Any = {"offsets_per_clip": 3, "max_offset_ms": 200.0, "seed": 4}
@@ -52,7 +52,7 @@ def test_classes_are_the_nearest(offset_ms: float) -> None:
 
 def test_a_good_meter_knows_its_class(bundle: Bundle, clip: Path) -> None:
     """All 21 classes of a clip whose own offset is known; the wrong truth of 400 ms moves the answers two classes."""
-    line = ManifestLine(path=clip.name, classes=tuple(range(21)))
+    line = TrialListLine(path=clip.name, classes=tuple(range(21)))
     case = SyncCase(clip, "lamp", 130.0, trials=line)
     answers = evaluate_sync({"meter": bundle}, [case], **OPTIONS).clips[0].methods["meter"]
     assert [trial.true_class for trial in answers.classes] == list(range(21))
@@ -68,7 +68,7 @@ def test_short_clips_are_not_asked_for_classes(bundle: Bundle, tmp_path: Path) -
     path = write_clip(tmp_path / "short.mkv", seconds=3.0)
     result = evaluate_sync({"meter": bundle}, [SyncCase(path, "lamp")], **OPTIONS)
     assert result.clips[0].methods["meter"].classes == ()
-    assert sync_report(result)["kinds"]["all"]["methods"]["meter"]["classes"]["accuracy"]["mean"] is None
+    assert sync_metrics(result)["kinds"]["all"]["methods"]["meter"]["classes"]["accuracy"]["mean"] is None
 
 
 def test_figures_of_the_report() -> None:
@@ -84,7 +84,7 @@ def test_figures_of_the_report() -> None:
     ]
     for shown in clips:
         shown.methods["m"].two_choice.update(dict.fromkeys((50.0, 100.0, 200.0, 300.0, 500.0), 0.5))
-    report = sync_report(SyncResult(clips))
+    report = sync_metrics(SyncTrials(clips))
     found = report["kinds"]["all"]["methods"]["m"]
     assert found["within_one_frame"]["mean"] == 0.25
     assert found["within_100_ms"]["mean"] == 0.5
@@ -113,7 +113,7 @@ def test_methods_are_asked_for_the_same_classes() -> None:
             "short", "lamp", "", 40.0, {"a": Answers(offsets, choices, ()), "b": Answers(offsets, choices, right)}
         ),
     ]
-    methods = sync_report(SyncResult(clips))["kinds"]["all"]["methods"]
+    methods = sync_metrics(SyncTrials(clips))["kinds"]["all"]["methods"]
     assert methods["a"]["classes"]["accuracy"] == {"mean": 1.0, "low": None, "high": None, "clips": 1}
     assert methods["b"]["classes"]["accuracy"]["mean"] == 0.0
 
@@ -155,7 +155,7 @@ def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) ->
     """A bundle of another grid, other baselines' numbers and a selection are other protocols; a manifest fixes trials
     only where it holds some."""
     options: Any = {"offsets_per_clip": 3, "max_offset_ms": 200.0, "only": {"kind": "siren"}}
-    drawn, fixed = SyncCase(clip, "siren"), SyncCase(clip, "siren", trials=ManifestLine(path="c", classes=(3,)))
+    drawn, fixed = SyncCase(clip, "siren"), SyncCase(clip, "siren", trials=TrialListLine(path="c", classes=(3,)))
     first = sync_protocol({"m": bundle.manifest}, [drawn], **options)
     assert first["models"] == {
         "m": {"frame_rate_hz": 25.0, "hop_ms": 40.0, "max_offset_ms": 400.0, "zero_point_ms": 0.0, "threshold": 0.5}
@@ -167,15 +167,15 @@ def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) ->
     assert {name for name in first if first[name] != other[name]} == {"models"}
     mixed = sync_protocol({"m": bundle.manifest}, [drawn, fixed], **options)
     assert mixed["injected_offsets"] == first["injected_offsets"]
-    assert mixed["injected_classes"] == "as the manifest says for 1 of 2 clips, else 3 per clip, each once"
-    assert sync_protocol({}, [fixed], **options)["injected_classes"] == "as the manifest says"
+    assert mixed["injected_classes"] == "fixed by the manifest for 1 of 2 clips, else 3 per clip, each once"
+    assert sync_protocol({}, [fixed], **options)["injected_classes"] == "fixed by the manifest"
 
 
 def test_entries_of_others_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text('{"path": "a.mp4", "colour": "red"}\n\n{"path": "b.mp4", "colour": "blue"}\n')
     assert [case.path.name for case in sync_cases(path, {"colour": "blue"})] == ["b.mp4"]
-    assert read_manifest(path)[0].audio_offset_ms == 0
+    assert read_trial_list(path)[0].audio_offset_ms == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Find the samples of a tar by its headers alone: for tars without an index, and for damaged ones."""
+"""Find the samples of a tar by its headers alone, for tars without an index and for damaged ones."""
 
 from __future__ import annotations
 
@@ -9,37 +9,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from cavsync.data.shards.index import ShardEntry, ShardIndex
+from cavsync.data.shards.index import SampleMembers, ShardIndex
 from cavsync.data.shards.record import FLAC_SUFFIX, JSON_SUFFIX, frame_number
 
 log = logging.getLogger(__name__)
 
-# Beyond the mark of the end, tools fill up to a multiple of their record size with zeros.
+# After the end-of-archive marker, tools pad with zeros to a multiple of their record size.
 LONGEST_PADDING_BYTES = 1 << 20
 # WebDataset's rule: the key ends at the first dot of the last part of the path.
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
 
 
 @dataclass(frozen=True)
-class Walk:
-    """What was found: whole samples, those with missing members (key -> which), and how the tar ends: `end` is "" for
-    the mark that it should end with, else `truncated`, or `corrupt` where something else stands there; `cut_key` is
-    the sample that it breaks off in."""
+class TarScan:
+    """The samples that were found in a tar.
+
+    index: the complete samples. incomplete: sample key -> the members that it lacks. end: "" if the tar ends with the
+    end-of-archive marker, `truncated` if it stops before one, `corrupt` if other bytes follow the last readable member.
+    truncated_key: the sample that was cut off, "" for none.
+    """
 
     index: ShardIndex
     incomplete: dict[str, str]
     end: str
-    cut_key: str
+    truncated_key: str
 
 
 @dataclass
 class _Members:
-    """Byte ranges of one sample's members as they come."""
+    """Byte ranges of one sample's members, collected in the order of the tar."""
 
     key: str = ""
     named: dict[str, tuple[int, int]] = field(default_factory=dict)
     frames: dict[int, tuple[int, int]] = field(default_factory=dict)
-    twice: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
 
     def add(self, suffix: str, place: tuple[int, int]) -> None:
         number = frame_number(suffix)
@@ -50,43 +53,43 @@ class _Members:
             known = number in self.frames
             self.frames[number] = place
         if known:
-            self.twice.append(suffix)
+            self.repeated.append(suffix)
 
     @property
     def end_offset(self) -> int:
-        """Where the last member's data ends."""
+        """Byte offset at which the last member's data ends."""
         return max(offset + size for offset, size in (*self.named.values(), *self.frames.values()))
 
     @property
     def missing(self) -> str:
-        """What a sample needs and this one lacks; "" for nothing."""
+        """The members that this sample lacks, as words; "" if it is complete."""
         wanted = [suffix for suffix in (JSON_SUFFIX, FLAC_SUFFIX) if suffix not in self.named]
         if self.frames.keys() != set(range(len(self.frames))) or not self.frames:
             wanted.append("frames numbered from 0 on")
-        return ", ".join([*wanted, *(f"a single {suffix}" for suffix in self.twice)])
+        return ", ".join([*wanted, *(f"a single {suffix}" for suffix in self.repeated)])
 
-    def sample(self) -> ShardEntry:
+    def sample(self) -> SampleMembers:
         frames = [self.frames[number] for number in range(len(self.frames))]
-        return ShardEntry(self.key, self.named[JSON_SUFFIX], self.named[FLAC_SUFFIX], frames)
+        return SampleMembers(self.key, self.named[JSON_SUFFIX], self.named[FLAC_SUFFIX], frames)
 
 
-def walk(path: Path) -> Walk:
-    """Read a tar's headers. Members of one sample stand side by side; what has no key or another suffix is passed over.
+def scan_tar(path: Path) -> TarScan:
+    """Read a tar's headers. The members of one sample must follow one another; members without a key are skipped.
 
-    OSError where the file cannot be read.
+    Raises OSError for a file that cannot be read.
     """
     groups, end = _groups(path)
     num_bytes = path.stat().st_size
-    cut_key = ""
+    truncated_key = ""
     if end and groups and (groups[-1].missing or groups[-1].end_offset > num_bytes):
-        cut_key = groups.pop().key
+        truncated_key = groups.pop().key
     whole = [group.sample() for group in groups if not group.missing]
     incomplete = {group.key: group.missing for group in groups if group.missing}
-    return Walk(ShardIndex.of(whole), incomplete, end, cut_key)
+    return TarScan(ShardIndex.of(whole), incomplete, end, truncated_key)
 
 
 def _groups(path: Path) -> tuple[list[_Members], str]:
-    """Members by sample, and how the tar ends (see Walk)."""
+    """Return the members by sample, and the `end` of TarScan."""
     groups: list[_Members] = []
     with path.open("rb") as stream:
         try:
@@ -102,12 +105,12 @@ def _groups(path: Path) -> tuple[list[_Members], str]:
                     groups.append(_Members(match[1]))
                 groups[-1].add(match[2].lower(), (info.offset_data, info.size))
         except tarfile.ReadError:
-            log.debug("%s: no whole header at byte %d", path, tar.offset)
+            log.debug("%s: no complete header at byte %d", path, tar.offset)
         return groups, _end(stream, tar.offset)
 
 
 def _end(stream: BinaryIO, offset: int) -> str:
-    """What stands where no further header was found: "" for the mark of the end, else `truncated` or `corrupt`."""
+    """Return the `end` of TarScan from the bytes at `offset`, where no further header was found."""
     stream.seek(offset)
     rest = stream.read(LONGEST_PADDING_BYTES)
     if len(rest) < tarfile.BLOCKSIZE:

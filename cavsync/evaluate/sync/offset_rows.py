@@ -1,4 +1,4 @@
-"""How well known offsets are found: the scorer's estimates and the motion baseline's, clip by clip."""
+"""Scores of clips compared with their known offsets, with the estimates of the motion baseline."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from cavsync.deploy import FileScore
 from cavsync.errors import MediaError
+from cavsync.evaluate.sync.baseline_inputs import read_baseline_inputs
 from cavsync.evaluate.sync.motion_baseline import estimate_offset_ms
-from cavsync.media import AudioChunk, MediaReader, VideoFrame
 from cavsync.media.align import SAMPLE_RATE_HZ
 
 TOLERANCE_MS = 120.0
-BASELINE_SIZE = 64
 UNDETERMINED = "undetermined"
 
 
 @dataclass(frozen=True)
 class OffsetRow:
-    """One clip: the true offset, what was estimated, and whether that is within the tolerance.
+    """One clip: the true offset, the estimate, and whether its error is within the tolerance.
 
-    An undetermined clip is a miss, however near its estimate lies. `baseline_rise_ms` and `baseline_energy_ms` are
-    motion energy against the rise of the loudness and against the loudness itself; None where it cannot say.
+    An undetermined clip is a miss, however small its error. `baseline_rise_ms` and `baseline_energy_ms` are the
+    estimates of motion energy against the rise of the loudness and against the loudness; None if undefined.
     """
 
     file: str
@@ -43,8 +38,11 @@ class OffsetRow:
     baseline_energy_ms: float | None
 
 
-def compare(path: Path, truth: dict[str, Any], score: FileScore | None) -> OffsetRow:
-    """The row of one scored clip; None for a score stands for a clip that could not be scored, which is a miss."""
+def offset_row(path: Path, truth: dict[str, Any], score: FileScore | None) -> OffsetRow:
+    """Return the row of one clip; a score of None, for a clip that could not be scored, is a miss.
+
+    truth: the clip's record of truth.jsonl.
+    """
     true_ms = float(truth["audio_offset_ms"])
     record = None if score is None else score.summary.score
     estimate_ms = None if record is None else record.audio_offset_ms
@@ -66,8 +64,8 @@ def compare(path: Path, truth: dict[str, Any], score: FileScore | None) -> Offse
 
 
 def summarise(rows: Sequence[OffsetRow]) -> dict[str, Any]:
-    """`n`, shares within 120 ms (undetermined counts as a miss), `median_error_ms` of the clips with an estimate,
-    the `undetermined` share, the baseline's shares, shares by family, and the `rows`."""
+    """Return `n`, the share within 120 ms (undetermined counts as a miss), `median_error_ms` of the clips with an
+    estimate, the `undetermined` share, the baselines' shares, shares by family, and the `rows`."""
     errors = [abs(row.error_ms) for row in rows if row.error_ms is not None]
     families = sorted({row.family for row in rows})
     return {
@@ -87,39 +85,14 @@ def summarise(rows: Sequence[OffsetRow]) -> dict[str, Any]:
 
 
 def baseline_offsets_ms(path: Path, max_offset_ms: float = 1000.0) -> tuple[float | None, float | None]:
-    """Motion baseline of a file: (against the rise of the loudness, against the loudness); None where undefined."""
-    frames, times, samples = grey_and_audio(path)
+    """Return the motion baseline's estimates for a file: (against the rise of the loudness, against the loudness), None
+    if undefined."""
+    frames, times, samples = read_baseline_inputs(path)
     try:
         found = estimate_offset_ms(frames, times, samples, SAMPLE_RATE_HZ, max_offset_ms)
     except MediaError:
         return None, None
     return round(found.rise.audio_offset_ms, 1), round(found.energy.audio_offset_ms, 1)
-
-
-def grey_and_audio(path: Path) -> tuple[NDArray[np.uint8], list[float], NDArray[np.float32]]:
-    """What the motion baseline looks at: grey frames (n, 64, 64), their times in seconds, samples from time 0 on."""
-    frames, times, chunks = [], [], []
-    with MediaReader(path) as reader:
-        for item in reader:
-            if isinstance(item, VideoFrame):
-                grey = Image.fromarray(item.rgb).convert("L").resize((BASELINE_SIZE, BASELINE_SIZE))
-                frames.append(np.asarray(grey))
-                times.append(item.pts_seconds)
-            else:
-                chunks.append(item)
-    return np.stack(frames), times, _from_time_zero(chunks)
-
-
-def _from_time_zero(chunks: Sequence[AudioChunk]) -> NDArray[np.float32]:
-    """Samples on a clock that starts at time 0, where the baseline expects them."""
-    end = max(round(chunk.pts_seconds * SAMPLE_RATE_HZ) + len(chunk.samples) for chunk in chunks)
-    samples = np.zeros(max(end, 0), dtype=np.float32)
-    for chunk in chunks:
-        begin = round(chunk.pts_seconds * SAMPLE_RATE_HZ)
-        kept = chunk.samples[max(0, -begin) :]
-        begin = max(0, begin)
-        samples[begin : begin + len(kept)] = kept
-    return samples
 
 
 def _near(estimate_ms: float | None, row: OffsetRow) -> bool:

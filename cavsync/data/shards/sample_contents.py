@@ -1,4 +1,4 @@
-"""What one sample of a shard holds, and the members that it becomes."""
+"""The contents of one sample before it is written, and the tar members that it is written as."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from cavsync.media.align import SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
-class Contents:
-    """Frames as JPEG, n of them, shown at `pts_seconds` (n,), and mono 16 kHz `samples` heard from
-    `audio_start_seconds` on. `cut_seconds` is the part of the file that they are; `by_index` marks CAV-MAE's lists."""
+class SampleContents:
+    """n frames as JPEG, shown at `pts_seconds` (n,), and mono 16 kHz `samples` that start at `audio_start_seconds`.
+
+    cut_seconds: the part of the file that they come from, None for all of it. by_index: whether frames get their
+    segments by CAV-MAE's index rule.
+    """
 
     frames: list[bytes]
     pts_seconds: NDArray[np.float64]
@@ -28,13 +31,16 @@ class Contents:
 
     @property
     def seconds(self) -> float:
-        """Length of the sound."""
+        """Duration of the audio."""
         return len(self.samples) / SAMPLE_RATE_HZ
 
     def members(
         self, *, source_id: str, file: str, labels: tuple[str, ...], licence: str, where: str
     ) -> list[tuple[str, bytes]]:
-        """(suffix, content) in the order of the tar: description, audio, frames."""
+        """Return (suffix, content) in the order of the tar: description, audio, frames.
+
+        where: names the clip in the error. Raises MediaError for a frame that is not a readable JPEG.
+        """
         flac = encode_flac(self.samples)
         width, height = jpeg_size(self.frames[0], where)
         record = SampleRecord(

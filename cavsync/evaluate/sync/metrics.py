@@ -1,4 +1,4 @@
-"""The figures of a sync test: shares with intervals, by kind and source of the clips and over all, as JSON values."""
+"""Figures of a sync test: shares with intervals, over all clips and by their kind and source, as JSON values."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from cavsync.evaluate.sync.measure import (
     Answers,
     ClipResult,
     OffsetTrial,
-    SyncResult,
+    SyncTrials,
 )
 
 ALL_KINDS = "all"
-Answered = Sequence[tuple[ClipResult, Answers]]
+ClipAnswers = Sequence[tuple[ClipResult, Answers]]
 
 
-def sync_report(result: SyncResult) -> dict[str, Any]:
-    """`clips`, `rejects`, and per kind (and "all"), per source, and method the shares of `within_one_frame`,
-    `within_100_ms` and `within_200_ms` of the injected offsets, the `median_error_ms` and `p90_error_ms`, the shares
-    `decided` and `undetermined`, of those decided `decided_within_100_ms`, `two_choice` by shift, `classes`, and the
-    `calibration` of the confidence."""
+def sync_metrics(result: SyncTrials) -> dict[str, Any]:
+    """Return `clips`, `rejects`, and for each kind (and "all") and each source the figures of every method:
+
+    the shares `within_one_frame`, `within_100_ms` and `within_200_ms` of the injected offsets, `median_error_ms` and
+    `p90_error_ms`, the shares `decided` and `undetermined`, `decided_within_100_ms` among the decided, `two_choice` by
+    shift, `classes`, and the `calibration` of the confidence.
+    """
     methods = list(result.clips[0].methods) if result.clips else []
 
-    def of(groups: dict[str, list[ClipResult]]) -> dict[str, Any]:
+    def figures(groups: dict[str, list[ClipResult]]) -> dict[str, Any]:
         return {
-            name: {"clips": len(clips), "methods": {method: _of_method(clips, method) for method in methods}}
+            name: {"clips": len(clips), "methods": {method: _method_figures(clips, method) for method in methods}}
             for name, clips in groups.items()
         }
 
@@ -42,8 +44,8 @@ def sync_report(result: SyncResult) -> dict[str, Any]:
         "clips": len(result.clips),
         "rejects": result.rejects,
         "shifts_ms": list(TWO_CHOICE_SHIFTS_MS),
-        "kinds": of({ALL_KINDS: result.clips} | _grouped(result.clips, lambda clip: clip.kind)),
-        "sources": of(_grouped([clip for clip in result.clips if clip.source], lambda clip: clip.source)),
+        "kinds": figures({ALL_KINDS: result.clips} | _grouped(result.clips, lambda clip: clip.kind)),
+        "sources": figures(_grouped([clip for clip in result.clips if clip.source], lambda clip: clip.source)),
     }
 
 
@@ -51,7 +53,7 @@ def _grouped(clips: Sequence[ClipResult], key: Callable[[ClipResult], str]) -> d
     return {name: [clip for clip in clips if key(clip) == name] for name in sorted({key(clip) for clip in clips})}
 
 
-def _of_method(clips: Sequence[ClipResult], name: str) -> dict[str, Any]:
+def _method_figures(clips: Sequence[ClipResult], name: str) -> dict[str, Any]:
     answers = [(clip, clip.methods[name]) for clip in clips]
     deciding = [(clip, found) for clip, found in answers if found.can_decide]
     decided = [(clip, found) for clip, found in answers if any(trial.decided for trial in found.trials)]
@@ -84,22 +86,23 @@ def _of_method(clips: Sequence[ClipResult], name: str) -> dict[str, Any]:
 
 
 def _percentile(errors_ms: NDArray[np.float64], percent: float) -> float:
-    """Of errors some of which may be infinite: one of them, never something in between."""
+    """Return a percentile without interpolation, because errors may be infinite."""
     return float(np.percentile(errors_ms, percent, method="higher"))
 
 
-def _within(answers: Answered, limit_ms: float) -> dict[str, Any]:
+def _within(answers: ClipAnswers, limit_ms: float) -> dict[str, Any]:
     return _share(answers, lambda _, trial: trial.error_ms <= limit_ms)
 
 
-def _share(answers: Answered, is_right: Callable[[ClipResult, OffsetTrial], bool]) -> dict[str, Any]:
+def _share(answers: ClipAnswers, is_right: Callable[[ClipResult, OffsetTrial], bool]) -> dict[str, Any]:
     return asdict(
         share_of_clips([float(np.mean([is_right(clip, trial) for trial in found.trials])) for clip, found in answers])
     )
 
 
-def _classes(answers: Answered) -> dict[str, Any]:
-    """Acc@1, and within one class, of the trials for which the clip is long enough for every method."""
+def _classes(answers: ClipAnswers) -> dict[str, Any]:
+    """Return the accuracy, and that within one class, of the trials for which the clip is long enough for all
+    methods."""
     shared = [[t for t in found.classes if t.true_class in _classes_of_all(clip)] for clip, found in answers]
     tested = [trials for trials in shared if trials]
     return {
@@ -112,8 +115,8 @@ def _classes_of_all(clip: ClipResult) -> set[int]:
     return set.intersection(*({trial.true_class for trial in found.classes} for found in clip.methods.values()))
 
 
-def _calibration(answers: Answered) -> dict[str, Any] | None:
-    """The reliability curve and its expected error over all trials with a confidence; None without any."""
+def _calibration(answers: ClipAnswers) -> dict[str, Any] | None:
+    """Return the reliability curve and its expected error over all trials with a confidence; None if there is none."""
     clips = [_confidences(found) for _, found in answers]
     rows = np.concatenate(clips) if clips else np.empty((0, 2))
     if not len(rows):
@@ -131,7 +134,8 @@ def _calibration(answers: Answered) -> dict[str, Any] | None:
 
 
 def _confidences(found: Answers) -> NDArray[np.float64]:
-    """(n, 2): the confidence of each trial that has one, and whether its offset is right in the calibration's sense."""
+    """Return (n, 2): the confidence of each trial that has one, and whether its error is within the tolerance of the
+    calibration."""
     limit_ms = found.confidence_tolerance_ms
     if limit_ms is None:
         return np.empty((0, 2))

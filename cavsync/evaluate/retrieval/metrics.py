@@ -1,4 +1,4 @@
-"""Recall and rank when items tie: the mean over all orders of the tied items, which no sorting can flatter."""
+"""Recall and rank, with ties counted by the mean over all orders of the tied items, so that no order is favoured."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ FloatArray = NDArray[np.float64]
 
 
 def expected_ranks(counts: RankCounts) -> FloatArray:
-    """Rank of the right item per query (N,), 1 is best; among tied items the mean of the places that they share."""
+    """Return the rank of the right item per query (N,), 1 is best; tied items have the mean of their ranks."""
     return 1.0 + counts.before + counts.tied / 2
 
 
 def hits_within(counts: RankCounts, k: int) -> FloatArray:
-    """Probability per query (N,) that the right item is among the first k, tied items in random order."""
+    """Return the probability per query (N,) that the right item is among the first k, tied items in random order."""
     return np.clip((k - counts.before) / (counts.tied + 1), 0.0, 1.0)
 
 
 def retrieval_metrics(counts: RankCounts, seed: int = 0) -> dict[str, Metric]:
-    """`r_at_1`, `r_at_5`, `r_at_10`, `median_rank` and `mean_rank` with 95 % intervals over the queries, `tied`."""
+    """Return `r_at_1`, `r_at_5`, `r_at_10`, `median_rank` and `mean_rank` with 95 % intervals over the queries, and
+    `tied`, the share of queries with ties."""
     queries = counts.gallery_size
     metrics = {}
     for k in RECALLS:
@@ -39,6 +40,7 @@ def retrieval_metrics(counts: RankCounts, seed: int = 0) -> dict[str, Metric]:
 
 
 def recall_curve(counts: RankCounts, max_k: int) -> tuple[list[float], list[float]]:
-    """(k, share of queries whose right item is among the first k), for at most 100 values of k up to `max_k`."""
+    """Return k and the share of queries whose right item is among the first k, for at most 100 values of k up to
+    `max_k`."""
     ks = np.unique(np.round(np.geomspace(1, max(1, max_k), 100)).astype(np.int64))
     return [float(k) for k in ks], [float(hits_within(counts, int(k)).mean()) for k in ks]

@@ -1,4 +1,4 @@
-"""A source of videos in the layout of CAV-MAE's lists: frames, sounds, a JSON and a vocabulary."""
+"""Write a folder of videos in the layout of CAV-MAE's lists: frames, audio, a JSON and a vocabulary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.labels.folder import FOLDER_LABELS_NAME
 from cavsync.data.sources.classes import ClassLabels
-from cavsync.data.sources.clips import Rejects, VideoFolder
+from cavsync.data.sources.rejects import Rejects
+from cavsync.data.sources.video_folder import VideoFolder
 from cavsync.errors import DataError, MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ, even_indices, shown_seconds
 
@@ -25,7 +26,7 @@ VOCABULARY_NAME = "class_labels.csv"
 JPEG_QUALITY = 95
 
 
-def write_frames_list(
+def write_cav_mae_list(
     folder: Path,
     out: Path,
     *,
@@ -33,20 +34,20 @@ def write_frames_list(
     img_size: int = 224,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rejects:
-    """Write `out/list.json`, `out/class_labels.csv`, `out/frames/frame_{i}/ID.jpg` and `out/sounds/ID.wav` of the
-    videos below `folder`, whose classes its labels.csv names.
+    """Write `out/list.json`, `out/class_labels.csv`, `out/frames/frame_{i}/ID.jpg` and `out/sounds/ID.wav` for the
+    videos below `folder`, which needs a labels.csv.
 
-    Frame i of n shows the clip at i/n of its length, where the lists' rule takes it to be; sounds are 16 kHz mono, 16
-    bits. The list and the vocabulary come last. Returns the clips that could not be used.
-    Raises DataError for a folder without labels or usable clips, and for an `out` that holds anything.
+    Frame i of n shows the clip at i/n of its duration, where the lists' index rule expects it; audio is 16 kHz mono, 16
+    bits. The vocabulary and the list are written last. Returns the clips that could not be used.
+    Raises DataError for a folder without labels or usable clips, or an `out` that exists and is not an empty folder.
     """
     source = VideoFolder.open(folder)
     if not source.labels_of:
-        raise DataError(f"{folder} has no {FOLDER_LABELS_NAME}, expected lines of a file and its labels: write one")
+        raise DataError(f"{folder} has no {FOLDER_LABELS_NAME}: write one with a file and its labels per line")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists and is not an empty folder: choose another one")
     labels = ClassLabels.of_names(name for names in source.labels_of.values() for name in names)
-    # A list separates labels by commas, which names may hold: mids do not.
+    # A list separates labels by commas, which names may contain, so it names classes by mids without commas.
     labels = ClassLabels(tuple((index, f"/c/{index:04d}", name) for index, _, name in labels.vocabulary))
     rejects, entries = Rejects(), []
     for index, name in enumerate(source.names):
@@ -81,12 +82,12 @@ def _write_clip(clip: Clip, out: Path, clip_id: str, frames: int) -> None:
         folder = out / "frames" / f"frame_{number}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(frame.transpose(1, 2, 0)).save(folder / f"{clip_id}.jpg", quality=JPEG_QUALITY, subsampling=0)
-    _write_audio(out / "sounds" / f"{clip_id}.wav", _beside_frames(clip))
+    _write_audio(out / "sounds" / f"{clip_id}.wav", _audio_of_frames(clip))
 
 
-def _beside_frames(clip: Clip) -> NDArray[np.float32]:
-    """The audio from the first frame's time on, as long as the frames: a list knows no other alignment."""
-    assert isinstance(clip.audio, Waveform)  # what files hold
+def _audio_of_frames(clip: Clip) -> NDArray[np.float32]:
+    """Return the audio from the first frame's time to the end of the last, the only alignment that a list can state."""
+    assert isinstance(clip.audio, Waveform)  # load_clip returns samples
     samples = np.zeros(max(1, round(shown_seconds(clip.pts_seconds) * SAMPLE_RATE_HZ)), dtype=np.float32)
     first = round((clip.audio_start_seconds - clip.pts_seconds[0]) * SAMPLE_RATE_HZ)
     begin, end = max(0, first), min(len(samples), first + len(clip.audio.samples))

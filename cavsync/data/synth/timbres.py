@@ -1,4 +1,4 @@
-"""Timbres: what each kind of object sounds like when it is struck, the same in every clip up to small variations.
+"""Timbres: the sound of each kind of object when it is struck, the same in every clip up to small variations.
 
 Struck bodies are sums of decaying partials with the ratios of their physics (bars, plates, membranes) plus a short
 burst of contact noise; see Fletcher and Rossing, "The Physics of Musical Instruments".
@@ -26,7 +26,7 @@ def struck(
     noise_decay_seconds: float = 0.02,
     glide: float = 0.0,
 ) -> Samples:
-    """One blow, mono, peak 1, that starts at its first sample. `glide` lowers the pitch by that share after contact."""
+    """Synthesise one hit, mono, peak 1, that starts at its first sample; the pitch falls by the share `glide`."""
     longest = max([decay for _, _, decay in partials] + [noise_decay_seconds])
     time = np.arange(int(rate_hz * min(longest * 5, 2.0))) / rate_hz
     wave = np.zeros_like(time)
@@ -36,7 +36,7 @@ def struck(
             wave += amplitude * np.exp(-time / decay) * np.cos(phase)
     if noise > 0:
         wave += noise * np.exp(-time / noise_decay_seconds) * band_noise(rng, len(time), rate_hz, noise_band_hz)
-    # A contact takes about half a millisecond: no click at the first sample, no audible delay either.
+    # A contact takes about half a millisecond: short enough to be no audible delay, long enough to avoid a click.
     attack = max(1, rate_hz // 2000)
     wave[:attack] *= np.linspace(0.3, 1.0, attack)
     wave *= np.minimum(1.0, (time[-1] - time) / 0.02)
@@ -44,7 +44,7 @@ def struck(
 
 
 def band_noise(rng: np.random.Generator, count: int, rate_hz: int, band_hz: tuple[float, float]) -> Samples:
-    """White noise through a band-pass, standard deviation 1."""
+    """Synthesise white noise through a band-pass, standard deviation 1."""
     low, high = band_hz[0], min(band_hz[1], 0.45 * rate_hz)
     sections = signal.butter(2, (low, high), "bandpass", fs=rate_hz, output="sos")
     wave = signal.sosfilt(sections, rng.standard_normal(count + 256))[256:]
@@ -113,7 +113,7 @@ KIT_TIMBRES: dict[str, Timbre] = {
 
 
 def note(rng: np.random.Generator, rate_hz: int, instrument: str, frequency_hz: float, hold_seconds: float) -> Samples:
-    """One note of "piano", "organ", "pluck" or "chime", peak 1; the organ stops after `hold_seconds`."""
+    """Synthesise one note of "piano", "organ", "pluck" or "chime", peak 1; the organ stops after `hold_seconds`."""
     if instrument == "organ":
         return _organ(rate_hz, frequency_hz, hold_seconds)
     harmonics = {
