@@ -7,9 +7,9 @@ WHEEL_VENV := build/wheel-venv
 BASE_VENV := build/base-venv
 DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
-PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0
+PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-wheel test-base lint types kernel-table gpu-check gpu-wheels sync-tiny bench clean
+.PHONY: setup demo test test-slow test-wheel test-base lint types kernel-table gpu-check gpu-wheels sync-tiny bench clean
 
 setup: $(INSTALLED)
 
@@ -22,7 +22,11 @@ demo: setup
 	$(BIN)/cavsync demo --out $(DEMO)
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS) -m "not slow"
+
+# Run the longest tests: training that must learn something, killed and distributed runs, full exports.
+test-slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS) -m slow
 
 # Tests of a regular install of the wheel; its dependencies come from $(VENV).
 WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy tests/data

@@ -38,6 +38,7 @@ def test_real_time(load, tmp_path: Path) -> None:
         assert row["seconds_per_media_second"] == pytest.approx(ratio, abs=0.005)
 
 
+@pytest.mark.slow
 def test_live_streams(load, tmp_path: Path) -> None:
     results = tmp_path / "rows.jsonl"
     options = ["--seconds", "7", "--clip-seconds", "3", "--streams", "2", "--late-seconds", "5"]

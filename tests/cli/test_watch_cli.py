@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from fake_bundle import write_fake_bundle
 from senders import free_port
 from sync_clips import write_clip
+from waiting import PATIENCE_SECONDS, wait_until
 
 from cavsync.cli.main import main
 from cavsync.cli.watch_view import TerminalView
@@ -83,7 +84,7 @@ def test_all_files_say_the_same(clip: Path, bundle_path: Path, tmp_path: Path) -
 
 def test_a_pipe_is_scored_to_its_end(clip: Path, bundle_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "-", "--bundle", bundle_path], input=clip.read_bytes(), capture_output=True, timeout=60
+        [*COMMAND, "-", "--bundle", bundle_path], input=clip.read_bytes(), capture_output=True, timeout=PATIENCE_SECONDS
     )
     assert done.returncode == 0, done.stderr
     lines = objects(done.stdout.decode())
@@ -127,15 +128,12 @@ def test_signals_end_it_in_order(
         [*COMMAND, url, "--bundle", bundle_path, "--json", tmp_path / "out.jsonl"],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 30.0
-    while not (tmp_path / "out.jsonl").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until((tmp_path / "out.jsonl").exists)
     time.sleep(0.3)
     process.send_signal(number)
     try:
         # Its standard input stays open meanwhile.
-        process.wait(timeout=20.0)
+        process.wait(timeout=PATIENCE_SECONDS)
     finally:
         process.kill()
     _, complaint = process.communicate()
@@ -161,10 +159,10 @@ def test_metrics_are_served_on_the_loopback_only(clip: Path, bundle_path: Path) 
         for line in process.stdout:
             if json.loads(line)["kind"] == "event":
                 break
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS) as answer:
             text = answer.read().decode()
         local = {item.split()[1] for item in Path("/proc/net/tcp").read_text().splitlines()[1:]}
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_SECONDS)
     finally:
         process.kill()
     assert process.returncode == 0
@@ -182,7 +180,11 @@ def test_a_reader_that_leaves_ends_it_quietly(clip: Path, bundle_path: Path) -> 
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [*COMMAND, clip, "--bundle", bundle_path], stdout=write, stderr=subprocess.PIPE, text=True, timeout=60
+        [*COMMAND, clip, "--bundle", bundle_path],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
     os.close(write)
     assert done.returncode == 1

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import webdataset
 from generated_clips import make_clips
+from waiting import PATIENCE_SECONDS
 
 from cavsync.data.clip import load_clip
 from cavsync.data.shards import PackOptions, ShardFolder, is_shard_folder, read_video
@@ -196,9 +197,11 @@ def test_killed_in_the_middle(videos: Path, tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     out = tmp_path / "out"
-    done = subprocess.run([sys.executable, script, many, out], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, script, many, out], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     for child in map(int, done.stdout.split()):
         while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
             time.sleep(0.05)

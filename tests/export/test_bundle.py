@@ -75,6 +75,7 @@ def test_files_and_facts(bundle_dir: Path, run_dir: Path) -> None:
     assert str(Path(graphs_module.__file__).parent).encode() not in (bundle_dir / "audio_encoder.onnx").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"cls_token": False, "num_register_tokens": 0, "norm_pix_loss": True}])
 def test_single_frame_models(options: dict[str, bool], tmp_path: Path) -> None:
     """Upstream's shapes, T = 1: any batch gives what PyTorch gives."""
@@ -128,6 +129,7 @@ def test_interrupted_export_leaves_nothing(run_dir: Path, tmp_path: Path) -> Non
     assert left_in(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_existing_folders(run_dir: Path, tmp_path: Path) -> None:
     """A bundle is replaced only when asked, anything else never."""
     out = tmp_path / "bundle"
@@ -155,6 +157,7 @@ def test_a_manifest_of_something_else_is_not_replaced(run_dir: Path, tmp_path: P
     assert (out / "manifest.json").read_text() == '{"manifest_version": 3}'
 
 
+@pytest.mark.slow
 def test_failed_swap_keeps_the_old_bundle(
     run_dir: Path, bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +200,7 @@ def test_tubelets_of_five(batch: int, five_frames: Path) -> None:
         np.testing.assert_allclose(patches, want.patches.numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_encoders_leave_the_decoder_behind(tmp_path: Path) -> None:
     """A model with a decoder gives a graph with as many weights as one without."""
     sizes = []
@@ -233,6 +237,7 @@ def test_uncalibrated_bundle_says_so(bundle_dir: Path, tmp_path: Path) -> None:
     assert "calibrated" in str(score.reason)
 
 
+@pytest.mark.slow
 def test_command(run_dir: Path, tmp_path: Path) -> None:
     """`cavsync export` writes a calibrated or an honest uncalibrated bundle; errors are one line and status 1."""
     clips = make_clips(tmp_path / "clips", 4, duration_seconds=4.0)

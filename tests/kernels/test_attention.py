@@ -83,6 +83,7 @@ def test_dense(length: int, backend: str) -> None:
     check(random_qkv(2, length, 3, 2, 32), None, backend)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(lengths=st.lists(st.integers(0, 70), min_size=1, max_size=6), heads=st.integers(1, 3))
 def test_drawn_packings(lengths: list[int], heads: int) -> None:

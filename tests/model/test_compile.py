@@ -12,6 +12,7 @@ from cavsync.model import CAVMAESync
 WIDE = {"embed_dim": 32, "decoder_embed_dim": 32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["automatic", "reference", "triton"])
 def test_a_compiled_forward_gives_the_eager_numbers(backend: str) -> None:
     """No graph break, the same loss and gradients; the compiler's front end only, so that no code is generated."""

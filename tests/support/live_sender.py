@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sync_clips import make_audio, make_frames
+from waiting import PATIENCE_SECONDS
 from websockets.sync.client import ClientConnection, connect
 
 RATE_HZ = 16_000
@@ -60,7 +61,7 @@ def send(
 
     def listen(socket: ClientConnection) -> None:
         while not answers or answers[-1]["kind"] != "ended":
-            answers.append(json.loads(socket.recv(timeout=60)))
+            answers.append(json.loads(socket.recv(timeout=PATIENCE_SECONDS)))
 
     with connect(url, max_size=None, **options) as socket:
         listener = threading.Thread(target=listen, args=(socket,), daemon=True)
@@ -70,5 +71,5 @@ def send(
             time.sleep(max(0.0, begin + at / speed - time.monotonic()))
             socket.send(chunk)
         socket.send('{"type": "flush"}')
-        listener.join(60)
+        listener.join(PATIENCE_SECONDS)
     return answers

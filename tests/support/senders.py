@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 # Short groups of frames without reordering: a receiver that joins late waits at most a fifth of a second.
@@ -113,12 +113,3 @@ def can_connect(port: int) -> bool:
     """Return whether a process listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_until(condition: object, seconds: float = 15.0) -> None:
-    """Wait for a condition that the test depends on."""
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the sender never became ready"
-        time.sleep(0.05)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from waiting import PATIENCE_SECONDS
+
 
 @dataclass
 class ServerProcess:
@@ -22,7 +24,7 @@ class ServerProcess:
     def ws_url(self) -> str:
         return self.url.replace("http", "ws", 1)
 
-    def stop(self, sig: int = signal.SIGTERM, timeout_seconds: float = 20.0) -> int:
+    def stop(self, sig: int = signal.SIGTERM, timeout_seconds: float = PATIENCE_SECONDS) -> int:
         if self.process.poll() is None:
             self.process.send_signal(sig)
         return self.process.wait(timeout_seconds)

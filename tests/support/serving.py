@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from fastapi.testclient import TestClient
+from waiting import PATIENCE_SECONDS
 
 from cavsync.deploy import Bundle
 from cavsync.deploy.server.app import create_app
@@ -24,9 +25,9 @@ class Client(TestClient):
     def stream(self, name: str, **options: Any) -> Any:
         return self.websocket_connect(f"ws://{HOST}/v1/streams/{name}", **options)
 
-    def finished(self, location: str, seconds: float = 20.0) -> dict[str, Any]:
+    def finished(self, location: str) -> dict[str, Any]:
         """Wait for a job to end and return it."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             job: dict[str, Any] = self.get(location).json()
             if job["state"] not in ("queued", "running"):

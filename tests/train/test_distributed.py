@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from waiting import PATIENCE_SECONDS
 
 from cavsync.model.checkpoint import load_classifier, load_model, step_folder
 from cavsync.train.state import OPTIMIZER_NAME
@@ -45,7 +46,7 @@ def train(clips: Path, run_dir: Path, *options: str, processes: int = 1, preset:
     """Run the command in its own processes; Fabric starts them."""
     command = [sys.executable, str(Path(sys.executable).with_name("cavsync"))]
     command += arguments(clips, run_dir, f"devices={processes}", *options, preset=preset)
-    subprocess.run(command, check=True, env=environment(), timeout=300, capture_output=True)
+    subprocess.run(command, check=True, env=environment(), timeout=PATIENCE_SECONDS, capture_output=True)
 
 
 def losses(run_dir: Path) -> dict[int, float]:
@@ -130,12 +131,12 @@ class Node:
 
     def wait(self) -> int:
         """Exit status."""
-        return self.process.wait(timeout=240)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
 
 
 def wait_for_step(run_dir: Path, step: int, nodes: list[Node]) -> None:
     """Until the run has logged a step."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (run_dir / "metrics.jsonl").exists() or max(losses(run_dir), default=0) < step:
         assert time.monotonic() < deadline, "\n".join(node.log.read_text() for node in nodes)
         assert all(node.process.poll() is None for node in nodes), "\n".join(node.log.read_text() for node in nodes)

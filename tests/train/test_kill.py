@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from killed_run import NUM_STEPS
+from waiting import PATIENCE_SECONDS
 
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack
@@ -25,7 +26,7 @@ def lives(data: Path, run_dir: Path, kills: int) -> tuple[int, int]:
         check=True,
         capture_output=True,
         text=True,
-        timeout=540,
+        timeout=3 * PATIENCE_SECONDS,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     killed, in_checkpoint = done.stdout.split()[-2:]

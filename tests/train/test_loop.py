@@ -132,7 +132,7 @@ def test_it_learns(clips: Path, tmp_path: Path) -> None:
     assert sum(last) < 0.85 * sum(first)
 
 
-@pytest.mark.parametrize("option", ["activation_checkpointing", "compile"])
+@pytest.mark.parametrize("option", ["activation_checkpointing", pytest.param("compile", marks=pytest.mark.slow)])
 def test_switches_change_no_number(option: str, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recomputed or compiled (its front end only, so that no code is generated), a run has the same losses."""
     monkeypatch.setattr(CAVMAESync, "compile", functools.partialmethod(CAVMAESync.compile, backend="aot_eager"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from waiting import PATIENCE_SECONDS
 
 from cavsync.deploy.live import connection
 from cavsync.deploy.live.connection import _merged
@@ -30,7 +30,7 @@ def test_an_error_of_any_kind_reaches_whoever_takes_the_packets() -> None:
 
     thread = threading.Thread(target=take, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
     assert taken[-1] == "mine"
 
@@ -41,19 +41,17 @@ def test_a_device_that_does_not_let_go_is_left_behind(monkeypatch: pytest.Monkey
 
     def held() -> Part:
         yield "video", 1
-        let_go.wait(20)
+        let_go.wait(PATIENCE_SECONDS)
 
     def ended() -> Part:
         return
         yield
 
     threads: list[threading.Thread] = []
-    begin = time.monotonic()
     packets = _merged([held(), ended()], threads)
     for _ in packets:
         pass
-    assert time.monotonic() - begin < 5
     assert [thread.is_alive() for thread in threads] == [True, False]
     let_go.set()
-    threads[0].join(5)
+    threads[0].join(PATIENCE_SECONDS)
     assert not threads[0].is_alive()

@@ -7,6 +7,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import PATIENCE_SECONDS
 
 from cavsync.deploy.live.packet_queue import AUDIO, NOTICE, VIDEO, PacketQueue, QueueItem
 from cavsync.errors import ConfigError
@@ -100,7 +101,7 @@ def test_blocking_loses_nothing_and_stays_bounded(items: int) -> None:
     for _ in pieces:
         assert len(queue) <= items
         out.append(queue.get(5.0))
-    producer.join(5.0)
+    producer.join(PATIENCE_SECONDS)
     assert out == pieces
     assert queue.dropped_packets == 0
 
@@ -112,7 +113,7 @@ def test_closing_frees_a_producer_that_waits() -> None:
     producer = threading.Thread(target=lambda: answers.append(queue.put(QueueItem(VIDEO, 1.0, True, 1))))
     producer.start()
     queue.close()
-    producer.join(5.0)
+    producer.join(PATIENCE_SECONDS)
     assert answers == [False]
     assert [piece.payload for piece in drain(queue)] == [0]
     assert queue.get(10.0) is None, "a closed queue does not wait"

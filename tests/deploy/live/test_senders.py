@@ -14,8 +14,9 @@ from socket import SOCK_DGRAM
 
 import numpy as np
 import pytest
-from senders import LIVE_VIDEO, ffmpeg_sender, free_port, need, nginx, rtsp_server, running, wait_until
+from senders import LIVE_VIDEO, ffmpeg_sender, free_port, need, nginx, rtsp_server, running
 from sync_clips import write_clip
+from waiting import PATIENCE_SECONDS, wait_until
 
 from cavsync.deploy import Bundle, CallbackSink, EventChange, LiveStatus, SyncScore, Watcher
 from cavsync.deploy.live.backoff import Backoff
@@ -59,7 +60,7 @@ def watched(address: str, bundle: Bundle, **options: object) -> Iterator[Watched
         yield one
     finally:
         one.watcher.stop()
-        one.thread.join(10.0)
+        one.thread.join(PATIENCE_SECONDS)
     assert not one.thread.is_alive()
     assert one.error is None
     times = [score.time_seconds for score in one.scores]
@@ -87,7 +88,7 @@ def test_udp_reports_a_delay_within_the_window_and_a_second(bundle: Bundle, tmp_
         # The receiver's socket must be there before the first packet is sent into nothing.
         wait_until(lambda: one.thread.is_alive() and is_bound(address))
         with running(*ffmpeg_sender(clip, "-f", "mpegts", f"{address}?pkt_size=1316", rate=3.0)) as sender:
-            one.thread.join(40.0)
+            one.thread.join(PATIENCE_SECONDS)
             assert one.status[-1].message == "watched for 11 s", sender.poll()
     before = [score for score in one.scores if score.time_seconds <= STEP_SECONDS]
     assert [score.state for score in before] == [IN_SYNC] * len(before)
@@ -133,11 +134,11 @@ def test_srt_sender_is_killed_and_starts_again(bundle: Bundle, early_clip: Path)
     send = ffmpeg_sender(early_clip, "-f", "mpegts", f"{place}?mode=listener", rate=3.0)
     with watched(f"{place}?mode=caller&passphrase=", bundle) as one:
         with running(*send):
-            wait_until(lambda: one.count(AUDIO_EARLY) >= 3, 30.0)
+            wait_until(lambda: one.count(AUDIO_EARLY) >= 3)
         wait_until(lambda: "waiting" in one.phases()[1:])
         lost_seconds = one.scores[-1].time_seconds
         with running(*send):
-            wait_until(lambda: one.count(AUDIO_EARLY, lost_seconds) >= 3, 30.0)
+            wait_until(lambda: one.count(AUDIO_EARLY, lost_seconds) >= 3)
             wait_until(lambda: one.status[-1].reconnects >= 1)
     assert median_offset_ms(one.scores) == pytest.approx(EARLY_MS, abs=10)
     assert any(status.message == "connected again" for status in one.status)
@@ -153,12 +154,12 @@ def test_rtsp_server_is_killed_and_starts_again(bundle: Bundle, early_clip: Path
         first = stack.enter_context(ExitStack())
         address = first.enter_context(rtsp_server(clip, port))
         one = stack.enter_context(watched(address, bundle))
-        wait_until(lambda: one.count(AUDIO_EARLY) >= 3, 30.0)
+        wait_until(lambda: one.count(AUDIO_EARLY) >= 3)
         first.close()
         wait_until(lambda: "waiting" in one.phases())
         lost_seconds = one.scores[-1].time_seconds
         stack.enter_context(rtsp_server(clip, port))
-        wait_until(lambda: one.count(AUDIO_EARLY, lost_seconds) >= 3, 30.0)
+        wait_until(lambda: one.count(AUDIO_EARLY, lost_seconds) >= 3)
         wait_until(lambda: one.status[-1].reconnects >= 1)
     assert median_offset_ms(one.scores) == pytest.approx(EARLY_MS, abs=10)
 
@@ -172,11 +173,11 @@ def test_hls_sender_is_killed_and_starts_again(bundle: Bundle, early_clip: Path,
         with running(*send):
             wait_until((tmp_path / "live.m3u8").exists)
             one = stack.enter_context(watched(f"{place}/live.m3u8", bundle, timeout_seconds=10.0))
-            wait_until(lambda: one.count(AUDIO_EARLY) >= 3, 30.0)
+            wait_until(lambda: one.count(AUDIO_EARLY) >= 3)
         with running(*send):
-            wait_until(lambda: "connected" in one.phases()[1:], 30.0)
+            wait_until(lambda: "connected" in one.phases()[1:])
             again_seconds = one.watcher.status().time_seconds or 0.0
-            wait_until(lambda: one.count(AUDIO_EARLY, again_seconds) >= 3, 30.0)
+            wait_until(lambda: one.count(AUDIO_EARLY, again_seconds) >= 3)
     assert median_offset_ms(one.scores) == pytest.approx(EARLY_MS, abs=10)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from senders import free_port
 from sync_clips import make_audio, write_clip
+from waiting import PATIENCE_SECONDS
 
 from cavsync.deploy import Bundle, CallbackSink, EventChange, LiveStatus, SyncScore, Watcher, score_file
 from cavsync.deploy.live.backoff import Backoff
@@ -184,17 +185,16 @@ def test_a_silent_sender_is_noticed(bundle: Bundle) -> None:
         Watcher(f"udp://127.0.0.1:{free_port()}", bundle, reconnect=False, timeout_seconds=0.5).run()
 
 
-def test_stopping_takes_less_than_a_second(bundle: Bundle) -> None:
-    """Also while FFmpeg waits for a sender that never comes."""
+def test_stopping_does_not_wait_for_the_sender(bundle: Bundle) -> None:
+    """FFmpeg is asked to wait for it much longer than the test does."""
     log = Log()
-    watcher = Watcher(f"udp://127.0.0.1:{free_port()}", bundle, sinks=[log.sink], timeout_seconds=2.0)
+    watcher = Watcher(f"udp://127.0.0.1:{free_port()}", bundle, sinks=[log.sink], timeout_seconds=2 * PATIENCE_SECONDS)
     thread = threading.Thread(target=watcher.run)
     thread.start()
     time.sleep(0.3)
-    begin = time.monotonic()
     watcher.stop()
-    thread.join(10.0)
-    assert time.monotonic() - begin < 1.5
+    thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()
     assert [status.message for status in log.of(LiveStatus)] == ["stopped"]
 
 

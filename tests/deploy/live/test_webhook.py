@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from waiting import PATIENCE_SECONDS, wait_until
 
 from cavsync.deploy.live import WebhookSink
 from cavsync.deploy.live.backoff import Backoff
@@ -107,33 +107,27 @@ def test_a_slow_server_holds_nobody_up() -> None:
     release = threading.Event()
 
     def never(number: int) -> int:
-        release.wait(20.0)
+        release.wait(PATIENCE_SECONDS)
         return 200
 
     with server(never) as (url, _):
         sink = WebhookSink(url, capacity=10, timeout_seconds=0.5, max_tries=100, close_seconds=0.2)
-        begin = time.monotonic()
         for number in range(50):
             sink.on_event("cam", event(number))
-        assert time.monotonic() - begin < 1.0
         sink.close()
-        assert time.monotonic() - begin < 5.0
+        # Neither waited for the answer, which comes only now.
         release.set()
-    deadline = time.monotonic() + 5.0
-    while sink.num_sent + sink.num_lost < 50 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: sink.num_sent + sink.num_lost >= 50)
     assert sink.num_sent + sink.num_lost == 50
     assert sink.num_lost >= 49
 
 
 def test_the_oldest_are_lost_first() -> None:
     gate = threading.Event()
-    with server(lambda _: 200 if gate.wait(5.0) else 500) as (url, bodies):
+    with server(lambda _: 200 if gate.wait(PATIENCE_SECONDS) else 500) as (url, bodies):
         sink = WebhookSink(url, capacity=3)
         sink.on_event("cam", event(0))
-        deadline = time.monotonic() + 5.0
-        while not bodies and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: bodies)
         for number in range(1, 8):
             sink.on_event("cam", event(number))
         gate.set()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -16,69 +13,17 @@ import pytest
 from fake_bundle import write_fake_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from metered_engine import column, in_threads, metered, noted_waits, start
 from streams import RATE_HZ, feed, times_at
 from sync_clips import make_audio, make_frames
+from waiting import PATIENCE_SECONDS, wait_until
 
 from cavsync.deploy import Bundle, EnginePool, SyncScore, SyncScorer
 from cavsync.deploy.runtime.default_bundle import default_bundle
-from cavsync.errors import BundleError, ConfigError
+from cavsync.errors import ConfigError
 from cavsync.manifest import MANIFEST_NAME, describe_files, read_manifest
 
 Array = np.ndarray[Any, Any]
-
-
-class Meter:
-    """An engine that notes what it is given, can be held up, and refuses batches that hold a 13."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[float]] = []
-        self.entered = threading.Semaphore(0)
-        self.gate = threading.Event()
-        self.gate.set()
-        self.permits: threading.Semaphore | None = None
-
-    def run(self, values: Array, output: str) -> Array:
-        self.batches.append(values[:, 0].tolist())
-        self.entered.release()
-        assert self.gate.wait(10)
-        assert self.permits is None or self.permits.acquire(timeout=10)
-        if 13 in values:
-            raise BundleError(f"13 is refused in a batch of {len(values)}")
-        return np.stack([values[:, 0] * 2, values[:, 0]], axis=1).astype(np.float32)
-
-
-def column(*numbers: float) -> Array:
-    return np.array(numbers, dtype=np.float32)[:, None]
-
-
-@contextmanager
-def metered(bundle: Bundle, **options: Any) -> Iterator[tuple[Meter, EnginePool]]:
-    meter = Meter()
-    with EnginePool(replace(bundle, audio=meter, visual=meter), **options) as pool:
-        yield meter, pool
-        meter.gate.set()
-
-
-def in_threads(*tasks: Callable[[], Any]) -> list[Any]:
-    with ThreadPoolExecutor(len(tasks)) as executor:
-        futures = [executor.submit(task) for task in tasks]
-        return [future.exception(20) or future.result() for future in futures]
-
-
-def start(*tasks: Callable[[], Any]) -> list[threading.Thread]:
-    threads = [threading.Thread(target=task) for task in tasks]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    tick = threading.Event()
-    for _ in range(2000):
-        if holds():
-            return
-        tick.wait(0.005)
-    pytest.fail("it never came to that")
 
 
 def score_stream(bundle: Bundle, seed: int, offset_ms: float, cuts: list[int]) -> list[SyncScore]:
@@ -144,13 +89,13 @@ def test_requests_that_wait_become_one_batch_in_their_order(bundle: Bundle) -> N
             results[number] = pool.bundle.audio.run(column(number, number + 0.5), "embedding")
 
         threads = start(lambda: ask(0))
-        assert meter.entered.acquire(timeout=10)
+        assert meter.entered.acquire(timeout=PATIENCE_SECONDS)
         for number in range(1, 6):
             threads += start(lambda number=number: ask(number))
             wait_until(lambda number=number: len(pool._queue._waiting) == number)
         meter.gate.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
     # Every one that waits has its turn before any has a second one, and no request is cut.
     assert meter.batches == [[0, 0.5], [1, 1.5, 2, 2.5, 3, 3.5], [4, 4.5, 5, 5.5]]
     for number, result in results.items():
@@ -169,17 +114,17 @@ def test_a_stream_in_a_hurry_gets_one_turn_at_a_time(bundle: Bundle) -> None:
 
         (hurried,) = start(hurry)
         for turn in range(5):
-            assert meter.entered.acquire(timeout=10)
+            assert meter.entered.acquire(timeout=PATIENCE_SECONDS)
             (seldom,) = start(lambda: pool.bundle.audio.run(column(1), "embedding"))
             wait_until(lambda: len(pool._queue._waiting) == 1)
             meter.permits.release()
-            assert meter.entered.acquire(timeout=10)
+            assert meter.entered.acquire(timeout=PATIENCE_SECONDS)
             assert meter.batches == [[0], [1]] * (turn + 1)
             meter.permits.release()
-            seldom.join(10)
+            seldom.join(PATIENCE_SECONDS)
         stop.set()
         meter.permits.release()
-        hurried.join(10)
+        hurried.join(PATIENCE_SECONDS)
 
 
 def test_other_outputs_types_and_shapes_are_other_batches(bundle: Bundle) -> None:
@@ -201,18 +146,20 @@ def test_a_request_larger_than_a_batch_stays_whole(bundle: Bundle) -> None:
 
 
 def test_a_lone_stream_never_waits_and_company_waits_no_longer_than_the_deadline(bundle: Bundle) -> None:
-    def seconds(pool: EnginePool, number: int) -> float:
-        begin = monotonic()
-        pool.bundle.audio.run(column(number), "embedding")
-        return monotonic() - begin
-
     with metered(bundle, deadline_ms=1000) as (meter, pool):
-        assert sum(seconds(pool, number) for number in range(20, 40)) < 10
+        waits = noted_waits(pool)
+        for number in range(20, 40):
+            pool.bundle.audio.run(column(number), "embedding")
+    assert [seconds for seconds in waits if seconds is not None] == []
     assert meter.batches == [[number] for number in range(20, 40)]
     with metered(bundle, deadline_ms=400) as (meter, pool):
-        in_threads(lambda: seconds(pool, 0))
+        in_threads(lambda: pool.bundle.audio.run(column(0), "embedding"))
         # Another stream was there a moment ago and might come again; after the deadline nobody waits for it.
-        assert 0.35 < seconds(pool, 1) < 10
+        waits = noted_waits(pool)
+        pool.bundle.audio.run(column(1), "embedding")
+    timed = [seconds for seconds in waits if seconds is not None]
+    assert timed
+    assert all(0 < seconds <= 0.4 for seconds in timed)
     assert meter.batches == [[0], [1]]
 
 
@@ -222,13 +169,13 @@ def test_an_error_reaches_the_stream_that_caused_it_and_no_other(bundle: Bundle)
         asked = [column(1, 2), column(13), column(3), column(13, 4)]
         tasks = [lambda v=values: pool.bundle.visual.run(v, "embedding") for values in asked]
         (first,) = start(lambda: pool.bundle.visual.run(column(0), "embedding"))
-        assert meter.entered.acquire(timeout=10)
+        assert meter.entered.acquire(timeout=PATIENCE_SECONDS)
         with ThreadPoolExecutor(4) as executor:
             futures = [executor.submit(task) for task in tasks]
             wait_until(lambda: len(pool._queue._waiting) == 4)
             meter.gate.set()
             good, bad, also_good, also_bad = (future.exception(20) or future.result() for future in futures)
-        first.join(10)
+        first.join(PATIENCE_SECONDS)
         np.testing.assert_array_equal(good[:, 1], [1, 2])
         np.testing.assert_array_equal(also_good[:, 1], [3])
         assert str(bad) == "13 is refused in a batch of 1"
@@ -251,14 +198,14 @@ def test_close_ends_whoever_waits_with_a_sentence(bundle: Bundle) -> None:
                 outcomes.append(str(error))
 
         threads = start(lambda: ask(7))
-        assert meter.entered.acquire(timeout=10)
+        assert meter.entered.acquire(timeout=PATIENCE_SECONDS)
         threads += start(lambda: ask(8), lambda: ask(9))
         wait_until(lambda: len(pool._queue._waiting) == 2)
         closing = start(pool.close)
         wait_until(lambda: len(outcomes) == 2)
         meter.gate.set()
         for thread in [*threads, *closing]:
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
         sentence = "the engine pool is closed, it computes nothing more: open another one"
         assert outcomes == [sentence, sentence, 7]
         with pytest.raises(ConfigError, match="pool is closed"):

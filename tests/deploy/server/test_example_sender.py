@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from server_process import serving
+from waiting import PATIENCE_SECONDS
 
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "serving.md"
 
@@ -17,7 +18,7 @@ def test_a_file_is_sent_by_the_example(bundle_path: Path, late_clip: Path) -> No
     (example,) = re.findall(r"^```python\n(.*?)^```", DOCUMENTATION.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     with serving(bundle_path) as server:
         command = [sys.executable, "-P", "-c", example, str(late_clip), f"{server.ws_url}/v1/streams/example"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stderr
     assert answers[-1] == {"kind": "ended"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +16,7 @@ import pytest
 from live_sender import course_chunks
 from server_process import ServerProcess, serving
 from serving import Client, answers_until
+from waiting import PATIENCE_SECONDS, wait_until
 
 from cavsync.deploy import Bundle
 from cavsync.deploy.runtime.engines import Engine
@@ -198,7 +198,7 @@ class Held:
     def run(self, values: np.ndarray, output: str) -> np.ndarray:
         if len(values) == LARGE:
             self.num_held += 1
-            assert self.go.wait(30)
+            assert self.go.wait(PATIENCE_SECONDS)
         return self._engine.run(values, output)
 
 
@@ -213,10 +213,7 @@ def held(bundle: Bundle) -> Iterator[tuple[Held, Client, Callable[[], Any]]]:
 
 
 def wait_until_held(held: Held, count: int) -> None:
-    deadline = time.monotonic() + 20
-    while held.num_held < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: held.num_held >= count)
 
 
 def test_a_large_request_holds_up_no_stream(held: tuple[Held, Client, Callable[[], Any]]) -> None:
@@ -228,7 +225,7 @@ def test_a_large_request_holds_up_no_stream(held: tuple[Held, Client, Callable[[
             socket.send_bytes(message)
         assert answers_until(socket, "window")[-1]["state"] == "in_sync"
     engine.go.set()
-    assert asked.result(20).status_code == 200
+    assert asked.result(PATIENCE_SECONDS).status_code == 200
 
 
 def test_only_so_many_requests_are_computed_at_once(held: tuple[Held, Client, Callable[[], Any]]) -> None:
@@ -238,7 +235,7 @@ def test_only_so_many_requests_are_computed_at_once(held: tuple[Held, Client, Ca
     refused = client.post(PATH, json=request())
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
     engine.go.set()
-    assert [one.result(20).status_code for one in asked] == [200] * MAX_INFERENCES
+    assert [one.result(PATIENCE_SECONDS).status_code for one in asked] == [200] * MAX_INFERENCES
     assert client.post(PATH, json=request()).status_code == 200
 
 

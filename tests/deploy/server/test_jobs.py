@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from serving import Client
+from waiting import PATIENCE_SECONDS
 
 from cavsync.deploy import Bundle, score_file
 from cavsync.deploy.server import jobs as jobs_module
@@ -167,7 +168,7 @@ def test_a_full_queue_stays_full_when_waiting_jobs_are_removed(
     assert upload(client, late_clip).status_code == 503
     gate.open.set()
     assert client.finished(running)["state"] == "done"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while (again := upload(client, late_clip)).status_code == 503:
         assert time.monotonic() < deadline
     assert client.finished(again.headers["location"])["state"] == "done"

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from live_sender import course_chunks, send
 from server_process import serving
+from waiting import PATIENCE_SECONDS
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -25,7 +26,7 @@ from cavsync.deploy.server.settings import MAX_CHUNK_BYTES
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-c", "from cavsync.cli.main import main; main()", "serve", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,9 @@ def test_a_signal_ends_streams_watchers_and_jobs(
 ) -> None:
     with serving(bundle_path) as server:
         with late_clip.open("rb") as clip:
-            assert httpx.post(f"{server.url}/v1/jobs", files={"file": clip}).status_code == 202
+            assert (
+                httpx.post(f"{server.url}/v1/jobs", timeout=PATIENCE_SECONDS, files={"file": clip}).status_code == 202
+            )
         closed: list[int] = []
         feed_began, feed_ended = threading.Event(), threading.Event()
 
@@ -73,7 +76,7 @@ def test_a_signal_ends_streams_watchers_and_jobs(
                     closed.append(end.rcvd.code if end.rcvd else 0)
 
         def follow() -> None:
-            with httpx.stream("GET", f"{server.url}/v1/feed", timeout=30) as feed:
+            with httpx.stream("GET", f"{server.url}/v1/feed", timeout=PATIENCE_SECONDS) as feed:
                 for _ in feed.iter_lines():
                     feed_began.set()
             feed_ended.set()
@@ -81,14 +84,13 @@ def test_a_signal_ends_streams_watchers_and_jobs(
         threads = [threading.Thread(target=stay), threading.Thread(target=follow)]
         for thread in threads:
             thread.start()
-        while not httpx.get(f"{server.url}/v1/streams").json()["streams"]:
+        while not httpx.get(f"{server.url}/v1/streams", timeout=PATIENCE_SECONDS).json()["streams"]:
             time.sleep(0.05)
-        assert feed_began.wait(20)
-        begin = time.monotonic()
+        assert feed_began.wait(PATIENCE_SECONDS)
+        # None of the clients goes by itself: the server ends although they stay.
         assert server.stop(sig) == status
-        assert time.monotonic() - begin < 8
         for thread in threads:
-            thread.join(5)
+            thread.join(PATIENCE_SECONDS)
         assert closed
         assert closed[0] in (1001, 1012)
         assert feed_ended.is_set()
@@ -97,7 +99,7 @@ def test_a_signal_ends_streams_watchers_and_jobs(
 def test_limits_hold_on_the_wire(bundle_path: Path) -> None:
     with serving(bundle_path, "--max-body-mb", "1") as server:
         # Without a length, piece by piece: it is refused long before the end.
-        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE_SECONDS)
         connection.putrequest("POST", "/v1/jobs")
         connection.putheader("Content-Type", "multipart/form-data; boundary=b")
         connection.putheader("Transfer-Encoding", "chunked")
@@ -146,20 +148,22 @@ def test_a_client_that_sends_and_never_reads_is_cut_off(bundle_path: Path) -> No
 
             sender = threading.Thread(target=chatter, daemon=True)
             sender.start()
-            deadline = time.monotonic() + 30
-            while (found := httpx.get(f"{server.url}/v1/streams").json()["streams"]) and found[0]["state"] == "live":
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while (
+                found := httpx.get(f"{server.url}/v1/streams", timeout=PATIENCE_SECONDS).json()["streams"]
+            ) and found[0]["state"] == "live":
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             assert found[0]["error"] == "the sender does not read its answers"
             # Its connection is gone too, not only its stream.
-            sender.join(15)
+            sender.join(PATIENCE_SECONDS)
             assert not sender.is_alive()
         assert server.stop() == 0
 
 
 def _ask(stream: ClientConnection, message: bytes) -> str | bytes:
     stream.send(message)
-    return stream.recv(timeout=20)
+    return stream.recv(timeout=PATIENCE_SECONDS)
 
 
 def _rss_kib(pid: int) -> int:
@@ -173,8 +177,13 @@ def test_the_token_may_come_from_the_environment(bundle_path: Path) -> None:
     token = "from-the-environment"
     with serving(bundle_path, "--host", "0.0.0.0", environment={"CAVSYNC_TOKEN": token}) as server:
         url = server.url.replace("0.0.0.0", "127.0.0.1")
-        assert httpx.get(f"{url}/v1/jobs").status_code == 401
-        assert httpx.get(f"{url}/v1/jobs", headers={"authorization": f"Bearer {token}"}).status_code == 200
+        assert httpx.get(f"{url}/v1/jobs", timeout=PATIENCE_SECONDS).status_code == 401
+        assert (
+            httpx.get(
+                f"{url}/v1/jobs", timeout=PATIENCE_SECONDS, headers={"authorization": f"Bearer {token}"}
+            ).status_code
+            == 200
+        )
         headers = {"authorization": f"Bearer {token}"}
         answers = send(
             f"{url.replace('http', 'ws')}/v1/streams/one", course_chunks(4), speed=100, additional_headers=headers

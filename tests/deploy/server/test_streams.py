@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from live_sender import audio_chunk, course_chunks, frame_chunk
 from serving import Client, answers_until
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
+from waiting import wait_until
 
 from cavsync.deploy import Bundle, SyncScorer
 from cavsync.deploy.server.chunks import PushedFrame, parse_chunk
@@ -185,10 +185,7 @@ def test_a_silent_sender_is_ended_and_forgotten(make_client: Callable[..., Clien
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_text()
         assert closed.value.code == 4408
-    deadline = time.monotonic() + 5
-    while client.get("/v1/streams").json()["streams"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: not client.get("/v1/streams").json()["streams"])
 
 
 def test_each_stream_has_a_thread_of_its_own(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,10 +221,7 @@ def test_tidying_up_goes_on_after_a_failure(
     monkeypatch.setattr(client.app.state.services.jobs, "sweep", sweep)
     with client.stream("one"):
         pass
-    deadline = time.monotonic() + 6
-    while client.get("/v1/streams").json()["streams"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: not client.get("/v1/streams").json()["streams"])
     assert "removing expired jobs and streams failed" in caplog.text
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from serving import Client
 from sync_clips import write_clip
+from waiting import PATIENCE_SECONDS
 
 
-def until(client: Client, name: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> dict[str, Any]:
-    deadline = time.monotonic() + seconds
+def until(client: Client, name: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         found: dict[str, Any] = client.get(f"/v1/streams/{name}").json()
         if "error" in found and "name" in found and holds(found):
@@ -76,7 +77,7 @@ def test_a_live_source_is_watched_and_ended_on_demand(make_client: Callable[...,
     command = ["ffmpeg", "-v", "error", "-re", "-i", str(clip), "-c", "copy", "-f", "mpegts"]
     sender = subprocess.Popen([*command, f"{url}?pkt_size=1316"])
     try:
-        found = until(client, "feed", lambda stream: stream["alarm"] is not None, 25)
+        found = until(client, "feed", lambda stream: stream["alarm"] is not None)
         assert found["latest"]["audio_offset_ms"] == pytest.approx(-300, abs=20)
         assert found["latest"]["delay_seconds"] >= 0
         assert client.delete("/v1/streams/feed").status_code == 204
