@@ -1,4 +1,7 @@
-"""Export: a run's encoders as ONNX graphs in a bundle that proves itself."""
+"""Export: a run's encoders as ONNX graphs and engines in a bundle that is checked against the model.
+
+Public: the names below. The bundle is a public format; the modules in this package are not public.
+"""
 
 from cavsync.evaluate.inputs.model_bundle import default_sync
 from cavsync.export.bundle import PRECISIONS, amend_card, export_bundle

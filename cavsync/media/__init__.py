@@ -1,4 +1,7 @@
-"""Reading media with PyAV, honouring timestamps. NumPy and Pillow only: training and scoring share it, torch or not."""
+"""Media reading with PyAV that keeps the container's timestamps.
+
+Training and scoring share it, so it depends on PyAV, NumPy and Pillow only, not on torch. Public: the names below.
+"""
 
 from cavsync.media.container import MediaInfo
 from cavsync.media.decode import AudioChunk, MediaReader, VideoFrame

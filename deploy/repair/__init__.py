@@ -1,1 +1,4 @@
-"""Copies of files with a constant offset removed, nothing re-encoded."""
+"""Repair of files with a constant offset, by copying them without re-encoding.
+
+Public through the command `cavsync fix` only.
+"""

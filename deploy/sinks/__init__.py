@@ -1,4 +1,7 @@
-"""Where scores go: JSON lines, CSV, WebVTT cues and a self-contained HTML report. Each turns outcomes into text."""
+"""Scores as text: JSON lines, CSV, WebVTT cues and a self-contained HTML report.
+
+Public through the options of `cavsync score`; the formats are public, these functions are not.
+"""
 
 from cavsync.atomic import check_writable, write_text_atomically
 from cavsync.deploy.sinks.csv_table import csv_text

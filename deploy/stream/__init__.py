@@ -1,1 +1,4 @@
-"""Frames and audio in, sync decisions out: the streaming scorer."""
+"""The streaming scorer: frames and audio in, sync decisions out.
+
+Public through `cavsync.deploy`: `SyncScorer`.
+"""

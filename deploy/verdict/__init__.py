@@ -1,1 +1,5 @@
-"""From a similarity curve to a verdict: offset, confidence, state, and what decisions say together."""
+"""Verdicts from similarity curves: offset, confidence and state of a window, and events and drift over many.
+
+Public through `cavsync.deploy`: `Curve`, `curve_features`, `FEATURE_NAMES`, `SyncScore`, `Profile`, `resolve_profile`,
+`PROFILE_NAMES`, `EventTracker`, `EventChange`.
+"""
