@@ -1,6 +1,6 @@
 """The model: CAV-MAE Sync and CAV-MAE as configurations of one class.
 
-Public: the names below, `cavsync.model.upstream.load_upstream` (the authors' checkpoints), `cavsync.model.load.load_any`
+Public: the names below, `cavsync.model.upstream.load_upstream` (authors' checkpoints), `cavsync.model.load.load_any`
 (runs and checkpoints by path) and `cavsync.model.classifier.CAVMAEFT`.
 """
 
