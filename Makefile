@@ -1,4 +1,4 @@
-# Every target does its own set-up: a fresh checkout needs nothing first but Python 3.11 or newer with venv.
+# Every target does its own set-up; a fresh checkout needs only Python 3.11 or newer with venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,8 +6,7 @@ INSTALLED := $(VENV)/.installed
 WHEEL_VENV := build/wheel-venv
 BASE_VENV := build/base-venv
 DEMO ?= demo
-# Tests run in two processes of one thread each.
-# A worker that dies ends the run: xdist would wait for ever.
+# Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
 .PHONY: setup demo test test-slow test-wheel test-base lint types kernel-table docs-cli gpu-check gpu-wheels sync-tiny bench clean
@@ -25,11 +24,11 @@ demo: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS) -m "not slow"
 
-# What takes longest: training that must learn something, killed and distributed runs, real exports.
+# Run the longest tests: training that must learn something, killed and distributed runs, full exports.
 test-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS) -m slow
 
-# What a regular install of the wheel does for its users; its dependencies come from $(VENV).
+# Tests of a regular install of the wheel; its dependencies come from $(VENV).
 WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy tests/data
 test-wheel: setup
 	rm -rf build/wheel $(WHEEL_VENV)
@@ -40,7 +39,7 @@ test-wheel: setup
 	$(WHEEL_VENV)/bin/python -m pip install --quiet --no-deps build/wheel/*.whl
 	CAVSYNC_EXPECT=wheel OMP_NUM_THREADS=1 $(WHEEL_VENV)/bin/python -P -m pytest $(PYTEST_FLAGS) -m "not slow" $(WHEEL_TESTS)
 
-# The base install, without torch: what scoring needs and no more.
+# Scoring with the base install, without torch.
 test-base: setup
 	rm -rf $(BASE_VENV)
 	$(PYTHON) -m venv $(BASE_VENV)
@@ -61,27 +60,27 @@ types: setup
 docs-cli: setup
 	$(BIN)/python -P docs/generate_cli.py
 
-# Registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
+# Print registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
 kernel-table: setup
 	$(BIN)/python -P benchmarks/kernel_resources.py
 
-# For a machine with an NVIDIA GPU, torch, triton and pytest; this project need not be installed there.
+# Run on a machine with an NVIDIA GPU, torch, triton and pytest, without installing this project there.
 GPU_PYTHON ?= python3
 GPU_STEPS ?= test kernels step
 gpu-check:
 	benchmarks/gpu_check.sh $(GPU_PYTHON) $(GPU_STEPS)
 
-# What such a machine may lack, fetched where there is a network.
+# Download what a GPU machine without a network may lack.
 gpu-wheels: setup
 	for version in 3.11 3.12; do $(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $$version \
 		--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --dest build/gpu-wheels pydantic || exit 1; done
 
-# Make the model that comes along anew: about an hour and a half on two cores. REAL holds clips and manifest.csv.
+# Rebuild the shipped model: about an hour and a half on two cores. REAL is a folder of clips with manifest.csv.
 REAL ?= ../shared/data
 sync-tiny: setup
 	$(BIN)/python -P models/train_sync_tiny.py --real $(REAL) --out build/sync-tiny
 
-# What scoring costs on this machine: about an hour on an idle one.
+# Measure the speed and memory of scoring: about an hour on an idle machine.
 bench: setup
 	for question in real_time live_streams plain_way memory; do $(BIN)/python benchmarks/$$question.py || exit 1; done
 

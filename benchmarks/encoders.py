@@ -1,7 +1,7 @@
-"""What the encoders cost on a CPU: PyTorch, ONNX Runtime and OpenVINO in every precision, and what each loses.
+"""Time and accuracy of the encoders on a CPU: PyTorch, ONNX Runtime and OpenVINO in every precision.
 
-The published model with random weights, single inputs, everything in one process and in turns. Centred cosines are
-against PyTorch in float32, on moments of real clips where a folder of them is given.
+Uses the published model with random weights and single inputs; all variants alternate in one process. The centred
+cosine is measured against PyTorch in float32, on instants of real clips if a folder of them is given.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from cavsync.model import CAVMAESync
 
 RESULTS = measure.RESULTS / "encoders.jsonl"
 EAGER, FLOAT32 = "PyTorch eager, float32", "ONNX Runtime, float32"
-# int8 against these, at least so many times faster.
+# Required speed-up of int8 over each of these.
 TARGETS = {EAGER: 5.0, FLOAT32: 2.0}
 Run = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 
 
 def eager(module: torch.nn.Module, *, bf16: bool) -> Run:
-    """The exported module itself."""
+    """Return a function that runs the exported module in PyTorch."""
 
     def run(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -54,7 +54,7 @@ def eager(module: torch.nn.Module, *, bf16: bool) -> Run:
 
 
 def in_openvino(path: Path, precision: str) -> Run:
-    """An ONNX file computed by OpenVINO in f32 or bf16."""
+    """Return a function that runs an ONNX file in OpenVINO, in f32 or bf16."""
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
     compiled = openvino_core().compile_model(str(path), "CPU", settings)
     request = compiled.create_infer_request()
@@ -62,7 +62,7 @@ def in_openvino(path: Path, precision: str) -> Run:
 
 
 def ways(encoder: str, model: CAVMAESync, folder: Path, samples: tuple[Any, Any, Any]) -> dict[str, Run]:
-    """Every way to compute an encoder, by name."""
+    """Return every way to compute an encoder, by name."""
     stage = stages(model)[encoder]
     path = write_graph(stage, folder, {})
     half = folder / f"{encoder}.fp16.onnx"
@@ -82,7 +82,7 @@ def ways(encoder: str, model: CAVMAESync, folder: Path, samples: tuple[Any, Any,
 
 
 def measure_ways(runs: dict[str, Run], compare: Any, want: Any, turns: int) -> dict[str, dict[str, float]]:
-    """Median milliseconds of single inputs, in turns, and the centred cosine."""
+    """Return the median milliseconds of single inputs, measured alternately, and the centred cosine."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(turns + 1):
         for name, run in runs.items():
@@ -101,7 +101,7 @@ def measure_ways(runs: dict[str, Run], compare: Any, want: Any, turns: int) -> d
 
 
 def show(encoder: str, found: dict[str, dict[str, float]]) -> None:
-    """The table, with the ratios that are asked for."""
+    """Print the table, with the ratios to the baselines."""
     table = Table(title=f"{encoder}, single inputs")
     for column in ("way", "ms", "times eager", "times ORT float32", "centred cosine"):
         table.add_column(column, justify="left" if column == "way" else "right")
@@ -114,7 +114,7 @@ def show(encoder: str, found: dict[str, dict[str, float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=Path, help="folder of real clips; without it generated ones are used")
+    parser.add_argument("--clips", type=Path, help="folder of real clips (default: generated clips)")
     parser.add_argument("--turns", type=int, default=15)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -1,8 +1,8 @@
 """Registers, shared memory and spills of every Triton kernel, compiled ahead of time for several GPU generations.
 
-No GPU is needed. What is compiled is what the operators launch at the sizes of the published model: launches are
-recorded, not imagined. Ends with status 1 where a kernel does not compile, needs more shared memory than the device
-has, or where bf16 attention spills on compute capability 9.0.
+No GPU is needed. The compiled launches are recorded from the operators at the sizes of the published model. Exits with
+status 1 if a kernel does not compile, if it needs more shared memory than the device has, or if bf16 attention spills
+on compute capability 9.0.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SYSTEM_SHARED_BYTES = 1024
 
 @dataclass(frozen=True)
 class Launch:
-    """One specialisation of a kernel, as the compiler takes it."""
+    """One specialisation of a kernel in the form that the compiler takes."""
 
     module: str
     kernel: str
@@ -62,20 +62,20 @@ class Launch:
     num_stages: int
 
     def sizes(self) -> str:
-        """The named constants, for reading."""
+        """Return the named constants as text."""
         names = list(self.signature)
         values = {names[path[0]]: value for path, value in self.constants.items() if names[path[0]].isupper()}
         return " ".join(f"{name.lower()}={value:g}" for name, value in values.items())
 
     def matches(self, words: list[str]) -> bool:
-        """Whether the kernel's file, name and sizes contain all these words."""
+        """Return whether the kernel's file, name and sizes contain all these words."""
         text = f"{self.module.rpartition('.')[2]} {self.kernel} {self.sizes()}"
         return all(word in text for word in words)
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one compiled kernel takes; error holds the compiler's words where it failed.
+    """The resources of one compiled kernel; `error` holds the compiler's message if it failed.
 
     shared_bytes: per block, static and dynamic. Spills are per thread. compile_seconds: near 0 from Triton's cache.
     """
@@ -94,7 +94,7 @@ class Resources:
     error: str = ""
 
     def faults(self) -> Iterator[str]:
-        """Why this kernel must not ship, one sentence each."""
+        """Yield each reason why this kernel must not ship, as one sentence."""
         what = f"{self.kernel} ({self.sizes}, {self.dtype}, compute capability {self.compute_capability / 10})"
         limit = SHARED_MEMORY_BYTES[self.compute_capability]
         if self.error:
@@ -109,7 +109,7 @@ class Resources:
 
 @contextmanager
 def recorded(dtype: str) -> Iterator[list[Launch]]:
-    """Inside the block kernels are not launched but noted, once per specialisation."""
+    """Record kernel launches inside the block instead of executing them, once per specialisation."""
     backend = make_backend(GPUTarget("cuda", 90, 32))
     found: dict[str, Launch] = {}
 
@@ -142,7 +142,7 @@ def recorded(dtype: str) -> Iterator[list[Launch]]:
 
 
 def launches_of(dtype: str, capability: int = 90) -> list[Launch]:
-    """What a GPU launches at the published model's sizes in a dtype, and for wider heads; tensors are on the CPU."""
+    """Return a GPU's launches at the published model's sizes and other head widths; tensors are on the CPU."""
     as_if = patch.object(cavsync.kernels.triton.attention, "capability_of", lambda _: divmod(capability, 10))
     with as_if, recorded(dtype) as launches:
         _attention(DTYPES[dtype])
@@ -186,7 +186,7 @@ def _patches_and_losses(dtype: torch.dtype) -> None:
 
 
 def compile_for(job: tuple[Launch, int]) -> Resources:
-    """Compile one launch for one compute capability and read what it takes."""
+    """Compile one launch for one compute capability and return its resources."""
     launch, capability = job
     file = launch.module.rpartition(".")[2]
     row = Resources(file, launch.kernel, launch.sizes(), launch.dtype, capability, launch.num_warps)
@@ -200,7 +200,7 @@ def compile_for(job: tuple[Launch, int]) -> Resources:
         return replace(row, error=" ".join(str(error).split())[:300])
     seconds = time.perf_counter() - begin
     registers, stack_bytes, static_bytes = _usage(compiled.asm["cubin"])
-    # Compilers for 9.0 and later count the KiB per block that the system keeps; the limits above are without it.
+    # Compilers for 9.0 and later include the KiB per block reserved by the system; the limits above exclude it.
     static_bytes -= SYSTEM_SHARED_BYTES if capability >= 90 and static_bytes else 0
     stores, loads = _spills(compiled.asm["ptx"], capability) if stack_bytes else (0, 0)
     return replace(
@@ -214,7 +214,7 @@ def compile_for(job: tuple[Launch, int]) -> Resources:
 
 
 def _usage(cubin: bytes) -> tuple[int, int, int]:
-    """Registers per thread, bytes of stack per thread, bytes of static shared memory."""
+    """Return registers per thread, bytes of stack per thread and bytes of static shared memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "kernel.cubin")
         path.write_bytes(cubin)
@@ -227,7 +227,7 @@ def _usage(cubin: bytes) -> tuple[int, int, int]:
 
 
 def _spills(ptx: str, capability: int) -> tuple[int, int]:
-    """Bytes that a thread stores to and loads from local memory for want of registers."""
+    """Return the bytes that a thread spills to local memory and loads back."""
     target = re.search(r"\.target (\w+)", ptx)
     assert target is not None, ptx[:300]
     with tempfile.TemporaryDirectory() as folder:
@@ -242,7 +242,7 @@ def _spills(ptx: str, capability: int) -> tuple[int, int]:
 
 
 def show(rows: list[Resources]) -> None:
-    """One line per kernel and dtype, the generations side by side."""
+    """Print one line per kernel and dtype, with the GPU generations side by side."""
     capabilities = sorted({row.compute_capability for row in rows})
     table = Table("kernel", "sizes", "dtype", "warps", *(f"{c / 10}" for c in capabilities), "seconds")
     table.title = "registers / KiB of shared memory / bytes of spill stores+loads"
@@ -268,13 +268,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cc", type=int, nargs="+", default=list(SHARED_MEMORY_BYTES), choices=SHARED_MEMORY_BYTES)
     parser.add_argument("--dtype", nargs="+", default=list(DTYPES), choices=DTYPES)
-    parser.add_argument("--kernel", nargs="+", default=[], help="only kernels whose file, name or sizes hold each word")
+    parser.add_argument("--kernel", nargs="+", default=[], help="only kernels matching all these words")
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--json", type=Path, help="write one line per kernel, dtype and compute capability")
     options = parser.parse_args()
     if knobs.runtime.interpret:
         sys.exit("TRITON_INTERPRET is set, but compiling needs it unset: remove it from the environment.")
-    # Kernels without a tensor in half precision are the same for all dtypes.
+    # Kernels without a half-precision tensor are the same for all dtypes.
     jobs = [(item, cc) for cc in options.cc for dtype in options.dtype for item in launches_of(dtype, cc)]
     jobs = [job for job in {repr(job): job for job in jobs}.values() if job[0].matches(options.kernel)]
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:

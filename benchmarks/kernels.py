@@ -1,8 +1,8 @@
 """Every backend of every operation at the sizes of the published model's pretraining step, forward and backward.
 
-Beside them the written reference under torch.compile. Times are CUDA events with the L2 cache overwritten between
-repetitions; achieved rates stand beside the copy bandwidth and matrix peak of the same run. Ends with a verdict: where
-the default of an operation is not the fastest, it says "default lost"; where it breaks, "default failed", and exits 1.
+Also measures the reference under torch.compile. Times are CUDA events, with the L2 cache overwritten between
+repetitions; achieved rates are listed with the copy bandwidth and matrix peak of the same run. Ends with a verdict per
+operation: "default lost" if the default is not the fastest, "default failed" and exit status 1 if it breaks.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from cavsync.kernels import (
 RESULTS = measure.RESULTS / "kernels.jsonl"
 COMPILED = "reference, compiled"
 TOLERANCE = 1.03
-"""A default counts as beaten from this ratio on: nearer ones change places from run to run."""
+"""A default counts as beaten from this ratio on; smaller differences change sign from run to run."""
 
 
 @dataclass(frozen=True)
 class Case:
     """One operation at one size.
 
-    run: leaves (which get gradients) -> differentiable result. flops and moved_bytes: least work of the forward.
+    run: leaves (which get gradients) -> differentiable result. flops and moved_bytes: minimum work of the forward.
     """
 
     operation: str
@@ -52,7 +52,7 @@ class Case:
 
 
 def cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Case]:
-    """What one pretraining step of cav-mae-sync-base calls."""
+    """Return the operations of one pretraining step of cav-mae-sync-base."""
     return [
         *_attention_cases(batch, device, dtype),
         *_layer_norm_cases(batch, device, dtype),
@@ -155,8 +155,8 @@ def _loss_cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Ca
 
 
 def measured(case: Case, backend: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One row: forward alone, and forward with backward."""
-    # Cases of one operation share code: without a reset they would count as recompilations of one function.
+    """Measure one row: the forward alone, and forward plus backward."""
+    # Cases of one operation share code; without a reset they would count as recompilations of one function.
     torch.compiler.reset()
     run = torch.compile(case.run, dynamic=False) if backend == COMPILED else case.run
     leaves = [leaf.requires_grad_() for leaf in case.leaves()]
@@ -182,13 +182,13 @@ def measured(case: Case, backend: str, options: argparse.Namespace) -> dict[str,
 
 
 def backends(case: Case, device: torch.device) -> list[str]:
-    """Backends in the dispatcher's order, then the compiled reference."""
+    """Return the backends in the dispatcher's order, then the compiled reference."""
     candidates = OPERATIONS[case.operation].candidates
     return [item.name for item in candidates if device.type in item.devices] + [COMPILED] * (device.type == "cuda")
 
 
 def rows(case: Case, shared: dict[str, Any], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row per backend that supports this case; one that breaks, the default included, is a row saying how."""
+    """Return a row per backend that supports this case; the row of a backend that breaks holds its error."""
     found = []
     for backend in backends(case, torch.device(options.device)):
         row: dict[str, Any] = {"benchmark": "kernels", "op": case.operation, "shape": case.shape, "backend": backend}
@@ -204,7 +204,7 @@ def rows(case: Case, shared: dict[str, Any], options: argparse.Namespace) -> lis
 
 
 def verdict(group: list[dict[str, Any]]) -> str:
-    """Of the rows of one operation at one size, the default first: does it hold, did it lose, or did it break?"""
+    """Judge whether the default holds, lost or failed, from one operation's rows at one size, default first."""
     default, *_ = group
     what = f"{default['op']} {default['shape']}: {default['backend']}"
     if "failure" in default:
@@ -215,7 +215,7 @@ def verdict(group: list[dict[str, Any]]) -> str:
 
 
 def report(groups: list[list[dict[str, Any]]]) -> None:
-    """A line per row, then a verdict per operation and size."""
+    """Print a line per row, then a verdict per operation and size."""
     print(f"{'operation':28} {'shape':30} {'backend':22} {'forward us':>10} {'both us':>10} {'TFLOP/s':>8} {'GB/s':>7}")
     for row in (row for group in groups for row in group):
         start = f"{row['op']:28} {row['shape']:30} {row['backend']:22}"
@@ -234,8 +234,8 @@ def main() -> None:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=50)
-    parser.add_argument("--operation", help="only this one")
-    parser.add_argument("--no-save", action="store_true", help="print only, append nothing to the results")
+    parser.add_argument("--operation", help="only this operation")
+    parser.add_argument("--no-save", action="store_true", help="print only; do not append to the results")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("This machine has no NVIDIA GPU that PyTorch can use: run with --device cpu, or elsewhere.")

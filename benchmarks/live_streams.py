@@ -1,11 +1,11 @@
-"""How many live streams does this machine hold before decisions are late, with an EnginePool and without?
+"""The number of live streams that this machine sustains before decisions are late, with and without an EnginePool.
 
 Each stream is a thread that pushes decoded frames (320x180, 25 Hz) and audio (48 kHz, stereo) into a scorer of the
-model that comes along (±0.8 s) at the time at which they would arrive. The latency of a decision counts from the
-arrival of the last sample that it needs: the end of the segment that lies the search range behind the window's last
-frame. It counts from when that sample was due, so a machine that falls behind cannot hide it. A number of streams is
-held where 99 % of the decisions come within --late-seconds; the largest is found by doubling and halving. Rows go to
-results/live_streams.jsonl.
+shipped model (±0.8 s) at the times at which they would arrive. The latency of a decision is measured from when the last
+sample that it needs is due: the end of the segment that lies the search range after the window's last frame. Because
+the due time counts, not the actual push, a machine that falls behind is measured as late. A number of streams is
+sustained if 99 % of the decisions arrive within --late-seconds; the largest is found by doubling and halving. Appends
+rows to results/live_streams.jsonl.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PLAIN, POOL = "plain", "pool"
 
 
 def needed_seconds(scorer: SyncScorer, end_seconds: float) -> float:
-    """When the last sample that the window ending at `end_seconds` needs has been heard."""
+    """Return when the last sample needed by the window that ends at `end_seconds` has been heard."""
     last_frame = math.ceil(end_seconds * material.FRAME_RATE_HZ - 1e-6) - 1
     segment_frames = scorer.bundle.manifest.audio.segment_frames
     span_samples = (segment_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
@@ -47,10 +47,10 @@ def needed_seconds(scorer: SyncScorer, end_seconds: float) -> float:
 def play(
     scorer: SyncScorer, clip: material.Material, start_time: float, seconds: float, stop: threading.Event
 ) -> list[float]:
-    """Push a stream at its own pace from `start_time` on; the latency of each decision in seconds."""
+    """Push a stream in real time from `start_time` on; return the latency of each decision in seconds."""
     latencies = []
     for index in range(round(seconds * material.FRAME_RATE_HZ)):
-        # Audio arrives when its last sample has been heard.
+        # A chunk of audio arrives when its last sample has been heard.
         wait_seconds = start_time + (index + 1) / material.FRAME_RATE_HZ - time.monotonic()
         if stop.wait(max(0.0, wait_seconds)) or wait_seconds < -seconds:
             break
@@ -61,7 +61,7 @@ def play(
 
 
 def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: float) -> dict[str, Any]:
-    """So many streams at once, begun at different moments of one frame period and of one group of frames."""
+    """Run several streams at once, with starts spread over one frame period and one group of frames."""
     stop = threading.Event()
     latencies: list[list[float]] = [[] for _ in range(num_streams)]
     expected = [0] * num_streams
@@ -72,7 +72,7 @@ def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: fl
         latencies[number] = play(scorer, clip, begin + number / num_streams, seconds, stop)
         first, step = scorer.window_seconds, bundle.manifest.sync.decision_step_seconds
         ends = np.arange(first, seconds, step)
-        # Those that are due a second before the end are missing where they never came.
+        # Decisions that were due more than a second before the end and never arrived count as missing.
         expected[number] = sum(needed_seconds(scorer, end) < seconds - 1 for end in ends)
 
     cpu_seconds = time.process_time()
@@ -99,7 +99,7 @@ def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: fl
 
 
 def measure_way(way: str, bundle: Bundle, clip: material.Material, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The trials of one way to share the bundle, each a row."""
+    """Return the trials of one way to share the bundle, one row each."""
     sizes: list[int] = []
     settings = {name: getattr(options, name) for name in ("workers", "deadline_ms", "max_batch")} if way == POOL else {}
 
@@ -120,19 +120,19 @@ def measure_way(way: str, bundle: Bundle, clip: material.Material, options: argp
         else:
             trials = most_streams(lambda number: judged(measured(number), late_ms), options.first)
     held = max((found["streams"] for found in trials if found["held"]), default=0)
-    print(f"{way}: {held} streams held", flush=True)
+    print(f"{way}: {held} streams sustained", flush=True)
     return [{"way": way, **settings, **found} for found in trials]
 
 
 def judged(found: dict[str, Any], late_ms: float) -> dict[str, Any]:
-    """A trial with whether its streams were held."""
+    """Return a trial with whether its streams were sustained."""
     found["held"] = found["p99_ms"] <= late_ms
     print(f"    {found}", flush=True)
     return found
 
 
 def most_streams(measured: Callable[[int], dict[str, Any]], first: int) -> list[dict[str, Any]]:
-    """Trials by doubling, then by halving the interval between what is held and what is not."""
+    """Run trials by doubling, then by halving the interval between sustained and not sustained."""
     trials: list[dict[str, Any]] = []
 
     def holds(number: int) -> bool:
@@ -142,7 +142,7 @@ def most_streams(measured: Callable[[int], dict[str, Any]], first: int) -> list[
     low, high = 0, first
     while high <= MAX_STREAMS and holds(high):
         low, high = high, 2 * high
-    # Nearer than a twelfth is noise.
+    # Differences below a twelfth are noise.
     while high - low > max(1, low // 12):
         middle = (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
@@ -151,16 +151,16 @@ def most_streams(measured: Callable[[int], dict[str, Any]], first: int) -> list[
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each trial")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each trial")
     parser.add_argument("--late-seconds", type=float, default=1.0)
-    parser.add_argument("--first", type=int, default=4, help="streams of the first trial")
-    parser.add_argument("--streams", type=int, nargs="+", help="try these numbers and search for none")
-    parser.add_argument("--threads", type=int, default=1, help="threads of one call of an engine")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="batches that the pool computes at once")
+    parser.add_argument("--first", type=int, default=4, help="number of streams in the first trial")
+    parser.add_argument("--streams", type=int, nargs="+", help="try these numbers of streams instead of searching")
+    parser.add_argument("--threads", type=int, default=1, help="threads of one engine call")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="parallel batches of the pool")
     parser.add_argument("--deadline-ms", type=float, default=2.0)
     parser.add_argument("--max-batch", type=int, default=64)
     parser.add_argument("--ways", nargs="+", choices=[PLAIN, POOL], default=[PLAIN, POOL])
-    parser.add_argument("--clip-seconds", type=float, default=10.0, help="the clip that is repeated")
+    parser.add_argument("--clip-seconds", type=float, default=10.0, help="length of the repeated clip")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     clip = material.material(options.clip_seconds)

@@ -1,8 +1,8 @@
-"""How fast does one core make training samples from shards, beside the model's step and a loader as the public one?
+"""Training samples per second that one core reads from shards, compared with the public loader and the model's step.
 
-Published sizes: one frame of 224 x 224 and 4.16 s of audio out of ten seconds. "public" computes the log-mel of the
-whole clip once for each of its 16 frames and cuts a segment out of each, as the public Sync loader does, from the same
-shards. Variants take turns, so that a noisy machine harms all alike. One thread each, no worker processes.
+Published sizes: one frame of 224 x 224 and 4.16 s of audio from ten seconds. The public loader's method computes the
+log-mel of the whole clip for each of its 16 frames and cuts one segment from each; it reads the same shards here.
+Variants alternate, so that a noisy machine affects all equally. One thread each, no worker processes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PLAN = SamplePlan(CAV_MAE_SYNC.audio_length, 1, 0.04, instants=1, pad=True)
 
 
 def make_shards(folder: Path, clips: int) -> ShardFolder:
-    """Ten seconds each, sixteen frames of 256 pixels."""
+    """Write shards of ten-second clips with sixteen frames of 256 pixels."""
     specs = draw_specs(clips, 77, duration_seconds=10.0, size=(340, 256), container="mp4")
     generate(folder / "clips", specs, workers=os.cpu_count() or 1)
     options = PackOptions(frames=FRAMES, short_side_px=256, shard_clips=16)
@@ -47,13 +47,13 @@ def make_shards(folder: Path, clips: int) -> ShardFolder:
 
 
 def ours(source: ShardFolder, *, on_device: bool) -> Callable[[int], Any]:
-    """One sample by our loader; with `on_device` the log-mel is left to the accelerator."""
+    """Return a function that reads one sample; with `on_device` the log-mel is left to the accelerator."""
     dataset = PairDataset(source, PLAN, CAV_MAE_SYNC.img_size, log_mel_on_device=on_device)
     return lambda turn: dataset[turn % len(source), turn]
 
 
 def public_like(source: ShardFolder) -> Callable[[int], Any]:
-    """One sample with the log-mel of the whole clip computed once per frame."""
+    """Return a function that reads one sample and computes the whole clip's log-mel once per frame."""
 
     def sample(turn: int) -> Any:
         clip = source.load(turn % len(source), CAV_MAE_SYNC.img_size)
@@ -68,7 +68,7 @@ def public_like(source: ShardFolder) -> Callable[[int], Any]:
 
 
 def seconds_each(variants: dict[str, Callable[[int], Any]], samples: int, rounds: int) -> dict[str, float]:
-    """Median over the rounds of the seconds per sample of each variant, in turns."""
+    """Return each variant's seconds per sample, the median over alternating rounds."""
     times: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(rounds + 1):
         for name, make in variants.items():
@@ -81,7 +81,7 @@ def seconds_each(variants: dict[str, Callable[[int], Any]], samples: int, rounds
 
 
 def step_seconds_per_sample(batch: PairBatch) -> float:
-    """Forward and backward of the released size on all cores in bf16 where it is native, per sample."""
+    """Time forward and backward of the published size per sample, on all cores, in bf16 if it is native."""
     torch.set_num_threads(os.cpu_count() or 1)
     model = CAVMAESync(CAV_MAE_SYNC)
     native = torch.ops.mkldnn._is_mkldnn_bf16_supported()

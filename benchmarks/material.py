@@ -1,4 +1,4 @@
-"""A generated clip, decoded or as a file, that the benchmarks of scoring repeat as often as they need; no torch."""
+"""The generated clip, decoded or as a file, that the scoring benchmarks repeat; needs no torch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SAMPLE_RATE_HZ = 48_000
 
 @dataclass(frozen=True)
 class Material:
-    """A decoded clip that is repeated without end: `frames` (n, height, width, 3) at 25 Hz, `samples` (m, channels)."""
+    """An endlessly repeated decoded clip: `frames` (n, height, width, 3) at 25 Hz, `samples` (m, channels)."""
 
     frames: NDArray[np.uint8]
     samples: NDArray[np.float32]
 
     def push(self, scorer: SyncScorer, index: int) -> list[SyncScore]:
-        """Push frame `index` of the stream and the 40 ms of audio that begin with it."""
+        """Push frame `index` of the stream and the 40 ms of audio that start with it."""
         frame = index % len(self.frames)
         chunk = SAMPLE_RATE_HZ // FRAME_RATE_HZ
         seconds = index / FRAME_RATE_HZ
@@ -35,7 +35,7 @@ class Material:
 
 
 def clip_spec(seconds: float, width: int, height: int) -> ClipSpec:
-    """The generated clip that all of them use."""
+    """Return the specification of the clip that all scoring benchmarks use."""
     size = {"width": width, "height": height}
     return ClipSpec(
         seed=1, family="drummer", duration_seconds=seconds, audio_rate_hz=SAMPLE_RATE_HZ, channels=2, **size
@@ -43,13 +43,13 @@ def clip_spec(seconds: float, width: int, height: int) -> ClipSpec:
 
 
 def material(seconds: float, width: int = 320, height: int = 180) -> Material:
-    """The clip decoded: frames and audio in memory."""
+    """Return the decoded clip: frames and audio in memory."""
     clip = render(clip_spec(seconds, width, height))
     return Material(np.stack([frame for _, frame in clip.frames]), clip.audio)
 
 
 def seconds_to_push(scorer: SyncScorer, clip: Material, media_seconds: float) -> float:
-    """Seconds that it takes to score so much of the stream, as fast as it goes."""
+    """Return the seconds needed to score `media_seconds` of the stream at full speed."""
     begin = time.perf_counter()
     for index in range(round(media_seconds * FRAME_RATE_HZ)):
         clip.push(scorer, index)
@@ -60,7 +60,7 @@ def seconds_to_push(scorer: SyncScorer, clip: Material, media_seconds: float) ->
 def repeat_clip(source: Path, target: Path, times: int) -> None:
     """Repeat a clip by copying its packets."""
     with av.open(str(target), "w") as out, av.open(str(source)) as first:
-        # All tracks before the first packet: the header names them.
+        # Add all tracks before the first packet, because the header lists them.
         tracks = [out.add_stream_from_template(track) for track in first.streams]
         last_dts = [-(2**62)] * len(tracks)
         for turn in range(times):
@@ -72,7 +72,7 @@ def repeat_clip(source: Path, target: Path, times: int) -> None:
                     shift = round(turn * length_seconds / packet.time_base)
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                     index = packet.stream.index
-                    # The encoder's lead-in of each turn would overlap the end of the one before.
+                    # The encoder's priming samples of each repetition would overlap the end of the previous one.
                     if packet.dts > last_dts[index]:
                         last_dts[index] = packet.dts
                         packet.stream = tracks[index]

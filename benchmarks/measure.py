@@ -1,4 +1,4 @@
-"""What the benchmarks share: timing, the peaks to compare with, and rows that say where they come from."""
+"""Functions shared by the benchmarks: timing, hardware peaks, and result rows with provenance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PEAK_SIZE = 8192
 
 
 def provenance(device: torch.device) -> dict[str, str]:
-    """Where and with what a row was measured."""
+    """Return the device, versions and commit with which a row was measured."""
     import torch
 
     row = {name: version_of(name) for name in ("torch", "triton", "xformers")}
@@ -34,14 +34,14 @@ def provenance(device: torch.device) -> dict[str, str]:
 
 
 def cpu_provenance(*packages: str) -> dict[str, str]:
-    """`provenance` of a measurement on the CPU, with the versions of more packages."""
+    """Return the provenance of a measurement on the CPU, with the versions of further packages."""
     import torch
 
     return provenance(torch.device("cpu")) | {name: version_of(name) for name in packages}
 
 
 def quantiles(times_ms: Iterable[float]) -> dict[str, float]:
-    """20th, 50th and 80th percentile in milliseconds."""
+    """Return the 20th, 50th and 80th percentile in milliseconds."""
     ordered = sorted(times_ms)
     if len(ordered) == 1:
         ordered *= 2
@@ -50,7 +50,7 @@ def quantiles(times_ms: Iterable[float]) -> dict[str, float]:
 
 
 def time_on_gpu(run: Callable[[], Any], repeats: int, warm_up: int = 10) -> list[float]:
-    """Milliseconds of each repetition between CUDA events, the L2 cache overwritten before each."""
+    """Return the milliseconds of each repetition by CUDA events, with the L2 cache overwritten before each."""
     import torch
 
     # Far larger than any L2: while the GPU overwrites it, the host queues the repetition, so that the events enclose
@@ -69,7 +69,7 @@ def time_on_gpu(run: Callable[[], Any], repeats: int, warm_up: int = 10) -> list
 
 
 def time_on_cpu(run: Callable[[], Any], repeats: int, warm_up: int = 1) -> list[float]:
-    """Milliseconds of each repetition by the wall clock."""
+    """Return the wall-clock milliseconds of each repetition."""
     times = []
     for turn in range(warm_up + repeats):
         begin = time.perf_counter()
@@ -80,7 +80,7 @@ def time_on_cpu(run: Callable[[], Any], repeats: int, warm_up: int = 1) -> list[
 
 
 def matrix_peak_flops(device: torch.device, dtype: torch.dtype | None = None) -> float:
-    """Operations per second of a large square matrix product on random data, through PyTorch; in bf16 by default."""
+    """Measure the operations per second of a large square matrix product in PyTorch on random data; bf16 by default."""
     import torch
 
     size = PEAK_SIZE if device.type == "cuda" else 2048
@@ -91,7 +91,7 @@ def matrix_peak_flops(device: torch.device, dtype: torch.dtype | None = None) ->
 
 
 def copy_bytes_per_second() -> float:
-    """Bytes read and written per second by a large copy within the GPU's memory."""
+    """Measure the bytes read and written per second by a large copy within GPU memory."""
     import torch
 
     source = torch.empty(2**30, dtype=torch.int32, device="cuda").random_()
@@ -101,13 +101,13 @@ def copy_bytes_per_second() -> float:
 
 
 def memory_mb(entry: str, status: Path = Path("/proc/self/status")) -> float:
-    """VmRSS (in use) or VmHWM (at most so far) of a process by Linux's account, in MiB."""
+    """Return VmRSS (in use) or VmHWM (peak) of a Linux process in MiB."""
     (line,) = [line for line in _lines(status) if line.startswith(f"{entry}:")]
     return int(line.split()[1]) / 1024
 
 
 def append_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Add rows as JSON lines; a second copy goes to the folder that $OUT names, where there is one."""
+    """Append rows as JSON lines, and again to a file in the folder $OUT if that is set."""
     folders = [path.parent] + [Path(name) for name in [os.environ.get("OUT", "")] if name and Path(name).is_dir()]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""Does memory stay flat over hours of one stream? Two simulated hours by default, as fast as the machine goes.
+"""Check that memory stays flat over hours of one stream: two simulated hours by default, at full speed.
 
-The model that comes along scores a generated clip over and over (160x90, 25 Hz, 48 kHz stereo). The resident memory is
-noted once per simulated minute; after a warm-up of a tenth, it must grow by less than MOST_MB_PER_HOUR by a line of
-least squares. A row goes to results/memory.jsonl.
+The shipped model scores a repeated generated clip (160x90, 25 Hz, 48 kHz stereo). The resident memory is recorded once
+per simulated minute; after a warm-up of a tenth, its least-squares slope must stay below MOST_MB_PER_HOUR. Appends a
+row to results/memory.jsonl.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ WARM_UP_SHARE = 0.1
 
 
 def slope_mb_per_hour(minutes: np.ndarray[Any, Any], resident_mb: np.ndarray[Any, Any]) -> float:
-    """Growth by least squares."""
+    """Return the least-squares growth."""
     return float(np.polyfit(minutes / 60, resident_mb, 1)[0])
 
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=int, default=120, help="of the stream")
-    parser.add_argument("--bundle", type=Path, help="another bundle")
-    parser.add_argument("--clip-seconds", type=float, default=20.0, help="the clip that is repeated")
+    parser.add_argument("--minutes", type=int, default=120, help="length of the stream")
+    parser.add_argument("--bundle", type=Path, help="bundle to measure (default: the shipped model)")
+    parser.add_argument("--clip-seconds", type=float, default=20.0, help="length of the repeated clip")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     clip = material.material(options.clip_seconds, 160, 90)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     row["is_flat"] = row["mb_per_hour"] <= MOST_MB_PER_HOUR
     print(f"{options.minutes} minutes: {kept[0]:.0f} MiB after the warm-up, {kept[-1]:.0f} at the end, ", end="")
     print(f"{row['mb_per_hour']:+.2f} MiB per hour: {'flat' if row['is_flat'] else 'growing'}")
-    # Last: this imports torch, which scoring does without.
+    # Last, because this imports torch, which scoring does not need.
     measure.append_rows(options.results, [row | measure.cpu_provenance("onnxruntime", "av", "numpy")])
     return [row]
 

@@ -1,9 +1,9 @@
-"""What does the scorer gain over the plain way: for every window, embed every frame and every segment in PyTorch?
+"""Speed of the scorer compared with the plain way, which embeds every frame and segment of every window in PyTorch.
 
-Model and grid are the same (random weights), the windows too. The plain way knows nothing of the window before: it
-takes the log-mel of the window's audio, embeds each of its frames and each of the segments within the search range
-once, and averages the similarities. The scorer embeds each frame and each instant of the audio once per stream. Both
-are measured in one process, and their similarity curves are compared. Rows go to results/plain_way.jsonl.
+Model (random weights), grid and windows are the same. The plain way reuses nothing from earlier windows: it computes
+the log-mel of the window's audio, embeds each frame and each segment within the search range once, and averages the
+similarities. The scorer embeds each frame and each audio instant once per stream. Both run in one process, and their
+similarity curves are compared. Appends rows to results/plain_way.jsonl.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ Array = NDArray[Any]
 
 
 class PlainWay:
-    """Rows of similarities of one window, everything embedded anew.
+    """Computes the similarities of one window without reusing embeddings.
 
-    Frames are made small and audio is resampled beforehand: the plain way does not pay for that.
+    Frames are resized and audio is resampled beforehand, so the plain way's time does not include that.
     """
 
     def __init__(self, model: CAVMAESync, manifest: Manifest, clip: material.Material, media_seconds: float) -> None:
@@ -67,7 +67,7 @@ class PlainWay:
         self._samples = np.concatenate([samples for _, samples in pieces])
 
     def rows(self, times_seconds: Array, max_offset_ms: float) -> Array:
-        """Similarities (frames, lags) of a window with frames at these times."""
+        """Return the similarities (frames, lags) of a window with frames at these times."""
         hop_seconds = self._manifest.sync.hop_ms / 1000
         length = self._manifest.audio.segment_frames
         positions = times_seconds[:, None] + lag_grid_ms(max_offset_ms, self._manifest.sync.hop_ms) / 1000
@@ -87,7 +87,7 @@ class PlainWay:
         return self._frames[nearest_index(self._times_seconds, wanted)]
 
     def _segments(self, first: int, last: int, hop_frames: int, length: int) -> Array:
-        """Log-mel of the instants first to last, from the window's sound."""
+        """Return the log-mel segments of the instants `first` to `last`, from the window's audio."""
         num_frames = (last - first) * hop_frames + length
         start = first * hop_frames * FRAME_SHIFT_SAMPLES
         stop = start + (num_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
@@ -105,7 +105,7 @@ class PlainWay:
 
 
 def compare(name: str, clip: material.Material, media_seconds: float, windows: int) -> dict[str, Any]:
-    """Both ways on one stream: seconds per window of each, and how far their similarities are apart."""
+    """Measure both ways on one stream: seconds per window, and the difference of their similarities."""
     folder = random_models.random_bundle(name, PRECISIONS[name])
     rows: list[Row] = []
     scorer = SyncScorer(Bundle.open(folder), max_offset_ms=MAX_OFFSETS_MS[name], on_row=rows.append)
@@ -113,7 +113,7 @@ def compare(name: str, clip: material.Material, media_seconds: float, windows: i
     plain = PlainWay(random_models.random_model(name), manifest, clip, media_seconds)
     scorer_seconds = material.seconds_to_push(scorer, clip, media_seconds)
     step_seconds = manifest.sync.decision_step_seconds
-    # Windows in the middle, whose audio is all there.
+    # Windows in the middle, for which all audio is available.
     margin_seconds = scorer.max_offset_ms / 1000 + manifest.audio.segment_frames / 100 + 0.5
     last_end = media_seconds - margin_seconds
     ends = [last_end - step_seconds * index for index in range(windows)]
@@ -146,9 +146,9 @@ def compare(name: str, clip: material.Material, media_seconds: float, windows: i
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", choices=list(PRECISIONS), default=list(PRECISIONS))
-    parser.add_argument("--seconds", type=float, default=40.0, help="of media for the scorer")
-    parser.add_argument("--windows", type=int, default=3, help="that the plain way embeds")
-    parser.add_argument("--clip-seconds", type=float, default=10.0, help="the clip that is repeated")
+    parser.add_argument("--seconds", type=float, default=40.0, help="length of media for the scorer")
+    parser.add_argument("--windows", type=int, default=3, help="windows that the plain way embeds")
+    parser.add_argument("--clip-seconds", type=float, default=10.0, help="length of the repeated clip")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     clip = material.material(options.clip_seconds)

@@ -1,4 +1,4 @@
-"""Models with random weights, which cost what trained ones do, and their bundles, kept in build/benchmarks."""
+"""Models with random weights, which are as fast as trained ones, and their bundles, kept in build/benchmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PUBLISHED, SYNC_TINY = "cav-mae-sync-base", "sync-tiny"
 
 
 def random_model(name: str) -> CAVMAESync:
-    """A preset's model with random weights; the published one by way of a checkpoint in the authors' format."""
+    """Return a preset's model with random weights; the published one passes through the authors' format."""
     torch.manual_seed(0)
     model = CAVMAESync(preset(name)[0])
     if name != PUBLISHED:
@@ -34,7 +34,7 @@ def random_model(name: str) -> CAVMAESync:
 
 
 def random_bundle(name: str, precision: str) -> Path:
-    """The bundle of `random_model(name)`; exported once, by the code of `cavsync export --precision`."""
+    """Return the bundle of `random_model(name)`, exported once by the code of `cavsync export --precision`."""
     folder = BUILD / f"{name}-{precision}"
     if not (folder / MANIFEST_NAME).is_file():
         print(f"exporting {name} in {precision} to {folder}", flush=True)

@@ -1,7 +1,7 @@
-"""What does a bundle make of real clips: how many does it decide on, and does it follow known shifts of the audio?
+"""Decisions of a bundle on real clips: how many are decided, and whether they follow known shifts of the audio.
 
-Reads a folder with manifest.csv (columns path, kind). Each clip is scored as it is, and with its audio shifted by known
-amounts; it is taken to be in sync unshifted. Prints a table per kind and appends a row with provenance to
+Reads a folder with manifest.csv (columns path, kind). Each clip is scored unchanged, when it is assumed to be in sync,
+and with its audio shifted by known amounts. Prints a table per kind and appends a row with provenance to
 benchmarks/results/real_clips.jsonl.
 """
 
@@ -24,7 +24,7 @@ TOLERANCE_MS = 120.0
 
 
 def is_near(score: SyncScore, shift_ms: float) -> bool:
-    """Audio delayed by x makes the offset -x."""
+    """Return whether a score finds the shift: audio delayed by x has the offset -x."""
     return score.audio_offset_ms is not None and abs(score.audio_offset_ms + shift_ms) <= TOLERANCE_MS
 
 

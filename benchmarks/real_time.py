@@ -1,8 +1,8 @@
-"""Is scoring faster than real time? Seconds of computing per second of media, on all cores of this machine.
+"""Speed of scoring in seconds of computing per second of media, on all cores of this machine.
 
-The published size in int8 (1.6 frames/s, 200 ms hop, ±2 s; random weights) and the model that comes along (25
-frames/s, 40 ms hop, ±0.8 s), each twice: decoded frames and audio pushed into a scorer, and a file (H.264, AAC) by
-`cavsync score` as a process of its own, start, opening and decoding included. Rows go to results/real_time.jsonl.
+Measures the published size in int8 (1.6 frames/s, 200 ms hop, ±2 s; random weights) and the shipped model (25 frames/s,
+40 ms hop, ±0.8 s), each twice: decoded frames and audio pushed into a scorer, and a file (H.264, AAC) scored by a
+`cavsync score` process, including its start, opening and decoding. Appends rows to results/real_time.jsonl.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cavsync.deploy import Bundle, SyncScorer
 from cavsync.deploy.runtime.default_bundle import default_bundle
 
 RESULTS = measure.RESULTS / "real_time.jsonl"
-# The kernel's figure for a child process holds what its parent had; that in its own status does not.
+# The kernel's peak for a child process includes its parent's memory; the one in its own status does not.
 SCORE = """
 import atexit, pathlib, sys
 status = pathlib.Path(sys.argv.pop(1))
@@ -43,7 +43,7 @@ main()
 
 @dataclass(frozen=True)
 class Case:
-    """A bundle, the search range that it is asked for, and the most that it may take."""
+    """A bundle, the search range to use, and the allowed seconds per second of media."""
 
     name: str
     bundle: Path
@@ -52,7 +52,7 @@ class Case:
 
 
 def cases(names: Sequence[str]) -> list[Case]:
-    """The cases of these names; makes the bundle of the published size where it is not there yet."""
+    """Return the cases of these names; exports the bundle of the published size if it does not exist yet."""
     found = []
     if random_models.SYNC_TINY in names:
         found.append(Case(random_models.SYNC_TINY, default_bundle(), 800.0, 0.2))
@@ -63,7 +63,7 @@ def cases(names: Sequence[str]) -> list[Case]:
 
 
 def pushed(case: Case, engine: str, clip: material.Material, media_seconds: float, turns: int) -> dict[str, Any]:
-    """Decoded frames and audio, the median of several turns."""
+    """Measure decoded frames and audio pushed into a scorer: the median of several turns."""
     bundle = Bundle.open(case.bundle, engine=engine)
     scorer = SyncScorer(bundle, max_offset_ms=case.max_offset_ms)
     times = []
@@ -74,7 +74,7 @@ def pushed(case: Case, engine: str, clip: material.Material, media_seconds: floa
 
 
 def whole_file(case: Case, engine: str, media: Path) -> dict[str, Any]:
-    """`cavsync score` on a file, with the peak of its memory."""
+    """Measure `cavsync score` on a file, and its peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         scores, status = Path(folder, "scores.jsonl"), Path(folder, "status")
         command = [sys.executable, "-P", "-c", SCORE, str(status), "score", str(media), "--bundle", str(case.bundle)]
@@ -93,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=[random_models.SYNC_TINY, random_models.PUBLISHED])
     parser.add_argument("--engine", default="onnxruntime", help="as `cavsync score --engine`")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of media")
-    parser.add_argument("--clip-seconds", type=float, default=10.0, help="the clip that is repeated")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of media")
+    parser.add_argument("--clip-seconds", type=float, default=10.0, help="length of the repeated clip")
     parser.add_argument("--size", type=int, nargs=2, default=[640, 360])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS)

@@ -1,7 +1,7 @@
-"""How long the similarity of all pairs of clips takes, against nested loops over pairs of clips and frames.
+"""Time of the similarity of all pairs of clips, compared with nested loops over pairs of clips and frames.
 
-The loops are what the public retrieval script of CAV-MAE Sync does: for each pair of clips, one cosine per pair of
-frames. They are timed on some rows and the time of all rows follows from it; both ways must give the same numbers.
+The loops follow the public retrieval script of CAV-MAE Sync: for each pair of clips, one cosine per pair of frames.
+They are timed on some rows and extrapolated to all; both ways must give the same numbers.
 
 python benchmarks/retrieval_similarity.py
 """
@@ -17,13 +17,13 @@ from cavsync.evaluate.retrieval.similarity import SIMILARITIES, clip_similarity,
 
 
 def unit_vectors(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Random unit vectors, float32."""
+    """Return random unit vectors, float32."""
     values = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
 
 def by_loops(visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
-    """Mean of the diagonal cosines (n, m), one pair of frames at a time."""
+    """Return the mean of the diagonal cosines (n, m), computed one pair of frames at a time."""
     found = np.empty((len(visual), len(audio)))
     for i, frames in enumerate(visual):
         for j, segments in enumerate(audio):
@@ -36,12 +36,12 @@ def by_loops(visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Print seconds and the ratio."""
+    """Print the seconds of both ways and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=1520)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--width", type=int, default=768)
-    parser.add_argument("--loop-rows", type=int, default=12, help="rows that the loops compute")
+    parser.add_argument("--loop-rows", type=int, default=12, help="rows computed by the loops")
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
     shape = (options.clips, options.frames, options.width)

@@ -1,8 +1,8 @@
-"""One pretraining step, packed and plain: samples per second, memory, and the share of the matrix peak.
+"""Speed of one pretraining step, packed and plain: samples per second, memory, and the share of the matrix peak.
 
-Plain is the forward as the papers describe it (`cavsync.model.plain`): all patches embedded, then masked; three joint
-passes; targets of all patches. It runs on the written reference of every operation, with attention written out and,
-as a stronger opponent, with PyTorch's fused attention. Variants take turns, so that a noisy machine harms all alike.
+The plain forward follows the papers (`cavsync.model.plain`): all patches are embedded, then masked; three joint passes;
+targets of all patches. It runs on the reference of every operation, with attention written out and, as a stronger
+baseline, with PyTorch's fused attention. Variants alternate, so that a noisy machine affects all equally.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PEAK_SHARE_TARGET = 0.45
 
 
 def forward_flops(config: ModelConfig, mask_ratio: float = 0.75) -> float:
-    """Floating-point operations of one pair's pretraining forward, counting matrix products only.
+    """Return the floating-point operations of one pair's pretraining forward, counting matrix products only.
 
     Only the kept patches are embedded; the plain forward embeds all of them, 0.5 % more at the published size.
     """
@@ -62,7 +62,7 @@ def _block_flops(tokens: int, dim: int, mlp_ratio: float) -> float:
 
 
 class Variant:
-    """A way to take the step: backends, packed or plain forward, compiled or not."""
+    """One way to compute the step: backends, packed or plain forward, compiled or not."""
 
     def __init__(
         self, name: str, model: CAVMAESync, optimizer: torch.optim.Optimizer, options: argparse.Namespace
@@ -76,7 +76,7 @@ class Variant:
         self.loss = torch.compile(run) if name.endswith("compiled") else run
 
     def step(self, fbank: Tensor, frames: Tensor) -> None:
-        """Forward, backward, update."""
+        """Run forward, backward and the update."""
         with ExitStack() as stack:
             if self.name.startswith("plain"):
                 stack.enter_context(use_backend("reference"))
@@ -90,7 +90,7 @@ class Variant:
             self.optimizer.step()
 
     def turn(self, fbank: Tensor, frames: Tensor, repeats: int) -> None:
-        """Time a few steps; running out of memory ends this variant, not the benchmark."""
+        """Time a few steps; running out of memory ends this variant only."""
         if self.failure:
             return
         try:
@@ -113,13 +113,13 @@ class Variant:
 
 
 def names(options: argparse.Namespace) -> list[str]:
-    """The variants to compare, plain ones first."""
+    """Return the variants to compare, plain ones first."""
     found = ["plain, written out", "plain"] + (["plain, compiled"] if options.compile else [])
     return found + ["packed"] + (["packed, compiled"] if options.compile else [])
 
 
 def rows(variants: list[Variant], config: ModelConfig, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row per variant."""
+    """Return one row per variant."""
     device = torch.device(options.device)
     peak = measure.matrix_peak_flops(device, DTYPES[options.dtype])
     flops = 3 * forward_flops(config) * options.batch
@@ -144,7 +144,7 @@ def rows(variants: list[Variant], config: ModelConfig, options: argparse.Namespa
 
 
 def report(table: list[dict[str, Any]]) -> None:
-    """The rows, then each ratio against a plain variant and whether it reaches its target."""
+    """Print the rows, then each ratio to a plain variant and whether it reaches its target."""
     for row in table:
         if "failure" in row:
             print(f"{row['variant']:22} {row['failure']}")
@@ -160,7 +160,7 @@ def report(table: list[dict[str, Any]]) -> None:
     if not ours:
         return
     best = min(ours, key=lambda row: row["p50_ms"])
-    # The targets speak of a data-centre GPU and the published size.
+    # The targets apply to a data-centre GPU and the published size.
     judged = "cuda" in best and best["model"] == "cav-mae-sync-base"
     for row in done:
         if row["variant"].startswith("plain"):
@@ -180,10 +180,10 @@ def main() -> None:
     parser.add_argument("--model", choices=("cav-mae-sync-base", "small"), default="cav-mae-sync-base")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
-    parser.add_argument("--turns", type=int, default=5, help="how often the variants alternate")
-    parser.add_argument("--repeats", type=int, default=4, help="steps of a variant in each turn")
-    parser.add_argument("--compile", action="store_true", help="also both paths under torch.compile")
-    parser.add_argument("--no-save", action="store_true", help="print only, append nothing to the results")
+    parser.add_argument("--turns", type=int, default=5, help="number of times that the variants alternate")
+    parser.add_argument("--repeats", type=int, default=4, help="steps per variant and turn")
+    parser.add_argument("--compile", action="store_true", help="also measure both paths under torch.compile")
+    parser.add_argument("--no-save", action="store_true", help="print only; do not append to the results")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("This machine has no NVIDIA GPU that PyTorch can use: run with --device cpu, or elsewhere.")
@@ -192,7 +192,7 @@ def main() -> None:
     model = CAVMAESync(config).to(options.device)
     fbank = torch.randn(options.batch, config.audio_length, NUM_MEL_BINS, device=options.device)
     frames = torch.randn(options.batch, 3, config.img_size, config.img_size, device=options.device)
-    # One optimiser for all: a variant's peak memory then holds one optimiser state, as a run's does.
+    # All variants share one optimiser, so that a variant's peak memory includes one optimiser state, as in a run.
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-6, betas=(0.95, 0.999), weight_decay=5e-7, fused=True)
     variants = [Variant(name, model, optimizer, options) for name in names(options)]
     for variant in variants:

@@ -1,4 +1,7 @@
-"""Export a run's encoders as ONNX graphs and engines in a bundle whose parity with the model was checked."""
+"""Export: a run's encoders as ONNX graphs and engines in a bundle that is checked against the model.
+
+Public: the names below. The bundle is a public format; the modules in this package are not public.
+"""
 
 from cavsync.evaluate.inputs.model_bundle import default_sync
 from cavsync.export.bundle import amend_card, export_bundle

@@ -1,9 +1,9 @@
-"""Make the bundle `sync-tiny` from nothing but its seeds and the real clips: generate, train, export, test, describe.
+"""Build the bundle `sync-tiny` from seeds and real clips: generate, train, export, test, write the model card.
 
     make sync-tiny REAL=DATA
 
-DATA is a folder with manifest.csv (columns path, use, kind). Clips of use `train+test` are trained on, but for the
-speakers that are held out; those of use `test-only` are measured and nothing else. A run that was interrupted goes on.
+DATA is a folder with manifest.csv (columns path, use, kind). Clips of use `train+test` are trained on, except held-out
+speakers; clips of use `test-only` are only measured. An interrupted run is resumed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LICENCE = (
     "Apache-2.0; trained on generated clips (ours) and on clips of GRID (Cooke, Barker, Cunningham and Shao 2006, "
     "CC BY 4.0) and HDTF (Zhang, Li, Ding and Fan 2021, CC BY 4.0)"
 )
-# File names of clips whose speakers are never trained on: GRID speaker 4 and another woman, one HDTF speaker.
+# File name prefixes of held-out speakers, never trained on: GRID speaker 4 and another woman, one HDTF speaker.
 HELD_OUT_SPEAKERS = ("s4_", "lwbsza", "brbk7n", "WDA_BobMenendez")
 GENERATED = {
     "generated": ["--clips", "900", "--seed", "4100"],
@@ -51,14 +51,14 @@ ways)? The unseen real speakers were tested with a calibration on generated clip
 
 
 def cavsync(*arguments: object) -> None:
-    """Run a command and show it."""
+    """Print and run a command."""
     words = [str(argument) for argument in arguments]
     print("cavsync", *words, flush=True)
     subprocess.run([sys.executable, "-c", "from cavsync.cli.main import main; main()", *words], check=True)
 
 
 def link_real_clips(real: Path, clips: Path) -> None:
-    """Folders of links to the real clips, by what they are for."""
+    """Link the real clips into folders by data set, with held-out speakers apart."""
     with (real / "manifest.csv").open(encoding="utf-8") as table:
         rows = [row for row in csv.DictReader(table) if row["use"] == "train+test"]
     for row in rows:
@@ -72,12 +72,12 @@ def link_real_clips(real: Path, clips: Path) -> None:
 
 
 def make_clips(real: Path, clips: Path) -> None:
-    """Everything that is trained, held out or tested on."""
+    """Generate and link all clips for training, calibration and tests."""
     for name, options in GENERATED.items():
         if not (clips / name / "truth.jsonl").is_file():
             cavsync("data", "synth", clips / name, *options, "--overwrite")
     link_real_clips(real, clips)
-    # Every real clip that was held out, and generated ones to make up the number that calibration takes.
+    # All held-out real clips, filled up with generated ones to the number that calibration uses.
     chosen = find_media(clips / "held-out-real")
     chosen += find_media(clips / "held-out-generated")[: MAX_CLIPS - len(chosen)]
     both = clips / "calibration"
@@ -88,7 +88,7 @@ def make_clips(real: Path, clips: Path) -> None:
 
 
 def train(clips: Path, run: Path, minutes: float) -> None:
-    """An hour on two cores."""
+    """Train the run; an hour on two cores."""
     data = [word for name in SOURCES for word in ("--data", clips / name)]
     held_out = [word for name in HELD_OUT for word in ("--held-out", clips / name)]
     options = ("--set", f"repeats={json.dumps(REPEATS)}", "--max-minutes", minutes, "--resume")
@@ -96,11 +96,11 @@ def train(clips: Path, run: Path, minutes: float) -> None:
 
 
 def export(run: Path, random_run: Path, out: Path, clips: Path) -> None:
-    """The bundle, and that of the same model untrained."""
+    """Export the bundle, and one of the same model untrained."""
     options = ("--storage", "int8", "--overwrite")
     named = ("--name", "sync-tiny", "--weights-licence", LICENCE, "--calibration", clips / "calibration")
     cavsync("export", run, "--out", out / "sync-tiny", *named, *options)
-    # Real speakers that were held out can only be tested with a calibration that has not seen them.
+    # Held-out real speakers can only be tested with a calibration that has not seen them.
     apart = ("--name", "sync-tiny", "--weights-licence", LICENCE, "--calibration", clips / "held-out-generated")
     cavsync("export", run, "--out", out / "calibrated-on-generated" / "sync-tiny", *apart, *options)
     if not random_run.exists():
@@ -110,7 +110,7 @@ def export(run: Path, random_run: Path, out: Path, clips: Path) -> None:
 
 
 def test(real: Path, clips: Path, out: Path) -> dict[str, dict[str, object]]:
-    """All tests; a report per set of clips."""
+    """Run all tests and return a report per set of clips."""
     apart = out / "calibrated-on-generated" / "sync-tiny"
     sets = {
         "generated clips, unseen": (out / "sync-tiny", clips / "test-generated"),
@@ -126,7 +126,7 @@ def test(real: Path, clips: Path, out: Path) -> dict[str, dict[str, object]]:
 
 
 def card(reports: dict[str, dict[str, object]]) -> str:
-    """Markdown of what was measured."""
+    """Return the measurements as Markdown."""
     lines = ["## Measured", MEASURED, ""]
     for name, report in reports.items():
         for kind, content in report["kinds"].items():  # type: ignore[attr-defined]
@@ -147,7 +147,7 @@ def card(reports: dict[str, dict[str, object]]) -> str:
 
 
 def percent(share: dict[str, float | None]) -> str:
-    """A share with its interval."""
+    """Format a share with its interval."""
     mean, low, high = share["mean"], share["low"], share["high"]
     if mean is None:
         return "-"

@@ -1,6 +1,6 @@
 """Media reading with PyAV that keeps the container's timestamps.
 
-Training and scoring share it, so it depends on PyAV, NumPy and Pillow only, not on torch.
+Training and scoring share it, so it depends on PyAV, NumPy and Pillow only, not on torch. Public: the names below.
 """
 
 from cavsync.media.container import MediaInfo

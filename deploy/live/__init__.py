@@ -1,4 +1,7 @@
-"""Live sources: reading, one continuous stream time, queueing, scoring and reporting while they play."""
+"""Live sources: reading, one continuous stream time, queueing, scoring and reporting while they play.
+
+Public: the names below.
+"""
 
 from cavsync.deploy.live.address import POLICIES, Address, parse_address
 from cavsync.deploy.live.sinks import CallbackSink, CsvSink, JsonLinesSink, LiveSink, VttSink, WebhookSink

@@ -1,1 +1,4 @@
-"""Repair of files with a constant offset, by copying them without re-encoding."""
+"""Repair of files with a constant offset, by copying them without re-encoding.
+
+Public through the command `cavsync fix` only.
+"""

@@ -1,1 +1,4 @@
-"""Open a bundle and compute its graphs: ONNX Runtime, OpenVINO, TensorRT."""
+"""An open bundle and the engines that compute its graphs: ONNX Runtime, OpenVINO, TensorRT.
+
+Public through `cavsync.deploy`: `Bundle`, `EnginePool`.
+"""

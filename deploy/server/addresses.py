@@ -1,4 +1,4 @@
-"""Which addresses a server fetches from for a stranger: public ones, unless it was told otherwise."""
+"""Restrict the addresses fetched for clients to public ones, unless the operator allows private ones."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from urllib.parse import SplitResult
 from cavsync.deploy.server.refusals import RefusalError
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-# RFC 6052: the last 32 bits are an IPv4 address, which a gateway would reach.
+# RFC 6052: the last 32 bits are an IPv4 address, reachable through a gateway.
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether anyone on the internet may be asked there: not loopback, private, link-local, multicast, reserved ...
+    """Return whether the address is public: not loopback, private, link-local, multicast, reserved or unspecified.
 
-    IPv6 addresses that carry an IPv4 address (mapped, 6to4, Teredo, NAT64) are as public as that one.
+    An IPv6 address that embeds an IPv4 address (mapped, 6to4, Teredo, NAT64) is as public as that one.
     """
     if isinstance(address, ipaddress.IPv6Address):
-        inner = _carried(address)
+        inner = _embedded(address)
         if inner:
-            return all(is_public(carried) for carried in inner)
+            return all(is_public(embedded) for embedded in inner)
         if address.is_site_local:
             return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
-def _carried(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
+def _embedded(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
     if address in NAT64:
         return (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF),)
-    carried = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
-    return tuple(inner for inner in carried if inner is not None)
+    embedded = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
+    return tuple(inner for inner in embedded if inner is not None)
 
 
 def resolve(url: SplitResult, *, allow_private: bool) -> str:
-    """The address to connect to for `url`, as a number, so that no second look-up can give another one.
+    """Return the numeric address to connect to for `url`, so that no second look-up can return a different one.
 
     Raises:
-        RefusalError: no such host, or one of its addresses is not public.
+        RefusalError: the host does not exist, or one of its addresses is not public.
     """
     host = url.hostname or ""
     port = url.port or (443 if url.scheme == "https" else 80)

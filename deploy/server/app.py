@@ -1,4 +1,4 @@
-"""The application: routes, guard and errors around one opened bundle."""
+"""The ASGI application: routes, request guard and error handling for one open bundle."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from cavsync.deploy.server.stream_routes import add_stream_routes
 
 DESCRIPTION = (
     "Audio-visual sync of files and live streams. A positive `audio_offset_ms` means that the audio is early (ITU-R "
-    'BT.1359). Errors are `{"error": "one sentence"}`. Live streams come over a WebSocket at `/v1/streams/{name}`: '
-    "binary messages are a line of JSON, a line feed and the bytes of a frame or of audio; text ones are controls."
+    'BT.1359). Errors are `{"error": "one sentence"}`. Live streams are sent over a WebSocket at `/v1/streams/{name}`: '
+    "a binary message is a line of JSON, a line feed and the bytes of a frame or of audio; a text message is a control."
 )
 
 
 def create_app(bundle: Bundle, settings: ServerSettings) -> FastAPI:
-    """An ASGI application that serves `bundle`; `app.state.services` holds what it shares."""
+    """Return an ASGI application that serves `bundle`; `app.state.services` holds the state shared by its routes."""
     services = make_services(bundle, settings)
     app = FastAPI(
         title="cavsync",
         version=__version__,
         description=DESCRIPTION,
         lifespan=services.lifespan,
-        # Their pages load scripts from elsewhere.
+        # FastAPI's documentation pages load scripts from other sites.
         docs_url=None,
         redoc_url=None,
         max_body_size=MAX_JSON_BYTES,

@@ -1,11 +1,11 @@
-"""Chunks of a live stream as they come over a WebSocket: a line of JSON, a line feed, then the bytes.
+"""Chunks of a live stream in WebSocket messages: a line of JSON, a line feed, then the bytes.
 
     {"type": "video", "pts_seconds": 1.2, "format": "rgb24", "width": 640, "height": 360}
     {"type": "video", "pts_seconds": 1.2, "format": "jpeg"}
     {"type": "audio", "pts_seconds": 1.2, "format": "f32le", "sample_rate_hz": 48000, "channels": 2}
 
-Every chunk explains itself, so one that cannot be used spoils no other. Audio is `f32le` (full scale 1) or `s16le`,
-channels interleaved.
+Every chunk describes itself, so an unusable one does not affect the others. Audio is `f32le` (full scale 1) or
+`s16le`, channels interleaved.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cavsync.media.confined import MAX_FRAME_PIXELS
 
 MAX_HEADER_BYTES = 1024
 MAX_CHANNELS = 64
-# Audio longer than this in one chunk is no live stream.
+# Live senders push much shorter chunks than this.
 MAX_AUDIO_SECONDS = 10.0
 SAMPLE_TYPES: dict[str, np.dtype[Any]] = {"f32le": np.dtype("<f4"), "s16le": np.dtype("<i2")}
 FIELDS = {
@@ -37,7 +37,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class PushedFrame:
-    """RGB (H, W, 3) uint8 shown from `pts_seconds` on."""
+    """An RGB frame (H, W, 3), uint8, shown from `pts_seconds`."""
 
     pts_seconds: float
     rgb: NDArray[np.uint8]
@@ -45,7 +45,7 @@ class PushedFrame:
 
 @dataclass(frozen=True)
 class PushedAudio:
-    """Samples (n, channels), float32 or int16, the first heard at `pts_seconds`."""
+    """Audio samples (n, channels), float32 or int16; the first is heard at `pts_seconds`."""
 
     pts_seconds: float
     samples: NDArray[np.float32] | NDArray[np.int16]
@@ -53,10 +53,10 @@ class PushedAudio:
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """A JSON object without NaN, infinity or anything that is not UTF-8.
+    """Parse a JSON object in UTF-8, without NaN or infinity.
 
     Raises:
-        MediaError: it is none.
+        MediaError: the text is anything else.
     """
     try:
         found = json.loads(text, parse_constant=_no_constant)
@@ -68,15 +68,15 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
 
 
 def parse_chunk(message: bytes) -> PushedFrame | PushedAudio:
-    """The frame or the audio in a binary message.
+    """Parse a binary message into a frame or audio.
 
     Raises:
-        MediaError: a header that says something else, or bytes that are not what it says.
+        MediaError: the header is invalid, or the bytes do not match it.
     """
     end = message.find(b"\n", 0, MAX_HEADER_BYTES + 1)
     if end < 0:
         raise MediaError(
-            f"the message has no line of JSON in its first {MAX_HEADER_BYTES} bytes: begin it with the header and a "
+            f"the message has no line of JSON in its first {MAX_HEADER_BYTES} bytes: start it with the header and a "
             "line feed"
         )
     header, content = parse_object(message[:end]), memoryview(message)[end + 1 :]
@@ -111,7 +111,7 @@ def _jpeg_frame(content: memoryview) -> NDArray[np.uint8]:
                 )
             return np.asarray(frame.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise MediaError("the frame is no complete JPEG: send a whole baseline or progressive file") from None
+        raise MediaError("the frame is not a complete JPEG: send a whole baseline or progressive file") from None
 
 
 def _audio(pts_seconds: float, header: dict[str, Any], content: memoryview) -> PushedAudio:
@@ -122,11 +122,11 @@ def _audio(pts_seconds: float, header: dict[str, Any], content: memoryview) -> P
     width_bytes = channels * dtype.itemsize
     if len(content) % width_bytes:
         raise MediaError(
-            f"{len(content)} bytes of audio are no whole number of {width_bytes}-byte samples ({channels} channels of "
+            f"{len(content)} bytes of audio are not a multiple of {width_bytes} ({channels} channels of "
             f"{header['format']}): send whole samples"
         )
     if len(content) // width_bytes > MAX_AUDIO_SECONDS * rate_hz:
-        raise MediaError(f"the chunk holds more than {MAX_AUDIO_SECONDS:g} s of audio: send shorter ones")
+        raise MediaError(f"the chunk holds more than {MAX_AUDIO_SECONDS:g} s of audio: send shorter chunks")
     samples = np.frombuffer(content, dtype=dtype).reshape(-1, channels)
     return PushedAudio(pts_seconds, samples.astype(dtype.newbyteorder("="), copy=False), rate_hz)
 

@@ -1,7 +1,7 @@
-"""Download a file from an address that a stranger gave, without being led anywhere else by it.
+"""Download a file from an address given by a client, without letting it lead to internal addresses.
 
-FFmpeg would follow redirections and references by itself, so it never sees the address: the body is fetched here, each
-redirection is checked like the first address, and the connection goes to the number that was checked.
+FFmpeg would follow redirections and references without checks, so it never sees the address: the body is fetched here,
+each redirection is checked like the first address, and the connection goes to the numeric address that was checked.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ PIECE_BYTES = 1 << 18
 
 
 def checked_url(text: str) -> SplitResult:
-    """`text` as an address that may be fetched at all.
+    """Parse `text` as an http or https address.
 
     Raises:
-        RefusalError: not http or https, without a host, or with a password.
+        RefusalError: another scheme, no host, or a user name in the address.
     """
     try:
         url = urlsplit(text)
@@ -38,9 +38,11 @@ def checked_url(text: str) -> SplitResult:
     except ValueError:
         is_usable = False
     if not is_usable or not text.isprintable() or " " in text:
-        raise RefusalError(400, f"{text!r:.100} is no address of a file on the web: give an http:// or https:// URL")
+        raise RefusalError(
+            400, f"{text!r:.100} is not the address of a file on the web: give an http:// or https:// URL"
+        )
     if url.username is not None:
-        raise RefusalError(400, "the URL holds a user name: give one that needs none")
+        raise RefusalError(400, "the URL contains a user name: give one without")
     return url
 
 
@@ -52,13 +54,13 @@ def fetch(
     allow_private: bool,
     check: Callable[[], None] = lambda: None,
 ) -> IO[bytes]:
-    """The file at an address, as a temporary file without a name.
+    """Download the file at an address into a nameless temporary file.
 
-    `check` is called before anything is asked and between the pieces of the body; it may raise to stop.
+    `check` is called before each request and between the pieces of the body; it may raise to stop the download.
 
     Raises:
-        RefusalError: an address that is not fetched, also as the target of a redirection.
-        MediaError: it does not answer as it should, is too large or too slow.
+        RefusalError: the address, or the target of a redirection, may not be fetched.
+        MediaError: the host does not answer with a file, or the file is too large or too slow.
     """
     deadline = time.monotonic() + limit_seconds
     for _ in range(MAX_REDIRECTIONS + 1):
@@ -83,12 +85,12 @@ def fetch(
 def _connection(url: SplitResult, number: str) -> http.client.HTTPConnection:
     assert url.hostname is not None
     kind = _PinnedHTTPS if url.scheme == "https" else _Pinned
-    # Without a port, http.client takes the last group of an IPv6 address for one.
+    # Without an explicit port, http.client takes the last group of an IPv6 address for the port.
     return kind(url.hostname, url.port or kind.default_port, number)
 
 
 class _Pinned(http.client.HTTPConnection):
-    """A connection to `number`, whatever the name resolves to by now."""
+    """A connection to the address `number`, independent of what the host name resolves to later."""
 
     def __init__(self, host: str, port: int, number: str) -> None:
         super().__init__(host, port, timeout=TIMEOUT_SECONDS)
@@ -115,7 +117,7 @@ def _ask(connection: http.client.HTTPConnection, url: SplitResult) -> http.clien
 def _body(
     response: http.client.HTTPResponse, host: str, limit_bytes: int, deadline: float, check: Callable[[], None]
 ) -> IO[bytes]:
-    # Without a name: nothing is left behind, however the server ends.
+    # The file has no name, so nothing is left behind even if the server is killed.
     file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         size = 0
@@ -123,12 +125,14 @@ def _body(
             check()
             size += len(piece)
             if size > limit_bytes:
-                raise MediaError(f"the file of {host} is larger than {limit_bytes} bytes: raise --max-body-mb")
+                raise MediaError(f"the file from {host} is larger than {limit_bytes} bytes: raise --max-body-mb")
             if time.monotonic() > deadline:
-                raise MediaError(f"the file of {host} did not arrive in time: raise --max-duration-seconds")
+                raise MediaError(f"the file from {host} did not arrive in time: raise --max-duration-seconds")
             file.write(piece)
         if response.length:
-            raise MediaError(f"{host} broke off {response.length} bytes before the end: try again", reason="truncated")
+            raise MediaError(
+                f"{host} closed the connection {response.length} bytes before the end: try again", reason="truncated"
+            )
     except BaseException:
         file.close()
         raise

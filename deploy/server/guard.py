@@ -1,9 +1,10 @@
-"""Who may ask: host name, origin and token of every request, before anything else looks at it.
+"""Check the host name, origin and token of every request before it reaches a route.
 
-- Host: a page of a stranger can have its own name point here (DNS rebinding). Numbers cannot be rebound, names can; so
-  a name must be known, unless a token is asked for anyway.
-- Origin: a browser names the page that sends a form, a script's request or opens a WebSocket; only its own may.
-- Token: `Authorization: Bearer ...`, or the cookie that a browser gets for it at /login.
+- Host: another site can make its own name resolve to this server (DNS rebinding). This works for names, not for
+  numeric addresses, so a name must be known, unless a token is required anyway.
+- Origin: a browser names the page that submits a form, sends a script's request or opens a WebSocket; only this
+  server's own pages may.
+- Token: `Authorization: Bearer ...`, or the cookie that a browser receives for it at /login.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cavsync.deploy.server.refusals import RefusalError, refusal
 from cavsync.deploy.server.settings import ServerSettings
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-# What a browser needs before it has logged in, and what an orchestrator asks without credentials.
+# Needed by browsers before the login, and by orchestrators that probe without credentials.
 OPEN_PATHS = ("/", "/login", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
 POLICY = (
@@ -44,7 +45,7 @@ class Guard:
         self._app = app
         self._settings = settings
         self._session = secrets.token_urlsafe(32)
-        # Cookies do not know ports: two servers of one host must not log each other out.
+        # Cookies are shared by all ports of a host: two servers on one host must not log each other out.
         self.cookie_name = f"cavsync_session_{settings.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,12 +70,12 @@ class Guard:
         await self._app(scope, receive, send_guarded)
 
     def is_token(self, given: str) -> bool:
-        """Whether `given` is the token, in a time that does not tell how much of it is right."""
+        """Return whether `given` is the token, compared in constant time."""
         wanted = self._settings.token
         return wanted is None or secrets.compare_digest(given.encode(), wanted.encode())
 
     def knows(self, connection: HTTPConnection) -> bool:
-        """Whether a request shows the token or the cookie that stands for it."""
+        """Return whether a request carries the token or the session cookie."""
         if self._settings.token is None:
             return True
         kind, _, given = connection.headers.get("authorization", "").partition(" ")
@@ -84,7 +85,7 @@ class Guard:
         return secrets.compare_digest(cookie.encode(), self._session.encode())
 
     def session_cookie(self, connection: HTTPConnection) -> dict[str, str | bool]:
-        """Arguments of `Response.set_cookie` for a browser that has shown the token."""
+        """Return the arguments of `Response.set_cookie` for a browser that has presented the token."""
         return {
             "key": self.cookie_name,
             "value": self._session,
@@ -96,14 +97,16 @@ class Guard:
     def _check(self, connection: HTTPConnection) -> None:
         host = connection.headers.get("host", "")
         if not self._is_known_host(host):
-            raise RefusalError(421, f"this server is not called {host!r:.100}: use its address, or --allow-host")
+            raise RefusalError(
+                421, f"this server does not answer to the name {host!r:.100}: use its address, or --allow-host"
+            )
         origin = connection.headers.get("origin")
         changes = connection.scope["type"] == "websocket" or connection.scope["method"] not in SAFE_METHODS
         if changes and origin is not None and not _is_same_origin(origin, host):
             raise RefusalError(403, f"pages of {origin!r:.100} may not use this server: open its own page")
         path = connection.scope["path"]
         if not self.knows(connection) and path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
-            raise RefusalError(401, "this server asks for a token: send it as `Authorization: Bearer TOKEN`")
+            raise RefusalError(401, "this server requires a token: send it as `Authorization: Bearer TOKEN`")
 
     def _is_known_host(self, header: str) -> bool:
         try:
@@ -122,5 +125,5 @@ class Guard:
 
 
 def _is_same_origin(origin: str, host: str) -> bool:
-    """Whether a page of `origin` is one of ours. A proxy may add TLS, so the scheme says nothing."""
+    """Return whether `origin` is this server. The scheme is ignored because a proxy may add TLS."""
     return urlsplit(origin).netloc.lower() == host.lower() != ""

@@ -1,4 +1,4 @@
-"""/v2: the bundle's three graphs behind the Open Inference Protocol v2 (KServe, Triton Inference Server)."""
+"""/v2: the bundle's three graphs over the Open Inference Protocol v2 (KServe, Triton Inference Server)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERSION = "1"
 
 
 def add_inference_routes(app: FastAPI) -> None:
-    """Routes under /v2; every route of a model exists with and without its version."""
+    """Add the routes under /v2; each route of a model exists with and without a version."""
     router = APIRouter(prefix="/v2", tags=["inference"], max_body_size=MAX_INFERENCE_BYTES + MAX_JSON_BYTES)
     router.add_api_route("", about, methods=["GET"], summary="Name and extensions of the server")
     router.add_api_route("/health/live", live, methods=["GET"], summary="Whether the server answers")
@@ -36,7 +36,7 @@ def add_inference_routes(app: FastAPI) -> None:
 
 
 def about() -> dict[str, Any]:
-    """Server metadata."""
+    """Return the server metadata."""
     return {"name": "cavsync", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
@@ -46,13 +46,13 @@ def live() -> dict[str, bool]:
 
 
 def ready(services: Shared) -> JSONResponse:
-    """Readiness: the bundle was opened before the server began, so only its end makes it unready."""
+    """Return the readiness. The bundle is opened before the server starts, so only a shutdown makes it unready."""
     is_ready = not services.stopping.is_set()
     return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
 def metadata(name: str, services: Shared, version: str = VERSION) -> dict[str, Any]:
-    """Model metadata."""
+    """Return the metadata of a model."""
     spec, _ = _graph(services, name, version)
     return {
         "name": name,
@@ -64,20 +64,20 @@ def metadata(name: str, services: Shared, version: str = VERSION) -> dict[str, A
 
 
 def model_ready(name: str, services: Shared, version: str = VERSION) -> dict[str, Any]:
-    """Model readiness."""
+    """Return the readiness of a model."""
     _graph(services, name, version)
     return {"name": name, "ready": True}
 
 
 async def infer(name: str, request: Request, services: Shared, version: str = VERSION) -> Response:
-    """Run one graph on one input; as JSON, or with the binary tensor data extension."""
+    """Run one graph on one input, sent as JSON or with the binary tensor data extension."""
     spec, engine = _graph(services, name, version)
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise RefusalError(415, "the body is compressed: send it as it is")
+        raise RefusalError(415, "the body is compressed: send it uncompressed")
     if services.inferences.locked():
-        raise RefusalError(503, f"{MAX_INFERENCES} requests are computed, no more are taken: try again later")
+        raise RefusalError(503, f"{MAX_INFERENCES} requests are being computed, the most allowed: try again later")
     asked_length = request.headers.get(HEADER_LENGTH)
-    # The place is taken before the first byte is read, so that waiting bodies are bounded too.
+    # Reserve a slot before reading the first byte, so that the number of waiting bodies is bounded too.
     async with services.inferences:
         body = await read_body(request, MAX_INFERENCE_JSON_BYTES if asked_length is None else MAX_INFERENCE_BYTES)
         content, header_length = await asyncio.to_thread(_computed, name, spec, engine, body, asked_length)

@@ -1,4 +1,4 @@
-"""/v1/jobs: files to score, uploaded or named by an address."""
+"""/v1/jobs: score files that are uploaded or named by URL."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from cavsync.deploy.server.services import Services, Shared
 from cavsync.deploy.server.settings import MAX_JSON_BYTES
 from cavsync.deploy.server.upload import read_body, read_upload, shown_name
 
-# The report brings its style along and no script; even so it is kept from doing anything.
+# The report contains its style and no script; the sandbox is a second line of defence.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 MULTIPART = "multipart/form-data"
 Options = TypeVar("Options", bound=ScoreOptions)
 
 
 class UrlJob(ScoreOptions):
-    """A file on the web, or in a folder of --allow-path."""
+    """A file on the web, or in a folder given by --allow-path."""
 
     url: str = Field(max_length=2000, description="http:// or https:// address; a path only under --allow-path.")
 
@@ -50,7 +50,7 @@ REQUEST_BODY = {
 
 
 def add_job_routes(app: FastAPI, services: Services) -> None:
-    """Routes under /v1/jobs."""
+    """Add the routes under /v1/jobs."""
     router = APIRouter(prefix="/v1/jobs", tags=["files"])
     largest = services.settings.max_body_bytes + MAX_JSON_BYTES
     router.add_api_route(
@@ -71,11 +71,13 @@ def add_job_routes(app: FastAPI, services: Services) -> None:
 
 
 async def submit(request: Request, services: Shared) -> JSONResponse:
-    """Upload a file (multipart form, field `file`) or name one (`{"url": ...}`), with options beside it."""
+    """Upload a file (multipart form, field `file`) or name one (`{"url": ...}`); options are further fields."""
     if request.query_params:
-        raise RefusalError(400, "options of a job are fields of the form or of the JSON, not of the address")
+        raise RefusalError(
+            400, "the address contains options: send the options of a job as fields of the form or of the JSON"
+        )
     is_upload = request.headers.get("content-type", "").partition(";")[0].strip().lower() == MULTIPART
-    # The place is taken before the first byte is read, so that waiting uploads are bounded too.
+    # Reserve a slot before reading the first byte, so that the number of waiting uploads is bounded too.
     with services.jobs.place():
         job = await _submit_upload(request, services) if is_upload else await _submit_url(request, services)
     return JSONResponse(job.to_dict(), 202, headers={"Location": f"/v1/jobs/{job.id}"})
@@ -99,29 +101,29 @@ async def _submit_url(request: Request, services: Services) -> Job:
 
 
 def list_jobs(services: Shared) -> dict[str, Any]:
-    """All jobs that are remembered."""
+    """Return all jobs that are kept."""
     return {"jobs": [job.to_dict() for job in services.jobs.list()]}
 
 
 def show(job_id: str, services: Shared) -> dict[str, Any]:
-    """One job."""
+    """Return one job."""
     return services.jobs.get(job_id).to_dict()
 
 
 def remove(job_id: str, services: Shared) -> Response:
-    """End a job if it has not ended, and forget it."""
+    """Cancel a job if it has not ended, and forget it."""
     services.jobs.remove(job_id)
     return Response(status_code=204)
 
 
 def result(job_id: str, services: Shared) -> dict[str, Any]:
-    """The decisions in order, with the fields of the JSON lines of `cavsync score`, and the summary."""
+    """Return the decisions in order, with the fields of `cavsync score`'s JSON lines, and the summary."""
     job = _done(services, job_id)
     return {"summary": job.summary, "windows": job.windows}
 
 
 def report(job_id: str, services: Shared) -> HTMLResponse:
-    """The page that `cavsync score --html` writes."""
+    """Return the page that `cavsync score --html` writes."""
     job = _done(services, job_id)
     return HTMLResponse(job.report_html, headers={"Content-Security-Policy": REPORT_POLICY})
 
@@ -134,7 +136,10 @@ def _done(services: Services, job_id: str) -> Job:
 
 
 def _opener(text: str, services: Services) -> tuple[str, Callable[[Job], IO[bytes]]]:
-    """The name of a file, and what opens it once the job's turn has come; refused now where that can be known."""
+    """Return the name of a file and a function that opens it at the job's turn.
+
+    An address that can already be recognised as forbidden is refused at once.
+    """
     settings = services.settings
     path = local_path(text)
     if path is not None:

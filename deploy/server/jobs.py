@@ -1,4 +1,4 @@
-"""Files that are scored one after the other: a bounded queue, a few workers, results kept for a while."""
+"""The job queue: a bounded number of files to score, a few workers, and results kept for a limited time."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 
 QUEUED, RUNNING, DONE, FAILED_STATE, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 MAX_PIECES_PER_SECOND = 1000
-"""Frames and pieces of audio in a second of any real file; timestamps alone could promise a short one for ever."""
+"""Most frames and audio chunks per second of a real file: timestamps alone could hide an endless file."""
 
 
 class JobCancelledError(Exception):
-    """Raised inside a job's work to end it."""
+    """Raised inside a job's work to cancel it."""
 
 
 @dataclass
 class Job:
-    """One file to score. `summary`, `windows` and `report_html` are there once it is done."""
+    """One file to score. `summary`, `windows` and `report_html` are set when it is done."""
 
     name: str
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
@@ -52,7 +52,7 @@ class Job:
     discard: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The job as clients see it."""
+        """Return the job in the form sent to clients."""
         found: dict[str, Any] = {
             "id": self.id,
             "name": self.name,
@@ -69,18 +69,18 @@ class Job:
         return found
 
     def check(self) -> None:
-        """Raise `JobCancelledError` if the job is to end."""
+        """Raise `JobCancelledError` if the job was cancelled."""
         if self.stop.is_set():
             raise JobCancelledError
 
     def finish(self, state: str, error: str | None = None) -> None:
-        """The work is over."""
+        """Record the final state and when it was reached."""
         self.state, self.error = state, error
         self.finished_monotonic = time.monotonic()
 
 
 class JobQueue:
-    """Submit files, look at what became of them. All methods may be called from any thread."""
+    """Submit files and read their results. All methods may be called from any thread."""
 
     def __init__(self, bundle: Bundle, settings: ServerSettings) -> None:
         self._bundle = bundle
@@ -92,14 +92,16 @@ class JobQueue:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place in the queue, to be filled by `submit` before it is left.
+        """Reserve a slot in the queue while a job arrives; the `submit` inside the block takes it over.
 
         Raises:
-            RefusalError: as many jobs as allowed arrive, wait or run.
+            RefusalError: the queue is full; jobs that are arriving, waiting or running count.
         """
         with self._lock:
             if self._num_taken >= self._settings.max_jobs:
-                raise RefusalError(503, f"{self._num_taken} jobs wait or run, no more are taken: try again later")
+                raise RefusalError(
+                    503, f"{self._num_taken} jobs are waiting or running, the most allowed: try again later"
+                )
             self._num_taken += 1
         try:
             yield
@@ -113,10 +115,10 @@ class JobQueue:
         options: ScoringOptions,
         discard: Callable[[], None] = lambda: None,
     ) -> Job:
-        """Score the file that `open_file` opens, in the order of submission; it is closed afterwards.
+        """Queue the file that `open_file` opens at the job's turn; it is closed after scoring.
 
-        `discard` is called instead where the job is cancelled before its turn. Its place stays taken until then all the
-        same: what waits is bounded however often jobs are removed.
+        `discard` is called instead if the job is cancelled before its turn. A cancelled job keeps its slot until that
+        turn, so submitting and removing in a loop cannot exceed the bound.
         """
         job = Job(name, discard=discard)
         with self._lock:
@@ -126,18 +128,18 @@ class JobQueue:
         return job
 
     def list(self) -> list[Job]:
-        """All jobs, the newest first."""
+        """Return all jobs, newest first."""
         self.sweep()
         with self._lock:
             return sorted(self._jobs.values(), key=lambda job: -job.created_unix_seconds)
 
     def get(self, job_id: str) -> Job:
-        """The job with this id; RefusalError if there is none, or no longer."""
+        """Return the job with this id; RefusalError if it does not exist or has expired."""
         self.sweep()
         with self._lock:
             job = self._jobs.get(job_id)
         if job is None:
-            raise RefusalError(404, f"there is no job {job_id!r:.60}, or its result was kept long enough: send it anew")
+            raise RefusalError(404, f"there is no job {job_id!r:.60}, or its result has expired: submit the file again")
         return job
 
     def remove(self, job_id: str) -> None:
@@ -148,7 +150,7 @@ class JobQueue:
         self._cancel(job)
 
     def sweep(self) -> None:
-        """Forget finished jobs that are too old or too many."""
+        """Forget finished jobs that exceed the kept age or number."""
         now = time.monotonic()
         with self._lock:
             finished = [job for job in self._jobs.values() if job.finished_monotonic is not None]
@@ -159,7 +161,7 @@ class JobQueue:
                     del self._jobs[job.id]
 
     def close(self) -> None:
-        """End all jobs and wait for those that run; what they wrote is gone."""
+        """Cancel all jobs, wait for those that run, and discard their files."""
         with self._lock:
             jobs = list(self._jobs.values())
         for job in jobs:
@@ -185,7 +187,7 @@ class JobQueue:
             if is_wanted:
                 job.state = RUNNING
         state, error = self._outcome(job, open_file, options) if is_wanted else (CANCELLED, None)
-        # Whoever sees that the job is over finds its place free.
+        # Free the slot first: a client that sees the job end may submit the next one at once.
         self._leave()
         job.finish(state, error)
 

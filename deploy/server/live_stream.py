@@ -1,4 +1,4 @@
-"""What is known of one live stream: its latest decision, a bounded past, its events. Whoever scores it reports here."""
+"""The state of one live stream: latest decision, bounded history and events, as reported by its scorer."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LIVE, LOST, ENDED = "live", "lost", "ended"
 
 
 class LiveStream:
-    """One stream by its name, across the connections that bring it. Safe to use from several threads.
+    """One named stream across successive connections. Safe to use from several threads.
 
     Args:
         name: unique among the streams of a server.
-        source: `pushed` for a WebSocket, or the address that is watched, without its secrets.
-        publish: called with each message for those who watch; see `feed`.
+        source: `pushed` for a WebSocket, or the watched address without its secrets.
+        publish: called with each message for the live pages; see `feed`.
     """
 
     def __init__(self, name: str, source: str, publish: Callable[[dict[str, Any]], None]) -> None:
@@ -50,7 +50,7 @@ class LiveStream:
         self._profile = ""
 
     def begin(self, profile: Profile, frame_period_seconds: float = math.nan) -> None:
-        """A connection begins (again): from now on decisions are judged by `profile`."""
+        """Start a connection, or another one under the same name, whose decisions are judged by `profile`."""
         with self._lock:
             self.state, self.error = LIVE, None
             self._profile = profile.name
@@ -63,7 +63,7 @@ class LiveStream:
     def decide(
         self, score: SyncScore, profile: Profile, *, frame_period_seconds: float, delay_seconds: float | None
     ) -> list[EventChange]:
-        """Take a decision; returns the events that begin or end with it.
+        """Record a decision and return the events that begin or end with it.
 
         `delay_seconds` is the time from the arrival of the frame at the window's end to the decision.
         """
@@ -79,7 +79,7 @@ class LiveStream:
         return changes
 
     def end(self, state: str, error: str | None = None) -> list[EventChange]:
-        """The connection is over; an event that lasted until now ends with it."""
+        """End the connection and any event in progress; returns the events that end."""
         with self._lock:
             last_seconds = self._decisions[-1]["time_seconds"] if self._decisions else 0.0
             changes = self._tracker.finish(last_seconds)
@@ -89,13 +89,13 @@ class LiveStream:
         return changes
 
     def begin_stretch(self) -> None:
-        """What follows has another clock, or comes after a gap; an event that lasts goes on."""
+        """Start a stretch with a new clock or after a gap; events in progress continue."""
         with self._lock:
             self._drift.clear()
         self.note_problem(None)
 
     def note_problem(self, problem: str | None) -> None:
-        """Say why nothing comes at present; None once it comes again."""
+        """Set why nothing arrives at present; None clears it."""
         with self._lock:
             if problem == self.error:
                 return
@@ -103,16 +103,16 @@ class LiveStream:
         self._publish({"type": "stream", "stream": self.status()})
 
     def hear(self) -> None:
-        """Something came from the sender."""
+        """Note that something arrived from the sender."""
         self.heard_monotonic = time.monotonic()
 
     @property
     def silent_seconds(self) -> float:
-        """Time since anything came from the sender."""
+        """Time since anything arrived from the sender."""
         return time.monotonic() - self.heard_monotonic
 
     def status(self) -> dict[str, Any]:
-        """The stream in one object: what a card shows."""
+        """Return the current state of the stream as JSON, as shown on its card."""
         with self._lock:
             latest = self._decisions[-1] if self._decisions else None
             return {
@@ -131,7 +131,7 @@ class LiveStream:
             }
 
     def past(self) -> dict[str, Any]:
-        """The status with the decisions and events that are kept, the oldest first."""
+        """Return the status plus the kept decisions and events, oldest first."""
         status = self.status()
         with self._lock:
             return {**status, "decisions": list(self._decisions), "events": list(self._events)}
@@ -149,7 +149,7 @@ class LiveStream:
 
 
 def _decision(score: SyncScore, delay_seconds: float | None) -> dict[str, Any]:
-    """A decision with the words and the curve that the page shows."""
+    """Return a decision with the texts and the curve that the page shows."""
     return {
         **score.to_dict(),
         "is_measured": score.is_measured,
@@ -161,7 +161,7 @@ def _decision(score: SyncScore, delay_seconds: float | None) -> dict[str, Any]:
 
 
 def _curve(score: SyncScore) -> dict[str, Any] | None:
-    """Similarity by audio offset (minus lag), ascending; None where nothing can be compared."""
+    """Return similarity by audio offset (the negative lag), ascending; None if no lag could be compared."""
     if score.curve is None or not np.isfinite(score.curve.similarity).any():
         return None
     similarity = [rounded("similarity", float(value)) for value in score.curve.similarity[::-1]]

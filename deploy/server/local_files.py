@@ -1,4 +1,4 @@
-"""Files of the server's own machine: none, or those in the folders that were allowed."""
+"""Access to the server's own files: only those in the folders of --allow-path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cavsync.deploy.server.refusals import RefusalError
 
 
 def local_path(text: str) -> Path | None:
-    """The path that `text` names, as `file:` address or bare; None if it is another kind of address."""
+    """Return the path that `text` names, bare or as a `file:` address; None for any other address."""
     if text.startswith("/"):
         return Path(text)
     url = urlsplit(text)
@@ -20,10 +20,10 @@ def local_path(text: str) -> Path | None:
 
 
 def allowed_file(path: Path, folders: Sequence[Path]) -> Path:
-    """`path` without links, if it is a file inside one of the folders.
+    """Resolve links and return `path` if it is a file inside one of the folders.
 
     Raises:
-        RefusalError: anything else; whether such a file exists elsewhere is not told.
+        RefusalError: anything else; the message does not reveal whether the file exists.
     """
     try:
         real = path.resolve()

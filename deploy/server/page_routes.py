@@ -1,4 +1,4 @@
-"""The live page, its login, and /metrics."""
+"""Routes of the live page, its login, and /metrics."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cavsync.deploy.server.upload import read_body
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-ASKS = '<p class="soft">This server asks for its token.</p>'
-WRONG = '<p class="wrong" role="alert">That is not the token of this server.</p>'
+ASKS = '<p class="soft">Enter the token of this server.</p>'
+WRONG = '<p class="wrong" role="alert">Wrong token. Enter the token that this server was started with.</p>'
 
 
 def add_page_routes(app: FastAPI) -> None:
-    """/, /login, /page/..., /metrics."""
+    """Add the routes /, /login, /page/... and /metrics."""
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/", index, methods=["GET"])
     router.add_api_route("/login", login, methods=["POST"])
@@ -32,7 +32,10 @@ def add_page_routes(app: FastAPI) -> None:
 
 
 def index(request: Request, token: str | None = None) -> Response:
-    """The live page; the login where a token is asked for; `?token=` once, which then leaves the address bar."""
+    """Return the live page, or the login if a token is required.
+
+    A valid `?token=` sets the cookie and redirects, so that the token leaves the address bar.
+    """
     guard: Guard = request.scope["guard"]
     if token is not None and guard.is_token(token):
         return _logged_in(request, guard)
@@ -52,16 +55,16 @@ async def login(request: Request) -> Response:
 
 
 def asset(name: str) -> Response:
-    """A file of the page."""
+    """Return a file of the live page."""
     path = PAGE / name
     if path.suffix not in TYPES or path.parent != PAGE or not path.is_file():
-        raise RefusalError(404, "there is no such file of the page: see /")
-    # Always asked for again, so that a new version never runs with half of the old one.
+        raise RefusalError(404, "the page has no such file: see /")
+    # Revalidated on each load, so that a new version never runs with files of the old one.
     return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
 
 
 def metrics(services: Shared) -> Response:
-    """Offsets, windows by state, and inference times."""
+    """Return offsets, windows by state and inference times in the Prometheus format."""
     return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -1,4 +1,4 @@
-"""The scorer behind one WebSocket: chunks in, messages out. Runs in a thread; one chunk at a time."""
+"""The scorer of one WebSocket stream: chunks in, messages out, one chunk at a time in a thread."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from cavsync.errors import BundleError, CavsyncError
 
 Message = dict[str, Any]
 MAX_ARRIVALS = 10_000
-# A window ends where a frame begins, whose timestamp containers round to a millisecond.
+# A window ends where a frame begins, and containers round that frame's timestamp to a millisecond.
 TOLERANCE_SECONDS = 1e-3
 
 
 class PushedStream:
-    """Scores the chunks of a connection and reports to its `LiveStream`."""
+    """Score the chunks of a connection and report to its `LiveStream`."""
 
     def __init__(self, bundle: Bundle, stream: LiveStream, metrics: SyncMetrics, options: ScoringOptions) -> None:
         self._scorer = SyncScorer(bundle, options.for_live(bundle.manifest.sync))
         self._profile: Profile = self._scorer.profile
         self._stream = stream
         self._metrics = metrics
-        # When the frame of each time arrived, for how late a decision is.
+        # (timestamp, arrival time) of recent frames, from which the delay of a decision is computed.
         self._arrivals: deque[tuple[float, float]] = deque(maxlen=MAX_ARRIVALS)
         self._period_seconds = math.nan
         stream.begin(self._profile)
 
     def hello(self) -> Message:
-        """What is going to be measured."""
+        """Return the `ready` message with the settings in force."""
         return {
             "kind": "ready",
             "stream": self._stream.name,
@@ -48,7 +48,7 @@ class PushedStream:
         }
 
     def push(self, message: bytes) -> list[Message]:
-        """Take one chunk; a chunk that cannot be used gives an error and changes nothing."""
+        """Score one chunk; an unusable chunk returns an error message and changes nothing."""
         arrived_monotonic = time.monotonic()
         try:
             chunk = parse_chunk(message)
@@ -67,7 +67,7 @@ class PushedStream:
         return self._messages(scores)
 
     def reset(self) -> list[Message]:
-        """Forget the past; times may begin anew."""
+        """Forget everything pushed so far; timestamps may restart."""
         self._scorer.reset()
         self._arrivals.clear()
         self._period_seconds = math.nan
@@ -75,7 +75,7 @@ class PushedStream:
         return [self.hello()]
 
     def flush(self) -> list[Message]:
-        """The stream is over: the decisions and events that are left."""
+        """End the stream and return the remaining decisions and events."""
         messages = self._messages(self._scorer.flush())
         messages += [change.to_dict() for change in self._stream.end(ENDED)]
         return [*messages, {"kind": "ended"}]
@@ -96,7 +96,7 @@ class PushedStream:
         if self._arrivals:
             step_seconds = pts_seconds - self._arrivals[-1][0]
             if not -JUMP_BACK_SECONDS < step_seconds <= HOLE_SECONDS:
-                # Another clock, or a timestamp out of line: what was noted has nothing to do with what comes.
+                # A clock jump or a stray timestamp: earlier arrivals say nothing about later frames.
                 self._arrivals.clear()
             elif step_seconds > 0:
                 self._period_seconds = step_seconds
@@ -106,7 +106,7 @@ class PushedStream:
         self._arrivals.append((pts_seconds, arrived_monotonic))
 
     def _delay_seconds(self, end_seconds: float) -> float | None:
-        """Time since the frame at the window's end arrived; None where the stream ended before it."""
+        """Return the time since the frame at the window's end arrived; None if the stream ended before it."""
         while self._arrivals and self._arrivals[0][0] < end_seconds - TOLERANCE_SECONDS:
             self._arrivals.popleft()
         return time.monotonic() - self._arrivals[0][1] if self._arrivals else None

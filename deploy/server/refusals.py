@@ -1,4 +1,4 @@
-"""Errors as clients see them: a status and one sentence, `{"error": ...}`, everywhere."""
+"""Errors as sent to clients: an HTTP status and one sentence, `{"error": ...}`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from starlette.exceptions import HTTPException
 from cavsync.errors import BundleError, CavsyncError
 
 log = logging.getLogger(__name__)
-FAILED = "the server failed at this request: its log says why"
+FAILED = "the server failed to handle this request: see its log"
 
 
 class RefusalError(CavsyncError):
-    """A request that is not served. `status` is HTTP's."""
+    """A request that is refused; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -24,42 +24,42 @@ class RefusalError(CavsyncError):
 
 
 def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The response for it."""
+    """Return the error response; status 503 includes Retry-After."""
     extra = {"Retry-After": "5"} if status == 503 else {}
     return JSONResponse({"error": message}, status, headers={**extra, **(headers or {})})
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Turn every error into a response of the same form."""
-    app.add_exception_handler(CavsyncError, _of_ours)
-    app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(RequestValidationError, _of_validation)
-    app.add_exception_handler(Exception, _defect)
+    """Install handlers that turn every error into a response of this form."""
+    app.add_exception_handler(CavsyncError, _from_cavsync)
+    app.add_exception_handler(HTTPException, _from_http)
+    app.add_exception_handler(RequestValidationError, _from_validation)
+    app.add_exception_handler(Exception, _from_defect)
 
 
-async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
+async def _from_cavsync(_request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, RefusalError):
         return refusal(error.status, str(error))
     return refusal(500 if isinstance(error, BundleError) else 400, str(error))
 
 
-async def _of_http(request: Request, error: Exception) -> JSONResponse:
+async def _from_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     sentences = {
         404: f"there is nothing at {request.url.path}: see /openapi.json",
         405: f"{request.url.path} does not take {request.method}: see /openapi.json",
-        413: "the body is larger than this server takes: send less, or raise --max-body-mb",
+        413: "the body is larger than this server accepts: send less, or raise --max-body-mb",
     }
     headers = dict(error.headers) if error.headers else None
     return refusal(error.status_code, sentences.get(error.status_code, str(error.detail)), headers)
 
 
-async def _of_validation(_request: Request, error: Exception) -> JSONResponse:
+async def _from_validation(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
     return refusal(400, f"{place}: {first['msg']}: see /openapi.json")
 
 
-async def _defect(_request: Request, _error: Exception) -> JSONResponse:
+async def _from_defect(_request: Request, _error: Exception) -> JSONResponse:
     return refusal(500, FAILED)

@@ -1,4 +1,4 @@
-"""Serve until SIGTERM or Ctrl-C, then end jobs and streams and leave nothing behind."""
+"""Serve until SIGTERM or Ctrl-C, then end all jobs and streams and remove their temporary files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRACE_SECONDS = 10
 
 
 class _Server(uvicorn.Server):
-    """Tells what lasts that the server ends; uvicorn itself would wait for it."""
+    """uvicorn's server, which also tells long-lived tasks to stop; uvicorn alone would wait for them."""
 
     def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
@@ -36,16 +36,16 @@ class _Server(uvicorn.Server):
         if sig == signal.SIGINT:
             super().handle_exit(sig, frame)
         else:
-            # An end that was asked for is no failure: the signal is not raised again afterwards.
+            # SIGTERM is a normal shutdown with status 0, so uvicorn must not raise it again.
             self.should_exit = True
 
 
 def run_server(bundle: Bundle, settings: ServerSettings, on_listening: Callable[[str], None]) -> None:
-    """Listen, call `on_listening` with the page's address, serve; returns after SIGTERM.
+    """Listen, call `on_listening` with the page's address, and serve until SIGTERM.
 
     Raises:
-        ConfigError: the address cannot be listened on.
-        KeyboardInterrupt: after Ctrl-C, once everything has ended.
+        ConfigError: the server cannot listen on the address.
+        KeyboardInterrupt: after Ctrl-C, when everything has ended.
     """
     listener = _listener(settings)
     with listener:
@@ -58,7 +58,7 @@ def run_server(bundle: Bundle, settings: ServerSettings, on_listening: Callable[
             lifespan="on",
             ws=BoundedWebSocket,
             ws_max_size=MAX_CHUNK_BYTES,
-            # Compressed messages may unpack to far more than came.
+            # A compressed message may unpack to far more than the size limit.
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
@@ -73,5 +73,5 @@ def _listener(settings: ServerSettings) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{settings.host} port {settings.port} cannot be listened on ({reason}): choose another --host or --port"
+            f"cannot listen on {settings.host} port {settings.port} ({reason}): choose another --host or --port"
         ) from None

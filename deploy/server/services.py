@@ -1,4 +1,4 @@
-"""What the routes share, and how it begins and ends with the server."""
+"""The state shared by the routes, and its start and end with the server."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SWEEP_SECONDS = 1.0
 class Services:
     """The model, the jobs, the streams and the metrics of one server.
 
-    All that is scored shares the engines of `pool`. /v2 computes on those of `bundle` themselves, at most
-    `MAX_INFERENCES` requests at a time (`inferences`): a large one would hold up every stream behind it.
-    `stopping` is set when the server is told to end: what lasts (watchers, streams) then ends by itself.
+    Jobs and streams share the engines of `pool`. /v2 uses the engines of `bundle` directly, at most `MAX_INFERENCES`
+    requests at a time (`inferences`), because a large request in the pool would delay every stream. `stopping` is set
+    when the server is told to end; watchers and streams then end by themselves.
     """
 
     settings: ServerSettings
@@ -46,7 +46,7 @@ class Services:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        """Tidy up while the server runs; end everything with it."""
+        """Remove what has expired while the server runs; end everything with it."""
         sweeper = asyncio.create_task(self._sweep())
         try:
             for name, url in self.settings.watch:
@@ -68,15 +68,15 @@ class Services:
                 self.jobs.sweep()
                 self.streams.sweep()
             except Exception:
-                # Else nothing would ever be forgotten again.
-                log.exception("tidying up failed")
+                # An exception must not end the loop, or nothing would expire any more.
+                log.exception("removing expired jobs and streams failed")
 
 
 def make_services(bundle: Bundle, settings: ServerSettings) -> Services:
-    """Everything a server needs besides its routes.
+    """Create everything a server needs except its routes.
 
     Raises:
-        ConfigError: settings of `scoring` that cannot be used with this bundle.
+        ConfigError: the settings of `scoring` do not suit this bundle.
     """
     settings.scoring.grid_for(bundle.manifest.sync)
     registry = CollectorRegistry()
@@ -98,7 +98,7 @@ def make_services(bundle: Bundle, settings: ServerSettings) -> Services:
 
 
 def services_of(connection: HTTPConnection) -> Services:
-    """The services of the application that a request belongs to."""
+    """Return the services of the application that received a request."""
     services: Services = connection.app.state.services
     return services
 

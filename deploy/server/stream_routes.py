@@ -1,4 +1,4 @@
-"""/v1/streams: live streams that come over a WebSocket, what is known of them, and the feed of the live page."""
+"""/v1/streams and /v1/feed: streams pushed over a WebSocket, the state of all streams, and the live page's feed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class WatchedUrl(ScoreOptions):
 
 
 def add_stream_routes(app: FastAPI) -> None:
-    """Routes under /v1/streams, and /v1/feed."""
+    """Add the routes under /v1/streams, and /v1/feed."""
     router = APIRouter(prefix="/v1", tags=["live"])
     router.add_api_route("/streams", list_streams, methods=["GET"], summary="Every stream and its latest decision")
     router.add_api_route("/streams", watch, methods=["POST"], status_code=201, summary="Watch a live source")
@@ -47,39 +47,39 @@ def add_stream_routes(app: FastAPI) -> None:
 
 
 def list_streams(services: Shared) -> dict[str, Any]:
-    """Streams in the order of their names."""
+    """Return all streams, sorted by name."""
     return {"streams": services.streams.list()}
 
 
 def watch(wanted: WatchedUrl, services: Shared) -> dict[str, Any]:
-    """Open a live source and score it; only with --allow-private-addresses, as it may lead anywhere."""
+    """Open and score a live source; needs --allow-private-addresses, because the source may lead to any address."""
     options = wanted.resolved(services.bundle.manifest.sync, services.settings.scoring)
     return services.watched.watch_asked(wanted.name, wanted.url, options).status()
 
 
 def show(name: str, services: Shared) -> dict[str, Any]:
-    """One stream with its past."""
+    """Return one stream with its history."""
     return services.streams.get(name).past()
 
 
 def remove(name: str, services: Shared) -> Response:
-    """End a stream that the server watches, and forget it; one that is sent must be over."""
+    """Stop a watched stream and forget it; a pushed stream must have ended."""
     services.watched.stop(name)
     if services.streams.get(name).state == LIVE:
-        raise RefusalError(409, f"the stream {name} is live: end it at its sender")
+        raise RefusalError(409, f"the stream {name} is live: stop its sender first")
     services.streams.forget(name)
     return Response(status_code=204)
 
 
 async def feed(services: Shared) -> StreamingResponse:
-    """The state of all streams first, then what changes."""
+    """Send the state of all streams, then every change."""
     streams = services.streams
     messages = await streams.feed.follow(services.stopping, lambda: {"type": "streams", "streams": streams.list()})
     return StreamingResponse(messages, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 async def push(socket: WebSocket, name: str) -> None:
-    """Take chunks (see `chunks`) and controls, answer with decisions, events and errors.
+    """Receive chunks (see `chunks`) and controls; answer with decisions, events and errors.
 
     Text messages are controls: `{"type": "start", ...options}` before the first chunk, `{"type": "reset"}`,
     `{"type": "flush"}`.
@@ -97,20 +97,20 @@ async def push(socket: WebSocket, name: str) -> None:
     except WebSocketDisconnect:
         pass
     finally:
-        # The stream's name must become free whatever happened.
+        # Whatever happened, the stream's name must become free.
         if stream.state == LIVE:
             stream.end(state, problem)
 
 
 class _UnreadError(Exception):
-    """The client takes no answers."""
+    """The client does not read its answers."""
 
 
 class StreamSocket:
-    """One WebSocket: reads a message, computes in a thread of its own, answers, and only then reads the next.
+    """One WebSocket: read a message, score it in the stream's own thread, answer, and only then read the next.
 
-    So nothing piles up: a sender that is too fast waits at its socket. The thread stays the same because the pool of
-    engines tells streams apart by their threads.
+    So no queue grows: a sender that is too fast waits at its socket. The thread stays the same because the engine pool
+    distinguishes streams by thread.
     """
 
     def __init__(self, socket: WebSocket, stream: LiveStream, services: Services) -> None:
@@ -121,14 +121,14 @@ class StreamSocket:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"stream-{stream.name}")
 
     async def run(self) -> tuple[str, str | None]:
-        """Serve until one side ends it; returns the state to leave the stream in, and the reason if there is one."""
+        """Serve until one side ends the connection; return the stream's final state and the reason, if any."""
         stopped: asyncio.Task[Any] = asyncio.create_task(self._services.stopping.wait())
         try:
             while True:
                 message = await self._next(stopped)
                 if message is None:
                     code = GOING_AWAY if stopped.done() else IDLE
-                    reason = "the server ends" if stopped.done() else "nothing came for too long"
+                    reason = "the server is stopping" if stopped.done() else "nothing arrived for too long"
                     await self._send([{"kind": "error", "error": f"{reason}: connect again"}], stopped)
                     await self._sent(self._socket.close(code, reason), stopped)
                     return LOST, reason
@@ -143,13 +143,13 @@ class StreamSocket:
                     await self._sent(self._socket.close(NORMAL), stopped)
                     return ENDED, None
         except _UnreadError:
-            return LOST, "the server ends" if stopped.done() else "the sender reads no answers"
+            return LOST, "the server is stopping" if stopped.done() else "the sender does not read its answers"
         finally:
             stopped.cancel()
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _next(self, stopped: asyncio.Task[Any]) -> dict[str, Any] | None:
-        """The next message; None if the server stops or nothing comes for too long."""
+        """Return the next message; None if the server stops or nothing arrives within `idle_seconds`."""
         arrived: asyncio.Task[Any] = asyncio.create_task(self._socket.receive())
         timeout = self._services.settings.idle_seconds
         await asyncio.wait({arrived, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -178,7 +178,9 @@ class StreamSocket:
         kind = control.pop("type", None)
         if kind == "start":
             if self._pushed is not None:
-                raise RefusalError(409, "the stream has begun: send start before the first chunk, or connect again")
+                raise RefusalError(
+                    409, "the stream has already started: send start before the first chunk, or connect again"
+                )
             return functools.partial(self._start, control)
         if kind in ("reset", "flush") and not control:
             return self._scoring().reset if kind == "reset" else self._scoring().flush
@@ -207,7 +209,7 @@ class StreamSocket:
             await self._sent(self._socket.send_text(_text(message)), stopped)
 
     async def _sent(self, sending: Coroutine[Any, Any, None], stopped: asyncio.Task[Any]) -> None:
-        """Wait until the client took it: not for ever, and only a moment once the server ends."""
+        """Wait until the client has received it, for `idle_seconds` at most, or briefly once the server stops."""
         task = asyncio.create_task(sending)
         try:
             timeout = self._services.settings.idle_seconds

@@ -1,4 +1,4 @@
-"""The live streams of a server by name: a bounded number, forgotten once they have been silent for long enough."""
+"""The live streams of a server by name: a bounded number, each forgotten after it has been silent too long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PUSHED = "pushed"
 
 
 class StreamRegistry:
-    """Open a stream to report its decisions; list all of them. All methods may be called from any thread."""
+    """Open, list and forget streams. All methods may be called from any thread."""
 
     def __init__(self, settings: ServerSettings, metrics: SyncMetrics) -> None:
         self.feed = Feed()
@@ -25,17 +25,17 @@ class StreamRegistry:
         self._streams: dict[str, LiveStream] = {}
 
     def open(self, name: str, source: str = PUSHED) -> LiveStream:
-        """A new stream, or the one of this name whose connection was lost or has ended.
+        """Return a new stream, or the existing one of this name if its connection was lost or has ended.
 
         Raises:
-            RefusalError: a name that cannot be, one that is in use, or too many streams.
+            RefusalError: the name is invalid or in use, or there are too many streams.
         """
         if not STREAM_NAME.fullmatch(name):
-            raise RefusalError(400, f"a stream cannot be called {name!r:.80}: use 1 to 64 of A-Z a-z 0-9 . _ -")
+            raise RefusalError(400, f"{name!r:.80} is not a valid stream name: use 1 to 64 of A-Z a-z 0-9 . _ -")
         with self._lock:
             found = self._streams.get(name)
             if found is not None and found.state == LIVE:
-                raise RefusalError(409, f"the stream {name} is being sent already: choose another name")
+                raise RefusalError(409, f"the stream {name} is already live: choose another name")
             if found is None or found.source != source:
                 if found is None and len(self._streams) >= self._settings.max_streams:
                     self._make_room()
@@ -45,13 +45,13 @@ class StreamRegistry:
             return found
 
     def list(self) -> list[dict[str, Any]]:
-        """Status of every stream in the order of their names."""
+        """Return the status of every stream, sorted by name."""
         with self._lock:
             streams = sorted(self._streams.values(), key=lambda stream: stream.name)
         return [stream.status() for stream in streams]
 
     def get(self, name: str) -> LiveStream:
-        """The stream of this name; RefusalError if there is none."""
+        """Return the stream of this name; RefusalError if it does not exist."""
         with self._lock:
             found = self._streams.get(name)
         if found is None:
@@ -59,7 +59,7 @@ class StreamRegistry:
         return found
 
     def forget(self, name: str) -> None:
-        """Remove a stream that is over."""
+        """Remove a stream that has ended."""
         with self._lock:
             found = self._streams.pop(name, None)
         if found is not None:
@@ -67,7 +67,7 @@ class StreamRegistry:
             self.feed.publish({"type": "gone", "name": name})
 
     def sweep(self) -> None:
-        """Forget streams that are over and have been silent for long enough."""
+        """Forget ended streams that have been silent for longer than `idle_seconds`."""
         with self._lock:
             old = [
                 name
@@ -78,11 +78,11 @@ class StreamRegistry:
             self.forget(name)
 
     def _make_room(self) -> None:
-        """Forget the stream that has been over for longest; RefusalError while all are live."""
+        """Forget the stream that ended first; RefusalError if all are live."""
         over = [stream for stream in self._streams.values() if stream.state != LIVE]
         if not over:
             raise RefusalError(
-                503, f"{len(self._streams)} streams are live, no more are taken: end one, or raise --max-streams"
+                503, f"{len(self._streams)} streams are live, the most allowed: end one, or raise --max-streams"
             )
         oldest = max(over, key=lambda stream: stream.silent_seconds)
         del self._streams[oldest.name]

@@ -1,7 +1,7 @@
-"""Tensors of the Open Inference Protocol v2 as arrays and back: JSON, or binary behind the JSON.
+"""Convert tensors of the Open Inference Protocol v2 to and from arrays, as JSON or as bytes after the JSON.
 
 https://github.com/kserve/open-inference-protocol and its binary tensor data extension: little-endian, row by row, in
-the order of the JSON's tensors.
+the order of the tensors in the JSON.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ MAX_BATCH = 256
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """The JSON of a request and the bytes behind it."""
+    """The JSON of a request and the bytes after it."""
 
     content: dict[str, Any]
     binary: memoryview
 
 
 def split_body(body: bytes, header_length: str | None) -> InferenceRequest:
-    """Body of a request; `header_length` is its Inference-Header-Content-Length.
+    """Split the body of a request; `header_length` is its Inference-Header-Content-Length.
 
     Raises:
-        RefusalError: no JSON object of that length, or too long a one.
+        RefusalError: the body does not begin with a JSON object of that length, or the JSON is too long.
     """
     length = len(body)
     if header_length is not None:
@@ -48,18 +48,18 @@ def split_body(body: bytes, header_length: str | None) -> InferenceRequest:
         content = json.loads(body[:length])
     except (ValueError, RecursionError):
         raise RefusalError(
-            400, "the request does not begin with JSON of that length: send an inference request"
+            400, "the request does not begin with JSON of the declared length: send an inference request"
         ) from None
     if not isinstance(content, dict) or not isinstance(content.get("parameters", {}), dict):
-        raise RefusalError(400, "the request is no JSON object: send an inference request")
+        raise RefusalError(400, "the request is not a JSON object: send an inference request")
     return InferenceRequest(content, memoryview(body)[length:])
 
 
 def read_input(request: InferenceRequest, spec: TensorSpec) -> NDArray[Any]:
-    """The one input of a request, checked against what the manifest declares.
+    """Return the single input of a request, checked against the manifest.
 
     Raises:
-        RefusalError: another name, type, shape or size, values out of range or not finite.
+        RefusalError: wrong name, type, shape or size, or values that are out of range or not finite.
     """
     inputs = request.content.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -77,18 +77,20 @@ def read_input(request: InferenceRequest, spec: TensorSpec) -> NDArray[Any]:
         values = _from_binary(request.binary, parameters["binary_data_size"], shape, spec)
     else:
         if len(request.binary):
-            raise RefusalError(400, "bytes follow the JSON that no input claims: give its binary_data_size")
+            raise RefusalError(
+                400, "bytes follow the JSON but no input declares them: give the input's binary_data_size"
+            )
         values = _from_json(tensor.get("data"), shape, spec)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise RefusalError(400, f"the input {spec.name} holds NaN or infinite values: send finite ones")
+        raise RefusalError(400, f"the input {spec.name} contains NaN or infinite values: send finite ones")
     return values
 
 
 def wanted_outputs(content: dict[str, Any], specs: list[TensorSpec]) -> dict[str, bool]:
-    """Name of each output to compute, and whether it goes back as bytes.
+    """Return the name of each requested output and whether to send it as bytes.
 
     Raises:
-        RefusalError: an output that the graph does not have, or one asked for twice.
+        RefusalError: the graph has no such output, or it is requested twice.
     """
     is_binary = content.get("parameters", {}).get("binary_data_output") is True
     names = [spec.name for spec in specs]
@@ -99,7 +101,10 @@ def wanted_outputs(content: dict[str, Any], specs: list[TensorSpec]) -> dict[str
     for output in asked if isinstance(asked, list) else [asked]:
         name = output.get("name") if isinstance(output, dict) else None
         if not isinstance(name, str) or name not in names or name in wanted:
-            raise RefusalError(400, f"the output {name!r:.60} cannot be had: ask once each for {', '.join(names)}")
+            raise RefusalError(
+                400,
+                f"the output {name!r:.60} does not exist or was requested twice: request {', '.join(names)} once each",
+            )
         parameters = output.get("parameters")
         own = parameters.get("binary_data") if isinstance(parameters, dict) else None
         wanted[name] = own if isinstance(own, bool) else is_binary
@@ -109,7 +114,7 @@ def wanted_outputs(content: dict[str, Any], specs: list[TensorSpec]) -> dict[str
 def write_outputs(
     head: dict[str, Any], arrays: dict[str, NDArray[np.float32]], is_binary: dict[str, bool]
 ) -> tuple[bytes, int | None]:
-    """Body of the response, and the length of its JSON where bytes follow."""
+    """Return the body of the response, and the length of its JSON if bytes follow."""
     tensors, tail = [], []
     for name, array in arrays.items():
         tensor: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": list(array.shape)}

@@ -1,4 +1,4 @@
-"""Bodies of requests: small ones in memory, files on disk without a name."""
+"""Read request bodies: small ones into memory, uploaded files into nameless files on disk."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ MAX_NAME_LETTERS = 120
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The body, if it is no larger than this.
+    """Read the body.
 
     Raises:
-        RefusalError: it is.
+        RefusalError: it is larger than `limit_bytes`.
     """
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > limit_bytes:
-            raise RefusalError(413, f"the body is larger than the {limit_bytes} bytes that are taken here: send less")
+            raise RefusalError(413, f"the body is larger than the {limit_bytes} bytes accepted here: send less")
     return bytes(body)
 
 
 async def read_upload(request: Request) -> tuple[str, IO[bytes], dict[str, str]]:
-    """Name, content and other fields of the form; the body's limit holds while it is read.
+    """Return the name, content and other fields of the form; the size limit is enforced while reading.
 
     Raises:
-        RefusalError: not exactly one file in the field `file`.
+        RefusalError: the field `file` does not hold exactly one file.
     """
     async with request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_JSON_BYTES) as form:
         uploads = [item for item in form.values() if isinstance(item, UploadFile)]
         if len(uploads) != 1 or not isinstance(form.get("file"), UploadFile):
-            raise RefusalError(400, "the form holds no file: send one in the field 'file'")
+            raise RefusalError(400, "the form contains no file: send one in the field 'file'")
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
         upload = uploads[0]
         file = await run_in_threadpool(_own, upload.file)
@@ -48,14 +48,14 @@ async def read_upload(request: Request) -> tuple[str, IO[bytes], dict[str, str]]
 
 
 def shown_name(name: str | None) -> str:
-    """What a file is called in results: the last part of the name that the client gave, printable and short."""
+    """Return the name of a file for results: the last path component given by the client, printable and short."""
     last = PurePath((name or "").replace("\\", "/")).name
     return "".join(letter for letter in last if letter.isprintable())[-MAX_NAME_LETTERS:] or "upload"
 
 
 def _own(spooled: Any) -> IO[bytes]:
-    """The same content as a file that outlives the request; nothing is copied."""
-    # Asking for the number moves what is still in memory to the disk.
+    """Return the same content as a file that outlives the request, without copying it."""
+    # fileno() moves content that is still in memory to disk.
     number = os.dup(spooled.fileno())
     spooled.flush()
     return os.fdopen(number, "rb")

@@ -1,4 +1,4 @@
-"""Live sources that the server itself opens: those of --watch, and those that clients may name."""
+"""Live sources opened by the server: those of --watch, and those named by clients."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from cavsync.errors import CavsyncError
 log = logging.getLogger(__name__)
 
 REMOTE_KINDS = ("rtsp", "srt", "udp", "http", "hls")
-# Whatever a playlist or a redirection names: no file of this machine.
+# Excludes `file`, so that no playlist or redirection can read local files.
 PROTOCOLS = {"protocol_whitelist": "rtsp,rtp,rtcp,srt,udp,http,https,tcp,tls,crypto,data"}
 JOIN_SECONDS = 5.0
 
 
 class WatchedStreams:
-    """Start and stop watchers, one thread each; their decisions go to the streams of the registry."""
+    """Start and stop watchers, one thread each; decisions are reported to the registry's streams."""
 
     def __init__(self, bundle: Bundle, settings: ServerSettings, streams: StreamRegistry) -> None:
         self._bundle = bundle
@@ -40,13 +40,13 @@ class WatchedStreams:
         self._running: dict[str, tuple[Watcher, threading.Thread]] = {}
 
     def watch_asked(self, name: str, url: str, options: ScoringOptions) -> LiveStream:
-        """Watch an address that a client named.
+        """Watch an address given by a client.
 
-        FFmpeg opens it and follows what it refers to, so the addresses behind it cannot be checked beforehand.
+        FFmpeg opens it and follows its references, so the addresses behind it cannot be checked beforehand.
 
         Raises:
-            RefusalError: no network address, or addresses of the own network are not allowed.
-            ConfigError: an address that cannot be watched.
+            RefusalError: not a network address, or private addresses are not allowed.
+            ConfigError: the address cannot be watched.
         """
         if not self._settings.allow_private_addresses:
             raise RefusalError(
@@ -55,7 +55,9 @@ class WatchedStreams:
                 "--allow-private-addresses",
             )
         if parse_address(url).kind not in REMOTE_KINDS:
-            raise RefusalError(403, "only rtsp, srt, udp, http and https addresses are watched: upload files")
+            raise RefusalError(
+                403, "only rtsp, srt, udp, http and https addresses can be watched: upload files instead"
+            )
         return self.watch(name, url, options, PROTOCOLS)
 
     def watch(
@@ -64,8 +66,8 @@ class WatchedStreams:
         """Watch `url` as the stream `name` until `stop`, or until it ends for good.
 
         Raises:
-            ConfigError: an address or option that cannot be used.
-            RefusalError: a name that is in use, or too many streams.
+            ConfigError: the address or an option is unusable.
+            RefusalError: the name is in use, or there are too many streams.
         """
         watcher = Watcher(url, self._bundle, options, ffmpeg_options=ffmpeg_options)
         stream = self._streams.open(name, watcher.source)
@@ -78,7 +80,7 @@ class WatchedStreams:
         return stream
 
     def stop(self, name: str) -> bool:
-        """End a watched stream; whether there was one."""
+        """End a watched stream; return whether one existed."""
         with self._lock:
             found = self._running.pop(name, None)
         if found is None:
@@ -88,7 +90,7 @@ class WatchedStreams:
         return True
 
     def close(self) -> None:
-        """End all of them."""
+        """End all watched streams."""
         with self._lock:
             running = list(self._running.values())
             self._running.clear()
@@ -106,7 +108,7 @@ class WatchedStreams:
             error = str(failure)
         finally:
             if error == FAILED:
-                log.error("the watch of %s failed", stream.name, exc_info=True)
+                log.error("watching %s failed", stream.name, exc_info=True)
             stream.end(state, error or None)
             with self._lock:
                 if self._running.get(stream.name, (None,))[0] is watcher:
@@ -114,7 +116,7 @@ class WatchedStreams:
 
 
 class _StreamSink:
-    """A sink that reports to a stream of the registry, which keeps its own account of events."""
+    """A sink that reports to a stream of the registry, which tracks its events itself."""
 
     def __init__(self, stream: LiveStream, profile: Profile, watcher: Watcher, metrics: SyncMetrics) -> None:
         self._stream = stream
@@ -145,4 +147,4 @@ class _StreamSink:
             self._stream.hear()
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: no output is pending."""

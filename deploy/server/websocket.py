@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket, except that nobody keeps a connection by reading nothing."""
+"""uvicorn's WebSocket, plus disconnecting clients that never read."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import asyncio
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 LINGER_SECONDS = 5.0
-"""How long after its stream is over a client may take to read what was sent to it."""
+"""How long after the end of its stream a client may take to read what was sent."""
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """It reads on only when a message was taken, so a sender that is too fast has to wait."""
+    """A WebSocket that reads on only after a message was consumed, so a sender that is too fast has to wait."""
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        """The application has ended: closing waits until everything is sent, for ever if nobody reads it."""
+        """Abort the connection some time after the application ends: closing alone waits for ever for a slow reader."""
         super().on_task_complete(task)
         self.loop.call_later(LINGER_SECONDS, self._abort_if_stuck)
 

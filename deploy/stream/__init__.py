@@ -1,1 +1,4 @@
-"""The streaming scorer: frames and audio in, sync decisions out."""
+"""The streaming scorer: frames and audio in, sync decisions out.
+
+Public through `cavsync.deploy`: `SyncScorer`, `ScoringOptions`.
+"""

@@ -1,4 +1,4 @@
-"""Clips in H.264 with reordered frames and AAC in any container, their packets, and copies with other times."""
+"""Write clips in H.264 with reordered frames and AAC to any container, read their packets, shift their times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAME_RATE_HZ = 25
 
 @dataclass
 class Packets:
-    """One stream as its container tells it: presentation times in seconds, payloads, decoding times in file order."""
+    """One stream of a container: presentation times in seconds and payloads, in file order."""
 
     kind: str
     codec: str
@@ -28,7 +28,7 @@ class Packets:
 
 
 def packets(path: Path) -> list[Packets]:
-    """Every stream with all of its packets."""
+    """Return every stream with all of its packets."""
     with av.open(str(path)) as container:
         streams = [
             Packets(stream.type, "" if stream.codec_context is None else stream.codec_context.name)
@@ -46,7 +46,7 @@ def of_kind(streams: list[Packets], kind: str) -> list[Packets]:
 
 
 def largest_disorder_seconds(path: Path) -> float:
-    """How far a packet lies behind one of an earlier time, in the order of the bytes of the file."""
+    """Return how far, in the byte order of the file, a packet's time lies behind that of an earlier packet."""
     latest, worst = Fraction(-(10**9)), Fraction(0)
     with av.open(str(path)) as container:
         found = [
@@ -71,7 +71,7 @@ def write_coded_clip(
     subtitles: str | None = None,
     chapters: bool = False,
 ) -> Path:
-    """Write a clip; `subtitles` is a codec whose lines come at 0 and 1 s. Audio stream n has offset n * 40 ms more."""
+    """Write a clip; `subtitles` is a codec, with lines at 0 and 1 s. Audio stream n is offset by n * 40 ms more."""
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "Grüße"
         video: Any = container.add_stream(codecs[0], rate=FRAME_RATE_HZ)
@@ -134,7 +134,7 @@ def _encode(container: Any, video: Any, audio: list[Any], frames: Any, seconds: 
 
 
 def retimed(source: Path, target: Path, *, video_seconds: Fraction | int, audio_seconds: Fraction | int) -> Path:
-    """Copy a clip with other times; negative ones become an edit list in MP4 and MOV."""
+    """Copy a clip with shifted times; negative times become an edit list in MP4 and MOV."""
     with av.open(str(source)) as container, av.open(str(target), "w") as sink:
         streams: dict[int, Any] = {
             stream.index: sink.add_stream_from_template(stream, opaque=True) for stream in container.streams
@@ -151,7 +151,7 @@ def retimed(source: Path, target: Path, *, video_seconds: Fraction | int, audio_
 
 @contextmanager
 def unchanged(path: Path) -> Iterator[None]:
-    """Hold a file against what it was, to the byte and the nanosecond."""
+    """Assert that the block leaves a file's bytes and modification time unchanged."""
     before = path.read_bytes(), path.stat().st_mtime_ns
     yield
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before

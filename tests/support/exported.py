@@ -1,4 +1,4 @@
-"""One small run exported in every precision, once per test process: exports take seconds, and nobody changes them."""
+"""One small run, exported in every precision once per test process: exports take seconds, and no test changes them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ GAIN = 20.0
 
 
 def lively_model() -> CAVMAESync:
-    """A model of two joint blocks whose embeddings differ much from sample to sample, as those of trained ones do.
+    """Return a model of two joint blocks whose embeddings vary between samples as much as those of trained models.
 
-    With the weights that models begin with, all samples are nearly the same, and rounding is all that sets them apart.
+    With initial weights all samples have nearly the same embedding, and only rounding distinguishes them.
     """
     model = small_model(**PATCHES).eval()
     with torch.no_grad():
@@ -39,7 +39,7 @@ def lively_model() -> CAVMAESync:
 
 @cache
 def scratch() -> Path:
-    """A folder that goes when the process ends."""
+    """Return a folder that is removed when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="cavsync-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -47,7 +47,7 @@ def scratch() -> Path:
 
 @cache
 def lively_run() -> Path:
-    """A run folder with one checkpoint of `lively_model`."""
+    """Return a run folder with one checkpoint of `lively_model`."""
     folder = scratch() / "lively"
     save_model(lively_model(), folder, 3, train={"preset": "test", "seed": 0})
     return folder
@@ -55,20 +55,20 @@ def lively_run() -> Path:
 
 @cache
 def float32_graph(name: str, opset: int = 18) -> Path:
-    """A graph of the run as the exporter writes it; copy it before changing it."""
+    """Return a graph of the run as written by the exporter; copy it before changing it."""
     folder = scratch() / f"opset{opset}"
     folder.mkdir(exist_ok=True)
     return write_graph(stages(load_model(lively_run()).eval())[name], folder, {"role": name}, opset)
 
 
 def remembered_graph(stage: GraphStage, folder: Path, metadata: dict[str, str], opset: int = 18) -> Path:
-    """In the place of `write_graph`, for this run only."""
+    """Copy the cached graph: a replacement for `write_graph`, for this run only."""
     return Path(shutil.copy(float32_graph(Path(stage.spec.file).stem, opset), folder))
 
 
 @cache
 def exported(precision: str) -> Path:
-    """The run's bundle in `precision`, compared on generated clips, not calibrated."""
+    """Return the run's bundle in `precision`, with parity on generated clips and no calibration."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(artefacts, "write_graph", remembered_graph)
         export_bundle(lively_run(), scratch() / precision, precision=precision, calibration_clips=[])

@@ -1,7 +1,7 @@
-"""A bundle whose encoders are a light meter and a loudness meter, so that the offset of a clip is exactly known.
+"""A bundle whose encoders measure brightness and loudness, so that the offset of a clip is known exactly.
 
-Brightness 0..1 of the tubelet's middle frame and loudness -50..-10 dBFS of the segment are each turned into an angle
-0..pi; the embedding is its cosine and sine. Equal courses of brightness and loudness then have similarity 1.
+The brightness 0..1 of the tubelet's middle frame and the loudness -50..-10 dBFS of the segment are each mapped to an
+angle 0..pi; the embedding is its cosine and sine. Brightness and loudness that vary alike then have similarity 1.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def write_fake_bundle(
 
 
 def _frontend(folder: Path) -> GraphSpec:
-    """Log of the mean power of each 25 ms frame, the same in every bin."""
+    """Return a graph of the log of each 25 ms frame's mean power, the same in every bin."""
     nodes = [
         _node("Mul", ["waveform", "waveform"], "power"),
         _node("Unsqueeze", ["power", "channel_axis"], "channel"),
@@ -117,8 +117,8 @@ def _audio_encoder(folder: Path, segment_frames: int) -> GraphSpec:
 
 def _visual_encoder(folder: Path, num_frames: int, img_size: int) -> GraphSpec:
     nodes = [
-        _node("Gather", ["frames", "middle"], "picture", axis=1),
-        _node("Cast", ["picture"], "values", to=TensorProto.FLOAT),
+        _node("Gather", ["frames", "middle"], "frame", axis=1),
+        _node("Cast", ["frame"], "values", to=TensorProto.FLOAT),
         _node("ReduceMean", ["values"], "level", axes=[1, 2, 3], keepdims=0),
         *_angle_nodes("level"),
     ]
@@ -128,7 +128,7 @@ def _visual_encoder(folder: Path, num_frames: int, img_size: int) -> GraphSpec:
 
 
 def _angle_nodes(level: str) -> list[Any]:
-    """(B,) level -> (B, 2) cosine and sine of pi * clip((level - offset) / scale, 0, 1)."""
+    """Map (B,) levels to (B, 2): cosine and sine of pi * clip((level - offset) / scale, 0, 1)."""
     return [
         _node("Sub", [level, "offset"], "above"),
         _node("Div", ["above", "scale"], "share"),
@@ -171,7 +171,7 @@ def _save(
 
     stored = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()]
     graph = helper.make_graph(nodes, name, infos(inputs), infos(outputs), initializer=stored)
-    # Opset 13 is the last in which ReduceMean takes its axes as an attribute and Unsqueeze as an input.
+    # In opset 13 ReduceMean takes its axes as an attribute and Unsqueeze as an input; both change later.
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.checker.check_model(model)
     (folder / f"{name}.onnx").write_bytes(model.SerializeToString())

@@ -1,6 +1,6 @@
-"""Stand-ins for CUDA, its driver and TensorRT, as far as the runtime uses them; device memory lies in the host's.
+"""Stand-ins for the parts of CUDA, its driver and TensorRT that the runtime uses; device memory is host memory.
 
-The engine takes `frames` (batch, 2, 3) uint8 in batches of 2 to 4 and gives the sums over the last dimension, times
+The engine takes `frames` (batch, 2, 3) uint8 in batches of 2 to 4 and returns the sums over the last dimension, times
 `scale`, as `embedding` (batch, 2) float32, and once, twice and four times that as `patches` (batch, 3, 2) float16.
 """
 
@@ -17,7 +17,7 @@ PLAN = b"plan"
 
 
 class FakeCuda(SimpleNamespace):
-    """cuda.bindings.runtime as far as it is used: addresses are those of buffers here."""
+    """The used part of cuda.bindings.runtime: addresses are those of host buffers."""
 
     def __init__(self) -> None:
         kinds = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
@@ -64,7 +64,7 @@ class FakeCuda(SimpleNamespace):
 
 
 class FakeContext:
-    """Computes at once what it is told to start."""
+    """An execution context that computes immediately instead of asynchronously."""
 
     def __init__(self, library: FakeTensorRT) -> None:
         self.library = library
@@ -94,7 +94,7 @@ class FakeContext:
 
 
 class FakeTensorRT(SimpleNamespace):
-    """The module tensorrt_rtx. `batches` notes what was run; `failing`, `opens` and `dtypes` make it misbehave."""
+    """The module tensorrt_rtx. `batches` records the batches run; `failing`, `opens` and `dtypes` provoke errors."""
 
     def __init__(self) -> None:
         dtypes = {"frames": np.uint8, "embedding": np.float32, "patches": np.float16}
@@ -103,7 +103,7 @@ class FakeTensorRT(SimpleNamespace):
         self.nptype = lambda dtype: dtype
         self.log: Any = None
 
-    # A module can be put into a cache.
+    # Modules are hashable, so that they can be cache keys.
     __hash__ = object.__hash__  # type: ignore[assignment]
 
     def Runtime(self, log: Any) -> Any:  # noqa: N802
@@ -136,7 +136,7 @@ def _at(address: int, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 class FakeDriver:
-    """libcuda with one GPU of compute capability 12.0, or an error of `failing`."""
+    """libcuda with one GPU of compute capability 12.0, or the error in `failing`."""
 
     def __init__(self, failing: str) -> None:
         for name, value in (("cuInit", None), ("cuDeviceGet", 0), ("cuDeviceGetAttribute", None)):

@@ -1,4 +1,4 @@
-"""Ways to tamper with a bundle, and the sentence with which it is then refused."""
+"""Ways to tamper with a bundle, and the sentence that then refuses it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Attack = Callable[[Path], object]
 
 
 def seal(content: dict[str, Any]) -> bytes:
-    """A manifest as the format has it, with the digest that fits: forgers can compute it too."""
+    """Return a valid manifest file with a matching digest, which a forger can compute too."""
 
     def written(entries: dict[str, Any]) -> bytes:
         return (json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8", "replace")
@@ -29,7 +29,7 @@ def seal(content: dict[str, Any]) -> bytes:
 
 
 def forge(change: Callable[[dict[str, Any]], object]) -> Attack:
-    """Change the manifest's content and seal it anew."""
+    """Change the manifest's content and update its digest."""
 
     def attack(folder: Path) -> None:
         content = json.loads((folder / MANIFEST_NAME).read_text())
@@ -61,12 +61,12 @@ def write(name: str, edit: Callable[[bytes], bytes]) -> Attack:
 
 
 def refusal(folder: Path, attack: Attack) -> str:
-    """The sentence, without the path in which every message differs anyway."""
+    """Return the sentence without the path, in which messages differ anyway."""
     attack(folder)
     with pytest.raises(BundleError) as caught:
         Bundle.open(folder, threads=1)
     sentence = str(caught.value)
-    assert sentence.isprintable(), "one line that a terminal can show"
+    assert sentence.isprintable(), "expected one printable line"
     assert len(sentence) < 400 + len(str(folder))
     problem, _, advice = sentence.partition(": ")
     assert problem

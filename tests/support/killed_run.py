@@ -1,6 +1,6 @@
-"""A run that is killed again and again, and started again each time.
+"""A run that is repeatedly killed and restarted.
 
-The parent imports everything and computes nothing, so that a forked child is training within a fraction of a second.
+The parent imports everything and computes nothing, so that a forked child trains within a fraction of a second.
 """
 
 import os
@@ -26,17 +26,17 @@ OPTIONS: dict[str, Any] = {
     "ema_decay": 0.9,
     "learning_rate": 1e-3,
 }
-# Events of Python's audit hooks that change, or are about to change, what is on the disk.
+# Audit events of operations that change files or folders.
 FILE_EVENTS = frozenset(("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"))
 
 
 def train(data: Path, run_dir: Path) -> int:
-    """Run to the end; returns the last step."""
+    """Train to the end and return the last step."""
     return Trainer(*override(*preset("debug"), OPTIONS), run_dir).run(data, resume=True).state.step
 
 
 def die_at_file_event(run_dir: Path, number: int) -> None:
-    """SIGKILL this process when it touches the run's folder for the `number`-th time."""
+    """Send this process SIGKILL at its `number`-th operation on the run's folder."""
     left = [number]
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -49,7 +49,7 @@ def die_at_file_event(run_dir: Path, number: int) -> None:
 
 
 def start_and_kill(data: Path, run_dir: Path, random_source: random.Random) -> tuple[bool, bool]:
-    """One life of the run: ended by a signal at a random time or at a random file operation, or by its own end.
+    """Start the run once; kill it at a random time or a random file operation, or let it finish.
 
     Returns whether it was killed, and whether a checkpoint was being written then.
     """
@@ -70,7 +70,7 @@ def start_and_kill(data: Path, run_dir: Path, random_source: random.Random) -> t
 
 
 def main(data: str, run_dir: str, kills: str) -> None:
-    """Kill the run as often as asked, then let it end; writes the kills, and those in the middle of a checkpoint."""
+    """Kill the run the given number of times, then let it finish; print all kills and those during a checkpoint."""
     random_source = random.Random(7)
     killed = in_checkpoint = 0
     while killed < int(kills):

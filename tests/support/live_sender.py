@@ -1,4 +1,4 @@
-"""A sender of a live stream over a WebSocket: the course of `sync_clips`, out of sync from a moment on."""
+"""Send a live stream over a WebSocket: the signal of `sync_clips`, out of sync from a given time on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def course_chunks(
     seed: int = 0,
     silent: bool = False,
 ) -> Iterator[tuple[float, bytes]]:
-    """(time, chunk) in order; the audio is `offset_ms` early (late where negative) from `from_seconds` on."""
+    """Yield (time, chunk) in order; from `from_seconds` on the audio is `offset_ms` early (late if negative)."""
     count = round(seconds * FRAME_RATE_HZ)
     times = np.arange(count) / FRAME_RATE_HZ
 
@@ -56,7 +56,7 @@ def course_chunks(
 def send(
     url: str, chunks: Iterable[tuple[float, bytes]], *, speed: float = 1.0, **options: Any
 ) -> list[dict[str, Any]]:
-    """Send a stream, `speed` times as fast as it plays, and end it; returns all answers."""
+    """Send a stream at `speed` times real time, end it, and return all answers."""
     answers: list[dict[str, Any]] = []
 
     def listen(socket: ClientConnection) -> None:

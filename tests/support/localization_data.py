@@ -1,4 +1,4 @@
-"""Tiny data sets in the published forms of localisation, and an encoder whose heat map is known."""
+"""Tiny data sets in the published localisation formats, and an encoder whose heat map is known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RED, BLUE, GREY = (220, 30, 30), (30, 30, 220), (120, 120, 120)
 
 
 def write_ade20k_sound(root: Path) -> Path:
-    """Four prompts in the layout of ADE20K_Sound: two red things that hum low, two blue ones that hum high."""
+    """Write four prompts in ADE20K_Sound's layout: two red objects with a low hum, two blue ones with a high hum."""
     rows = []
     for number, (class_id, colour, pitch_hz) in enumerate(
         [(RED_CLASS, RED, 200.0), (BLUE_CLASS, BLUE, 3000.0), (RED_CLASS, RED, 200.0), (BLUE_CLASS, BLUE, 3000.0)]
@@ -49,7 +49,7 @@ def write_ade20k_sound(root: Path) -> Path:
 
 
 def write_vgg_ss(root: Path) -> Path:
-    """Two clips as videos, one as a picture with a sound, one missing, in the form of vggss.json; returns the JSON."""
+    """Write clips in the format of vggss.json and return the JSON: two videos, an image with a WAV, one missing."""
     entries = []
     for number, seconds in enumerate((2.0, 3.0)):
         frames = np.full((round(25 * seconds), HEIGHT // 2 * 2, WIDTH, 3), GREY, dtype=np.uint8)
@@ -74,14 +74,14 @@ def write_vgg_ss(root: Path) -> Path:
 
 
 def hum(pitch_hz: float, seconds: float = 2.0) -> NDArray[np.float32]:
-    """A tone with a little noise."""
+    """Return a tone with a little noise."""
     time = np.arange(round(16_000 * seconds)) / 16_000
     noise = np.random.default_rng(round(pitch_hz)).standard_normal(len(time))
     return (0.3 * np.sin(2 * np.pi * pitch_hz * time) + 1e-3 * noise).astype(np.float32)
 
 
 def colour_encoder(segment_frames: int = 60, img_size: int = 48, patch: int = 4) -> Encoder:
-    """Low sounds point at red, high ones at blue; a patch points where its colour does, with a share of grey."""
+    """Return an encoder: low tones match red, high ones blue; a patch matches its colour, plus a constant grey."""
     side = img_size // patch
 
     def embed_audio(segments: NDArray[np.float32]) -> Vectors:

@@ -1,4 +1,4 @@
-"""Tiny data sets in the published formats, made of clips whose video and audio follow one course."""
+"""Tiny data sets in the published formats, made of clips whose video and audio follow the same signal."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from cavsync.evaluate.retrieval.similarity import SIMILARITIES, Similarity
 
 
 def video_folder(folder: Path, count: int, *, seconds: float = 2.0) -> Path:
-    """`count` videos vid0.mkv ..."""
+    """Write `count` videos vid0.mkv ..."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(count):
         write_clip(folder / f"vid{seed}.mkv", seconds=seconds, seed=seed)
@@ -29,7 +29,7 @@ def video_folder(folder: Path, count: int, *, seconds: float = 2.0) -> Path:
 
 
 def cav_mae_json(folder: Path, count: int, *, frames: int = 4, seconds: float = 2.0) -> Path:
-    """CAV-MAE's layout: frame_{i}/{id}.jpg, one WAV per clip, and the list; two classes."""
+    """Write CAV-MAE's layout: frame_{i}/{id}.jpg, one WAV per clip, and the list; two classes."""
     entries: list[dict[str, Any]] = []
     for seed in range(count):
         name = f"vid{seed}"
@@ -54,7 +54,7 @@ def cav_mae_json(folder: Path, count: int, *, frames: int = 4, seconds: float = 
 
 
 def vggsound_csv(path: Path, media: Path, count: int) -> Path:
-    """VGGSound's table beside cut videos `ID_000030.mkv`: every third row is training data, the last has no file."""
+    """Write VGGSound's table and cut videos `ID_000030.mkv`: every third row is training data, the last has no file."""
     media.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as table:
         writer = csv.writer(table)

@@ -1,4 +1,4 @@
-"""Real senders on loopback, each a process of its own that is killed at the end: ffmpeg, nginx, a GStreamer server."""
+"""Real senders on loopback, each in its own process, killed at the end: ffmpeg, nginx, a GStreamer server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from waiting import wait_until
 
 SYSTEM_PYTHON = "/usr/bin/python3"
-# Short groups of frames and no reordering: a receiver that joins late waits for a fifth of a second.
+# Short groups of frames without reordering: a receiver that joins late waits at most a fifth of a second.
 LIVE_VIDEO = ("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "5", "-pix_fmt", "yuv420p")
 
 RTSP_SERVER = """
@@ -51,14 +51,14 @@ http {{
 
 
 def need(*programs: str) -> None:
-    """Skip the test where one of the programs is missing."""
+    """Skip the test if one of the programs is missing."""
     for program in programs:
         if shutil.which(program) is None:
             pytest.skip(f"needs the program {program}")
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port that nobody uses now."""
+    """Return a port that is free at present."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -66,7 +66,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 @contextmanager
 def running(*command: str, wait_for: str = "") -> Iterator[subprocess.Popen[str]]:
-    """A process that is killed at the end; `wait_for` is a line that it prints once it is ready."""
+    """Run a process until the block ends; `wait_for` is the line that it prints when it is ready."""
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -84,14 +84,14 @@ def running(*command: str, wait_for: str = "") -> Iterator[subprocess.Popen[str]
 
 
 def ffmpeg_sender(clip: Path, *output: str, rate: float = 1.0) -> tuple[str, ...]:
-    """Command that plays a clip at `rate` times its speed into an output of ffmpeg's."""
+    """Return the ffmpeg command that plays a clip at `rate` times its speed into an output."""
     begin = ("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-readrate", str(rate), "-i", str(clip))
     return (*begin, *LIVE_VIDEO, "-c:a", "aac", *output)
 
 
 @contextmanager
 def nginx(folder: Path) -> Iterator[str]:
-    """Serve a folder; gives its address."""
+    """Serve a folder and yield its address."""
     need("nginx")
     port = free_port()
     config = folder / "nginx.conf"
@@ -103,13 +103,13 @@ def nginx(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def rtsp_server(clip: Path, port: int) -> Iterator[str]:
-    """Serve a Matroska clip of H.264 and PCM, from its beginning for the first client; gives its address."""
+    """Serve a Matroska clip of H.264 and PCM over RTSP, from its beginning for the first client; yield its address."""
     need(SYSTEM_PYTHON)
     with running(SYSTEM_PYTHON, "-c", RTSP_SERVER, str(port), str(clip), wait_for="ready"):
         yield f"rtsp://127.0.0.1:{port}/live"
 
 
 def can_connect(port: int) -> bool:
-    """Whether somebody listens."""
+    """Return whether a process listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

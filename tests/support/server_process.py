@@ -1,4 +1,4 @@
-"""A real `cavsync serve` in a process of its own, on a free port of this machine."""
+"""A real `cavsync serve` in its own process, on a free local port."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ServerProcess:
 
 @contextmanager
 def serving(bundle: Path, *options: str, environment: dict[str, str] | None = None) -> Iterator[ServerProcess]:
-    """Start it, wait until it says where it listens, and end it afterwards."""
+    """Start the server, wait until it prints its address, and stop it afterwards."""
     command = [
         sys.executable,
         "-P",

@@ -1,4 +1,4 @@
-"""A client of the server's application, in this process."""
+"""An in-process client of the server's application."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 
 
 class Client(TestClient):
-    """Talks to an application with the given settings, under the name of this machine."""
+    """A client of an application with the given settings, under the host name of this machine."""
 
     def __init__(self, bundle: Bundle, **settings: Any) -> None:
         super().__init__(create_app(bundle, ServerSettings(**settings)), base_url=f"http://{HOST}")
@@ -26,7 +26,7 @@ class Client(TestClient):
         return self.websocket_connect(f"ws://{HOST}/v1/streams/{name}", **options)
 
     def finished(self, location: str) -> dict[str, Any]:
-        """The job once it is over."""
+        """Wait for a job to end and return it."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             job: dict[str, Any] = self.get(location).json()
@@ -36,7 +36,7 @@ class Client(TestClient):
         raise AssertionError(f"the job is still {job['state']}")
 
     def score_url(self, url: str) -> dict[str, Any]:
-        """Submit an address and wait for its end; a refusal counts as one."""
+        """Submit an address and wait for the job to end; a refusal counts as its end."""
         response = self.post("/v1/jobs", json={"url": url})
         if response.status_code != 202:
             return {"state": "refused", "status": response.status_code, **response.json()}
@@ -44,7 +44,7 @@ class Client(TestClient):
 
 
 def answers_until(socket: Any, kind: str) -> list[dict[str, Any]]:
-    """Messages of a stream up to the first of this kind."""
+    """Return the messages of a stream up to the first of this kind."""
     found = [json.loads(socket.receive_text())]
     while found[-1]["kind"] != kind:
         found.append(json.loads(socket.receive_text()))

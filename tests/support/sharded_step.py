@@ -19,7 +19,7 @@ BATCH = 4
 
 
 def gradients(backend: str, rank: int | None) -> dict[str, Tensor]:
-    """Gradients by name of the whole batch, reconstruction only; a rank takes its half of the batch and shards."""
+    """Return the whole batch's gradients by name, reconstruction only; a rank computes its half of batch and shards."""
     torch.manual_seed(0)
     model: nn.Module = CAVMAESync(small_config(**WIDE))
     fbank, frames = small_inputs(model.config, batch=BATCH)
@@ -42,7 +42,7 @@ def gradients(backend: str, rank: int | None) -> dict[str, Tensor]:
 
 
 def run(rank: int, folder: str, backend: str) -> None:
-    """What each process does: its half of the batch; the first saves the gathered gradients."""
+    """Compute one process's half of the batch; rank 0 saves the gathered gradients."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     found = gradients(backend, rank)
     if rank == 0:

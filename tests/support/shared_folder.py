@@ -1,4 +1,4 @@
-"""Where the clips and parity cases lie: beside the repository, or at CAVSYNC_SHARED."""
+"""Find the shared clips and parity cases: next to the repository, or in CAVSYNC_SHARED."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def shared_folder(part: str) -> Path:
-    """The folder `part` of the shared material; skips the test, with the reason, where it is absent."""
+    """Return the folder `part` of the shared material, or skip the test with the reason if it is absent."""
     root = Path(os.environ.get("CAVSYNC_SHARED", REPOSITORY.parent / "shared"))
     folder = root / part
     if not folder.is_dir():

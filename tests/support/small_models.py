@@ -1,4 +1,4 @@
-"""Models small enough for a test: every part present, a fraction of a second per step."""
+"""Models small enough for a test: every part is present, and a step takes a fraction of a second."""
 
 from typing import Any
 
@@ -30,22 +30,22 @@ TUBELETS: dict[str, Any] = {
     "num_register_tokens": 0,
     "has_decoder": False,
 }
-"""Changes that make it a small sync model: three frames, a convolutional stem, no global token, no decoder."""
+"""Changes for a small sync model: three frames, a convolutional stem, no global token, no decoder."""
 
 
 def small_config(**changes: Any) -> ModelConfig:
-    """A configuration with a grid of 8 x 5 audio and 3 x 3 frame patches."""
+    """Return a configuration with 8 x 5 audio patches and 3 x 3 frame patches."""
     return ModelConfig(**{**SIZES, **changes})
 
 
 def small_model(seed: int = 0, **changes: Any) -> CAVMAESync:
-    """A model of `small_config`, with fixed random weights."""
+    """Return a model of `small_config` with fixed random weights."""
     torch.manual_seed(seed)
     return CAVMAESync(small_config(**changes))
 
 
 def small_inputs(config: ModelConfig, batch: int = 4, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Log-mel (batch, audio_length, 128) and frames (batch, [T,] 3, H, W), standard normal."""
+    """Return log-mel (batch, audio_length, 128) and frames (batch, [T,] 3, H, W), both standard normal."""
     generator = torch.Generator().manual_seed(seed)
     time = () if config.num_frames == 1 else (config.num_frames,)
     fbank = torch.randn(batch, config.audio_length, 128, generator=generator)

@@ -1,4 +1,4 @@
-"""Pushing a frame course and an audio track into a scorer, in the order of time and in any pieces."""
+"""Push frames and audio into a scorer, in the order of time and in pieces of any size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def feed(
     cuts: list[int] | None = None,
     audio_leads_by: int = 0,
 ) -> list[SyncScore]:
-    """Push everything in the order of time; the audio is cut at `cuts` and may run ahead of or behind the frames."""
+    """Push everything in the order of time; the audio is cut at `cuts` and may lead or trail the frames."""
     edges = sorted({0, *(cuts or range(0, len(samples), 1000)), len(samples)})
     pieces = [(start, samples[start:stop]) for start, stop in pairwise(edges)]
     events: list[tuple[float, int, Any]] = [(time, 1, frame) for time, frame in zip(times, frames, strict=True)]

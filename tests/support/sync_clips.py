@@ -1,6 +1,6 @@
-"""Clips whose video and audio follow one course, with a known offset: grey frames and a tone of varying loudness.
+"""Clips with a known offset: the grey level of the frames and the loudness of a tone follow the same signal.
 
-SIGN: an audio offset > 0 makes the audio early, so the audio at time t is that of the frame at t + offset.
+Sign: an audio offset > 0 makes the audio early, so the audio at time t belongs to the frame at t + offset.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TONE_HZ = 1000.0
 
 
 def course(times_seconds: FloatArray, seed: int = 0) -> FloatArray:
-    """Irregular course between 0.05 and 0.95 with nothing above 3 Hz, the same for the same seed."""
+    """Return an irregular signal between 0.05 and 0.95, at most 3 Hz, determined by the seed."""
     random = np.random.default_rng(seed)
     frequencies, phases = random.uniform(0.4, 3.0, 24), random.uniform(0, 2 * np.pi, 24)
     total = np.sin(2 * np.pi * np.asarray(times_seconds)[..., None] * frequencies + phases).sum(axis=-1)
@@ -28,7 +28,7 @@ def course(times_seconds: FloatArray, seed: int = 0) -> FloatArray:
 
 
 def make_frames(times_seconds: FloatArray, seed: int = 0, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
-    """Grey frames (n, height, width, 3) at the given times."""
+    """Return grey frames (n, height, width, 3) at the given times."""
     grey = np.round(255 * course(times_seconds, seed)).astype(np.uint8)
     return np.broadcast_to(grey[:, None, None, None], (len(grey), height, width, 3)).copy()
 
@@ -41,7 +41,7 @@ def make_audio(
     rate_hz: int = 16_000,
     audio_offset_ms: float | Callable[[FloatArray], FloatArray] = 0.0,
 ) -> NDArray[np.float32]:
-    """Tone (n,) whose loudness follows the course; the offset may change over time."""
+    """Return a tone (n,) whose loudness follows the signal; the offset may change over time."""
     times = start_seconds + np.arange(num_samples) / rate_hz
     offset_ms = audio_offset_ms(times) if callable(audio_offset_ms) else audio_offset_ms
     level_dbfs = QUIET_DBFS + (LOUD_DBFS - QUIET_DBFS) * course(times + offset_ms / 1000, seed)
@@ -61,7 +61,7 @@ def write_clip(
     samples: NDArray[np.float32] | None = None,
     tracks: tuple[str, ...] = ("video", "audio"),
 ) -> Path:
-    """Write a clip; the ending of `path` chooses the container: mkv holds FFV1 and PCM, anything else H.264 and AAC."""
+    """Write a clip; the suffix of `path` selects the container: mkv holds FFV1 and PCM, all others H.264 and AAC."""
     lossless = path.suffix == ".mkv"
     if frames is None:
         frames = make_frames(np.arange(round(seconds * frame_rate)) / float(frame_rate), seed)

@@ -11,11 +11,11 @@ from cavsync.model.losses import contrastive_loss
 BATCH, DIM = 6, 5
 FIRST_SIZE = 4
 PARTS = (slice(0, FIRST_SIZE), slice(FIRST_SIZE, BATCH))
-"""What each process holds: unequal parts, as rejected clips leave them."""
+"""The part of each process: unequal, as after rejected clips."""
 
 
 def whole_batch() -> tuple[Tensor, Tensor, Tensor]:
-    """Audio and visual vectors, and a mask that ignores pairs only within each part of the batch."""
+    """Return audio and visual vectors, and a mask that ignores pairs only within each part of the batch."""
     generator = torch.Generator().manual_seed(0)
     audio, visual = (torch.randn(BATCH, DIM, generator=generator) for _ in range(2))
     part = torch.arange(BATCH) >= FIRST_SIZE
@@ -24,7 +24,7 @@ def whole_batch() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def step(audio: Tensor, visual: Tensor, ignore: Tensor, weight: float = 1.0) -> dict[str, Tensor]:
-    """Loss, accuracy and gradients of the weighted loss of one step."""
+    """Return the loss, the accuracy and the gradients of the weighted loss of one step."""
     audio, visual = audio.clone().requires_grad_(), visual.clone().requires_grad_()
     loss, accuracy = contrastive_loss(audio, visual, 0.1, bidirectional=True, ignore=ignore)
     (loss * weight).backward()
@@ -34,7 +34,7 @@ def step(audio: Tensor, visual: Tensor, ignore: Tensor, weight: float = 1.0) -> 
 
 
 def run(rank: int, folder: str) -> None:
-    """What each process does: its part of the batch, result saved under its rank."""
+    """Compute one process's part of the batch and save the result under its rank."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     audio, visual, ignore = whole_batch()
     mine = PARTS[rank]

@@ -1,4 +1,4 @@
-"""A web server of this machine with files, redirections and misbehaviour, for tests of downloads."""
+"""A local web server with files, redirections and faults, for tests of downloads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass
 class WebFiles:
-    """`asked` are the paths that were asked for, in order."""
+    """The state of the server; `asked` lists the requested paths in order."""
 
     folder: Path
     port: int = 0

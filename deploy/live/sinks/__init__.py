@@ -1,4 +1,7 @@
-"""Sinks for the decisions, events and status of a live stream."""
+"""Sinks for the decisions, events and status of a live stream.
+
+Public through `cavsync.deploy.live`: the names below. `prometheus.PrometheusSink` needs prometheus_client.
+"""
 
 from cavsync.deploy.live.sinks.callback import CallbackSink
 from cavsync.deploy.live.sinks.protocol import LiveSink

@@ -1,4 +1,4 @@
-// Alarms are said once when they begin and once when they end; those that last stay visible.
+// Alarms are announced once when they begin and once when they end; active ones stay visible.
 
 import { byId, h } from "./dom.js";
 import { clock, shape, signed } from "./words.js";

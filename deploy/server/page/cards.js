@@ -1,4 +1,4 @@
-// One card per stream: what it says, where its offset lies, how late it is.
+// One card per stream: verdict, offset on a scale, delay of the latest decision.
 
 import { byId, h, s, setText } from "./dom.js";
 import { ago, atAGlance, clock, mark, ratio, shape, signed, tick } from "./words.js";
@@ -47,7 +47,7 @@ function fillCard(button, stream, isChosen) {
   );
 }
 
-// How sure it is, or why it is not.
+// The confidence, or the reason why the stream is undetermined.
 function facts({ error, latest }) {
   if (error) return error;
   if (!latest) return "";
@@ -62,7 +62,7 @@ export function lateness(stream) {
   return delay === null || delay === undefined ? "" : `${delay.toFixed(1)} s behind`;
 }
 
-// The offset on its scale: late to the left, early to the right, the allowed stretch coloured.
+// The offset on a scale: late to the left, early to the right, the allowed range coloured.
 function gauge(status) {
   const latest = status.latest;
   const offset = latest?.audio_offset_ms ?? null;

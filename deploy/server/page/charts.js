@@ -1,4 +1,4 @@
-// Offset, similarity and confidence over time, drawn at the size of the screen.
+// Charts of offset, similarity and confidence over time, as wide as the page.
 
 import { s } from "./dom.js";
 import { clock, mark, signed, tick } from "./words.js";
@@ -16,7 +16,7 @@ export class Scale {
 
 const MIN_SPAN_SECONDS = 30;
 
-// From the first decision on, once the stream is that young.
+// A young stream's chart starts at its first decision.
 export function timeScale(width, now, spanSeconds, firstSeconds) {
   const begin = Math.min(Math.max(now - spanSeconds, firstSeconds), now - MIN_SPAN_SECONDS);
   return new Scale(begin, now, MARGIN.left, width - MARGIN.right);
@@ -48,7 +48,7 @@ export function axes(x, y, height, ticks) {
 
 export function offsetChart(holder, stream, decisions, x, height = 210) {
   const { early_limit_ms: early, late_limit_ms: late } = stream;
-  // What is not trusted may lie anywhere: it is drawn where it fits, and does not stretch the axis.
+  // Untrusted offsets may lie anywhere: they are drawn where they fit and do not stretch the axis.
   const offsets = decisions.filter((decision) => decision.is_measured).map((decision) => decision.audio_offset_ms);
   const limits = early === null ? [] : [early, -late];
   const low = Math.min(-100, ...offsets, ...limits);

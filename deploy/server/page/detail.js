@@ -1,4 +1,4 @@
-// The chosen stream: verdict, charts, numbers, events.
+// The selected stream: verdict, charts, numbers, events.
 
 import { byId, h, setText } from "./dom.js";
 import { lineChart, offsetChart, timeScale } from "./charts.js";

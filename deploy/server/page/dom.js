@@ -1,4 +1,4 @@
-// Elements from data. Text is always set as text, never parsed as markup.
+// Build elements from data. Text is always set as text, never parsed as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -16,7 +16,7 @@ export const h = (tag, attributes, ...children) => fill(document.createElement(t
 export const s = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 export const byId = (id) => document.getElementById(id);
 
-// Sets text only where it differs, so that screen readers do not hear what has not changed.
+// Sets text only if it differs, so that screen readers do not repeat unchanged text.
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

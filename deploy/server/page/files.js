@@ -1,4 +1,4 @@
-// Files: upload one, follow the jobs.
+// Upload a file and show the progress of all jobs.
 
 import { byId, h, setText } from "./dom.js";
 import { shape } from "./words.js";

@@ -1,9 +1,9 @@
-// The similarity by time and offset: one column per decision, light where video and audio match.
+// Heat map of similarity by time and offset: one column per decision, light where video and audio match.
 
 import { h, s } from "./dom.js";
 import { axes, draw, MARGIN, Scale, valueTicks } from "./charts.js";
 
-// Dark to light in even steps of lightness, so that it reads in grey and with any colour vision.
+// Dark to light in even steps of lightness, readable in grey and with any colour vision.
 const COLOURS = [[13, 17, 48], [38, 42, 108], [48, 84, 150], [35, 130, 158], [47, 172, 143], [135, 205, 104], [248, 230, 92]];
 
 export function heatChart(holder, decisions, x, height = 190) {
@@ -32,7 +32,7 @@ function paint(context, decisions, x, y, width, rows) {
     const begin = Math.round(x.at(decision.unix_seconds) - x.begin);
     const next = decisions[place + 1];
     const gap = next ? next.unix_seconds - decision.unix_seconds : 0.5;
-    // A column lasts until the next decision, but a stretch without decisions stays empty.
+    // A column extends to the next decision; gaps longer than 3 s stay empty.
     const end = gap > 3 ? begin + 3 : Math.max(begin + 1, Math.round(x.at(decision.unix_seconds + gap) - x.begin));
     const { from_ms: from, to_ms: to } = decision.curve;
     const column = columns[place];
@@ -46,7 +46,7 @@ function paint(context, decisions, x, y, width, rows) {
   });
 }
 
-// Each column without its median, so that scenes of different content compare.
+// Subtract each column's median, so that scenes of different content are comparable.
 function levelled(column) {
   const known = column.filter((value) => value !== null).sort((a, b) => a - b);
   const median = known[Math.floor(known.length / 2)] ?? 0;

@@ -1,4 +1,4 @@
-// The state of the page: what the server tells, drawn at most once per frame of the screen.
+// The state of the page, fed by the server and drawn at most once per screen refresh.
 
 import { byId, setText } from "./dom.js";
 import { sayOver, showAlarms } from "./alarms.js";
@@ -52,11 +52,11 @@ function choose(name) {
   chosen = name;
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   redraw();
-  // On a narrow screen the charts lie below all cards.
+  // On a narrow screen the charts are below all cards.
   if (matchMedia("(max-width: 900px)").matches) requestAnimationFrame(() => byId("detail").scrollIntoView());
 }
 
-// What happened before this page was opened.
+// Load the history from before this page was opened.
 async function loadPast(name) {
   loaded = name;
   const response = await fetch(`/v1/streams/${encodeURIComponent(name)}`);
@@ -94,7 +94,7 @@ function connect() {
   feed.onopen = () => show("Connected", "on");
   feed.onerror = () => {
     show("Connection lost, trying again", "off");
-    // A refusal ends the feed for good; the server may be on its way up.
+    // A refused feed is not retried by the browser; the server may be starting.
     if (feed.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS);
   };
   feed.onmessage = ({ data }) => {

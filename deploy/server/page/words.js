@@ -1,10 +1,10 @@
-// Words, shapes and numbers, the same everywhere on the page and in the reports.
+// Texts, shapes and number formats, the same on the page and in the reports.
 
 import { s } from "./dom.js";
 
 export const STATES = { in_sync: "in sync", audio_early: "audio early", audio_late: "audio late", undetermined: "undetermined" };
 
-// Shapes tell the states apart without colour: dot, triangle up (early), triangle down (late), ring.
+// Shapes distinguish the states without colour: dot, triangle up (early), triangle down (late), ring.
 const SHAPES = {
   in_sync: "M7 1.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 1 0 0-11z",
   audio_early: "M7 1l6.2 11.4H.8z",
@@ -40,7 +40,7 @@ export function ago(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
-// What a stream says at a glance: [state for colour and shape, words].
+// Summary of a stream: [state for colour and shape, text].
 export function atAGlance(stream) {
   if (stream.state === "lost" || (stream.error && stream.state === "live")) return ["failed", "Connection lost"];
   if (!stream.latest) return ["undetermined", stream.state === "ended" ? "Ended" : "Waiting for a window"];

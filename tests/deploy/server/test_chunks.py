@@ -94,8 +94,8 @@ def jpeg(width: int = 32, height: int = 16) -> bytes:
         (chunk(b"12345678", **AUDIO | {"channels": 0}), "channels"),
         (chunk(b"12345678", **AUDIO | {"sample_rate_hz": 44100.5}), "sample_rate_hz"),
         (chunk(b"\0" * 8 * 160_001, **AUDIO), "more than 10 s"),
-        (chunk(b"no frame", type="video", pts_seconds=0, format="jpeg"), "no complete JPEG"),
-        (chunk(jpeg()[:-300], type="video", pts_seconds=0, format="jpeg"), "no complete JPEG"),
+        (chunk(b"no frame", type="video", pts_seconds=0, format="jpeg"), "not a complete JPEG"),
+        (chunk(jpeg()[:-300], type="video", pts_seconds=0, format="jpeg"), "not a complete JPEG"),
     ],
 )
 def test_what_is_wrong_is_said(message: bytes, words: str) -> None:
@@ -107,9 +107,9 @@ def test_what_is_wrong_is_said(message: bytes, words: str) -> None:
 def test_other_picture_formats_and_bombs_are_no_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.BytesIO()
     Image.new("RGB", (8, 8)).save(out, "PNG")
-    with pytest.raises(MediaError, match="no complete JPEG"):
+    with pytest.raises(MediaError, match="not a complete JPEG"):
         parse_chunk(chunk(out.getvalue(), type="video", pts_seconds=0, format="jpeg"))
-    monkeypatch.setattr("cavsync.deploy.server.chunks.MAX_PICTURE_PIXELS", 32 * 16 - 1)
+    monkeypatch.setattr("cavsync.deploy.server.chunks.MAX_FRAME_PIXELS", 32 * 16 - 1)
     with pytest.raises(MediaError, match="32 by 16"):
         parse_chunk(chunk(jpeg(), type="video", pts_seconds=0, format="jpeg"))
 

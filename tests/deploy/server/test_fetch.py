@@ -155,7 +155,11 @@ def test_what_the_web_answers_wrongly_is_a_sentence(make_client: Callable[..., C
     client = make_client(allow_private_addresses=True, max_body_bytes=100_000)
     (web.folder / "large.mp4").write_bytes(b"x" * 100_001)
     web.cut_short.add("late.mp4")
-    for name, words in (("missing.mp4", "status 404"), ("large.mp4", "larger than 100000"), ("late.mp4", "broke off")):
+    for name, words in (
+        ("missing.mp4", "status 404"),
+        ("large.mp4", "larger than 100000"),
+        ("late.mp4", "closed the connection"),
+    ):
         job = client.score_url(web.url(name))
         assert (job["state"], words in job["error"]) == ("failed", True), job
     closed = socket.create_server(("127.0.0.1", 0))

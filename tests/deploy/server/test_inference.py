@@ -125,12 +125,12 @@ def request(**changes: Any) -> dict[str, Any]:
     ("content", "words"),
     [
         (b"", "JSON"),
-        (b"[]", "no JSON object"),
+        (b"[]", "not a JSON object"),
         (b"[" * 5000, "JSON"),
         ({}, "exactly one input"),
         ({"inputs": [{}, {}]}, "exactly one input"),
         ({"inputs": "x", "parameters": {}}, "exactly one input"),
-        ({"inputs": [], "parameters": 3}, "no JSON object"),
+        ({"inputs": [], "parameters": 3}, "not a JSON object"),
         (request(name="frames"), "send log_mel"),
         (request(datatype="FP64"), "send log_mel"),
         (request(shape=[1, 6]), "shape"),
@@ -149,9 +149,12 @@ def request(**changes: Any) -> dict[str, Any]:
         (request(data=[float("nan")] * 768), "NaN or infinite"),
         (request(parameters={"binary_data_size": 3072}), "make them agree"),
         (request(parameters={"binary_data_size": "x"}), "make them agree"),
-        ({**request(), "outputs": [{"name": "none"}]}, "cannot be had"),
-        ({**request(), "outputs": [{"name": "embedding"}, {"name": "embedding"}]}, "cannot be had"),
-        ({**request(), "outputs": "x"}, "cannot be had"),
+        ({**request(), "outputs": [{"name": "none"}]}, "does not exist or was requested twice"),
+        (
+            {**request(), "outputs": [{"name": "embedding"}, {"name": "embedding"}]},
+            "does not exist or was requested twice",
+        ),
+        ({**request(), "outputs": "x"}, "does not exist or was requested twice"),
     ],
 )
 def test_requests_that_cannot_be(client: Client, content: Any, words: str) -> None:

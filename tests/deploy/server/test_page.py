@@ -253,7 +253,7 @@ def test_the_login_in_a_browser(bundle_path: Path, browser: Any) -> None:
         page = browser.new_context().new_page()
         page.set_default_timeout(1000 * PATIENCE_SECONDS)
         page.goto(server.url)
-        for word, wanted in (("wrong", "That is not the token"), (TOKEN, "No stream yet")):
+        for word, wanted in (("wrong", "Wrong token"), (TOKEN, "No stream yet")):
             page.get_by_label("Token").fill(word)
             page.get_by_role("button", name="Log in").click()
             page.get_by_text(wanted).wait_for()

@@ -38,7 +38,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
         (["--watch", "nothing"], "NAME=URL"),
         (["--watch", "one=foo://x"], "has an unknown scheme"),
         (["--hop-ms", "7"], "multiple of 10 ms"),
-        (["--host", "192.0.2.1", "--token", "0123456789abcdef"], "cannot be listened on"),
+        (["--host", "192.0.2.1", "--token", "0123456789abcdef"], "cannot listen on"),
     ],
 )
 def test_what_cannot_be_served_is_bad_usage(bundle_path: Path, options: list[str], words: str) -> None:
@@ -49,7 +49,7 @@ def test_what_cannot_be_served_is_bad_usage(bundle_path: Path, options: list[str
 def test_a_port_in_use_and_a_missing_bundle(bundle_path: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run("--bundle", str(bundle_path), "--port", str(taken.getsockname()[1]))
-    assert (done.returncode, "cannot be listened on" in done.stderr) == (2, True)
+    assert (done.returncode, "cannot listen on" in done.stderr) == (2, True)
     done = run("--bundle", str(tmp_path / "missing"))
     assert (done.returncode, "does not exist" in done.stderr) == (1, True)
 
@@ -154,7 +154,7 @@ def test_a_client_that_sends_and_never_reads_is_cut_off(bundle_path: Path) -> No
             ) and found[0]["state"] == "live":
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-            assert found[0]["error"] == "the sender reads no answers"
+            assert found[0]["error"] == "the sender does not read its answers"
             # Its connection is gone too, not only its stream.
             sender.join(PATIENCE_SECONDS)
             assert not sender.is_alive()

@@ -181,7 +181,7 @@ def test_a_silent_sender_is_ended_and_forgotten(make_client: Callable[..., Clien
     with client.stream("one") as socket:
         socket.send_text('{"type": "start"}')
         answers = answers_until(socket, "error")
-        assert "nothing came for too long" in answers[-1]["error"]
+        assert "nothing arrived for too long" in answers[-1]["error"]
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_text()
         assert closed.value.code == 4408
@@ -222,7 +222,7 @@ def test_tidying_up_goes_on_after_a_failure(
     with client.stream("one"):
         pass
     wait_until(lambda: not client.get("/v1/streams").json()["streams"])
-    assert "tidying up failed" in caplog.text
+    assert "removing expired jobs and streams failed" in caplog.text
 
 
 def test_the_servers_options_hold_unless_a_stream_names_others(make_client: Callable[..., Client]) -> None:
@@ -270,4 +270,4 @@ def test_options_that_cannot_be(client: Client) -> None:
         socket.send_json({"type": "start", "window_seconds": 3})
         assert socket.receive_json()["window_seconds"] == 3
         socket.send_json({"type": "start"})
-        assert "has begun" in socket.receive_json()["error"]
+        assert "has already started" in socket.receive_json()["error"]
