@@ -18,6 +18,7 @@ from cavsync.deploy.server.score_options import ScoreOptions
 from cavsync.deploy.server.services import Services, Shared
 from cavsync.deploy.server.settings import MAX_JSON_BYTES
 from cavsync.deploy.server.upload import read_body, read_upload, shown_name
+from cavsync.records import problem
 
 # The report contains its style and no script; the sandbox is a second line of defence.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
@@ -171,6 +172,4 @@ def _parsed(kind: type[Options], values: Any) -> Options:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise RefusalError(400, f"{place}: {first['msg']}: see /openapi.json") from None
+        raise RefusalError(400, f"the request {problem(error)}: see /openapi.json") from None

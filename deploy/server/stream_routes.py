@@ -21,6 +21,7 @@ from cavsync.deploy.server.refusals import RefusalError, refusal
 from cavsync.deploy.server.score_options import ScoreOptions
 from cavsync.deploy.server.services import Services, Shared, services_of
 from cavsync.errors import BundleError, CavsyncError
+from cavsync.records import problem
 
 Work = Callable[[], list[Message]]
 NORMAL, GOING_AWAY, FAILED, IDLE = 1000, 1001, 1011, 4408
@@ -190,9 +191,7 @@ class StreamSocket:
         try:
             options = ScoreOptions.model_validate(wanted)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise RefusalError(400, f"{place}: {first['msg']}: see ScoreOptions in /openapi.json") from None
+            raise RefusalError(400, f"the message {problem(error)}: see ScoreOptions in /openapi.json") from None
         return [self._open(options).hello()]
 
     def _scoring(self) -> PushedStream:

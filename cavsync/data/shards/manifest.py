@@ -15,6 +15,7 @@ from cavsync.atomic import atomic_file
 from cavsync.data.labels.vocabulary import Label
 from cavsync.data.shards.options import PackOptions
 from cavsync.errors import DataError
+from cavsync.records import problem
 
 MANIFEST_NAME = "manifest.json"
 REJECTS_NAME = "rejects.jsonl"
@@ -84,5 +85,5 @@ def read_manifest(folder: Path) -> ShardManifest | None:
     except FileNotFoundError:
         return None
     except (OSError, TypeError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise DataError(f"{path} is no manifest of a pack ({reason}): restore it or pack into a new folder") from None
+        reason = problem(error) if isinstance(error, ValidationError) else error
+        raise DataError(f"{path} is no manifest of shards ({reason}): restore it or pack into a new folder") from None

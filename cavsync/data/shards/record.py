@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cavsync.errors import MediaError
+from cavsync.records import problem
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -71,11 +72,9 @@ def parse_record(data: bytes, where: str) -> SampleRecord:
     try:
         return SampleRecord.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "it"
         is_label = any(found["loc"][:1] == ("labels",) for found in error.errors())
         expected = "a list of label names" if is_label else "a record with pts_seconds and audio_start_seconds"
         raise MediaError(
-            f"{where} has no usable description ({field}: {first['msg']}), expected {expected}: write the sample again",
+            f"{where} has no usable description, it {problem(error)}, expected {expected}: write the sample again",
             reason="label" if is_label else "incomplete",
         ) from None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from cavsync.atomic import write_text_atomically
 from cavsync.errors import DataError
+from cavsync.records import problem
 
 Unit = Literal["", "share", "ms", "dB"]
 Better = Literal["higher", "lower", ""]
@@ -141,10 +142,8 @@ def read_result(path: Path | str) -> EvalResult:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): give a JSON that `cavsync eval` wrote") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "its top level"
         raise DataError(
-            f"{path} is no result of format 1 ({place}: {first['msg']}): give a JSON that `cavsync eval` wrote"
+            f"{path} is no result of format 1, it {problem(error)}: give a JSON that `cavsync eval` wrote"
         ) from None
     except (ValueError, RecursionError):
         raise DataError(f"{path} is not valid JSON: give a JSON that `cavsync eval` wrote") from None

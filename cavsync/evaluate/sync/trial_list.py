@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cavsync.atomic import write_text_atomically
 from cavsync.errors import DataError
+from cavsync.records import problem
 
 MAX_OFFSET_MS = 10_000.0
 Offset = Annotated[float, Field(ge=-MAX_OFFSET_MS, le=MAX_OFFSET_MS)]
@@ -51,11 +52,8 @@ def read_trial_list(path: Path) -> list[TrialListLine]:
         try:
             found.append(TrialListLine.model_validate_json(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the line"
             raise DataError(
-                f"Line {number} of {path} does not fit ({place}: {first['msg']}), expected an object with a path: "
-                "correct it"
+                f"Line {number} of {path} {problem(error)}, expected an object with a path: correct it"
             ) from None
     return found
 
