@@ -1,7 +1,7 @@
-"""Tensor operations that the model calls, and nothing else: no modules, no parameters, no configuration.
+"""Tensor operations that the model calls: no modules, no parameters, no configuration.
 
-`reference` is the written specification; the folders `triton`, `xformers` and `pytorch` hold faster ways to the same
-numbers, and `dispatch` decides between them.
+`reference` is the specification in plain PyTorch. The folders `triton`, `torch` and `xformers`, named like their
+backends, compute the same numbers faster; `dispatch` chooses between them.
 """
 
 from cavsync.kernels.attention import attention

@@ -16,8 +16,8 @@ def _triton() -> Implementation:
     return IMPLEMENTATION
 
 
-def _pytorch() -> Implementation:
-    from cavsync.kernels.pytorch.info_nce import IMPLEMENTATION
+def _torch() -> Implementation:
+    from cavsync.kernels.torch.info_nce import IMPLEMENTATION
 
     return IMPLEMENTATION
 
@@ -25,7 +25,7 @@ def _pytorch() -> Implementation:
 OPERATION = register(
     "info_nce",
     Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
-    Candidate("torch", _pytorch),
+    Candidate("torch", _torch),
     Candidate("reference", lambda: Implementation(reference.info_nce)),
 )
 

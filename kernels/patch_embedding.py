@@ -15,8 +15,8 @@ def _triton() -> Implementation:
     return IMPLEMENTATION
 
 
-def _pytorch() -> Implementation:
-    from cavsync.kernels.pytorch.patch_embedding import IMPLEMENTATION
+def _torch() -> Implementation:
+    from cavsync.kernels.torch.patch_embedding import IMPLEMENTATION
 
     return IMPLEMENTATION
 
@@ -24,7 +24,7 @@ def _pytorch() -> Implementation:
 OPERATION = register(
     "kept_patch_embedding",
     Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
-    Candidate("torch", _pytorch),
+    Candidate("torch", _torch),
     Candidate("reference", lambda: Implementation(reference.kept_patch_embedding)),
 )
 

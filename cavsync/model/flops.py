@@ -92,7 +92,7 @@ def pretraining_flops(
     """Operations of `CAVMAESync.forward` per pair; arguments as there, a weight of 0 leaves out its part.
 
     The contrastive logits, which grow with the batch, are left out. With multi_ratio_masking both ratios are the mean
-    of those that are drawn. Raises ConfigError for a ratio outside [0, 1), or a weight for a decoder that the model lacks.
+    of those that are drawn. Raises ConfigError for a ratio outside [0, 1), or a decoder that is missing.
     """
     if config.multi_ratio_masking:
         mask_ratio_audio = mask_ratio_visual = _mean_mask_ratio(config)
