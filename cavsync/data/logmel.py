@@ -33,15 +33,6 @@ def log_mel(waveform: Tensor, mean: Tensor | None = None) -> Tensor:
     return features
 
 
-def cut_segment(features: Tensor, start_frame: int, length_frames: int) -> Tensor:
-    """Frames [start, start + length) of `features` (S, 128); what lies outside the audio is zero, as upstream pads."""
-    segment = features.new_zeros((length_frames, features.shape[1]))
-    first, last = max(0, start_frame), min(len(features), start_frame + length_frames)
-    if last > first:
-        segment[first - start_frame : last - start_frame] = features[first:last]
-    return segment
-
-
 def normalise(features: Tensor) -> Tensor:
     """Raw log-mel -> the model's input, (x + 5.081) / 4.4849."""
     return (features - AUDIO_MEAN) / AUDIO_STD

@@ -13,7 +13,6 @@ from cavsync.errors import MediaError
 from cavsync.media.align import (
     FRAME_SHIFT_SECONDS,
     nearest_index,
-    segment_center_seconds,
     segment_start_frame,
     tubelet_times_seconds,
 )
@@ -98,13 +97,6 @@ def take(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples: bool =
         starts = np.clip(starts, 0, max(0, len(clip.audio) - plan.segment_frames))
     audio = cut(clip.audio, starts, plan.segment_frames, as_samples=as_samples)
     return Sample(clip.frames[used], places.reshape(wanted.shape), audio, times)
-
-
-def segment_error_seconds(clip: Clip, instants: Instants, plan: SamplePlan) -> NDArray[np.float64]:
-    """How far each instant's segment lies from its frame (> 0: the audio is later)."""
-    times = clip.pts_seconds[instants]
-    starts = _starts(clip, times, plan) if clip.segment_starts is None else clip.segment_starts[instants]
-    return clip.audio_start_seconds + segment_center_seconds(starts, plan.segment_frames) - times
 
 
 def _starts(clip: Clip, times_seconds: NDArray[np.float64], plan: SamplePlan) -> Instants:

@@ -40,13 +40,6 @@ class CAVMAEFT(AudioVisualEncoder):
             self.attention_pool = AttentionPool(config.embed_dim, config.num_heads)
         self.mlp_head = nn.Sequential(LayerNorm(config.embed_dim), linear(config.embed_dim, label_dim))
 
-    @classmethod
-    def from_encoder(cls, encoder: AudioVisualEncoder, label_dim: int, head: Head = "linear") -> Self:
-        """A classifier that starts from a copy of a trained encoder, with a fresh head; a decoder is left out."""
-        model = cls(encoder.config, label_dim, head)
-        model.take_encoder(encoder)
-        return model
-
     def take_encoder(self, encoder: AudioVisualEncoder) -> None:
         """Copy the weights of an encoder of the same configuration; the head stays as it is."""
         pretrained = encoder.state_dict()

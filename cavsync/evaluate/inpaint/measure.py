@@ -26,7 +26,6 @@ from cavsync.model.config import MaskMode
 from cavsync.model.masking import Masking, draw_masking
 
 MASK_MODES: tuple[MaskMode, ...] = get_args(MaskMode)
-DEFAULT_RATIOS = (0.25, 0.5, 0.75, 0.9)
 
 Progress = Callable[[int, int], None]
 
