@@ -11,25 +11,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome
 from cavsync.deploy.files.totals import totals
-from cavsync.deploy.sinks.charts import (
+from cavsync.deploy.sinks.axes import (
     BOTTOM,
     HEIGHT,
     LEFT,
-    MAX_POINTS,
     RIGHT,
     TOP,
     WIDTH,
     Chart,
-    Marker,
     Scale,
     clock,
-    line_chart,
-    line_path,
-    offset_chart,
     time_scale,
     time_ticks,
     value_ticks,
 )
+from cavsync.deploy.sinks.charts import MAX_POINTS, Marker, field_path, line_chart, offset_chart
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.verdict.records import STATES, rounded
 from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
@@ -107,8 +103,8 @@ def _section(score: FileScore, index: int) -> Section:
         band=band,
         points_pooled=-(-len(records) // MAX_POINTS),
         lines=lines,
-        confidence_path=line_path(records, "confidence", lines),
-        similarity_path=line_path(records, "similarity", lines),
+        confidence_path=field_path(records, "confidence", lines),
+        similarity_path=field_path(records, "similarity", lines),
         heat=_heat_chart(score, x),
         heat_uri=heat_map_data_uri(score.heat_map),
         events=events[:MAX_EVENTS],
@@ -119,7 +115,7 @@ def _section(score: FileScore, index: int) -> Section:
 
 def _heat_chart(score: FileScore, x: Scale) -> Chart:
     reach_ms = float(score.heat_map.lags_ms[-1] - score.heat_map.lags_ms[0]) / 2
-    y = Scale(-reach_ms, reach_ms, HEIGHT - BOTTOM, TOP)
+    y = Scale.vertical(-reach_ms, reach_ms)
     return Chart(x, y, time_ticks(x), value_ticks(y))
 
 
