@@ -32,11 +32,11 @@ OPERATION = register(
 def kept_patch_embedding(
     images: Tensor, ids_keep: Tensor, weight: Tensor, bias: Tensor, position: Tensor, modality: Tensor
 ) -> Tensor:
-    """Vectors of the patches named by `ids_keep`, position and modality added; no other patch is embedded.
+    """Embed only the patches `ids_keep`, and add position and modality.
 
     images (B, C, H, W), a constant, any strides; ids_keep (B, K) int64, row-major patch indices; weight (D, C, p, p);
     bias (D,); position (N, D); modality (D,). Returns (B, K, D) in position's dtype. Under autocast the product is
-    taken in its dtype.
+    taken in autocast's dtype.
     """
     if torch.is_autocast_enabled(images.device.type):
         weight = weight.to(torch.get_autocast_dtype(images.device.type))

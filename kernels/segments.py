@@ -15,7 +15,7 @@ class Segments:
     """Sequences packed along the token dimension, without padding, as runs of (count, length).
 
     `Segments(((8, 53), (8, 101)))` is eight sequences of 53 tokens, then eight of 101. Lengths are known on the host,
-    so that kernels are launched without asking the device. Counts and lengths may be 0.
+    so kernels are launched without waiting for the device. Counts and lengths may be 0.
     """
 
     runs: tuple[tuple[int, int], ...]

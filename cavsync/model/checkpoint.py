@@ -1,4 +1,4 @@
-"""A run's folder: `config.json` and `checkpoints/step-N/model.safetensors`, written so that none is ever half there."""
+"""A run's folder: `config.json` and `checkpoints/step-N/model.safetensors`, each written completely or not at all."""
 
 import json
 import os
@@ -53,11 +53,11 @@ def save_model(
 
 
 def save_state(
-    weights: Mapping[str, Tensor], run_dir: str | Path, step: int, write_beside: Callable[[Path], None] = lambda _: None
+    weights: Mapping[str, Tensor], run_dir: str | Path, step: int, add_files: Callable[[Path], None] = lambda _: None
 ) -> Path:
-    """Write the weights of one step; returns the step's folder, which appears when all of it is on the disk.
+    """Write the weights of one step; returns the step's folder, which appears once all of it is on disk.
 
-    write_beside: called with the folder before it gets its name, to add files such as optimizer state. A step that
+    add_files: called with the folder before it gets its final name, to add files such as optimizer state. A step that
     exists is replaced.
     """
     folder = step_folder(run_dir, step)
@@ -66,7 +66,7 @@ def save_state(
         fresh, old = Path(scratch, "new"), Path(scratch, "old")
         fresh.mkdir()
         save_file(dict(weights), fresh / WEIGHTS)
-        write_beside(fresh)
+        add_files(fresh)
         for path in (*fresh.iterdir(), fresh):
             _sync(path)
         if folder.exists():
@@ -120,7 +120,7 @@ def step_folder(run_dir: str | Path, step: int) -> Path:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The files of a step's weights: its own, and their average where the run keeps one."""
+    """Files of a step's weights: the step's own, and their average where the run keeps one."""
     return tuple(folder / name for name in (WEIGHTS, AVERAGE) if (folder / name).is_file())
 
 
@@ -132,7 +132,7 @@ def all_steps(run_dir: str | Path) -> list[int]:
 
 
 def latest_step(run_dir: str | Path) -> int | None:
-    """The highest step that has weights, None without any."""
+    """The highest step that has weights, or None."""
     return max(all_steps(run_dir), default=None)
 
 

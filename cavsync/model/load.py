@@ -1,4 +1,4 @@
-"""Any model that a path names: a run of ours, one of its steps, or a checkpoint of the authors."""
+"""Load the model at a path: a run, one of its steps, or a checkpoint of the authors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from cavsync.model.upstream import UpstreamInfo, open_upstream
 
 @dataclass(frozen=True)
 class RunStep:
-    """A checkpoint of a run, and the files of its weights: those of the step, and of their average where it is kept."""
+    """A checkpoint of a run, and the files of its weights: the step's, and their average where the run keeps one."""
 
     run: Path
     step: int
@@ -44,7 +44,7 @@ def open_any(path: str | Path, /, **overrides: Any) -> tuple[RunStep | UpstreamI
     is_classifier = read_run_config(run).get("label_dim") is not None
     step = latest_step(run) if step is None else step
     model = load_classifier(run, step) if is_classifier else load_model(run, step)
-    # A run without steps has been refused.
+    # Runs without steps are refused above.
     assert step is not None
     return RunStep(run, step, weight_files(step_folder(run, step))), model
 

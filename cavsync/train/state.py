@@ -77,13 +77,13 @@ def save(training: Training, run_dir: Path, state: RunState, config: TrainConfig
     average = None if training.average is None else training.average.state()
     if ranks.is_main:
 
-        def write_beside(folder: Path) -> None:
+        def add_files(folder: Path) -> None:
             torch.save(moments, folder / OPTIMIZER_NAME)
             if average is not None:
                 save_file(average, folder / AVERAGE)
             (folder / STATE_NAME).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
 
-        save_state(weights, run_dir, state.step, write_beside)
+        save_state(weights, run_dir, state.step, add_files)
         _drop_old(run_dir, config)
     ranks.any(False)  # nobody goes on, and perhaps ends, before the files are there
 

@@ -1,4 +1,4 @@
-"""Where scores go: JSON lines, CSV, WebVTT cues and a self-contained HTML report. Each turns outcomes into text."""
+"""Outcomes as text: JSON lines, CSV, WebVTT cues and a self-contained HTML report."""
 
 from cavsync.atomic import check_writable, write_text_atomically
 from cavsync.deploy.sinks.csv_table import csv_text

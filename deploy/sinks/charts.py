@@ -10,7 +10,7 @@ from cavsync.deploy.sinks.axes import Chart, Scale, line_path, time_ticks, value
 from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, SyncScore
 
 MAX_POINTS = 400
-# Shapes tell the states apart without colour: dot, triangle up (early), triangle down (late), ring.
+# States differ in shape as well as in colour: dot, triangle up (early), triangle down (late), ring.
 MARKERS = {
     IN_SYNC: "m-2.4 0a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0 -4.8 0z",
     AUDIO_EARLY: "m0 -3.2l3 5.4h-6z",
@@ -21,7 +21,7 @@ RING = "m-1.8 0a1.8 1.8 0 1 0 3.6 0a1.8 1.8 0 1 0 -3.6 0z"
 
 @dataclass(frozen=True)
 class Marker:
-    """A decision in the offset chart: SVG path, state, tooltip, and the ends of its resolution bar."""
+    """A decision in the offset chart: SVG path, state, tooltip, and the ends of its bar of resolution."""
 
     path: str
     state: str

@@ -30,7 +30,7 @@ from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.verdict.records import STATES, rounded
 from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
 
-# Other pages of the project share the style and the frame of the charts.
+# Result pages share the style and the frame of the charts.
 TEMPLATES = Path(__file__).parent
 FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 MAX_EVENTS = 200
@@ -38,7 +38,7 @@ MAX_EVENTS = 200
 
 @dataclass(frozen=True)
 class Section:
-    """One clip as the template draws it."""
+    """One clip's section of the page."""
 
     anchor: str
     name: str
@@ -63,7 +63,7 @@ class Section:
 
 
 def html_text(outcomes: Sequence[Outcome]) -> str:
-    """The report page. Everything that comes from files is escaped."""
+    """The report page; everything from files is escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -138,8 +138,8 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
     resolution = summary.score.offset_resolution_ms
     return [
         ("Duration", f"{summary.duration_seconds:.2f} s, {media['container']}"),
-        ("Picture", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
-        ("Sound", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {_count(media['audio_channels'], 'channel')}"),
+        ("Video", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
+        ("Audio", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {_count(media['audio_channels'], 'channel')}"),
         ("Decoder", media["decoder"]),
         ("Bundle", f"{bundle['name']}, {bundle['precision']}"),
         ("Encoders", f"visual {bundle['visual_encoder']}, audio {bundle['audio_encoder']}"),
