@@ -81,7 +81,7 @@ class Variant:
             if self.name.startswith("plain"):
                 stack.enter_context(use_backend("reference"))
             if self.name.startswith("plain") and "written out" not in self.name:
-                stack.enter_context(use_backend("sdpa", "attention"))
+                stack.enter_context(use_backend("torch", "attention"))
             autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.dtype == "bf16")
             with autocast:
                 loss = self.loss(self.model, fbank, frames)

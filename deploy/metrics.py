@@ -1,14 +1,12 @@
 """Scores as Prometheus metrics, under the same names wherever streams are watched or served.
 
-Needs prometheus_client (the extra `serve`): import this module only where metrics were asked for.
+Needs prometheus_client (the extra `serve`): import this module only where metrics are asked for.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +25,10 @@ INFERENCE_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 class SyncMetrics:
     """The metrics of any number of streams in one registry; safe to use from several threads.
 
-    `cavsync_audio_offset_seconds{stream}` is the last trusted offset, > 0 where the audio is early; it is NaN while
-    there is none, so that an old offset never passes for a present one. `cavsync_windows_total{stream,state}` counts
-    decisions, `cavsync_inference_duration_seconds` is a histogram of single encoder calls.
+    `cavsync_audio_offset_seconds{stream}` is the offset of the last decision, > 0 where the audio is early, and NaN
+    where that decision has none, so that an old offset is not mistaken for the present one.
+    `cavsync_windows_total{stream,state}` counts decisions, `cavsync_inference_duration_seconds` is a histogram of
+    single encoder calls.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -48,30 +47,21 @@ class SyncMetrics:
         )
 
     def observe(self, stream: str, score: SyncScore) -> None:
-        """Count a decision of `stream` and show its offset."""
+        """Count a decision of `stream` and set its offset."""
         is_known = score.is_measured and score.audio_offset_ms is not None
         self._offset.labels(stream).set((score.audio_offset_ms or 0.0) / 1000 if is_known else math.nan)
         for state in STATES:
-            # Every state exists from the first decision on: rates need a zero to start from.
+            # Create every state with the first decision: a rate needs a zero to start from.
             self._windows.labels(stream, state).inc(1 if state == score.state else 0)
 
     def forget(self, stream: str) -> None:
-        """Remove what is shown of a stream that is over."""
+        """Remove the metrics of a stream that has ended."""
         self._offset.remove_by_labels({"stream": stream})
         self._windows.remove_by_labels({"stream": stream})
 
-    def observe_inference(self, seconds: float) -> None:
-        """Add the duration of one encoder call."""
-        self._inference.observe(seconds)
-
-    @contextmanager
-    def inference_timer(self) -> Iterator[None]:
-        """Time what happens inside, also where it fails."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._inference.observe(time.perf_counter() - begin)
+    def inference_timer(self) -> AbstractContextManager[object]:
+        """Time one encoder call, also where it fails."""
+        return self._inference.time()
 
 
 def timed(bundle: Bundle, metrics: SyncMetrics) -> Bundle:
@@ -80,13 +70,13 @@ def timed(bundle: Bundle, metrics: SyncMetrics) -> Bundle:
 
 
 class _TimedEngine:
-    """An engine that reports how long it takes."""
+    """An engine whose calls are timed."""
 
     def __init__(self, engine: Engine, metrics: SyncMetrics) -> None:
         self._engine = engine
         self._metrics = metrics
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """As the engine does."""
+        """Run the engine and record the duration."""
         with self._metrics.inference_timer():
             return self._engine.run(values, output)

@@ -21,8 +21,8 @@ def _xformers() -> Implementation:
     return IMPLEMENTATION
 
 
-def _pytorch() -> Implementation:
-    from cavsync.kernels.pytorch.attention import IMPLEMENTATION
+def _torch() -> Implementation:
+    from cavsync.kernels.torch.attention import IMPLEMENTATION
 
     return IMPLEMENTATION
 
@@ -30,7 +30,7 @@ def _pytorch() -> Implementation:
 OPERATION = register(
     "attention",
     Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
-    Candidate("sdpa", _pytorch),
+    Candidate("torch", _torch),
     Candidate("xformers", _xformers, requires=("xformers",), devices=("cuda",)),
     Candidate("reference", lambda: Implementation(reference.attention)),
 )

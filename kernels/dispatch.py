@@ -1,4 +1,4 @@
-"""Which implementation of an operation runs: ordered candidates that say what speaks against them."""
+"""Which implementation of an operation runs: ordered candidates, each reporting why it is unsupported."""
 
 from __future__ import annotations
 
@@ -21,23 +21,32 @@ ANY_DEVICE = ("cpu", "cuda")
 logger = logging.getLogger(__name__)
 
 
-def _nothing(*_inputs: Any) -> list[str]:
+def _no_reasons(*_inputs: Any) -> list[str]:
     return []
+
+
+def _one_method(*_inputs: Any) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
 class Implementation:
-    """One way to compute an operation. `not_supported_reasons(*inputs)` is empty where `run(*inputs)` is right."""
+    """One way to compute an operation.
+
+    not_supported_reasons: called with the inputs, one clause per reason why `run` cannot take them. method: called with
+    the inputs, says what `run` does by size on their device and in their dtype; "" where it always does the same.
+    """
 
     run: Callable[..., Any]
-    not_supported_reasons: Callable[..., list[str]] = _nothing
+    not_supported_reasons: Callable[..., list[str]] = _no_reasons
+    method: Callable[..., str] = _one_method
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A named implementation that is imported when it is first asked for.
+    """A named implementation, imported on first use.
 
-    requires: packages that it needs. devices: kinds of device on which it is chosen automatically.
+    requires: packages that it needs. devices: device types on which it is chosen automatically.
     """
 
     name: str
@@ -56,17 +65,17 @@ _MISSING = frozenset(name for name in ("triton", "xformers") if importlib.util.f
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation and its candidates, the preferred one first; the last one computes everything."""
+    """An operation and its candidates in order of preference; the last one takes any input."""
 
     name: str
     candidates: tuple[Candidate, ...]
 
     def __call__(self, *inputs: Any) -> Any:
-        """Compute with the explicit choice, or with the first candidate that nothing speaks against."""
+        """Compute with the explicit choice, or else with the first candidate that supports the inputs."""
         return self.choose(*inputs).load().run(*inputs)
 
     def choose(self, *inputs: Any) -> Candidate:
-        """The candidate for these inputs. Raises BackendError with every reason against an explicit choice."""
+        """The candidate for these inputs. Raises BackendError with every reason where an explicit choice cannot run."""
         name = _explicit.get(self.name) or _explicit.get("")
         for candidate in self.candidates:
             if candidate.name == name:
@@ -90,24 +99,24 @@ class Operation:
 
 
 OPERATIONS: dict[str, Operation] = {}
-"""Every operation by its name; filled as the operations' modules are imported."""
+"""Every operation by name, registered as the modules of the operations are imported."""
 
 _explicit: dict[str, str] = {}
 _logged: set[tuple[str, str]] = set()
 
 
 def register(name: str, *candidates: Candidate) -> Operation:
-    """Make an operation known."""
+    """Add an operation to OPERATIONS."""
     OPERATIONS[name] = Operation(name, candidates)
     return OPERATIONS[name]
 
 
 @contextmanager
 def use_backend(backend: str, operation: str = "") -> Iterator[None]:
-    """Compute with `backend` inside the block: every operation that has it, or only the named one.
+    """Use `backend` inside the block for every operation that has it, or only for the named one.
 
-    Operations without it keep their automatic choice. Holds for the whole process, all threads.
-    Raises BackendError where nothing has that name.
+    Operations without it keep their automatic choice. Applies to the whole process, all threads.
+    Raises BackendError where no operation has that backend.
     """
     before = dict(_explicit)
     _set_backend(backend, operation)
@@ -119,7 +128,7 @@ def use_backend(backend: str, operation: str = "") -> Iterator[None]:
 
 
 def read_environment() -> None:
-    """Apply CAVSYNC_BACKEND: a backend for everything, or `operation=backend` pairs separated by commas."""
+    """Apply CAVSYNC_BACKEND: one backend for all operations, or `operation=backend` pairs separated by commas."""
     for part in filter(None, os.environ.get(ENVIRONMENT_VARIABLE, "").split(",")):
         operation, _, backend = part.rpartition("=")
         _set_backend(backend.strip(), operation.strip())
@@ -127,12 +136,12 @@ def read_environment() -> None:
 
 def _set_backend(backend: str, operation: str) -> None:
     if operation and operation not in OPERATIONS:
-        raise BackendError(f"'{operation}' is no operation: use one of {', '.join(OPERATIONS)}.")
+        raise BackendError(f"'{operation}' is not an operation: use one of {', '.join(OPERATIONS)}.")
     asked = [OPERATIONS[operation]] if operation else OPERATIONS.values()
     known = list(dict.fromkeys(candidate.name for item in asked for candidate in item.candidates))
     if backend not in known:
         raise BackendError(
-            f"'{backend}' is no backend of {operation or 'any operation'}: use one of {', '.join(known)}."
+            f"'{backend}' is not a backend of {operation or 'any operation'}: use one of {', '.join(known)}."
         )
     _explicit[operation] = backend
 

@@ -16,8 +16,8 @@ def _triton() -> Implementation:
     return IMPLEMENTATION
 
 
-def _pytorch() -> Implementation:
-    from cavsync.kernels.pytorch.info_nce import IMPLEMENTATION
+def _torch() -> Implementation:
+    from cavsync.kernels.torch.info_nce import IMPLEMENTATION
 
     return IMPLEMENTATION
 
@@ -25,7 +25,7 @@ def _pytorch() -> Implementation:
 OPERATION = register(
     "info_nce",
     Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
-    Candidate("torch", _pytorch),
+    Candidate("torch", _torch),
     Candidate("reference", lambda: Implementation(reference.info_nce)),
 )
 
@@ -40,7 +40,7 @@ def info_nce(
     """InfoNCE in one direction over cosines: every query against all keys, its positive at its own index.
 
     queries (N, D) and keys (M, D) need not be normalised; the positive of query i is key `first_positive + i`.
-    ignore: bool (N, N), pairs of a query and an own key `first_positive + j` that are no negatives; positives are
+    ignore: bool (N, N), pairs of a query and an own key `first_positive + j` that are not negatives; positives are
     never ignored. Returns the mean loss and the share of queries whose positive scores highest, float32 scalars.
     Computed in float32, also under autocast. Source: van den Oord et al. 2018, arXiv 1807.03748.
     """

@@ -1,4 +1,4 @@
-"""Which backend of which operation runs on this machine, and what speaks against the others."""
+"""Which backend of each operation runs on this machine, and why the others do not."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from cavsync.kernels.segments import Segments
 
 @dataclass(frozen=True)
 class Verdict:
-    """One backend of one operation: chosen automatically here, and the reasons against it (none: usable)."""
+    """One backend of one operation on this machine.
+
+    automatic: chosen unless another is asked for. reasons: why it cannot be used, empty where it can. method: what it
+    runs by size, "" where it always runs the same or cannot be used.
+    """
 
     operation: str
     backend: str
     automatic: bool
     reasons: tuple[str, ...]
+    method: str
 
 
 def inventory(device: torch.device | None = None) -> list[Verdict]:
-    """Every backend's verdict on small inputs, bfloat16 on a GPU, float32 on a CPU; None takes a GPU where one is."""
+    """Verdicts of every backend on small inputs, bfloat16 on a GPU, float32 on a CPU; None: the GPU if there is one."""
     if device is None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     verdicts = []
@@ -31,12 +36,13 @@ def inventory(device: torch.device | None = None) -> list[Verdict]:
         chosen = operation.choose(*inputs)
         for candidate in operation.candidates:
             reasons = tuple(candidate.not_supported_reasons(*inputs))
-            verdicts.append(Verdict(name, candidate.name, candidate is chosen, reasons))
+            method = "" if reasons else candidate.load().method(*inputs)
+            verdicts.append(Verdict(name, candidate.name, candidate is chosen, reasons, method))
     return verdicts
 
 
 def _examples(device: torch.device) -> dict[str, tuple[Any, ...]]:
-    """Inputs of every operation as the model would pass them."""
+    """Inputs of every operation, as the model passes them."""
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     ids = torch.zeros(1, 1, dtype=torch.long, device=device)
     image, patch = torch.zeros(1, 3, 16, 16, device=device), torch.zeros(1, 1, 768, dtype=dtype, device=device)

@@ -15,8 +15,8 @@ def _triton() -> Implementation:
     return IMPLEMENTATION
 
 
-def _pytorch() -> Implementation:
-    from cavsync.kernels.pytorch.patch_embedding import IMPLEMENTATION
+def _torch() -> Implementation:
+    from cavsync.kernels.torch.patch_embedding import IMPLEMENTATION
 
     return IMPLEMENTATION
 
@@ -24,7 +24,7 @@ def _pytorch() -> Implementation:
 OPERATION = register(
     "kept_patch_embedding",
     Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
-    Candidate("torch", _pytorch),
+    Candidate("torch", _torch),
     Candidate("reference", lambda: Implementation(reference.kept_patch_embedding)),
 )
 
@@ -32,11 +32,11 @@ OPERATION = register(
 def kept_patch_embedding(
     images: Tensor, ids_keep: Tensor, weight: Tensor, bias: Tensor, position: Tensor, modality: Tensor
 ) -> Tensor:
-    """Vectors of the patches named by `ids_keep`, position and modality added; no other patch is embedded.
+    """Embed only the patches `ids_keep`, and add position and modality.
 
     images (B, C, H, W), a constant, any strides; ids_keep (B, K) int64, row-major patch indices; weight (D, C, p, p);
     bias (D,); position (N, D); modality (D,). Returns (B, K, D) in position's dtype. Under autocast the product is
-    taken in its dtype.
+    taken in autocast's dtype.
     """
     if torch.is_autocast_enabled(images.device.type):
         weight = weight.to(torch.get_autocast_dtype(images.device.type))

@@ -115,7 +115,7 @@ def info_nce(
     """InfoNCE in one direction: every query against all keys, its positive at its own index.
 
     queries (N, D) and keys (M, D) of unit length; temperature: a scalar; the positive of query i is key
-    `first_positive + i`. ignore: bool (N, N), pairs of a query and an own key `first_positive + j` that are no
+    `first_positive + i`. ignore: bool (N, N), pairs of a query and an own key `first_positive + j` that are not
     negatives; positives are never ignored. Returns the mean loss and the share of queries whose positive scores
     highest, both scalars. Source: van den Oord et al. 2018, arXiv 1807.03748.
     """

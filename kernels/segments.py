@@ -1,10 +1,10 @@
-"""How sequences of different lengths lie one behind the other in one packed tensor."""
+"""Lengths of the sequences that one packed tensor holds one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, groupby
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ class Segments:
     """Sequences packed along the token dimension, without padding, as runs of (count, length).
 
     `Segments(((8, 53), (8, 101)))` is eight sequences of 53 tokens, then eight of 101. Lengths are known on the host,
-    so that kernels are launched without asking the device. Counts and lengths may be 0.
+    so kernels are launched without waiting for the device. Counts and lengths may be 0.
     """
 
     runs: tuple[tuple[int, int], ...]
@@ -32,17 +32,6 @@ class Segments:
         if any(length < 0 for _, length in runs):
             raise ValueError(f"A segment has a negative length in {runs}: lengths are token counts, 0 or more.")
         return cls(runs)
-
-    @classmethod
-    def from_cu_seqlens(cls, cu_seqlens: Tensor | Sequence[int]) -> Segments:
-        """From cumulative lengths [0, l0, l0 + l1, ...]; a tensor on a GPU is waited for.
-
-        Raises ValueError where they do not start at 0 or fall.
-        """
-        ends = [int(end) for end in (cu_seqlens.tolist() if isinstance(cu_seqlens, Tensor) else cu_seqlens)]
-        if not ends or ends[0] != 0:
-            raise ValueError(f"Cumulative lengths start with {ends[:1]}, expected 0: prepend it.")
-        return cls.from_lengths(after - before for before, after in pairwise(ends))
 
     @property
     def num_tokens(self) -> int:

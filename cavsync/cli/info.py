@@ -59,5 +59,6 @@ def _show_kernels() -> None:
     table = Table("operation", "backend", "verdict", title="Backends")
     for verdict in inventory():
         usable = "chosen automatically" if verdict.automatic else "usable"
-        table.add_row(verdict.operation, verdict.backend, "; ".join(verdict.reasons) or usable)
+        method = f"{usable}: {verdict.method}" if verdict.method else usable
+        table.add_row(verdict.operation, verdict.backend, "; ".join(verdict.reasons) or method)
     Console(soft_wrap=True).print(table)

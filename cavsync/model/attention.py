@@ -16,7 +16,7 @@ class Attention(nn.Module):
         self.proj = linear(dim, dim)
 
     def forward(self, x: Tensor, segments: Segments) -> Tensor:
-        """x (tokens, D), sequences one behind the other -> (tokens, D); each attends to itself only."""
+        """x (tokens, D), sequences packed one after the other -> (tokens, D); each attends only to itself."""
         qkv = self.qkv(x).unflatten(1, (3, self.num_heads, x.shape[1] // self.num_heads))
         if len(segments.runs) == 1:
             mixed = attention(qkv.unflatten(0, segments.runs[0])).flatten(0, 1)

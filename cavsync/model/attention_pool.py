@@ -1,4 +1,4 @@
-"""Pooling by attention: one learned query looks at all tokens."""
+"""Pooling by attention: one learned query over all tokens."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

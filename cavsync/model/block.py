@@ -17,14 +17,14 @@ Stream = Literal["joint", "audio", "visual"]
 
 
 class Packing(NamedTuple):
-    """How packed tokens (tokens, D) are read: their sequences, and for each run of them whose norms it takes."""
+    """Layout of packed tokens (tokens, D): their sequences, and the stream (its norms) of each run of sequences."""
 
     segments: Segments
     streams: tuple[Stream, ...]
 
     @classmethod
     def of(cls, tokens: dict[Stream, Tensor]) -> "Packing":
-        """Of streams (B, N, D) packed one behind the other."""
+        """Layout of streams (B, N, D) packed one after the other."""
         runs = tuple((part.shape[0], part.shape[1]) for part in tokens.values())
         return cls(Segments(runs), tuple(tokens))
 
@@ -46,7 +46,7 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm block: attention, then MLP, shared by the streams; each stream has its own norms (CAV-MAE, section 3).
 
-    Every block carries all three sets of norms, also where only the joint one is used: checkpoints hold them.
+    Every block has all three sets of norms, even where only the joint one is used, because checkpoints hold them.
     recompute: keep only the block's input for the backward pass and run it a second time there, which saves memory.
     """
 
@@ -62,8 +62,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, branch: Tensor | None, packing: Packing) -> tuple[Tensor, Tensor]:
         """One block for all packed streams at once.
 
-        x (tokens, D) is the residual stream, branch what is still to be added to it: the sum is taken together with
-        the norm that follows. Returns both after this block.
+        x (tokens, D) is the residual stream, branch the part that is not yet added to it: the next norm adds it in the
+        same pass. Returns both after this block.
         """
         rows, dtype = packing.segments.tokens_per_run, product_dtype(x)
         before_attention = {"joint": self.norm1, "audio": self.norm1_a, "visual": self.norm1_v}
@@ -80,7 +80,7 @@ def block_stack(depth: int, dim: int, num_heads: int, mlp_ratio: float) -> nn.Mo
 
 
 def run_packed(blocks: Iterable[nn.Module], tokens: dict[Stream, Tensor]) -> tuple[Tensor, Tensor | None, Packing]:
-    """Streams (B, N, D) through the blocks in one pass: residual stream, pending branch, and how to read them."""
+    """Streams (B, N, D) through the blocks in one pass: residual stream, pending branch, and their layout."""
     packing = Packing.of(tokens)
     parts = [part.flatten(0, 1) for part in tokens.values()]
     x, branch = parts[0] if len(parts) == 1 else torch.cat(parts), None

@@ -21,7 +21,7 @@ MAX_LOGIT_SCALE = math.log(100.0)
 
 
 class PretrainOutput(NamedTuple):
-    """Of one pretraining forward; losses are scalars, those that were switched off are 0.
+    """Result of one pretraining forward; losses are scalars, 0 where switched off.
 
     loss: loss_mae + loss_contrastive, both already weighted; loss_mae_audio and loss_mae_visual are not.
     contrastive_accuracy: share of frames whose own audio scores highest (mean of both directions, and of global
@@ -64,7 +64,7 @@ class CAVMAESync(MaskedAutoencoder):
         """Temperature of the contrastive softmax, a scalar; a learned one stays at or above 0.01."""
         if not self.config.learnable_temperature:
             return self.pos_embed_a.new_full((), self.config.contrastive_temperature)
-        # Clamped in value only: a zero gradient would hold the scale at the limit for good.
+        # Clamp the value but not the gradient: a zero gradient would keep the scale at the limit forever.
         excess = (self.logit_scale - self.logit_scale.clamp(max=MAX_LOGIT_SCALE)).detach()
         return torch.exp(excess - self.logit_scale).squeeze()
 
@@ -88,10 +88,10 @@ class CAVMAESync(MaskedAutoencoder):
 
         mae_loss_weight=0 leaves out the joint stream and the decoder, contrast_loss_weight=0 the contrastive streams.
         ids_restore_*: (B, N) ranks in place of the random draw; the lowest ranks stay visible.
-        contrastive_ignore: bool (B, B), [frame, audio] pairs that are no negatives, such as near-by instants.
+        contrastive_ignore: bool (B, B), [frame, audio] pairs that are not negatives, such as nearby instants.
         gather_negatives: False leaves the pairs of other processes out of the negatives.
-        generator: makes the draws reproducible. place: where the batch lies in that of all processes, whose masks are
-        then drawn by each and cut. Raises ConfigError for shapes, ratios or weights that do not fit.
+        generator: makes the draws reproducible. place: position of the batch in that of all processes; each process
+        then draws the masks of all and takes its own. Raises ConfigError for shapes, ratios or weights that do not fit.
         """
         _check_weights(mae_loss_weight, contrast_loss_weight)
         config = self.config
@@ -148,7 +148,7 @@ class CAVMAESync(MaskedAutoencoder):
         fbank: Tensor,
         frames: Tensor,
     ) -> Reconstruction:
-        """Decode the joint stream's patch tokens and compare with the inputs."""
+        """Decode the joint stream's patch tokens and compare them with the inputs."""
         audio, visual = self.decode(audio, visual, audio_masking, visual_masking)
         patch, norm = self.config.patch_size, self.config.norm_pix_loss
         audio_target, visual_target = spectrogram_image(fbank, self.config), stacked_frames(frames, self.config)
@@ -176,10 +176,10 @@ def _check_weights(mae_loss_weight: float, contrast_loss_weight: float) -> None:
     if mae_loss_weight < 0 or contrast_loss_weight < 0 or not (mae_loss_weight or contrast_loss_weight):
         raise ConfigError(
             f"The loss weights are {mae_loss_weight} (reconstruction) and {contrast_loss_weight} (contrast), expected "
-            "none below 0 and one above: raise one."
+            "both at least 0 and one above 0: raise one."
         )
 
 
 def _check_pairs(fbank: Tensor, frames: Tensor) -> None:
     if len(fbank) != len(frames):
-        raise ConfigError(f"{len(fbank)} sounds came with {len(frames)} frames, expected pairs: pass as many of each.")
+        raise ConfigError(f"{len(fbank)} log-mels came with {len(frames)} frames, expected pairs: pass equally many.")

@@ -1,4 +1,4 @@
-"""The classifier: the encoder and a head, fine-tuned as a whole or probed with the encoder as it is."""
+"""The classifier: the encoder and a head, fine-tuned together, or the head alone (probing)."""
 
 from typing import Literal, Self, get_args
 
@@ -13,7 +13,7 @@ from cavsync.model.init import linear
 from cavsync.model.norm import LayerNorm
 
 Mode = Literal["multimodal", "audio-only", "visual-only", "missing-visual", "missing-audio"]
-"""What the classifier is given. "missing-*": it was trained with both modalities and gets one of them."""
+"""Inputs of the classifier. "missing-*": one modality, for a model trained with both."""
 TrainedMode = Literal["multimodal", "audio-only", "visual-only"]
 Head = Literal["linear", "attention"]
 """A LayerNorm and a linear layer, on the mean of the tokens or on what a learned query attends to."""
@@ -27,7 +27,7 @@ class CAVMAEFT(AudioVisualEncoder):
     """Classifier on both modalities or on one (CAV-MAE, arXiv 2210.07839, section 4).
 
     Multimodal: mean of the joint stream's patch tokens. One modality: its pooled vector, as `encode_*` gives it. One
-    modality of a model that was trained with both: the mean of that vector and of the joint stream of what is there.
+    modality of a model that was trained with both: the mean of that vector and of the modality's own joint stream.
     With the attention head a learned query takes the place of each mean and each pooled vector.
     """
 
@@ -39,13 +39,6 @@ class CAVMAEFT(AudioVisualEncoder):
         if head == "attention":
             self.attention_pool = AttentionPool(config.embed_dim, config.num_heads)
         self.mlp_head = nn.Sequential(LayerNorm(config.embed_dim), linear(config.embed_dim, label_dim))
-
-    @classmethod
-    def from_encoder(cls, encoder: AudioVisualEncoder, label_dim: int, head: Head = "linear") -> Self:
-        """A classifier that starts from a copy of a trained encoder, with a fresh head; a decoder is left out."""
-        model = cls(encoder.config, label_dim, head)
-        model.take_encoder(encoder)
-        return model
 
     def take_encoder(self, encoder: AudioVisualEncoder) -> None:
         """Copy the weights of an encoder of the same configuration; the head stays as it is."""
@@ -59,7 +52,7 @@ class CAVMAEFT(AudioVisualEncoder):
         return name.startswith(HEAD_PREFIXES)
 
     def freeze_encoder(self) -> None:
-        """Train the head only, from here on: probing. Batch statistics of the encoder stay as they are, too."""
+        """Train only the head from now on (probing). The encoder's batch statistics stay fixed too."""
         self.is_frozen = True
         for name, parameter in self.named_parameters():
             if not self.is_of_head(name):
@@ -94,8 +87,8 @@ class CAVMAEFT(AudioVisualEncoder):
         return logits
 
     def _of_one(self, stream: Literal["audio", "visual"], tokens: Tensor, is_other_missing: bool) -> Tensor:
-        """Features (B, D) of one modality's tokens: its own stream, and half of the joint one where that was trained
-        with both."""
+        """Features (B, D) of one modality's tokens: its own stream, averaged with the joint one where the model was
+        trained with both."""
         if not is_other_missing:
             own = self.joint_blocks({stream: tokens})[stream]
             return self._own(own)

@@ -1,6 +1,6 @@
 """The configuration of one model: CAV-MAE Sync, CAV-MAE, and everything between them.
 
-Names that exist in the public implementations keep their name; the rest are ours. The defaults are the
+Options of the public implementations keep their names. The defaults are the
 released CAV-MAE Sync (arXiv 2505.01237): 190.66 M parameters.
 """
 
@@ -19,12 +19,12 @@ Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class ModelConfig(BaseModel):
-    """Sizes and options of the model; immutable. Raises ConfigError with one sentence for any bad value."""
+    """Sizes and options of the model; immutable. Raises ConfigError for a value out of range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     audio_length: Positive = 416
-    """Frames of 10 ms of log-mel that one segment holds; a multiple of patch_size."""
+    """Log-mel frames of 10 ms in one segment; a multiple of patch_size."""
     img_size: Positive = 224
     """Height and width of a frame in pixels; a multiple of patch_size."""
     patch_size: Positive = 16
@@ -37,20 +37,20 @@ class ModelConfig(BaseModel):
     """Blocks that a token passes in all: modality-specific ones, then `depth - modality_specific_depth` joint ones."""
     mlp_ratio: Annotated[float, Field(gt=0.0)] = 4.0
     chain_joint_blocks: bool = False
-    """Contrastive streams with several joint blocks: True feeds each block's output to the next. False is what the
-    public Sync code does: each block is applied to the streams' input, so only the last one counts."""
+    """Contrastive streams with several joint blocks: True feeds each block's output to the next. False, as in the
+    public Sync code: each block is applied to the streams' input, so only the last one counts."""
 
     num_register_tokens: Annotated[int, Field(ge=0)] = 8
     """Register tokens per modality."""
     keep_register_tokens: bool = False
-    """Registers pass the joint blocks too; they never appear among the features."""
+    """Registers go through the joint blocks too; they are never part of the features."""
     cls_token: bool = True
     """One global token per modality; without it the pooled vector is the mean of the patch tokens."""
     contrastive_heads: bool = False
     """Two more blocks per modality on the contrastive streams."""
     max_pooling: bool = False
-    """Without a global token, the pooled vector is the maximum of the patch tokens, channel by channel: one small
-    moving thing decides, wherever it is."""
+    """Without a global token, the pooled vector is the maximum of the patch tokens, channel by channel, so that
+    one small moving object counts wherever it is."""
     conv_stem: bool = False
     """Patch vectors come from a few stride-2 convolutions instead of one linear projection."""
     tr_pos: bool = False
@@ -60,9 +60,9 @@ class ModelConfig(BaseModel):
     """Consecutive frames in one visual input (a tubelet)."""
     frame_differences: bool = False
     """Embed a tubelet as its middle frame and the differences between neighbours, amplified: the same information, but
-    motion is no longer drowned by the still frame, so small models learn it in minutes."""
+    motion is not hidden by the still frame, so small models learn it in minutes."""
     frame_step_seconds: Annotated[float, Field(gt=0.0)] = 0.04
-    """Spacing of a tubelet's frames; read by the data side, not by the model."""
+    """Spacing of a tubelet's frames; used by the data pipeline, not by the model."""
 
     has_decoder: bool = True
     decoder_embed_dim: Positive = 512
@@ -81,7 +81,7 @@ class ModelConfig(BaseModel):
     mask_mode_audio: MaskMode = "unstructured"
     mask_mode_visual: Literal["unstructured"] = "unstructured"
     multi_ratio_masking: bool = False
-    """Each pretraining forward draws its own mask ratios, one per modality; those passed to it are not used."""
+    """Each pretraining forward draws its own mask ratios, one per modality, and ignores those passed to it."""
     mask_ratio_range: tuple[Ratio, Ratio] = (0.6, 0.9)
     """Range that multi_ratio_masking draws from, uniformly."""
     mask_ratio_choices: tuple[Ratio, ...] | None = None
@@ -100,7 +100,7 @@ class ModelConfig(BaseModel):
 
     @property
     def visual_channels(self) -> int:
-        """Channels of a visual input once its frames are stacked."""
+        """Channels of a visual input with its frames stacked."""
         return self.in_chans * self.num_frames
 
     @property

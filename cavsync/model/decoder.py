@@ -16,7 +16,7 @@ from cavsync.model.pos_embed import position_table
 class MaskedAutoencoder(AudioVisualEncoder):
     """Encoder plus joint decoder over both modalities; `has_decoder=False` builds the encoder alone.
 
-    The decoder's parameters stand at the top level with the prefix `decoder_`, as in the public checkpoints.
+    The decoder's parameters are at the top level, prefixed `decoder_`, as in the public checkpoints.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -17,7 +17,7 @@ NUM_HEAD_BLOCKS = 2
 
 
 class Embedding(NamedTuple):
-    """What one encoder says of a batch; not L2-normalised.
+    """One encoder's output for a batch; not L2-normalised.
 
     pooled: (B, D), the global token after its norm, or the mean of the patch tokens without one.
     patches: (B, N, D), patch tokens after the norm, row-major.
@@ -30,7 +30,7 @@ class Embedding(NamedTuple):
 class AudioVisualEncoder(nn.Module):
     """Encoders of CAV-MAE Sync (arXiv 2505.01237) and CAV-MAE (arXiv 2210.07839), by configuration.
 
-    Parameter names are those of the public checkpoints. A stream's tokens lie as [global | patches | registers].
+    Parameter names are those of the public checkpoints. A stream's tokens are ordered [global | patches | registers].
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -50,7 +50,7 @@ class AudioVisualEncoder(nn.Module):
         self.blocks_v = block_stack(config.modality_specific_depth, *size)
         self.blocks_u = block_stack(config.joint_depth, *size)
         if config.contrastive_heads:
-            # The spelling is that of the public checkpoints.
+            # Spelt as in the public checkpoints.
             self.constrative_head_audio = block_stack(NUM_HEAD_BLOCKS, *size)
             self.constrative_head_visual = block_stack(NUM_HEAD_BLOCKS, *size)
         self.norm_a, self.norm_v, self.norm = LayerNorm(dim), LayerNorm(dim), LayerNorm(dim)
@@ -74,7 +74,7 @@ class AudioVisualEncoder(nn.Module):
         return patches + self.pos_embed_v + self.modality_v
 
     def embed_visible_audio(self, fbank: Tensor, masking: Masking) -> Tensor:
-        """Log-mel (B, audio_length, 128) -> vectors of the patches that stay visible (B, n, D), the others unread."""
+        """Log-mel (B, audio_length, 128) -> vectors of the visible patches (B, n, D); hidden ones are not read."""
         embed = self.patch_embed_a
         if isinstance(embed, PatchEmbed):
             image = spectrogram_image(fbank, self.config)
@@ -82,7 +82,7 @@ class AudioVisualEncoder(nn.Module):
         return masking.visible(self.embed_audio(fbank))
 
     def embed_visible_frames(self, frames: Tensor, masking: Masking) -> Tensor:
-        """Frames (B, [T,] 3, H, W) -> vectors of the patches that stay visible (B, n, D), the others unread."""
+        """Frames (B, [T,] 3, H, W) -> vectors of the visible patches (B, n, D); hidden ones are not read."""
         embed = self.patch_embed_v
         if isinstance(embed, PatchEmbed):
             image = embedded_frames(frames, self.config)
@@ -110,7 +110,7 @@ class AudioVisualEncoder(nn.Module):
         )
 
     def joint_input(self, audio: Tensor, visual: Tensor) -> Tensor:
-        """Tokens of both modalities (B, n, D) as the one sequence in which they attend to each other."""
+        """Tokens of both modalities (B, n, D) concatenated, so that they attend to each other."""
         return torch.cat([audio[:, self._num_global :], visual[:, self._num_global :]], dim=1)
 
     def joint_blocks(self, tokens: dict[Stream, Tensor]) -> dict[Stream, Tensor]:
@@ -156,7 +156,7 @@ class AudioVisualEncoder(nn.Module):
         return Embedding(patches.amax(dim=1) if self.config.max_pooling else patches.mean(dim=1), patches)
 
     def _unchained_blocks(self, tokens: dict[Stream, Tensor]) -> tuple[list[nn.Module], list[nn.Module]]:
-        """Joint blocks that only the joint stream passes, and those that all streams pass.
+        """Joint blocks for the joint stream alone, and those for all streams.
 
         Unchained, each block is applied to the contrastive streams' input and replaces the one before: only the last
         one counts for them.

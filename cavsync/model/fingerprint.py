@@ -16,6 +16,6 @@ def file_sha256(path: Path) -> str:
 
 
 def architecture_fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Sixteen hex digits read off the names and shapes of a state dict, independent of order, values and dtype."""
+    """Sixteen hex digits from the names and shapes of a state dict, independent of order, values and dtype."""
     lines = (f"{name} {'x'.join(map(str, value.shape))}\n" for name, value in sorted(state.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:FINGERPRINT_DIGITS]

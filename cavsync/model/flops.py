@@ -1,58 +1,34 @@
-"""What a pair costs: parameters and floating-point operations by part, counted from the configuration alone.
+"""Parameters and floating-point operations by part of the model, counted by PyTorch on tensors without memory.
 
-A multiplication with its addition counts as two operations. Counted are matrix products and convolutions; norms,
-softmax, GELU and the contrastive logits are left out, together under a hundredth at the released size.
+A multiplication with its addition counts as two operations. `torch.utils.flop_counter` counts matrix products and
+convolutions; norms, softmax and GELU are left out, together less than 1 % at the released size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from math import prod
-from typing import Literal, NamedTuple, Self
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
+from cavsync.kernels import OPERATIONS, use_backend
+from cavsync.model.block import Block, Stream
 from cavsync.model.cav_mae_sync import CAVMAESync
-from cavsync.model.config import Grid, ModelConfig
-from cavsync.model.encoder import NUM_HEAD_BLOCKS
-from cavsync.model.masking import count_visible
-from cavsync.model.patch import ConvStem, patch_embedding
+from cavsync.model.classifier import TrainedMode
+from cavsync.model.config import NUM_MEL_BINS, ModelConfig
+from cavsync.model.encoder import AudioVisualEncoder
+from cavsync.model.masking import draw_masking
 
 Part = Literal["audio", "visual", "joint", "decoder"]
 
-# Of a product's two operands both get a gradient, each by a product of the same size.
-BACKWARD_FORWARDS = 2
 AUDIO_MARKS = ("_a", "_audio")
 VISUAL_MARKS = ("_v", "_visual")
-
-
-@dataclass(frozen=True)
-class PairFlops:
-    """Operations of one pretraining forward for one (frame, audio) pair.
-
-    audio, visual: patch embedding and modality-specific blocks. joint: the joint blocks for all their streams, and the
-    contrastive heads. decoder: all that follows the joint norm. recomputed: the share of the sum that activation
-    checkpointing computes a second time, which is all blocks but for their last product.
-    """
-
-    audio: float
-    visual: float
-    joint: float
-    decoder: float
-    recomputed: float
-
-    @property
-    def forward(self) -> float:
-        """All four parts."""
-        return self.audio + self.visual + self.joint + self.decoder
-
-    def training(self, activation_checkpointing: bool = False) -> float:
-        """Forward and backward: three forwards, with activation checkpointing nearly four.
-
-        Too much by the gradient of the frames and spectrograms, which nobody takes: a hundredth or so.
-        """
-        return (1 + BACKWARD_FORWARDS) * self.forward + (self.recomputed if activation_checkpointing else 0.0)
 
 
 class EncoderFlops(NamedTuple):
@@ -62,85 +38,126 @@ class EncoderFlops(NamedTuple):
     visual: float
 
 
-class Work(NamedTuple):
-    """Operations of a stack of blocks, and those of them that activation checkpointing repeats."""
+@dataclass(frozen=True)
+class PairFlops:
+    """Operations for one (frame, audio) pair.
 
-    total: float = 0.0
-    recomputed: float = 0.0
+    audio, visual: patch embedding and modality-specific blocks. joint: the joint blocks for all their streams, and the
+    contrastive heads. decoder: everything after the joint norm. training: a whole step, forward and backward, with what
+    activation checkpointing computes a second time.
+    """
 
-    @classmethod
-    def of(cls, depth: int, tokens: int, dim: int, mlp_ratio: float) -> Self:
-        """Of `depth` equal blocks. No gradient depends on a block's last product, so it is not repeated."""
-        one, last = block_flops(tokens, dim, mlp_ratio), 2.0 * tokens * dim * int(dim * mlp_ratio)
-        return cls(depth * one, depth * (one - last))
+    audio: float
+    visual: float
+    joint: float
+    decoder: float
+    training: float
 
-    def also(self, other: Work) -> Work:
-        """Both together."""
-        return Work(self.total + other.total, self.recomputed + other.recomputed)
+    @property
+    def forward(self) -> float:
+        """All four parts."""
+        return self.audio + self.visual + self.joint + self.decoder
 
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters in all, and those among them that are trained: fixed position tables are not."""
+    """All parameters, and the trained ones: fixed position tables are not."""
 
     total: int
     trained: int
 
 
-def block_flops(tokens: int, dim: int, mlp_ratio: float) -> float:
-    """Operations of one transformer block on one sequence: four projections, attention both ways, the MLP."""
-    linear = 4 * dim * dim + 2 * dim * int(dim * mlp_ratio)
-    return 2.0 * tokens * linear + 4.0 * tokens * tokens * dim
-
-
+@lru_cache(maxsize=64)
 def encoder_flops(config: ModelConfig) -> EncoderFlops:
     """Operations of `encode_audio` and of `encode_frames`, per item."""
-    found = []
-    for channels, grid in ((1, config.audio_grid), (config.visual_channels, config.visual_grid)):
-        patches = prod(grid)
-        blocks = _specific(config, patches).also(_contrastive(config, patches))
-        found.append(_embedding(config, channels, grid, patches) + blocks.total)
-    return EncoderFlops(*found)
+    with _without_memory(), torch.no_grad():
+        model, (fbank, frames) = AudioVisualEncoder(config), _pair(config)
+        with _Laps() as laps:
+            model.encode_audio(fbank)
+            audio = laps.next()
+            model.encode_frames(frames)
+            return EncoderFlops(audio, laps.next())
 
 
+@lru_cache(maxsize=64)
 def pretraining_flops(
     config: ModelConfig,
     mask_ratio_audio: float = 0.75,
     mask_ratio_visual: float = 0.75,
     mae_loss_weight: float = 1.0,
     contrast_loss_weight: float = 0.01,
+    *,
+    activation_checkpointing: bool = False,
 ) -> PairFlops:
     """Operations of `CAVMAESync.forward` per pair; arguments as there, a weight of 0 leaves out its part.
 
-    With multi_ratio_masking the mean of the ratios that are drawn is taken for both. Raises ConfigError for a ratio
-    outside [0, 1).
+    The contrastive logits, which grow with the batch, are left out. With multi_ratio_masking both ratios are the mean
+    of those that are drawn. Raises ConfigError for a ratio outside [0, 1), or a decoder that is missing.
     """
     if config.multi_ratio_masking:
         mask_ratio_audio = mask_ratio_visual = _mean_mask_ratio(config)
-    waveform = count_visible(config.audio_grid, mask_ratio_audio, config.mask_mode_audio)
-    frame = count_visible(config.visual_grid, mask_ratio_visual, config.mask_mode_visual)
-    audio, visual = _specific(config, waveform), _specific(config, frame)
-    joint = decoder = Work()
-    ends = 0.0
-    if mae_loss_weight:
-        together = waveform + frame + 2 * _kept_registers(config)
-        joint = Work.of(config.joint_depth, together, config.embed_dim, config.mlp_ratio)
-        patches = prod(config.audio_grid) + prod(config.visual_grid)
-        decoder = Work.of(config.decoder_depth, patches, config.decoder_embed_dim, config.mlp_ratio)
-        ends = _decoder_ends(config, waveform + frame)
-    if contrast_loss_weight:
-        joint = joint.also(_contrastive(config, waveform)).also(_contrastive(config, frame))
-    return PairFlops(
-        audio=_embedding(config, 1, config.audio_grid, waveform) + audio.total,
-        visual=_embedding(config, config.visual_channels, config.visual_grid, frame) + visual.total,
-        joint=joint.total,
-        decoder=decoder.total + ends,
-        recomputed=sum(work.recomputed for work in (audio, visual, joint, decoder)),
-    )
+    with _without_memory():
+        model, (fbank, frames) = CAVMAESync(config), _pair(config)
+        _recompute(model, activation_checkpointing)
+        audio_masking = draw_masking(1, config.audio_grid, mask_ratio_audio, config.mask_mode_audio)
+        visual_masking = draw_masking(1, config.visual_grid, mask_ratio_visual, config.mask_mode_visual)
+        with _Laps() as laps:
+            audio = model.audio_stream(model.embed_visible_audio(fbank, audio_masking))
+            audio_flops = laps.next()
+            visual = model.visual_stream(model.embed_visible_frames(frames, visual_masking))
+            visual_flops = laps.next()
+            streams: dict[Stream, Tensor] = {"audio": audio, "visual": visual} if contrast_loss_weight else {}
+            if mae_loss_weight:
+                streams["joint"] = model.joint_input(audio, visual)
+            results = model.joint_blocks(streams)
+            joint_flops = laps.next()
+            outputs = [model.pool(results[stream]).pooled for stream in streams if stream != "joint"]
+            if mae_loss_weight:
+                num_audio = audio.shape[1] - int(config.cls_token)
+                joint = model.split_joint(results["joint"], num_audio)
+                outputs += model.decode(*joint, audio_masking, visual_masking)
+            decoder_flops = laps.next()
+            _backward(outputs)
+            return PairFlops(audio_flops, visual_flops, joint_flops, decoder_flops, laps.total)
+
+
+@lru_cache(maxsize=64)
+def classification_flops(
+    config: ModelConfig,
+    mode: TrainedMode = "multimodal",
+    *,
+    freeze_encoder: bool = False,
+    activation_checkpointing: bool = False,
+) -> PairFlops:
+    """Operations of a classifier's encoder per pair: nothing is masked or decoded, the head is left out.
+
+    A single modality counts as its own part, joint blocks included. A frozen encoder has no backward pass.
+    """
+    with _without_memory():
+        model, (fbank, frames) = AudioVisualEncoder(config), _pair(config)
+        _recompute(model, activation_checkpointing)
+        outputs: list[Tensor] = []
+        with _Laps() as laps, torch.set_grad_enabled(not freeze_encoder):
+            if mode == "multimodal":
+                audio = model.audio_stream(model.embed_audio(fbank))
+                audio_flops = laps.next()
+                visual = model.visual_stream(model.embed_frames(frames))
+                visual_flops = laps.next()
+                outputs += model.joint_stream(audio, visual)
+            elif mode == "audio-only":
+                outputs.append(model.encode_audio(fbank).pooled)
+                audio_flops, visual_flops = laps.next(), 0.0
+            else:
+                outputs.append(model.encode_frames(frames).pooled)
+                audio_flops, visual_flops = 0.0, laps.next()
+            joint_flops = laps.next()
+            if not freeze_encoder:
+                _backward(outputs)
+            return PairFlops(audio_flops, visual_flops, joint_flops, 0.0, laps.total)
 
 
 def count_parameters(config: ModelConfig) -> dict[Part, ParameterCount]:
-    """Parameters of each part; norm sets that no stream uses count too, since checkpoints hold them."""
+    """Parameters of each part, including norm sets that no stream uses, since checkpoints hold them."""
     with torch.device("meta"):
         model = CAVMAESync(config)
     totals: dict[Part, int] = {"audio": 0, "visual": 0, "joint": 0, "decoder": 0}
@@ -150,6 +167,63 @@ def count_parameters(config: ModelConfig) -> dict[Part, ParameterCount]:
             totals[part] += size
             trained[part] += size if parameter.requires_grad else 0
     return {part: ParameterCount(totals[part], trained[part]) for part in totals}
+
+
+class _Laps:
+    """PyTorch's counter, read stage by stage."""
+
+    def __init__(self) -> None:
+        self._counter = FlopCounterMode(display=False)
+        self._read = 0
+
+    def __enter__(self) -> _Laps:
+        self._counter.__enter__()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._counter.__exit__(*failure)
+
+    def next(self) -> float:
+        """Operations since the last call."""
+        before, self._read = self._read, self._counter.get_total_flops()
+        return float(self._read - before)
+
+    @property
+    def total(self) -> float:
+        """Operations since the start."""
+        return float(self._counter.get_total_flops())
+
+
+@contextmanager
+def _without_memory() -> Iterator[None]:
+    """Compute shapes only, with backends whose matrix products the counter sees, whatever CAVSYNC_BACKEND says."""
+    with ExitStack() as stack:
+        for operation in OPERATIONS:
+            # The reference embeds hidden patches too.
+            backend = "torch" if operation == "kept_patch_embedding" else "reference"
+            stack.enter_context(use_backend(backend, operation))
+        stack.enter_context(FakeTensorMode())
+        yield
+
+
+def _pair(config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Log-mel (1, audio_length, 128) and frames (1, T, 3, H, W)."""
+    side = config.img_size
+    return (
+        torch.empty(1, config.audio_length, NUM_MEL_BINS),
+        torch.empty(1, config.num_frames, config.in_chans, side, side),
+    )
+
+
+def _recompute(model: nn.Module, activation_checkpointing: bool) -> None:
+    for module in model.modules():
+        if isinstance(module, Block):
+            module.recompute = activation_checkpointing
+
+
+def _backward(outputs: list[Tensor]) -> None:
+    """Gradients of all weights that the outputs depend on; any loss has the same matrix products."""
+    torch.stack([output.sum() for output in outputs]).sum().backward()
 
 
 def _shares(name: str, parameter: nn.Parameter) -> list[tuple[Part, int]]:
@@ -164,42 +238,6 @@ def _shares(name: str, parameter: nn.Parameter) -> list[tuple[Part, int]]:
     if top.endswith(VISUAL_MARKS):
         return [("visual", size)]
     return [("joint", size)]
-
-
-def _embedding(config: ModelConfig, channels: int, grid: Grid, visible: int) -> float:
-    """Convolutions that make patch vectors: a linear embedding of the visible ones, a stem of the whole image."""
-    with torch.device("meta"):
-        embed = patch_embedding(channels, config)
-    # The grid is the last layer's output; each stride before it doubles what the layer before has put out.
-    positions, flops = prod(grid), 0.0
-    for layer in reversed([module for module in embed.modules() if isinstance(module, nn.Conv2d)]):
-        flops += 2.0 * layer.weight.numel() * positions
-        positions *= prod(layer.stride)
-    return flops if isinstance(embed, ConvStem) else flops * visible / prod(grid)
-
-
-def _specific(config: ModelConfig, visible: int) -> Work:
-    """The blocks of one modality, where its global token and all registers take part."""
-    tokens = visible + config.cls_token + config.num_register_tokens
-    return Work.of(config.modality_specific_depth, tokens, config.embed_dim, config.mlp_ratio)
-
-
-def _contrastive(config: ModelConfig, visible: int) -> Work:
-    """One modality's stream through the joint blocks, of which only the last counts where they are not chained."""
-    tokens = visible + config.cls_token + _kept_registers(config)
-    depth = config.joint_depth if config.chain_joint_blocks else 1
-    depth += NUM_HEAD_BLOCKS if config.contrastive_heads else 0
-    return Work.of(depth, tokens, config.embed_dim, config.mlp_ratio)
-
-
-def _decoder_ends(config: ModelConfig, visible: int) -> float:
-    """The decoder's first layer, on visible tokens, and its pixel heads, on all patches."""
-    pixels = prod(config.audio_grid) + prod(config.visual_grid) * config.visual_channels
-    return 2.0 * config.decoder_embed_dim * (visible * config.embed_dim + pixels * config.patch_size**2)
-
-
-def _kept_registers(config: ModelConfig) -> int:
-    return config.num_register_tokens if config.keep_register_tokens else 0
 
 
 def _mean_mask_ratio(config: ModelConfig) -> float:

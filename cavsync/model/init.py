@@ -1,4 +1,4 @@
-"""How parameters start: as in MAE and CAV-MAE."""
+"""Initial values of parameters, as in MAE and CAV-MAE."""
 
 import torch
 from torch import nn

@@ -18,9 +18,9 @@ def contrastive_loss(
     ignore: Tensor | None = None,
     gather: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """InfoNCE between pooled vectors (B, D): each frame against all sounds, and the reverse where bidirectional.
+    """InfoNCE between pooled vectors (B, D): each frame against all audio, and the reverse where bidirectional.
 
-    ignore: bool (B, B), [frame, audio] pairs left out of the negatives; own pairs always stay in.
+    ignore: bool (B, B), [frame, audio] pairs left out of the negatives; positives are never left out.
     In a process group the negatives come from all processes, unless `gather` is False; the mean of the processes'
     losses, weighted by their numbers of pairs, is the loss of the whole batch. Returns (loss, accuracy), scalars.
     Raises ConfigError where ignore has another shape. Source: CAV-MAE, arXiv 2210.07839, section 3.
@@ -52,7 +52,7 @@ def _one_direction(
 
 
 def _counts_of_ranks(count: int, device: torch.device) -> list[int]:
-    """Rows that each process holds: unequal where clips were rejected."""
+    """Number of rows in each process: unequal where clips were rejected."""
     mine = torch.tensor([count], device=device)
     found = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
     dist.all_gather(found, mine)

@@ -1,7 +1,7 @@
-"""Which patches the encoder sees.
+"""Masks: the patches that the encoder sees.
 
 A mask is a rank per patch (`ids_restore`): the lowest ranks stay visible. The number of visible patches depends
-only on grid, ratio and mode, so that every item of a batch keeps as many.
+only on grid, ratio and mode, so it is the same for every item of a batch.
 """
 
 import math
@@ -14,7 +14,7 @@ from cavsync.errors import ConfigError
 from cavsync.model.config import Grid, MaskMode, ModelConfig
 
 BatchPlace = tuple[int, int]
-"""Where a batch lies in the batch of all processes: (index of its first item, number of items in all)."""
+"""Position of a batch in the batch of all processes: (index of its first item, total number of items)."""
 
 
 class Masking(NamedTuple):
@@ -34,11 +34,11 @@ class Masking(NamedTuple):
         return self.ids_restore.argsort(dim=1)[:, : self.num_visible]
 
     def visible(self, patches: Tensor) -> Tensor:
-        """Of patches (B, N, D) the visible ones in order of rank, (B, num_visible, D)."""
+        """The visible ones of patches (B, N, D), in order of rank, (B, num_visible, D)."""
         return _take(patches, self.ids_keep)
 
     def restore(self, visible: Tensor, mask_token: Tensor) -> Tensor:
-        """Put visible tokens (B, num_visible, D) back in their places, mask_token (1, 1, D) elsewhere: (B, N, D)."""
+        """Put visible tokens (B, num_visible, D) in their places and mask_token (1, 1, D) elsewhere: (B, N, D)."""
         batch, length = self.ids_restore.shape
         fill = mask_token.to(visible.dtype).expand(batch, length - self.num_visible, -1)
         return _take(torch.cat([visible, fill], dim=1), self.ids_restore)
@@ -47,7 +47,7 @@ class Masking(NamedTuple):
 def mask_shape(grid: Grid, mask_ratio: float, mode: MaskMode) -> Grid:
     """Rows and columns of the grid that stay visible; for unstructured masks (1, number of visible patches).
 
-    Structured masks hide whole rows (frequency), whole columns (time) or both, as near to the ratio as whole lines
+    Structured masks hide whole rows (frequency), whole columns (time) or both, as close to the ratio as whole lines
     allow; at least one line or patch stays visible. Raises ConfigError for a ratio outside [0, 1).
     """
     if not 0.0 <= mask_ratio < 1.0:
@@ -100,9 +100,9 @@ def make_masking(
     generator: torch.Generator | None,
     place: BatchPlace | None = None,
 ) -> Masking:
-    """The mask of a batch that `ids_restore` (B, N) describes, or a drawn one without it.
+    """The mask given by `ids_restore` (B, N), or a drawn one where that is None.
 
-    place: the batch is a part of a larger one, for which the draw is made: equal for any way to deal it out.
+    place: the batch is part of a larger one, for which masks are drawn, so that they do not depend on how it is split.
     Raises ConfigError where ids_restore has another shape.
     """
     if ids_restore is None:

@@ -9,7 +9,7 @@ from cavsync.errors import ConfigError
 from cavsync.kernels import kept_patch_embedding
 from cavsync.model.config import NUM_MEL_BINS, ModelConfig
 
-# Between neighbouring frames most of a frame changes by a few hundredths of its own spread.
+# From one frame to the next, most pixels change by a few hundredths of the frame's standard deviation.
 DIFFERENCE_GAIN = 4.0
 STEM_WIDTH = 24
 
@@ -20,7 +20,7 @@ class PatchEmbed(nn.Module):
     def __init__(self, in_channels: int, embed_dim: int, patch_size: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(in_channels, embed_dim, kernel_size=patch_size, stride=patch_size)
-        # Started like the linear layer that it is.
+        # Initialised like the linear layer that it is.
         nn.init.xavier_uniform_(self.proj.weight.data.view(embed_dim, -1))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class PatchEmbed(nn.Module):
         return projected.flatten(2).transpose(1, 2)
 
     def kept(self, images: Tensor, ids_keep: Tensor, position: Tensor, modality: Tensor) -> Tensor:
-        """Of images (B, C, H, W) only the patches ids_keep (B, n), position (1, N, D) and modality (1, 1, D) added."""
+        """Embed the patches ids_keep (B, n) of images (B, C, H, W); add position (1, N, D) and modality (1, 1, D)."""
         assert self.proj.bias is not None
         return kept_patch_embedding(images, ids_keep, self.proj.weight, self.proj.bias, position[0], modality[0, 0])
 
@@ -62,7 +62,7 @@ class ConvStem(nn.Module):
 
 
 def patch_embedding(in_channels: int, config: ModelConfig) -> PatchEmbed | ConvStem:
-    """The patch embedding that the configuration asks for."""
+    """The patch embedding of a configuration."""
     kind = ConvStem if config.conv_stem else PatchEmbed
     return kind(in_channels, config.embed_dim, config.patch_size)
 
@@ -80,7 +80,7 @@ def spectrogram_image(fbank: Tensor, config: ModelConfig) -> Tensor:
 def embedded_frames(frames: Tensor, config: ModelConfig) -> Tensor:
     """Frames (B, [T,] 3, H, W) as the image (B, 3 · T, H, W) that is embedded.
 
-    With `frame_differences`: the middle frame, then what changes from each frame to the next, times DIFFERENCE_GAIN.
+    With `frame_differences`: the middle frame, then the differences between successive frames, times DIFFERENCE_GAIN.
     """
     stacked = stacked_frames(frames, config)
     if not config.frame_differences:

@@ -1,4 +1,4 @@
-"""The pretraining forward written plainly: what the packed one must equal, and what it is timed against."""
+"""The pretraining forward as published: the reference for the packed forward in tests and benchmarks."""
 
 import torch
 from torch import Tensor
@@ -24,8 +24,8 @@ def plain_loss(
 ) -> Tensor:
     """`CAVMAESync.forward(...).loss` as the papers describe it, a scalar.
 
-    All patches are embedded, then masked; each stream passes the joint blocks on its own; the targets of all patches
-    are made. Arguments as for the model.
+    All patches are embedded, then masked; each stream goes through the joint blocks separately; targets are computed
+    for all patches. Arguments as for the model.
     """
     config, batch, device = model.config, len(fbank), fbank.device
     masking_a = make_masking(

@@ -22,7 +22,7 @@ def sincos_2d(dim: int, grid: Grid) -> Tensor:
 
 
 def position_table(dim: int, grid: Grid, trainable: bool) -> nn.Parameter:
-    """The table as a parameter, so that checkpoints hold it; it takes a gradient only where `trainable`."""
+    """The table as a parameter, so that checkpoints hold it; it gets a gradient only if `trainable`."""
     return nn.Parameter(sincos_2d(dim, grid), requires_grad=trainable)
 
 

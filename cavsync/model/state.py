@@ -1,4 +1,4 @@
-"""Reading state dicts that others wrote, and loading them without a key missing or left over."""
+"""Reading state dicts from foreign files, and loading them strictly: no key missing or left over."""
 
 import pickle
 import zipfile
@@ -45,10 +45,10 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str, advi
     """Give `model` the values of `state` in float32, in place of its own tensors, which may lie on the meta device.
 
     Raises CheckpointError naming the first keys that are missing, left over, or of another shape;
-    `source` is what the message calls the checkpoint, `advice` what it says to do.
+    `source` names the checkpoint in the message, `advice` is its last clause.
     """
     expected = model.state_dict()
-    # One number is one number, with a dimension or without.
+    # Shapes () and (1,) both hold one number.
     state = {
         name: value.reshape(expected[name].shape)
         if name in expected and value.numel() == expected[name].numel() == 1

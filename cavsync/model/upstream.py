@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class UpstreamInfo:
-    """What a file of the authors holds; label_dim is None for pretraining models, else the number of labels."""
+    """Contents of a file of the authors; label_dim is None for pretraining models, else the number of labels."""
 
     path: Path
     sha256: str
@@ -44,10 +44,10 @@ class UpstreamInfo:
 def load_upstream(path: str | Path, /, **overrides: Any) -> CAVMAESync | CAVMAEFT:
     """The model in a `.pth` file of the authors, on the CPU; the classifier for CAVMAEFT files.
 
-    Sizes are read off the shapes. What shapes cannot tell has published defaults (head width 64, decoder_num_heads 16,
+    Sizes are read off the shapes. The rest has published defaults (head width 64, decoder_num_heads 16,
     norm_pix_loss False, ...) and is overridden by name, e.g. `load_upstream(path, num_heads=3, norm_pix_loss=True)`.
     Raises CheckpointError where the file is unreadable or a tensor is missing, left over or of another shape, and
-    ConfigError for overrides that make no model.
+    ConfigError for overrides that are not valid for a model.
     """
     return open_upstream(path, **overrides)[1]
 
@@ -71,7 +71,7 @@ def open_upstream(path: str | Path, /, **overrides: Any) -> tuple[UpstreamInfo, 
 
 
 def infer_config(state: Mapping[str, Tensor], /, **overrides: Any) -> ModelConfig:
-    """The configuration that the shapes of an upstream state dict (no `module.` prefix) tell; overrides come last."""
+    """The configuration read off the shapes of an upstream state dict (no `module.` prefix); overrides come last."""
     embed_dim, _, patch_size, _ = _shape(state, "patch_embed_a.proj.weight", 4)
     first_stack = "blocks_a" if _depth(state, "blocks_a") else "blocks_u"
     is_classifier = "mlp_head.1.weight" in state

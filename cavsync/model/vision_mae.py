@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VisionMaeReport:
-    """What was taken: names in the file that were used and those left aside, and our names that kept their start."""
+    """Names in the file that were used and that were not, and the model's names that kept their initial values."""
 
     sha256: str
     used: tuple[str, ...]
@@ -35,7 +35,7 @@ def initialise_from_vision_mae(model: AudioVisualEncoder, path: str | Path) -> V
 
     The first `modality_specific_depth` blocks go to both modalities, the next ones to the joint blocks, every norm to
     all three sets. Audio patch kernels are the sum over the colours, its pixel head their mean; a tubelet's frames
-    share the kernels. The decoder is copied where both have one of equal width. Position tables keep ours.
+    share the kernels. The decoder is copied where both have one of equal width. Position tables stay the model's own.
     Raises CheckpointError where the file is unreadable or of another size.
     """
     path = Path(path)
@@ -64,7 +64,7 @@ def initialise_from_vision_mae(model: AudioVisualEncoder, path: str | Path) -> V
 
 
 def _translate(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, tuple[str, Tensor]]:
-    """Our names -> (their name, value)."""
+    """The model's names -> (name in the file, value)."""
     taken = {}
     for theirs, value in state.items():
         for ours, ours_value in _patch_embedding(theirs, value, config) or _pixel_head(theirs, value, config):
@@ -75,7 +75,7 @@ def _translate(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, tu
 
 
 def _homes(name: str, config: ModelConfig) -> list[str]:
-    """Our tensors that start from the tensor `name`, where it is copied as it is."""
+    """The model's tensors that are copies of the tensor `name`."""
     if name == "cls_token":
         return ["cls_token_a", "cls_token_v"] if config.cls_token else []
     if name.startswith("norm."):
@@ -96,7 +96,7 @@ def _homes(name: str, config: ModelConfig) -> list[str]:
 
 
 def _norm_sets(name: str) -> list[str]:
-    """A block's tensor, or for a norm the three that start from it."""
+    """A block's tensor, or the three norms that start from one."""
     for norm in (".norm1.", ".norm2."):
         if norm in name:
             return [name.replace(norm, f"{norm[:-1]}{kind}.") for kind in NORM_SETS]
@@ -127,7 +127,7 @@ def _is_decoder(name: str) -> bool:
 
 
 def _same_decoder(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
-    """Both have a decoder, of equal width and depth: the decoder is a bonus, a different one is not an error."""
+    """Whether both have a decoder of equal width and depth: copying it is optional, a different one is not an error."""
     theirs = {
         name: value.shape for name, value in state.items() if name.startswith(("decoder_embed.", "decoder_blocks."))
     }

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import aclosing
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Response, WebSocket
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, FastAPI, Response, WebSocket
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from cavsync.deploy.server.chunks import parse_object
+from cavsync.deploy.server.feed import Message as FeedMessage
 from cavsync.deploy.server.live_stream import ENDED, LIVE, LOST, LiveStream
 from cavsync.deploy.server.pushed_stream import Message, PushedStream
 from cavsync.deploy.server.refusals import RefusalError, refusal
@@ -42,7 +44,13 @@ def add_stream_routes(app: FastAPI) -> None:
     router.add_api_route("/streams", watch, methods=["POST"], status_code=201, summary="Watch a live source")
     router.add_api_route("/streams/{name}", show, methods=["GET"], summary="A stream's recent decisions and events")
     router.add_api_route("/streams/{name}", remove, methods=["DELETE"], status_code=204, summary="Forget a stream")
-    router.add_api_route("/feed", feed, methods=["GET"], summary="Decisions and events as server-sent events")
+    router.add_api_route(
+        "/feed",
+        feed,
+        methods=["GET"],
+        response_class=EventSourceResponse,
+        summary="Decisions and events as server-sent events",
+    )
     router.add_api_websocket_route("/streams/{name}", push)
     app.include_router(router)
 
@@ -72,11 +80,21 @@ def remove(name: str, services: Shared) -> Response:
     return Response(status_code=204)
 
 
-async def feed(services: Shared) -> StreamingResponse:
+async def _place(services: Shared) -> AsyncIterator[asyncio.Queue[FeedMessage]]:
+    """A place in the feed, taken before the response begins and given back after it ends."""
+    with services.streams.feed.place() as queue:
+        yield queue
+
+
+async def feed(
+    services: Shared, queue: Annotated[asyncio.Queue[FeedMessage], Depends(_place)]
+) -> AsyncIterator[ServerSentEvent]:
     """Send the state of all streams, then every change."""
     streams = services.streams
-    messages = await streams.feed.follow(services.stopping, lambda: {"type": "streams", "streams": streams.list()})
-    return StreamingResponse(messages, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    messages = streams.feed.follow(queue, services.stopping, lambda: {"type": "streams", "streams": streams.list()})
+    async with aclosing(messages):
+        async for message in messages:
+            yield message
 
 
 async def push(socket: WebSocket, name: str) -> None:

@@ -1,4 +1,4 @@
-"""A CSV table (RFC 4180) with a row per decision, per file and per error, told apart by the column `kind`."""
+"""A CSV table (RFC 4180) with a row per decision, per file and per error, distinguished by the column `kind`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cavsync.deploy.verdict.records import RECORD_FIELDS
 
 SUMMARY_FIELDS = ("duration_seconds", "drift_ms_per_minute", "worst_offset_ms", "undetermined_share", "num_windows")
 COLUMNS = ("kind", "source", *RECORD_FIELDS, *SUMMARY_FIELDS)
-# Spreadsheets run cells that begin like this as formulas; a file name may come from anyone.
+# Spreadsheets run cells that begin with these as formulas, and a file name may come from anyone.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(outcomes: Iterable[Outcome]) -> str:
-    """Table of all outcomes with a header row; what is not known is an empty cell."""
+    """Table of all outcomes with a header row; unknown values are empty cells."""
     return header_text() + "".join(row_text(row) for outcome in outcomes for row in _rows(outcome))
 
 
@@ -27,7 +27,7 @@ def header_text() -> str:
 
 
 def row_text(row: dict[str, Any]) -> str:
-    """One row; entries that are no column are left out."""
+    """One row; entries that are not columns are left out."""
     return _written(lambda writer: writer.writerow({name: _cell(value) for name, value in row.items()}))
 
 

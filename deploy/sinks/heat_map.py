@@ -1,4 +1,4 @@
-"""The similarity by time and offset as a small PNG inside the page."""
+"""Similarity by time and offset, as a small PNG inside the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from cavsync.deploy.files.summary import HeatMap
 
 MAX_COLUMNS = 400
-# Dark to light in even steps of lightness, so that it reads in grey and with any colour vision.
+# Even steps of lightness, so that it is readable in grey and with any colour vision.
 COLOURS = np.array(
     [(13, 17, 48), (38, 42, 108), (48, 84, 150), (35, 130, 158), (47, 172, 143), (135, 205, 104), (248, 230, 92)]
 )
@@ -21,11 +21,11 @@ COLOURS = np.array(
 def heat_map_data_uri(heat_map: HeatMap) -> str:
     """PNG data URI: time to the right, audio offset (minus lag) upwards, light where the similarity is high.
 
-    Each column is scaled by itself in part: its median is taken off, so that scenes of different content compare.
+    Each column's median is subtracted, so that scenes of different content can be compared.
     Missing audio is transparent.
     """
     columns = _pool(heat_map.similarity)
-    # Offset = -lag: the lowest lag is the highest offset, which belongs in the top row, as rows run downwards.
+    # Offset = -lag, and rows run downwards: the lowest lag, which is the highest offset, is the top row.
     frame = _colour(columns).transpose(1, 0, 2)
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(frame)).save(out, format="PNG", optimize=True)

@@ -11,30 +11,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome
 from cavsync.deploy.files.totals import totals
-from cavsync.deploy.sinks.charts import (
+from cavsync.deploy.sinks.axes import (
     BOTTOM,
     HEIGHT,
     LEFT,
-    MAX_POINTS,
     RIGHT,
     TOP,
     WIDTH,
     Chart,
-    Marker,
     Scale,
     clock,
-    line_chart,
-    line_path,
-    offset_chart,
     time_scale,
     time_ticks,
     value_ticks,
 )
+from cavsync.deploy.sinks.charts import MAX_POINTS, Marker, field_path, line_chart, offset_chart
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.verdict.records import STATES, rounded
 from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
 
-# Other pages of the project share the style and the frame of the charts.
+# Result pages share the style and the frame of the charts.
 TEMPLATES = Path(__file__).parent
 FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 MAX_EVENTS = 200
@@ -42,7 +38,7 @@ MAX_EVENTS = 200
 
 @dataclass(frozen=True)
 class Section:
-    """One clip as the template draws it."""
+    """One clip's section of the page."""
 
     anchor: str
     name: str
@@ -67,7 +63,7 @@ class Section:
 
 
 def html_text(outcomes: Sequence[Outcome]) -> str:
-    """The report page. Everything that comes from files is escaped."""
+    """The report page; everything from files is escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -107,8 +103,8 @@ def _section(score: FileScore, index: int) -> Section:
         band=band,
         points_pooled=-(-len(records) // MAX_POINTS),
         lines=lines,
-        confidence_path=line_path(records, "confidence", lines),
-        similarity_path=line_path(records, "similarity", lines),
+        confidence_path=field_path(records, "confidence", lines),
+        similarity_path=field_path(records, "similarity", lines),
         heat=_heat_chart(score, x),
         heat_uri=heat_map_data_uri(score.heat_map),
         events=events[:MAX_EVENTS],
@@ -119,7 +115,7 @@ def _section(score: FileScore, index: int) -> Section:
 
 def _heat_chart(score: FileScore, x: Scale) -> Chart:
     reach_ms = float(score.heat_map.lags_ms[-1] - score.heat_map.lags_ms[0]) / 2
-    y = Scale(-reach_ms, reach_ms, HEIGHT - BOTTOM, TOP)
+    y = Scale.vertical(-reach_ms, reach_ms)
     return Chart(x, y, time_ticks(x), value_ticks(y))
 
 
@@ -142,8 +138,8 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
     resolution = summary.score.offset_resolution_ms
     return [
         ("Duration", f"{summary.duration_seconds:.2f} s, {media['container']}"),
-        ("Picture", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
-        ("Sound", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {_count(media['audio_channels'], 'channel')}"),
+        ("Video", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
+        ("Audio", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {_count(media['audio_channels'], 'channel')}"),
         ("Decoder", media["decoder"]),
         ("Bundle", f"{bundle['name']}, {bundle['precision']}"),
         ("Encoders", f"visual {bundle['visual_encoder']}, audio {bundle['audio_encoder']}"),

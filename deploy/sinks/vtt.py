@@ -11,7 +11,7 @@ HEADER = "WEBVTT\n"
 
 
 def vtt_text(score: FileScore) -> str:
-    """One cue per decision, from the end of the decision before (or the start of the first window) to its own."""
+    """One cue per decision, from the time of the one before (or the start of the first window) to its own."""
     cues = [HEADER]
     start_seconds = score.records[0].time_seconds - score.records[0].window_seconds
     for record in score.records:
@@ -21,8 +21,8 @@ def vtt_text(score: FileScore) -> str:
 
 
 def cue(start_seconds: float, record: SyncScore) -> str:
-    """The cue of one decision, shown from `start_seconds` until its own time."""
-    # `-->` may not occur inside a cue; inside a JSON string the escape means the same.
+    """The cue of one decision, from `start_seconds` to the decision's time."""
+    # A cue may not contain `-->`; the escape means the same inside a JSON string.
     payload = json.dumps(record.to_dict(), allow_nan=False).replace("-->", "--\\u003e")
     return f"{_timestamp(start_seconds)} --> {_timestamp(record.time_seconds)}\n{payload}\n"
 

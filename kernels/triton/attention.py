@@ -24,10 +24,10 @@ SHARE_BLOCK_TOKENS = 64
 
 @dataclass(frozen=True)
 class Tiles:
-    """How the kernels cut a head; chosen so that bf16 does not spill and 99 KiB of shared memory hold it on every GPU.
+    """How the kernels cut a head: without register spills in bf16, and within 99 KiB of shared memory on every GPU.
 
     short_limit: longest sequence, in tokens, that the short kernels take. queries, keys: tile of the long forward.
-    block, step: tokens whose gradients a program of the long backward makes, and tokens per turn of its loops.
+    block, step: tokens whose gradients one program of the long backward computes, and tokens per turn of its loops.
     """
 
     short_limit: int
@@ -200,4 +200,9 @@ def _run(qkv: Tensor, segments: Segments | None) -> Tensor:
     return packed
 
 
-IMPLEMENTATION = Implementation(_run, _not_supported_reasons)
+def _method(qkv: Tensor, _segments: Segments | None) -> str:
+    limit = tiles_of(next_power_of_2(qkv.shape[-1]), qkv.dtype, capability_of(qkv.device.index)).short_limit
+    return f"whole sequences in one tile up to {limit} tokens, tile by tile above"
+
+
+IMPLEMENTATION = Implementation(_run, _not_supported_reasons, _method)

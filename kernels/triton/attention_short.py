@@ -1,7 +1,7 @@
 """Attention for sequences of at most 128 tokens: one program holds a whole head in on-chip memory.
 
-Each pass reads query, key and value once and needs no second look at any of them; the backward computes all three
-gradients from one set of weights. Layout: qkv (tokens, 3, heads, head_dim), sequences packed one behind the other.
+Each pass reads query, key and value once; the backward computes all three
+gradients from one set of weights. Layout: qkv (tokens, 3, heads, head_dim), sequences packed one after the other.
 """
 
 import triton

@@ -1,4 +1,4 @@
-"""InfoNCE as an operator: no matrix of logits in memory, neither forward nor backward."""
+"""InfoNCE as an operator: the matrix of logits is never in memory, forward or backward."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENOUGH_PROGRAMS = 512
 def info_nce_op(
     queries: Tensor, keys: Tensor, temperature: Tensor, first_positive: int, ignore: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Loss and accuracy (scalars); of each query the logarithm of its sum and the gap of its mean to its positive."""
+    """Loss and accuracy (scalars); per query its log-sum-exp, and its mean logit minus its positive's."""
     queries, keys = queries.contiguous(), keys.contiguous()
     (count, width), num_keys = queries.shape, len(keys)
     blocks = triton.cdiv(count, BLOCK_QUERIES)
@@ -113,7 +113,7 @@ info_nce_op.register_autograd(_backward, setup_context=_setup_context)
 
 
 def _bytes(ignore: Tensor | None, stand_in: Tensor) -> Tensor:
-    """The mask as bytes; kernels compiled without one get any pointer."""
+    """The mask as bytes; kernels compiled without a mask get an arbitrary pointer."""
     return stand_in if ignore is None else ignore.contiguous().view(torch.uint8)
 
 

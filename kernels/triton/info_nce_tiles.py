@@ -33,7 +33,7 @@ def _cosines(
 
 @triton.jit
 def _excluded(ignore, queries, keys, num_queries, num_keys, first_positive, HAS_IGNORE: tl.constexpr):
-    """Which pairs are no part of the softmax; queries and keys are indices that broadcast against each other."""
+    """Pairs that are not part of the softmax; queries and keys are indices that broadcast against each other."""
     out = (queries >= num_queries) | (keys >= num_keys)
     if HAS_IGNORE:
         place = keys - first_positive
@@ -89,7 +89,7 @@ def row_statistics(
         block_index = first + tl.argmax(logits, axis=1, tie_break_left=True)
         index = tl.where(block_top > top, block_index, index)
         higher = tl.maximum(top, block_top)
-        # A block may hold ignored pairs only: no finite logit yet, nothing to add.
+        # All pairs of a block may be ignored: no finite logit yet, nothing to add.
         base = tl.where(higher == float("-inf"), 0.0, higher)
         weights = tl.exp(logits - base[:, None])
         shrink = tl.exp(top - base)

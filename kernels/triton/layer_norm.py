@@ -1,4 +1,4 @@
-"""Residual sum and LayerNorm of packed streams, each row with its own stream's affine set, in one launch."""
+"""Residual sum and LayerNorm of packed streams, each row with the affine set of its stream, in one launch."""
 
 from __future__ import annotations
 

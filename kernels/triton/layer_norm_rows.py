@@ -53,7 +53,7 @@ def norm_forward(
     if HAS_BRANCH:
         value += tl.load(branch + wide_rows * branch_stride + columns[None, :], mask=inside, other=0.0).to(tl.float32)
         tl.store(total + wide_rows * WIDTH + columns[None, :], value.to(total.dtype.element_ty), mask=inside)
-        # The norm sees the sum as it is kept, so that the backward finds the same numbers.
+        # Normalise the sum as rounded in memory, which is what the backward reads.
         value = value.to(total.dtype.element_ty).to(tl.float32)
     centre = tl.sum(value, axis=1) / WIDTH
     away = tl.where(inside, value - centre[:, None], 0.0)

@@ -1,4 +1,4 @@
-"""Patch embedding that reads only the patches which masking keeps: gather, project and add in one kernel."""
+"""Patch embedding that reads only the kept patches: gather, project and add in one kernel."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def gather_kept(
     BLOCK_M: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
-    """Grid (blocks of kept patches, blocks of pixels): the kept patches one behind the other, (num_rows, PIXELS)."""
+    """Grid (blocks of kept patches, blocks of pixels): the kept patches one after the other, (num_rows, PIXELS)."""
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     pixels = tl.program_id(1) * BLOCK_K + tl.arange(0, BLOCK_K)
     _, start = _patch_starts(ids_keep, rows, num_rows, kept, grid_columns, stride_b, stride_h, stride_w, PATCH)
@@ -171,7 +171,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     rows = grad.flatten(0, 1)
     grad_weight = grad_position = None
     if ctx.needs_input_grad[2]:
-        # The patches are gathered a second time: keeping them would cost more memory than the product costs time.
+        # Gather the patches again: storing them would cost much memory and save little time.
         patches = gather_patches_op(images, ids_keep, weight.shape[-1], weight.dtype)
         grad_weight = (rows.to(weight.dtype).T @ patches).view(weight.shape)
     if ctx.needs_input_grad[4]:

@@ -1,4 +1,4 @@
-"""What all Triton kernels share."""
+"""Helpers of all Triton kernels."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ INTERPRETED_CAPABILITY = (9, 0)
 @triton.jit
 def dot(a, b):
     """Matrix product with float32 sums. float32 operands go through three tf32 products, near float32's accuracy."""
-    # The interpreter multiplies bfloat16 bit patterns as integers; the GPU keeps its tensor cores.
+    # The interpreter multiplies bfloat16 bit patterns as integers, so convert; on a GPU keep tensor cores.
     if INTERPRETED:
         return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="ieee")
     return tl.dot(a, b, input_precision="tf32x3")
 
 
 def device_reasons(*tensors: Tensor | None) -> list[str]:
-    """What speaks against Triton kernels on these tensors' device and dtypes."""
+    """Reasons why Triton kernels cannot take these tensors' device and dtypes."""
     reasons = []
     given = [tensor for tensor in tensors if tensor is not None]
     kinds = {tensor.device.type for tensor in given}

@@ -11,7 +11,7 @@ from cavsync.kernels.segments import Segments
 
 
 def _not_supported_reasons(qkv: Tensor, segments: Segments | None) -> list[str]:
-    """xformers' own verdict on each of its kernels, forward and backward."""
+    """xformers' own reasons, for each of its forward kernels."""
     reasons = []
     if qkv.device.type != "cuda":
         reasons.append(f"the tensors are on the {qkv.device.type.upper()}, xformers needs a GPU")

@@ -26,11 +26,14 @@ def test_quantiles(load) -> None:
 @pytest.mark.parametrize(
     ("group", "expected"),
     [
-        ([row("triton", p50_ms=1.0), row("sdpa", p50_ms=2.0)], "default holds: attention 61: triton, best triton"),
-        ([row("triton", p50_ms=1.02), row("sdpa", p50_ms=1.0)], "default holds: attention 61: triton, best sdpa"),
-        ([row("triton", p50_ms=2.0), row("sdpa", p50_ms=1.0)], "default lost: attention 61: triton, best sdpa"),
-        ([row("triton", p50_ms=2.0), row("sdpa", failure="broke")], "default holds: attention 61: triton, best triton"),
-        ([row("triton", failure="broke"), row("sdpa", p50_ms=1.0)], "default failed: attention 61: triton, broke"),
+        ([row("triton", p50_ms=1.0), row("torch", p50_ms=2.0)], "default holds: attention 61: triton, best triton"),
+        ([row("triton", p50_ms=1.02), row("torch", p50_ms=1.0)], "default holds: attention 61: triton, best torch"),
+        ([row("triton", p50_ms=2.0), row("torch", p50_ms=1.0)], "default lost: attention 61: triton, best torch"),
+        (
+            [row("triton", p50_ms=2.0), row("torch", failure="broke")],
+            "default holds: attention 61: triton, best triton",
+        ),
+        ([row("triton", failure="broke"), row("torch", p50_ms=1.0)], "default failed: attention 61: triton, broke"),
     ],
 )
 def test_verdict(load, group: list[dict], expected: str) -> None:
@@ -42,7 +45,7 @@ def test_a_backend_that_breaks_is_a_row(load, monkeypatch: pytest.MonkeyPatch) -
     kernels = load("kernels")
 
     def broken(case: object, backend: str, options: object) -> dict:
-        if backend == "sdpa":
+        if backend == "torch":
             raise RuntimeError("an illegal memory access")
         return {"p50_ms": 1.0}
 
@@ -50,6 +53,6 @@ def test_a_backend_that_breaks_is_a_row(load, monkeypatch: pytest.MonkeyPatch) -
     options = kernels.argparse.Namespace(device="cpu")
     case = kernels.Case("attention", "61", list, list, 0.0, 0.0)
     group = kernels.rows(case, {"commit": "unknown"}, options)
-    assert [item["backend"] for item in group] == ["sdpa", "reference"]
+    assert [item["backend"] for item in group] == ["torch", "reference"]
     assert "illegal memory access" in group[0]["failure"]
     assert kernels.verdict(group).startswith("default failed")

@@ -16,7 +16,7 @@ from exported import lively_model, lively_run
 from generated_clips import make_clips
 from google.protobuf import text_format
 from hostile import put, swap_middle_byte, write
-from small_models import small_model
+from small_models import classifier_of, small_model
 from tritonclient.grpc import model_config_pb2 as pb
 
 from cavsync.cli.main import main
@@ -57,7 +57,7 @@ def save_classifier(run: Path, mode: str | None, model: CAVMAEFT) -> Path:
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A multimodal classifier of five classes with the attention head."""
     torch.manual_seed(1)
-    model = CAVMAEFT.from_encoder(lively_model(), len(CLASSES), "attention")
+    model = classifier_of(lively_model(), len(CLASSES), "attention")
     return save_classifier(tmp_path_factory.mktemp("classifier") / "run", "multimodal", model)
 
 
@@ -155,7 +155,7 @@ def test_it_takes_what_it_was_trained_on(
     mode: str | None, changes: dict[str, Any], inputs: list[str], tmp_path: Path
 ) -> None:
     """One frame, the linear head; and the authors' own kind, of which no mode is known."""
-    model = CAVMAEFT.from_encoder(small_model(has_decoder=False, **changes), len(CLASSES))
+    model = classifier_of(small_model(has_decoder=False, **changes), len(CLASSES))
     run = save_classifier(tmp_path / "run", mode, model)
     (tmp_path / "classes.csv").write_text(CSV)
     opened = open_classifier(run, None if mode else tmp_path / "classes.csv")

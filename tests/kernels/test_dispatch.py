@@ -5,13 +5,14 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from cavsync.errors import BackendError
-from cavsync.kernels import OPERATIONS, Segments, attention, dispatch, info_nce, use_backend
+from cavsync.kernels import OPERATIONS, Segments, attention, dispatch, info_nce, reference, use_backend
 from cavsync.kernels.dispatch import Candidate, Implementation, register
 from cavsync.kernels.inventory import inventory
 
@@ -63,7 +64,10 @@ def test_an_explicit_choice_fails_with_every_reason(operation) -> None:
 def test_unknown_names_are_refused(operation) -> None:
     with pytest.raises(BackendError, match="use one of picky, absent, elsewhere, plain"), use_backend("warp"):
         pass
-    with pytest.raises(BackendError, match="'halve' is no operation: use one of double"), use_backend("picky", "halve"):
+    with (
+        pytest.raises(BackendError, match="'halve' is not an operation: use one of double"),
+        use_backend("picky", "halve"),
+    ):
         pass
 
 
@@ -75,10 +79,50 @@ def test_the_automatic_choice_is_logged_once(operation, caplog: pytest.LogCaptur
     assert [record.message for record in caplog.records] == ["double runs on picky"]
 
 
-def test_operations_without_a_backend_choose_for_themselves() -> None:
+def test_operations_without_a_backend_choose_for_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """xformers has attention alone: InfoNCE then runs on torch, as it does without a choice."""
+    ran = []
+    for candidate in OPERATIONS["info_nce"].candidates:
+        load = candidate.load
+
+        def spied(name: str = candidate.name, load: Callable[[], Implementation] = load) -> Implementation:
+            ran.append(name)
+            return load()
+
+        monkeypatch.setitem(candidate.__dict__, "load", spied)
     rows = torch.randn(3, 8)
-    with use_backend("sdpa"):
+    with use_backend("xformers"):
         info_nce(rows, rows, 0.1)
+    assert set(ran) == {"torch"}
+    ran.clear()
+    with use_backend("reference"):
+        info_nce(rows, rows, 0.1)
+    assert set(ran) == {"reference"}
+
+
+def test_backends_are_named_like_their_folders() -> None:
+    names = {candidate.name for operation in OPERATIONS.values() for candidate in operation.candidates}
+    assert names - {"reference"} == {path.parent.name for path in KERNELS.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize(("tokens", "method"), [(64, "two matrix products"), (65, "scaled_dot_product_attention")])
+def test_what_info_says_is_what_runs(tokens: int, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention on a CPU: as the inventory says, up to 64 tokens and above."""
+    ran = []
+
+    def spied(name: str, run: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        return lambda *inputs: (ran.append(name), run(*inputs))[1]
+
+    written_out = spied("two matrix products", reference.attention)
+    fused = spied("scaled_dot_product_attention", torch.nn.functional.scaled_dot_product_attention)
+    monkeypatch.setattr(reference, "attention", written_out)
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", fused)
+    attention(torch.randn(1, tokens, 3, 2, 16))
+    assert ran == [method]
+    chosen = [v for v in inventory(torch.device("cpu")) if v.operation == "attention" and v.automatic]
+    assert [(v.backend, v.method) for v in chosen] == [
+        ("torch", "two matrix products and a softmax up to 64 tokens, scaled_dot_product_attention above")
+    ]
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -100,7 +144,8 @@ def test_the_environment_names_a_backend() -> None:
     assert "attention was asked to run on triton, which cannot: the tensors are on the CPU" in refused.stderr
     assert run(ATTEND, CAVSYNC_BACKEND="info_nce=torch, attention=reference").returncode == 0
     assert (
-        "'warp' is no backend of any operation: use one of triton, sdpa" in run(ATTEND, CAVSYNC_BACKEND="warp").stderr
+        "'warp' is not a backend of any operation: use one of triton, torch"
+        in run(ATTEND, CAVSYNC_BACKEND="warp").stderr
     )
 
 

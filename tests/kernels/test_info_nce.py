@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cavsync.kernels import info_nce, reference, symmetric_info_nce, use_backend
-from cavsync.kernels.pytorch.info_nce import ChunkedInfoNce
+from cavsync.kernels.torch.info_nce import ChunkedInfoNce
 from cavsync.kernels.triton.info_nce import info_nce_backward_op, info_nce_op
 
 BACKENDS = ("triton", "torch", "reference")

@@ -277,7 +277,7 @@ def test_shapes_that_do_not_fit_are_refused_with_a_sentence() -> None:
         model.encode_audio(fbank[:, :79])
     with pytest.raises(ConfigError, match=r"expected \(batch, 3, 48, 48\)"):
         model.encode_frames(frames[..., :47])
-    with pytest.raises(ConfigError, match="4 sounds came with 3 frames"):
+    with pytest.raises(ConfigError, match="4 log-mels came with 3 frames"):
         model(fbank, frames[:3])
     with pytest.raises(ConfigError, match="ids_restore"):
         model(fbank, frames, ids_restore_audio=torch.arange(40)[None])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small_models import small_config, small_inputs, small_model
+from small_models import classifier_of, small_config, small_inputs, small_model
 
 from cavsync.errors import ConfigError
 from cavsync.model.classifier import CAVMAEFT, MODES
@@ -33,9 +33,9 @@ def test_one_modality_uses_nothing_of_the_other() -> None:
         assert not torch.allclose(model(fbank, frames), model(fbank, frames.flip(0)))
 
 
-def test_from_encoder_copies_every_encoder_tensor() -> None:
+def test_take_encoder_copies_every_encoder_tensor() -> None:
     pretrained = small_model(seed=3)
-    model = CAVMAEFT.from_encoder(pretrained, 5)
+    model = classifier_of(pretrained, 5)
     theirs, ours = pretrained.state_dict(), model.state_dict()
     assert {name for name in ours if name not in theirs} == {
         f"mlp_head.{i}.{kind}" for i in "01" for kind in ("weight", "bias")
@@ -53,7 +53,7 @@ def test_wrong_use_is_refused() -> None:
     with pytest.raises(ConfigError, match="lacks an input"):
         model(fbank)
     with pytest.raises(ConfigError, match="'audio' is unknown"):
-        model(fbank, mode="sound")
+        model(fbank, mode="audio")
     with pytest.raises(ConfigError, match="at least one label"):
         CAVMAEFT(small_config(), 0)
 

@@ -22,7 +22,7 @@ OPTIONS = {
     "tubelet": {"num_frames": 2, "frame_differences": True},
     "stem": {"conv_stem": True},
 }
-BACKENDS = ("automatic", "reference", "torch", "sdpa", "triton")
+BACKENDS = ("automatic", "reference", "torch", "triton")
 
 
 def both(backend: str, dtype: torch.dtype, options: dict) -> tuple[dict, dict, torch.Tensor, torch.Tensor]:

@@ -32,7 +32,7 @@ def _fill_rule(folder: Path) -> ModuleType:
     return module
 
 
-BACKENDS = ("automatic", "reference", "torch", "sdpa", "triton")
+BACKENDS = ("automatic", "reference", "torch", "triton")
 """Every backend that runs here; Triton's kernels on the CPU, where ten seconds of audio take long."""
 
 

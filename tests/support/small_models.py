@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from cavsync.model import CAVMAESync, ModelConfig
+from cavsync.model.classifier import CAVMAEFT, Head
+from cavsync.model.encoder import AudioVisualEncoder
 
 SIZES: dict[str, Any] = {
     "audio_length": 80,
@@ -42,6 +44,13 @@ def small_model(seed: int = 0, **changes: Any) -> CAVMAESync:
     """Return a model of `small_config` with fixed random weights."""
     torch.manual_seed(seed)
     return CAVMAESync(small_config(**changes))
+
+
+def classifier_of(encoder: AudioVisualEncoder, label_dim: int, head: Head = "linear") -> CAVMAEFT:
+    """A classifier with the encoder's weights and a fresh head."""
+    model = CAVMAEFT(encoder.config, label_dim, head)
+    model.take_encoder(encoder)
+    return model
 
 
 def small_inputs(config: ModelConfig, batch: int = 4, seed: int = 1) -> tuple[Tensor, Tensor]:

@@ -115,7 +115,8 @@ def test_training_costs_three_forwards_or_nearly_four() -> None:
     """Activation checkpointing computes the blocks a second time, all but their last product."""
     plain = explained("sync-base", activation_checkpointing=False).costs
     again = explained("sync-base").costs
-    assert plain.training == 3 * plain.forward
+    # Patch embeddings take no gradient of their inputs.
+    assert 2.9 * plain.forward < plain.training < 3 * plain.forward
     assert 3.6 * again.forward < again.training < 4 * again.forward
     assert plain.forward == plain.audio + plain.visual + plain.joint + plain.decoder
 

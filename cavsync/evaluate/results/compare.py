@@ -1,4 +1,4 @@
-"""Two results of one task side by side, with everything in which they are not comparable."""
+"""Two results of one task side by side, with every difference that makes them incomparable."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pydantic import JsonValue
 from cavsync.errors import DataError
 from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Table
 
-# Rejects that are named.
+# Most rejects to name.
 MAX_NAMES = 3
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`differences` (what, in A, in B) of protocol, data, rejects and provenance; `tables` for reading; `notes` to
-    heed."""
+    """`differences` (what, in A, in B) of protocol, data, rejects and provenance; `tables` to read; `notes` on
+    them."""
 
     differences: list[tuple[str, str, str]]
     tables: list[Table]
@@ -58,14 +58,14 @@ def compare_results(a: EvalResult, b: EvalResult) -> Comparison:
 def _row(name: str, a: Metric | None, b: Metric | None) -> list[Cell]:
     if a is None or b is None or a.value is None or b.value is None:
         return [name, a, b, None, ""]
-    # Rounding noise of a subtraction is no difference.
+    # Rounding errors of a subtraction are not a difference.
     difference = round(b.value - a.value, 12)
     shown = Metric(value=difference, unit=a.unit)
     return [name, a, b, shown, _verdict(a, b, difference)]
 
 
 def _verdict(a: Metric, b: Metric, difference: float) -> str:
-    """Better or worse where the intervals lie apart, else only higher or lower: chance alone may have made it so."""
+    """Better or worse where the intervals are disjoint, else only higher or lower, as chance alone may explain it."""
     if difference == 0:
         return "equal"
     word = "higher" if difference > 0 else "lower"
@@ -79,7 +79,7 @@ def _verdict(a: Metric, b: Metric, difference: float) -> str:
 
 
 def _rejects(a: EvalResult, b: EvalResult) -> list[tuple[str, str, str]]:
-    """Clips that only one has left out; folders differ between machines, so the last part of a name counts."""
+    """Clips that only one result rejected, by the last part of their names, as folders differ between machines."""
     of_a, of_b = ({name.rpartition("/")[2] for name in result.rejects} for result in (a, b))
     if of_a == of_b and len(a.rejects) == len(b.rejects):
         return []

@@ -13,7 +13,7 @@ from cavsync.atomic import atomic_file
 RGBArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 
-# From cold to hot: dark blue, purple, orange, yellow. Lightness rises all the way, so grey copies keep the order.
+# From cold to hot: dark blue, purple, orange, yellow. Lightness rises throughout, so grey copies keep the order.
 _STOPS = np.array([(12, 8, 60), (110, 20, 130), (215, 70, 70), (250, 155, 40), (252, 250, 120)], dtype=np.float64)
 GAP_PIXELS = 4
 
@@ -25,10 +25,10 @@ def colour_map(values: FloatArray) -> NDArray[np.float64]:
     return np.stack([np.interp(clipped, places, _STOPS[:, channel]) for channel in range(3)], axis=-1)
 
 
-def side_by_side(pictures: list[RGBArray]) -> RGBArray:
-    """Pictures of one height in a row, with gaps."""
-    gap = np.full((len(pictures[0]), GAP_PIXELS, 3), 255, dtype=np.uint8)
-    parts = [part for picture in pictures for part in (picture, gap)]
+def side_by_side(images: list[RGBArray]) -> RGBArray:
+    """Images of one height in a row, with gaps."""
+    gap = np.full((len(images[0]), GAP_PIXELS, 3), 255, dtype=np.uint8)
+    parts = [part for image in images for part in (image, gap)]
     return np.concatenate(parts[:-1], axis=1)
 
 

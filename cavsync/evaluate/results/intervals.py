@@ -1,4 +1,4 @@
-"""Confidence intervals of what is measured on clips."""
+"""Confidence intervals of statistics over clips."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 RESAMPLES = 2000
-# Of statistics that no vectorised resampling computes.
+# For statistics without vectorised resampling.
 STATISTIC_RESAMPLES = 1000
 CONFIDENCE = 0.95
-# Resampled values held at once, 16 MB: all resamples of many clips would be gigabytes.
+# Resampled values held at a time, 16 MB: all resamples of many clips would take gigabytes.
 BATCH_VALUES = 2**21
 
 
@@ -82,7 +82,7 @@ def statistic_over_clips(
         statistic(np.concatenate([filled[place] for place in random.integers(len(filled), size=len(filled))]))
         for _ in range(STATISTIC_RESAMPLES)
     ]
-    # "lower" and "higher" take what was found: between infinity and a number there is nothing to interpolate.
+    # "lower" and "higher" return sampled values: an infinite one cannot be interpolated.
     tail = 50 * (1 - CONFIDENCE)
     low = _finite(float(np.percentile(found, tail, method="lower")))
     high = _finite(float(np.percentile(found, 100 - tail, method="higher")))

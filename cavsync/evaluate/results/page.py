@@ -1,4 +1,4 @@
-"""One HTML page for a result: no script, no external file; the looks of the sync report."""
+"""One HTML page for a result: no script, no external file; in the style of the sync report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_REJECTS = 50
 
 @dataclass(frozen=True)
 class EmbeddedFile:
-    """A picture inside the page, or a link to a video beside it."""
+    """A picture inside the page, or a link to a video file."""
 
     title: str
     file: str
@@ -30,7 +30,7 @@ class EmbeddedFile:
 
 
 def write_page(result: EvalResult, path: Path | str, folder: Path | str | None = None) -> None:
-    """Write the page, whole or not at all; `folder` is where the pictures lie, by default beside the page.
+    """Write the page atomically; `folder` holds the pictures, by default the folder of the page.
 
     Raises ConfigError where it cannot be written, DataError for a picture that is missing.
     """

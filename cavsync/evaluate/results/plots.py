@@ -1,4 +1,4 @@
-"""Geometry of a result's plots: the axes of the sync report, with curves, bands and bars of any kind."""
+"""Geometry of a result's plots: curves, bands and bars between the axes of the sync report."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cavsync.deploy.sinks.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scale, value_ticks
+from cavsync.deploy.sinks.axes import Chart, Scale, line_path, value_ticks
 from cavsync.evaluate.results.result import Plot, PlotCurve
 
-# Beside colours, dashes tell curves apart; past the last they start again.
+# Curves differ in dashes as well as in colours; after the last dash they repeat.
 DASHES = ("", "5 3", "1.5 2.5", "7 2 1.5 2", "9 4", "3 1.5")
 BAR_SHARE = 0.8
 
@@ -28,7 +28,7 @@ class DrawnCurve:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar from the bottom axis up."""
+    """A bar that stands on the bottom axis."""
 
     x: float
     y: float
@@ -49,8 +49,8 @@ class DrawnPlot:
 
 
 def draw(plot: Plot) -> DrawnPlot:
-    """Axes that hold every value, and the paths of what lies between them."""
-    # Bars stand half a step to either side of their value.
+    """Axes that span every value, and the paths of curves, bands and bars."""
+    # Bars reach half a step to either side of their value.
     room = [_step(plot.curves[0].x) / 2 * sign for sign in (-1, 1)] if plot.bars and plot.curves else [0.0]
     x_range = plot.x_range or _span(value + extra for curve in plot.curves for value in curve.x for extra in room)
     y_range = plot.y_range or _span(
@@ -60,7 +60,7 @@ def draw(plot: Plot) -> DrawnPlot:
         for value in values
         if value is not None
     )
-    x, y = Scale(*x_range, LEFT, WIDTH - RIGHT), Scale(*y_range, HEIGHT - BOTTOM, TOP)
+    x, y = Scale.horizontal(*x_range), Scale.vertical(*y_range)
     chart = Chart(x, y, value_ticks(x), value_ticks(y))
     reference = None
     if plot.reference is not None:
@@ -76,7 +76,7 @@ def draw(plot: Plot) -> DrawnPlot:
 
 
 def _span(values: Iterable[float]) -> tuple[float, float]:
-    """Range with a little room; of one value, a range around it."""
+    """Range of the values with a margin; for a single value, a range around it."""
     found = list(values)
     low, high = (min(found), max(found)) if found else (0.0, 1.0)
     if low == high:
@@ -86,20 +86,14 @@ def _span(values: Iterable[float]) -> tuple[float, float]:
 
 
 def _curve(curve: PlotCurve, number: int, chart: Chart) -> DrawnCurve:
-    pieces, pen, dots = [], "M", []
-    for x, y in zip(curve.x, curve.y, strict=True):
-        if y is None:
-            pen = "M"
-            continue
-        place = chart.x(x), chart.y(_inside(y, chart.y))
-        pieces.append(f"{pen}{place[0]} {place[1]}")
-        dots.append((*place, f"{curve.label}: {x:.4g}, {y:.4g}"))
-        pen = "L"
+    values = list(zip(curve.x, curve.y, strict=True))
+    points = [None if y is None else (chart.x(x), chart.y.clipped(y)) for x, y in values]
+    dots = [(*point, f"{curve.label}: {x:.4g}, {y:.4g}") for point, (x, y) in zip(points, values, strict=True) if point]
     return DrawnCurve(
         label=curve.label,
         number=number % len(DASHES),
         dash=DASHES[number % len(DASHES)],
-        line="".join(pieces),
+        line=line_path(points),
         band=_band(curve, chart),
         # Dots of a dense curve would hide it.
         dots=dots if len(dots) <= 40 else [],
@@ -107,25 +101,25 @@ def _curve(curve: PlotCurve, number: int, chart: Chart) -> DrawnCurve:
 
 
 def _band(curve: PlotCurve, chart: Chart) -> str:
-    """Closed path along the lower ends and back along the upper ones."""
+    """Closed path along the lower ends and back along the upper ones; "" for fewer than two points."""
     if curve.low is None or curve.high is None:
         return ""
     known = [
-        (chart.x(x), chart.y(_inside(low, chart.y)), chart.y(_inside(high, chart.y)))
+        (chart.x(x), chart.y.clipped(low), chart.y.clipped(high))
         for x, low, high in zip(curve.x, curve.low, curve.high, strict=True)
         if low is not None and high is not None
     ]
     points = [(x, low) for x, low, _ in known] + [(x, high) for x, _, high in reversed(known)]
-    return "M" + "L".join(f"{x} {y}" for x, y in points) + "z" if len(known) > 1 else ""
+    return line_path(points) + "z" if len(known) > 1 else ""
 
 
 def _bars(curve: PlotCurve, chart: Chart) -> list[Bar]:
     width = BAR_SHARE * _step(curve.x) / (chart.x.high - chart.x.low) * (chart.x.end - chart.x.begin)
-    bottom = chart.y(_inside(0.0, chart.y))
+    bottom = chart.y.clipped(0.0)
     bars = []
     for x, y in zip(curve.x, curve.y, strict=True):
         if y is not None:
-            top = chart.y(_inside(y, chart.y))
+            top = chart.y.clipped(y)
             left = round(chart.x(x) - width / 2, 1)
             bars.append(Bar(left, top, round(width, 1), round(max(bottom - top, 0.0), 1), f"{x:.4g}: {y:.4g}"))
     return bars
@@ -134,7 +128,3 @@ def _bars(curve: PlotCurve, chart: Chart) -> list[Bar]:
 def _step(values: Sequence[float]) -> float:
     ordered = sorted(values)
     return min((b - a for a, b in pairwise(ordered) if b > a), default=1.0)
-
-
-def _inside(value: float, scale: Scale) -> float:
-    return min(max(value, scale.low), scale.high)

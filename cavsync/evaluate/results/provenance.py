@@ -1,4 +1,4 @@
-"""What a result depends on besides the protocol: weights, data, versions, decoders, device."""
+"""Provenance of a result besides its protocol: weights, data, versions, decoders, device."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ DECODING_LIBRARIES = ("libavcodec", "libavformat", "libswresample", "libswscale"
 def provenance(
     *, models: Sequence[ModelId], data: Sequence[DataId], seed: int | None = None, device: str = "cpu"
 ) -> Provenance:
-    """The provenance of an evaluation that runs now, here."""
+    """Provenance of an evaluation in this process."""
     return Provenance(
         models=list(models), data=list(data), versions=versions(), decoders=decoders(), seed=seed, device=device
     )
 
 
 def versions() -> dict[str, str]:
-    """Versions of cavsync, Python and the packages that compute, as far as they are installed."""
+    """Versions of cavsync, Python and the numerical packages that are installed."""
     found = {"cavsync": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
 
 
 def decoders() -> dict[str, str]:
-    """Versions of the libraries that turn files into pixels and samples: another one may decode other values."""
+    """Versions of the decoding libraries: another version may decode other values."""
     found = {name: ".".join(str(part) for part in av.library_versions[name]) for name in DECODING_LIBRARIES}
     return found | {"libjpeg": str(features.version("libjpeg_turbo") or features.version("jpg"))}
 
@@ -64,7 +64,7 @@ def named_data_id(name: str, files: Iterable[tuple[str, Path]], chosen: Iterable
 
 
 def relative_name(path: Path, root: Path) -> str:
-    """A path as seen from `root`, also where it lies outside."""
+    """A path relative to `root`, also where it lies outside."""
     return Path(os.path.relpath(path, root)).as_posix()
 
 

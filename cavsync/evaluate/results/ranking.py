@@ -1,4 +1,4 @@
-"""Scores from high to low, and what follows from their order: average precision and the area under the ROC curve."""
+"""Metrics of a ranking by score: average precision and the area under the ROC curve."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Ranking:
         return _share((np.diff(self.hits, prepend=0) * precision).sum(axis=-1), self.hits[..., -1])
 
     def roc_auc(self) -> FloatArray:
-        """Chance (...) that a wanted item ranks above another one, ties counting half; NaN where there is only one
-        kind."""
+        """Probability (...) that a wanted item ranks above an unwanted one, ties counting half; NaN where one kind is
+        missing."""
         misses = self.chosen - self.hits
         above = self.hits - np.diff(self.hits, prepend=0) / 2
         area = (np.diff(misses, prepend=0) * above).sum(axis=-1)

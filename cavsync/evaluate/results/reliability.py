@@ -1,4 +1,4 @@
-"""Does a confidence of 0.8 mean right in 8 of 10 cases: the reliability curve and the expected calibration error."""
+"""Calibration of confidences: the reliability curve and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUM_BINS = 10
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Decisions with a confidence in (low, high]: how many, their mean confidence, and the share that was right."""
+    """Decisions with a confidence in (low, high]: their number, their mean confidence, and the share that is right."""
 
     low: float
     high: float
@@ -35,7 +35,7 @@ def reliability_curve(confidence: ArrayLike, right: ArrayLike, num_bins: int = N
     if not ((values >= 0) & (values <= 1)).all():
         raise DataError("A confidence is outside 0..1 or not a number: the bundle's calibration is damaged.")
     edges = np.linspace(0.0, 1.0, num_bins + 1)
-    # 0 belongs to the first bin, whose lower end it is.
+    # The first bin includes its lower end, 0.
     places = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, num_bins - 1)
     return [
         ReliabilityBin(

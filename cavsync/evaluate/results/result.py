@@ -1,4 +1,4 @@
-"""The result of an evaluation: what was measured, by which protocol, on which data and model, with which versions."""
+"""The result of an evaluation: metrics, protocol, data, model and versions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class _ResultModel(BaseModel):
 
 
 class Metric(_ResultModel):
-    """One number, with its interval where one was computed; None where there was nothing to measure.
+    """One number, with its interval where there is one; None where nothing could be measured.
 
     unit: "share" is a number in 0..1 that is shown in percent. better: which way is progress, "" where neither is.
-    count: how many clips, queries or pictures are behind it.
+    count: number of clips, queries or images that it is computed from.
     """
 
     value: float | None
@@ -75,14 +75,14 @@ class Plot(_ResultModel):
 
 
 class Picture(_ResultModel):
-    """A picture or video in a file beside the result; `file` is relative to the folder of the JSON."""
+    """An image or video file; `file` is relative to the folder of the JSON."""
 
     title: str
     file: str
 
 
 class ModelId(_ResultModel):
-    """Which weights were measured; `sha256` is of the checkpoint's file, or of a bundle's manifest."""
+    """The weights that were measured; `sha256` is of the checkpoint's file, or of a bundle's manifest."""
 
     name: str
     kind: Literal["run", "upstream", "bundle", "none"]
@@ -91,7 +91,7 @@ class ModelId(_ResultModel):
 
 
 class DataId(_ResultModel):
-    """Which data were measured on; `sha256` is over the names and contents of the clips."""
+    """The data that were measured on; `sha256` is over the names and contents of the clips."""
 
     name: str
     sha256: str
@@ -130,7 +130,7 @@ class EvalResult(_ResultModel):
     format: Literal[1] = 1
 
     def write(self, path: Path | str) -> None:
-        """Write strict JSON, whole or not at all. ConfigError where the folder is missing or not writable."""
+        """Write strict JSON atomically. ConfigError where the folder is missing or not writable."""
         write_text_atomically(path, json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
 
 
@@ -150,7 +150,7 @@ def read_result(path: Path | str) -> EvalResult:
 
 
 def shown(value: Cell) -> str:
-    """A cell as text: shares in percent, intervals in brackets, a dash for what is not known."""
+    """A cell as text: shares in percent, intervals in brackets, a dash for unknown values."""
     if isinstance(value, Metric):
         return _shown_metric(value)
     if value is None:
@@ -165,7 +165,7 @@ def _shown_metric(metric: Metric) -> str:
     digits, ends = (_number, _number) if metric.unit != "share" else ("{:.1f}".format, "{:.0f}".format)
     interval = ""
     if metric.low is not None and metric.high is not None:
-        # Between numbers that may be negative a dash would be read as a sign.
+        # Between numbers that may be negative, a dash would read as a sign.
         between = "-" if metric.low >= 0 else " to "
         interval = f" ({ends(factor * metric.low)}{between}{ends(factor * metric.high)})"
     return f"{digits(factor * metric.value)}{unit}{interval}"

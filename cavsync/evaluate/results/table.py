@@ -14,7 +14,7 @@ MIN_WIDTH = 120
 
 
 def print_result(result: EvalResult, console: Console | None = None) -> None:
-    """Print the tables, or all metrics where there are none, then what was left out and what must be known."""
+    """Print the tables, or all metrics where there are none, then rejects and notes."""
     notes = list(result.notes)
     if result.rejects:
         notes.insert(0, f"{len(result.rejects)} left out, the first: {next(iter(result.rejects.values()))}")
@@ -22,7 +22,7 @@ def print_result(result: EvalResult, console: Console | None = None) -> None:
 
 
 def print_tables(tables: Sequence[Table], notes: Sequence[str], console: Console) -> None:
-    """Print tables, then notes; where the terminal is narrow, lines break rather than columns."""
+    """Print tables, then notes; where the terminal is narrow, lines wrap instead of columns being cut."""
     wide = Console(file=console.file, width=max(console.width, MIN_WIDTH), force_terminal=console.is_terminal)
     for table in tables:
         wide.print(rich_table(table))
@@ -36,12 +36,12 @@ def metrics_table(result: EvalResult) -> Table:
 
 
 def holds_numbers(table: Table, place: int) -> bool:
-    """Whether the column at `place` is to be right-aligned."""
+    """Whether the column at `place` is right-aligned."""
     return not all(isinstance(row[place], str) for row in table.rows)
 
 
 def rich_table(table: Table) -> RichTable:
-    """The table as rich draws it; markup in names is shown, not obeyed."""
+    """A rich table; markup in names is shown as text."""
     drawn = RichTable(title=escape(table.title), title_justify="left")
     for place, name in enumerate(table.columns):
         drawn.add_column(escape(name), justify="right" if holds_numbers(table, place) else "left", overflow="fold")

@@ -17,7 +17,7 @@ from sync_clips import write_clip
 from cavsync.deploy import Bundle, FileScore, score_file
 from cavsync.deploy.files.summary import HeatMap
 from cavsync.deploy.sinks import write_text_atomically
-from cavsync.deploy.sinks.charts import Scale, clock, time_ticks, value_ticks
+from cavsync.deploy.sinks.axes import Scale, clock, line_path, time_ticks, value_ticks
 from cavsync.deploy.sinks.html import html_text
 from cavsync.errors import ConfigError
 
@@ -109,6 +109,15 @@ def test_ticks_are_round_and_inside() -> None:
     assert [tick.label for tick in values] == ["\N{MINUS SIGN}100", "\N{MINUS SIGN}50", "0", "50"]
     assert values[2].position == pytest.approx(100 - 100 * 130 / 220, abs=0.05)
     assert (clock(90, 600), clock(3720, 9000)) == ("1:30", "1:02:00")
+
+
+def test_lines_are_interrupted_where_nothing_is_known() -> None:
+    points = [None, (1.0, 2.0), (3.0, 4.0), None, None, (5.0, 6.0)]
+    assert line_path(points) == "M1.0 2.0L3.0 4.0M5.0 6.0"
+    assert line_path(points, after_point="h.1") == "M1.0 2.0h.1L3.0 4.0h.1M5.0 6.0h.1"
+    assert line_path([None]) == ""
+    scale = Scale(0.0, 1.0, 100.0, 0.0)
+    assert [scale.clipped(value) for value in (-0.5, 0.25, 7.0)] == [100.0, 75.0, 0.0]
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

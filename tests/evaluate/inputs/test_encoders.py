@@ -8,7 +8,7 @@ import pytest
 import torch
 from exported import lively_run, scratch
 from fake_bundle import write_fake_bundle
-from small_models import small_model
+from small_models import classifier_of, small_model
 from torch.nn import functional as F
 
 from cavsync.data.batches import IMAGENET_MEAN, IMAGENET_STD
@@ -112,7 +112,7 @@ def test_a_published_file_may_lie_in_a_folder_of_checkpoints(tmp_path: Path) -> 
 
 
 def test_a_classifier_has_encoders_too(tmp_path: Path) -> None:
-    save_model(CAVMAEFT.from_encoder(small_model(), 3), tmp_path / "run", 1)
+    save_model(classifier_of(small_model(), 3), tmp_path / "run", 1)
     assert isinstance(open_model(tmp_path / "run")[1], CAVMAEFT)
     encoder = open_encoder(tmp_path / "run")
     assert encoder.embed_audio(inputs(encoder)[0]).pooled.shape == (5, 32)

@@ -1,4 +1,4 @@
-"""Attention by PyTorch's own kernels: fused where it pays, variable-length on a GPU."""
+"""Attention by PyTorch's own kernels: fused where that is faster, variable-length on a GPU."""
 
 from __future__ import annotations
 
@@ -18,8 +18,17 @@ from cavsync.kernels.segments import Segments
 WRITTEN_OUT_TOKENS = 64
 
 
+def _written_out_tokens(device: torch.device) -> int:
+    """The longest sequence that is computed as two matrix products and a softmax; 0 for none."""
+    return WRITTEN_OUT_TOKENS if device.type == "cpu" else 0
+
+
+def _has_variable_length(qkv: Tensor) -> bool:
+    return qkv.device.type == "cuda" and qkv.dtype in (torch.bfloat16, torch.float16)
+
+
 def _dense(qkv: Tensor) -> Tensor:
-    if qkv.device.type == "cpu" and qkv.shape[1] <= WRITTEN_OUT_TOKENS:
+    if qkv.shape[1] <= _written_out_tokens(qkv.device):
         return reference.attention(qkv)
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
@@ -28,7 +37,7 @@ def _dense(qkv: Tensor) -> Tensor:
 def _run(qkv: Tensor, segments: Segments | None) -> Tensor:
     if segments is None:
         return _dense(qkv)
-    if qkv.device.type == "cuda" and qkv.dtype in (torch.bfloat16, torch.float16) and len(segments.runs) > 1:
+    if len(segments.runs) > 1 and _has_variable_length(qkv):
         ends, longest = _cumulative_lengths(segments, qkv.device), segments.max_length
         query, key, value = qkv.unbind(1)
         mixed = varlen_attn(query, key, value, ends, ends, longest, longest)
@@ -53,4 +62,10 @@ def _run_by_run(qkv: Tensor, segments: Segments) -> Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-IMPLEMENTATION = Implementation(_run)
+def _method(qkv: Tensor, _segments: Segments | None) -> str:
+    fused, limit = "scaled_dot_product_attention", _written_out_tokens(qkv.device)
+    dense = f"two matrix products and a softmax up to {limit} tokens, {fused} above" if limit else fused
+    return f"{dense}; varlen_attn for sequences of several lengths" if _has_variable_length(qkv) else dense
+
+
+IMPLEMENTATION = Implementation(_run, method=_method)

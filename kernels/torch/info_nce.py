@@ -1,4 +1,4 @@
-"""InfoNCE chunk by chunk: of the logits (N, M) only a few rows exist at any time, forward and backward."""
+"""InfoNCE in chunks: only a few rows of the logits (N, M) exist at a time, forward and backward."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHUNK_BYTES = 64 * 2**20
 
 
 class ChunkedInfoNce(torch.autograd.Function):
-    """Keeps one number per query for the backward, which makes each chunk's softmax anew."""
+    """Keeps one number per query for the backward, which recomputes each chunk's softmax."""
 
     @staticmethod
     def forward(
@@ -38,7 +38,7 @@ class ChunkedInfoNce(torch.autograd.Function):
             hits.append(logits.argmax(dim=1) == positives)
             loss = loss + (log_sum - own).sum()
             weights = torch.exp(logits - log_sum[:, None])
-            # What a softmax expects of its logits, less the positive's: the gradient of the temperature needs no more.
+            # The softmax's mean logit minus the positive's: all that the gradient of the temperature needs.
             gaps.append(weights.mul_(logits.clamp_(min=torch.finfo(logits.dtype).min)).sum(dim=1) - own)
             log_sums.append(log_sum)
         accuracy = torch.cat(hits).float().mean()
