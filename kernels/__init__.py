@@ -1,7 +1,7 @@
 """Tensor operations that the model calls: no modules, no parameters, no configuration.
 
-`reference` is the specification in plain PyTorch. The other folders, named like their backends, compute the same numbers
-faster; `dispatch` chooses between them. Public: the names below; backends and their operators are not public.
+`reference` is the specification in plain PyTorch. The other folders, named like their backends, compute the same
+numbers faster; `dispatch` chooses between them. Public: the names below; backends and their operators are not public.
 """
 
 from cavsync.kernels.attention import attention
