@@ -176,16 +176,16 @@ class FrameConverter:
         return seconds
 
     def _duration_seconds(self, frame: av.VideoFrame) -> float:
-        # PyAV exposes a frame's duration only since 14.4.
-        ticks: int = getattr(frame, "duration", 0)
-        return self._period_seconds if ticks <= 0 or frame.time_base is None else float(ticks * frame.time_base)
+        if frame.duration <= 0 or frame.time_base is None:
+            return self._period_seconds
+        return float(frame.duration * frame.time_base)
 
 
 def _upright_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     # PyAV's stubs do not tell that rgb24 has 8 bits.
     rgb = cast("NDArray[np.uint8]", frame.to_ndarray(format="rgb24", threads=1))
     # Phones store the camera's rotation (counter-clockwise degrees) as metadata and leave the pixels unrotated.
-    quarter_turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 
 

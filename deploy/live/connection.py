@@ -110,8 +110,7 @@ class Connection:
         wanted = {(id(track.container), track.index) for track in self._tracks}
         for container in self._containers:
             for track in container.streams:
-                # PyAV before 17 has no `discard`; skipping only saves work, so those versions read all tracks.
-                if (id(container), track.index) not in wanted and hasattr(track, "discard"):
+                if (id(container), track.index) not in wanted:
                     track.discard = Discard.all
 
     def _packets_of(self, container: InputContainer) -> Iterator[TrackPacket]:

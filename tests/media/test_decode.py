@@ -145,7 +145,7 @@ def test_a_frame_knows_its_duration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rate_hz", "period_seconds"), [(20.0, 0.05), (None, 0.04)])
 def test_a_frame_without_a_duration_gets_the_nominal_period(rate_hz: float | None, period_seconds: float) -> None:
-    """Also before PyAV knew durations; a frame without a timestamp follows its predecessor by the same period."""
+    """A frame without a timestamp follows its predecessor by the same period."""
     converter = FrameConverter(rate_hz, 16_000)
     frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
     frame.pts, frame.time_base = 3, Fraction(1, 10)
