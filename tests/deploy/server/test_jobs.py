@@ -67,7 +67,7 @@ def test_options_in_the_address_are_refused_and_not_ignored(client: Client, late
         ({"profile": "custom"}, "limit"),
         ({"window_seconds": "nan"}, "window_seconds"),
         ({"window_seconds": "4000"}, "window_seconds"),
-        ({"max_offset_ms": "1"}, "search range"),
+        ({"max_offset_ms": "1"}, "at least two hops"),
         ({"threads": "2"}, "threads"),
     ],
 )
