@@ -152,7 +152,7 @@ def test_an_outlier_in_one_weight_of_an_encoder_is_found(matmuls: dict[str, Path
 
 
 @pytest.mark.parametrize(
-    "way",
+    "method",
     [
         pytest.param(method, id=method.name, marks=[needs_openvino] if method.runtime == "openvino" else [])
         for method in METHODS
