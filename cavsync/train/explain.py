@@ -1,6 +1,6 @@
 """What a run would be: its options, sizes, costs, schedule, and how long it would take, without starting anything.
 
-Everything is arithmetic on the configuration. Sizes, operations and schedules are exact; memory leaves out activations;
+Everything follows from the configuration. Sizes, operations and schedules are exact; memory leaves out activations;
 times rest on an assumed share of the vendors' peak rates.
 """
 
