@@ -88,11 +88,10 @@ def decoder_ends(config: ModelConfig, visible: int) -> int:
     return 2 * config.decoder_embed_dim * (visible * config.embed_dim + pixels)
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_forward_by_hand(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - {"stem"}))
+def test_forward_by_hand(name: str) -> None:
     """Of 8 x 5 audio and 3 x 3 frame patches, 10 and 4 are visible, whole columns 8, at drawn ratios 20 and 4."""
-    if "conv_stem" in options:
-        pytest.skip("has its own count")
+    options = OPTIONS[name]
     config = small_config(**{**WIDE, **options})
     audio, frame = (20 if config.multi_ratio_masking else 8 if "mask_mode_audio" in options else 10), 4
     expected = patch_embedding(config, audio, frame) + decoder_ends(config, audio + frame)
