@@ -78,6 +78,8 @@ def demo(out: Path, clips: int, test_clips: int, minutes: float, seed: int) -> N
 
 def _claim(out: Path, settings: Settings) -> None:
     """Accept a new folder or one with a demo of the same settings; raise ConfigError for any other."""
+    from cavsync.atomic import write_text_atomically
+
     path = out / SETTINGS_NAME
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != asdict(settings):
@@ -86,7 +88,7 @@ def _claim(out: Path, settings: Settings) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and is not a demo folder: choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(settings)) + "\n", encoding="utf-8")
+    write_text_atomically(path, json.dumps(asdict(settings)) + "\n")
 
 
 def _generate(out: Path, settings: Settings) -> None:
