@@ -242,7 +242,10 @@ def test_show_and_verify(bundle_dir: Path) -> None:
     ("attack", "sentence"),
     [
         (put("classifier", "classes", value=CLASSES[1:]), "names 4 classes and declares logits of shape ['batch', 5]"),
-        (put("classifier", "classes", value="all"), "declares classifier.classes = 'all', which should be a list"),
+        (
+            put("classifier", "classes", value="all"),
+            "declares classifier.classes = 'all', which should be a valid array",
+        ),
         (put("classifier", "target", value="\u202eboth"), "classifier.target = '\\u202eboth', expected multi-label or"),
         (put("classifier", "graph", "inputs", value=[]), "a classifier without the input log_mel or frames"),
         (put("classifier", "graph", "file", value="audio_encoder.onnx"), "audio_encoder.onnx has the inputs log_mel,"),
@@ -264,9 +267,7 @@ def test_a_converted_classifier_needs_its_classes(bundle_dir: Path, run_dir: Pat
     (tmp_path / "classes.csv").write_text(CSV)
     arguments = ("export", run, "--out", tmp_path / "out", "--calibration", "none")
     for flags in ([], ["--dry-run"]):
-        assert "does not say which classes it tells apart: give their CSV with --labels" in refused(
-            cavsync(*arguments, *flags), 2
-        )
+        assert "does not state its classes: give their CSV with --labels" in refused(cavsync(*arguments, *flags), 2)
     (tmp_path / "few.csv").write_text(CSV[: CSV.index("4,")])
     assert "has 5 classes, the vocabulary 4" in refused(cavsync(*arguments, "--labels", tmp_path / "few.csv"), 2)
     done = cavsync(*arguments, "--labels", tmp_path / "classes.csv")
