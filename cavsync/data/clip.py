@@ -56,8 +56,7 @@ def decode_all(clip: Clip) -> Clip:
 
     Raises MediaError for a damaged frame.
     """
-    audio = clip.audio.log_mel() if isinstance(clip.audio, Waveform) else clip.audio
-    return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=audio)
+    return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=clip.audio.log_mel())
 
 
 def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf) -> Clip:
