@@ -47,9 +47,7 @@ def preload(
     return dict(enumerate(map_clips(decode_all, source, img_size, workers=workers, progress=progress)))
 
 
-def _load(
-    function: Callable[[Clip], Result], source: ClipSource, img_size: int, index: int
-) -> Result | MediaError:
+def _load(function: Callable[[Clip], Result], source: ClipSource, img_size: int, index: int) -> Result | MediaError:
     try:
         return function(source.load(index, img_size))
     except MediaError as error:

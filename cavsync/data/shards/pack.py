@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cavsync.atomic import atomic_file, is_leftover, remove_leftovers
-from cavsync.data.labels.vocabulary import Label, label_names
+from cavsync.data.labels import Label, label_names
 from cavsync.data.shards.index import ShardReport, read_report
 from cavsync.data.shards.items import Item
 from cavsync.data.shards.lock import only_writer

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cavsync.data.cav_mae_json import read_entries
-from cavsync.data.labels.folder import read_folder_labels, split_labels
+from cavsync.data.labels import read_folder_labels, split_labels
 from cavsync.data.shards.items import FramesItem, Item, VideoItem
 from cavsync.data.shards.media_names import MediaNames, media_below
 from cavsync.errors import ConfigError, DataError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,8 +57,9 @@ class TarFiles:
         """Return the samples of a tar. Raises MediaError for an unreadable tar."""
         return self._tar(shard).index
 
-    def read(self, shard: int, place: tuple[int, int]) -> bytes:
-        """Read the bytes at (offset, size). Raises MediaError for an unreadable tar or one that ends before them."""
+    def read(self, shard: int, place: tuple[int, int], crc32: int | None = None) -> bytes:
+        """Read the bytes at (offset, size). Raises MediaError for an unreadable tar, one that ends before them, or
+        bytes whose checksum is not `crc32` (None: unknown)."""
         offset, size = place
         try:
             data = self._tar(shard).read(offset, size)
@@ -65,6 +67,11 @@ class TarFiles:
             raise self._unreadable(shard, error) from None
         if len(data) < size:
             raise MediaError(f"{self.paths[shard]} ends before byte {offset + size}: copy it again", reason="truncated")
+        if crc32 is not None and zlib.crc32(data) != crc32:
+            raise MediaError(
+                f"{self.member_name(shard, place)} was changed since it was written: copy or pack the shard again",
+                reason="corrupt",
+            )
         return data
 
     def member_name(self, shard: int, place: tuple[int, int]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 from cavsync.atomic import atomic_file
-from cavsync.data.labels.vocabulary import check_labels
+from cavsync.data.labels import check_labels
 from cavsync.data.shards.index import PackReject, SampleMembers, ShardReport
 from cavsync.data.shards.items import Item
 from cavsync.data.shards.options import PackOptions

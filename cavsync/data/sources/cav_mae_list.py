@@ -13,7 +13,7 @@ from cavsync.data.audio_file import read_audio
 from cavsync.data.cav_mae_json import frame_path, frame_times_seconds, read_entries, segment_starts
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
-from cavsync.data.labels.folder import split_labels
+from cavsync.data.labels import split_labels
 from cavsync.errors import DataError, MediaError
 from cavsync.media.frame import resize_center_crop
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.labels.csv_file import csv_text
-from cavsync.data.labels.vocabulary import HEADER, Label, read_vocabulary
+from cavsync.data.labels import Label, read_vocabulary, vocabulary_text
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import DataError, MediaError
 
@@ -64,7 +63,7 @@ class ClassLabels:
 
     def to_csv(self) -> str:
         """Return the text of the CSV that `read` reads."""
-        return csv_text([HEADER, *([str(index), mid, name] for index, mid, name in self.vocabulary)])
+        return vocabulary_text(self.vocabulary)
 
     def write(self, path: Path) -> None:
         """Write a CSV that `read` reads."""
