@@ -43,8 +43,7 @@ def frame_path(video_path: str, video_id: str, number: int) -> Path:
 
 def frame_times_seconds(num_frames: int, audio_frames: int) -> NDArray[np.float64]:
     """Times (num_frames,) of frames spread evenly over audio of `audio_frames` log-mel frames."""
-    times: NDArray[np.float64] = np.arange(num_frames) * max(audio_frames, 1) * FRAME_SHIFT_SECONDS / num_frames
-    return times
+    return np.arange(num_frames) * max(audio_frames, 1) * FRAME_SHIFT_SECONDS / num_frames
 
 
 def segment_starts(num_frames: int, audio_frames: int, segment_frames: int) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from cavsync.data.cav_mae_json import frame_path, frame_times_seconds
 from cavsync.data.shards.jpeg import shrink_jpeg
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.read_video import read_video
-from cavsync.data.shards.sample_contents import SampleContents
+from cavsync.data.shards.record import SampleContents
 from cavsync.errors import MediaError
 from cavsync.media.align import num_log_mel_frames
 

@@ -135,5 +135,4 @@ class ClipClasses:
         over a clip's classes of 1 / the number of `indices` in that class (Gong et al. 2021, arXiv 2102.01243)."""
         counts = np.bincount([c for index in indices for c in self.of_clip[index]], minlength=len(self.labels))
         weights = np.array([sum(1 / counts[c] for c in self.of_clip[index]) for index in indices])
-        normed: NDArray[np.float64] = weights / weights.sum()
-        return normed
+        return np.asarray(weights / weights.sum(), dtype=np.float64)
