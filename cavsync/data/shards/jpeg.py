@@ -58,7 +58,7 @@ def jpeg_size(data: bytes, where: str) -> tuple[int, int]:
 
 @contextmanager
 def _opened(data: bytes, where: str) -> Iterator[Image.Image]:
-    """Open an image; what fails while it is opened or decoded is raised as a MediaError that names `where`."""
+    """Open an image. Raises MediaError that names `where` for an error inside the block, such as in decoding."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             yield image

@@ -17,19 +17,17 @@ _NAME_BYTES = 100
 _HEADER_BYTES = 512
 
 
-def load_index(path: Path) -> ShardIndex:
-    """Return the samples of a tar from its .idx file, or, if that is missing or does not fit the tar's size, from the
-    tar's headers. Raises OSError for an unreadable tar."""
-    report = read_report(path)
-    if report is not None and report.bytes == path.stat().st_size:
-        return report.index
-    return scan_tar(path).index
-
-
 class _OpenTar:
+    """A tar and its samples, from its .idx file, or, if that is missing or does not fit the tar's size, from the tar's
+    headers. Raises OSError for an unreadable tar."""
+
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY)
-        self.index = load_index(path)
+        report = read_report(path)
+        if report is not None and report.bytes == path.stat().st_size:
+            self.index = report.index
+        else:
+            self.index = scan_tar(path).index
 
     def read(self, offset: int, size: int) -> bytes:
         # Forked processes share descriptors and their positions; pread does not use the position.

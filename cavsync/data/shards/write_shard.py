@@ -43,7 +43,7 @@ class PackedClips:
     def read(self, item: Item) -> tuple[float, Members]:
         """Read a clip; return the seconds of its audio, and (suffix, content) of each member in the order of the tar:
         description, audio, frames. Raises MediaError for an unusable clip."""
-        name = item_name(item)
+        name = item.file or item.id
         check_labels(item.labels, self.known_labels, name)
         contents = item.read(self.root, self.options)
         flac = encode_flac(contents.samples)
@@ -81,7 +81,7 @@ class Stopped(Exception):  # noqa: N818 (not an error: the user stopped the pack
 
 
 class WorkerState:
-    """What a worker process shares with its parent: the number of clips done, and whether to stop."""
+    """The state that a worker process shares with its parent: the number of clips done, and whether to stop."""
 
     done: Synchronized[int] | None = None
     stop: Event | None = None
@@ -109,7 +109,7 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
             try:
                 clip_seconds, members = job.clips.read(item)
             except MediaError as error:
-                rejects.append(PackReject(name=item_name(item), reason=error.reason, error=str(error)))
+                rejects.append(PackReject(name=item.file or item.id, reason=error.reason, error=str(error)))
                 continue
             samples.append(_append(tar, f"{place:09d}", members))
             seconds += clip_seconds
@@ -127,11 +127,6 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
         offsets=index.ranges[:, 0].tolist(),
         sizes=index.ranges[:, 1].tolist(),
     ).write(job.tar_path)
-
-
-def item_name(item: Item) -> str:
-    """Return the name of a clip in messages."""
-    return item.file or item.id
 
 
 def _append(tar: TarWriter, key: str, members: Members) -> SampleMembers:

@@ -45,7 +45,7 @@ class CavMaeList:
 
     @classmethod
     def read(cls, path: Path, *, frames_per_clip: int, segment_frames: int) -> CavMaeList:
-        """Read the list, none of the files that it names. Raises DataError for a damaged or empty list."""
+        """Read the list, without the files that it names. Raises DataError for a damaged or empty list."""
         entries = read_entries(path)
         if not entries:
             raise DataError(f"{path} lists no clip: add entries to its data")
