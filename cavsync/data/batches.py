@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 import torch
@@ -120,32 +120,26 @@ class PairBatch:
         return ignored | ~same if same_clip_only else ignored
 
 
+@dataclass(eq=False)
 class PairDataset(Dataset[ClipPairs | RejectedClip]):
     """Pairs of the clips of a source, indexed by (clip, visit): the same index gives the same pairs in any process.
 
-    load_size: size of the loaded frames, which are then cropped to `img_size`. cache: decoded clips, or the errors that
-    reject them, by index; filled as clips are first used. log_mel_on_device: pairs carry samples, and the batch
-    computes their log-mel on the model's device. partners: indices of the clips that may be mixed in; None for all.
+    load_size: size of the loaded frames, which are then cropped to `img_size`; None loads them in that size. cache:
+    decoded clips, or the errors that reject them, by index; filled as clips are first used. log_mel_on_device: pairs
+    carry samples, and the batch computes their log-mel on the model's device. partners: indices of the clips that may
+    be mixed in; None for all.
     """
 
-    def __init__(
-        self,
-        source: ClipSource,
-        plan: SamplePlan,
-        img_size: int,
-        *,
-        load_size: int | None = None,
-        seed: int = 0,
-        augmentation: Augmentation | None = None,
-        cache: dict[int, Clip | MediaError] | None = None,
-        log_mel_on_device: bool = False,
-        partners: Sequence[int] | None = None,
-    ) -> None:
-        self.source, self.plan, self.img_size = source, plan, img_size
-        self.load_size = load_size or img_size
-        self.seed, self.augmentation, self.cache = seed, augmentation or Augmentation(), cache
-        self.log_mel_on_device = log_mel_on_device
-        self.partners = partners
+    source: ClipSource
+    plan: SamplePlan
+    img_size: int
+    _: KW_ONLY
+    load_size: int | None = None
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    cache: dict[int, Clip | MediaError] | None = None
+    log_mel_on_device: bool = False
+    partners: Sequence[int] | None = None
 
     def __getitem__(self, draw: Draw) -> ClipPairs | RejectedClip:
         index = draw[0]
@@ -156,16 +150,19 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
 
     def _clip(self, index: int) -> Clip:
         if self.cache is None:
-            return self.source.load(index, self.load_size)
+            return self._load(index)
         if index not in self.cache:
             try:
-                self.cache[index] = decode_all(self.source.load(index, self.load_size))
+                self.cache[index] = decode_all(self._load(index))
             except MediaError as error:
                 self.cache[index] = error
         found = self.cache[index]
         if isinstance(found, MediaError):
             raise found
         return found
+
+    def _load(self, index: int) -> Clip:
+        return self.source.load(index, self.load_size or self.img_size)
 
     def _pairs(self, index: int, clip: Clip, random: np.random.Generator) -> ClipPairs:
         wanted = self.augmentation

@@ -23,17 +23,14 @@ def epoch_order(num_clips: int, seed: int, epoch: int, shard_of: Order | None = 
     With `shard_of` (num_clips,), the shard of each clip, shards are shuffled and taken sixteen at a time, and the clips
     of those sixteen are shuffled, so that reads stay within a few files.
     """
-    order: Order
     random = np.random.default_rng((seed, epoch))
     if shard_of is None:
-        order = random.permutation(num_clips)
-        return order
+        return random.permutation(num_clips)
     shards = np.unique(shard_of)
     rank = np.empty(int(shards.max(initial=-1)) + 1, dtype=np.int64)
     rank[shards] = random.permutation(len(shards))
     window = rank[shard_of] // WINDOW_SHARDS
-    order = np.lexsort((random.random(num_clips), window))
-    return order
+    return np.asarray(np.lexsort((random.random(num_clips), window)), dtype=np.int64)
 
 
 class PlannedBatches(Sampler[list[Draw]]):

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from cavsync.data.batches import PairBatch, PairDataset, collate
 from cavsync.data.clip import Clip
 from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
-from cavsync.data.preload import preload
+from cavsync.data.parallel import preload
 from cavsync.data.sampling import SamplePlan
 from cavsync.data.sources.classes import ClassLabels, ClipClasses, unlabelled_error
 from cavsync.data.sources.joined import JoinedSources

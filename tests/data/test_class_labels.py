@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavsync.data.labels.folder import folder_labels_text, read_folder_labels
+from cavsync.data.labels import folder_labels_text, read_folder_labels
 from cavsync.data.order import PlannedBatches
 from cavsync.data.sources.classes import ClassLabels, ClipClasses
 from cavsync.data.sources.video_folder import VideoFolder

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cavsync.data.augment.config import Augmentation
 from cavsync.data.clip import Clip
-from cavsync.data.clip_audio import LogMel, Waveform
+from cavsync.data.clip_audio import LogMel
 from cavsync.data.logmel import AUDIO_MEAN, NUM_MEL_BINS
 
 NEPERS_PER_DB = math.log(10) / 10
@@ -105,8 +105,7 @@ def change_tempo(clip: Clip, factor: float) -> Clip:
     """Return the clip with video and audio `factor` times as fast and the pitch unchanged."""
     if factor == 1.0 or not len(clip.audio):
         return clip
-    audio = clip.audio.log_mel() if isinstance(clip.audio, Waveform) else clip.audio
-    features = audio.segments(np.zeros(1, dtype=np.int64), len(audio))[0]
+    features = clip.audio.log_mel().features
     places = np.arange(int((len(features) - 1) / factor) + 1) * factor
     before = np.minimum(places.astype(np.int64), max(0, len(features) - 2))
     part = (places - before).astype(np.float32)[:, None]

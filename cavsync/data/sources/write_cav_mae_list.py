@@ -14,7 +14,7 @@ from PIL import Image
 from cavsync.atomic import write_text_atomically
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
-from cavsync.data.labels.folder import FOLDER_LABELS_NAME
+from cavsync.data.labels import FOLDER_LABELS_NAME
 from cavsync.data.sources.classes import ClassLabels
 from cavsync.data.sources.rejects import Rejects
 from cavsync.data.sources.video_folder import VideoFolder
@@ -63,7 +63,7 @@ def write_cav_mae_list(
             progress(index + 1, len(source.names))
     if not entries:
         raise DataError(f"No clip of {folder} can be used ({dict(rejects.reasons)}): see `cavsync data check {folder}`")
-    write_text_atomically(out / VOCABULARY_NAME, labels.to_csv())
+    labels.write(out / VOCABULARY_NAME)
     write_text_atomically(out / LIST_NAME, json.dumps({"data": entries}, indent=1) + "\n")
     return rejects
 

@@ -1,4 +1,4 @@
-"""Background sound that belongs to nothing in the frame: continuous beds of varying loudness, and off-screen hits."""
+"""Background sound without a visible source: continuous beds of varying loudness, and off-screen hits."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from cavsync.data.synth.scene import Samples
 from cavsync.data.synth.spec import ClipSpec
 from cavsync.data.synth.timbres import band_noise
 
-BEDS = ("traffic", "hum", "babble", "music", "wind")
-
 
 def ambience(spec: ClipSpec) -> Samples:
     """Return the background sound of the whole clip, float32 (samples, channels); all zeros at clutter 0."""
     rng = spec.random("ambience")
-    bed = str(rng.choice(BEDS))
+    bed = str(rng.choice(["traffic", "hum", "babble", "music", "wind"]))
     mono = np.zeros(spec.sample_count, dtype=np.float32)
     if spec.clutter > 0:
         level = spec.clutter * 10 ** (rng.uniform(-33, -24) / 20)

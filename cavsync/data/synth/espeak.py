@@ -52,10 +52,12 @@ def espeak_speech(rng: np.random.Generator, duration_seconds: float, rate_hz: in
     opening, width = articulation(spoken, rate_hz)
     track_count = round((stop - start) * TRACK_HZ)
     opening, width = (np.pad(track, (0, track_count))[:track_count] for track in (opening, width))
+    opened = opening > 0.33
+    onsets = [start + float(index) / TRACK_HZ for index in np.flatnonzero(opened[1:] & ~opened[:-1]) + 1]
     sounds = []
     for first, last in _phrases(spoken, rate_hz):
         time = start + first / rate_hz
-        events = tuple(t for t in _onsets(opening, start) if time <= t < start + last / rate_hz)
+        events = tuple(t for t in onsets if time <= t < start + last / rate_hz)
         sounds.append(Sound(time, spoken[first:last], "speech", events=events or (time,)))
     return Speech(sounds, start, opening, width)
 
@@ -82,12 +84,6 @@ def _band_level(samples: Samples, rate_hz: int, band_hz: tuple[float, float]) ->
     low = np.clip(centres - half, 0, len(power)).astype(np.int64)
     high = np.clip(centres + half, 0, len(power)).astype(np.int64)
     return np.asarray(np.sqrt((totals[high] - totals[low]) / (2 * half)), dtype=np.float64)
-
-
-def _onsets(opening: npt.NDArray[np.float64], start_seconds: float) -> list[float]:
-    """Return the times at which the mouth opens past a third."""
-    opened = opening > 0.33
-    return [start_seconds + float(index) / TRACK_HZ for index in np.flatnonzero(opened[1:] & ~opened[:-1]) + 1]
 
 
 def _phrases(samples: Samples, rate_hz: int, pause_seconds: float = 0.08) -> list[tuple[int, int]]:
