@@ -19,7 +19,8 @@ from cavsync.deploy.runtime.sidecar import Sidecar, is_same_release, read_sideca
 from cavsync.deploy.runtime.tensorrt import TensorRtGraph, read_fitting_sidecar
 from cavsync.deploy.runtime.tensorrt_library import import_library
 from cavsync.errors import BundleError, ConfigError
-from cavsync.manifest import ENCODERS, RUNTIMES, EngineSpec, GraphSpec, Manifest
+from cavsync.manifest import ENCODERS, EngineSpec, GraphSpec, Manifest
+from cavsync.manifest.specs import RUNTIMES
 
 log = logging.getLogger(__name__)
 

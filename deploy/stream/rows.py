@@ -135,7 +135,7 @@ class RowStream:
 
     def _place(self, instant: VisualInstant) -> tuple[int, float]:
         """The grid instant at or below the frame's time, and the distance from it to that time as a share of a hop."""
-        position = (instant.time_seconds - self._first_center_seconds) / self._grid.hop_seconds
+        position = (instant.time_seconds - self._first_center_seconds) / (self._grid.hop_ms / 1000)
         below = math.floor(position + ON_GRID)
         return below, max(0.0, position - below)
 
