@@ -26,8 +26,8 @@ from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.stream.options import DEFAULT_OPTIONS, OpenKeywords, ScoringOptions, split_keywords
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.events import EventChange, EventTracker
-from cavsync.deploy.verdict.recent_drift import RecentDrift
 from cavsync.deploy.verdict.records import SyncScore
+from cavsync.deploy.verdict.trend import RecentDrift
 from cavsync.errors import CavsyncError, ConfigError
 from cavsync.media import AudioChunk, VideoFrame
 
