@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
-from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.stream.audio_input import AudioInput
 from cavsync.deploy.stream.limits import GROUP_INSTANTS
 from cavsync.deploy.stream.options import (
@@ -93,7 +92,7 @@ class SyncScorer:
         """
         engine, scoring = split_keywords(keywords)
         options = replace(options, **scoring)
-        return cls(Bundle.open(default_bundle() if path is None else path, **engine), options, on_row=on_row)
+        return cls(Bundle.open(path, **engine), options, on_row=on_row)
 
     def reset(self) -> None:
         """Forget the stream; the next push starts a new one."""
