@@ -1,4 +1,4 @@
-"""The bundle's manifest: what the model is, what its inputs are, and the hash of every file.
+"""The bundle's manifest: the model, its inputs, and the hash of every file.
 
 A bundle is a folder of data. Nothing in it is executed or unpickled, and the manifest states the size and hash of every
 file and, in `digest`, its own hash. That detects damage, not forgery, so the numbers in it are not trusted either.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -56,22 +56,11 @@ class FileSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as a JSON object, rounded."""
-        return {
-            "kind": "summary",
-            "source": self.source,
-            **self.score.to_dict(),
-            "early_limit_ms": rounded("_ms", self.early_limit_ms),
-            "late_limit_ms": rounded("_ms", self.late_limit_ms),
-            "duration_seconds": rounded("_seconds", self.duration_seconds),
-            "drift_ms_per_minute": rounded("_ms", self.drift_ms_per_minute),
-            "worst_offset_ms": rounded("_ms", self.worst_offset_ms),
-            "events": [event.to_dict() for event in self.events],
-            "undetermined_share": rounded("similarity", self.undetermined_share),
-            "num_windows": self.num_windows,
-            "media": {name: rounded("similarity", value) for name, value in self.media.items()},
-            "bundle": self.bundle,
-            "versions": self.versions,
-        }
+        own = {item.name: rounded(item.name, getattr(self, item.name)) for item in fields(self)}
+        own["events"] = [event.to_dict() for event in self.events]
+        own["media"] = {name: rounded("similarity", value) for name, value in self.media.items()}
+        del own["source"], own["score"]
+        return {"kind": "summary", "source": self.source, **self.score.to_dict(), **own}
 
 
 class WholeFile:

@@ -25,7 +25,7 @@ MIN_NOTED_SECONDS = 0.1
 class Fixed(Generic[T]):
     """A finished copy whose packet times were compared with the input's.
 
-    `checked` is the result of the caller's check; `notes` are sentences about what the container could not keep.
+    `checked` is the result of the caller's check; `notes` are sentences about properties that OUTPUT cannot keep.
     """
 
     output: Path

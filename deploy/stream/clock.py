@@ -1,4 +1,4 @@
-"""Clocks that are set back, and how the audio and the frames after such a reset are paired.
+"""Clocks that are set back: epochs of one track, and the pairing of the audio's epochs with the frames'.
 
 Timestamps of a live stream wrap (MPEG-TS every 26.5 h), restart with their sender, or jump. An absolute clock handles
 any forward jump. After a backward one the same timestamp would denote two moments, so each time a track's clock is set

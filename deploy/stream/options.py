@@ -56,7 +56,7 @@ class ScoringOptions:
         frame_rate_hz: frames used per second, at most; fewer cost less and resolve less.
         hop_ms: step between lags, a multiple of 10 ms; longer hops cost less and resolve less.
         adaptive: begin with a coarse search, then track the peak, and widen where confidence drops (see `Search`).
-        profile: limits of what counts as in sync, by name (see `profiles`) or resolved.
+        profile: limits within which the audio counts as in sync, by name (see `profiles`) or resolved.
         early_ms, late_ms: limits of the profile `custom`; required with it, not allowed with any other.
         max_lead_seconds: how long, in stream time, a frame waits for its audio and audio for its frames. None stands
             for 30 s, in a live stream for 5 s more than the search range.

@@ -97,7 +97,7 @@ class SyncScorer:
     def reset(self) -> None:
         """Forget the stream; the next push starts a new one."""
         lead_seconds = self.options.lead_seconds
-        # So many that no frame waits much longer than `group_seconds`.
+        # No frame should wait much longer than `group_seconds` for its group.
         group_instants = max(1, min(GROUP_INSTANTS, round(self.grid.frame_rate_hz * self.options.group_seconds)))
         self._search = Search(self.grid, is_adaptive=self.options.adaptive, group_instants=group_instants)
         self._stream = RowStream(
