@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from cavsync.errors import ConfigError
@@ -36,7 +36,6 @@ def import_openvino(name: str = "openvino") -> Any:
             sys.modules[TELEMETRY] = hidden
 
 
-@cache
 def openvino_core() -> Any:
     """Return the only `openvino.Core` of this process; it is never closed.
 
@@ -47,4 +46,9 @@ def openvino_core() -> Any:
     Raises:
         ConfigError: OpenVINO is not installed.
     """
-    return import_openvino().Core()
+    return _core_of(import_openvino())
+
+
+@lru_cache(maxsize=1)
+def _core_of(openvino: Any) -> Any:
+    return openvino.Core()
