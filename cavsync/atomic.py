@@ -145,7 +145,7 @@ def is_leftover(name: str) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left in `folder`; only for callers who know that nobody is writing there."""
+    """Delete the temporary files of killed processes in `folder`; call it only while nobody is writing there."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if not is_leftover(path.name):
             continue
@@ -161,7 +161,7 @@ def _temporary_name() -> str:
 
 
 def _require_regular(target: Path) -> None:
-    """OSError for what a renaming would destroy or cannot replace, such as /dev/null."""
+    """Raise OSError for a path that a renaming would destroy or cannot replace, such as /dev/null."""
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if target.exists() and not target.is_file():

@@ -61,13 +61,12 @@ def score(
     inputs were scored, and the verdict on one of them is named by --fail-on.
     """
     from cavsync.deploy import Bundle, FileFailure
-    from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.sinks import check_writable
 
     for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
         if out is not None:
             check_writable(out)
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+    opened = Bundle.open(bundle, **engine)
     # Report options that suit no file before the first file is opened.
     scoring.grid_for(opened.manifest.sync)
     sources = _media_files(inputs)

@@ -91,12 +91,11 @@ def serve(
     profile apply to watched sources, and to clients that set none of their own.
     """
     from cavsync.deploy import Bundle
-    from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.server.run import run_server
     from cavsync.deploy.server.settings import MEBIBYTE, ServerSettings
 
     settings = ServerSettings(scoring=scoring, max_body_bytes=round(max_body_mb * MEBIBYTE), **options)
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+    opened = Bundle.open(bundle, **engine)
 
     def on_listening(url: str) -> None:
         note = "" if settings.token is None else " (requires the token)"

@@ -86,14 +86,13 @@ def watch(
     """
     from cavsync.deploy import Bundle
     from cavsync.deploy.live import Watcher, parse_address
-    from cavsync.deploy.runtime.default_bundle import default_bundle
 
     if webhook_decisions and webhook is None:
         raise click.UsageError("--webhook-decisions needs --webhook.")
     address = parse_address(url, {name: str(value) for name, value in ffmpeg_options.items()})
     if address.kind == "pipe" and sys.stdin.isatty():
         raise click.UsageError("- reads standard input, which is a terminal: pipe a stream into it.")
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+    opened = Bundle.open(bundle, **engine)
     with ExitStack() as stack:
         sinks: list[LiveSink] = []
         if metrics_port is not None:

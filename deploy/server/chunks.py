@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cavsync.errors import MediaError
-from cavsync.media.confined import MAX_FRAME_PIXELS
+from cavsync.media.decode import MAX_FRAME_PIXELS
 
 MAX_HEADER_BYTES = 1024
 MAX_CHANNELS = 64

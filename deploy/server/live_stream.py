@@ -13,8 +13,8 @@ import numpy as np
 
 from cavsync.deploy.verdict.events import BEGAN, EventChange, EventTracker
 from cavsync.deploy.verdict.profiles import Profile
-from cavsync.deploy.verdict.recent_drift import RecentDrift
 from cavsync.deploy.verdict.records import STATES, SyncScore, rounded
+from cavsync.deploy.verdict.trend import RecentDrift
 from cavsync.deploy.verdict.words import STATE_WORDS, headline
 
 KEPT_DECISIONS = 600
