@@ -10,7 +10,7 @@ import click
 
 from cavsync.cli.errors import ExitStatus, end, print_error
 from cavsync.cli.progress import progress_bar
-from cavsync.cli.scoring import scoring_options
+from cavsync.cli.scoring import bundle_option, scoring_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, Outcome, ScoringOptions
@@ -34,8 +34,7 @@ def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 
 @click.command("score")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@click.option("--bundle", type=click.Path(path_type=Path),
-              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
+@bundle_option
 @click.option("--json", "json_out", metavar="FILE|-", help="Write JSON lines: one per decision and one per file.")
 @click.option("--csv", "csv_out", type=FILE, help="Write the same as a CSV table.")
 @click.option("--html", "html_out", type=FILE, help="Write a self-contained report page with charts.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cavsync.cli.scoring import scoring_options
+from cavsync.cli.scoring import bundle_option, scoring_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import ScoringOptions
@@ -31,8 +31,7 @@ def named_urls(
 
 
 @click.command("serve")
-@click.option("--bundle", type=click.Path(path_type=Path),
-              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
+@bundle_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",

@@ -13,7 +13,7 @@ import click
 
 from cavsync.cli.errors import end_by_signal
 from cavsync.cli.options import key_values
-from cavsync.cli.scoring import scoring_options
+from cavsync.cli.scoring import bundle_option, scoring_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, ScoringOptions
@@ -26,8 +26,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 
 @click.command("watch")
 @click.argument("url")
-@click.option("--bundle", type=click.Path(path_type=Path),
-              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
+@bundle_option
 @click.option("--json", "json_out", metavar="FILE|-", default="-", show_default=True,
               help="Write JSON lines: decisions (`kind` is window), events and status. "
               "An existing file is appended to.")  # fmt: skip

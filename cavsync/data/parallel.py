@@ -33,7 +33,7 @@ def map_clips(
     Callers need the usual `if __name__ == "__main__"` guard.
     """
     job, total = partial(_load, function, source, img_size), len(source.names)
-    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn"), initializer=use_one_thread) as pool:
         for done, result in enumerate(pool.map(job, range(total), chunksize=CHUNK_CLIPS), start=1):
             yield result
             if progress is not None:
@@ -54,6 +54,6 @@ def _load(function: Callable[[Clip], Result], source: ClipSource, img_size: int,
         return error
 
 
-def _use_one_thread() -> None:
-    # The processes already use all cores; further threads would only compete for them.
+def use_one_thread(_worker: int = 0) -> None:
+    """Compute with one thread in a worker process: the processes already use all cores."""
     torch.set_num_threads(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -113,12 +113,6 @@ class ClipSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON values; fps as "30000/1001"."""
         return asdict(self) | {"fps": str(self.fps)}
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> ClipSpec:
-        """Read a spec from a record of `to_json` or truth.jsonl; other keys are ignored."""
-        known = {field.name: record[field.name] for field in fields(cls) if field.name in record}
-        return cls(**known | {"fps": Fraction(known.get("fps", 25))})
 
 
 def _check(holds: bool, wrong: str, expected: str) -> None:
