@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import mmap
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from exported import exported, lively_model
 from fake_bundle import write_fake_bundle
+from fake_clock import FakeClock
 
 from cavsync.deploy import Bundle, SyncScorer
 from cavsync.deploy.runtime.default_bundle import default_bundle
@@ -69,8 +69,17 @@ def test_the_last_sample_that_a_decision_needs(load) -> None:
         assert came_seconds >= needed
 
 
-def test_a_stream_that_is_held_up_is_late_by_as_much(load) -> None:
+def test_a_stream_that_is_held_up_is_late_by_as_much(load, monkeypatch: pytest.MonkeyPatch) -> None:
     live, material = load("live_streams"), load("material")
+    clock = FakeClock()
+    monkeypatch.setattr(live, "time", clock)
+
+    class Waiting(threading.Event):
+        """An event that nobody sets; waiting for it passes on the fake clock."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            clock.advance(timeout or 0.0)
+            return False
 
     class Slow:
         """A scorer that takes 0.2 s for every frame and decides at once."""
@@ -79,17 +88,16 @@ def test_a_stream_that_is_held_up_is_late_by_as_much(load) -> None:
         max_offset_ms = 0.0
 
         def push_video(self, frame: np.ndarray, *, pts_seconds: float) -> list[Any]:
-            time.sleep(0.2)
+            clock.advance(0.2)
             return []
 
         def push_audio(self, samples: np.ndarray, *, pts_seconds: float, sample_rate_hz: int) -> list[Any]:
             return [type("Decision", (), {"time_seconds": pts_seconds + 0.04})]
 
     clip = material.material(1.0, 64, 64)
-    latencies = np.array(live.play(Slow(), clip, time.monotonic(), 0.4, threading.Event()))
-    assert len(latencies) >= 2
-    # 200 ms of work for 40 ms of media.
-    assert np.all(np.diff(latencies) > 0.15)
+    latencies = np.array(live.play(Slow(), clip, clock.now_seconds, 0.4, Waiting()))
+    # 200 ms of work for 40 ms of media; the stream is given up once it is later than it is long.
+    assert np.diff(latencies) == pytest.approx([0.16, 0.16])
 
 
 @pytest.mark.parametrize(("first", "capacity"), [(4, 37), (1, 0), (8, 3), (2, 2), (4, 64)])
