@@ -120,6 +120,17 @@ def test_rooms_are_in_order(package: str) -> None:
         assert not wrong, f"{module} imports from {sorted(wrong)}"
 
 
+@pytest.mark.parametrize("package", ["cavsync.deploy", "cavsync.evaluate"])
+def test_rooms_import_modules_and_not_the_package(package: str) -> None:
+    """`from cavsync.deploy import X` inside a room would name no room, and hide where X comes from."""
+    modules = {name for name in SOURCES if within(name, (package,))} - {package}
+    for module, path in SOURCES.items():
+        if _room(module, package) in set().union(*ROOMS[package]):
+            wrong = {name for name in imported(ast.parse(path.read_text("utf-8"))) if _is_of_package(name, package)}
+            wrong -= modules
+            assert not wrong, f"{module} imports {sorted(wrong)} from the package itself"
+
+
 @pytest.mark.parametrize("package", sorted(ROOMS))
 def test_every_folder_is_a_room_in_order(package: str) -> None:
     """A new folder of such a package needs its place above."""
@@ -138,6 +149,11 @@ def _room(module: str, package: str) -> str | None:
     """First part of `module`'s name inside `package`; None outside it and for the package itself."""
     inside = module.removeprefix(package + ".")
     return inside.partition(".")[0] if inside != module else None
+
+
+def _is_of_package(name: str, package: str) -> bool:
+    """Whether the imported name is the package, or something directly in it: `package.X`."""
+    return name == package or name.rpartition(".")[0] == package
 
 
 def test_every_module_belongs_to_a_part() -> None:
@@ -205,6 +221,12 @@ def test_files_stay_small_and_handlers_narrow() -> None:
         assert text.count("\n") <= MAX_LINES, module
         handlers = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ExceptHandler)]
         assert all(handler.type is not None for handler in handlers), module
+
+
+def test_test_files_stay_small() -> None:
+    """The limit of sources holds for tests and what supports them."""
+    lines = {path: path.read_text("utf-8").count("\n") for path in (ROOT / "tests").rglob("*.py")}
+    assert {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > MAX_LINES} == {}
 
 
 def test_type_checkers_see_every_entry() -> None:

@@ -1,8 +1,7 @@
-"""Engines are built without a GPU for every kind of it, always the same; what is refused is told in one sentence."""
+"""Engines are built without a GPU for every kind of it, and always the same."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,31 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.transformers.float16 import convert_float_to_float16
-from small_models import TUBELETS, small_model
+from trt_graphs import PRECISIONS, PROFILE, rtx_only, small_graph
 
 from cavsync.deploy.runtime.cuda_device import Gpu
-from cavsync.deploy.runtime.sidecar import BatchProfile, check_loadable, read_sidecar
+from cavsync.deploy.runtime.sidecar import check_loadable, read_sidecar
 from cavsync.errors import ExportError
 from cavsync.export.artefacts import OPSETS
-from cavsync.export.graphs import GraphStage, stages, write_graph
+from cavsync.export.graphs import GraphStage, write_graph
 from cavsync.export.precision.half import in_half
-from cavsync.export.trt import Library, build_engine, find_library, write_engines
+from cavsync.export.trt import Library, build_engine, write_engines
 from cavsync.manifest import EngineSpec, TensorSpec, sha256_file
 
-rtx_only = pytest.mark.skipif(
-    importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed: pip install 'cavsync[trt]'"
-)
-PROFILE = BatchProfile(1, 8, 64)
 CAPABILITIES = ("75", "80", "86", "89", "120", "121")
-PRECISIONS = ("fp32", "fp16", "int8")
 ADA = Gpu("Some Ada", "89")
-
 
 # The module tensorrt for a builder's process. TensorRT-RTX takes anything for a timing cache, TensorRT does not.
 STAND_IN = """
@@ -50,61 +39,6 @@ def set_timing_cache(config, cache, ignore_mismatch):
 accept = tensorrt_rtx.IBuilderConfig.set_timing_cache
 tensorrt_rtx.IBuilderConfig.set_timing_cache = set_timing_cache
 """
-
-
-class Items(CalibrationDataReader):  # type: ignore[misc]
-    """Two random batches of an encoder's input."""
-
-    def __init__(self, tensor: TensorSpec) -> None:
-        shape, generator = (2, *tensor.shape[1:]), np.random.default_rng(0)
-        numbers = [generator.integers(0, 256, shape) - (0 if tensor.dtype == "uint8" else 128) for _ in range(2)]
-        self.batches = iter([{tensor.name: item.astype(tensor.dtype)} for item in numbers])
-
-    def get_next(self) -> Any:
-        return next(self.batches, None)
-
-
-def write_precisions(stage: GraphStage, folder: Path) -> dict[str, Path]:
-    """The graph in each precision: precision lives in the graph, TensorRT does not choose one."""
-    paths = {precision: folder / f"{precision}.onnx" for precision in PRECISIONS}
-    write_graph(stage, folder, {}).rename(paths["fp32"])
-    model = onnx.load(str(paths["fp32"]))
-    # The exporter's notes on shapes hinder both converters.
-    del model.graph.value_info[:]
-    plain = folder / "plain.onnx"
-    onnx.save(model, str(plain))
-    kept = ["LayerNormalization", "Softmax"]
-    onnx.save(convert_float_to_float16(model, keep_io_types=True, op_block_list=kept), str(paths["fp16"]))
-    quantize_static(
-        str(plain),
-        str(paths["int8"]),
-        Items(stage.spec.inputs[0]),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        activation_type=QuantType.QInt8,
-        op_types_to_quantize=["MatMul", "Gemm"],
-        extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
-    )
-    return paths
-
-
-@pytest.fixture(scope="module")
-def encoders() -> dict[str, GraphStage]:
-    return stages(small_model(**TUBELETS))
-
-
-@pytest.fixture(scope="module")
-def graphs(encoders: dict[str, GraphStage], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
-    return {
-        name: write_precisions(encoders[name], tmp_path_factory.mktemp(name))
-        for name in ("audio_encoder", "visual_encoder")
-    }
-
-
-@pytest.fixture(scope="module")
-def rtx() -> Library:
-    return replace(find_library("rtx")[0], gpu=None)
 
 
 def check(folder: Path, engine: EngineSpec, library: Library, capability: str, source: Path) -> None:
@@ -241,101 +175,6 @@ def test_several_gpus_have_an_engine_each_or_share_one(
         TensorSpec("embedding", [-1, 32], "float32"),
         TensorSpec("patches", [-1, 40, 32], "float32"),
     ]
-
-
-@rtx_only
-def test_nothing_is_left_of_engines_when_one_is_refused(
-    encoders: dict[str, GraphStage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
-) -> None:
-    """The old ones stay; the second fails after the first was built."""
-    (tmp_path / "visual_encoder.tensorrt_rtx.sm89.engine").write_bytes(b"old")
-    spec, source = encoders["visual_encoder"].spec, graphs["visual_encoder"]["fp32"]
-    with pytest.raises(ExportError, match="compute capability 75"):
-        write_engines(tmp_path, "visual_encoder", source, spec, "fp32", rtx, PROFILE, ["89", "75"])
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
-
-
-@rtx_only
-def test_engines_that_differ_from_the_manifest_are_refused(
-    encoders: dict[str, GraphStage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
-) -> None:
-    source = graphs["visual_encoder"]["fp16"]
-    spec = encoders["visual_encoder"].spec
-    wrong = replace(spec, outputs=[replace(spec.outputs[0], dtype="float16"), spec.outputs[1]])
-    with pytest.raises(ExportError, match=r"gives an engine with the outputs embedding \(float32 \[-1, 32\]\)"):
-        write_engines(tmp_path, "visual_encoder", source, wrong, "fp16", rtx, PROFILE, ["89"])
-    assert list(tmp_path.iterdir()) == []
-
-
-@rtx_only
-@pytest.mark.parametrize("capability", ["90", "100", "70", "8.9", "SM89", ""])
-def test_other_gpus_are_refused_before_anything_is_built(
-    capability: str, encoders: dict[str, GraphStage], rtx: Library, tmp_path: Path
-) -> None:
-    spec = encoders["visual_encoder"].spec
-    source = tmp_path / "a.onnx"
-    source.write_bytes(b"not even a graph")
-    with pytest.raises(
-        ExportError, match=rf"does not build for compute capability {capability}, it is for GeForce"
-    ) as caught:
-        write_engines(tmp_path, "visual_encoder", source, spec, "fp32", rtx, PROFILE, ["89", capability])
-    assert "(75, 80, 86, 89, 120, 121) and for no data-centre GPU such as 90 or 100" in str(caught.value)
-
-
-def small_graph(path: Path, operator: str, shape: list[Any], dtype: int = TensorProto.FLOAT, **attributes: Any) -> Path:
-    """One node, `the_node`, from x to y."""
-    tensors = [helper.make_tensor_value_info(name, dtype, shape) for name in "xy"]
-    node = helper.make_node(operator, ["x"], ["y"], name="the_node", **attributes)
-    graph = helper.make_graph([node], "g", tensors[:1], tensors[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), str(path))
-    return path
-
-
-@rtx_only
-def test_graphs_that_cannot_be_read_are_told_by_node_and_reason(rtx: Library, tmp_path: Path) -> None:
-    path = tmp_path / "g.onnx"
-
-    def refusal() -> str:
-        with pytest.raises(ExportError) as caught:
-            build_engine(rtx, path, tmp_path / "e", PROFILE, ["89"], None)
-        assert [item.name for item in tmp_path.iterdir() if item != path] == []
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    assert "does not exist" in refusal()
-    path.write_bytes(b"no graph")
-    assert "does not read g.onnx (Failed to parse the ONNX model)" in refusal()
-    small_graph(path, "Det", ["batch", 3, 3])
-    assert "(node the_node: operator Det is not supported)" in refusal()
-    small_graph(path, "Transpose", ["batch", 4, 4], TensorProto.UINT8, perm=[0, 2, 1])
-    assert "(the_node: first input has type UInt8 but must have type Float" in refusal()
-    small_graph(path, "Relu", [1, "samples"])
-    assert "has the inputs x [1, -1], a batch engine needs the first dimension open" in refusal()
-    small_graph(path, "Relu", ["batch", "samples"])
-    assert "has the inputs x [-1, -1]" in refusal()
-
-
-@rtx_only
-@pytest.mark.parametrize("batch", [(0, 1, 2), (4, 2, 8), (1, 8, 4), (1, 8, 1 << 20)])
-def test_impossible_batches_are_refused(batch: tuple[int, int, int], rtx: Library, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=f"batch profile {batch[0]}, {batch[1]}, {batch[2]} is impossible"):
-        build_engine(rtx, tmp_path / "g.onnx", tmp_path / "e", BatchProfile(*batch), None, None)
-
-
-@rtx_only
-def test_a_builder_that_dies_is_told(rtx: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the system takes back its memory."""
-    script = tmp_path / "dying.py"
-    script.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", encoding="utf-8")
-    monkeypatch.setattr("cavsync.export.trt.build.SCRIPT", script)
-    path = small_graph(tmp_path / "g.onnx", "Relu", ["batch", 3])
-    with pytest.raises(
-        ExportError, match=r"was ended by signal 9 on g\.onnx \(no reason given\): build where more memory"
-    ):
-        build_engine(rtx, path, tmp_path / "e", PROFILE, None, None)
-    script.write_text("raise RuntimeError('a defect')", encoding="utf-8")
-    with pytest.raises(ExportError, match=r"failed on g\.onnx \(RuntimeError: a defect\)"):
-        build_engine(rtx, path, tmp_path / "e", PROFILE, None, None)
 
 
 @rtx_only

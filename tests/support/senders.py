@@ -83,9 +83,9 @@ def running(*command: str, wait_for: str = "") -> Iterator[subprocess.Popen[str]
         process.communicate()
 
 
-def ffmpeg_sender(clip: Path, *output: str, rate: float = 1.0) -> tuple[str, ...]:
-    """Return the ffmpeg command that plays a clip at `rate` times its speed into an output."""
-    begin = ("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-readrate", str(rate), "-i", str(clip))
+def ffmpeg_sender(clip: Path, *output: str) -> tuple[str, ...]:
+    """Return the ffmpeg command that plays a clip in real time into an output."""
+    begin = ("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-readrate", "1", "-i", str(clip))
     return (*begin, *LIVE_VIDEO, "-c:a", "aac", *output)
 
 

@@ -1,6 +1,7 @@
 """Real senders on loopback: every protocol is scored, a killed sender is missed, said to be, and found again.
 
-Assertions are in stream time, so that a slow machine is only slower.
+Senders keep real time, so these tests are slow. Assertions are in stream time, and time-outs lie far beyond what a busy
+machine needs between two packets.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from cavsync.deploy import Bundle, CallbackSink, EventChange, LiveStatus, SyncSc
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC
 
+pytestmark = pytest.mark.slow
+
+TIMEOUT_SECONDS = 15.0
+LOST = f"nothing arrived for {TIMEOUT_SECONDS:g} s"
 STEP_SECONDS = 5.0
 EARLY_MS = 200.0
 
@@ -35,8 +40,9 @@ class Watched:
         self.status: list[LiveStatus] = []
         self.error: Exception | None = None
         sink = CallbackSink(decision=self.scores.append, event=self.events.append, status=self.status.append)
-        settings: dict[str, object] = {"timeout_seconds": 3.0, "backoff": Backoff(0.2, 0.5), "status_seconds": 0.5}
-        self.watcher = Watcher(address, bundle, sinks=[sink], **(settings | options))  # type: ignore[arg-type]
+        settings: dict[str, object] = {"timeout_seconds": TIMEOUT_SECONDS, "status_seconds": 0.5}
+        settings |= {"backoff": Backoff(0.2, 0.5)} | options
+        self.watcher = Watcher(address, bundle, sinks=[sink], **settings)  # type: ignore[arg-type]
         self.thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
@@ -87,7 +93,7 @@ def test_udp_reports_a_delay_within_the_window_and_a_second(bundle: Bundle, tmp_
     with watched(address, bundle, reconnect=False, duration_seconds=11.0) as one:
         # The receiver's socket must be there before the first packet is sent into nothing.
         wait_until(lambda: one.thread.is_alive() and is_bound(address))
-        with running(*ffmpeg_sender(clip, "-f", "mpegts", f"{address}?pkt_size=1316", rate=3.0)) as sender:
+        with running(*ffmpeg_sender(clip, "-f", "mpegts", f"{address}?pkt_size=1316")) as sender:
             one.thread.join(PATIENCE_SECONDS)
             assert one.status[-1].message == "watched for 11 s", sender.poll()
     before = [score for score in one.scores if score.time_seconds <= STEP_SECONDS]
@@ -107,8 +113,8 @@ def test_udp_sender_is_killed_and_starts_again(bundle: Bundle, early_clip: Path)
     """A sender that is replaced at once is a jump of the clock; one that stays away is a lost connection."""
     need("ffmpeg")
     address = f"udp://127.0.0.1:{free_port(SOCK_DGRAM)}"
-    send = ffmpeg_sender(early_clip, "-f", "mpegts", f"{address}?pkt_size=1316", rate=3.0)
-    with watched(address, bundle, timeout_seconds=2.0) as one:
+    send = ffmpeg_sender(early_clip, "-f", "mpegts", f"{address}?pkt_size=1316")
+    with watched(address, bundle) as one:
         wait_until(lambda: is_bound(address))
         with running(*send):
             wait_until(lambda: one.count(AUDIO_EARLY) >= 3)
@@ -116,12 +122,17 @@ def test_udp_sender_is_killed_and_starts_again(bundle: Bundle, early_clip: Path)
             wait_until(lambda: any(status.message == "the sender's clock jumped" for status in one.status))
             jump_seconds = one.scores[-1].time_seconds
             wait_until(lambda: one.count(AUDIO_EARLY, jump_seconds) >= 3)
-        wait_until(lambda: any("nothing arrived for 2 s" in status.message for status in one.status))
+        wait_until(lambda: any(LOST in status.message for status in one.status))
         lost_seconds = one.scores[-1].time_seconds
         with running(*send):
             wait_until(lambda: one.count(AUDIO_EARLY, lost_seconds) >= 3)
             wait_until(lambda: one.status[-1].reconnects >= 1)
-    assert one.phases()[:3] == ["connected", "connected", "waiting"]
+    assert one.phases()[0] == "connected"
+    messages = [status.message for status in one.status if status.phase != "running"]
+    lost = next(place for place, message in enumerate(messages) if LOST in message)
+    assert "the sender's clock jumped" in messages[1:lost], "a sender that is replaced at once is not lost"
+    assert one.phases().index("waiting") == lost
+    assert "connected again" in messages[lost:]
     assert median_offset_ms(one.scores) == pytest.approx(EARLY_MS, abs=10)
     assert [event.phase for event in one.events] == ["began", "ended"], "the alarm holds until there is evidence"
 
@@ -131,7 +142,7 @@ def test_srt_sender_is_killed_and_starts_again(bundle: Bundle, early_clip: Path)
     if "srt" not in subprocess.run(["ffmpeg", "-hide_banner", "-protocols"], capture_output=True, text=True).stdout:
         pytest.skip("this ffmpeg has no SRT")
     place = f"srt://127.0.0.1:{free_port(SOCK_DGRAM)}"
-    send = ffmpeg_sender(early_clip, "-f", "mpegts", f"{place}?mode=listener", rate=3.0)
+    send = ffmpeg_sender(early_clip, "-f", "mpegts", f"{place}?mode=listener")
     with watched(f"{place}?mode=caller&passphrase=", bundle) as one:
         with running(*send):
             wait_until(lambda: one.count(AUDIO_EARLY) >= 3)
@@ -168,11 +179,11 @@ def test_hls_sender_is_killed_and_starts_again(bundle: Bundle, early_clip: Path,
     """The playlist goes on with a discontinuity: the server never went away."""
     need("ffmpeg")
     flags = ("-hls_time", "1", "-hls_list_size", "8", "-hls_flags", "append_list+discont_start+delete_segments")
-    send = ffmpeg_sender(early_clip, "-f", "hls", *flags, str(tmp_path / "live.m3u8"), rate=3.0)
+    send = ffmpeg_sender(early_clip, "-f", "hls", *flags, str(tmp_path / "live.m3u8"))
     with nginx(tmp_path) as place, ExitStack() as stack:
         with running(*send):
             wait_until((tmp_path / "live.m3u8").exists)
-            one = stack.enter_context(watched(f"{place}/live.m3u8", bundle, timeout_seconds=10.0))
+            one = stack.enter_context(watched(f"{place}/live.m3u8", bundle, timeout_seconds=2 * TIMEOUT_SECONDS))
             wait_until(lambda: one.count(AUDIO_EARLY) >= 3)
         with running(*send):
             wait_until(lambda: "connected" in one.phases()[1:])
