@@ -50,7 +50,7 @@ def test_crop_is_torchvision_s() -> None:
     np.testing.assert_array_equal(Crop().apply(frames, 40), frames)
 
 
-def test_sound_keeps_its_onset() -> None:
+def test_audio_keeps_its_onset() -> None:
     audio = np.full((2, 48, 128), -15.0, dtype=np.float32)
     audio[:, 20:] = 3.0
     for seed in range(20):
@@ -97,7 +97,7 @@ def test_mel_shift_and_time_shift() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
-def test_tempo_keeps_sound_and_picture_together(factor: float) -> None:
+def test_tempo_keeps_audio_and_frames_together(factor: float) -> None:
     """A flash and a click that coincide still do, at the new time."""
     times = np.arange(100) / 25
     features = np.full((395, 128), -10.0, np.float32)
@@ -178,7 +178,7 @@ def test_waveform_segments_are_the_whole_s() -> None:
     assert not got[4].any()
 
 
-def test_take_shares_pictures() -> None:
+def test_take_shares_frames() -> None:
     """Overlapping tubelets name each frame once."""
     frames = np.arange(20, dtype=np.uint8)[:, None, None, None].repeat(3, 1)
     clip = Clip("made", frames, np.arange(20) / 25, LogMel(np.zeros((80, 128), np.float32)))

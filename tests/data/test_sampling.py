@@ -153,7 +153,7 @@ def test_join_chunks_fills_gaps_and_keeps_what_came_first() -> None:
 
 
 def test_loaded_features_are_torchaudio_s(tmp_path: Path) -> None:
-    """A clip's log-mel is that of its decoded sound."""
+    """A clip's log-mel is that of its decoded audio."""
     path = next(make_clips(tmp_path / "clips", 1).glob("*.mp4"))
     clip = load_clip(path, 32)
     assert clip.frames[np.arange(len(clip.frames))].shape == (50, 3, 32, 32)

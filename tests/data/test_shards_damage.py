@@ -105,7 +105,7 @@ def test_garbage_in_the_headers(shards: Path) -> None:
     assert len(source.names) == 3
 
 
-def test_damaged_pictures_and_sound(shards: Path) -> None:
+def test_damaged_frames_and_audio(shards: Path) -> None:
     """A change of content is found, even one that decoders accept, and named by its member."""
     path, frame = member(shards, 0, "0.frame-0002.jpg")
     overwrite(path, frame.offset_data + frame.size // 2, b"\x5a\x5a\x5a")

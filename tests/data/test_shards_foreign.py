@@ -79,7 +79,7 @@ def test_missing_members(tmp_path: Path) -> None:
 
 @given(rate=st.sampled_from([8_000, 22_050, 44_100]), stereo=st.booleans())
 @settings(max_examples=6, deadline=None)
-def test_foreign_sound(rate: int, stereo: bool) -> None:
+def test_foreign_audio(rate: int, stereo: bool) -> None:
     """FLAC of another rate and layout becomes 16 kHz mono of the same length and level."""
     soundfile = pytest.importorskip("soundfile")
     times = np.arange(rate) / rate
@@ -93,7 +93,7 @@ def test_foreign_sound(rate: int, stereo: bool) -> None:
     assert np.abs(found[inner] - expected[inner]).max() < 0.01
 
 
-def test_large_pictures_are_decoded_small(tmp_path: Path) -> None:
+def test_large_frames_are_decoded_small(tmp_path: Path) -> None:
     """The codec's own shrinking stays close to the bicubic filter; smaller frames go through that filter alone."""
     folder = tmp_path / "clips"
     make_clips(folder, 1, size=(640, 480), fps=Fraction(10), duration_seconds=1.0)

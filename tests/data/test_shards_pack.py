@@ -275,7 +275,7 @@ def test_containers_that_lie_about_times(videos: Path, monkeypatch: pytest.Monke
             np.testing.assert_array_equal(found.pts_seconds, expected.pts_seconds)
 
 
-def test_options_decide_pictures(videos: Path, tmp_path: Path) -> None:
+def test_options_decide_frames(videos: Path, tmp_path: Path) -> None:
     """Number, rate and size of frames; the size of shards; the longest part."""
     few = pack(videos, tmp_path / "few", PackOptions(frames=4, short_side_px=64, shard_megabytes=0.2), workers=1)
     assert few.clips_per_shard > 1

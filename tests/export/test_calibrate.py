@@ -89,7 +89,7 @@ def test_known_bumps_are_right_where_a_right_answer_exists(true_lag_ms: float, s
 
 
 @pytest.mark.parametrize("lack", [{"level_dbfs": -90.0}, {"motion": 0.0}])
-def test_silence_and_still_pictures_teach_nothing(lack: dict[str, float]) -> None:
+def test_silence_and_still_frames_teach_nothing(lack: dict[str, float]) -> None:
     """The scorer never judges them, so they must not shape its confidence."""
     assert len(collect([made_clip(0.0, **lack)], SYNC, np.random.default_rng(0)).right) == 0
 

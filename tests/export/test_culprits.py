@@ -80,7 +80,7 @@ def test_a_norm_in_fp16_that_overflows_is_named(tmp_path: Path, monkeypatch: pyt
     assert "it departs in blocks_v.0 (LayerNormalization), whose output is off by" in sentence
 
 
-def test_swapped_constants_of_the_pictures_are_before_the_first_layer(
+def test_swapped_constants_of_the_frames_are_before_the_first_layer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the patch projection is given is wrong already."""

@@ -121,7 +121,7 @@ def test_without_clips_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None
         np.testing.assert_array_equal(array, again.compare.inputs[graph])
 
 
-def test_segments_are_those_of_the_whole_sound_at_their_times(counting: SampleSets) -> None:
+def test_segments_are_those_of_the_whole_audio_at_their_times(counting: SampleSets) -> None:
     """Kaldi's features by torchaudio, of the samples that were written, cut where the moment lies."""
     for samples in (counting.compare, counting.ranges):
         for place, moment in enumerate(samples.moments):

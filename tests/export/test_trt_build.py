@@ -55,7 +55,7 @@ def check(folder: Path, engine: EngineSpec, library: Library, capability: str, s
 @rtx_only
 @pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_pictures_for_every_gpu(
+def test_visual_encoders_for_every_gpu(
     precision: str,
     capability: str,
     encoders: dict[str, GraphStage],
@@ -130,7 +130,7 @@ def test_bf16_for_every_gpu_that_has_it(
 
 @rtx_only
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_sound_for_the_default_gpus(
+def test_audio_encoders_for_the_default_gpus(
     precision: str, encoders: dict[str, GraphStage], graphs: dict[str, Any], rtx: Library, tmp_path: Path
 ) -> None:
     spec, source = encoders["audio_encoder"].spec, graphs["audio_encoder"][precision]

@@ -46,13 +46,13 @@ def write(
 
 
 def read(path: Path) -> tuple[list[VideoFrame], list[AudioChunk]]:
-    """All frames and all sound."""
+    """All frames and all audio."""
     with MediaReader(path) as reader:
         items = list(reader)
     return [i for i in items if isinstance(i, VideoFrame)], [i for i in items if isinstance(i, AudioChunk)]
 
 
-def test_variable_frame_rate_and_late_sound(tmp_path: Path) -> None:
+def test_variable_frame_rate_and_late_audio(tmp_path: Path) -> None:
     """Irregular frame times and an audio track that starts 500 ms later both come back as they were written."""
     times_ms = [0, 40, 95, 180, 190, 400, 1000, 1033]
     write(tmp_path / "a.mkv", times_ms, np.zeros((1, 16_000)), 16_000, audio_start_ms=500)
@@ -115,7 +115,7 @@ def test_no_media_is_one_sentence(tmp_path: Path, content: bytes) -> None:
         MediaReader(tmp_path / "none.mp4")
 
 
-def test_pictures_equal_torchvision() -> None:
+def test_frames_equal_torchvision() -> None:
     """Short side resized bicubically with antialiasing, centre crop: within two levels of torchvision's."""
     transforms = pytest.importorskip("torchvision.transforms")
     from PIL import Image

@@ -56,7 +56,7 @@ def test_blocks_and_norms_reach_both_modalities_and_the_joint_blocks(tmp_path) -
     assert set(report.used) | set(report.left_aside) == set(theirs)
 
 
-def test_a_grey_picture_excites_both_patch_embeddings_alike(tmp_path) -> None:
+def test_a_grey_frame_excites_both_patch_embeddings_alike(tmp_path) -> None:
     path, theirs = _vision_mae(tmp_path / "mae.pth")
     model = small_model()
     initialise_from_vision_mae(model, path)
@@ -70,7 +70,7 @@ def test_a_grey_picture_excites_both_patch_embeddings_alike(tmp_path) -> None:
     torch.testing.assert_close(model.decoder_pred_a(latent), colours.mean(2), rtol=1e-4, atol=1e-4)
 
 
-def test_a_still_tubelet_looks_like_its_picture(tmp_path) -> None:
+def test_a_still_tubelet_looks_like_its_frame(tmp_path) -> None:
     path, _ = _vision_mae(tmp_path / "mae.pth")
     single, tubelet = small_model(), small_model(num_frames=3)
     initialise_from_vision_mae(single, path)

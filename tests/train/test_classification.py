@@ -231,7 +231,7 @@ def test_clips_without_a_class_are_counted(clips: Path, start: Path, families: P
         trainer(tmp_path / "run2", start, max_rejected_share=0.1, **single(families)).run(mixed)
 
 
-def test_stretches_follow_the_length_of_the_sound(start: Path, tmp_path: Path) -> None:
+def test_stretches_follow_the_length_of_the_audio(start: Path, tmp_path: Path) -> None:
     """SpecAugment's 192 of 1,024 frames and the shift of a whole audio, for the 80 frames of the start."""
     augmentation = trainer(tmp_path / "run", start).config.augmentation
     assert (augmentation.time_mask_frames, augmentation.time_shift_frames) == (15, 80)

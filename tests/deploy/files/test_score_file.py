@@ -37,7 +37,7 @@ def test_offset_of_a_clip(bundle: Bundle, tmp_path: Path, ending: str, offset_ms
 
 
 @pytest.mark.parametrize("shift_ms", [-150.0, 100.0, 33.0])
-def test_delaying_the_sound_lowers_the_offset(bundle: Bundle, tmp_path: Path, shift_ms: float) -> None:
+def test_delaying_the_audio_lowers_the_offset(bundle: Bundle, tmp_path: Path, shift_ms: float) -> None:
     clip = write_clip(tmp_path / "clip.mkv")
     result = score_file(clip, bundle, audio_shift_ms=shift_ms)
     assert result.summary.score.audio_offset_ms == pytest.approx(-shift_ms, abs=3)

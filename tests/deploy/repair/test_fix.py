@@ -48,7 +48,7 @@ def relative_moves_ms(before: list[Packets], after: list[Packets]) -> list[float
 
 @pytest.mark.parametrize("offset_ms", OFFSETS_MS)
 @pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "ts"])
-def test_sound_moves_by_the_offset_and_no_byte_changes(
+def test_audio_moves_by_the_offset_and_no_byte_changes(
     clips: Clips, tmp_path: Path, ending: str, offset_ms: int
 ) -> None:
     source, output = clips(ending), tmp_path / f"out.{ending}"
@@ -65,7 +65,7 @@ def test_sound_moves_by_the_offset_and_no_byte_changes(
     # Only the priming of the audio may lie before zero, where it did before.
     assert min(after[0].times) >= 0
     assert min(after[1].times) >= min(Fraction(0), min(before[1].times))
-    # The transport stream's muxer keeps the last sounds until the end, also where the frame goes on.
+    # The transport stream's muxer keeps the last audio until the end, also where the video goes on.
     assert largest_disorder_seconds(output) < (1.6 if ending == "ts" else 1.1)
     assert fixed.notes == []
     assert list(tmp_path.iterdir()) == [output]

@@ -104,8 +104,8 @@ def test_priming_of_other_codecs_does_not_count(tmp_path: Path, codecs: tuple[st
         assert [stream.payloads for stream in before] == [stream.payloads for stream in after]
 
 
-def test_a_picture_whose_start_is_hidden(tmp_path: Path) -> None:
-    """An edit list that starts in the frame stays where only the audio moves, and is told of where it cannot stay."""
+def test_a_video_whose_start_is_hidden(tmp_path: Path) -> None:
+    """The edit list of the video stays where only the audio moves; where it cannot stay, a note says so."""
     clip = write_coded_clip(tmp_path / "clip.mp4")
     source = retimed(clip, tmp_path / "in.mp4", video_seconds=-1, audio_seconds=0)
     before = packets(source)

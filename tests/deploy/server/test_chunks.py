@@ -27,7 +27,7 @@ AUDIO = {"type": "audio", "pts_seconds": 1.0, "format": "f32le", "sample_rate_hz
 
 @settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.floats(-1e9, 1e9), st.integers(0, 2**32 - 1))
-def test_raw_pictures_arrive_to_the_bit(height: int, width: int, pts_seconds: float, seed: int) -> None:
+def test_raw_frames_arrive_to_the_bit(height: int, width: int, pts_seconds: float, seed: int) -> None:
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     found = parse_chunk(frame_chunk(pts_seconds, rgb))
     assert isinstance(found, PushedFrame)
@@ -37,7 +37,7 @@ def test_raw_pictures_arrive_to_the_bit(height: int, width: int, pts_seconds: fl
 
 @settings(deadline=None)
 @given(st.integers(0, 50), st.integers(1, 8), st.sampled_from([np.float32, np.int16]), st.integers(0, 2**32 - 1))
-def test_sound_arrives_to_the_bit(count: int, channels: int, kind: Any, seed: int) -> None:
+def test_audio_arrives_to_the_bit(count: int, channels: int, kind: Any, seed: int) -> None:
     samples = (np.random.default_rng(seed).normal(0, 1000, (count, channels))).astype(kind)
     found = parse_chunk(audio_chunk(-3.5, samples, 44_100))
     assert isinstance(found, PushedAudio)
@@ -104,7 +104,7 @@ def test_what_is_wrong_is_said(message: bytes, words: str) -> None:
     assert len(str(found.value)) < 400
 
 
-def test_other_picture_formats_and_bombs_are_no_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_image_formats_and_bombs_are_no_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.BytesIO()
     Image.new("RGB", (8, 8)).save(out, "PNG")
     with pytest.raises(MediaError, match="not a complete JPEG"):

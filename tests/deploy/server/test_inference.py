@@ -252,7 +252,7 @@ def test_json_may_be_less_long_than_bytes(client: Client, monkeypatch: pytest.Mo
     assert answer.status_code == 200
 
 
-def test_a_sound_shorter_than_a_frame_is_a_sentence(client: Client) -> None:
+def test_audio_shorter_than_a_frame_is_a_sentence(client: Client) -> None:
     tensor = {"name": "waveform", "datatype": "FP32", "shape": [1, 100], "data": [0.0] * 100}
     response = client.post("/v2/models/audio_frontend/infer", json={"inputs": [tensor]})
     assert (response.status_code, "400 samples" in response.json()["error"]) == (400, True)

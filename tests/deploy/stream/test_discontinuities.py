@@ -146,7 +146,7 @@ def held_bytes(scorer: SyncScorer) -> int:
     return 4 * samples + small + sum(group.embeddings.nbytes for group in stream._groups)
 
 
-def test_late_sound_is_still_used(bundle: Bundle) -> None:
+def test_late_audio_is_still_used(bundle: Bundle) -> None:
     found = pushes([both(12, 0.0)])
     in_time = run(SyncScorer(bundle), found)
     late = run(SyncScorer(bundle), found, audio_leads_by=-8.0)
@@ -217,7 +217,7 @@ def test_lost_packets_are_no_wrong_rate(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("last_pts", [3600.0, 1e9])
 @pytest.mark.parametrize("adaptive", [False, True])
-def test_a_last_picture_long_after_all_others_is_no_flood(bundle: Bundle, adaptive: bool, last_pts: float) -> None:
+def test_a_last_frame_long_after_all_others_is_no_flood(bundle: Bundle, adaptive: bool, last_pts: float) -> None:
     found = pushes([both(6, 0.0)])
     last = (7.0, 1, last_pts, np.zeros((8, 8, 3), np.uint8))
     records = run(SyncScorer(bundle, adaptive=adaptive), [*found, last])
@@ -242,7 +242,7 @@ def test_hostile_timestamps_fill_no_memory(bundle: Bundle) -> None:
     assert len(set_back._stream.video._epochs) < 60
 
 
-def test_a_picture_far_ahead_and_back_does_not_stop_a_stream(bundle: Bundle) -> None:
+def test_a_frame_far_ahead_and_back_does_not_stop_a_stream(bundle: Bundle) -> None:
     found = pushes([both(12, 0.0)])
     stray = (6.0, 1, 1e9, np.zeros((8, 8, 3), np.uint8))
     records = run(SyncScorer(bundle), [*found, stray])

@@ -100,7 +100,7 @@ def test_results_do_not_depend_on_the_pieces(bundle: Bundle, cuts: list[int], le
         assert record.confidence == pytest.approx(wanted.confidence, abs=1e-6)
 
 
-def test_decisions_come_as_soon_as_their_sound_is_there(bundle: Bundle) -> None:
+def test_decisions_come_as_soon_as_their_audio_is_complete(bundle: Bundle) -> None:
     times = times_at(25, 6.0)
     frames, samples = make_frames(times), make_audio(0.0, 6 * RATE_HZ)
     scorer = SyncScorer(bundle)

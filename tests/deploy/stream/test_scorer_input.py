@@ -37,7 +37,7 @@ def test_rates_layouts_and_types(bundle: Bundle, rate_hz: int, channels: int, dt
     assert [record.audio_offset_ms for record in records] == pytest.approx([100.0] * 5, abs=6)
 
 
-def test_a_gap_is_missing_sound_and_not_silence(bundle: Bundle) -> None:
+def test_a_gap_is_missing_audio_and_not_silence(bundle: Bundle) -> None:
     times = times_at(25, 8.0)
     samples = make_audio(0.0, 8 * RATE_HZ, audio_offset_ms=60.0)
     rows: list[Row] = []
@@ -80,7 +80,7 @@ def test_overlaps_keep_what_came_first_and_jitter_does_not_cut(bundle: Bundle) -
 @pytest.mark.parametrize(("rate_hz", "chunk"), [(16_000, 160), (16_000, 4000), (48_000, 1024)])
 @pytest.mark.parametrize("step_ms", [-12.0, 12.0, -200.0])
 def test_a_lasting_step_of_the_timestamps_is_followed(bundle: Bundle, rate_hz: int, chunk: int, step_ms: float) -> None:
-    # From 3 s on each piece says that it belongs earlier or later than the count of samples: an edit of the sound.
+    # From 3 s on each piece says that it belongs earlier or later than the count of samples: an edit of the audio.
     times = times_at(25, 12.0)
     samples = make_audio(0.0, 12 * rate_hz, rate_hz=rate_hz)
     scorer = SyncScorer(bundle)
@@ -96,7 +96,7 @@ def test_a_lasting_step_of_the_timestamps_is_followed(bundle: Bundle, rate_hz: i
     assert float(np.median([value for value in settled if value is not None])) == pytest.approx(-step_ms, abs=3)
 
 
-def test_pictures_that_do_not_advance_are_ignored(bundle: Bundle) -> None:
+def test_frames_that_do_not_advance_are_ignored(bundle: Bundle) -> None:
     times = times_at(25, 4.0)
     frames, samples = make_frames(times), make_audio(0.0, 4 * RATE_HZ)
     reference = feed(SyncScorer(bundle), times, frames, samples)

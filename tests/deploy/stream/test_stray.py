@@ -38,7 +38,7 @@ def test_two_jumps_in_a_row_and_one_at_the_end_are_taken_at_their_word() -> None
     jump=st.sampled_from([-300.0, -1.2, -1.001, -0.9, 0.5, 9.0, 10.5, 300.0]),
     pieces=st.lists(st.floats(0.01, 0.6), min_size=3, max_size=8),
 )
-def test_how_sound_was_cut_decides_nothing(jump: float, pieces: list[float]) -> None:
+def test_how_audio_was_cut_decides_nothing(jump: float, pieces: list[float]) -> None:
     """Ten seconds, then a clock that jumps: everything passes, in whatever pieces it comes afterwards."""
     stray: StrayFilter[None] = StrayFilter()
     assert stray.push(0.0, 10.0, None) == [(0.0, None)]

@@ -24,7 +24,7 @@ def _distance(samples: torch.Tensor) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("family", ["face", "drummer"])
-def test_round_trip_of_generated_sound(family: str) -> None:
+def test_round_trip_of_generated_audio(family: str) -> None:
     spec = ClipSpec(3, family, duration_seconds=2.0, width=64, height=64)
     distance, correlation = _distance(torch.from_numpy(render(spec).audio[:, 0]))
     assert distance < 0.35
@@ -33,7 +33,7 @@ def test_round_trip_of_generated_sound(family: str) -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("clip", ["grid/*", "vggsound-a/*", "greatest-hits/*"])
-def test_round_trip_of_real_sound(clip: str) -> None:
+def test_round_trip_of_real_audio(clip: str) -> None:
     """Within 0.35 in natural logarithms (1.5 dB of power) on the mean, for speech, music and impacts."""
     path = sorted((shared_folder("data") / "clips").glob(clip))[0]
     distance, correlation = _distance(torch.from_numpy(read_audio(path))[: 4 * SAMPLE_RATE_HZ])
@@ -58,7 +58,7 @@ def test_a_tone_keeps_pitch_loudness_and_place() -> None:
     assert loudest_hz == pytest.approx(1000, abs=40)
 
 
-def test_equal_seeds_make_equal_sounds_and_nothing_else_is_drawn() -> None:
+def test_equal_seeds_make_equal_audio_and_nothing_else_is_drawn() -> None:
     features = log_mel(torch.randn(8000, generator=torch.Generator().manual_seed(2)))
     torch.manual_seed(7)
     expected = torch.rand(3)

@@ -63,7 +63,7 @@ def test_masks_are_the_same_for_every_model(clips: Path) -> None:
     assert any(again.errors[key]["baseline"] != found["baseline"] for key, found in first.errors.items())
 
 
-def test_the_picture_may_stay_visible(clips: Path) -> None:
+def test_the_frames_may_stay_visible(clips: Path) -> None:
     model = small_model().eval()
     source = open_source(clips, frames_per_clip=10, segment_frames=80)
     scores = inpaint(model, source, sweep([0.75], ["time"], other_ratio=0.0), indices=[0])
@@ -107,7 +107,7 @@ def test_a_published_file_must_say_what_it_predicts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("published", [False, True])
 def test_command(published: bool, clips: Path, tmp_path: Path) -> None:
-    """From a run and from a published file: table, JSON, page, frames of three parts, sounds of the right length."""
+    """From a run and from a published file: table, JSON, page, frames of three parts, audio of the right length."""
     model = small_model(norm_pix_loss=published)
     options = []
     if published:
