@@ -106,7 +106,7 @@ class PairBatch:
         return normalise(compute_features(self.audio, device))
 
     def ignored_pairs(self, guard_seconds: float, same_clip_only: bool, device: torch.device) -> Tensor | None:
-        """Return bool (N, N), true for pairs of pairs that are not negatives; None if all are.
+        """Return bool (N, N), True where pair j is no negative of pair i; None if all are negatives.
 
         Instants of one clip closer than `guard_seconds` are too similar to be negatives. With `same_clip_only` pairs of
         different clips are not negatives either: telling clips apart is easy and teaches the model nothing about
