@@ -17,7 +17,7 @@ from cavsync.data.augment.frames import ColourChange, Crop
 from cavsync.data.clip import Clip, decode_all
 from cavsync.data.clip_audio import ClipAudio
 from cavsync.data.logmel import normalise
-from cavsync.data.order import Draw
+from cavsync.data.order import ClipDraw
 from cavsync.data.planned_audio import PlannedAudio, compute_features
 from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take_sample
 from cavsync.data.segments import AudioSegments, cut_segments
@@ -141,7 +141,7 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
     log_mel_on_device: bool = False
     partners: Sequence[int] | None = None
 
-    def __getitem__(self, draw: Draw) -> ClipPairs | RejectedClip:
+    def __getitem__(self, draw: ClipDraw) -> ClipPairs | RejectedClip:
         index = draw[0]
         try:
             return self._pairs(index, self._clip(index), np.random.default_rng((self.seed, *draw)))
