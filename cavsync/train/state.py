@@ -73,7 +73,7 @@ def save(training: Training, folder: RunFolder, state: RunState, config: TrainCo
 
         save_state(weights, folder.path, state.step, add_files)
         _delete_old(folder, config)
-    # No process goes on, or ends, before the files exist.
+    # Make every process wait until the files exist.
     ranks.any(False)
 
 

@@ -50,7 +50,7 @@ class SenderClock:
     Rules:
     - A time that is at most `BACK_SECONDS` before or `AHEAD_SECONDS` after the last one of its track keeps the
       correction.
-    - A time that does so after whole 33-bit wraps are added is unwrapped first.
+    - A time that is in this range after adding whole 33-bit wraps is unwrapped first.
     - Any other time starts a new stretch for both tracks, `SEAM_SECONDS` after the edge. Packets of the old clock that
       the other track delivers later are dropped (`correction` returns None).
     """

@@ -132,10 +132,10 @@ def _checked_shape(shape: Any, spec: TensorSpec) -> tuple[int, ...]:
     declared = [size if isinstance(size, int) else -1 for size in spec.shape]
     is_shape = isinstance(shape, list) and all(type(size) is int and 1 <= size < 2**31 for size in shape)
     if not is_shape or len(shape) != len(declared):
-        raise RefusalError(400, f"the shape of {spec.name} is {shape!r:.60}: send {declared}, -1 being free")
+        raise RefusalError(400, f"the shape of {spec.name} is {shape!r:.60}: send {declared}, where -1 is any size")
     fits = all(want in (-1, have) for want, have in zip(declared, shape, strict=True))
     if not fits:
-        raise RefusalError(400, f"the shape of {spec.name} is {shape!r:.60}: send {declared}, -1 being free")
+        raise RefusalError(400, f"the shape of {spec.name} is {shape!r:.60}: send {declared}, where -1 is any size")
     if declared[0] == -1 and shape[0] > MAX_BATCH:
         raise RefusalError(400, f"the batch has {shape[0]} entries: send at most {MAX_BATCH} at a time")
     return tuple(shape)

@@ -67,7 +67,9 @@ def _embedded(title: str, file: str, folder: Path) -> EmbeddedFile:
     try:
         content = (folder / file).read_bytes()
     except OSError as error:
-        raise DataError(f"{folder / file} cannot be read ({error.strerror}): write the page where it lies") from None
+        raise DataError(
+            f"{folder / file} cannot be read ({error.strerror}): write the page into the folder of its images"
+        ) from None
     return EmbeddedFile(title, file, f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}")
 
 
