@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.redact import redact
 from cavsync.deploy.live.status import LiveStatus
-from cavsync.deploy.sinks.jsonl import json_line
+from cavsync.deploy.sinks.text import json_text, window_object
 from cavsync.deploy.verdict.events import EventChange
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError
@@ -81,7 +81,7 @@ class WebhookSink:
     def on_decision(self, source: str, score: SyncScore) -> None:
         """Queue the decision, if decisions are posted."""
         if self._decisions:
-            self._put({"kind": "window", "source": source, **score.to_dict()})
+            self._put(window_object(source, score))
 
     def on_event(self, source: str, change: EventChange) -> None:
         """Queue the event."""
@@ -110,7 +110,7 @@ class WebhookSink:
             if len(self._waiting) >= self._capacity:
                 self._waiting.popleft()
                 self._lose("the queue is full")
-            self._waiting.append(json_line(item).encode())
+            self._waiting.append(f"{json_text(item)}\n".encode())
             self._changed.notify_all()
 
     def _run(self) -> None:
