@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, TextIO
 
+from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import LiveStatus
 from cavsync.deploy.sinks.text import CSV_HEADER, VTT_HEADER, csv_row, json_text, vtt_cue, window_object
 from cavsync.deploy.verdict.events import EventChange
@@ -13,7 +14,7 @@ from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError, DataError
 
 
-class _TextSink:
+class _TextSink(LiveSink):
     """Appends to a file, or writes to an open stream such as stdout, which it leaves open.
 
     Raises:
@@ -34,15 +35,6 @@ class _TextSink:
                 raise ConfigError(f"{target} exists already and cannot be appended to: give another name")
         else:
             self._stream = target
-
-    def on_decision(self, source: str, score: SyncScore) -> None:
-        """Do nothing unless the format includes it."""
-
-    def on_event(self, source: str, change: EventChange) -> None:
-        """Do nothing unless the format includes it."""
-
-    def on_status(self, source: str, status: LiveStatus) -> None:
-        """Do nothing unless the format includes it."""
 
     def close(self) -> None:
         """Close the file; a stream passed in is left open."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.redact import redact
-from cavsync.deploy.live.status import LiveStatus
+from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.sinks.text import json_text, window_object
 from cavsync.deploy.verdict.events import EventChange
 from cavsync.deploy.verdict.records import SyncScore
@@ -29,9 +29,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Refuse redirects: a redirected POST would arrive as a GET without a body."""
 
 
-class WebhookSink:
+class WebhookSink(LiveSink):
     """Delivers messages in order, retrying each until the server accepts it or `max_tries` is reached.
 
+    The status is not posted: it changes every few seconds and needs no action.
     Messages that are given up or dropped from a full queue are counted in `num_lost` and logged.
 
     Args:
@@ -86,9 +87,6 @@ class WebhookSink:
     def on_event(self, source: str, change: EventChange) -> None:
         """Queue the event."""
         self._put({"kind": "event", "source": source, **change.to_dict()})
-
-    def on_status(self, source: str, status: LiveStatus) -> None:
-        """Do nothing: the status changes every few seconds and needs no action."""
 
     def close(self) -> None:
         """Deliver the queued messages for at most `close_seconds`, then drop the rest."""
