@@ -131,7 +131,9 @@ class PacketQueue:
     def span_seconds(self) -> float:
         """Stream time from the oldest to the newest packet."""
         with self._changed:
-            return self._span_seconds()
+            if not self._num_packets:
+                return 0.0
+            return abs(_first_seconds(reversed(self._queue)) - _first_seconds(self._queue))
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -143,11 +145,8 @@ class PacketQueue:
             return item.is_key
         return True
 
-    def _span_seconds(self) -> float:
-        return abs(_first_seconds(reversed(self._queue)) - _first_seconds(self._queue)) if self._num_packets else 0.0
-
     def _is_too_full(self, share: float = 1.0) -> bool:
-        return self._num_packets > share * self._items or self._span_seconds() > share * self._seconds
+        return self._num_packets > share * self._items or self.span_seconds > share * self._seconds
 
     def _is_full(self, item: QueueItem) -> bool:
         if item.kind == NOTICE or self._num_packets == 0:

@@ -18,15 +18,19 @@ class LiveSink(Protocol):
 
     def on_decision(self, source: str, score: SyncScore) -> None:
         """Receive a decision."""
+        del source, score
 
     def on_event(self, source: str, change: EventChange) -> None:
         """Receive an event that began or ended."""
+        del source, change
 
     def on_status(self, source: str, status: LiveStatus) -> None:
         """Receive the status, sent at every change and every few seconds."""
+        del source, status
 
     def close(self) -> None:
         """Write everything pending and release resources at the end of the stream. Safe to call twice."""
+        return
 
 
 class CallbackSink(LiveSink):
