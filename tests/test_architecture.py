@@ -207,6 +207,12 @@ def test_files_stay_small_and_handlers_narrow() -> None:
         assert all(handler.type is not None for handler in handlers), module
 
 
+def test_tests_stay_small() -> None:
+    """The same limit holds for the files of the tests."""
+    lengths = {path.name: path.read_text("utf-8").count("\n") for path in (ROOT / "tests").rglob("*.py")}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
+
+
 def test_type_checkers_see_every_entry() -> None:
     """`.types/cavsync` links to whatever the package holds."""
     links = {path.name for path in (ROOT / ".types" / "cavsync").iterdir()}
