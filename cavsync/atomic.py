@@ -41,6 +41,16 @@ def check_writable(path: Path | str) -> None:
         raise ConfigError(f"{path} cannot be written: give a file in a folder that exists and is yours")
 
 
+def require_new_folder(path: Path, remedy: str) -> None:
+    """Check that `path` is absent or an empty folder; `remedy` says what else to do.
+
+    Raises:
+        ConfigError: something is there.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"'{path}' exists and is not an empty folder: {remedy}")
+
+
 def write_text_atomically(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, line ends as they are; ConfigError as for `write_bytes_atomically`."""
     write_bytes_atomically(path, text.encode("utf-8"))

@@ -1,4 +1,4 @@
-"""Which implementation of an operation runs: ordered candidates, each reporting why it is unsupported."""
+"""Choose an operation's implementation from ordered candidates, each reporting why it is unsupported."""
 
 from __future__ import annotations
 

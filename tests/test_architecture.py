@@ -12,7 +12,7 @@ MAX_LINES = 320
 RECORDS = {"annotated_types", "pydantic", "pydantic_core"}
 TORCH = {"torch", "torchaudio", "torchvision", "lightning_fabric", "triton", "xformers"}
 
-# What each part may import of ours, beside itself; see DECISIONS.md for the shared leaves.
+# What each part may import of this project in addition to itself; DECISIONS.md explains the shared leaves.
 LEAVES = {"cavsync.errors", "cavsync.atomic", "cavsync.records"}
 ALLOWED = {
     "cavsync.errors": set(),

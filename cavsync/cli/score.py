@@ -71,12 +71,14 @@ def score(
     sources = _media_files(inputs)
     if vtt_out is not None and len(sources) != 1:
         raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
-    outcomes, was_interrupted = _score_all(sources, opened, scoring)
+    outcomes, stopped = _score_all(sources, opened, scoring)
     if outcomes:
         _write(outcomes, json_out, csv_out, html_out, vtt_out)
         _print_table(outcomes, to_stderr=json_out == "-")
-    if was_interrupted:
+    if isinstance(stopped, KeyboardInterrupt):
         raise KeyboardInterrupt(f"{len(outcomes)} of {len(sources)} inputs were scored and written")
+    if stopped is not None:
+        raise stopped
     if any(isinstance(outcome, FileFailure) for outcome in outcomes):
         end(ExitStatus.FAILURE)
     if fail_on:
@@ -111,8 +113,10 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(sources))
 
 
-def _score_all(sources: Sequence[str], opened: Bundle, scoring: ScoringOptions) -> tuple[list[Outcome], bool]:
-    """Score every input. The flag is true if Ctrl-C ended the batch early."""
+def _score_all(
+    sources: Sequence[str], opened: Bundle, scoring: ScoringOptions
+) -> tuple[list[Outcome], BaseException | None]:
+    """Score every input. Also return what ended the batch early: Ctrl-C, or an error that all files would meet."""
     from cavsync.deploy import FileFailure, score_file
     from cavsync.errors import BundleError, CavsyncError, ConfigError
 
@@ -122,16 +126,13 @@ def _score_all(sources: Sequence[str], opened: Bundle, scoring: ScoringOptions) 
             try:
                 outcomes.append(score_file(source, opened, scoring, on_progress=on_progress))
                 continue
-            except KeyboardInterrupt:
-                return outcomes, True
-            except (BundleError, ConfigError):
-                # Every other file would fail in the same way.
-                raise
+            except (KeyboardInterrupt, BundleError, ConfigError) as error:
+                return outcomes, error
             except CavsyncError as error:
                 failure = FileFailure(source, str(error))
         outcomes.append(failure)
         print_error(failure.error)
-    return outcomes, False
+    return outcomes, None
 
 
 def _write(

@@ -17,7 +17,7 @@ from cavsync.data.augment.frames import ColourChange, Crop
 from cavsync.data.clip import Clip, decode_all
 from cavsync.data.clip_audio import ClipAudio
 from cavsync.data.logmel import normalise
-from cavsync.data.order import Draw
+from cavsync.data.order import ClipDraw
 from cavsync.data.planned_audio import PlannedAudio, compute_features
 from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take_sample
 from cavsync.data.segments import AudioSegments, cut_segments
@@ -106,7 +106,7 @@ class PairBatch:
         return normalise(compute_features(self.audio, device))
 
     def ignored_pairs(self, guard_seconds: float, same_clip_only: bool, device: torch.device) -> Tensor | None:
-        """Return bool (N, N), true for pairs of pairs that are not negatives; None if all are.
+        """Return bool (N, N), True where pair j is no negative of pair i; None if all are negatives.
 
         Instants of one clip closer than `guard_seconds` are too similar to be negatives. With `same_clip_only` pairs of
         different clips are not negatives either: telling clips apart is easy and teaches the model nothing about
@@ -141,7 +141,7 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
     log_mel_on_device: bool = False
     partners: Sequence[int] | None = None
 
-    def __getitem__(self, draw: Draw) -> ClipPairs | RejectedClip:
+    def __getitem__(self, draw: ClipDraw) -> ClipPairs | RejectedClip:
         index = draw[0]
         try:
             return self._pairs(index, self._clip(index), np.random.default_rng((self.seed, *draw)))

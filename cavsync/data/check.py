@@ -1,4 +1,4 @@
-"""Check which clips of a source training would use or reject, by loading each of them."""
+"""Load every clip of a source and record whether training would reject it, and why."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-Draw = tuple[int, int]
+ClipDraw = tuple[int, int]
 Order = NDArray[np.int64]
 
 # Clips of this many shards are mixed: enough to shuffle well, few enough that the system can cache their files.
@@ -33,7 +33,7 @@ def epoch_order(num_clips: int, seed: int, epoch: int, shard_of: Order | None = 
     return np.asarray(np.lexsort((random.random(num_clips), window)), dtype=np.int64)
 
 
-class PlannedBatches(Sampler[list[Draw]]):
+class PlannedBatches(Sampler[list[ClipDraw]]):
     """The clips (indices from `clips`) of each part of a batch, from `first_step` on, for one of several processes.
 
     A batch may hold the end of one epoch and the start of the next, so each epoch visits every clip exactly once. The
@@ -71,7 +71,7 @@ class PlannedBatches(Sampler[list[Draw]]):
     def __len__(self) -> int:
         return max(0, self.num_steps - self.first_step) * self.parts
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[list[ClipDraw]]:
         share = self.batch_clips // (self.parts * self.num_ranks)
         orders: dict[int, Order] = {}
         for step in range(self.first_step, self.num_steps):
@@ -79,7 +79,7 @@ class PlannedBatches(Sampler[list[Draw]]):
                 first = step * self.batch_clips + (part * self.num_ranks + self.rank) * share
                 yield [self._draw(place, orders) for place in range(first, first + share)]
 
-    def _draw(self, place: int, orders: dict[int, Order]) -> Draw:
+    def _draw(self, place: int, orders: dict[int, Order]) -> ClipDraw:
         epoch, within = divmod(place, len(self.clips))
         if epoch not in orders:
             orders.clear()

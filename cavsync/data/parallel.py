@@ -1,4 +1,4 @@
-"""Load the clips of a source in worker processes, and do the same with each of them."""
+"""Apply a function to every clip of a source in worker processes."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def load_model(path: str | Path, step: int | None = None, *, averaged: bool = Tr
 
 
 def model_of(run: Run, *, averaged: bool = True) -> CAVMAESync | CAVMAEFT:
-    """Load whatever model a run holds, on the CPU; arguments and CheckpointError as for `load_model`."""
+    """Load the model of a run, pretraining or classifier, on the CPU. Arguments, errors: see `load_model`."""
     config = ModelConfig.model_validate(run.config.model)
     with torch.device("meta"):
         if run.config.label_dim is None:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from cavsync.data.batches import PairBatch, PairDataset, collate
 from cavsync.data.clip import Clip
-from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
+from cavsync.data.order import ClipDraw, Order, PlannedBatches, batch_size
 from cavsync.data.parallel import preload, use_one_thread
 from cavsync.data.sampling import SamplePlan
 from cavsync.data.sources.classes import ClassLabels, ClipClasses, unlabelled_error
@@ -188,7 +188,7 @@ class RunData:
         for reject in batch.rejects:
             self.rejects.add(reject.name, reject.error)
 
-    def _loader(self, dataset: PairDataset, batches: Iterable[list[Draw]]) -> DataLoader[PairBatch]:
+    def _loader(self, dataset: PairDataset, batches: Iterable[list[ClipDraw]]) -> DataLoader[PairBatch]:
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=batches,

@@ -68,8 +68,8 @@ class TrainingStep:
     def take(self, batch: StepBatch) -> Scalars:
         """Update the weights once; return the scalars of each used part.
 
-        Every pair weighs the same, however unequal rejected clips have left the parts. A part that some process has no
-        pair of is left out everywhere; if all are, nothing happens.
+        Every pair weighs the same, even if rejected clips leave parts of unequal size. A part of which some process has
+        no pair is left out everywhere; if all are, nothing happens.
 
         Raises:
             DataError: a loss or gradient is not finite in some process. No weight has changed then, and a file in the

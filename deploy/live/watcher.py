@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Unpack
 
 import av
@@ -16,8 +15,7 @@ import av
 from cavsync.deploy.live.address import Address, parse_address
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.decoder import PacketDecoder
-from cavsync.deploy.live.notices import End, Stretch, Waiting
-from cavsync.deploy.live.packet_queue import NOTICE, PacketQueue, QueueItem
+from cavsync.deploy.live.packet_queue import NOTICE, End, PacketQueue, QueueItem, Stretch, Waiting
 from cavsync.deploy.live.reader import Reader
 from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import CONNECTED, ENDED, RUNNING, WAITING, LiveStatus
@@ -123,9 +121,7 @@ class Watcher:
     def __enter__(self) -> Watcher:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __iter__(self) -> Iterator[SyncScore]:

@@ -11,7 +11,7 @@ import pytest
 from generated_clips import make_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_folders import FRAMES, make_foreign, opened, reasons, use_all
+from opened_shards import FRAMES, make_foreign, opened, reasons, use_all
 
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack

@@ -1,4 +1,4 @@
-"""Shards that another tool wrote: read where they hold what is needed, named where they do not."""
+"""Shards of other tools: read as they are, and refused sample by sample where something is missing."""
 
 import io
 import tarfile
@@ -11,8 +11,8 @@ import pytest
 from generated_clips import make_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opened_shards import FRAMES, make_foreign, opened, reasons, use_all
 from PIL import Image
-from shard_folders import FRAMES, make_foreign, opened, reasons, use_all
 
 from cavsync.data.clip import load_clip
 from cavsync.data.shards import is_shard_folder
@@ -77,6 +77,19 @@ def test_missing_members(tmp_path: Path) -> None:
     assert use_all(source) == {}
 
 
+def test_large_frames_are_decoded_small(tmp_path: Path) -> None:
+    """The codec's own shrinking stays close to the bicubic filter; smaller frames go through that filter alone."""
+    folder = tmp_path / "clips"
+    make_clips(folder, 1, size=(640, 480), fps=Fraction(10), duration_seconds=1.0)
+    frame = load_clip(next(folder.glob("0*")), 480).frames[np.array([3])][0].transpose(1, 2, 0)
+    data = encode_jpeg(frame, 480, 95)
+    for size, bound in ((480, 2.0), (200, 1.0), (100, 1.5), (32, 2.0)):
+        exact = resize_center_crop(np.asarray(Image.open(io.BytesIO(data))), size).transpose(2, 0, 1)
+        difference = np.abs(decode_jpeg(data, size, "x").astype(int) - exact)
+        assert difference.mean() < bound
+        assert size <= 120 or not difference.any()
+
+
 @given(rate=st.sampled_from([8_000, 22_050, 44_100]), stereo=st.booleans())
 @settings(max_examples=6, deadline=None)
 def test_foreign_audio(rate: int, stereo: bool) -> None:
@@ -91,19 +104,6 @@ def test_foreign_audio(rate: int, stereo: bool) -> None:
     inner = slice(800, len(found) - 800)
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(found)) / 16_000)
     assert np.abs(found[inner] - expected[inner]).max() < 0.01
-
-
-def test_large_frames_are_decoded_small(tmp_path: Path) -> None:
-    """The codec's own shrinking stays close to the bicubic filter; smaller frames go through that filter alone."""
-    folder = tmp_path / "clips"
-    make_clips(folder, 1, size=(640, 480), fps=Fraction(10), duration_seconds=1.0)
-    frame = load_clip(next(folder.glob("0*")), 480).frames[np.array([3])][0].transpose(1, 2, 0)
-    data = encode_jpeg(frame, 480, 95)
-    for size, bound in ((480, 2.0), (200, 1.0), (100, 1.5), (32, 2.0)):
-        exact = resize_center_crop(np.asarray(Image.open(io.BytesIO(data))), size).transpose(2, 0, 1)
-        difference = np.abs(decode_jpeg(data, size, "x").astype(int) - exact)
-        assert difference.mean() < bound
-        assert size <= 120 or not difference.any()
 
 
 @pytest.mark.parametrize("data", [b"", b"nothing", b"fLaC" + bytes(200)])

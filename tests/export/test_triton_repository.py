@@ -1,4 +1,4 @@
-"""The Triton repository: its files say what the graphs are, and it replaces nothing but itself."""
+"""The Triton repository: its files say what the graphs are, and the ensemble computes what the bundle computes."""
 
 import json
 import shutil
@@ -6,12 +6,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from triton_models import open_session, read_config
+from triton_rules import infer, infer_ensemble, open_session, read_config
 from tritonclient.grpc import model_config_pb2 as pb
 
 from cavsync.deploy import Bundle
 from cavsync.errors import BundleError, ConfigError, ExportError
+from cavsync.export import export_bundle
 from cavsync.export.triton_repository import write_triton_repository
 from cavsync.manifest import EngineSpec, describe_files, read_manifest
 
@@ -19,6 +21,21 @@ GRAPHS = ("audio_frontend", "audio_encoder", "visual_encoder")
 MODELS = {"cavsync_audio", *(f"cavsync_{graph}" for graph in GRAPHS)}
 CONFIG_TYPES = {"tensor(float)": pb.TYPE_FP32, "tensor(uint8)": pb.TYPE_UINT8}
 METADATA_TYPES = {pb.TYPE_FP32: "FP32", pb.TYPE_UINT8: "UINT8"}
+
+
+@pytest.fixture(scope="module")
+def bundle_dir(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uncalibrated bundle of the shared run."""
+    out = tmp_path_factory.mktemp("out") / "bundle"
+    export_bundle(run_dir, out, calibration_clips=[])
+    return out
+
+
+@pytest.fixture(scope="module")
+def repository(bundle_dir: Path) -> Path:
+    """The repository of that bundle, with small batches."""
+    write_triton_repository(bundle_dir, bundle_dir.parent / "models", max_batch_size=6)
+    return bundle_dir.parent / "models"
 
 
 def left_in(folder: Path) -> set[str]:
@@ -100,6 +117,47 @@ def test_batching_and_instances(largest: int, preferred: list[int], bundle_dir: 
         if is_encoder:
             assert list(config.dynamic_batching.preferred_batch_size) == preferred
             assert config.dynamic_batching.max_queue_delay_microseconds == 700
+
+
+def test_the_ensemble_maps_tensors_that_exist(repository: Path) -> None:
+    """Each step's tensors are the model's; each is the ensemble's input or an earlier step's output; types agree."""
+    config = read_config(repository, "cavsync_audio")
+    assert config.platform == "ensemble"
+    known = {tensor.name: tensor.data_type for tensor in config.input}
+    for step in config.ensemble_scheduling.step:
+        model = read_config(repository, step.model_name)
+        assert step.model_version == -1
+        assert set(step.input_map) == {tensor.name for tensor in model.input}
+        assert all(known[step.input_map[tensor.name]] == tensor.data_type for tensor in model.input)
+        outputs = {tensor.name: tensor.data_type for tensor in model.output}
+        known |= {mapped: outputs[name] for name, mapped in step.output_map.items()}
+    assert all(known[tensor.name] == tensor.data_type for tensor in config.output)
+
+
+def test_the_ensemble_embeds_as_the_bundle_does(bundle_dir: Path, repository: Path) -> None:
+    """One segment of 80 frames is 79 * 160 + 400 samples; one sample less is refused."""
+    bundle = Bundle.open(bundle_dir)
+    waveform = np.random.default_rng(0).normal(0, 0.1, (1, 79 * 160 + 400)).astype(np.float32)
+    embedding = infer_ensemble(repository, waveform)
+    assert embedding.shape == (1, bundle.embedding_dim)
+    np.testing.assert_allclose(embedding, bundle.embed_audio(bundle.log_mel(waveform[0])[None]), atol=1e-6)
+    with pytest.raises(AssertionError):
+        infer_ensemble(repository, waveform[:, :-1])
+
+
+def test_batches_of_a_recording(bundle_dir: Path, repository: Path) -> None:
+    """The front end takes any length, the encoders as many rows as they declare, each row as if it were alone."""
+    bundle = Bundle.open(bundle_dir)
+    random = np.random.default_rng(1)
+    waveform = random.normal(0, 0.1, (1, 32_000)).astype(np.float32)
+    log_mel = infer(repository, "cavsync_audio_frontend", {"waveform": waveform})["log_mel"]
+    segments = np.stack([log_mel[0, start : start + 80] for start in range(0, 90, 15)])
+    heard = infer(repository, "cavsync_audio_encoder", {"log_mel": segments})["embedding"]
+    alone = np.concatenate([bundle.embed_audio(segment[None]) for segment in segments])
+    np.testing.assert_allclose(heard, alone, atol=1e-5)
+    frames = random.integers(0, 256, (6, 3, 48, 48, 3), dtype=np.uint8)
+    seen = infer(repository, "cavsync_visual_encoder", {"frames": frames})["embedding"]
+    np.testing.assert_allclose(seen, bundle.embed_frames(frames), atol=1e-5)
 
 
 def test_a_tensorrt_engine_is_served_as_a_plan(bundle_dir: Path, repository: Path, tmp_path: Path) -> None:

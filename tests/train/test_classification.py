@@ -11,9 +11,9 @@ from small_models import small_config, small_model
 from cavsync.data.labels import read_folder_labels
 from cavsync.data.sources.classes import ClassLabels, ClipClasses
 from cavsync.errors import CheckpointError, ConfigError, DataError
-from cavsync.model.checkpoint import load_classifier, save_model
+from cavsync.model.checkpoint import model_of, save_model
 from cavsync.model.classifier import CAVMAEFT
-from cavsync.model.load import initialise_from
+from cavsync.model.load import initialise_from, load_any
 from cavsync.run import Run
 from cavsync.train import Trainer, override, preset
 from cavsync.train.averaging import average_checkpoints, write_average
@@ -64,7 +64,7 @@ def single(families: Path) -> dict[str, Any]:
 
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
     """The last step's weights, not their average."""
-    return load_classifier(run_dir, averaged=False).state_dict()
+    return model_of(Run.open(run_dir).at(None), averaged=False).state_dict()
 
 
 def test_a_run_starts_from_any_step_of_another(start: Path, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_resume_is_exact_with_the_average_of_epochs(clips: Path, start: Path, tm
             trainer(tmp_path / name, start, "finetune-audioset-20k", **steps | {"max_steps": stop}).run(
                 clips, resume=number > 0
             )
-    whole, parts = (load_classifier(tmp_path / name).state_dict() for name in ("whole", "parts"))
+    whole, parts = (load_any(tmp_path / name).state_dict() for name in ("whole", "parts"))
     expected = average_checkpoints(tmp_path / "whole", [4, 6, 8])
     latest = weights(tmp_path / "whole")
     assert any(not torch.equal(whole[name], latest[name]) for name in whole)
@@ -162,7 +162,7 @@ def test_a_run_leaves_what_a_classifier_needs(clips: Path, start: Path, families
     with pytest.raises((CheckpointError, DataError), match=r"other (classes|clips)"):
         trainer(tmp_path / "run", start, head="attention", max_steps=4, **single(families)).run(clips, resume=True)
     write_average(tmp_path / "run", [3], tmp_path / "average")
-    assert load_classifier(tmp_path / "average").head == "attention"
+    assert load_any(tmp_path / "average").head == "attention"
     assert (tmp_path / "average" / "class_labels.csv").is_file()
 
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from waiting import PATIENCE_SECONDS
 
-from cavsync.model.checkpoint import load_classifier, load_model
-from cavsync.run import RunFolder
+from cavsync.model.checkpoint import load_model, model_of
+from cavsync.run import Run, RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +91,7 @@ def test_two_processes_classify_as_one(preset: str, clips: Path, tmp_path: Path)
     train(clips, tmp_path / "one", *options, preset=preset)
     train(clips, tmp_path / "two", *options, f"strategy={strategy}", processes=2, preset=preset)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
-    one, two = (load_classifier(tmp_path / name, averaged=False).state_dict() for name in ("one", "two"))
+    one, two = (model_of(Run.open(tmp_path / name).at(None), averaged=False).state_dict() for name in ("one", "two"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4, msg=name)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+ShareUpToOne = Annotated[float, Field(ge=0.0, le=1.0)]
 Range = tuple[PositiveFloat, PositiveFloat]
 
 
@@ -15,13 +15,13 @@ class Augmentation(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    mirror: Share = 0.0
+    mirror: ShareUpToOne = 0.0
     """Chance that the frames are mirrored."""
     crop_area: Range = (1.0, 1.0)
     """RandomResizedCrop: range of the crop's share of the frame's area (Szegedy et al. 2014, arXiv 1409.4842)."""
     colour: NonNegativeFloat = 0.0
     """Strength of the change of contrast, brightness and colour balance; 1 is a visible, harmless change."""
-    mixup: Share = 0.0
+    mixup: ShareUpToOne = 0.0
     """Chance that frames and audio are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412)."""
 
     tempo: Range = (1.0, 1.0)
@@ -29,7 +29,7 @@ class Augmentation(BaseModel):
 
     gain_db: NonNegativeFloat = 0.0
     """Largest change of the audio's level, up or down."""
-    background: Share = 0.0
+    background: ShareUpToOne = 0.0
     """Chance that another clip's audio is added below the level of the clip's own."""
     noise_floor: bool = False
     """Whether to add steady noise of a random level, from inaudible to loud."""

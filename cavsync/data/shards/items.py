@@ -37,7 +37,7 @@ class VideoItem:
     def read(self, root: Path, options: PackOptions) -> SampleContents:
         """Decode the file below `root`. Raises MediaError for a file that is missing or cannot be used."""
         if not self.file:
-            raise MediaError(f"{self.id} has no file among the media: download it or strike its row", reason="missing")
+            raise MediaError(f"{self.id} has no file among the media: download it or delete its row", reason="missing")
         return read_video(root / self.file, options, cut_seconds=self.cut_seconds if self.whole else None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
+from cavsync.atomic import is_leftover
 from cavsync.errors import DataError
 from cavsync.media.files import MEDIA_ENDINGS
 
@@ -15,7 +16,8 @@ def media_below(folder: Path) -> list[str]:
         Path(parent, name).relative_to(folder).as_posix()
         for parent, _, names in os.walk(folder, onerror=_raise_data_error)
         for name in names
-        if os.path.splitext(name)[1].lower() in MEDIA_ENDINGS  # noqa: PTH122 (fast: data sets have 2 million files)
+        # Not pathlib: data sets have two million files.
+        if os.path.splitext(name)[1].lower() in MEDIA_ENDINGS and not is_leftover(name)  # noqa: PTH122
     )
 
 

@@ -99,13 +99,13 @@ def shard_ranges(num_items: int, clips_per_shard: int) -> list[range]:
 def _begin(out: Path, clips: PackedClips, wanted: ShardManifest) -> ShardManifest:
     """Return the manifest of an earlier call with the same source and options, or write a new one.
 
-    Raises DataError for a folder that holds anything else.
+    Raises ConfigError for a folder that holds anything else.
     """
     found = read_manifest(out)
     names = sorted(path.name for path in out.iterdir() if not is_leftover(path.name))
     strange = [name for name in names if found is None or not _OURS.fullmatch(name)]
     if strange:
-        raise DataError(f"{out} holds {strange[0]}, which is not of this pack: pack into an empty folder")
+        raise ConfigError(f"{out} holds {strange[0]}, which is not of this pack: pack into an empty folder")
     remove_leftovers(out)
     if found is None:
         if wanted.options.shard_clips is None:
@@ -113,9 +113,9 @@ def _begin(out: Path, clips: PackedClips, wanted: ShardManifest) -> ShardManifes
         wanted.write(out)
         return wanted
     if found.options != wanted.options or found.labels != wanted.labels:
-        raise DataError(f"{out} holds a pack with other options: use the same ones, or pack into another folder")
+        raise ConfigError(f"{out} holds a pack with other options: use the same ones, or pack into another folder")
     if found.source_sha256 != wanted.source_sha256:
-        raise DataError(f"{out} holds a pack of another source: pack into another folder")
+        raise ConfigError(f"{out} holds a pack of another source: pack into another folder")
     return found
 
 

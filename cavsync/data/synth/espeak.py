@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
-from cavsync.data.synth.scene import Samples, Sound
+from cavsync.data.synth.scene import AudioArray, Sound
 from cavsync.data.synth.spec import MARGIN_SECONDS
 from cavsync.data.synth.speech import TRACK_HZ, Speech, smooth_track
 from cavsync.errors import ConfigError
@@ -62,7 +62,7 @@ def espeak_speech(rng: np.random.Generator, duration_seconds: float, rate_hz: in
     return Speech(sounds, start, opening, width)
 
 
-def articulation(samples: Samples, rate_hz: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def articulation(samples: AudioArray, rate_hz: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return (opening, width) of the mouth that says mono `samples`, each in 0..1 at TRACK_HZ from the first sample on.
 
     Filters run in both directions and windows are centred, so the mouth neither leads nor lags the sound.
@@ -74,7 +74,7 @@ def articulation(samples: Samples, rate_hz: int) -> tuple[npt.NDArray[np.float64
     return smooth_track(opening, 0.02), smooth_track(width, 0.05)
 
 
-def _band_level(samples: Samples, rate_hz: int, band_hz: tuple[float, float]) -> npt.NDArray[np.float64]:
+def _band_level(samples: AudioArray, rate_hz: int, band_hz: tuple[float, float]) -> npt.NDArray[np.float64]:
     """Return the root of the smoothed power in a band, at TRACK_HZ."""
     sections = signal.butter(2, band_hz, "bandpass", fs=rate_hz, output="sos")
     power = np.square(signal.sosfiltfilt(sections, samples))
@@ -86,7 +86,7 @@ def _band_level(samples: Samples, rate_hz: int, band_hz: tuple[float, float]) ->
     return np.asarray(np.sqrt((totals[high] - totals[low]) / (2 * half)), dtype=np.float64)
 
 
-def _phrases(samples: Samples, rate_hz: int, pause_seconds: float = 0.08) -> list[tuple[int, int]]:
+def _phrases(samples: AudioArray, rate_hz: int, pause_seconds: float = 0.08) -> list[tuple[int, int]]:
     """Return the sample ranges between pauses."""
     voiced = np.flatnonzero(np.abs(samples) > 0.01)
     if len(voiced) == 0:
@@ -97,7 +97,7 @@ def _phrases(samples: Samples, rate_hz: int, pause_seconds: float = 0.08) -> lis
     return [(int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)]
 
 
-def _speak(text: str, voice: str, words_per_minute: int, pitch: int, rate_hz: int) -> Samples:
+def _speak(text: str, voice: str, words_per_minute: int, pitch: int, rate_hz: int) -> AudioArray:
     """Run the program and resample its output to `rate_hz`, scaled to peak 0.6."""
     program = shutil.which(ESPEAK)
     if program is None:

@@ -17,7 +17,7 @@ from cavsync.data.synth.encode import write_media
 from cavsync.data.synth.masks import MASKS_NAME, mask_frames, remove_masks, write_masks
 from cavsync.data.synth.render import render
 from cavsync.data.synth.spec import ClipSpec
-from cavsync.errors import DataError
+from cavsync.errors import ConfigError, DataError
 
 TRUTH_NAME = "truth.jsonl"
 TruthRecord = dict[str, Any]
@@ -68,7 +68,7 @@ def generate(
 
     The result does not depend on `workers`. `progress(done, total)` is called after each clip. A folder that already
     holds exactly this set is left as it is. With `workers` above 1 the calling script needs the usual
-    `if __name__ == "__main__"` guard. Raises DataError for a folder with other content, unless `overwrite`, which
+    `if __name__ == "__main__"` guard. Raises ConfigError for a folder with other content, unless `overwrite`, which
     replaces the files of an earlier set and keeps all other files; a labels.csv without such a set is never replaced.
     """
     names = [clip_name(index, spec) for index, spec in enumerate(specs)]
@@ -81,7 +81,7 @@ def generate(
         return existing
     has_foreign_labels = not existing and (out_dir / FOLDER_LABELS_NAME).exists()
     if any(out_dir.iterdir()) and (not overwrite or has_foreign_labels):
-        raise DataError(
+        raise ConfigError(
             f"The folder {out_dir} holds something other than this set of clips, but an empty one is expected:"
             " choose another folder, or overwrite it."
         )

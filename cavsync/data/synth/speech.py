@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
-from cavsync.data.synth.scene import Samples, Sound
+from cavsync.data.synth.scene import AudioArray, Sound
 from cavsync.data.synth.spec import MARGIN_SECONDS
 
 TRACK_HZ = 200.0
@@ -86,7 +86,7 @@ def _syllable(
     length_seconds: float,
     pitch_hz: float,
     accent: float,
-) -> Samples:
+) -> AudioArray:
     """Synthesise a consonant of `lead_seconds` and a vowel of `length_seconds`."""
     lead, count = round(lead_seconds * rate_hz), round(length_seconds * rate_hz)
     time = np.arange(count) / rate_hz

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import signal
 
-from cavsync.data.synth.scene import Samples
+from cavsync.data.synth.scene import AudioArray
 
 Partials = Sequence[tuple[float, float, float]]  # frequency in Hz, amplitude, decay time constant in seconds
 
@@ -26,7 +26,7 @@ def struck(
     noise_band_hz: tuple[float, float] = (200.0, 7000.0),
     noise_decay_seconds: float = 0.02,
     glide: float = 0.0,
-) -> Samples:
+) -> AudioArray:
     """Synthesise one hit, mono, peak 1, that starts at its first sample; the pitch falls by the share `glide`."""
     longest = max([decay for _, _, decay in partials] + [noise_decay_seconds])
     time = np.arange(int(rate_hz * min(longest * 5, 2.0))) / rate_hz
@@ -44,7 +44,7 @@ def struck(
     return np.asarray(wave / np.abs(wave).max(), dtype=np.float32)
 
 
-def band_noise(rng: np.random.Generator, count: int, rate_hz: int, band_hz: tuple[float, float]) -> Samples:
+def band_noise(rng: np.random.Generator, count: int, rate_hz: int, band_hz: tuple[float, float]) -> AudioArray:
     """Synthesise white noise through a band-pass, standard deviation 1."""
     low, high = band_hz[0], min(band_hz[1], 0.45 * rate_hz)
     sections = signal.butter(2, (low, high), "bandpass", fs=rate_hz, output="sos")
@@ -52,24 +52,24 @@ def band_noise(rng: np.random.Generator, count: int, rate_hz: int, band_hz: tupl
     return np.asarray(wave / max(float(np.std(wave)), 1e-9), dtype=np.float32)
 
 
-Timbre = Callable[[np.random.Generator, int], Samples]
+Timbre = Callable[[np.random.Generator, int], AudioArray]
 
 
 def _body(base_hz: float, spread: tuple[float, float], ratios: Partials, **options: Any) -> Timbre:
     """Return a timbre whose pitch is `base_hz` times a random factor in `spread`; partials are multiples of it."""
 
-    def strike(rng: np.random.Generator, rate_hz: int) -> Samples:
+    def strike(rng: np.random.Generator, rate_hz: int) -> AudioArray:
         pitch_hz = base_hz * rng.uniform(*spread)
         return struck(rng, rate_hz, [(ratio * pitch_hz, gain, decay) for ratio, gain, decay in ratios], **options)
 
     return strike
 
 
-def _hihat(rng: np.random.Generator, rate_hz: int) -> Samples:
+def _hihat(rng: np.random.Generator, rate_hz: int) -> AudioArray:
     return struck(rng, rate_hz, [], noise=1.0, noise_band_hz=(5000, 7200), noise_decay_seconds=0.045)
 
 
-def _cymbal(rng: np.random.Generator, rate_hz: int) -> Samples:
+def _cymbal(rng: np.random.Generator, rate_hz: int) -> AudioArray:
     partials = [(f * rng.uniform(0.97, 1.03), 0.25, 0.45) for f in (2400.0, 3150.0, 4200.0, 5300.0)]
     return struck(rng, rate_hz, partials, noise=0.3, noise_band_hz=(2500, 7000), noise_decay_seconds=0.35)
 
@@ -93,7 +93,9 @@ KIT_TIMBRES: dict[str, Timbre] = {
 }  # fmt: skip
 
 
-def note(rng: np.random.Generator, rate_hz: int, instrument: str, frequency_hz: float, hold_seconds: float) -> Samples:
+def note(
+    rng: np.random.Generator, rate_hz: int, instrument: str, frequency_hz: float, hold_seconds: float
+) -> AudioArray:
     """Synthesise one note of "piano", "organ", "pluck" or "chime", peak 1; the organ stops after `hold_seconds`."""
     if instrument == "organ":
         return _organ(rate_hz, frequency_hz, hold_seconds)
@@ -105,7 +107,7 @@ def note(rng: np.random.Generator, rate_hz: int, instrument: str, frequency_hz: 
     return struck(rng, rate_hz, [(frequency_hz * k, a, d) for k, a, d in harmonics], noise=0.03)
 
 
-def _organ(rate_hz: int, frequency_hz: float, hold_seconds: float) -> Samples:
+def _organ(rate_hz: int, frequency_hz: float, hold_seconds: float) -> AudioArray:
     time = np.arange(int(rate_hz * hold_seconds)) / rate_hz
     wave = np.zeros_like(time)
     for harmonic, amplitude in ((1, 1.0), (2, 0.6), (3, 0.4), (4, 0.25), (6, 0.15)):

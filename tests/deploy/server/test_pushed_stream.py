@@ -34,9 +34,9 @@ class Pushed:
     """A stream with one-frame limits, and what became of it."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.stream = LiveStream("one", "pushed", lambda _: None)
         metrics = SyncMetrics(prometheus_client.CollectorRegistry())
-        self.scoring = PushedStream(bundle, self.stream, metrics, ScoringOptions(profile="one-frame"))
+        self.stream = LiveStream("one", "pushed", metrics, lambda _: None)
+        self.scoring = PushedStream(bundle, self.stream, ScoringOptions(profile="one-frame"))
 
     def push(self, chunks: Iterable[tuple[float, bytes]]) -> None:
         for _, chunk in chunks:

@@ -1,6 +1,4 @@
-"""Shard folders to open, and shards as another tool writes them."""
-
-from __future__ import annotations
+"""Write shards as another tool would, open a folder of shards, and use all that it offers."""
 
 import json
 from pathlib import Path
@@ -15,13 +13,16 @@ from cavsync.data.shards.jpeg import encode_jpeg
 from cavsync.errors import MediaError
 
 FRAMES = 3
+"""Frames of every sample."""
 
 
 def opened(folder: Path) -> ShardFolder:
+    """The shards of a folder, for segments of 0.48 s."""
     return ShardFolder.open(folder, frames_per_clip=10, segment_frames=48)
 
 
 def reasons(source: ShardFolder) -> list[tuple[str, str, str]]:
+    """Shard, sample and reason of everything damaged."""
     return [(Path(found.shard).name, found.sample, found.reason) for found in source.damage]
 
 
