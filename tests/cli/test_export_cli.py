@@ -117,7 +117,7 @@ def test_a_dry_run_refuses_what_the_export_would(tmp_path: Path) -> None:
     ):
         asked = refused(run(tmp_path / "bundle", *wrong, "--dry-run"), status)
         assert asked == refused(run(tmp_path / "bundle", *wrong), status).splitlines(keepends=True)[-1]
-    assert refused(run(tmp_path / "letters", "--dry-run"), 1) == refused(run(tmp_path / "letters"), 1)
+    assert refused(run(tmp_path / "letters", "--dry-run"), 2) == refused(run(tmp_path / "letters"), 2)
     assert [path.name for path in tmp_path.iterdir()] == ["letters"]
 
 

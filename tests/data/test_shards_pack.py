@@ -215,14 +215,14 @@ def test_killed_in_the_middle(videos: Path, tmp_path: Path) -> None:
 
 
 def test_what_it_refuses(videos: Path, packed: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="other options"):
+    with pytest.raises(ConfigError, match="other options"):
         pack(videos, packed, SHARD_OPTIONS.model_copy(update={"jpeg_quality": 50}), workers=1)
     fewer = tmp_path / "fewer"
     fewer.mkdir()
     shutil.copy(next(videos.glob("0*")), fewer)
-    with pytest.raises(DataError, match="another source"):
+    with pytest.raises(ConfigError, match="another source"):
         pack(fewer, packed, SHARD_OPTIONS, workers=1)
-    with pytest.raises(DataError, match="empty folder"):
+    with pytest.raises(ConfigError, match="empty folder"):
         pack(videos, fewer, SHARD_OPTIONS, workers=1)
     with pytest.raises(DataError, match="holds no clip"):
         pack(packed, tmp_path / "out", SHARD_OPTIONS, workers=1)

@@ -12,7 +12,7 @@ from synth_records import spec_of
 
 from cavsync.cli.main import main
 from cavsync.data.synth import ClipSpec, draw_specs, generate, read_truth
-from cavsync.errors import DataError
+from cavsync.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -55,13 +55,13 @@ def test_a_finished_set_is_left_alone_and_others_are_refused(specs: list[ClipSpe
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert generate(tmp_path, specs, workers=1) == truth
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == stamps
-    with pytest.raises(DataError, match="choose another folder"):
+    with pytest.raises(ConfigError, match="choose another folder"):
         generate(tmp_path, specs[:2], workers=1)
 
 
 def test_overwrite_replaces_an_earlier_set_and_nothing_else(specs: list[ClipSpec], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match="something other than"):
+    with pytest.raises(ConfigError, match="something other than"):
         generate(tmp_path, specs, workers=1)
     generate(tmp_path, specs, workers=1, overwrite=True)
     truth = generate(tmp_path, specs[:1], workers=1, overwrite=True)
@@ -85,7 +85,7 @@ def test_command_line(tmp_path: Path) -> None:
     assert {record["fps"] for record in truth} == {"30000/1001"}
     assert np.abs([record["audio_offset_ms"] for record in truth]).max() <= 300
     again = CliRunner().invoke(main, ["data", "synth", *common])
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert "choose another folder" in again.output
 
 

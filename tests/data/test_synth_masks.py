@@ -15,7 +15,7 @@ from cavsync.data.synth.drummer import Drummer
 from cavsync.data.synth.impacts import Impacts
 from cavsync.data.synth.keys import KEY_COLOURS, Keys
 from cavsync.data.synth.masks import mask_frames, object_energy, render_masks, sounding_object
-from cavsync.errors import DataError
+from cavsync.errors import ConfigError
 
 
 def test_masks_hold_the_object_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_files_and_truth(tmp_path: Path) -> None:
     written = (folder / records[0]["file"]).stat().st_mtime_ns
     make_clips(folder, 2, families=["impacts", "keys"], masks=3)
     assert (folder / records[0]["file"]).stat().st_mtime_ns == written
-    with pytest.raises(DataError, match="something other than this set"):
+    with pytest.raises(ConfigError, match="something other than this set"):
         make_clips(folder, 2, families=["impacts", "keys"])
     specs = draw_specs(2, 5, families=["impacts", "keys"], duration_seconds=2.0, plain=True, speech="synthetic")
     generate(folder, specs, workers=1, overwrite=True)
