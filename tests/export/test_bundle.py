@@ -136,14 +136,14 @@ def test_existing_folders(run_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     out.mkdir()
     export_bundle(run_dir, out, calibration_clips=[], name="first")
-    with pytest.raises(ExportError, match="--overwrite"):
+    with pytest.raises(ConfigError, match="--overwrite"):
         export_bundle(run_dir, out, calibration_clips=[])
     export_bundle(run_dir, out, calibration_clips=[], name="second", overwrite=True)
     assert read_manifest(out).name == "second"
     assert left_in(tmp_path) == {"bundle"}
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").write_text("dear")
-    with pytest.raises(ExportError, match="no bundle"):
+    with pytest.raises(ConfigError, match="no bundle"):
         export_bundle(run_dir, tmp_path / "letters", overwrite=True)
     assert (tmp_path / "letters" / "a.txt").read_text() == "dear"
 
@@ -153,7 +153,7 @@ def test_a_manifest_of_something_else_is_not_replaced(run_dir: Path, tmp_path: P
     out = tmp_path / "extension"
     out.mkdir()
     (out / "manifest.json").write_text('{"manifest_version": 3}')
-    with pytest.raises(ExportError, match="no bundle"):
+    with pytest.raises(ConfigError, match="no bundle"):
         export_bundle(run_dir, out, calibration_clips=[], overwrite=True)
     assert (out / "manifest.json").read_text() == '{"manifest_version": 3}'
 

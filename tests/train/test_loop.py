@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_models import small_inputs, small_model
 
-from cavsync.errors import CheckpointError, DataError
+from cavsync.errors import CheckpointError, ConfigError, DataError
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import load_model
 from cavsync.train import Trainer, override, preset
@@ -83,7 +83,7 @@ def test_signal_leaves_a_checkpoint(number: int, clips: Path, tmp_path: Path) ->
 def test_never_overwrites(clips: Path, tmp_path: Path) -> None:
     """A folder with anything in it is refused, and so is resuming with another configuration."""
     trainer("debug", tmp_path / "run", max_steps=1).run(clips)
-    with pytest.raises(CheckpointError, match="--resume"):
+    with pytest.raises(ConfigError, match="--resume"):
         trainer("debug", tmp_path / "run").run(clips)
     with pytest.raises(CheckpointError, match="learning_rate"):
         trainer("debug", tmp_path / "run", learning_rate=0.5).run(clips, resume=True)
