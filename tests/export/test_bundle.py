@@ -240,13 +240,13 @@ def test_uncalibrated_bundle_says_so(bundle_dir: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_command(run_dir: Path, tmp_path: Path) -> None:
-    """`cavsync export` writes a calibrated or an honest uncalibrated bundle; errors are one line and status 1."""
+    """`cavsync export` writes a calibrated or an honest uncalibrated bundle; an occupied folder is bad usage."""
     clips = make_clips(tmp_path / "clips", 4, duration_seconds=4.0)
     arguments = ["export", str(run_dir), "--out", str(tmp_path / "bundle"), "--calibration", str(clips)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert Bundle.open(tmp_path / "bundle").manifest.name == run_dir.name
     again = CliRunner().invoke(main, arguments)
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert "--overwrite" in again.output
     assert "Traceback" not in again.output
