@@ -41,6 +41,16 @@ def check_writable(path: Path | str) -> None:
         raise ConfigError(f"{path} cannot be written: give a file in a folder that exists and is yours")
 
 
+def require_new_folder(path: Path, remedy: str) -> None:
+    """Check that `path` is absent or an empty folder; `remedy` says what else to do.
+
+    Raises:
+        ConfigError: something is there.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"'{path}' exists and is not an empty folder: {remedy}")
+
+
 def write_text_atomically(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, line ends as they are; ConfigError as for `write_bytes_atomically`."""
     write_bytes_atomically(path, text.encode("utf-8"))
@@ -145,7 +155,7 @@ def is_leftover(name: str) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left in `folder`; only for callers who know that nobody is writing there."""
+    """Delete the temporary files of killed processes in `folder`; call it only while nobody is writing there."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if not is_leftover(path.name):
             continue
@@ -161,7 +171,7 @@ def _temporary_name() -> str:
 
 
 def _require_regular(target: Path) -> None:
-    """OSError for what a renaming would destroy or cannot replace, such as /dev/null."""
+    """Raise OSError for a path that a renaming would destroy or cannot replace, such as /dev/null."""
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if target.exists() and not target.is_file():

@@ -48,7 +48,7 @@ class Rule:
 
 
 class UnfitError(ValueError):
-    """What is wrong with a file, as the part of the sentence that follows its path."""
+    """A fault of a file, as the part of the sentence that follows its path."""
 
 
 def one_of(values: Collection[Any]) -> Rule:
@@ -104,7 +104,7 @@ def shown(value: Any) -> str:
 
 
 def _wanted(item: ErrorDetails) -> str:
-    """What pydantic expected, such as "should be a valid number"."""
+    """Return the expectation of pydantic, such as "should be a valid number"."""
     _, found, expected = item["msg"].partition(" should ")
     return f"should {expected.partition(' after validation')[0]}" if found else f"is wrong ({item['msg']})"
 

@@ -1,4 +1,4 @@
-"""A RUN folder: where its files lie, and what they say, without torch.
+"""A RUN folder: the paths of its files and the content of its small ones, without torch.
 
     config.json                        configuration of the model and of its training, or the checkpoint it came from
     class_labels.csv                   classes of a classifier
@@ -74,31 +74,21 @@ class RunConfig(BaseModel):
         return json.dumps(self.model_dump(mode="json", exclude=unused), indent=2) + "\n"
 
 
-@dataclass(frozen=True)
+@dataclass
 class CheckpointFiles:
     """The files of one checkpoint, whether or not they exist."""
 
     path: Path
 
-    @property
-    def weights(self) -> Path:
+    def __post_init__(self) -> None:
+        self.weights = self.path / "model.safetensors"
         """The weights at this step."""
-        return self.path / "model.safetensors"
-
-    @property
-    def average(self) -> Path:
+        self.average = self.path / "average.safetensors"
         """Average of the weights over the run so far, where it keeps one; it lacks tensors that are not averaged."""
-        return self.path / "average.safetensors"
-
-    @property
-    def optimizer(self) -> Path:
+        self.optimizer = self.path / "optimizer.pt"
         """State of the optimizer by parameter name, for resuming."""
-        return self.path / "optimizer.pt"
-
-    @property
-    def state(self) -> Path:
+        self.state = self.path / "state.json"
         """Step and elapsed time as JSON, for resuming."""
-        return self.path / "state.json"
 
     @property
     def weight_files(self) -> tuple[Path, ...]:
@@ -106,51 +96,29 @@ class CheckpointFiles:
         return tuple(file for file in (self.weights, self.average) if file.is_file())
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
     """Where the files of a run lie, whether or not they exist."""
 
     path: Path
 
-    @property
-    def config_file(self) -> Path:
+    def __post_init__(self) -> None:
+        self.config_file = self.path / "config.json"
         """A `RunConfig`; a folder without one is no run."""
-        return self.path / "config.json"
-
-    @property
-    def class_labels_file(self) -> Path:
+        self.class_labels_file = self.path / "class_labels.csv"
         """CSV `index,mid,display_name` of a classifier's classes."""
-        return self.path / "class_labels.csv"
-
-    @property
-    def data_file(self) -> Path:
+        self.data_file = self.path / "data.json"
         """JSON `{"sha256": ...}` of the clips that the run began with."""
-        return self.path / "data.json"
-
-    @property
-    def held_out_file(self) -> Path:
+        self.held_out_file = self.path / "held_out.json"
         """JSON `{"clips": [paths]}` of video files that the run never trains on."""
-        return self.path / "held_out.json"
-
-    @property
-    def lock_file(self) -> Path:
+        self.lock_file = self.path / ".lock"
         """Locked by the session that trains the run."""
-        return self.path / ".lock"
-
-    @property
-    def metrics_file(self) -> Path:
+        self.metrics_file = self.path / "metrics.jsonl"
         """One JSON object per logged step."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def tensorboard(self) -> Path:
+        self.tensorboard = self.path / "tensorboard"
         """Folder of TensorBoard events."""
-        return self.path / "tensorboard"
-
-    @property
-    def checkpoints(self) -> Path:
+        self.checkpoints = self.path / CHECKPOINTS
         """Folder of the checkpoints."""
-        return self.path / CHECKPOINTS
 
     def non_finite_file(self, step: int) -> Path:
         """JSON `step` and `clips` of the batch whose loss or gradient was not finite."""

@@ -26,7 +26,7 @@ class SyncMetrics:
     """The metrics of any number of streams in one registry; safe to use from several threads.
 
     `cavsync_audio_offset_seconds{stream}` is the offset of the last decision, > 0 where the audio is early, and NaN
-    where that decision has none, so that an old offset is not mistaken for the present one.
+    unless it is trusted, so that an old offset is not mistaken for the present one.
     `cavsync_windows_total{stream,state}` counts decisions, `cavsync_inference_duration_seconds` is a histogram of
     single encoder calls.
     """

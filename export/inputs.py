@@ -47,7 +47,7 @@ def open_inputs(
     labels: Path | None,
     calibration_clips: Sequence[Path] | None,
     overwrite: bool,
-    on_stage: Say,
+    on_stage: Say = lambda _: None,
 ) -> ExportInputs:
     """Check the options of an export and load the run; arguments and errors as for `export_bundle`."""
     _check_options(precision, storage, has_engines=tensorrt is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cavsync.errors import ExportError
+from cavsync.errors import ConfigError
 
 
 def require_free(
@@ -19,13 +19,13 @@ def require_free(
         option: how the folder is named on the command line.
 
     Raises:
-        ExportError: it holds something else, or something of ours without `overwrite`.
+        ConfigError: it holds something else, or something of ours without `overwrite`.
     """
     if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
         return
     if not is_ours(out_dir):
-        raise ExportError(f"{out_dir} exists and is no {kind}: choose another {option}, or remove it yourself")
+        raise ConfigError(f"{out_dir} exists and is no {kind}: choose another {option}, or remove it yourself")
     if not overwrite:
-        raise ExportError(
+        raise ConfigError(
             f"{out_dir} holds a {kind} already: pass --overwrite to replace it, or choose another {option}"
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.classifier import trained_mode
-from cavsync.export.inputs import open_inputs
+from cavsync.export.inputs import ExportInputs
 from cavsync.export.parity import CLASSIFIER_INPUTS
 from cavsync.export.precision import openvino
 from cavsync.export.trt.encoders import AUTO
@@ -45,31 +44,8 @@ class ExportPlan:
     notes: list[str]
 
 
-def plan(
-    run_dir: Path,
-    out_dir: Path,
-    *,
-    precision: str,
-    storage: str,
-    tensorrt: TensorRTOptions | None,
-    calibration_clips: Sequence[Path] | None,
-    step: int | None,
-    labels: Path | None,
-    overwrite: bool,
-) -> ExportPlan:
-    """List what `export_bundle` would write; it checks the same beforehand. Arguments and errors are its own."""
-    inputs = open_inputs(
-        run_dir,
-        out_dir,
-        precision=precision,
-        storage=storage,
-        tensorrt=tensorrt,
-        step=step,
-        labels=labels,
-        calibration_clips=calibration_clips,
-        overwrite=overwrite,
-        on_stage=lambda _: None,
-    )
+def plan(inputs: ExportInputs, *, precision: str, storage: str, tensorrt: TensorRTOptions | None) -> ExportPlan:
+    """List what `export_bundle` would write, given checked inputs and its own options."""
     model, classifier, clips = inputs.model, inputs.classifier, inputs.clips
     notes = [
         f"calibrated, compared and quantized on {len(clips)} clips"

@@ -1,4 +1,4 @@
-"""Which implementation of an operation runs: ordered candidates, each reporting why it is unsupported."""
+"""Choose an operation's implementation from ordered candidates, each reporting why it is unsupported."""
 
 from __future__ import annotations
 
@@ -21,14 +21,6 @@ ANY_DEVICE = ("cpu", "cuda")
 logger = logging.getLogger(__name__)
 
 
-def _no_reasons(*_inputs: Any) -> list[str]:
-    return []
-
-
-def _one_method(*_inputs: Any) -> str:
-    return ""
-
-
 @dataclass(frozen=True)
 class Implementation:
     """One way to compute an operation.
@@ -38,8 +30,8 @@ class Implementation:
     """
 
     run: Callable[..., Any]
-    not_supported_reasons: Callable[..., list[str]] = _no_reasons
-    method: Callable[..., str] = _one_method
+    not_supported_reasons: Callable[..., list[str]] = lambda *_: []
+    method: Callable[..., str] = lambda *_: ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which backend of each operation runs on this machine, and why the others do not."""
+"""List the backends of each operation, usable or with the reasons against them."""
 
 from __future__ import annotations
 

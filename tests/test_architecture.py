@@ -12,7 +12,7 @@ MAX_LINES = 320
 RECORDS = {"annotated_types", "pydantic", "pydantic_core"}
 TORCH = {"torch", "torchaudio", "torchvision", "lightning_fabric", "triton", "xformers"}
 
-# What each part may import of ours, beside itself; see DECISIONS.md for the shared leaves.
+# What each part may import of this project in addition to itself; DECISIONS.md explains the shared leaves.
 LEAVES = {"cavsync.errors", "cavsync.atomic", "cavsync.records"}
 ALLOWED = {
     "cavsync.errors": set(),
@@ -205,6 +205,12 @@ def test_files_stay_small_and_handlers_narrow() -> None:
         assert text.count("\n") <= MAX_LINES, module
         handlers = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ExceptHandler)]
         assert all(handler.type is not None for handler in handlers), module
+
+
+def test_tests_stay_small() -> None:
+    """The same limit holds for the files of the tests."""
+    lengths = {path.name: path.read_text("utf-8").count("\n") for path in (ROOT / "tests").rglob("*.py")}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
 
 
 def test_type_checkers_see_every_entry() -> None:

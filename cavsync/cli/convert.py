@@ -24,12 +24,11 @@ def convert(upstream: Path, out: Path, overrides: dict[str, Any]) -> None:
 
     Loading is strict: every tensor must match one of the model. Nothing in the file is executed.
     """
-    from cavsync.errors import CheckpointError
+    from cavsync.atomic import require_new_folder
     from cavsync.model.checkpoint import save_model
     from cavsync.model.upstream import open_upstream
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"'{out}' exists and is not an empty folder: choose another --out.")
+    require_new_folder(out, "choose another --out")
     info, model = open_upstream(upstream, **overrides)
     folder = save_model(model, out, step=0, source=info.source())
     kind = "pretraining model" if info.label_dim is None else f"classifier of {info.label_dim} labels"

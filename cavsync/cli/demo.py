@@ -78,15 +78,14 @@ def demo(out: Path, clips: int, test_clips: int, minutes: float, seed: int) -> N
 
 def _claim(out: Path, settings: Settings) -> None:
     """Accept a new folder or one with a demo of the same settings; raise ConfigError for any other."""
-    from cavsync.atomic import write_text_atomically
+    from cavsync.atomic import require_new_folder, write_text_atomically
 
     path = out / SETTINGS_NAME
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != asdict(settings):
             raise ConfigError(f"{out} holds a demo with other settings: choose another --out, or delete it.")
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists and is not a demo folder: choose another --out.")
+    require_new_folder(out, "choose another --out, or a demo to resume")
     out.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, json.dumps(asdict(settings)) + "\n")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +73,14 @@ def _errors_end_the_process() -> Iterator[None]:
         if extra is None:
             raise
         print_error(f"this command needs {error.name}: pip install 'cavsync[{extra}]'")
+        sys.exit(ExitStatus.FAILURE)
+    except OSError as error:
+        # A closed pipe is click's to handle; an error that no file or disk caused is a defect.
+        if error.errno == errno.EPIPE or (error.filename is None and error.errno != errno.ENOSPC):
+            raise
+        logging.getLogger(__name__).info("where it happened:", exc_info=True)
+        name = f"{error.filename} cannot be used" if error.filename else "a file cannot be written"
+        print_error(f"{name} ({error.strerror}): check the path, its permissions and the free space")
         sys.exit(ExitStatus.FAILURE)
     except KeyboardInterrupt as interrupt:
         # Commands that keep or discard unfinished work raise it again with a note that says so.

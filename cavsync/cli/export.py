@@ -151,9 +151,11 @@ def _plan(
     from rich.console import Console
     from rich.table import Table
 
+    from cavsync.export.inputs import open_inputs
     from cavsync.export.plan import plan
 
-    made = plan(run, out, tensorrt=engines, calibration_clips=_clips(calibration), **options)
+    inputs = open_inputs(run, out, tensorrt=engines, calibration_clips=_clips(calibration), **options)
+    made = plan(inputs, precision=options["precision"], storage=options["storage"], tensorrt=engines)
     table = Table(title=f"Would be written to {out}")
     for column in ("file", "for", "precision", "about", "needs"):
         table.add_column(column, justify="right" if column == "about" else "left")

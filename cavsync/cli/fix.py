@@ -103,9 +103,8 @@ def _checked(offset_ms: float | None, audio_stream: int | None, profile: str) ->
 
 def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | None) -> Bundle:
     from cavsync.deploy import Bundle
-    from cavsync.deploy.runtime.default_bundle import default_bundle
 
-    return Bundle.open(default_bundle() if bundle is None else bundle, threads=threads, cores=cores)
+    return Bundle.open(bundle, threads=threads, cores=cores)
 
 
 def _scorer(bundle: Bundle, scoring: ScoringOptions) -> Scorer:

@@ -10,7 +10,7 @@ import click
 
 from cavsync.cli.errors import ExitStatus, end, print_error
 from cavsync.cli.progress import progress_bar
-from cavsync.cli.scoring import scoring_options
+from cavsync.cli.scoring import bundle_option, scoring_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, Outcome, ScoringOptions
@@ -34,8 +34,7 @@ def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 
 @click.command("score")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@click.option("--bundle", type=click.Path(path_type=Path),
-              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
+@bundle_option
 @click.option("--json", "json_out", metavar="FILE|-", help="Write JSON lines: one per decision and one per file.")
 @click.option("--csv", "csv_out", type=FILE, help="Write the same as a CSV table.")
 @click.option("--html", "html_out", type=FILE, help="Write a self-contained report page with charts.")
@@ -61,24 +60,25 @@ def score(
     inputs were scored, and the verdict on one of them is named by --fail-on.
     """
     from cavsync.deploy import Bundle, FileFailure
-    from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.sinks import check_writable
 
     for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
         if out is not None:
             check_writable(out)
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+    opened = Bundle.open(bundle, **engine)
     # Report options that suit no file before the first file is opened.
     scoring.grid_for(opened.manifest.sync)
     sources = _media_files(inputs)
     if vtt_out is not None and len(sources) != 1:
         raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
-    outcomes, was_interrupted = _score_all(sources, opened, scoring)
+    outcomes, stopped = _score_all(sources, opened, scoring)
     if outcomes:
         _write(outcomes, json_out, csv_out, html_out, vtt_out)
         _print_table(outcomes, to_stderr=json_out == "-")
-    if was_interrupted:
+    if isinstance(stopped, KeyboardInterrupt):
         raise KeyboardInterrupt(f"{len(outcomes)} of {len(sources)} inputs were scored and written")
+    if stopped is not None:
+        raise stopped
     if any(isinstance(outcome, FileFailure) for outcome in outcomes):
         end(ExitStatus.FAILURE)
     if fail_on:
@@ -113,8 +113,10 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(sources))
 
 
-def _score_all(sources: Sequence[str], opened: Bundle, scoring: ScoringOptions) -> tuple[list[Outcome], bool]:
-    """Score every input. The flag is true if Ctrl-C ended the batch early."""
+def _score_all(
+    sources: Sequence[str], opened: Bundle, scoring: ScoringOptions
+) -> tuple[list[Outcome], BaseException | None]:
+    """Score every input. Also return what ended the batch early: Ctrl-C, or an error that all files would meet."""
     from cavsync.deploy import FileFailure, score_file
     from cavsync.errors import BundleError, CavsyncError, ConfigError
 
@@ -124,16 +126,13 @@ def _score_all(sources: Sequence[str], opened: Bundle, scoring: ScoringOptions) 
             try:
                 outcomes.append(score_file(source, opened, scoring, on_progress=on_progress))
                 continue
-            except KeyboardInterrupt:
-                return outcomes, True
-            except (BundleError, ConfigError):
-                # Every other file would fail in the same way.
-                raise
+            except (KeyboardInterrupt, BundleError, ConfigError) as error:
+                return outcomes, error
             except CavsyncError as error:
                 failure = FileFailure(source, str(error))
         outcomes.append(failure)
         print_error(failure.error)
-    return outcomes, False
+    return outcomes, None
 
 
 def _write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -33,6 +34,9 @@ ENGINE_OPTION = click.option(
     help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto for the best of them that "
     "can run on this machine. A named engine that cannot run is an error; no other takes its place.")  # fmt: skip
 
+bundle_option = click.option(
+    "--bundle", type=click.Path(path_type=Path),
+    help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
 
 Command = Callable[..., Any]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cavsync.cli.scoring import scoring_options
+from cavsync.cli.scoring import bundle_option, scoring_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import ScoringOptions
@@ -31,8 +31,7 @@ def named_urls(
 
 
 @click.command("serve")
-@click.option("--bundle", type=click.Path(path_type=Path),
-              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
+@bundle_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -91,12 +90,11 @@ def serve(
     profile apply to watched sources, and to clients that set none of their own.
     """
     from cavsync.deploy import Bundle
-    from cavsync.deploy.runtime.default_bundle import default_bundle
     from cavsync.deploy.server.run import run_server
     from cavsync.deploy.server.settings import MEBIBYTE, ServerSettings
 
     settings = ServerSettings(scoring=scoring, max_body_bytes=round(max_body_mb * MEBIBYTE), **options)
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+    opened = Bundle.open(bundle, **engine)
 
     def on_listening(url: str) -> None:
         note = "" if settings.token is None else " (requires the token)"

@@ -13,7 +13,7 @@ import click
 
 from cavsync.cli.errors import end_by_signal
 from cavsync.cli.options import key_values
-from cavsync.cli.scoring import scoring_options
+from cavsync.cli.scoring import bundle_option, scoring_options
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, ScoringOptions
@@ -26,8 +26,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 
 @click.command("watch")
 @click.argument("url")
-@click.option("--bundle", type=click.Path(path_type=Path),
-              help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
+@bundle_option
 @click.option("--json", "json_out", metavar="FILE|-", default="-", show_default=True,
               help="Write JSON lines: decisions (`kind` is window), events and status. "
               "An existing file is appended to.")  # fmt: skip
@@ -86,14 +85,13 @@ def watch(
     """
     from cavsync.deploy import Bundle
     from cavsync.deploy.live import Watcher, parse_address
-    from cavsync.deploy.runtime.default_bundle import default_bundle
 
     if webhook_decisions and webhook is None:
         raise click.UsageError("--webhook-decisions needs --webhook.")
     address = parse_address(url, {name: str(value) for name, value in ffmpeg_options.items()})
     if address.kind == "pipe" and sys.stdin.isatty():
         raise click.UsageError("- reads standard input, which is a terminal: pipe a stream into it.")
-    opened = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+    opened = Bundle.open(bundle, **engine)
     with ExitStack() as stack:
         sinks: list[LiveSink] = []
         if metrics_port is not None:

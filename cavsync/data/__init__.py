@@ -1,6 +1,6 @@
 """Clips for training and evaluation: where they come from, and how they become a model's input.
 
-Public, to be imported from the module named:
+Entry points, imported from the module named (docs/public-api.md lists what is public):
 
 - `clip`: `Clip`, `load_clip`; `clip_audio`: `Waveform`, `LogMel`; `audio_file`: `read_audio`.
 - `logmel`: `log_mel`, `normalise`, and the numbers of the front end; `frontend`: `LogMelFrontend`, the same as a

@@ -23,10 +23,10 @@ def read_audio(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
             if not container.streams.audio:
                 raise MediaError(f"{path} has no audio track: give the clip's audio", reason="no_audio")
             for frame in container.decode(audio=0):
-                chunks += [AudioChunk(*timed) for timed in resampler.push(frame)]
+                chunks += resampler.push(frame)
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(f"{path} is not readable audio ({error}): extract it again", reason="unreadable") from None
-    chunks += [AudioChunk(*timed) for timed in resampler.flush()]
+    chunks += resampler.flush()
     if not chunks:
         raise MediaError(f"{path} holds no audio: extract it again", reason="empty")
     return join_chunks(chunks)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from cavsync.data.augment.frames import ColourChange, Crop
 from cavsync.data.clip import Clip, decode_all
 from cavsync.data.clip_audio import ClipAudio
 from cavsync.data.logmel import normalise
-from cavsync.data.order import Draw
+from cavsync.data.order import ClipDraw
 from cavsync.data.planned_audio import PlannedAudio, compute_features
 from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take_sample
 from cavsync.data.segments import AudioSegments, cut_segments
@@ -106,7 +106,7 @@ class PairBatch:
         return normalise(compute_features(self.audio, device))
 
     def ignored_pairs(self, guard_seconds: float, same_clip_only: bool, device: torch.device) -> Tensor | None:
-        """Return bool (N, N), true for pairs of pairs that are not negatives; None if all are.
+        """Return bool (N, N), True where pair j is no negative of pair i; None if all are negatives.
 
         Instants of one clip closer than `guard_seconds` are too similar to be negatives. With `same_clip_only` pairs of
         different clips are not negatives either: telling clips apart is easy and teaches the model nothing about
@@ -120,34 +120,28 @@ class PairBatch:
         return ignored | ~same if same_clip_only else ignored
 
 
+@dataclass(eq=False)
 class PairDataset(Dataset[ClipPairs | RejectedClip]):
     """Pairs of the clips of a source, indexed by (clip, visit): the same index gives the same pairs in any process.
 
-    load_size: size of the loaded frames, which are then cropped to `img_size`. cache: decoded clips, or the errors that
-    reject them, by index; filled as clips are first used. log_mel_on_device: pairs carry samples, and the batch
-    computes their log-mel on the model's device. partners: indices of the clips that may be mixed in; None for all.
+    load_size: size of the loaded frames, which are then cropped to `img_size`; None loads them in that size. cache:
+    decoded clips, or the errors that reject them, by index; filled as clips are first used. log_mel_on_device: pairs
+    carry samples, and the batch computes their log-mel on the model's device. partners: indices of the clips that may
+    be mixed in; None for all.
     """
 
-    def __init__(
-        self,
-        source: ClipSource,
-        plan: SamplePlan,
-        img_size: int,
-        *,
-        load_size: int | None = None,
-        seed: int = 0,
-        augmentation: Augmentation | None = None,
-        cache: dict[int, Clip | MediaError] | None = None,
-        log_mel_on_device: bool = False,
-        partners: Sequence[int] | None = None,
-    ) -> None:
-        self.source, self.plan, self.img_size = source, plan, img_size
-        self.load_size = load_size or img_size
-        self.seed, self.augmentation, self.cache = seed, augmentation or Augmentation(), cache
-        self.log_mel_on_device = log_mel_on_device
-        self.partners = partners
+    source: ClipSource
+    plan: SamplePlan
+    img_size: int
+    _: KW_ONLY
+    load_size: int | None = None
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    cache: dict[int, Clip | MediaError] | None = None
+    log_mel_on_device: bool = False
+    partners: Sequence[int] | None = None
 
-    def __getitem__(self, draw: Draw) -> ClipPairs | RejectedClip:
+    def __getitem__(self, draw: ClipDraw) -> ClipPairs | RejectedClip:
         index = draw[0]
         try:
             return self._pairs(index, self._clip(index), np.random.default_rng((self.seed, *draw)))
@@ -156,16 +150,19 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
 
     def _clip(self, index: int) -> Clip:
         if self.cache is None:
-            return self.source.load(index, self.load_size)
+            return self._load(index)
         if index not in self.cache:
             try:
-                self.cache[index] = decode_all(self.source.load(index, self.load_size))
+                self.cache[index] = decode_all(self._load(index))
             except MediaError as error:
                 self.cache[index] = error
         found = self.cache[index]
         if isinstance(found, MediaError):
             raise found
         return found
+
+    def _load(self, index: int) -> Clip:
+        return self.source.load(index, self.load_size or self.img_size)
 
     def _pairs(self, index: int, clip: Clip, random: np.random.Generator) -> ClipPairs:
         wanted = self.augmentation

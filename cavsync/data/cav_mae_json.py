@@ -1,4 +1,4 @@
-"""CAV-MAE's lists: `{"data": [{"wav", "video_id", "video_path", "labels"}]}`, and what follows from a frame's number.
+"""CAV-MAE's lists: `{"data": [{"wav", "video_id", "video_path", "labels"}]}`, and the times and segments of frames.
 
 Frame i of a clip is `video_path/frame_{i}/video_id.jpg`. Upstream spreads the frames over the audio by their number;
 their true times are not known.
@@ -19,7 +19,7 @@ REQUIRED_KEYS = ("wav", "video_id", "video_path")
 
 
 def read_entries(path: Path) -> list[dict[str, str]]:
-    """Read the entries of a list, none of the files that it names. Raises DataError for a damaged or another file."""
+    """Read the entries of a list, without the files that it names. Raises DataError for a damaged or different file."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["data"]
         for entry in entries:
@@ -43,8 +43,7 @@ def frame_path(video_path: str, video_id: str, number: int) -> Path:
 
 def frame_times_seconds(num_frames: int, audio_frames: int) -> NDArray[np.float64]:
     """Times (num_frames,) of frames spread evenly over audio of `audio_frames` log-mel frames."""
-    times: NDArray[np.float64] = np.arange(num_frames) * max(audio_frames, 1) * FRAME_SHIFT_SECONDS / num_frames
-    return times
+    return np.arange(num_frames) * max(audio_frames, 1) * FRAME_SHIFT_SECONDS / num_frames
 
 
 def segment_starts(num_frames: int, audio_frames: int, segment_frames: int) -> NDArray[np.int64]:

@@ -1,13 +1,15 @@
-"""Check which clips of a source training would use or reject, by loading each of them."""
+"""Load every clip of a source and record whether training would reject it, and why."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from cavsync.data.parallel import map_in_processes
+from cavsync.data.clip import Clip
+from cavsync.data.parallel import map_clips
 from cavsync.data.sampling import SamplePlan, usable_instants
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
@@ -57,16 +59,18 @@ def check_source(
     source: ClipSource, plan: SamplePlan, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> CheckReport:
     """Load every clip and find its usable instants; `progress(done, total)` counts clips."""
-    jobs = [(source, index, plan) for index in range(len(source.names))]
-    return CheckReport(list(map_in_processes(_check, jobs, workers=workers, progress=progress)))
+    found = map_clips(partial(_seconds, plan), source, IMG_SIZE, workers=workers, progress=progress)
+    return CheckReport(
+        [
+            ClipCheck(name, reason=result.reason, error=str(result))
+            if isinstance(result, MediaError)
+            else ClipCheck(name, result)
+            for name, result in zip(source.names, found, strict=True)
+        ]
+    )
 
 
-def _check(job: tuple[ClipSource, int, SamplePlan]) -> ClipCheck:
-    source, index, plan = job
-    name = source.names[index]
-    try:
-        clip = source.load(index, IMG_SIZE)
-        usable_instants(clip, plan)
-    except MediaError as error:
-        return ClipCheck(name, reason=error.reason, error=str(error))
-    return ClipCheck(name, seconds=float(clip.pts_seconds[-1] - clip.pts_seconds[0]))
+def _seconds(plan: SamplePlan, clip: Clip) -> float:
+    """Return the duration of the clip. Raises MediaError for a clip with too few usable instants."""
+    usable_instants(clip, plan)
+    return float(clip.pts_seconds[-1] - clip.pts_seconds[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -56,8 +57,7 @@ def decode_all(clip: Clip) -> Clip:
 
     Raises MediaError for a damaged frame.
     """
-    audio = clip.audio.log_mel() if isinstance(clip.audio, Waveform) else clip.audio
-    return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=audio)
+    return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=clip.audio.log_mel())
 
 
 def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf) -> Clip:
@@ -70,24 +70,34 @@ def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf)
     times: list[float] = []
     chunks: list[AudioChunk] = []
     video_end_seconds = 0.0
-    with MediaReader(path, video_threads=1) as reader:
-        for item in reader:
-            if item.pts_seconds >= max_seconds + INTERLEAVING_SECONDS:
-                break
-            if item.pts_seconds >= max_seconds:
-                continue
-            if isinstance(item, VideoFrame):
-                if not times or item.pts_seconds > times[-1]:
-                    frames.append(resize_center_crop(item.rgb, img_size).transpose(2, 0, 1))
-                    times.append(item.pts_seconds)
-                    video_end_seconds = min(item.end_seconds, max_seconds)
-            else:
-                chunks.append(item)
+    for seconds, item in read_until(path, max_seconds):
+        if isinstance(item, AudioChunk):
+            chunks.append(item)
+        elif not times or seconds > times[-1]:
+            frames.append(resize_center_crop(item.rgb, img_size).transpose(2, 0, 1))
+            times.append(seconds)
+            video_end_seconds = min(item.end_seconds, max_seconds)
     if not frames or not chunks:
         raise MediaError(f"{path} holds no video or no audio: give a complete file", reason="corrupt")
     samples, start_seconds = join_chunks(chunks)
     require_same_length(path, video_end_seconds, start_seconds + len(samples) / SAMPLE_RATE_HZ)
     return Clip(str(path), np.stack(frames), np.asarray(times), Waveform(samples), start_seconds)
+
+
+def read_until(
+    path: Path | str, end_seconds: float, *, zero_seconds: float = 0.0
+) -> Iterator[tuple[float, VideoFrame | AudioChunk]]:
+    """Yield the frames and audio of a file before `end_seconds`, each with its time; times count from `zero_seconds`.
+
+    Raises MediaError for an unreadable file.
+    """
+    with MediaReader(path, video_threads=1) as reader:
+        for item in reader:
+            seconds = item.pts_seconds - zero_seconds
+            if seconds >= end_seconds + INTERLEAVING_SECONDS:
+                return
+            if seconds < end_seconds:
+                yield seconds, item
 
 
 def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:

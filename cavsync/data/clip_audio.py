@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,21 +14,18 @@ from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, num_l
 Features = NDArray[np.float32]
 
 
-class ClipAudio(Protocol):
-    """Log-mel of one clip, one frame per 10 ms."""
-
-    def __len__(self) -> int:
-        """Return the number of complete log-mel frames."""
-        ...
-
-    def segments(self, starts: NDArray[np.int64], length: int) -> Features:
-        """Return frames [start, start + length) for each of `starts` (K,): (K, length, 128), zero outside the audio."""
-        ...
+def take_inside(values: Features, places: NDArray[np.int64]) -> Features:
+    """Return `values[places]`, zero for the places outside `values`."""
+    inside = (places >= 0) & (places < len(values))
+    found = np.zeros((*places.shape, *values.shape[1:]), dtype=np.float32)
+    found[inside] = values[places[inside]]
+    return found
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """Log-mel `features` (m, 128) computed in advance, for clips from which segments are cut many times."""
+    """Log-mel `features` (m, 128) computed in advance, one frame per 10 ms, for clips from which segments are cut many
+    times."""
 
     features: Features
 
@@ -37,13 +33,12 @@ class LogMel:
         return len(self.features)
 
     def segments(self, starts: NDArray[np.int64], length: int) -> Features:
-        """Copy the rows of each segment."""
-        rows = starts[:, None] + np.arange(length)
-        inside = (rows >= 0) & (rows < len(self))
-        if not len(self):
-            return np.zeros((*rows.shape, NUM_MEL_BINS), dtype=np.float32)
-        found = self.features[np.clip(rows, 0, len(self) - 1)]
-        return found if inside.all() else np.where(inside[..., None], found, np.float32(0))
+        """Return frames [start, start + length) for each of `starts` (K,): (K, length, 128), zero outside the audio."""
+        return take_inside(self.features, starts[:, None] + np.arange(length))
+
+    def log_mel(self) -> LogMel:
+        """Return the log-mel itself."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -57,10 +52,11 @@ class Waveform:
     samples: NDArray[np.float32]
 
     def __len__(self) -> int:
+        """Return the number of complete log-mel frames."""
         return num_log_mel_frames(len(self.samples))
 
     def segments(self, starts: NDArray[np.int64], length: int) -> Features:
-        """Compute the log-mel of each segment's samples."""
+        """Compute the log-mel (K, length, 128) of each segment's samples, zero outside the audio."""
         mean = torch.from_numpy(self.samples).mean()
         found = np.zeros((len(starts), length, NUM_MEL_BINS), dtype=np.float32)
         for place, start in enumerate(starts):
@@ -74,3 +70,6 @@ class Waveform:
     def log_mel(self) -> LogMel:
         """Compute the log-mel of the whole audio."""
         return LogMel(log_mel(torch.from_numpy(self.samples)).numpy())
+
+
+ClipAudio = LogMel | Waveform

@@ -59,5 +59,4 @@ def spectrum_matrix() -> NDArray[np.float64]:
     window = np.diag(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / (length - 1)))
     phases = 2 * np.pi * np.outer(np.arange(FFT_LENGTH // 2 + 1), np.arange(length)) / FFT_LENGTH
     fourier = np.concatenate([np.cos(phases), -np.sin(phases)])
-    matrix: NDArray[np.float64] = fourier @ window @ emphasis @ centre
-    return matrix
+    return np.asarray(fourier @ window @ emphasis @ centre, dtype=np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-Draw = tuple[int, int]
+ClipDraw = tuple[int, int]
 Order = NDArray[np.int64]
 
 # Clips of this many shards are mixed: enough to shuffle well, few enough that the system can cache their files.
@@ -23,20 +23,17 @@ def epoch_order(num_clips: int, seed: int, epoch: int, shard_of: Order | None = 
     With `shard_of` (num_clips,), the shard of each clip, shards are shuffled and taken sixteen at a time, and the clips
     of those sixteen are shuffled, so that reads stay within a few files.
     """
-    order: Order
     random = np.random.default_rng((seed, epoch))
     if shard_of is None:
-        order = random.permutation(num_clips)
-        return order
+        return random.permutation(num_clips)
     shards = np.unique(shard_of)
     rank = np.empty(int(shards.max(initial=-1)) + 1, dtype=np.int64)
     rank[shards] = random.permutation(len(shards))
     window = rank[shard_of] // WINDOW_SHARDS
-    order = np.lexsort((random.random(num_clips), window))
-    return order
+    return np.asarray(np.lexsort((random.random(num_clips), window)), dtype=np.int64)
 
 
-class PlannedBatches(Sampler[list[Draw]]):
+class PlannedBatches(Sampler[list[ClipDraw]]):
     """The clips (indices from `clips`) of each part of a batch, from `first_step` on, for one of several processes.
 
     A batch may hold the end of one epoch and the start of the next, so each epoch visits every clip exactly once. The
@@ -74,7 +71,7 @@ class PlannedBatches(Sampler[list[Draw]]):
     def __len__(self) -> int:
         return max(0, self.num_steps - self.first_step) * self.parts
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[list[ClipDraw]]:
         share = self.batch_clips // (self.parts * self.num_ranks)
         orders: dict[int, Order] = {}
         for step in range(self.first_step, self.num_steps):
@@ -82,7 +79,7 @@ class PlannedBatches(Sampler[list[Draw]]):
                 first = step * self.batch_clips + (part * self.num_ranks + self.rank) * share
                 yield [self._draw(place, orders) for place in range(first, first + share)]
 
-    def _draw(self, place: int, orders: dict[int, Order]) -> Draw:
+    def _draw(self, place: int, orders: dict[int, Order]) -> ClipDraw:
         epoch, within = divmod(place, len(self.clips))
         if epoch not in orders:
             orders.clear()

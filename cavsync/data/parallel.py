@@ -1,38 +1,59 @@
-"""Run a function on many clips in worker processes."""
+"""Apply a function to every clip of a source in worker processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
 import torch
 
+from cavsync.data.clip import Clip, decode_all
+from cavsync.data.sources.clips import ClipSource
+from cavsync.errors import MediaError
+
 CHUNK_CLIPS = 4
 
-Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def map_in_processes(
-    function: Callable[[Job], Result],
-    jobs: Sequence[Job],
+def map_clips(
+    function: Callable[[Clip], Result],
+    source: ClipSource,
+    img_size: int,
     *,
     workers: int,
     progress: Callable[[int, int], None] | None = None,
-) -> Iterator[Result]:
-    """Yield `function(job)` of each job in order; `progress(done, total)` is called when the caller is done with one.
+) -> Iterator[Result | MediaError]:
+    """Yield `function(clip)` of each clip in order, or the error that rejects the clip.
 
-    function, jobs and results are pickled. Callers need the usual `if __name__ == "__main__"` guard.
+    `progress(done, total)` is called when the caller is done with a clip. function, source and results are pickled.
+    Callers need the usual `if __name__ == "__main__"` guard.
     """
-    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
-        for done, result in enumerate(pool.map(function, jobs, chunksize=CHUNK_CLIPS), start=1):
+    job, total = partial(_load, function, source, img_size), len(source.names)
+    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn"), initializer=use_one_thread) as pool:
+        for done, result in enumerate(pool.map(job, range(total), chunksize=CHUNK_CLIPS), start=1):
             yield result
             if progress is not None:
-                progress(done, len(jobs))
+                progress(done, total)
 
 
-def _use_one_thread() -> None:
-    # The processes already use all cores; further threads would only compete for them.
+def preload(
+    source: ClipSource, img_size: int, *, workers: int, progress: Callable[[int, int], None] | None = None
+) -> dict[int, Clip | MediaError]:
+    """Decode a small data set into memory: each clip, or the error that rejects it, by index."""
+    return dict(enumerate(map_clips(decode_all, source, img_size, workers=workers, progress=progress)))
+
+
+def _load(function: Callable[[Clip], Result], source: ClipSource, img_size: int, index: int) -> Result | MediaError:
+    try:
+        return function(source.load(index, img_size))
+    except MediaError as error:
+        return error
+
+
+def use_one_thread(_worker: int = 0) -> None:
+    """Compute with one thread in a worker process: the processes already use all cores."""
     torch.set_num_threads(1)

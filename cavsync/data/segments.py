@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cavsync.data.clip_audio import ClipAudio, Waveform
+from cavsync.data.clip_audio import ClipAudio, Waveform, take_inside
 from cavsync.data.frontend import LogMelFrontend
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES
 
@@ -38,11 +38,9 @@ def cut_segments(audio: ClipAudio, starts: NDArray[np.int64], length_frames: int
     rows = starts[:, None] + np.arange(length_frames)
     span = (length_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
     places = starts[:, None] * FRAME_SHIFT_SAMPLES + np.arange(span)
-    exists = (places >= 0) & (places < len(audio.samples))
-    samples = audio.samples - audio.samples.mean() if len(audio.samples) else np.zeros(1, dtype=np.float32)
-    taken = np.where(exists, samples[np.clip(places, 0, len(samples) - 1)], np.float32(0))
+    samples = audio.samples - audio.samples.mean() if len(audio.samples) else audio.samples
     inside = (rows >= 0) & (rows < len(audio))
-    return AudioSegments(torch.from_numpy(taken.astype(np.float32, copy=False)), torch.from_numpy(inside))
+    return AudioSegments(torch.from_numpy(take_inside(samples, places)), torch.from_numpy(inside))
 
 
 def compute_log_mel(segments: Sequence[AudioSegments], device: torch.device) -> list[Tensor]:

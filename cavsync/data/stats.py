@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cavsync.data.check import IMG_SIZE
-from cavsync.data.parallel import map_in_processes
+from cavsync.data.clip import Clip
+from cavsync.data.parallel import map_clips
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import DataError, MediaError
 
@@ -66,11 +67,10 @@ def feature_stats(
 
     Raises DataError if no clip is usable.
     """
-    jobs = [(source, index) for index in range(len(source.names))]
     stats = FeatureStats()
-    for result in map_in_processes(_moments, jobs, workers=workers, progress=progress):
-        if isinstance(result, str):
-            stats.rejects[result] += 1
+    for result in map_clips(_moments, source, IMG_SIZE, workers=workers, progress=progress):
+        if isinstance(result, MediaError):
+            stats.rejects[result.reason] += 1
         else:
             stats.moments, stats.clips = stats.moments + result, stats.clips + 1
     if not stats.moments.count:
@@ -78,11 +78,5 @@ def feature_stats(
     return stats
 
 
-def _moments(job: tuple[ClipSource, int]) -> RunningMoments | str:
-    """Return the moments of one clip, or the reason why it is rejected."""
-    source, index = job
-    try:
-        audio = source.load(index, IMG_SIZE).audio
-        return RunningMoments.of(audio.segments(np.zeros(1, dtype=np.int64), len(audio)))
-    except MediaError as error:
-        return error.reason
+def _moments(clip: Clip) -> RunningMoments:
+    return RunningMoments.of(clip.audio.log_mel().features)

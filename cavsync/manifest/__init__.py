@@ -1,30 +1,20 @@
-"""The bundle's manifest: what the model is, what its inputs are, and the hash of every file.
+"""The bundle's manifest: the model, its inputs, and the hash of every file.
 
 A bundle is a folder of data. Nothing in it is executed or unpickled, and the manifest states the size and hash of every
 file and, in `digest`, its own hash. That detects damage, not forgery, so the numbers in it are not trusted either.
+Public: the names below. The limits of the entries are in `specs`.
 """
 
 from cavsync.manifest.reading import (
     MANIFEST_NAME,
-    MAX_MANIFEST_BYTES,
     describe_files,
-    open_plain,
     read_manifest,
     sha256_file,
 )
 from cavsync.manifest.specs import (
     CLASSIFIER,
     ENCODERS,
-    FORMAT_VERSION,
     GRAPHS,
-    HOP_UNIT_MS,
-    MAX_BUNDLE_BYTES,
-    MAX_FILE_BYTES,
-    MAX_FRAME_RATE_HZ,
-    MAX_OFFSET_MS,
-    MAX_WINDOW_INSTANTS,
-    MAX_WINDOW_SECONDS,
-    RUNTIMES,
     AudioSpec,
     Calibration,
     ClassifierSpec,
@@ -36,24 +26,13 @@ from cavsync.manifest.specs import (
     SyncSpec,
     TensorSpec,
     VisualSpec,
-    is_whole_hop,
 )
 
 __all__ = [
     "CLASSIFIER",
     "ENCODERS",
-    "FORMAT_VERSION",
     "GRAPHS",
-    "HOP_UNIT_MS",
     "MANIFEST_NAME",
-    "MAX_BUNDLE_BYTES",
-    "MAX_FILE_BYTES",
-    "MAX_FRAME_RATE_HZ",
-    "MAX_MANIFEST_BYTES",
-    "MAX_OFFSET_MS",
-    "MAX_WINDOW_INSTANTS",
-    "MAX_WINDOW_SECONDS",
-    "RUNTIMES",
     "AudioSpec",
     "Calibration",
     "ClassifierSpec",
@@ -66,8 +45,6 @@ __all__ = [
     "TensorSpec",
     "VisualSpec",
     "describe_files",
-    "is_whole_hop",
-    "open_plain",
     "read_manifest",
     "sha256_file",
 ]

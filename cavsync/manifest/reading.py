@@ -62,6 +62,8 @@ def read_manifest(bundle: Path | str) -> Manifest:
     path = Path(bundle) / MANIFEST_NAME
     data = _read(path)
     try:
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise UnfitError(f"is larger than {MAX_MANIFEST_BYTES} bytes, which no manifest is")
         text = data.decode()
         content = json.loads(text, object_pairs_hook=_object)
         if not isinstance(content, dict):
@@ -95,17 +97,12 @@ def read_manifest(bundle: Path | str) -> Manifest:
 def _read(path: Path) -> bytes:
     try:
         with open_plain(path) as stream:
-            data = stream.read(MAX_MANIFEST_BYTES + 1)
+            return stream.read(MAX_MANIFEST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         problem = f"is not a bundle, it has no {MANIFEST_NAME}" if path.parent.is_dir() else "does not exist"
         raise BundleError(f"{path.parent} {problem}: give a folder that `cavsync export` wrote") from None
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error.strerror}): give a folder that you may read") from None
-    if len(data) > MAX_MANIFEST_BYTES:
-        raise BundleError(
-            f"{path} is larger than {MAX_MANIFEST_BYTES} bytes, which no manifest is: export the bundle again"
-        )
-    return data
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class GraphSpec(Record):
 class ClassifierSpec(Record):
     """The graph of a classifier, from encoders' inputs to `logits` (batch, classes), and its `classes` in order.
 
-    `target` is what it was trained for: "single-label" (softmax), "multi-label" (sigmoid), or None where unknown.
+    `target` is its training objective: "single-label" (softmax), "multi-label" (sigmoid), or None where unknown.
     """
 
     graph: GraphSpec

@@ -4,7 +4,8 @@ Training and scoring share it, so it depends on PyAV, NumPy and Pillow only, not
 """
 
 from cavsync.media.container import MediaInfo
-from cavsync.media.decode import AudioChunk, MediaReader, VideoFrame
+from cavsync.media.decode import MediaReader, VideoFrame
 from cavsync.media.frame import resize_center_crop
+from cavsync.media.resample import AudioChunk
 
 __all__ = ["AudioChunk", "MediaInfo", "MediaReader", "VideoFrame", "resize_center_crop"]

@@ -1,10 +1,15 @@
-"""Opening of containers, choice of their video and audio track, and the properties that they declare."""
+"""Opening of containers, choice of their video and audio track, and the properties that they declare.
+
+Playlists and scripts (HLS, concat, SDP ...) name other files and addresses, which FFmpeg would open. So untrusted files
+are opened by `open_confined`, which recognises only containers that hold their own media and disables every protocol.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import av
 import av.error
@@ -12,6 +17,8 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from cavsync.errors import MediaError
+
+CONFINED_CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "mxf", "ogg", "asf", "nut")
 
 
 @dataclass(frozen=True)
@@ -44,15 +51,22 @@ def open_file(source: str) -> InputContainer:
         if path.is_dir():
             raise MediaError(f"{source} is a folder: give the path of a video file", reason="missing")
         if path.stat().st_size == 0:
-            raise MediaError(f"{source} is empty (zero bytes): give a complete video file", reason="empty")
-    try:
-        return av.open(source, metadata_errors="replace")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(
-            f"{source} cannot be opened as audio-visual media ({reason}): give a complete file that FFmpeg reads",
-            reason="unreadable",
-        ) from None
+            raise _empty(source)
+    return _open(source, source, "that FFmpeg reads")
+
+
+def open_confined(name: str, file: IO[bytes]) -> InputContainer:
+    """Open the seekable, untrusted `file` without access to any other file or address; messages call it `name`.
+
+    Raises:
+        MediaError: the file is empty, or in none of `CONFINED_CONTAINERS`.
+    """
+    if file.seek(0, 2) == 0:
+        raise _empty(name)
+    file.seek(0)
+    rules = {"format_whitelist": ",".join(CONFINED_CONTAINERS), "protocol_whitelist": "none"}
+    wanted = f"in one of these containers: {', '.join(CONFINED_CONTAINERS)}"
+    return _open(file, name, wanted, container_options=rules)
 
 
 def pick_tracks(containers: Iterable[InputContainer], source: str) -> tuple[av.VideoStream, av.AudioStream]:
@@ -101,3 +115,23 @@ def describe(container: InputContainer, video: av.VideoStream, audio: av.AudioSt
 def is_cover(track: Stream) -> bool:
     """Return whether a video track is a cover image."""
     return bool(track.disposition & Disposition.attached_pic)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the text of an error of FFmpeg or the operating system, without numbers and paths where it has one."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _empty(name: str) -> MediaError:
+    return MediaError(f"{name} is empty (zero bytes): give a complete video file", reason="empty")
+
+
+def _open(source: str | IO[bytes], name: str, wanted: str, **options: Any) -> InputContainer:
+    try:
+        container: InputContainer = av.open(source, metadata_errors="replace", **options)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{name} cannot be opened as audio-visual media ({reason_of(error)}): give a complete file {wanted}",
+            reason="unreadable",
+        ) from None
+    return container

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, cast
 
 import av
@@ -20,14 +19,15 @@ from av.stream import Stream
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
-from cavsync.media.confined import limit_frames, open_confined
-from cavsync.media.container import MediaInfo, describe, open_file, pick_tracks
-from cavsync.media.resample import MonoResampler, frame_pts_seconds
+from cavsync.media.container import MediaInfo, describe, open_confined, open_file, pick_tracks
+from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
 
 log = logging.getLogger(__name__)
 
 DEFAULT_FRAME_SECONDS = 0.04
 """Frame period assumed where the container declares no frame rate."""
+# For untrusted files. A little more than 8K UHD; a frame of this size takes 106 MB as RGB.
+MAX_FRAME_PIXELS = 8192 * 4320
 MAX_DAMAGED_SHARE = 0.2
 TRUNCATION_TOLERANCE_SECONDS = 1.0
 TRUNCATION_TOLERANCE_SHARE = 0.05
@@ -50,21 +50,13 @@ class VideoFrame:
         return self.pts_seconds + self.duration_seconds
 
 
-@dataclass(frozen=True)
-class AudioChunk:
-    """Mono audio: `samples` (n,) float32 at 16 kHz, the first of them played at `pts_seconds`."""
-
-    pts_seconds: float
-    samples: NDArray[np.float32]
-
-
 class MediaReader:
     """Iterator over the frames and audio of a file: `with MediaReader(path) as reader: for item in reader: ...`.
 
     Args:
         source: a path, or an address that FFmpeg opens.
         file: an opened, seekable file to read instead; `source` then only names it in messages. It is untrusted: it
-            cannot make FFmpeg open other files or addresses (see `confined`). It is not closed here.
+            cannot make FFmpeg open other files or addresses (see `open_confined`). It is not closed here.
         sample_rate_hz: rate of the returned audio.
         video_threads: decoder threads; 0 lets FFmpeg choose.
 
@@ -93,15 +85,14 @@ class MediaReader:
         self._video.thread_type = "AUTO"
         self._video.codec_context.thread_count = video_threads
         if file is not None:
-            limit_frames(self._video)
+            # Applies also where the size changes mid-file.
+            self._video.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
         self.info = describe(self._container, self._video, self._audio)
 
     def __enter__(self) -> MediaReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -134,15 +125,10 @@ class MediaReader:
         return item.pts_seconds + len(item.samples) / self.sample_rate_hz
 
     def _packets(self, damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
-        packets = self._container.demux(self._video, self._audio)
-        while True:
-            try:
-                yield next(packets)
-            except StopIteration:
-                return
-            except av.error.FFmpegError as error:
-                damage.count_damaged("container", error)
-                return
+        try:
+            yield from self._container.demux(self._video, self._audio)
+        except av.error.FFmpegError as error:
+            damage.count_damaged("container", error)
 
 
 class FrameConverter:
@@ -163,11 +149,11 @@ class FrameConverter:
         if isinstance(frame, av.VideoFrame):
             yield VideoFrame(self._pts_seconds(frame), _upright_rgb(frame), self._duration_seconds(frame))
         else:
-            yield from (AudioChunk(*timed) for timed in self._resampler.push(frame))
+            yield from self._resampler.push(frame)
 
     def flush(self) -> Iterator[AudioChunk]:
         """Return the audio that the resampling filter still holds."""
-        yield from (AudioChunk(*timed) for timed in self._resampler.flush())
+        return self._resampler.flush()
 
     def _pts_seconds(self, frame: av.VideoFrame) -> float:
         container_seconds = frame_pts_seconds(frame)

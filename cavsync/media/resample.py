@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -21,7 +22,12 @@ BREAK_SECONDS = 0.03
 DISPLACED_SECONDS = 0.005
 SETTLE_SECONDS = 1.0
 
-TimedSamples = tuple[float, NDArray[np.float32]]
+
+class AudioChunk(NamedTuple):
+    """Mono audio: `samples` (n,) float32 at the requested rate, the first of them played at `pts_seconds`."""
+
+    pts_seconds: float
+    samples: NDArray[np.float32]
 
 
 def frame_pts_seconds(frame: Frame) -> float | None:
@@ -70,7 +76,7 @@ def mix_gain(layout: str) -> np.float32:
 
 
 class MonoResampler:
-    """Resampler of decoded audio frames to `(pts_seconds, samples)` with mono float32 at `sample_rate_hz`.
+    """Resampler of decoded audio frames to `AudioChunk`s of mono float32 at `sample_rate_hz`.
 
     The count of samples restarts at the frame's own timestamp when timestamps jump by more than `BREAK_SECONDS`, stay
     displaced by more than `DISPLACED_SECONDS`, or the rate or layout changes. Times are counted from `zero_seconds` of
@@ -87,7 +93,7 @@ class MonoResampler:
         self._origin_seconds = 0.0
         self._samples_out = 0
 
-    def push(self, frame: av.AudioFrame) -> Iterator[TimedSamples]:
+    def push(self, frame: av.AudioFrame) -> Iterator[AudioChunk]:
         """Resample one decoded frame; yields nothing while the filter fills."""
         source_format = (frame.sample_rate, frame.layout.name, frame.format.name)
         container_seconds = frame_pts_seconds(frame)
@@ -106,7 +112,7 @@ class MonoResampler:
         frame.pts = None
         yield from self._emit(self._resampler.resample(frame))
 
-    def flush(self) -> Iterator[TimedSamples]:
+    def flush(self) -> Iterator[AudioChunk]:
         """Return the audio that the filter still holds, and restart the count with the next frame."""
         if self._resampler is not None:
             yield from self._emit(self._resampler.resample(None))
@@ -117,10 +123,10 @@ class MonoResampler:
     def _now_seconds(self) -> float:
         return self._origin_seconds + self._samples_out / self._rate_hz
 
-    def _emit(self, frames: list[av.AudioFrame]) -> Iterator[TimedSamples]:
+    def _emit(self, frames: list[av.AudioFrame]) -> Iterator[AudioChunk]:
         for frame in frames:
             samples = frame.to_ndarray().reshape(-1).astype(np.float32, copy=False) * self._gain
             pts_seconds = self._now_seconds()
             self._samples_out += len(samples)
             if len(samples):
-                yield pts_seconds, samples
+                yield AudioChunk(pts_seconds, samples)

@@ -72,24 +72,14 @@ def load_model(path: str | Path, step: int | None = None, *, averaged: bool = Tr
     """
     run = Run.open(path).at(step)
     if run.is_classifier:
-        raise CheckpointError(f"'{path}' holds a classifier, not a pretraining model: use load_classifier.")
+        raise CheckpointError(f"'{path}' holds a classifier, not a pretraining model: use load_any.")
     model = model_of(run, averaged=averaged)
     assert isinstance(model, CAVMAESync)
     return model
 
 
-def load_classifier(path: str | Path, step: int | None = None, *, averaged: bool = True) -> CAVMAEFT:
-    """Load the classifier of a run on the CPU; arguments and CheckpointError as for `load_model`."""
-    run = Run.open(path).at(step)
-    if not run.is_classifier:
-        raise CheckpointError(f"'{path}' holds a pretraining model, not a classifier: use load_model.")
-    model = model_of(run, averaged=averaged)
-    assert isinstance(model, CAVMAEFT)
-    return model
-
-
 def model_of(run: Run, *, averaged: bool = True) -> CAVMAESync | CAVMAEFT:
-    """Load whatever model a run holds, on the CPU; arguments and CheckpointError as for `load_model`."""
+    """Load the model of a run, pretraining or classifier, on the CPU. Arguments, errors: see `load_model`."""
     config = ModelConfig.model_validate(run.config.model)
     with torch.device("meta"):
         if run.config.label_dim is None:

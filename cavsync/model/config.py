@@ -13,7 +13,7 @@ from cavsync.errors import ConfigError
 NUM_MEL_BINS = 128
 
 MaskMode = Literal["unstructured", "time", "frequency", "time-frequency"]
-Grid = tuple[int, int]
+PatchGrid = tuple[int, int]
 Positive = Annotated[int, Field(ge=1)]
 Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -88,12 +88,12 @@ class ModelConfig(BaseModel):
     """Ratios that multi_ratio_masking draws from instead of the range."""
 
     @property
-    def audio_grid(self) -> Grid:
+    def audio_grid(self) -> PatchGrid:
         """Token grid of the log-mel: (frequency, time), frequency-major."""
         return NUM_MEL_BINS // self.patch_size, self.audio_length // self.patch_size
 
     @property
-    def visual_grid(self) -> Grid:
+    def visual_grid(self) -> PatchGrid:
         """Token grid of a frame: (rows, columns)."""
         side = self.img_size // self.patch_size
         return side, side
@@ -176,7 +176,7 @@ def _require_options(config: ModelConfig) -> None:
             f"conv_stem halves the frame step by step, but patch_size is {config.patch_size}: use 8 or 16."
         )
     if config.max_pooling and config.cls_token:
-        raise ConfigError("max_pooling has no effect beside a global token: set cls_token or max_pooling to false.")
+        raise ConfigError("max_pooling has no effect with a global token: set cls_token or max_pooling to false.")
     low, high = config.mask_ratio_range
     if low > high:
         raise ConfigError(f"mask_ratio_range is ({low}, {high}), but the lower end comes first: swap the two.")

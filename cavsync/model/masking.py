@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cavsync.errors import ConfigError
-from cavsync.model.config import Grid, MaskMode, ModelConfig
+from cavsync.model.config import MaskMode, ModelConfig, PatchGrid
 
 BatchPlace = tuple[int, int]
 """Position of a batch in the batch of all processes: (index of its first item, total number of items)."""
@@ -44,7 +44,7 @@ class Masking(NamedTuple):
         return _take(torch.cat([visible, fill], dim=1), self.ids_restore)
 
 
-def mask_shape(grid: Grid, mask_ratio: float, mode: MaskMode) -> Grid:
+def mask_shape(grid: PatchGrid, mask_ratio: float, mode: MaskMode) -> PatchGrid:
     """Rows and columns of the grid that stay visible; for unstructured masks (1, number of visible patches).
 
     Structured masks hide whole rows (frequency), whole columns (time) or both, as close to the ratio as whole lines
@@ -65,14 +65,14 @@ def mask_shape(grid: Grid, mask_ratio: float, mode: MaskMode) -> Grid:
     return visible_rows, min(columns, max(1, round(rows * columns * share / visible_rows)))
 
 
-def count_visible(grid: Grid, mask_ratio: float, mode: MaskMode = "unstructured") -> int:
+def count_visible(grid: PatchGrid, mask_ratio: float, mode: MaskMode = "unstructured") -> int:
     """Number of patches that stay visible."""
     return math.prod(mask_shape(grid, mask_ratio, mode))
 
 
 def draw_masking(
     batch: int,
-    grid: Grid,
+    grid: PatchGrid,
     mask_ratio: float,
     mode: MaskMode = "unstructured",
     *,
@@ -94,7 +94,7 @@ def make_masking(
     ids_restore: Tensor | None,
     batch: int,
     device: torch.device,
-    grid: Grid,
+    grid: PatchGrid,
     mask_ratio: float,
     mode: MaskMode,
     generator: torch.Generator | None,

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from cavsync.model.config import Grid
+from cavsync.model.config import PatchGrid
 
 MAX_WAVELENGTH = 10000.0
 
 
-def sincos_2d(dim: int, grid: Grid) -> Tensor:
+def sincos_2d(dim: int, grid: PatchGrid) -> Tensor:
     """Position table (1, rows · columns, dim), float32, for a row-major grid.
 
     The first half of the channels encodes the column (time, for audio), the second half the row; each half is
@@ -21,7 +21,7 @@ def sincos_2d(dim: int, grid: Grid) -> Tensor:
     return table.float().unsqueeze(0)
 
 
-def position_table(dim: int, grid: Grid, trainable: bool) -> nn.Parameter:
+def position_table(dim: int, grid: PatchGrid, trainable: bool) -> nn.Parameter:
     """The table as a parameter, so that checkpoints hold it; it gets a gradient only if `trainable`."""
     return nn.Parameter(sincos_2d(dim, grid), requires_grad=trainable)
 

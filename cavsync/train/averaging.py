@@ -5,7 +5,6 @@ CAV-MAE averages the weights of its last epochs the same way.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cavsync.atomic import require_new_folder, write_bytes_atomically
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
 from cavsync.model.checkpoint import save_state, write_run_config
@@ -60,8 +60,7 @@ def write_average(run_dir: str | Path, steps: Sequence[int], out_dir: str | Path
     """
     run, out = RunFolder(Path(run_dir)), RunFolder(Path(out_dir))
     config = RunConfig.read(run.config_file)
-    if out.path.exists() and (not out.path.is_dir() or any(out.path.iterdir())):
-        raise CheckpointError(f"'{out.path}' exists and is not an empty folder: write the average to another one.")
+    require_new_folder(out.path, "write the average to another one")
     weights = average_checkpoints(run.path, steps)
     ordered = _ordered(steps)
     write_run_config(
@@ -77,7 +76,7 @@ def write_average(run_dir: str | Path, steps: Sequence[int], out_dir: str | Path
         (run.class_labels_file, out.class_labels_file),
     ):
         if kept.is_file():
-            shutil.copyfile(kept, copy)
+            write_bytes_atomically(copy, kept.read_bytes())
     return save_state(weights, out.path, ordered[-1])
 
 

@@ -15,7 +15,7 @@ from cavsync.train.classify_config import ClassifyConfig
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+ShareBelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 PARTS = frozenset(("augmentation", "classify"))
@@ -44,7 +44,7 @@ class TrainConfig(BaseModel):
     """Instants of one clip closer than this are not negatives of each other."""
     guard_start_seconds: NonNegative = 0.0
     """Curriculum from distant to near negatives: the guard shrinks from this value to `guard_seconds`..."""
-    curriculum_share: Share = 0.0
+    curriculum_share: ShareBelowOne = 0.0
     """...over this share of the run."""
     negatives: Literal["batch", "clip"] = "batch"
     """Negatives are all other pairs of the batch, or other moments of the same clip only."""
@@ -57,12 +57,12 @@ class TrainConfig(BaseModel):
     augmentation: Augmentation = Augmentation()
     load_size: Positive | None = None
     """Side in pixels at which frames are decoded, for crops without upscaling; None decodes at the model's img_size."""
-    held_out_share: Share = 0.1
+    held_out_share: ShareBelowOne = 0.1
     """Share of the clips that is not trained on: they measure the run and calibrate the exported bundle."""
 
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: Annotated[float, Field(gt=0.0)] = 5e-5
-    betas: tuple[Share, Share] = (0.95, 0.999)
+    betas: tuple[ShareBelowOne, ShareBelowOne] = (0.95, 0.999)
     weight_decay: NonNegative = 5e-7
     schedule: Literal["halving", "cosine"] = "halving"
     warmup_steps: Count = 0
@@ -71,8 +71,8 @@ class TrainConfig(BaseModel):
     clip_gradient_norm: NonNegative = 0.0
     """Largest gradient norm; 0 does not clip."""
 
-    mask_ratio_audio: Share = 0.75
-    mask_ratio_visual: Share = 0.75
+    mask_ratio_audio: ShareBelowOne = 0.75
+    mask_ratio_visual: ShareBelowOne = 0.75
     mae_loss_weight: NonNegative = 1.0
     contrast_loss_weight: NonNegative = 0.01
 
@@ -81,7 +81,7 @@ class TrainConfig(BaseModel):
 
     gradient_accumulation: Positive = 1
     """Number of parts that a batch is computed in, one after the other; negatives come from the same part only."""
-    ema_decay: Share = 0.0
+    ema_decay: ShareBelowOne = 0.0
     """Keep an exponential moving average of the weights, which is evaluated and exported; 0 keeps none."""
     average_from_epoch: Count = 0
     """Keep the mean of the weights at the end of this epoch and of each later one, in place of the moving average, as

@@ -9,14 +9,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from cavsync.data.batches import PairBatch, PairDataset, collate
 from cavsync.data.clip import Clip
-from cavsync.data.order import Draw, Order, PlannedBatches, batch_size
-from cavsync.data.preload import preload
+from cavsync.data.order import ClipDraw, Order, PlannedBatches, batch_size
+from cavsync.data.parallel import preload, use_one_thread
 from cavsync.data.sampling import SamplePlan
 from cavsync.data.sources.classes import ClassLabels, ClipClasses, unlabelled_error
 from cavsync.data.sources.joined import JoinedSources
@@ -189,13 +188,13 @@ class RunData:
         for reject in batch.rejects:
             self.rejects.add(reject.name, reject.error)
 
-    def _loader(self, dataset: PairDataset, batches: Iterable[list[Draw]]) -> DataLoader[PairBatch]:
+    def _loader(self, dataset: PairDataset, batches: Iterable[list[ClipDraw]]) -> DataLoader[PairBatch]:
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=batches,
             num_workers=self.workers,
             collate_fn=collate,
-            worker_init_fn=_one_thread if self.workers else None,
+            worker_init_fn=use_one_thread if self.workers else None,
             persistent_workers=False,
         )
 
@@ -233,7 +232,3 @@ def _classes(source: JoinedSources, train: TrainConfig) -> ClipClasses | None:
         return None
     labels = None if options.class_labels is None else ClassLabels.read(Path(options.class_labels))
     return ClipClasses.of(source, labels, options.target, ignore_other_labels=options.ignore_other_labels)
-
-
-def _one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)

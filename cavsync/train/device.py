@@ -36,7 +36,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     parts = devices * nodes * config.gradient_accumulation
     if config.batch_clips % parts:
         raise ConfigError(
-            f"batch_clips {config.batch_clips} cannot be dealt out to {devices * nodes} processes in "
+            f"batch_clips {config.batch_clips} cannot be divided among {devices * nodes} processes in "
             f"{config.gradient_accumulation} parts each: use a multiple of {parts}."
         )
     strategy = _strategy(config, devices * nodes)

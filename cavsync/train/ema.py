@@ -27,7 +27,7 @@ def moving(decay: float) -> Callable[[int], float]:
 def over_epochs(first_epoch: int, steps_per_epoch: float) -> Callable[[int], float]:
     """Weights of the plain mean over the ends of epochs from `first_epoch` (from 1) on; before, the latest weights.
 
-    A function of the step alone, so a run that goes on needs no count. Source: stochastic weight averaging (Izmailov
+    A function of the step alone, so a resumed run needs no counter. Source: stochastic weight averaging (Izmailov
     et al. 2018, arXiv 1803.05407), as CAV-MAE's fine-tuning averages its epochs.
     """
 
@@ -81,7 +81,7 @@ class WeightAverage:
         return {name: whole_tensor(value).contiguous() for name, value in self.average.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         for name, value in self.average.items():
             saved = state[name].to(value.device)
             if isinstance(value, DTensor):

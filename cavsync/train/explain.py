@@ -189,7 +189,7 @@ def _schedule(train: TrainConfig, gpus: int, clips: int) -> Schedule:
     if not batch:
         raise ConfigError(
             f"{clips} clips leave {training} to train on, but {gpus} GPUs in {train.gradient_accumulation} parts each "
-            "need at least one apiece: state more clips, or fewer GPUs."
+            "need at least one each: state more clips, or fewer GPUs."
         )
     per_epoch = training / batch
     steps = train.max_steps or math.ceil(train.epochs * per_epoch)
@@ -232,7 +232,7 @@ def _notes(train: TrainConfig, gpus: int, schedule: Schedule) -> list[str]:
         notes.append("Sizes, memory and operations leave out the head, which grows with the number of classes.")
     if train.batch_clips % divisor:
         notes.append(
-            f"batch_clips {train.batch_clips} cannot be dealt out to {gpus} GPUs: a multiple of {divisor} can."
+            f"batch_clips {train.batch_clips} cannot be divided among {gpus} GPUs: a multiple of {divisor} can."
         )
     if (
         train.gradient_accumulation > 1

@@ -12,7 +12,7 @@ from cavsync.train.data import RunData
 from cavsync.train.ema import WeightAverage
 from cavsync.train.ranks import Ranks
 from cavsync.train.step import over_ranks
-from cavsync.train.tasks.task import Task
+from cavsync.train.tasks.task import Draw, Task
 
 
 @torch.no_grad()
@@ -31,8 +31,8 @@ def held_out_metrics(
             if min(count[0] for count in counts) > 0:
                 generator = torch.Generator().manual_seed(seed)
                 sizes = [int(count[0]) for count in counts]
-                place = (sum(sizes[: ranks.rank]), sum(sizes))
-                scalars = task.loss(model, batch, fabric.device, generator, place)[1]
+                draw = Draw(generator, (sum(sizes[: ranks.rank]), sum(sizes)))
+                scalars = task.loss(model, batch, fabric.device, draw)[1]
                 found.append((scalars, float(len(batch))))
     model.train()
     means = over_ranks(found, ranks)

@@ -1,4 +1,4 @@
-"""The training loop: steps, metrics, checkpoints, and a clean end whatever ends it."""
+"""The training loop: steps, metrics, checkpoints, and a clean shutdown in every case."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ class Session:
 
 
 def prepare(model: Model, config: TrainConfig) -> None:
-    """Apply the options that change how the model computes but not what; call it before the model is wrapped."""
+    """Apply options that change speed or memory but not the result; call it before the model is wrapped."""
     if config.activation_checkpointing:
         for module in model.modules():
             if isinstance(module, Block):

@@ -53,7 +53,7 @@ def load_optimizer_state(
     unknown = saved.keys() - parameters.keys()
     if unknown:
         raise CheckpointError(
-            f"The optimizer state names '{min(unknown)}', which the model does not have: not its own."
+            f"The optimizer state names '{min(unknown)}', which the model lacks: resume the run that wrote it."
         )
     for name, state in saved.items():
         parameter = parameters[name]

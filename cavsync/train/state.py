@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cavsync.atomic import remove_leftovers
+from cavsync.atomic import is_leftover, remove_leftovers, require_new_folder
 from cavsync.data.sources.classes import ClassLabels
 from cavsync.errors import CheckpointError
 from cavsync.model.checkpoint import load_state, save_state, write_run_config
@@ -73,27 +73,23 @@ def save(training: Training, folder: RunFolder, state: RunState, config: TrainCo
 
         save_state(weights, folder.path, state.step, add_files)
         _delete_old(folder, config)
-    # No process goes on, or ends, before the files exist.
+    # Make every process wait until the files exist.
     ranks.any(False)
 
 
 def begin(folder: RunFolder, model: ModelConfig, train: TrainConfig, *, resume: bool) -> int | None:
     """Check that a folder is free for a new run, or holds a run of the same configuration to resume.
 
-    Returns the step to resume from, None for a new run or one without a checkpoint. Raises CheckpointError for a
-    folder that holds anything else, or a run of another configuration.
+    Returns the step to resume from, None for a new run or one without a checkpoint. Raises ConfigError for a folder
+    that holds anything else, CheckpointError for a run of another configuration.
     """
-    if not folder.config_file.exists():
-        # A run that was killed before it had a configuration.
-        remove_leftovers(folder.path)
-    elif resume:
+    if resume and folder.config_file.exists():
         _require_same(folder, model, train)
         return folder.latest_step()
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        raise CheckpointError(
-            f"'{folder.path}' exists and is not an empty folder: pass --resume to go on with it, or choose another "
-            "--out."
-        )
+    if folder.path.is_dir() and all(is_leftover(path.name) for path in folder.path.iterdir()):
+        # A run that was killed before it had a configuration.
+        remove_leftovers(folder.path)
+    require_new_folder(folder.path, "pass --resume to continue the run in it, or choose another --out")
     return None
 
 

@@ -20,7 +20,7 @@ from cavsync.errors import DataError
 from cavsync.run import RunFolder
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
-from cavsync.train.tasks.task import Task
+from cavsync.train.tasks.task import Draw, Task
 
 NUM_NAMED = 4
 
@@ -68,8 +68,8 @@ class TrainingStep:
     def take(self, batch: StepBatch) -> Scalars:
         """Update the weights once; return the scalars of each used part.
 
-        Every pair weighs the same, however unequal rejected clips have left the parts. A part that some process has no
-        pair of is left out everywhere; if all are, nothing happens.
+        Every pair weighs the same, even if rejected clips leave parts of unequal size. A part of which some process has
+        no pair is left out everywhere; if all are, nothing happens.
 
         Raises:
             DataError: a loss or gradient is not finite in some process. No weight has changed then, and a file in the
@@ -81,11 +81,9 @@ class TrainingStep:
         for part in used:
             weight = batch.counts[self.ranks.rank][part] / total
             generator = torch.Generator().manual_seed(self._mask_seed(batch.step, part))
-            place = batch.place(part, self.ranks.rank)
+            draw = Draw(generator, batch.place(part, self.ranks.rank), batch.progress)
             with self.fabric.no_backward_sync(self.model, enabled=part != used[-1]):
-                loss, scalars = self.task.loss(
-                    self.model, batch.parts[part], self.fabric.device, generator, place, batch.progress
-                )
+                loss, scalars = self.task.loss(self.model, batch.parts[part], self.fabric.device, draw)
                 self._require_finite("loss", loss, batch.step, [batch.parts[part]])
                 # Gradients are averaged over the processes; this makes them those of the mean over all pairs.
                 self.fabric.backward(loss * (weight * self.ranks.size))

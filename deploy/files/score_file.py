@@ -86,15 +86,7 @@ def score_file(
             "give a longer file or a smaller --window-seconds",
             reason="too_short",
         )
-    score = summarise(
-        whole,
-        records,
-        bundle.manifest.calibration,
-        scorer.profile,
-        end_seconds=end_seconds,
-        duration_seconds=duration_seconds,
-        resolution_floor_ms=scorer.resolution_floor_ms(whole.mean_stride),
-    )
+    score = summarise(whole, records, scorer, end_seconds=end_seconds, duration_seconds=duration_seconds)
     early_limit_ms, late_limit_ms = scorer.profile.limits_ms(whole.evidence().frame_period_seconds)
     summary = FileSummary(
         source=str(path),

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from cavsync.deploy.stream.rows import Row
+from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.confidence import Evidence, compare_with_limits, judge
-from cavsync.deploy.verdict.curve import Curve, FloatArray, curve_of_sums
-from cavsync.deploy.verdict.profiles import Profile
-from cavsync.deploy.verdict.records import UNDETERMINED, SyncScore, rounded
+from cavsync.deploy.verdict.curve import Curve, FloatArray, curve_of_sums, mean_of
+from cavsync.deploy.verdict.records import IN_SYNC, UNDETERMINED, SyncScore, rounded
 from cavsync.deploy.verdict.trend import Event
-from cavsync.manifest import Calibration
 
 # Windows replace the whole file's curve only if enough are trusted, and give a single offset only if most agree.
 MIN_WINDOWS = 3
@@ -57,22 +56,11 @@ class FileSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as a JSON object, rounded."""
-        return {
-            "kind": "summary",
-            "source": self.source,
-            **self.score.to_dict(),
-            "early_limit_ms": rounded("_ms", self.early_limit_ms),
-            "late_limit_ms": rounded("_ms", self.late_limit_ms),
-            "duration_seconds": rounded("_seconds", self.duration_seconds),
-            "drift_ms_per_minute": rounded("_ms", self.drift_ms_per_minute),
-            "worst_offset_ms": rounded("_ms", self.worst_offset_ms),
-            "events": [event.to_dict() for event in self.events],
-            "undetermined_share": rounded("similarity", self.undetermined_share),
-            "num_windows": self.num_windows,
-            "media": {name: rounded("similarity", value) for name, value in self.media.items()},
-            "bundle": self.bundle,
-            "versions": self.versions,
-        }
+        own = {item.name: rounded(item.name, getattr(self, item.name)) for item in fields(self)}
+        own["events"] = [event.to_dict() for event in self.events]
+        own["media"] = {name: rounded("similarity", value) for name, value in self.media.items()}
+        del own["source"], own["score"]
+        return {"kind": "summary", "source": self.source, **self.score.to_dict(), **own}
 
 
 class WholeFile:
@@ -107,9 +95,7 @@ class WholeFile:
 
     def curve(self) -> Curve:
         """Return the curve of all rows."""
-        shape = (len(self._sums), len(self._lags_ms))
-        counts = np.array(self._counts, dtype=np.int64).reshape(shape)
-        return curve_of_sums(self._lags_ms, np.array(self._sums).reshape(shape), counts, len(self._facts[0]))
+        return curve_of_sums(self._lags_ms, np.array(self._sums), np.array(self._counts), len(self._facts[0]))
 
     def evidence(self) -> Evidence:
         """Return motion, level and frame period of all rows."""
@@ -117,33 +103,24 @@ class WholeFile:
 
     def heat_map(self) -> HeatMap:
         """Return the heat map, with one column per block."""
-        shape = (len(self._sums), len(self._lags_ms))
-        counts = np.array(self._counts, dtype=np.float64).reshape(shape)
-        mean = np.divide(np.array(self._sums).reshape(shape), counts, out=np.full(shape, np.nan), where=counts > 0)
-        return HeatMap(np.array(self._starts), self._lags_ms, mean)
+        return HeatMap(np.array(self._starts), self._lags_ms, mean_of(np.array(self._sums), np.array(self._counts)))
 
 
 def summarise(
-    whole: WholeFile,
-    records: Sequence[SyncScore],
-    calibration: Calibration | None,
-    profile: Profile,
-    *,
-    end_seconds: float,
-    duration_seconds: float,
-    resolution_floor_ms: float = 0.0,
+    whole: WholeFile, records: Sequence[SyncScore], scorer: SyncScorer, *, end_seconds: float, duration_seconds: float
 ) -> SyncScore:
     """Judge the file by the curve of all its rows, or by its trusted windows where they contradict that curve.
 
     An offset that drifts or jumps smears the curve of the whole file, whose peak would then be a confident but wrong
-    constant.
+    constant. The score of a varying offset has the median, the state of most windows, and no suggested delay.
     """
-    evidence = whole.evidence()
+    evidence, calibration = whole.evidence(), scorer.bundle.manifest.calibration
+    resolution_floor_ms = scorer.resolution_floor_ms(whole.mean_stride)
     overall = judge(
         whole.curve(),
         evidence,
         calibration,
-        profile,
+        scorer.profile,
         time_seconds=end_seconds,
         window_seconds=duration_seconds,
         resolution_floor_ms=resolution_floor_ms,
@@ -155,40 +132,38 @@ def summarise(
     median_ms = float(np.median(offsets))
     tolerance_ms = max(calibration.tolerance_ms, 2 * calibration.resolution_ms)
     agreeing = float(np.mean(np.abs(offsets - median_ms) <= tolerance_ms))
-    if agreeing < AGREEING_SHARE:
-        return _varying(overall, measured, offsets, agreeing)
+    is_varying = agreeing < AGREEING_SHARE
     offset_ms = overall.audio_offset_ms
-    if overall.is_measured and offset_ms is not None and abs(offset_ms - median_ms) <= tolerance_ms:
+    if is_varying:
+        state, reason = _majority([record.state for record in measured]), _varying(offsets)
+    elif overall.is_measured and offset_ms is not None and abs(offset_ms - median_ms) <= tolerance_ms:
         return overall
-    resolution_ms = max(calibration.resolution_ms, resolution_floor_ms)
-    state, reason = compare_with_limits(median_ms, resolution_ms, profile, evidence.frame_period_seconds)
+    else:
+        resolution_ms = max(calibration.resolution_ms, resolution_floor_ms)
+        state, limit = compare_with_limits(median_ms, resolution_ms, scorer.profile, evidence.frame_period_seconds)
+        reason = limit or f"the median of the {len(measured)} of {len(records)} windows that could be measured"
     return replace(
         overall,
         audio_offset_ms=median_ms,
-        suggested_audio_delay_ms=median_ms,
+        suggested_audio_delay_ms=None if is_varying else median_ms,
         confidence=agreeing * float(np.median([record.confidence for record in measured if record.confidence])),
         state=state,
-        within_profile=None if state == UNDETERMINED else state == "in_sync",
-        reason=reason or f"the median of the {len(measured)} of {len(records)} windows that could be measured",
-        is_measured=True,
+        within_profile=None if state == UNDETERMINED else state == IN_SYNC,
+        reason=reason,
+        is_measured=not is_varying,
+        is_varying=is_varying,
     )
 
 
-def _varying(overall: SyncScore, measured: Sequence[SyncScore], offsets: FloatArray, agreeing: float) -> SyncScore:
-    """Return the score of a varying offset: the median, the state of most windows, and no suggested delay."""
-    states = [record.state for record in measured]
-    majority = max(sorted(set(states)), key=states.count)
-    state = majority if 2 * states.count(majority) > len(states) else UNDETERMINED
+def _majority(states: list[str]) -> str:
+    """Return the state of more than half of the windows, else `undetermined`."""
+    state = max(sorted(set(states)), key=states.count)
+    return state if 2 * states.count(state) > len(states) else UNDETERMINED
+
+
+def _varying(offsets: FloatArray) -> str:
     low, high = np.percentile(offsets, [5, 95])
-    return replace(
-        overall,
-        audio_offset_ms=float(np.median(offsets)),
-        suggested_audio_delay_ms=None,
-        confidence=agreeing * float(np.median([record.confidence for record in measured if record.confidence])),
-        state=state,
-        within_profile=None if state == UNDETERMINED else state == "in_sync",
-        reason=f"the offset varies from {low:+.0f} to {high:+.0f} ms over the file, so no single delay repairs it: "
-        f"the offset given is the median of its {len(measured)} measured windows",
-        is_measured=False,
-        is_varying=True,
+    return (
+        f"the offset varies from {low:+.0f} to {high:+.0f} ms over the file, so no single delay repairs it: "
+        f"the offset given is the median of its {len(offsets)} measured windows"
     )

@@ -56,7 +56,7 @@ class Address:
 
     @property
     def is_live(self) -> bool:
-        """Whether the source goes on without its reader, so that reconnecting after the end makes sense."""
+        """Whether the source keeps playing when nobody reads it, so that reconnecting after the end makes sense."""
         return self.kind not in ("file", "pipe")
 
 

@@ -50,7 +50,7 @@ class SenderClock:
     Rules:
     - A time that is at most `BACK_SECONDS` before or `AHEAD_SECONDS` after the last one of its track keeps the
       correction.
-    - A time that does so after whole 33-bit wraps are added is unwrapped first.
+    - A time that is in this range after adding whole 33-bit wraps is unwrapped first.
     - Any other time starts a new stretch for both tracks, `SEAM_SECONDS` after the edge. Packets of the old clock that
       the other track delivers later are dropped (`correction` returns None).
     """
@@ -98,7 +98,7 @@ class SenderClock:
             self._correction = self._next_start_seconds - origin
             self._stretch_start_seconds = seconds
         elif not self._follows(track, seconds):
-            if not track.has_switched and self._is_near_other_track(track, seconds):
+            if not track.has_switched and abs(seconds - self._other_track_seconds(track)) <= AHEAD_SECONDS:
                 track.has_switched = True
             else:
                 self._begin_stretch(track, seconds)
@@ -108,10 +108,9 @@ class SenderClock:
                 return None
             track.has_switched = True
         track.last_seconds = seconds
-        added = track.wraps * WRAP_SECONDS
         placed = seconds + self._correction
         self._edge = placed if self._edge is None else max(self._edge, placed)
-        return self._correction + added
+        return self._correction + track.wraps * WRAP_SECONDS
 
     def _unwrap(self, track: _Track, seconds: Fraction) -> None:
         """Set the track's number of wraps to the one that brings `seconds` nearest to the previous time."""
@@ -127,9 +126,6 @@ class SenderClock:
             # The first packet of a track has no predecessor; the sender's clock places it relative to the other track.
             return True
         return -BACK_SECONDS <= seconds - track.last_seconds <= AHEAD_SECONDS
-
-    def _is_near_other_track(self, track: _Track, seconds: Fraction) -> bool:
-        return abs(seconds - self._other_track_seconds(track)) <= AHEAD_SECONDS
 
     def _other_track_seconds(self, track: _Track) -> Fraction:
         others = (other.last_seconds for other in self._tracks.values() if other is not track)

@@ -36,20 +36,6 @@ class PacketDecoder:
     def decode(self, kind: str, packet: av.Packet[Stream]) -> Iterator[VideoFrame | AudioChunk]:
         """Decode one packet; yields the frames and audio that it completes."""
         self._time_bases[kind] = packet.time_base
-        for frame in self._frames(kind, packet):
-            yield from self._converter.convert(frame)
-
-    def finish(self) -> Iterator[VideoFrame | AudioChunk]:
-        """Yield the frames and audio that the decoders and the resampling filter still hold."""
-        for kind, time_base in self._time_bases.items():
-            last = av.Packet()
-            last.time_base = time_base
-            for frame in self._frames(kind, last):
-                yield from self._converter.convert(frame)
-            self._codecs[kind].flush_buffers()
-        yield from self._converter.flush()
-
-    def _frames(self, kind: str, packet: av.Packet[Stream]) -> Iterator[av.VideoFrame | av.AudioFrame]:
         try:
             frames = self._codecs[kind].decode(packet)
         except av.error.EOFError:
@@ -63,4 +49,13 @@ class PacketDecoder:
             if frame.pts is not None:
                 self._timed.add(kind)
             if kind in self._timed:
-                yield frame
+                yield from self._converter.convert(frame)
+
+    def finish(self) -> Iterator[VideoFrame | AudioChunk]:
+        """Yield the frames and audio that the decoders and the resampling filter still hold."""
+        for kind, time_base in self._time_bases.items():
+            last = av.Packet()
+            last.time_base = time_base
+            yield from self.decode(kind, last)
+            self._codecs[kind].flush_buffers()
+        yield from self._converter.flush()

@@ -1,4 +1,4 @@
-"""The bounded queue of coded packets between reader and scorer, with a policy for when it is full.
+"""The bounded queue of packets and notices between reader and scorer, with a policy for when it is full.
 
 Packets are queued rather than frames, because they are small (seconds of stream take megabytes) and the reader never
 waits for a decoder. Dropping removes whole groups of frames, from one key frame to the next, with their audio. It
@@ -9,17 +9,47 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import av
 from av.stream import Stream
 
 from cavsync.deploy.live.address import DROP_OLDEST, POLICIES
-from cavsync.deploy.live.notices import Notice
+from cavsync.deploy.live.decoder import Codecs
 from cavsync.errors import ConfigError
+from cavsync.media import MediaInfo
 
 KEPT_SHARE = 0.5
 VIDEO, AUDIO, NOTICE = "video", "audio", "notice"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A new unbroken clock begins; its packets are decoded by `codecs`. `why` says what ended the previous stretch."""
+
+    codecs: Codecs
+    info: MediaInfo
+    why: str
+    is_reconnection: bool = False
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The connection failed or broke; the next try follows in `seconds`."""
+
+    why: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class End:
+    """The last notice; `error` is None where the source ended or was stopped."""
+
+    error: BaseException | None
+
+
+Notice = Stretch | Waiting | End
 
 
 @dataclass(frozen=True)
@@ -67,17 +97,16 @@ class PacketQueue:
     def put(self, item: QueueItem) -> bool:
         """Add a packet or notice; returns False once the queue is closed."""
         with self._changed:
-            if item.kind != NOTICE and self._policy == DROP_OLDEST:
-                if not self._is_wanted(item):
-                    self.dropped_packets += 1
-                    return not self._is_closed
-                self._append(item)
-                if self._is_too_full():
-                    self._make_room()
-            else:
-                while self._is_full(item) and not self._is_closed:
-                    self._changed.wait()
-                self._append(item)
+            may_drop = item.kind != NOTICE and self._policy == DROP_OLDEST
+            if may_drop and not self._is_wanted(item):
+                self.dropped_packets += 1
+                return not self._is_closed
+            self._changed.wait_for(lambda: may_drop or self._is_closed or not self._is_full(item))
+            if not self._is_closed:
+                self._queue.append(item)
+                self._num_packets += item.kind != NOTICE
+            if may_drop and self._is_too_full():
+                self._make_room()
             self._changed.notify_all()
             return not self._is_closed
 
@@ -102,15 +131,12 @@ class PacketQueue:
     def span_seconds(self) -> float:
         """Stream time from the oldest to the newest packet."""
         with self._changed:
-            return self._span_seconds()
+            if not self._num_packets:
+                return 0.0
+            return abs(_first_seconds(reversed(self._queue)) - _first_seconds(self._queue))
 
     def __len__(self) -> int:
         return len(self._queue)
-
-    def _append(self, item: QueueItem) -> None:
-        if not self._is_closed:
-            self._queue.append(item)
-            self._num_packets += item.kind != NOTICE
 
     def _is_wanted(self, item: QueueItem) -> bool:
         """Return whether to queue the packet: after a drop, video resumes with a key frame."""
@@ -119,22 +145,13 @@ class PacketQueue:
             return item.is_key
         return True
 
-    def _span_seconds(self) -> float:
-        times = [item.time_seconds for item in (*self._ends(), *self._ends(newest=True))]
-        return max(times) - min(times) if times else 0.0
-
-    def _ends(self, *, newest: bool = False) -> list[QueueItem]:
-        order = reversed(self._queue) if newest else iter(self._queue)
-        return next(([item] for item in order if item.kind != NOTICE), [])
-
     def _is_too_full(self, share: float = 1.0) -> bool:
-        return self._num_packets > share * self._items or self._span_seconds() > share * self._seconds
+        return self._num_packets > share * self._items or self.span_seconds > share * self._seconds
 
     def _is_full(self, item: QueueItem) -> bool:
         if item.kind == NOTICE or self._num_packets == 0:
             return False
-        oldest_seconds = self._ends()[0].time_seconds
-        return self._num_packets >= self._items or item.time_seconds - oldest_seconds > self._seconds
+        return self._num_packets >= self._items or item.time_seconds - _first_seconds(self._queue) > self._seconds
 
     def _make_room(self) -> None:
         """Drop down to half of the limits: a slow scorer then gets whole windows between gaps, not fragments."""
@@ -144,7 +161,7 @@ class PacketQueue:
     def _drop_group(self) -> None:
         """Drop the oldest packets up to the next key frame; without one drop all, and all video until one arrives."""
         kept: deque[QueueItem] = deque()
-        start_seconds = end_seconds = self._ends()[0].time_seconds
+        start_seconds = end_seconds = _first_seconds(self._queue)
         count = 0
         while self._queue:
             front = self._queue[0]
@@ -161,5 +178,10 @@ class PacketQueue:
         self._queue.extendleft(reversed(kept))
         self._num_packets -= count
         self.dropped_packets += count
-        front_seconds = self._ends()[0].time_seconds if self._num_packets else end_seconds
+        front_seconds = _first_seconds(self._queue) if self._num_packets else end_seconds
         self.dropped_seconds += max(0.0, front_seconds - start_seconds)
+
+
+def _first_seconds(items: Iterable[QueueItem]) -> float:
+    """Return the stream time of the first packet."""
+    return next(item.time_seconds for item in items if item.kind != NOTICE)

@@ -13,8 +13,7 @@ from cavsync.deploy.live.address import Address
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.clock import SenderClock
 from cavsync.deploy.live.connection import Connection, DisconnectedError
-from cavsync.deploy.live.notices import End, Notice, Stretch, Waiting
-from cavsync.deploy.live.packet_queue import NOTICE, VIDEO, PacketQueue, QueueItem
+from cavsync.deploy.live.packet_queue import NOTICE, VIDEO, End, Notice, PacketQueue, QueueItem, Stretch, Waiting
 from cavsync.errors import MediaError
 
 HEALTHY_SECONDS = 10.0
@@ -93,19 +92,21 @@ class Reader:
         """Return why the connection failed or broke, None where the source ended; raises an error that is final."""
         begin = time.monotonic()
         try:
-            connection = self._connect()
+            connection = self._connection = Connection(self._address, self._stopped)
+            self._num_connections += 1
             try:
                 self._read(connection)
             finally:
-                self._disconnect(connection)
+                self._damaged_before += connection.damaged_packets
+                self._connection = None
+                connection.close()
             if connection.is_over or not self._reconnect:
                 return None
             raise DisconnectedError("the sender ended the stream")
         except MediaError as error:
-            is_first = self._num_connections == 0
             if isinstance(error, DisconnectedError) and time.monotonic() - begin >= HEALTHY_SECONDS:
                 self._backoff.reset()
-            is_hopeless = is_first and error.reason in FINAL_REASONS
+            is_hopeless = self._num_connections == 0 and error.reason in FINAL_REASONS
             is_last_try = self._max_tries is not None and self._backoff.tries + 1 >= self._max_tries
             if is_hopeless or is_last_try or not self._reconnect:
                 raise self._final(error) from None
@@ -118,17 +119,6 @@ class Reader:
             f"{self._address.shown} was lost ({error}): start the sender again, or watch with reconnection",
             reason="truncated",
         )
-
-    def _connect(self) -> Connection:
-        connection = Connection(self._address, self._stopped)
-        self._connection = connection
-        self._num_connections += 1
-        return connection
-
-    def _disconnect(self, connection: Connection) -> None:
-        self._damaged_before += connection.damaged_packets
-        self._connection = None
-        connection.close()
 
     def _read(self, connection: Connection) -> None:
         is_reconnection = self._num_connections > 1

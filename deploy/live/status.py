@@ -35,15 +35,4 @@ class LiveStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status as a JSON object, rounded."""
-        return {
-            "kind": "status",
-            "phase": self.phase,
-            "time_seconds": rounded("_seconds", self.time_seconds),
-            "message": self.message,
-            "lag_seconds": rounded("_seconds", self.lag_seconds),
-            "drift_ms_per_minute": rounded("_ms", self.drift_ms_per_minute),
-            "dropped_seconds": rounded("_seconds", self.dropped_seconds),
-            "dropped_packets": self.dropped_packets,
-            "damaged_packets": self.damaged_packets,
-            "reconnects": self.reconnects,
-        }
+        return {"kind": "status", **{name: rounded(name, value) for name, value in vars(self).items()}}

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Unpack
 
 import av
@@ -16,18 +15,16 @@ import av
 from cavsync.deploy.live.address import Address, parse_address
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.decoder import PacketDecoder
-from cavsync.deploy.live.notices import End, Stretch, Waiting
-from cavsync.deploy.live.packet_queue import NOTICE, PacketQueue, QueueItem
+from cavsync.deploy.live.packet_queue import NOTICE, End, PacketQueue, QueueItem, Stretch, Waiting
 from cavsync.deploy.live.reader import Reader
 from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import CONNECTED, ENDED, RUNNING, WAITING, LiveStatus
 from cavsync.deploy.runtime.bundle import Bundle
-from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.stream.options import DEFAULT_OPTIONS, OpenKeywords, ScoringOptions, split_keywords
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.events import EventChange, EventTracker
-from cavsync.deploy.verdict.recent_drift import RecentDrift
 from cavsync.deploy.verdict.records import SyncScore
+from cavsync.deploy.verdict.trend import RecentDrift
 from cavsync.errors import CavsyncError, ConfigError
 from cavsync.media import AudioChunk, VideoFrame
 
@@ -103,7 +100,7 @@ class Watcher:
         self._tracker = EventTracker(begin_after=begin_after, end_after=end_after)
         self._queue = PacketQueue(queue_seconds, policy=policy or address.policy)
         if not isinstance(bundle, Bundle):
-            bundle = Bundle.open(default_bundle() if bundle is None else bundle, **engine)
+            bundle = Bundle.open(bundle, **engine)
         self._scorer = SyncScorer(bundle, options.for_live(bundle.manifest.sync))
         self._reader = Reader(
             address, self._queue, reconnect=reconnect, max_tries=max_tries, backoff=backoff or Backoff()
@@ -124,9 +121,7 @@ class Watcher:
     def __enter__(self) -> Watcher:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __iter__(self) -> Iterator[SyncScore]:

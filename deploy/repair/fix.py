@@ -25,7 +25,7 @@ MIN_NOTED_SECONDS = 0.1
 class Fixed(Generic[T]):
     """A finished copy whose packet times were compared with the input's.
 
-    `checked` is the result of the caller's check; `notes` are sentences about what the container could not keep.
+    `checked` is the result of the caller's check; `notes` are sentences about properties that OUTPUT cannot keep.
     """
 
     output: Path
@@ -91,10 +91,10 @@ def fix_file(
     check_place(source, output, overwrite=overwrite)
     with new_file(output, overwrite=overwrite) as temporary:
         try:
-            copied = remux(
+            traces, notes = remux(
                 source, temporary, audio_delay_ms=offset_ms, audio_stream=audio_stream, on_progress=on_progress
             )
-            compare(copied.traces, trace_file(temporary), output)
+            compare(traces, trace_file(temporary), output)
             checked = None if check is None else check(temporary)
         except ConfigError:
             raise
@@ -102,7 +102,7 @@ def fix_file(
             # Messages name the output rather than the temporary file.
             message = str(error).replace(str(temporary), str(output)).replace(temporary.name, output.name)
             raise MediaError(message, reason=getattr(error, "reason", "invalid")) from None
-    return Fixed(output, offset_ms, checked, [*copied.notes, *_hidden_notes(copied.traces, output)])
+    return Fixed(output, offset_ms, checked, [*notes, *_hidden_notes(traces, output)])
 
 
 def _hidden_notes(traces: list[Trace], output: Path) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -26,6 +25,7 @@ from cavsync.deploy.repair.output_streams import (
 from cavsync.deploy.repair.packet_clock import PacketClock
 from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
+from cavsync.media.container import reason_of
 
 Progress = Callable[[float, float | None], None]
 # Greatest number of packets by which any codec reorders frames.
@@ -35,14 +35,6 @@ MISSING_SECONDS, MISSING_SHARE = 1.0, 0.05
 MAX_OFFSET_MS = 3_600_000.0
 
 
-@dataclass(frozen=True)
-class Copied:
-    """Result of a copy: the trace of every stream passed to the muxer, and sentences about what is missing."""
-
-    traces: list[Trace]
-    notes: list[str]
-
-
 def remux(
     source: Path,
     output: Path,
@@ -50,7 +42,7 @@ def remux(
     audio_delay_ms: float,
     audio_stream: int | None = None,
     on_progress: Progress | None = None,
-) -> Copied:
+) -> tuple[list[Trace], list[str]]:
     """Copy `source` to `output` with its audio `audio_delay_ms` later (earlier where negative) relative to the rest.
 
     Nothing is cut and no time becomes negative, because streams are only ever delayed: to advance the audio, all other
@@ -60,6 +52,9 @@ def remux(
         audio_stream: index, among the audio streams, of the only one to move; None moves all of them.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
+    Returns:
+        The trace of every stream passed to the muxer, and sentences about parts that are missing in the copy.
+
     Raises:
         MediaError: `source` is unreadable or damaged, lacks the stream, or has streams that the container cannot hold.
     """
@@ -68,9 +63,7 @@ def remux(
         delays = _without_hidden_start(container, source, output, delays)
         clock = PacketClock(delays, is_spliced=is_spliced(container))
         sink, targets, left_out = _start(container, output, delays)
-        traces = {index: trace_of(container.streams[index]) for index in targets}
-        for index, trace in traces.items():
-            trace.delay_seconds = delays.get(index, Fraction(0))
+        traces = {index: trace_of(container.streams[index], delays.get(index, Fraction(0))) for index in targets}
         try:
             try:
                 _copy(container, sink, targets, clock, traces, on_progress)
@@ -79,9 +72,10 @@ def remux(
         except (av.error.FFmpegError, OSError, ValueError) as error:
             is_full = getattr(error, "errno", None) == errno.ENOSPC
             remedy = "free some disk space" if is_full else container_remedy(output)
-            raise MediaError(f"{output} cannot be written ({_reason(error)}), no file was written: {remedy}") from None
-        notes = [*left_out, *_missing_end(container, traces.values())]
-    return Copied(list(traces.values()), notes)
+            raise MediaError(
+                f"{output} cannot be written ({reason_of(error)}), no file was written: {remedy}"
+            ) from None
+        return list(traces.values()), [*left_out, *_missing_end(container, traces.values())]
 
 
 def _missing_end(container: InputContainer, traces: Iterable[Trace]) -> Iterator[str]:
@@ -159,7 +153,7 @@ def _open(source: Path) -> InputContainer:
         return av.open(str(source.absolute()), metadata_errors="surrogateescape")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
-            f"{source} cannot be opened as media ({_reason(error)}): give a complete file that FFmpeg reads",
+            f"{source} cannot be opened as media ({reason_of(error)}): give a complete file that FFmpeg reads",
             reason="unreadable",
         ) from None
 
@@ -168,7 +162,7 @@ def _start(
     container: InputContainer, output: Path, delays: dict[int, Fraction]
 ) -> tuple[OutputContainer, dict[int, Stream], list[str]]:
     """Open the output and write its header, without codec tags or data streams where the muxer refuses them."""
-    error: Exception | None = None
+    refusal = ""
     for keeps_tags, keeps_data in ((True, True), (False, True), (True, False), (False, False)):
         try:
             sink = av.open(
@@ -185,14 +179,14 @@ def _start(
         _describe(container, sink, delays)
         try:
             sink.start_encoding()
-        except (av.error.FFmpegError, OSError, ValueError) as fault:
-            error = fault
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            refusal = reason_of(error)
             sink.close()
             continue
         return sink, targets, left_out
     codecs = ", ".join(trace_of(stream).codec or stream.type for stream in container.streams)
     raise MediaError(
-        f"{output.suffix} cannot hold these streams ({codecs}: {_reason(error)}): no file was written, "
+        f"{output.suffix} cannot hold these streams ({codecs}: {refusal}): no file was written, "
         f"{container_remedy(output)}"
     )
 
@@ -237,19 +231,9 @@ def _copy(
 
 def _packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
     """Yield all packets in the order of the file, except the empty ones by which PyAV flushes decoders."""
-    packets = container.demux()
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.error.FFmpegError as error:
-            raise MediaError(
-                f"{container.name} breaks off ({_reason(error)}): give a complete file", reason="truncated"
-            ) from None
-        if packet.size:
-            yield packet
-
-
-def _reason(error: Exception | None) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    try:
+        yield from (packet for packet in container.demux() if packet.size)
+    except av.error.FFmpegError as error:
+        raise MediaError(
+            f"{container.name} breaks off ({reason_of(error)}): give a complete file", reason="truncated"
+        ) from None

@@ -13,7 +13,7 @@ from av.stream import Stream
 
 from cavsync.deploy.repair.output_streams import container_remedy
 from cavsync.errors import MediaError
-from cavsync.media.container import is_cover
+from cavsync.media.container import is_cover, reason_of
 
 TIMED_KINDS = ("video", "audio", "subtitle")
 # Containers with a time base of a millisecond round video and audio by half of it each.
@@ -35,7 +35,6 @@ class Trace:
     delay_seconds: Fraction = Fraction(0)
     num_packets: int = 0
     start_seconds: Fraction | None = None
-    last_seconds: Fraction | None = None
     end_seconds: Fraction | None = None
     shown_seconds: Fraction | None = None
 
@@ -46,7 +45,6 @@ class Trace:
             return
         end_seconds = pts_seconds + duration_seconds
         self.start_seconds = pts_seconds if self.start_seconds is None else min(self.start_seconds, pts_seconds)
-        self.last_seconds = pts_seconds if self.last_seconds is None else max(self.last_seconds, pts_seconds)
         self.end_seconds = end_seconds if self.end_seconds is None else max(self.end_seconds, end_seconds)
         if not is_hidden:
             self.shown_seconds = pts_seconds if self.shown_seconds is None else min(self.shown_seconds, pts_seconds)
@@ -64,10 +62,10 @@ class Trace:
         return self.kind in TIMED_KINDS and not self.is_cover
 
 
-def trace_of(stream: Stream) -> Trace:
-    """Return an empty trace for a stream."""
+def trace_of(stream: Stream, delay_seconds: Fraction = Fraction(0)) -> Trace:
+    """Return an empty trace for a stream whose copy is delayed."""
     codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
-    return Trace(stream.type, codec, is_cover(stream))
+    return Trace(stream.type, codec, is_cover(stream), delay_seconds)
 
 
 def trace_file(path: Path) -> list[Trace]:
@@ -85,9 +83,8 @@ def trace_file(path: Path) -> list[Trace]:
                     pts_seconds = None if packet.pts is None else packet.pts * base
                     traces[packet.stream_index].add(pts_seconds, (packet.duration or 0) * base)
     except (av.error.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
-            f"{path} cannot be read back ({reason}): no file was written, choose another container"
+            f"{path} cannot be read back ({reason_of(error)}): no file was written, choose another container"
         ) from None
     return traces
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle_files import verify_files
 from cavsync.deploy.runtime.cores import threads_on
+from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.runtime.engines import ONNX_RUNTIME, Engine, choose_engines, open_engine
 from cavsync.deploy.verdict.curve import FEATURE_NAMES
 from cavsync.errors import BundleError
@@ -39,7 +40,7 @@ class Bundle:
     @classmethod
     def open(
         cls,
-        path: Path | str,
+        path: Path | str | None = None,
         *,
         engine: str = ONNX_RUNTIME,
         providers: Sequence[str] | None = None,
@@ -49,7 +50,7 @@ class Bundle:
         """Check the bundle folder `path` and open its graphs.
 
         Args:
-            path: folder that `cavsync export` wrote.
+            path: folder that `cavsync export` wrote; None means the packaged bundle.
             engine: runtime of the encoders, see `choose_engines`; there is no fall-back to another.
             providers: ONNX Runtime execution providers in order of preference; None means the CPU.
             threads: threads inside one operator; None lets ONNX Runtime choose.
@@ -60,7 +61,7 @@ class Bundle:
             ConfigError: the engine, provider or cores cannot be used on this machine.
         """
         threads = threads_on(cores, threads)
-        path = Path(path)
+        path = default_bundle() if path is None else Path(path)
         manifest = read_manifest(path)
         verify_files(path, manifest)
         _check_features(path, manifest)

@@ -10,7 +10,8 @@ from io import BufferedReader
 from pathlib import Path
 
 from cavsync.errors import BundleError
-from cavsync.manifest import FileEntry, Manifest, open_plain
+from cavsync.manifest import FileEntry, Manifest
+from cavsync.manifest.reading import open_plain
 from cavsync.records import shown
 
 # Protocol buffers cannot be larger.

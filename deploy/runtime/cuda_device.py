@@ -66,12 +66,7 @@ class CudaDevice:
                 "`pip install 'cavsync[trt]'`"
             ) from None
         # The default stream would make TensorRT wait for the whole device.
-        self._stream = self._call("cudaStreamCreateWithFlags", self._runtime.cudaStreamNonBlocking)
-
-    @property
-    def stream(self) -> int:
-        """The stream's handle."""
-        return int(self._stream)
+        self.stream = self._call("cudaStreamCreateWithFlags", self._runtime.cudaStreamNonBlocking)
 
     def allocate(self, size_bytes: int) -> int:
         """Allocate memory; returns its address."""
@@ -80,16 +75,16 @@ class CudaDevice:
     def upload(self, address: int, values: NDArray[Any]) -> None:
         """Start copying a contiguous array to the GPU; it must not change before `synchronize`."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
-        self._call("cudaMemcpyAsync", address, values.ctypes.data, values.nbytes, kind, self._stream)
+        self._call("cudaMemcpyAsync", address, values.ctypes.data, values.nbytes, kind, self.stream)
 
     def download(self, values: NDArray[Any], address: int) -> None:
         """Start filling a contiguous array from the GPU; it holds the values after `synchronize`."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        self._call("cudaMemcpyAsync", values.ctypes.data, address, values.nbytes, kind, self._stream)
+        self._call("cudaMemcpyAsync", values.ctypes.data, address, values.nbytes, kind, self.stream)
 
     def synchronize(self) -> None:
         """Wait until all work on the stream is done."""
-        self._call("cudaStreamSynchronize", self._stream)
+        self._call("cudaStreamSynchronize", self.stream)
 
     def free(self, address: int) -> None:
         """Free memory. Errors are ignored, because nothing can be done about them."""
@@ -97,7 +92,7 @@ class CudaDevice:
 
     def close(self) -> None:
         """Destroy the stream."""
-        self._runtime.cudaStreamDestroy(self._stream)
+        self._runtime.cudaStreamDestroy(self.stream)
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """Call a CUDA function; returns its value without the error code, None if it has no value."""

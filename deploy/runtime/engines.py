@@ -19,7 +19,8 @@ from cavsync.deploy.runtime.sidecar import Sidecar, is_same_release, read_sideca
 from cavsync.deploy.runtime.tensorrt import TensorRtGraph, read_fitting_sidecar
 from cavsync.deploy.runtime.tensorrt_library import import_library
 from cavsync.errors import BundleError, ConfigError
-from cavsync.manifest import ENCODERS, RUNTIMES, EngineSpec, GraphSpec, Manifest
+from cavsync.manifest import ENCODERS, EngineSpec, GraphSpec, Manifest
+from cavsync.manifest.specs import RUNTIMES
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,22 @@ def open_engine(
     cores: Sequence[int] | None = None,
 ) -> Engine:
     """Open one graph, as ONNX if `engine` is None; errors as for the runtime's class."""
+    is_on_cpu = not providers or providers[0] == CPU_PROVIDER
+    if engine is not None and engine.precision == "bf16" and engine.runtime == ONNX_RUNTIME and is_on_cpu:
+        raise ConfigError(
+            f"{folder / engine.file} computes in bf16, which ONNX Runtime has on GPUs only: choose "
+            "CUDAExecutionProvider or another engine"
+        )
+    opened: Engine
     with confined(cores):
-        opened = _open(folder, manifest, spec, engine, providers, threads, cores)
+        if engine is None or engine.runtime == ONNX_RUNTIME:
+            file = spec.file if engine is None else engine.file
+            graph = GraphSpec(file, spec.inputs, spec.outputs)
+            opened = OnnxGraph(folder, graph, manifest.files[file], providers=providers, threads=threads, cores=cores)
+        elif engine.runtime == "openvino":
+            opened = OpenVinoGraph(folder, spec, engine, manifest.files, threads=threads)
+        else:
+            opened = TensorRtGraph(folder, spec, engine)
     return opened if cores is None else ConfinedEngine(opened, cores)
 
 
@@ -91,30 +106,6 @@ def check_sidecar(bundle: Path, manifest: Manifest, engine: EngineSpec) -> None:
             f"{bundle / engine.file} is not the engine that its sidecar describes: rebuild it with "
             f"`{sidecar.rebuild_command}`"
         )
-
-
-def _open(
-    folder: Path,
-    manifest: Manifest,
-    spec: GraphSpec,
-    engine: EngineSpec | None,
-    providers: Sequence[str] | None,
-    threads: int | None,
-    cores: Sequence[int] | None,
-) -> Engine:
-    is_on_cpu = not providers or providers[0] == CPU_PROVIDER
-    if engine is not None and engine.precision == "bf16" and engine.runtime == ONNX_RUNTIME and is_on_cpu:
-        raise ConfigError(
-            f"{folder / engine.file} computes in bf16, which ONNX Runtime has on GPUs only: choose "
-            "CUDAExecutionProvider or another engine"
-        )
-    if engine is None or engine.runtime == ONNX_RUNTIME:
-        file = spec.file if engine is None else engine.file
-        graph = GraphSpec(file, spec.inputs, spec.outputs)
-        return OnnxGraph(folder, graph, manifest.files[file], providers=providers, threads=threads, cores=cores)
-    if engine.runtime == "openvino":
-        return OpenVinoGraph(folder, spec, engine, manifest.files, threads=threads)
-    return TensorRtGraph(folder, spec, engine)
 
 
 def _best(bundle: Path, manifest: Manifest) -> dict[str, EngineSpec]:

@@ -20,7 +20,9 @@ from annotated_types import Interval, Len
 
 from cavsync.deploy.runtime.tensorrt_library import PRODUCTS
 from cavsync.errors import BundleError
-from cavsync.manifest import GRAPHS, MAX_FILE_BYTES, TensorSpec, open_plain
+from cavsync.manifest import GRAPHS, TensorSpec
+from cavsync.manifest.reading import open_plain
+from cavsync.manifest.specs import MAX_FILE_BYTES
 from cavsync.records import Record, Rule, UnfitError, one_of, parse, shown
 
 SIDECAR_VERSION = 1
@@ -125,8 +127,17 @@ def read_sidecar(path: Path) -> Sidecar:
     Raises:
         BundleError: it is missing, not a plain file, too large or not JSON; an entry is missing, unknown or unusable.
     """
-    data = _load(path)
     try:
+        with open_plain(path) as stream:
+            data = stream.read(MAX_SIDECAR_BYTES + 1)
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read ({error.strerror}), an engine is used only with its sidecar: copy the whole bundle "
+            f"or build the engine again with `{EXAMPLE} --trt`"
+        ) from None
+    try:
+        if len(data) > MAX_SIDECAR_BYTES:
+            raise UnfitError(f"is larger than {MAX_SIDECAR_BYTES} bytes, which no sidecar is")
         version = json.loads(data)["format_version"]
         if type(version) is not int or version != SIDECAR_VERSION:
             raise UnfitError(f"has sidecar format {shown(version)}, this cavsync reads {SIDECAR_VERSION}")
@@ -163,22 +174,6 @@ def check_loadable(sidecar: Sidecar, engine_path: Path, *, library_version: str,
             f"rebuild the engine with `{_command_for(sidecar, compute_capability)}`"
         )
     return plan
-
-
-def _load(path: Path) -> bytes:
-    try:
-        with open_plain(path) as stream:
-            data = stream.read(MAX_SIDECAR_BYTES + 1)
-    except OSError as error:
-        raise BundleError(
-            f"{path} cannot be read ({error.strerror}), an engine is used only with its sidecar: copy the whole bundle "
-            f"or build the engine again with `{EXAMPLE} --trt`"
-        ) from None
-    if len(data) > MAX_SIDECAR_BYTES:
-        raise BundleError(
-            f"{path} is larger than {MAX_SIDECAR_BYTES} bytes, which no sidecar is: build the engine again"
-        )
-    return data
 
 
 def _read_engine(sidecar: Sidecar, engine_path: Path) -> bytes:

@@ -105,7 +105,7 @@ class TensorRtGraph:
             self._device.upload(self._addresses[self._input.name], filled)
             if not self._context.set_input_shape(self._input.name, filled.shape):
                 raise self._failure(f"refuses an input of shape {list(filled.shape)}")
-            if not self._context.execute_async_v3(self._device.stream):
+            if not self._context.execute_async_v3(int(self._device.stream)):
                 raise self._failure(f"fails on an input of shape {list(filled.shape)}")
             self._device.download(result, self._addresses[declared.name])
             self._device.synchronize()

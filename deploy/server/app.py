@@ -6,14 +6,11 @@ from fastapi import FastAPI
 
 from cavsync import __version__
 from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.server import inference_routes, job_routes, page_routes, stream_routes
 from cavsync.deploy.server.guard import Guard
-from cavsync.deploy.server.inference_routes import add_inference_routes
-from cavsync.deploy.server.job_routes import add_job_routes
-from cavsync.deploy.server.page_routes import add_page_routes
 from cavsync.deploy.server.refusals import handle_errors
 from cavsync.deploy.server.services import make_services
 from cavsync.deploy.server.settings import MAX_JSON_BYTES, ServerSettings
-from cavsync.deploy.server.stream_routes import add_stream_routes
 
 DESCRIPTION = (
     "Audio-visual sync of files and live streams. A positive `audio_offset_ms` means that the audio is early (ITU-R "
@@ -37,9 +34,8 @@ def create_app(bundle: Bundle, settings: ServerSettings) -> FastAPI:
     )
     app.state.services = services
     handle_errors(app)
-    add_job_routes(app, services)
-    add_stream_routes(app)
-    add_inference_routes(app)
-    add_page_routes(app)
+    app.include_router(job_routes.router, max_body_size=settings.max_body_bytes + MAX_JSON_BYTES)
+    for module in (stream_routes, inference_routes, page_routes):
+        app.include_router(module.router)
     app.add_middleware(Guard, settings=settings)
     return app

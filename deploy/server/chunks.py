@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import json
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cavsync.errors import MediaError
-from cavsync.media.confined import MAX_FRAME_PIXELS
+from cavsync.media.decode import MAX_FRAME_PIXELS
+from cavsync.records import shown
 
 MAX_HEADER_BYTES = 1024
 MAX_CHANNELS = 64
@@ -61,9 +62,9 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
     try:
         found = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise MediaError(f"{_shown(text)} is not JSON: send a JSON object") from None
+        raise MediaError(f"{shown(text)} is not JSON: send a JSON object") from None
     if not isinstance(found, dict):
-        raise MediaError(f"{_shown(text)} is not a JSON object: send one with a 'type'")
+        raise MediaError(f"{shown(text)} is not a JSON object: send one with a 'type'")
     return found
 
 
@@ -83,9 +84,9 @@ def parse_chunk(message: bytes) -> PushedFrame | PushedAudio:
     kind = (header.get("type"), header.get("format"))
     if not all(isinstance(part, str) for part in kind) or kind not in FIELDS:
         known = ", ".join(" ".join(pair) for pair in FIELDS)
-        raise MediaError(f"the chunk is {_shown(kind[0])} in format {_shown(kind[1])}: send one of {known}")
+        raise MediaError(f"the chunk is {shown(kind[0])} in format {shown(kind[1])}: send one of {known}")
     if set(header) != FIELDS[kind]:
-        raise MediaError(f"the header has the fields {_shown(sorted(header))}: give {', '.join(sorted(FIELDS[kind]))}")
+        raise MediaError(f"the header has the fields {shown(sorted(header))}: give {', '.join(sorted(FIELDS[kind]))}")
     pts_seconds = _number(header, "pts_seconds")
     if kind == ("video", "rgb24"):
         return PushedFrame(pts_seconds, _raw_frame(content, _count(header, "width"), _count(header, "height")))
@@ -133,25 +134,17 @@ def _audio(pts_seconds: float, header: dict[str, Any], content: memoryview) -> P
 
 def _number(header: dict[str, Any], name: str) -> float:
     value = header[name]
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    except OverflowError:
-        pass
-    raise MediaError(f"{name} is {_shown(value)}: give a finite number")
+    if type(value) in (int, float) and abs(value) <= sys.float_info.max:
+        return float(value)
+    raise MediaError(f"{name} is {shown(value)}: give a finite number")
 
 
 def _count(header: dict[str, Any], name: str) -> int:
     value = header[name]
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000:
+    if type(value) is int and 1 <= value <= 1_000_000:
         return value
-    raise MediaError(f"{name} is {_shown(value)}: give a whole number from 1 to 1000000")
+    raise MediaError(f"{name} is {shown(value)}: give a whole number from 1 to 1000000")
 
 
 def _no_constant(name: str) -> float:
     raise ValueError(name)
-
-
-def _shown(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from fastapi.sse import ServerSentEvent
 
 from cavsync.deploy.server.refusals import RefusalError
 from cavsync.deploy.server.settings import MAX_WATCHERS
+from cavsync.deploy.sinks.text import json_text
 
 QUEUED_MESSAGES = 256
 RECONNECT_MS = 1000
@@ -76,4 +76,4 @@ class Feed:
 
 
 def _event(message: Message, retry_ms: int | None = None) -> ServerSentEvent:
-    return ServerSentEvent(raw_data=json.dumps(message, allow_nan=False, ensure_ascii=False), retry=retry_ms)
+    return ServerSentEvent(raw_data=json_text(message), retry=retry_ms)

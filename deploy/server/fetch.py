@@ -68,9 +68,11 @@ def fetch(
         url = checked_url(text)
         connection = _connection(url, resolve(url, allow_private=allow_private))
         try:
-            response = _ask(connection, url)
-            if response.status in REDIRECTIONS and (target := response.getheader("location")):
-                text = urljoin(text, target)
+            target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+            connection.request("GET", target, headers={"Accept-Encoding": "identity", "User-Agent": "cavsync"})
+            response = connection.getresponse()
+            if response.status in REDIRECTIONS and (location := response.getheader("location")):
+                text = urljoin(text, location)
                 continue
             if response.status != 200:
                 raise MediaError(f"{url.netloc} answers with status {response.status}: give the address of a file")
@@ -106,12 +108,6 @@ class _PinnedHTTPS(_Pinned):
     def connect(self) -> None:
         super().connect()
         self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
-
-
-def _ask(connection: http.client.HTTPConnection, url: SplitResult) -> http.client.HTTPResponse:
-    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    connection.request("GET", target, headers={"Accept-Encoding": "identity", "User-Agent": "cavsync"})
-    return connection.getresponse()
 
 
 def _body(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from cavsync import __version__
@@ -20,37 +20,30 @@ from cavsync.media.align import FRAME_LENGTH_SAMPLES
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 VERSION = "1"
+router = APIRouter(prefix="/v2", tags=["inference"], max_body_size=MAX_INFERENCE_BYTES + MAX_JSON_BYTES)
 
 
-def add_inference_routes(app: FastAPI) -> None:
-    """Add the routes under /v2; each route of a model exists with and without a version."""
-    router = APIRouter(prefix="/v2", tags=["inference"], max_body_size=MAX_INFERENCE_BYTES + MAX_JSON_BYTES)
-    router.add_api_route("", about, methods=["GET"], summary="Name and extensions of the server")
-    router.add_api_route("/health/live", live, methods=["GET"], summary="Whether the server answers")
-    router.add_api_route("/health/ready", ready, methods=["GET"], summary="Whether the models can be used")
-    for prefix in ("/models/{name}", "/models/{name}/versions/{version}"):
-        router.add_api_route(prefix, metadata, methods=["GET"], summary="Inputs and outputs of a model")
-        router.add_api_route(f"{prefix}/ready", model_ready, methods=["GET"], summary="Whether a model can be used")
-        router.add_api_route(f"{prefix}/infer", infer, methods=["POST"], summary="Compute")
-    app.include_router(router)
-
-
+@router.get("", summary="Name and extensions of the server")
 def about() -> dict[str, Any]:
     """Return the server metadata."""
     return {"name": "cavsync", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
+@router.get("/health/live", summary="Whether the server answers")
 def live() -> dict[str, bool]:
     """Liveness."""
     return {"live": True}
 
 
+@router.get("/health/ready", summary="Whether the models can be used")
 def ready(services: Shared) -> JSONResponse:
     """Return the readiness. The bundle is opened before the server starts, so only a shutdown makes it unready."""
     is_ready = not services.stopping.is_set()
     return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
+@router.get("/models/{name}/versions/{version}", summary="Inputs and outputs of a model")
+@router.get("/models/{name}", summary="Inputs and outputs of a model")
 def metadata(name: str, services: Shared, version: str = VERSION) -> dict[str, Any]:
     """Return the metadata of a model."""
     spec, _ = _graph(services, name, version)
@@ -63,12 +56,16 @@ def metadata(name: str, services: Shared, version: str = VERSION) -> dict[str, A
     }
 
 
+@router.get("/models/{name}/versions/{version}/ready", summary="Whether a model can be used")
+@router.get("/models/{name}/ready", summary="Whether a model can be used")
 def model_ready(name: str, services: Shared, version: str = VERSION) -> dict[str, Any]:
     """Return the readiness of a model."""
     _graph(services, name, version)
     return {"name": name, "ready": True}
 
 
+@router.post("/models/{name}/versions/{version}/infer", summary="Compute")
+@router.post("/models/{name}/infer", summary="Compute")
 async def infer(name: str, request: Request, services: Shared, version: str = VERSION) -> Response:
     """Run one graph on one input, sent as JSON or with the binary tensor data extension."""
     spec, engine = _graph(services, name, version)
@@ -89,16 +86,16 @@ async def infer(name: str, request: Request, services: Shared, version: str = VE
 def _computed(
     name: str, spec: GraphSpec, engine: Engine, body: bytes, header_length: str | None
 ) -> tuple[bytes, int | None]:
-    request = split_body(body, header_length)
-    outputs = wanted_outputs(request.content, spec.outputs)
-    values = read_input(request, spec.inputs[0])
+    request, binary = split_body(body, header_length)
+    outputs = wanted_outputs(request, spec.outputs)
+    values = read_input(request, binary, spec.inputs[0])
     if name == "audio_frontend" and values.shape[-1] < FRAME_LENGTH_SAMPLES:
         raise RefusalError(
             400, f"the audio has {values.shape[-1]} samples: send at least {FRAME_LENGTH_SAMPLES} samples"
         )
     head: dict[str, Any] = {"model_name": name, "model_version": VERSION}
-    if isinstance(request.content.get("id"), str):
-        head["id"] = request.content["id"]
+    if isinstance(request.get("id"), str):
+        head["id"] = request["id"]
     return write_outputs(head, {output: engine.run(values, output) for output in outputs}, outputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from cavsync.deploy.files.score_file import FileScore, score_file
+from cavsync.deploy.files.score_file import score_file
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.refusals import FAILED, RefusalError
 from cavsync.deploy.server.settings import KEPT_RESULTS, ServerSettings
@@ -40,7 +41,7 @@ class Job:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     state: str = QUEUED
     created_unix_seconds: float = field(default_factory=time.time)
-    finished_monotonic: float | None = None
+    finished_monotonic: float = math.inf
     done_seconds: float = 0.0
     duration_seconds: float | None = None
     error: str | None = None
@@ -153,11 +154,10 @@ class JobQueue:
         """Forget finished jobs that exceed the kept age or number."""
         now = time.monotonic()
         with self._lock:
-            finished = [job for job in self._jobs.values() if job.finished_monotonic is not None]
-            finished.sort(key=lambda job: job.finished_monotonic or now, reverse=True)
+            finished = [job for job in self._jobs.values() if job.finished_monotonic < math.inf]
+            finished.sort(key=lambda job: job.finished_monotonic, reverse=True)
             for place, job in enumerate(finished):
-                age_seconds = now - (job.finished_monotonic or now)
-                if place >= KEPT_RESULTS or age_seconds > self._settings.keep_results_seconds:
+                if place >= KEPT_RESULTS or now - job.finished_monotonic > self._settings.keep_results_seconds:
                     del self._jobs[job.id]
 
     def close(self) -> None:
@@ -198,7 +198,10 @@ class JobQueue:
             with open_file(job) as file:
                 job.check()
                 score = score_file(job.name, self._bundle, options, file=file, on_progress=self._watch(job))
-                _keep(job, score)
+                job.windows = [record.to_dict() for record in score.records]
+                job.report_html = html_text([score])
+                job.verdict = headline(score.summary.score)
+                job.summary = score.summary.to_dict()
         except JobCancelledError:
             return CANCELLED, None
         except CavsyncError as error:
@@ -225,10 +228,3 @@ class JobQueue:
                 )
 
         return on_progress
-
-
-def _keep(job: Job, score: FileScore) -> None:
-    job.windows = [record.to_dict() for record in score.records]
-    job.report_html = html_text([score])
-    job.verdict = headline(score.summary.score)
-    job.summary = score.summary.to_dict()

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from cavsync.deploy.metrics import SyncMetrics
 from cavsync.deploy.verdict.events import BEGAN, EventChange, EventTracker
 from cavsync.deploy.verdict.profiles import Profile
-from cavsync.deploy.verdict.recent_drift import RecentDrift
 from cavsync.deploy.verdict.records import STATES, SyncScore, rounded
+from cavsync.deploy.verdict.trend import RecentDrift
 from cavsync.deploy.verdict.words import STATE_WORDS, headline
 
 KEPT_DECISIONS = 600
@@ -29,15 +30,17 @@ class LiveStream:
     Args:
         name: unique among the streams of a server.
         source: `pushed` for a WebSocket, or the watched address without its secrets.
+        metrics: count the decisions.
         publish: called with each message for the live pages; see `feed`.
     """
 
-    def __init__(self, name: str, source: str, publish: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, name: str, source: str, metrics: SyncMetrics, publish: Callable[[dict[str, Any]], None]) -> None:
         self.name = name
         self.source = source
         self.state = LIVE
         self.error: str | None = None
         self.heard_monotonic = time.monotonic()
+        self._metrics = metrics
         self._publish = publish
         self._lock = threading.Lock()
         self._decisions: deque[dict[str, Any]] = deque(maxlen=KEPT_DECISIONS)
@@ -46,29 +49,29 @@ class LiveStream:
         self._tracker = EventTracker()
         self._drift = RecentDrift()
         self._alarm: dict[str, Any] | None = None
-        self._limits_ms: tuple[float | None, float | None] = (None, None)
-        self._profile = ""
+        self._profile = Profile("", None, None)
+        self._frame_period_seconds = math.nan
 
-    def begin(self, profile: Profile, frame_period_seconds: float = math.nan) -> None:
+    def begin(self, profile: Profile) -> None:
         """Start a connection, or another one under the same name, whose decisions are judged by `profile`."""
         with self._lock:
             self.state, self.error = LIVE, None
-            self._profile = profile.name
-            self._set_limits(profile, frame_period_seconds)
+            self._profile, self._frame_period_seconds = profile, math.nan
             self._tracker = EventTracker()
             self._drift.clear()
             self._alarm = None
         self._publish({"type": "stream", "stream": self.status()})
 
     def decide(
-        self, score: SyncScore, profile: Profile, *, frame_period_seconds: float, delay_seconds: float | None
+        self, score: SyncScore, *, delay_seconds: float | None, frame_period_seconds: float = math.nan
     ) -> list[EventChange]:
         """Record a decision and return the events that begin or end with it.
 
         `delay_seconds` is the time from the arrival of the frame at the window's end to the decision.
         """
+        self._metrics.observe(self.name, score)
         with self._lock:
-            self._set_limits(profile, frame_period_seconds)
+            self._frame_period_seconds = frame_period_seconds
             self._counts[score.state] += 1
             changes = self._tracker.update(score)
             self._decisions.append(_decision(score, delay_seconds))
@@ -115,15 +118,16 @@ class LiveStream:
         """Return the current state of the stream as JSON, as shown on its card."""
         with self._lock:
             latest = self._decisions[-1] if self._decisions else None
+            early_ms, late_ms = self._profile.limits_ms(self._frame_period_seconds)
             return {
                 "name": self.name,
                 "source": self.source,
                 "state": self.state,
                 "error": self.error,
                 "silent_seconds": round(self.silent_seconds, 1),
-                "profile": self._profile,
-                "early_limit_ms": self._limits_ms[0],
-                "late_limit_ms": self._limits_ms[1],
+                "profile": self._profile.name,
+                "early_limit_ms": rounded("_ms", early_ms),
+                "late_limit_ms": rounded("_ms", late_ms),
                 "alarm": self._alarm,
                 "windows": dict(self._counts),
                 "drift_ms_per_minute": rounded("_ms", self._drift.ms_per_minute),
@@ -135,10 +139,6 @@ class LiveStream:
         status = self.status()
         with self._lock:
             return {**status, "decisions": list(self._decisions), "events": list(self._events)}
-
-    def _set_limits(self, profile: Profile, frame_period_seconds: float) -> None:
-        early_ms, late_ms = profile.limits_ms(frame_period_seconds)
-        self._limits_ms = rounded("_ms", early_ms), rounded("_ms", late_ms)
 
     def _note(self, changes: list[EventChange]) -> None:
         for change in changes:

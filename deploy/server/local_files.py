@@ -9,22 +9,18 @@ from urllib.parse import unquote, urlsplit
 from cavsync.deploy.server.refusals import RefusalError
 
 
-def local_path(text: str) -> Path | None:
-    """Return the path that `text` names, bare or as a `file:` address; None for any other address."""
-    if text.startswith("/"):
-        return Path(text)
-    url = urlsplit(text)
-    if url.scheme == "file" and url.netloc in ("", "localhost"):
-        return Path(unquote(url.path))
-    return None
-
-
-def allowed_file(path: Path, folders: Sequence[Path]) -> Path:
-    """Resolve links and return `path` if it is a file inside one of the folders.
+def local_file(text: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file that `text` names, bare or as a `file:` address, without links; None for any other address.
 
     Raises:
-        RefusalError: anything else; the message does not reveal whether the file exists.
+        RefusalError: no file inside one of the folders; the message does not reveal whether it exists.
     """
+    if text.startswith("/"):
+        path = Path(text)
+    elif (url := urlsplit(text)).scheme == "file" and url.netloc in ("", "localhost"):
+        path = Path(unquote(url.path))
+    else:
+        return None
     try:
         real = path.resolve()
         if any(real.is_relative_to(folder.resolve()) for folder in folders) and real.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -19,18 +19,10 @@ PAGE = Path(__file__).parent / "page"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 ASKS = '<p class="soft">Enter the token of this server.</p>'
 WRONG = '<p class="wrong" role="alert">Wrong token. Enter the token that this server was started with.</p>'
+router = APIRouter()
 
 
-def add_page_routes(app: FastAPI) -> None:
-    """Add the routes /, /login, /page/... and /metrics."""
-    router = APIRouter(include_in_schema=False)
-    router.add_api_route("/", index, methods=["GET"])
-    router.add_api_route("/login", login, methods=["POST"])
-    router.add_api_route("/page/{name}", asset, methods=["GET"])
-    app.include_router(router)
-    app.add_api_route("/metrics", metrics, methods=["GET"], tags=["metrics"], summary="Metrics for Prometheus")
-
-
+@router.get("/", include_in_schema=False)
 def index(request: Request, token: str | None = None) -> Response:
     """Return the live page, or the login if a token is required.
 
@@ -44,6 +36,7 @@ def index(request: Request, token: str | None = None) -> Response:
     return _login(ASKS)
 
 
+@router.post("/login", include_in_schema=False)
 async def login(request: Request) -> Response:
     """Exchange the token for a cookie."""
     guard: Guard = request.scope["guard"]
@@ -54,6 +47,7 @@ async def login(request: Request) -> Response:
     return _login(WRONG)
 
 
+@router.get("/page/{name}", include_in_schema=False)
 def asset(name: str) -> Response:
     """Return a file of the live page."""
     path = PAGE / name
@@ -63,6 +57,7 @@ def asset(name: str) -> Response:
     return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
 
 
+@router.get("/metrics", tags=["metrics"], summary="Metrics for Prometheus")
 def metrics(services: Shared) -> Response:
     """Return offsets, windows by state and inference times in the Prometheus format."""
     return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)

@@ -7,14 +7,12 @@ import time
 from collections import deque
 from typing import Any
 
-from cavsync.deploy.metrics import SyncMetrics
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.chunks import PushedFrame, parse_chunk
 from cavsync.deploy.server.live_stream import ENDED, LiveStream
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
 from cavsync.deploy.stream.options import ScoringOptions
 from cavsync.deploy.stream.scorer import SyncScorer
-from cavsync.deploy.verdict.profiles import Profile
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import BundleError, CavsyncError
 
@@ -27,22 +25,20 @@ TOLERANCE_SECONDS = 1e-3
 class PushedStream:
     """Score the chunks of a connection and report to its `LiveStream`."""
 
-    def __init__(self, bundle: Bundle, stream: LiveStream, metrics: SyncMetrics, options: ScoringOptions) -> None:
+    def __init__(self, bundle: Bundle, stream: LiveStream, options: ScoringOptions) -> None:
         self._scorer = SyncScorer(bundle, options.for_live(bundle.manifest.sync))
-        self._profile: Profile = self._scorer.profile
         self._stream = stream
-        self._metrics = metrics
         # (timestamp, arrival time) of recent frames, from which the delay of a decision is computed.
         self._arrivals: deque[tuple[float, float]] = deque(maxlen=MAX_ARRIVALS)
         self._period_seconds = math.nan
-        stream.begin(self._profile)
+        stream.begin(self._scorer.profile)
 
     def hello(self) -> Message:
         """Return the `ready` message with the settings in force."""
         return {
             "kind": "ready",
             "stream": self._stream.name,
-            "profile": self._profile.name,
+            "profile": self._scorer.profile.name,
             "window_seconds": self._scorer.window_seconds,
             "max_offset_ms": self._scorer.max_offset_ms,
         }
@@ -71,7 +67,7 @@ class PushedStream:
         self._scorer.reset()
         self._arrivals.clear()
         self._period_seconds = math.nan
-        self._stream.begin(self._profile)
+        self._stream.begin(self._scorer.profile)
         return [self.hello()]
 
     def flush(self) -> list[Message]:
@@ -84,10 +80,7 @@ class PushedStream:
         messages: list[Message] = []
         for score in scores:
             delay_seconds = self._delay_seconds(score.time_seconds)
-            self._metrics.observe(self._stream.name, score)
-            changes = self._stream.decide(
-                score, self._profile, frame_period_seconds=self._period_seconds, delay_seconds=delay_seconds
-            )
+            changes = self._stream.decide(score, delay_seconds=delay_seconds, frame_period_seconds=self._period_seconds)
             messages.append({"kind": "window", **score.to_dict()})
             messages += [change.to_dict() for change in changes]
         return messages

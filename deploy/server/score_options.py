@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cavsync.deploy.server.refusals import RefusalError
 from cavsync.deploy.stream.options import ScoringOptions
 from cavsync.manifest import SyncSpec
+from cavsync.records import problem
 
 # Stricter than `ScoringOptions`: long windows, wide ranges and high frame rates cost memory and time.
 MAX_CLIENT_WINDOW_SECONDS = 60.0
@@ -32,6 +35,14 @@ class ScoreOptions(BaseModel):
         None, gt=0, le=MAX_CLIENT_RANGE_MS, description="Step of the search, a multiple of 10; longer ones cost less."
     )
     adaptive: bool | None = Field(None, description="Search coarsely, then track the offset that was found.")
+
+    @classmethod
+    def parsed(cls, values: Any) -> Self:
+        """Check the values that a client sent; RefusalError where they are unknown or unusable."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise RefusalError(400, f"the request {problem(error)}: see /openapi.json") from None
 
     def resolved(self, sync: SyncSpec, defaults: ScoringOptions) -> ScoringOptions:
         """Return `defaults` with the client's options in place of its own.

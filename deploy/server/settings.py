@@ -46,10 +46,10 @@ class ServerSettings:
         keep_results_seconds: how long a finished job is kept; at most `KEPT_RESULTS` are.
         idle_seconds: how long a stream may send nothing.
         watch: (name, address) of live sources that the server opens itself.
-        scoring: how the sources of `watch` are scored, and whatever clients send without options of their own.
+        scoring: options for the sources of `watch`, and the defaults for clients.
 
     Raises:
-        ConfigError: a value that cannot be used, or a server that anyone could use.
+        ConfigError: a value that cannot be used, or no token although other machines can reach it.
     """
 
     host: str = "127.0.0.1"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Response, WebSocket
+from fastapi import APIRouter, Depends, Response, WebSocket
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import Field, ValidationError
+from pydantic import Field
 from starlette.websockets import WebSocketDisconnect
 
 from cavsync.deploy.server.chunks import parse_object
@@ -22,12 +21,13 @@ from cavsync.deploy.server.pushed_stream import Message, PushedStream
 from cavsync.deploy.server.refusals import RefusalError, refusal
 from cavsync.deploy.server.score_options import ScoreOptions
 from cavsync.deploy.server.services import Services, Shared, services_of
+from cavsync.deploy.sinks.text import json_text
 from cavsync.errors import BundleError, CavsyncError
-from cavsync.records import problem
 
 Work = Callable[[], list[Message]]
 NORMAL, GOING_AWAY, FAILED, IDLE = 1000, 1001, 1011, 4408
 GOODBYE_SECONDS = 2.0
+router = APIRouter(prefix="/v1", tags=["live"])
 
 
 class WatchedUrl(ScoreOptions):
@@ -37,40 +37,26 @@ class WatchedUrl(ScoreOptions):
     url: str = Field(max_length=2000)
 
 
-def add_stream_routes(app: FastAPI) -> None:
-    """Add the routes under /v1/streams, and /v1/feed."""
-    router = APIRouter(prefix="/v1", tags=["live"])
-    router.add_api_route("/streams", list_streams, methods=["GET"], summary="Every stream and its latest decision")
-    router.add_api_route("/streams", watch, methods=["POST"], status_code=201, summary="Watch a live source")
-    router.add_api_route("/streams/{name}", show, methods=["GET"], summary="A stream's recent decisions and events")
-    router.add_api_route("/streams/{name}", remove, methods=["DELETE"], status_code=204, summary="Forget a stream")
-    router.add_api_route(
-        "/feed",
-        feed,
-        methods=["GET"],
-        response_class=EventSourceResponse,
-        summary="Decisions and events as server-sent events",
-    )
-    router.add_api_websocket_route("/streams/{name}", push)
-    app.include_router(router)
-
-
+@router.get("/streams", summary="Every stream and its latest decision")
 def list_streams(services: Shared) -> dict[str, Any]:
     """Return all streams, sorted by name."""
     return {"streams": services.streams.list()}
 
 
+@router.post("/streams", status_code=201, summary="Watch a live source")
 def watch(wanted: WatchedUrl, services: Shared) -> dict[str, Any]:
     """Open and score a live source; needs --allow-private-addresses, because the source may lead to any address."""
     options = wanted.resolved(services.bundle.manifest.sync, services.settings.scoring)
     return services.watched.watch_asked(wanted.name, wanted.url, options).status()
 
 
+@router.get("/streams/{name}", summary="A stream's recent decisions and events")
 def show(name: str, services: Shared) -> dict[str, Any]:
     """Return one stream with its history."""
     return services.streams.get(name).past()
 
 
+@router.delete("/streams/{name}", status_code=204, summary="Forget a stream")
 def remove(name: str, services: Shared) -> Response:
     """Stop a watched stream and forget it; a pushed stream must have ended."""
     services.watched.stop(name)
@@ -86,6 +72,7 @@ async def _place(services: Shared) -> AsyncIterator[asyncio.Queue[FeedMessage]]:
         yield queue
 
 
+@router.get("/feed", response_class=EventSourceResponse, summary="Decisions and events as server-sent events")
 async def feed(
     services: Shared, queue: Annotated[asyncio.Queue[FeedMessage], Depends(_place)]
 ) -> AsyncIterator[ServerSentEvent]:
@@ -97,6 +84,7 @@ async def feed(
             yield message
 
 
+@router.websocket("/streams/{name}")
 async def push(socket: WebSocket, name: str) -> None:
     """Receive chunks (see `chunks`) and controls; answer with decisions, events and errors.
 
@@ -206,24 +194,20 @@ class StreamSocket:
         raise RefusalError(400, f"the control is {text!r:.80}: send type start, reset or flush")
 
     def _start(self, wanted: dict[str, Any]) -> list[Message]:
-        try:
-            options = ScoreOptions.model_validate(wanted)
-        except ValidationError as error:
-            raise RefusalError(400, f"the message {problem(error)}: see ScoreOptions in /openapi.json") from None
-        return [self._open(options).hello()]
+        return [self._open(wanted).hello()]
 
     def _scoring(self) -> PushedStream:
-        return self._pushed or self._open(ScoreOptions.model_construct())
+        return self._pushed or self._open({})
 
-    def _open(self, options: ScoreOptions) -> PushedStream:
+    def _open(self, wanted: dict[str, Any]) -> PushedStream:
         services = self._services
-        resolved = options.resolved(services.bundle.manifest.sync, services.settings.scoring)
-        self._pushed = PushedStream(services.pool.bundle, self._stream, services.streams.metrics, resolved)
+        options = ScoreOptions.parsed(wanted).resolved(services.bundle.manifest.sync, services.settings.scoring)
+        self._pushed = PushedStream(services.pool.bundle, self._stream, options)
         return self._pushed
 
     async def _send(self, messages: list[Message], stopped: asyncio.Task[Any]) -> None:
         for message in messages:
-            await self._sent(self._socket.send_text(_text(message)), stopped)
+            await self._sent(self._socket.send_text(json_text(message)), stopped)
 
     async def _sent(self, sending: Coroutine[Any, Any, None], stopped: asyncio.Task[Any]) -> None:
         """Wait until the client has received it, for `idle_seconds` at most, or briefly once the server stops."""
@@ -237,7 +221,3 @@ class StreamSocket:
             task.result()
         finally:
             task.cancel()
-
-
-def _text(message: Message) -> str:
-    return json.dumps(message, allow_nan=False, ensure_ascii=False)

@@ -19,9 +19,9 @@ class StreamRegistry:
 
     def __init__(self, settings: ServerSettings, metrics: SyncMetrics) -> None:
         self.feed = Feed()
-        self.metrics = metrics
+        self._metrics = metrics
         self._settings = settings
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._streams: dict[str, LiveStream] = {}
 
     def open(self, name: str, source: str = PUSHED) -> LiveStream:
@@ -39,7 +39,7 @@ class StreamRegistry:
             if found is None or found.source != source:
                 if found is None and len(self._streams) >= self._settings.max_streams:
                     self._make_room()
-                found = self._streams[name] = LiveStream(name, source, self.feed.publish)
+                found = self._streams[name] = LiveStream(name, source, self._metrics, self.feed.publish)
             found.state = LIVE
             found.hear()
             return found
@@ -63,7 +63,7 @@ class StreamRegistry:
         with self._lock:
             found = self._streams.pop(name, None)
         if found is not None:
-            self.metrics.forget(name)
+            self._metrics.forget(name)
             self.feed.publish({"type": "gone", "name": name})
 
     def sweep(self) -> None:
@@ -84,7 +84,4 @@ class StreamRegistry:
             raise RefusalError(
                 503, f"{len(self._streams)} streams are live, the most allowed: end one, or raise --max-streams"
             )
-        oldest = max(over, key=lambda stream: stream.silent_seconds)
-        del self._streams[oldest.name]
-        self.metrics.forget(oldest.name)
-        self.feed.publish({"type": "gone", "name": oldest.name})
+        self.forget(max(over, key=lambda stream: stream.silent_seconds).name)

@@ -7,7 +7,6 @@ the order of the tensors in the JSON.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,16 +20,8 @@ DATATYPES = {"float32": "FP32", "float16": "FP16", "uint8": "UINT8"}
 MAX_BATCH = 256
 
 
-@dataclass(frozen=True)
-class InferenceRequest:
-    """The JSON of a request and the bytes after it."""
-
-    content: dict[str, Any]
-    binary: memoryview
-
-
-def split_body(body: bytes, header_length: str | None) -> InferenceRequest:
-    """Split the body of a request; `header_length` is its Inference-Header-Content-Length.
+def split_body(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
+    """Return the JSON of a request and the bytes after it; `header_length` is its Inference-Header-Content-Length.
 
     Raises:
         RefusalError: the body does not begin with a JSON object of that length, or the JSON is too long.
@@ -52,16 +43,16 @@ def split_body(body: bytes, header_length: str | None) -> InferenceRequest:
         ) from None
     if not isinstance(content, dict) or not isinstance(content.get("parameters", {}), dict):
         raise RefusalError(400, "the request is not a JSON object: send an inference request")
-    return InferenceRequest(content, memoryview(body)[length:])
+    return content, memoryview(body)[length:]
 
 
-def read_input(request: InferenceRequest, spec: TensorSpec) -> NDArray[Any]:
+def read_input(content: dict[str, Any], binary: memoryview, spec: TensorSpec) -> NDArray[Any]:
     """Return the single input of a request, checked against the manifest.
 
     Raises:
         RefusalError: wrong name, type, shape or size, or values that are out of range or not finite.
     """
-    inputs = request.content.get("inputs")
+    inputs = content.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise RefusalError(400, f"the request needs exactly one input, {spec.name}: send it in 'inputs'")
     tensor = inputs[0]
@@ -74,9 +65,9 @@ def read_input(request: InferenceRequest, spec: TensorSpec) -> NDArray[Any]:
     shape = _checked_shape(tensor.get("shape"), spec)
     parameters = tensor.get("parameters") or {}
     if isinstance(parameters, dict) and "binary_data_size" in parameters:
-        values = _from_binary(request.binary, parameters["binary_data_size"], shape, spec)
+        values = _from_binary(binary, parameters["binary_data_size"], shape, spec)
     else:
-        if len(request.binary):
+        if len(binary):
             raise RefusalError(
                 400, "bytes follow the JSON but no input declares them: give the input's binary_data_size"
             )
@@ -130,12 +121,13 @@ def write_outputs(
 
 def _checked_shape(shape: Any, spec: TensorSpec) -> tuple[int, ...]:
     declared = [size if isinstance(size, int) else -1 for size in spec.shape]
-    is_shape = isinstance(shape, list) and all(type(size) is int and 1 <= size < 2**31 for size in shape)
-    if not is_shape or len(shape) != len(declared):
-        raise RefusalError(400, f"the shape of {spec.name} is {shape!r:.60}: send {declared}, -1 being free")
-    fits = all(want in (-1, have) for want, have in zip(declared, shape, strict=True))
-    if not fits:
-        raise RefusalError(400, f"the shape of {spec.name} is {shape!r:.60}: send {declared}, -1 being free")
+    if (
+        not isinstance(shape, list)
+        or len(shape) != len(declared)
+        or not all(type(size) is int and 1 <= size < 2**31 for size in shape)
+        or not all(want in (-1, have) for want, have in zip(declared, shape, strict=True))
+    ):
+        raise RefusalError(400, f"the shape of {spec.name} is {shape!r:.60}: send {declared}, where -1 is any size")
     if declared[0] == -1 and shape[0] > MAX_BATCH:
         raise RefusalError(400, f"the batch has {shape[0]} entries: send at most {MAX_BATCH} at a time")
     return tuple(shape)

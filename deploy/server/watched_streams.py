@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections.abc import Mapping
 
-from cavsync.deploy.live import Watcher, parse_address
+from cavsync.deploy.live import LiveSink, Watcher, parse_address
 from cavsync.deploy.live.status import CONNECTED, WAITING, LiveStatus
-from cavsync.deploy.metrics import SyncMetrics
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.live_stream import ENDED, LOST, LiveStream
 from cavsync.deploy.server.refusals import FAILED, RefusalError
 from cavsync.deploy.server.settings import ServerSettings
 from cavsync.deploy.server.streams import StreamRegistry
 from cavsync.deploy.stream.options import ScoringOptions
-from cavsync.deploy.verdict.events import EventChange
-from cavsync.deploy.verdict.profiles import Profile
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import CavsyncError
 
@@ -71,7 +67,7 @@ class WatchedStreams:
         """
         watcher = Watcher(url, self._bundle, options, ffmpeg_options=ffmpeg_options)
         stream = self._streams.open(name, watcher.source)
-        watcher.add_sink(_StreamSink(stream, options.limits, watcher, self._streams.metrics))
+        watcher.add_sink(_StreamSink(stream, watcher))
         stream.begin(options.limits)
         thread = threading.Thread(target=self._run, args=(stream, watcher), name=f"watch-{name}", daemon=True)
         with self._lock:
@@ -92,12 +88,11 @@ class WatchedStreams:
     def close(self) -> None:
         """End all watched streams."""
         with self._lock:
-            running = list(self._running.values())
-            self._running.clear()
-        for watcher, _ in running:
+            running = dict(self._running)
+        for watcher, _ in running.values():
             watcher.stop()
-        for _, thread in running:
-            thread.join(JOIN_SECONDS)
+        for name in running:
+            self.stop(name)
 
     def _run(self, stream: LiveStream, watcher: Watcher) -> None:
         state, error = LOST, FAILED
@@ -115,28 +110,17 @@ class WatchedStreams:
                     del self._running[stream.name]
 
 
-class _StreamSink:
+class _StreamSink(LiveSink):
     """A sink that reports to a stream of the registry, which tracks its events itself."""
 
-    def __init__(self, stream: LiveStream, profile: Profile, watcher: Watcher, metrics: SyncMetrics) -> None:
+    def __init__(self, stream: LiveStream, watcher: Watcher) -> None:
         self._stream = stream
-        self._profile = profile
         self._watcher = watcher
-        self._metrics = metrics
 
     def on_decision(self, source: str, score: SyncScore) -> None:
         del source
-        self._metrics.observe(self._stream.name, score)
-        self._stream.decide(
-            score,
-            self._profile,
-            frame_period_seconds=math.nan,
-            delay_seconds=self._watcher.lag_seconds,
-        )
+        self._stream.decide(score, delay_seconds=self._watcher.lag_seconds)
         self._stream.hear()
-
-    def on_event(self, source: str, change: EventChange) -> None:
-        del source, change
 
     def on_status(self, source: str, status: LiveStatus) -> None:
         del source
@@ -145,6 +129,3 @@ class _StreamSink:
         elif status.phase == CONNECTED:
             self._stream.begin_stretch()
             self._stream.hear()
-
-    def close(self) -> None:
-        """Do nothing: no output is pending."""

@@ -5,8 +5,6 @@ Public through the options of `cavsync score`; the formats are public, these fun
 """
 
 from cavsync.atomic import check_writable, write_text_atomically
-from cavsync.deploy.sinks.csv_table import csv_text
-from cavsync.deploy.sinks.jsonl import jsonl_text
-from cavsync.deploy.sinks.vtt import vtt_text
+from cavsync.deploy.sinks.text import csv_text, jsonl_text, vtt_text
 
 __all__ = ["check_writable", "csv_text", "jsonl_text", "vtt_text", "write_text_atomically"]

@@ -10,6 +10,8 @@ from typing import Self
 # One unit is about one pixel on a phone, so that the text stays readable there.
 WIDTH, HEIGHT = 360.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 8.0, 22.0
+# The names of these in templates.
+FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 TIME_STEPS_SECONDS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 
 
@@ -63,6 +65,11 @@ class Chart:
 def time_scale(start_seconds: float, end_seconds: float) -> Scale:
     """Horizontal axis over a file or a part of it, at least a tenth of a second long."""
     return Scale.horizontal(start_seconds, max(end_seconds, start_seconds + 0.1))
+
+
+def time_chart(x: Scale, y: Scale, count: int = 5) -> Chart:
+    """Time to the right and a value upwards, with about `count` ticks."""
+    return Chart(x, y, time_ticks(x), value_ticks(y, count))
 
 
 def time_ticks(scale: Scale) -> list[Tick]:

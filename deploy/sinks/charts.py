@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cavsync.deploy.sinks.axes import Chart, Scale, line_path, time_ticks, value_ticks
+from cavsync.deploy.sinks.axes import Chart, Scale, line_path, time_chart
 from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, SyncScore
 
 MAX_POINTS = 400
@@ -41,13 +41,7 @@ def offset_chart(
     margin = 0.12 * (high - low)
     y = Scale.vertical(low - margin, high + margin)
     band = (y(early_ms), y(-late_ms)) if limits else None
-    return Chart(x, y, time_ticks(x), value_ticks(y)), [_marker(record, x, y) for record in known], band
-
-
-def line_chart(x: Scale) -> Chart:
-    """Axes for confidence and similarity, 0 to 1: negative cosines are drawn at 0."""
-    y = Scale.vertical(0.0, 1.0)
-    return Chart(x, y, time_ticks(x), value_ticks(y, 4))
+    return time_chart(x, y), [_marker(record, x, y) for record in known], band
 
 
 def field_path(records: Sequence[SyncScore], name: str, chart: Chart) -> str:

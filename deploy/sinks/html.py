@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,112 +10,73 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome
 from cavsync.deploy.files.totals import totals
-from cavsync.deploy.sinks.axes import (
-    BOTTOM,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Chart,
-    Scale,
-    clock,
-    time_scale,
-    time_ticks,
-    value_ticks,
-)
-from cavsync.deploy.sinks.charts import MAX_POINTS, Marker, field_path, line_chart, offset_chart
+from cavsync.deploy.sinks.axes import FRAME, Scale, clock, time_chart, time_scale
+from cavsync.deploy.sinks.charts import MAX_POINTS, field_path, offset_chart
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.verdict.records import STATES, rounded
 from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
 
-# Result pages share the style and the frame of the charts.
-TEMPLATES = Path(__file__).parent
-FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 MAX_EVENTS = 200
 
 
-@dataclass(frozen=True)
-class Section:
-    """One clip's section of the page."""
-
-    anchor: str
-    name: str
-    source: str
-    state: str
-    headline: str
-    explanation: str
-    summary: dict[str, Any]
-    states: list[tuple[str, str, int]]
-    offset: Chart
-    markers: list[Marker]
-    band: tuple[float, float] | None
-    points_pooled: int
-    lines: Chart
-    confidence_path: str
-    similarity_path: str
-    heat: Chart
-    heat_uri: str
-    events: list[dict[str, str]]
-    events_left_out: int
-    facts: list[tuple[str, str]]
-
-
-def html_text(outcomes: Sequence[Outcome]) -> str:
-    """The report page; everything from files is escaped."""
+def page_environment(*folders: Path) -> Environment:
+    """Jinja environment for templates in `folders` and those of the report, whose style result pages share."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["frame"] = FRAME
+    return environment
+
+
+def html_text(outcomes: Sequence[Outcome]) -> str:
+    """The report page; everything from files is escaped."""
+    environment = page_environment()
     environment.filters["signed"] = _signed
     scores = [outcome for outcome in outcomes if isinstance(outcome, FileScore)]
     return environment.get_template("report.html.j2").render(
         sections=[_section(score, index) for index, score in enumerate(scores, start=1)],
         failures=[outcome for outcome in outcomes if isinstance(outcome, FileFailure)],
         totals=[(name, STATE_WORDS.get(name, name), count) for name, count in totals(outcomes).items()],
-        frame=FRAME,
     )
 
 
-def _section(score: FileScore, index: int) -> Section:
+def _section(score: FileScore, index: int) -> dict[str, Any]:
+    """Return the values that the template shows in the section of one clip."""
     summary, records = score.summary, score.records
     end_seconds = summary.score.time_seconds
     x = time_scale(end_seconds - summary.duration_seconds, end_seconds)
     offset, markers, band = offset_chart(records, summary.early_limit_ms, summary.late_limit_ms, x)
-    lines = line_chart(x)
+    # Confidence and similarity; negative cosines are drawn at 0.
+    lines = time_chart(x, Scale.vertical(0.0, 1.0), 4)
+    reach_ms = float(score.heat_map.lags_ms[-1] - score.heat_map.lags_ms[0]) / 2
     events = [_event(event.to_dict(), summary.duration_seconds) for event in summary.events]
     states = [record.state for record in records]
-    return Section(
-        anchor=f"clip-{index}",
-        name=Path(score.source).name or score.source,
-        source=score.source,
-        state=summary.score.state,
-        headline=headline(summary.score),
-        explanation=explanation(summary.score),
-        summary=summary.to_dict(),
-        states=[(state, STATE_WORDS[state], states.count(state)) for state in STATES if state in states],
-        offset=offset,
-        markers=markers,
-        band=band,
-        points_pooled=-(-len(records) // MAX_POINTS),
-        lines=lines,
-        confidence_path=field_path(records, "confidence", lines),
-        similarity_path=field_path(records, "similarity", lines),
-        heat=_heat_chart(score, x),
-        heat_uri=heat_map_data_uri(score.heat_map),
-        events=events[:MAX_EVENTS],
-        events_left_out=max(0, len(events) - MAX_EVENTS),
-        facts=_facts(score),
-    )
-
-
-def _heat_chart(score: FileScore, x: Scale) -> Chart:
-    reach_ms = float(score.heat_map.lags_ms[-1] - score.heat_map.lags_ms[0]) / 2
-    y = Scale.vertical(-reach_ms, reach_ms)
-    return Chart(x, y, time_ticks(x), value_ticks(y))
+    return {
+        "anchor": f"clip-{index}",
+        "name": Path(score.source).name or score.source,
+        "source": score.source,
+        "state": summary.score.state,
+        "headline": headline(summary.score),
+        "explanation": explanation(summary.score),
+        "summary": summary.to_dict(),
+        "states": [(state, STATE_WORDS[state], states.count(state)) for state in STATES if state in states],
+        "offset": offset,
+        "markers": markers,
+        "band": band,
+        "points_pooled": -(-len(records) // MAX_POINTS),
+        "lines": lines,
+        "confidence_path": field_path(records, "confidence", lines),
+        "similarity_path": field_path(records, "similarity", lines),
+        "heat": time_chart(x, Scale.vertical(-reach_ms, reach_ms)),
+        "heat_uri": heat_map_data_uri(score.heat_map),
+        "events": events[:MAX_EVENTS],
+        "events_left_out": max(0, len(events) - MAX_EVENTS),
+        "facts": _facts(score),
+    }
 
 
 def _event(event: dict[str, Any], span_seconds: float) -> dict[str, str]:
@@ -132,14 +92,14 @@ def _event(event: dict[str, Any], span_seconds: float) -> dict[str, str]:
 def _facts(score: FileScore) -> list[tuple[str, str]]:
     summary = score.summary
     media, bundle = summary.media, summary.bundle
-    rate = media["frame_rate_hz"]
+    rate, channels = media["frame_rate_hz"], media["audio_channels"]
     frame = f"{media['video_codec']}, {media['width']} by {media['height']}"
     limits = f"+{summary.early_limit_ms:.0f} / \N{MINUS SIGN}{summary.late_limit_ms:.0f} ms"
     resolution = summary.score.offset_resolution_ms
     return [
         ("Duration", f"{summary.duration_seconds:.2f} s, {media['container']}"),
         ("Video", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
-        ("Audio", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {_count(media['audio_channels'], 'channel')}"),
+        ("Audio", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {channels} channel{'s' * (channels != 1)}"),
         ("Decoder", media["decoder"]),
         ("Bundle", f"{bundle['name']}, {bundle['precision']}"),
         ("Encoders", f"visual {bundle['visual_encoder']}, audio {bundle['audio_encoder']}"),
@@ -148,10 +108,6 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
         ("Window", f"{score.records[0].window_seconds:g} s, {summary.num_windows} decisions"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in summary.versions.items())),
     ]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _signed(value: float | None, unit: str = "ms") -> str:

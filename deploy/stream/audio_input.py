@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ
-from cavsync.media.resample import MonoResampler, TimedSamples
+from cavsync.media.resample import AudioChunk, MonoResampler
 
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
@@ -30,13 +30,13 @@ RATE_CHECK_SPANS = 2
 
 
 class AudioInput:
-    """Push audio of any rate, layout and type; get `(pts_seconds, samples)` at 16 kHz. Channels are averaged."""
+    """Push audio of any rate, layout and type; get it at 16 kHz. Channels are averaged."""
 
     def __init__(self) -> None:
         self._resampler: MonoResampler | None = None
         self._rate_check = _RateCheck()
 
-    def push(self, samples: Any, pts_seconds: float, sample_rate_hz: int) -> Iterator[TimedSamples]:
+    def push(self, samples: Any, pts_seconds: float, sample_rate_hz: int) -> Iterator[AudioChunk]:
         """Check and convert one piece of audio, (n,) or (n, channels).
 
         Raises:
@@ -47,16 +47,16 @@ class AudioInput:
         self._rate_check.add(pts_seconds, len(mono) / rate_hz, rate_hz)
         return self._convert(mono, pts_seconds, rate_hz) if len(mono) else iter(())
 
-    def flush(self) -> Iterator[TimedSamples]:
+    def flush(self) -> Iterator[AudioChunk]:
         """Return the samples that the resampling filter still holds."""
         if self._resampler is not None:
             yield from self._resampler.flush()
             self._resampler = None
 
-    def _convert(self, mono: NDArray[np.float32], pts_seconds: float, rate_hz: int) -> Iterator[TimedSamples]:
+    def _convert(self, mono: NDArray[np.float32], pts_seconds: float, rate_hz: int) -> Iterator[AudioChunk]:
         if rate_hz == SAMPLE_RATE_HZ:
             yield from self.flush()
-            yield pts_seconds, mono
+            yield AudioChunk(pts_seconds, mono)
             return
         if self._resampler is None:
             self._resampler = MonoResampler(SAMPLE_RATE_HZ)

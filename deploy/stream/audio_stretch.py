@@ -21,26 +21,23 @@ TOLERATED_GAP_SHARE = 0.1
 
 
 class AudioStretch:
-    """Append 16 kHz mono samples, embed instants, read their embeddings. Missing instants are NaN.
+    """Append 16 kHz mono samples of one `epoch`, embed instants, read their embeddings. Missing instants are NaN.
 
     Samples, log-mel and embeddings are kept until `drop_before` or `drop_samples` releases them.
     """
 
-    def __init__(self, bundle: Bundle, hop_frames: int, start_sample: int) -> None:
+    def __init__(self, bundle: Bundle, hop_frames: int, start_sample: int, epoch: int) -> None:
+        self.epoch = epoch
         self._bundle = bundle
         self._segment_frames = bundle.manifest.audio.segment_frames
         self._hop_frames = hop_frames
         self._hop_samples = hop_frames * FRAME_SHIFT_SAMPLES
         self._span_samples = (self._segment_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
-        self._samples = Timeline((), np.float32, 0.0)
-        self._present = Timeline((), np.bool_, 0.0)
-        self._log_mel = Timeline((bundle.manifest.frontend.num_mel_bins,), np.float32, 0.0)
-        self._embeddings = Timeline((bundle.embedding_dim,), np.float32, np.nan)
-        self._samples.start_at(start_sample)
-        self._present.start_at(start_sample)
         first = -(-start_sample // self._hop_samples)
-        self._embeddings.start_at(first)
-        self._log_mel.start_at(first * hop_frames)
+        # Missing samples are NaN.
+        self._samples = Timeline((), np.float32, np.nan, start_sample)
+        self._log_mel = Timeline((bundle.manifest.frontend.num_mel_bins,), np.float32, 0.0, first * hop_frames)
+        self._embeddings = Timeline((bundle.embedding_dim,), np.float32, np.nan, first)
 
     @property
     def first_instant(self) -> int:
@@ -64,12 +61,8 @@ class AudioStretch:
 
     def append(self, samples: NDArray[np.float32], place: int) -> None:
         """Put samples (n,) at `place`: a gap counts as missing audio; where they overlap older ones, the older stay."""
-        ahead = max(0, place - self._samples.end)
-        self._samples.append_fill(ahead)
-        self._present.append_fill(ahead)
-        new = samples[max(0, self._samples.end - place) :]
-        self._samples.append(new)
-        self._present.append(np.ones(len(new), dtype=np.bool_))
+        self._samples.append_fill(max(0, place - self._samples.end))
+        self._samples.append(samples[max(0, self._samples.end - place) :])
 
     def embed(self, wanted: NDArray[np.int64]) -> None:
         """Embed the instants `wanted` (ascending) whose audio is present and that are not embedded yet."""
@@ -95,10 +88,8 @@ class AudioStretch:
         """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
         if not self.first_instant <= instant < self.end_instant or not self._is_usable(instant):
             return float("nan")
-        start = instant * self._hop_samples
-        samples = self._samples.read(start, start + self._span_samples)
-        present = self._present.read(start, start + self._span_samples)
-        power = float(np.mean(np.square(samples[present], dtype=np.float64)))
+        samples = self._span(instant)
+        power = float(np.mean(np.square(samples[~np.isnan(samples)], dtype=np.float64)))
         return float(10 * np.log10(power + 1e-20))
 
     def drop_before(self, instant: int) -> None:
@@ -108,7 +99,6 @@ class AudioStretch:
     def drop_samples(self, count: int) -> None:
         """Release the oldest `count` samples and the instants that need them."""
         self._samples.drop_before(self._samples.first + max(0, count))
-        self._present.drop_before(self._samples.first)
         first = -(-self._samples.first // self._hop_samples)
         self._log_mel.drop_before(first * self._hop_frames)
         # The embeddings must begin where the samples do, even if nothing was embedded up to there.
@@ -116,10 +106,13 @@ class AudioStretch:
         self._embeddings.drop_before(first)
 
     def _is_usable(self, instant: int) -> bool:
+        tolerated = min(TOLERATED_GAP_SECONDS * SAMPLE_RATE_HZ, TOLERATED_GAP_SHARE * self._span_samples)
+        return bool(np.count_nonzero(np.isnan(self._span(instant))) <= tolerated)
+
+    def _span(self, instant: int) -> NDArray[np.float32]:
+        """Samples of the instant's segment, NaN where missing."""
         start = instant * self._hop_samples
-        present = self._present.read(start, start + self._span_samples)
-        tolerated = min(TOLERATED_GAP_SECONDS * SAMPLE_RATE_HZ, TOLERATED_GAP_SHARE * len(present))
-        return bool(np.count_nonzero(~present) <= tolerated)
+        return self._samples.read(start, start + self._span_samples)
 
     def _segment(self, instant: int) -> NDArray[np.float32]:
         """Log-mel (segment_frames, bins) of one instant; computes the frames that are missing."""
@@ -130,7 +123,7 @@ class AudioStretch:
         if stop > self._log_mel.end:
             first_sample = self._log_mel.end * FRAME_SHIFT_SAMPLES
             last_sample = (stop - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
-            waveform = self._samples.read(first_sample, last_sample)
+            waveform = np.nan_to_num(self._samples.read(first_sample, last_sample), copy=False)
             frames = self._bundle.log_mel(waveform)
             if len(frames) != num_log_mel_frames(len(waveform)):
                 raise BundleError(

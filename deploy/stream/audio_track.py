@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +14,6 @@ from cavsync.deploy.stream.clock import EpochClock
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.resample import SteadyClock
-
-
-@dataclass(frozen=True)
-class _Placed:
-    epoch: int
-    stretch: AudioStretch
 
 
 class AudioTrack:
@@ -34,7 +27,7 @@ class AudioTrack:
         self._bundle = bundle
         self._hop_frames = hop_frames
         self._keep_samples = round(keep_seconds * SAMPLE_RATE_HZ)
-        self._stretches: deque[_Placed] = deque()
+        self._stretches: deque[AudioStretch] = deque()
         self._steady = SteadyClock(0.0)
         self.clock = EpochClock()
         self.finished = False
@@ -48,7 +41,7 @@ class AudioTrack:
 
     @property
     def _end_seconds(self) -> float:
-        return self._stretches[-1].stretch.end_sample / SAMPLE_RATE_HZ
+        return self._stretches[-1].end_sample / SAMPLE_RATE_HZ
 
     def push(self, samples: NDArray[np.float32], pts_seconds: float) -> None:
         """Place samples (n,) on the clock; jitter of the timestamps does not cut the audio (see `SteadyClock`)."""
@@ -56,7 +49,7 @@ class AudioTrack:
             self._resume(pts_seconds)
         place = round(self._steady.next_seconds * SAMPLE_RATE_HZ)
         self._steady.advance(pts_seconds, len(samples) / SAMPLE_RATE_HZ)
-        self._stretches[-1].stretch.append(samples, place)
+        self._stretches[-1].append(samples, place)
         self._limit()
 
     def has(self, epoch: int, stop: int) -> bool:
@@ -64,20 +57,20 @@ class AudioTrack:
         if self.finished or epoch < self.clock.epoch:
             return True
         last = self._stretches[-1] if self._stretches else None
-        return last is not None and last.epoch == epoch and last.stretch.end_instant >= stop
+        return last is not None and last.epoch == epoch and last.end_instant >= stop
 
     def embed(self, epoch: int, wanted: NDArray[np.int64]) -> None:
         """Embed the instants `wanted` (ascending) whose audio is present and that are not embedded yet."""
-        for placed in self._stretches:
-            if placed.epoch == epoch:
-                placed.stretch.embed(wanted)
+        for stretch in self._stretches:
+            if stretch.epoch == epoch:
+                stretch.embed(wanted)
 
     def embeddings(self, epoch: int, start: int, stop: int) -> NDArray[np.float32]:
         """Embeddings (stop - start, D) of instants [start, stop); NaN where missing."""
         found = [
-            placed.stretch.embeddings(start, stop)
-            for placed in self._stretches
-            if placed.epoch == epoch and placed.stretch.first_instant < stop and placed.stretch.end_instant > start
+            stretch.embeddings(start, stop)
+            for stretch in self._stretches
+            if stretch.epoch == epoch and stretch.first_instant < stop and stretch.end_instant > start
         ]
         if not found:
             return np.full((stop - start, self._bundle.embedding_dim), np.nan, dtype=np.float32)
@@ -88,47 +81,39 @@ class AudioTrack:
 
     def level_dbfs(self, epoch: int, instant: int) -> float:
         """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
-        levels = [placed.stretch.level_dbfs(instant) for placed in self._stretches if placed.epoch == epoch]
+        levels = [stretch.level_dbfs(instant) for stretch in self._stretches if stretch.epoch == epoch]
         return next((level for level in levels if not math.isnan(level)), math.nan)
 
     def drop_before(self, epoch: int, instant: int) -> None:
         """Release all earlier epochs and, of this epoch, the instants before `instant`."""
-        while self._stretches and self._is_passed(self._stretches[0], epoch, instant):
+        passed = (epoch, instant)
+        while len(self._stretches) > 1 and (self._stretches[0].epoch, self._stretches[0].end_instant) <= passed:
             self._stretches.popleft()
         if self._stretches and self._stretches[0].epoch == epoch:
-            self._stretches[0].stretch.drop_before(instant)
+            self._stretches[0].drop_before(instant)
 
     def finish(self) -> None:
         """End the audio: no more samples will be pushed."""
         self.finished = True
-
-    def _is_passed(self, placed: _Placed, epoch: int, instant: int) -> bool:
-        is_last = len(self._stretches) == 1
-        return not is_last and (
-            placed.epoch < epoch or (placed.epoch == epoch and placed.stretch.end_instant <= instant)
-        )
 
     def _resume(self, pts_seconds: float) -> None:
         """Continue at a timestamp that does not follow from the last one."""
         self._steady = SteadyClock(pts_seconds)
         if self._stretches and pts_seconds < self._end_seconds - JUMP_BACK_SECONDS:
             self.clock.set_back(self._end_seconds, pts_seconds)
-            self._begin(pts_seconds)
-        elif not self._stretches or pts_seconds > self._end_seconds + HOLE_SECONDS:
-            self._begin(pts_seconds)
-
-    def _begin(self, pts_seconds: float) -> None:
-        stretch = AudioStretch(self._bundle, self._hop_frames, round(pts_seconds * SAMPLE_RATE_HZ))
-        self._stretches.append(_Placed(self.clock.epoch, stretch))
+        elif self._stretches and pts_seconds <= self._end_seconds + HOLE_SECONDS:
+            return
+        start_sample = round(pts_seconds * SAMPLE_RATE_HZ)
+        self._stretches.append(AudioStretch(self._bundle, self._hop_frames, start_sample, self.clock.epoch))
 
     def _limit(self) -> None:
         excess = sum(map(_cost_samples, self._stretches)) - self._keep_samples
         while excess > 0 and len(self._stretches) > 1 and excess >= _cost_samples(self._stretches[0]):
             excess -= _cost_samples(self._stretches.popleft())
         if excess > 0:
-            self._stretches[0].stretch.drop_samples(excess)
+            self._stretches[0].drop_samples(excess)
 
 
-def _cost_samples(placed: _Placed) -> int:
+def _cost_samples(stretch: AudioStretch) -> int:
     """Samples that a stretch counts for, at least one second: short stretches cost memory, too."""
-    return max(placed.stretch.num_samples, SAMPLE_RATE_HZ)
+    return max(stretch.num_samples, SAMPLE_RATE_HZ)

@@ -1,4 +1,4 @@
-"""Clocks that are set back, and how the audio and the frames after such a reset are paired.
+"""Clocks that are set back: epochs of one track, and the pairing of the audio's epochs with the frames'.
 
 Timestamps of a live stream wrap (MPEG-TS every 26.5 h), restart with their sender, or jump. An absolute clock handles
 any forward jump. After a backward one the same timestamp would denote two moments, so each time a track's clock is set
@@ -8,7 +8,6 @@ back, a new *epoch* of that track begins. Nothing here depends on arrival times,
 from __future__ import annotations
 
 import math
-from collections import deque
 
 from cavsync.deploy.stream.limits import PATIENCE_SECONDS
 
@@ -22,12 +21,11 @@ class EpochClock:
     def __init__(self) -> None:
         self.epoch = 0
         self._base_seconds = 0.0
-        self._ends: deque[float] = deque()
-        self._first_end = 0
+        self._ends: dict[int, float] = {}
 
     def set_back(self, last_seconds: float, next_seconds: float) -> None:
         """Begin a new epoch at `next_seconds`; the old one reached `last_seconds` of its own clock."""
-        self._ends.append(self.progress(last_seconds))
+        self._ends[self.epoch] = self.progress(last_seconds)
         self._base_seconds += last_seconds - next_seconds
         self.epoch += 1
 
@@ -37,13 +35,11 @@ class EpochClock:
 
     def end_of(self, epoch: int) -> float | None:
         """Progress at which an epoch ended; None for the current one."""
-        return None if epoch >= self.epoch else self._ends[max(0, epoch - self._first_end)]
+        return self._ends.get(epoch)
 
     def forget_before(self, epoch: int) -> None:
         """Release earlier epochs; `end_of` will not be called for them again."""
-        while self._first_end < epoch and self._ends:
-            self._ends.popleft()
-            self._first_end += 1
+        self._ends = {number: end for number, end in self._ends.items() if number >= epoch}
 
 
 class EpochPairing:

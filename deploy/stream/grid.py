@@ -7,23 +7,17 @@ from functools import cached_property
 
 from cavsync.deploy.verdict.curve import FloatArray, lag_grid_ms
 from cavsync.errors import ConfigError
-from cavsync.manifest import HOP_UNIT_MS
-from cavsync.manifest.specs import SYNC_RULES
+from cavsync.manifest import SyncSpec
+from cavsync.manifest.specs import HOP_UNIT_MS, SYNC_RULES
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Frames per second, step and range of the lags, length of a decision's window and time between decisions.
+class Grid(SyncSpec):
+    """A bundle's grid, with a stream's options in place of some of its numbers.
 
     Raises:
         ConfigError: a window with too many frames, or a search range of fewer than two hops.
     """
-
-    frame_rate_hz: float
-    hop_ms: float
-    max_offset_ms: float
-    window_seconds: float
-    decision_step_seconds: float
 
     def __post_init__(self) -> None:
         for rule in SYNC_RULES:
@@ -38,11 +32,6 @@ class Grid:
     def hop_frames(self) -> int:
         """Log-mel frames between two instants of the audio."""
         return round(self.hop_ms / HOP_UNIT_MS)
-
-    @property
-    def hop_seconds(self) -> float:
-        """Time between two instants of the audio."""
-        return self.hop_ms / 1000
 
     # Every row needs it, so it is computed once, and must be read-only.
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import TypedDict, cast
 
@@ -10,14 +10,8 @@ from cavsync.deploy.runtime.engine_keywords import EngineKeywords
 from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE, Profile, resolve_profile
 from cavsync.errors import ConfigError
-from cavsync.manifest import (
-    HOP_UNIT_MS,
-    MAX_FRAME_RATE_HZ,
-    MAX_OFFSET_MS,
-    MAX_WINDOW_SECONDS,
-    SyncSpec,
-    is_whole_hop,
-)
+from cavsync.manifest import SyncSpec
+from cavsync.manifest.specs import HOP_UNIT_MS, MAX_FRAME_RATE_HZ, MAX_OFFSET_MS, MAX_WINDOW_SECONDS, is_whole_hop
 
 FILE_LEAD_SECONDS = 30.0
 LIVE_PATIENCE_SECONDS = 5.0
@@ -62,7 +56,7 @@ class ScoringOptions:
         frame_rate_hz: frames used per second, at most; fewer cost less and resolve less.
         hop_ms: step between lags, a multiple of 10 ms; longer hops cost less and resolve less.
         adaptive: begin with a coarse search, then track the peak, and widen where confidence drops (see `Search`).
-        profile: limits of what counts as in sync, by name (see `profiles`) or resolved.
+        profile: limits within which the audio counts as in sync, by name (see `profiles`) or resolved.
         early_ms, late_ms: limits of the profile `custom`; required with it, not allowed with any other.
         max_lead_seconds: how long, in stream time, a frame waits for its audio and audio for its frames. None stands
             for 30 s, in a live stream for 5 s more than the search range.
@@ -116,13 +110,8 @@ class ScoringOptions:
         Raises:
             ConfigError: options that contradict each other or the rest of the bundle's grid.
         """
-        return Grid(
-            frame_rate_hz=_chosen(self.frame_rate_hz, sync.frame_rate_hz),
-            hop_ms=_chosen(self.hop_ms, sync.hop_ms),
-            max_offset_ms=_chosen(self.max_offset_ms, sync.max_offset_ms),
-            window_seconds=_chosen(self.window_seconds, sync.window_seconds),
-            decision_step_seconds=sync.decision_step_seconds,
-        )
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return Grid(**{name: float(given.get(name, value)) for name, value in asdict(sync).items()})
 
     def for_live(self, sync: SyncSpec) -> ScoringOptions:
         """These options with the `max_lead_seconds` of a live stream, unless one is set.
@@ -145,7 +134,3 @@ def split_keywords(keywords: OpenKeywords) -> tuple[EngineKeywords, ScoringKeywo
     engine = {name: value for name, value in keywords.items() if name in EngineKeywords.__annotations__}
     scoring = {name: value for name, value in keywords.items() if name not in engine}
     return cast(EngineKeywords, engine), cast(ScoringKeywords, scoring)
-
-
-def _chosen(value: float | None, default: float) -> float:
-    return default if value is None else float(value)

@@ -18,17 +18,11 @@ from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.stream.audio_track import AudioTrack
 from cavsync.deploy.stream.clock import EpochPairing
 from cavsync.deploy.stream.grid import Grid
-from cavsync.deploy.stream.limits import GROUP_INSTANTS
 from cavsync.deploy.stream.search import Search, SearchStep
 from cavsync.deploy.stream.video_track import VideoTrack, VisualInstant
 from cavsync.media.align import segment_center_seconds
 
 ON_GRID = 1e-6
-
-
-def instants_per_group(grid: Grid, group_seconds: float) -> int:
-    """Number of frames embedded together, so that none waits much longer than `group_seconds`."""
-    return max(1, min(GROUP_INSTANTS, round(grid.frame_rate_hz * group_seconds)))
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ class RowStream:
 
     def _place(self, instant: VisualInstant) -> tuple[int, float]:
         """The grid instant at or below the frame's time, and the distance from it to that time as a share of a hop."""
-        position = (instant.time_seconds - self._first_center_seconds) / self._grid.hop_seconds
+        position = (instant.time_seconds - self._first_center_seconds) / (self._grid.hop_ms / 1000)
         below = math.floor(position + ON_GRID)
         return below, max(0.0, position - below)
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
-from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.stream.audio_input import AudioInput
+from cavsync.deploy.stream.limits import GROUP_INSTANTS
 from cavsync.deploy.stream.options import (
     DEFAULT_OPTIONS,
     OpenKeywords,
@@ -21,7 +21,7 @@ from cavsync.deploy.stream.options import (
     ScoringOptions,
     split_keywords,
 )
-from cavsync.deploy.stream.rows import Row, RowStream, instants_per_group
+from cavsync.deploy.stream.rows import Row, RowStream
 from cavsync.deploy.stream.search import Search
 from cavsync.deploy.stream.span import Span
 from cavsync.deploy.stream.stray import StrayFilter
@@ -64,6 +64,12 @@ class SyncScorer:
         self.options = replace(options, **keywords)
         self.profile = self.options.limits
         self.grid = self.options.grid_for(bundle.manifest.sync)
+        self.window_seconds = self.grid.window_seconds
+        """Length of a decision's window."""
+        self.max_offset_ms = self.grid.max_offset_ms
+        """Half the search range."""
+        self.lags_ms = self.grid.lags_ms
+        """The lags (lags,) of every row and curve, ascending; read-only."""
         self._on_row = on_row
         self.reset()
 
@@ -86,12 +92,13 @@ class SyncScorer:
         """
         engine, scoring = split_keywords(keywords)
         options = replace(options, **scoring)
-        return cls(Bundle.open(default_bundle() if path is None else path, **engine), options, on_row=on_row)
+        return cls(Bundle.open(path, **engine), options, on_row=on_row)
 
     def reset(self) -> None:
         """Forget the stream; the next push starts a new one."""
         lead_seconds = self.options.lead_seconds
-        group_instants = instants_per_group(self.grid, self.options.group_seconds)
+        # No frame should wait much longer than `group_seconds` for its group.
+        group_instants = max(1, min(GROUP_INSTANTS, round(self.grid.frame_rate_hz * self.options.group_seconds)))
         self._search = Search(self.grid, is_adaptive=self.options.adaptive, group_instants=group_instants)
         self._stream = RowStream(
             self.bundle, self.grid, self._search, max_lead_seconds=lead_seconds, group_instants=group_instants
@@ -101,21 +108,6 @@ class SyncScorer:
         self._audio_filter: StrayFilter[NDArray[np.float32]] = StrayFilter()
         self._span: Span | None = None
         self._finished = False
-
-    @property
-    def window_seconds(self) -> float:
-        """Length of a decision's window."""
-        return self.grid.window_seconds
-
-    @property
-    def max_offset_ms(self) -> float:
-        """Half the search range."""
-        return self.grid.max_offset_ms
-
-    @property
-    def lags_ms(self) -> NDArray[np.float64]:
-        """The lags (lags,) of every row and curve, ascending; read-only."""
-        return self.grid.lags_ms
 
     @property
     def video_span_seconds(self) -> tuple[float, float] | None:
@@ -234,11 +226,8 @@ class SyncScorer:
 
 def evidence_of(rows: list[Row]) -> Evidence:
     """Collect motion, level and frame period of the rows as arrays (rows,)."""
-    return Evidence(
-        motion=np.array([row.motion for row in rows], dtype=np.float64),
-        level_dbfs=np.array([row.level_dbfs for row in rows], dtype=np.float64),
-        period_seconds=np.array([row.period_seconds for row in rows], dtype=np.float64),
-    )
+    facts = np.array([(row.motion, row.level_dbfs, row.period_seconds) for row in rows], dtype=np.float64)
+    return Evidence(*facts.reshape(-1, 3).T)
 
 
 def _check_frame(frame: Any) -> None:

@@ -27,6 +27,7 @@ MIN_WINDOW_ROWS = 12
 COARSE = "coarse"
 TRACK = "track"
 WIDE = "wide"
+AFTER_FAILURE = {COARSE: COARSE, TRACK: WIDE, WIDE: COARSE}
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,10 @@ class Search:
         self._mode_since_seconds = -math.inf
         self.mode = COARSE if is_adaptive else WIDE
 
-    @property
-    def stride(self) -> int:
-        """Every `stride`-th frame is used."""
-        return 1 if self.mode == WIDE else self._sparse
-
     def next_group(self) -> SearchStep:
         """Return the plan of the next group of frames."""
-        plan = SearchStep(self.stride, self._num_taken % self.stride, self._lags())
+        stride = 1 if self.mode == WIDE else self._sparse
+        plan = SearchStep(stride, self._num_taken % stride, self._lags())
         self._num_taken += self._group_instants
         return plan
 
@@ -77,27 +74,15 @@ class Search:
             return
         if math.isinf(self._mode_since_seconds) or score.time_seconds < self._mode_since_seconds:
             self._mode_since_seconds = score.time_seconds
-        has_peak = score.audio_offset_ms is not None and score.curve is not None
-        if has_peak and (self.mode == COARSE or score.is_measured):
-            self._follow(score)
-            return
+        mode = self.mode
+        if score.audio_offset_ms is not None and score.curve is not None and (mode == COARSE or score.is_measured):
+            self._centre_ms = score.curve.peak_lag_ms
+            mode = TRACK
         # A window that still holds rows of the previous mode says nothing about the current one.
-        if score.time_seconds - self._mode_since_seconds < self._grid.window_seconds:
-            return
-        if self.mode == TRACK:
-            self._turn_to(WIDE, score.time_seconds)
-        elif self.mode == WIDE:
-            self._turn_to(COARSE, score.time_seconds)
-
-    def _follow(self, score: SyncScore) -> None:
-        assert score.curve is not None
-        self._centre_ms = score.curve.peak_lag_ms
-        if self.mode != TRACK:
-            self._turn_to(TRACK, score.time_seconds)
-
-    def _turn_to(self, mode: str, time_seconds: float) -> None:
-        self.mode = mode
-        self._mode_since_seconds = time_seconds
+        elif score.time_seconds - self._mode_since_seconds >= self._grid.window_seconds:
+            mode = AFTER_FAILURE[mode]
+        if mode != self.mode:
+            self.mode, self._mode_since_seconds = mode, score.time_seconds
 
     def _lags(self) -> NDArray[np.bool_]:
         lags_ms = self._grid.lags_ms

@@ -17,14 +17,14 @@ class Timeline:
         width: shape of one row; () for scalars.
         dtype: type of the values.
         fill: value of rows that were never written.
+        first: index of the first row that is appended.
     """
 
-    def __init__(self, width: tuple[int, ...], dtype: Any, fill: float) -> None:
+    def __init__(self, width: tuple[int, ...], dtype: Any, fill: float, first: int = 0) -> None:
         self._fill = fill
         self._rows: NDArray[Any] = np.empty((INITIAL_ROWS, *width), dtype=dtype)
         self._begin = 0
-        self.first = 0
-        self.end = 0
+        self.first = self.end = first
 
     def start_at(self, index: int) -> None:
         """Drop all rows; the next appended row is row `index`."""

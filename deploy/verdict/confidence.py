@@ -86,17 +86,20 @@ def judge(
     peak = find_peak(curve.lags_ms, curve.similarity)
     reason = lack_of_evidence(curve, evidence)
     if reason is None and peak is not None and peak.at_edge:
-        reason = f"the best match lies at the end of the search range, so the offset may be beyond {_range(curve)}"
+        end_ms = abs(curve.lags_ms[0])
+        reason = f"the best match lies at the end of the search range, so the offset may be beyond ±{end_ms:.0f} ms"
     resolution_ms = _resolution_ms(curve, peak, calibration, resolution_floor_ms)
     offset_ms = confidence = None
-    state = UNDETERMINED
+    state, is_measured = UNDETERMINED, False
     if reason is None and peak is not None:
         offset_ms = -peak.lag_ms - (calibration.zero_point_ms if calibration else 0.0)
-        confidence = probability(calibration, features) if calibration else None
-        state, reason = _verdict(
-            offset_ms, confidence, calibration, resolution_ms, profile, evidence.frame_period_seconds
-        )
-    is_measured = calibration is not None and confidence is not None and confidence >= calibration.threshold
+        if calibration is None or resolution_ms is None:
+            reason = "this bundle is not calibrated, so its offsets are estimates of unknown confidence"
+        elif (confidence := probability(calibration, features)) < calibration.threshold:
+            reason = f"the confidence {confidence:.2f} is below the bundle's threshold {calibration.threshold:.2f}"
+        else:
+            is_measured = True
+            state, reason = compare_with_limits(offset_ms, resolution_ms, profile, evidence.frame_period_seconds)
     return SyncScore(
         time_seconds=time_seconds,
         window_seconds=window_seconds,
@@ -113,24 +116,6 @@ def judge(
         curve=curve,
         features=features,
     )
-
-
-def _verdict(
-    offset_ms: float,
-    confidence: float | None,
-    calibration: Calibration | None,
-    resolution_ms: float | None,
-    profile: Profile,
-    frame_period_seconds: float,
-) -> tuple[str, str | None]:
-    if calibration is None or confidence is None or resolution_ms is None:
-        return UNDETERMINED, "this bundle is not calibrated, so its offsets are estimates of unknown confidence"
-    if confidence < calibration.threshold:
-        return (
-            UNDETERMINED,
-            f"the confidence {confidence:.2f} is below the bundle's threshold {calibration.threshold:.2f}",
-        )
-    return compare_with_limits(offset_ms, resolution_ms, profile, frame_period_seconds)
 
 
 def _resolution_ms(curve: Curve, peak: Peak | None, calibration: Calibration | None, floor_ms: float) -> float | None:
@@ -161,7 +146,3 @@ def compare_with_limits(
         f"the offset {offset_ms:+.0f} ms lies within the bundle's resolution of ±{resolution_ms:.0f} ms "
         f"of a limit of profile {profile.name} (+{early_ms:.0f}/-{late_ms:.0f} ms)"
     )
-
-
-def _range(curve: Curve) -> str:
-    return f"±{abs(curve.lags_ms[0]):.0f} ms"

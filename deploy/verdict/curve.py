@@ -74,11 +74,11 @@ def curve_of_rows(lags_ms: FloatArray, rows: FloatArray) -> Curve:
 
 def curve_of_sums(lags_ms: FloatArray, sums: FloatArray, counts: NDArray[np.int64], num_frames: int) -> Curve:
     """Return the curve from sums and counts (blocks, lags) of similarities over consecutive blocks of frames."""
-    parts = [(part.sum(axis=0), part_count.sum(axis=0)) for part, part_count in _split(sums, counts)]
+    parts = zip(np.array_split(sums, NUM_PARTS), np.array_split(counts, NUM_PARTS), strict=True)
     total_count = counts.sum(axis=0)
     enough = max(MIN_ROWS, MIN_ROW_SHARE * num_frames)
-    similarity = np.where(total_count >= enough, _mean(sums.sum(axis=0), total_count), np.nan)
-    part_similarity = np.stack([_mean(part, count) for part, count in parts])
+    similarity = np.where(total_count >= enough, mean_of(sums.sum(axis=0), total_count), np.nan)
+    part_similarity = np.stack([mean_of(part.sum(axis=0), count.sum(axis=0)) for part, count in parts])
     return Curve(lags_ms, similarity, part_similarity, num_frames)
 
 
@@ -180,10 +180,7 @@ def _agreement(curve: Curve, peak: Peak) -> float:
     return float(np.mean(near))
 
 
-def _split(sums: FloatArray, counts: NDArray[np.int64]) -> list[tuple[FloatArray, NDArray[np.int64]]]:
-    return list(zip(np.array_split(sums, NUM_PARTS), np.array_split(counts, NUM_PARTS), strict=True))
-
-
-def _mean(total: FloatArray, count: NDArray[np.int64]) -> FloatArray:
+def mean_of(total: FloatArray, count: NDArray[np.int64]) -> FloatArray:
+    """Return total / count, NaN where the count is zero."""
     mean: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return mean

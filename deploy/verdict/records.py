@@ -27,7 +27,7 @@ RECORD_FIELDS = (
     "within_profile",
     "reason",
 )
-DECIMALS = {"_seconds": 3, "_ms": 1, "similarity": 4, "confidence": 4}
+DECIMALS = {"_seconds": 3, "_ms": 1, "_ms_per_minute": 1, "_share": 4, "similarity": 4, "confidence": 4}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Drift, worst offset and out-of-sync events over all decisions of a file."""
+"""Drift, worst offset and out-of-sync events over all decisions of a file, and the recent drift of a live stream."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +17,8 @@ MIN_DRIFT_SECONDS = 30.0
 MAX_DRIFT_RESIDUAL_MS = 40.0
 # Theil-Sen uses every pair of points, so longer series are decimated to this many.
 MAX_DRIFT_POINTS = 600
+RECENT_SECONDS = 600.0
+RECOMPUTE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,40 @@ def drift_ms_per_minute(records: Sequence[SyncScore]) -> float | None:
     if np.median(np.abs(apart - np.median(apart))) > MAX_DRIFT_RESIDUAL_MS:
         return None
     return 60 * slope
+
+
+class RecentDrift:
+    """Drift over the last `RECENT_SECONDS` of the decisions added so far (see `drift_ms_per_minute`).
+
+    A value is kept for `RECOMPUTE_SECONDS` of stream time, because computing it takes every pair of decisions.
+    """
+
+    def __init__(self) -> None:
+        self._scores: deque[SyncScore] = deque()
+        self._drift: float | None = None
+        self._computed_seconds = 0.0
+
+    def add(self, score: SyncScore) -> None:
+        """Add the next decision."""
+        # The curve and features are dropped: they are a hundred times as large.
+        self._scores.append(replace(score, curve=None, features=None))
+        while self._scores[0].time_seconds < score.time_seconds - RECENT_SECONDS:
+            self._scores.popleft()
+
+    def clear(self) -> None:
+        """Forget all decisions, for another or a restarted sender."""
+        self._scores.clear()
+        self._drift = None
+
+    @property
+    def ms_per_minute(self) -> float | None:
+        """Drift in ms per minute; None while there is too little data."""
+        if not self._scores:
+            return None
+        now_seconds = self._scores[-1].time_seconds
+        if self._drift is None or not 0 <= now_seconds - self._computed_seconds < RECOMPUTE_SECONDS:
+            self._drift, self._computed_seconds = drift_ms_per_minute(list(self._scores)), now_seconds
+        return self._drift
 
 
 def worst_offset_ms(records: Sequence[SyncScore]) -> float | None:

@@ -69,6 +69,7 @@ def test_the_last_sample_that_a_decision_needs(load) -> None:
         assert came_seconds >= needed
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_held_up_is_late_by_as_much(load) -> None:
     live, material = load("live_streams"), load("material")
 

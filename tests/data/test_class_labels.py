@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavsync.data.labels.folder import folder_labels_text, read_folder_labels
+from cavsync.data.labels import folder_labels_text, read_folder_labels
 from cavsync.data.order import PlannedBatches
 from cavsync.data.sources.classes import ClassLabels, ClipClasses
 from cavsync.data.sources.video_folder import VideoFolder
@@ -33,7 +33,7 @@ def test_vocabulary_is_read_by_index_and_found_by_both_names(tmp_path: Path) -> 
     labels = ClassLabels.read(write(tmp_path / "v.csv", '1,/m/1,"male speech, man speaking"', "0,/m/0,dog"))
     assert labels.display_names == ["dog", "male speech, man speaking"]
     assert labels.index_of == {"dog": 0, "/m/0": 0, "male speech, man speaking": 1, "/m/1": 1}
-    labels.write(tmp_path)
+    labels.write(tmp_path / "class_labels.csv")
     assert ClassLabels.read(tmp_path / "class_labels.csv") == labels
 
 

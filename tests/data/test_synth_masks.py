@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from generated_clips import make_clips
 from PIL import Image
+from synth_records import spec_of
 
 from cavsync.data.synth import ClipSpec, draw_specs, generate, render
 from cavsync.data.synth.drummer import Drummer
@@ -103,7 +104,7 @@ def test_files_and_truth(tmp_path: Path) -> None:
     folder = make_clips(tmp_path / "clips", 2, families=["impacts", "keys"], masks=3)
     records = [json.loads(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
     for record in records:
-        spec = ClipSpec.from_json(record)
+        spec = spec_of(record)
         frames = record["masks"]["frames"]
         assert [frame["frame"] for frame in frames] == mask_frames(spec, 3)
         exact = render_masks(spec, mask_frames(spec, 3))

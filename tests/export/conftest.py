@@ -1,5 +1,6 @@
 """A run with a tiny model that all export tests share."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -8,6 +9,7 @@ from exported import float32_graph
 from small_models import TUBELETS, small_model
 
 from cavsync.export.precision.int8 import as_matmul
+from cavsync.export.trt import Library, find_library
 from cavsync.manifest import ENCODERS
 from cavsync.model.checkpoint import save_model
 
@@ -27,3 +29,9 @@ def matmuls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in ENCODERS:
         onnx.save(as_matmul(onnx.load(str(float32_graph(name)))), str(folder / f"{name}.onnx"))
     return {name: folder / f"{name}.onnx" for name in ENCODERS}
+
+
+@pytest.fixture(scope="session")
+def rtx() -> Library:
+    """TensorRT-RTX on a machine without a GPU."""
+    return replace(find_library("rtx")[0], gpu=None)

@@ -34,8 +34,9 @@ from cavsync.export.runners import open_runner
 from cavsync.export.samples import noise, sample_sets
 from cavsync.export.triton_repository import write_triton_repository
 from cavsync.manifest import MANIFEST_NAME, read_manifest
-from cavsync.model.checkpoint import load_classifier, save_model
+from cavsync.model.checkpoint import save_model
 from cavsync.model.classifier import CAVMAEFT, MODES
+from cavsync.model.load import load_any
 
 CLASSES = ["drummer", "face", "impacts", "keys, typed", "silence"]
 CSV = 'index,mid,display_name\n0,/m/0,drummer\n1,/m/1,face\n2,/m/2,impacts\n3,/m/3,"keys, typed"\n4,/m/4,silence\n'
@@ -110,7 +111,7 @@ def test_the_graph_gives_the_models_logits(batch: int, run_dir: Path, bundle_dir
     frames = random.integers(0, 256, (batch, 3, 48, 48, 3), dtype=np.uint8)
     normalised = ((frames / 255 - MEAN) / STD).transpose(0, 1, 4, 2, 3).astype(np.float32)
     with torch.no_grad():
-        want = load_classifier(run_dir).eval()(
+        want = load_any(run_dir).eval()(
             torch.from_numpy((audio - np.float32(-5.081)) / np.float32(4.4849)), torch.from_numpy(normalised)
         )
     session = onnxruntime.InferenceSession(str(bundle_dir / "classifier.onnx"))
@@ -242,7 +243,10 @@ def test_show_and_verify(bundle_dir: Path) -> None:
     ("attack", "sentence"),
     [
         (put("classifier", "classes", value=CLASSES[1:]), "names 4 classes and declares logits of shape ['batch', 5]"),
-        (put("classifier", "classes", value="all"), "declares classifier.classes = 'all', which should be a list"),
+        (
+            put("classifier", "classes", value="all"),
+            "declares classifier.classes = 'all', which should be a valid array",
+        ),
         (put("classifier", "target", value="\u202eboth"), "classifier.target = '\\u202eboth', expected multi-label or"),
         (put("classifier", "graph", "inputs", value=[]), "a classifier without the input log_mel or frames"),
         (put("classifier", "graph", "file", value="audio_encoder.onnx"), "audio_encoder.onnx has the inputs log_mel,"),
@@ -260,13 +264,11 @@ def test_what_is_not_as_declared_is_refused(attack: Any, sentence: str, bundle_d
 
 def test_a_converted_classifier_needs_its_classes(bundle_dir: Path, run_dir: Path, tmp_path: Path) -> None:
     """The same weights without what training notes."""
-    run = save_classifier(tmp_path / "run", None, load_classifier(run_dir))
+    run = save_classifier(tmp_path / "run", None, load_any(run_dir))
     (tmp_path / "classes.csv").write_text(CSV)
     arguments = ("export", run, "--out", tmp_path / "out", "--calibration", "none")
     for flags in ([], ["--dry-run"]):
-        assert "does not say which classes it tells apart: give their CSV with --labels" in refused(
-            cavsync(*arguments, *flags), 2
-        )
+        assert "does not state its classes: give their CSV with --labels" in refused(cavsync(*arguments, *flags), 2)
     (tmp_path / "few.csv").write_text(CSV[: CSV.index("4,")])
     assert "has 5 classes, the vocabulary 4" in refused(cavsync(*arguments, "--labels", tmp_path / "few.csv"), 2)
     done = cavsync(*arguments, "--labels", tmp_path / "classes.csv")
@@ -283,7 +285,7 @@ def test_a_dry_run_lists_it(run_dir: Path, tmp_path: Path) -> None:
     done = cavsync("export", run_dir, "--out", tmp_path / "out", "--dry-run")
     assert done.exit_code == 0, done.output
     (row,) = [line for line in done.stdout.splitlines() if "classifier.onnx" in line]
-    weights = sum(value.numel() for value in load_classifier(run_dir).parameters()) * 4
+    weights = sum(value.numel() for value in load_any(run_dir).parameters()) * 4
     assert float(row.split("│")[4].split()[0]) == pytest.approx(weights / 1e6, abs=0.1)
     assert "a classifier of 5 classes, multimodal" in done.stdout
     assert list(tmp_path.iterdir()) == []

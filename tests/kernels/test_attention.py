@@ -57,7 +57,7 @@ def test_the_specification_is_a_softmax_average_within_each_sequence() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("length", ODD_LENGTHS)
+@pytest.mark.parametrize("length", [pytest.param(n, marks=[pytest.mark.slow] if n > 500 else []) for n in ODD_LENGTHS])
 def test_triton_at_odd_lengths(length: int, dtype: torch.dtype) -> None:
     check(random_qkv(length, 3, 2, 32, dtype=dtype), Segments.uniform(1, length), "triton")
 

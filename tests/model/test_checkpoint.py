@@ -7,9 +7,10 @@ import torch
 from small_models import small_config, small_inputs, small_model
 
 from cavsync.errors import CheckpointError
-from cavsync.model.checkpoint import load_classifier, load_model, save_model, save_state
+from cavsync.model.checkpoint import load_model, save_model, save_state
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.fingerprint import architecture_fingerprint
+from cavsync.model.load import load_any
 from cavsync.run import RunFolder
 
 
@@ -63,12 +64,11 @@ def test_a_failed_write_leaves_the_old_step(tmp_path) -> None:
 def test_classifiers_have_their_own_loader(tmp_path) -> None:
     classifier = CAVMAEFT(small_config(), 7)
     save_model(classifier, tmp_path, 0)
-    assert _same(load_classifier(tmp_path), classifier)
-    with pytest.raises(CheckpointError, match="use load_classifier"):
+    assert _same(load_any(tmp_path), classifier)
+    with pytest.raises(CheckpointError, match="use load_any"):
         load_model(tmp_path)
     save_model(small_model(), tmp_path / "other", 0)
-    with pytest.raises(CheckpointError, match="use load_model"):
-        load_classifier(tmp_path / "other")
+    assert _same(load_any(tmp_path / "other"), load_model(tmp_path / "other"))
 
 
 def test_what_cannot_be_read_is_refused_with_a_sentence(tmp_path) -> None:

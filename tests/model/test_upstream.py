@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from small_models import small_config, small_inputs, small_model
 
 from cavsync.cli.convert import convert
-from cavsync.errors import CavsyncError, CheckpointError
+from cavsync.errors import CavsyncError, CheckpointError, ConfigError
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import load_model
 from cavsync.model.classifier import CAVMAEFT
@@ -152,6 +152,6 @@ def test_convert_writes_a_run(tmp_path) -> None:
         "file": "model.pth",
     }
     assert (out / "checkpoints/step-0/model.safetensors").is_file()
-    with pytest.raises(CheckpointError, match="not an empty folder"):
+    with pytest.raises(ConfigError, match="not an empty folder"):
         CliRunner().invoke(convert, arguments, catch_exceptions=False)
     assert CliRunner().invoke(convert, [*arguments, "--set", "oops"]).exit_code == 2

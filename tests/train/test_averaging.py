@@ -97,7 +97,7 @@ def test_new_run(run: Path, tmp_path: Path) -> None:
     assert config.train == {"preset": "debug"}
     assert config.source == {"file": "start.pth", "averaged_steps": [10, 20]}
     assert (out / "held_out.json").read_bytes() == (run / "held_out.json").read_bytes()
-    with pytest.raises(CheckpointError, match="not an empty folder"):
+    with pytest.raises(ConfigError, match="not an empty folder"):
         write_average(run, (10, 20), out)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_models import small_config, small_model
 
-from cavsync.data.labels.folder import read_folder_labels
+from cavsync.data.labels import read_folder_labels
 from cavsync.data.sources.classes import ClassLabels, ClipClasses
 from cavsync.errors import CheckpointError, ConfigError, DataError
 from cavsync.model.checkpoint import load_classifier, save_model

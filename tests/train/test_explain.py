@@ -122,7 +122,7 @@ def test_training_costs_three_forwards_or_nearly_four() -> None:
 
 
 def test_notes_say_what_the_numbers_do_not() -> None:
-    """Where the run starts from, batches that cannot be dealt out, split negatives; and that nothing was measured."""
+    """Where the run starts from, batches that cannot be divided, split negatives; and that nothing was measured."""
     assert "random weights" in " ".join(explained("cav-mae-base").notes)
     assert "cav-mae-scale++.pth" in " ".join(explained("vggsound-continuation").notes)
     assert "a multiple of 8 can" in " ".join(explained("cav-mae-scale+", gpus=8).notes)

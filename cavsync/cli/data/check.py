@@ -36,17 +36,20 @@ def check(
 
     Exit status 1: at least one clip would be rejected.
     """
+    from cavsync.atomic import check_writable, write_text_atomically
     from cavsync.data.check import check_source
     from cavsync.data.sampling import SamplePlan
     from cavsync.data.sources.clips import open_source
 
+    if json_out is not None:
+        check_writable(json_out)
     segment_frames = max(1, round(segment_seconds * FRAMES_PER_SECOND_OF_AUDIO))
     opened = open_source(source, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
     plan = SamplePlan(segment_frames=segment_frames, num_frames=1, frame_step_seconds=0.04, instants=instants)
     with counting_bar("checking clips") as progress:
         report = check_source(opened, plan, workers=workers, progress=progress)
     if json_out is not None:
-        json_out.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_text_atomically(json_out, json.dumps(report.to_dict(), indent=1) + "\n")
     _print(report)
     if report.rejected:
         end(ExitStatus.FAILURE)

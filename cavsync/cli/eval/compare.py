@@ -11,7 +11,7 @@ import click
 @click.argument("first", metavar="A.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("second", metavar="B.json", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def compare(first: Path, second: Path) -> None:
-    """Compare two results of one task: every metric, its difference, and whatever else differs between the two."""
+    """Compare two results of one task: every metric with its difference, and every other difference."""
     from rich.console import Console
 
     from cavsync.evaluate.results.compare import compare_results

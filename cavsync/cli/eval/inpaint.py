@@ -80,7 +80,7 @@ def inpaint(
     from cavsync.data.sources.clips import open_source
     from cavsync.evaluate.inpaint.examples import InpaintExamples
     from cavsync.evaluate.inpaint.measure import MASK_MODES, sweep
-    from cavsync.evaluate.inpaint.measure import inpaint as fill_in
+    from cavsync.evaluate.inpaint.measure import inpaint as inpaint_clips
     from cavsync.evaluate.inpaint.result import inpaint_result
     from cavsync.evaluate.inputs.clip_selection import clip_name
     from cavsync.evaluate.inputs.decoder import open_decoder
@@ -89,7 +89,7 @@ def inpaint(
 
     check_outputs(json_out, html_out)
     masks = sweep(ratios, modes or MASK_MODES, frame_ratio)
-    origin, network = open_decoder(model, device=device, **overrides)
+    model_id, network = open_decoder(model, device=device, **overrides)
     source = open_source(data, frames_per_clip=frames_per_clip, segment_frames=network.config.audio_length)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(source.names))[: clips or None]).tolist()
     if out is not None:
@@ -97,15 +97,15 @@ def inpaint(
     shown = min((mask for mask in masks if mask.mode == masks[0].mode), key=lambda mask: abs(mask.ratio_audio - 0.75))
     files = InpaintExamples(out or Path(), examples if out else 0, network.config, shown)
     with counting_bar("inpainting clips") as progress:
-        scores = fill_in(
+        scores = inpaint_clips(
             network, source, masks, indices=chosen, moments_per_clip=moments, seed=seed, on_case=files,
             progress=progress,
         )  # fmt: skip
     files_read = source_files(source, chosen, data if data.is_dir() else data.parent)
     measured_on = named_data_id(data.resolve().name, files_read, (clip_name(source.names[index]) for index in chosen))
-    made_of = provenance(models=[origin], data=[measured_on], seed=seed, device=device)
+    result_provenance = provenance(models=[model_id], data=[measured_on], seed=seed, device=device)
     result = inpaint_result(
-        scores, masks, made_of, norm_pix_loss=network.config.norm_pix_loss, moments_per_clip=moments,
+        scores, masks, result_provenance, norm_pix_loss=network.config.norm_pix_loss, moments_per_clip=moments,
         pictures=files.written,
     )  # fmt: skip
     deliver(result, json_out, html_out, out)

@@ -74,25 +74,25 @@ def localize(
         raise ConfigError("--only-overlays writes images and videos: name a folder for them with --out.")
     if only_overlays and (json_out or html_out):
         raise ConfigError("--only-overlays measures nothing: leave out --json and --html.")
-    questions = None if only_overlays else open_localization_set(data, media, boxes_needed)
+    data_set = None if only_overlays else open_localization_set(data, media, boxes_needed)
     encoder = open_encoder(model, device=device, **overrides)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    if questions is None:
+    if data_set is None:
         assert out is not None
         _overlay(encoder, data, out, max_seconds, scale)
         return
     from cavsync.evaluate.localize.examples import LocalizationExamples
-    from cavsync.evaluate.localize.measure import localize as ask
+    from cavsync.evaluate.localize.measure import localize as localize_clips
     from cavsync.evaluate.localize.result import localize_result
     from cavsync.evaluate.results.provenance import data_id, provenance
 
     shown = LocalizationExamples(out or Path(), pictures if out else 0)
     with counting_bar("computing heat maps") as progress:
-        scores = ask(encoder, questions, seed=seed, on_case=shown, progress=progress)
-    origin = data_id(data.resolve().name, questions.files(), questions.root)
-    made_of = provenance(models=[encoder.id], data=[origin], seed=seed, device=encoder.device)
-    deliver(localize_result(scores, questions, made_of, pictures=shown.written), json_out, html_out, out)
+        scores = localize_clips(encoder, data_set, seed=seed, on_case=shown, progress=progress)
+    measured_on = data_id(data.resolve().name, data_set.files(), data_set.root)
+    result_provenance = provenance(models=[encoder.id], data=[measured_on], seed=seed, device=encoder.device)
+    deliver(localize_result(scores, data_set, result_provenance, pictures=shown.written), json_out, html_out, out)
 
 
 def _overlay(encoder: Encoder, data: Path, out: Path, max_seconds: float, scale: Any) -> None:

@@ -69,19 +69,12 @@ def sync(
     selection = {key: str(value) for key, value in only.items()}
     cases = sync_cases(data, selection)
     opened = _open(bundles, models, overrides)
-    options = {"offsets_per_clip": offsets_per_clip, "max_offset_ms": max_offset_ms, "seed": seed}
+    drawn: dict[str, Any] = {"offsets_per_clip": offsets_per_clip, "max_offset_ms": max_offset_ms}
     if manifest_out is not None:
-        plans = [plan_of(case, **options) for case in cases]  # type: ignore[arg-type]
-        write_plans(manifest_out, cases, plans)
+        write_plans(manifest_out, cases, [plan_of(case, **drawn, seed=seed) for case in cases])
+    tested = {name: bundle for name, (_, bundle) in opened.items()}
     with counting_bar("testing clips") as progress:
-        found = evaluate_sync(
-            {name: bundle for name, (_, bundle) in opened.items()},
-            cases,
-            offsets_per_clip=offsets_per_clip,
-            max_offset_ms=max_offset_ms,
-            seed=seed,
-            progress=progress,
-        )
+        found = evaluate_sync(tested, cases, **drawn, seed=seed, progress=progress)
     for error in found.rejects.values():
         click.echo(f"rejected: {error}", err=True)
     if not found.clips:
@@ -90,13 +83,7 @@ def sync(
     identity = data_id(data.name, files, data.parent if data.is_file() else data)
     result = sync_result(
         found,
-        sync_protocol(
-            {name: bundle.manifest for name, (_, bundle) in opened.items()},
-            cases,
-            offsets_per_clip=offsets_per_clip,
-            max_offset_ms=max_offset_ms,
-            only=selection,
-        ),
+        sync_protocol({name: bundle.manifest for name, bundle in tested.items()}, cases, **drawn, only=selection),
         provenance(models=[model_id for model_id, _ in opened.values()], data=[identity], seed=seed),
     )
     deliver(result, json_out, html_out)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cavsync.data.augment.config import Augmentation
 from cavsync.data.clip import Clip
-from cavsync.data.clip_audio import LogMel, Waveform
+from cavsync.data.clip_audio import LogMel
 from cavsync.data.logmel import AUDIO_MEAN, NUM_MEL_BINS
 
 NEPERS_PER_DB = math.log(10) / 10
@@ -22,7 +22,7 @@ NOISE_FLOOR_RANGE = (-14.0, -7.0)
 BACKGROUND_RANGE_DB = (-20.0, -3.0)
 LOUD_QUANTILE = 0.95
 
-Span = tuple[int, int]
+MaskRange = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class AudioChange:
     gain_nepers: float = 0.0
     mel_shift_bins: int = 0
     noise_floor: float | None = None
-    masked_bins: Span = (0, 0)
-    masked_frames: Span = (0, 0)
+    masked_bins: MaskRange = (0, 0)
+    masked_frames: MaskRange = (0, 0)
     noise: float = 0.0
     noise_seed: int = 0
     roll_frames: int = 0
@@ -47,8 +47,8 @@ class AudioChange:
             gain_nepers=float(random.uniform(-limit, limit)),
             mel_shift_bins=int(random.integers(-shift, shift + 1)),
             noise_floor=float(random.uniform(*NOISE_FLOOR_RANGE)) if augmentation.noise_floor else None,
-            masked_bins=_draw_span(augmentation.frequency_mask_bins, NUM_MEL_BINS, random),
-            masked_frames=_draw_span(augmentation.time_mask_frames, length_frames, random),
+            masked_bins=_draw_range(augmentation.frequency_mask_bins, NUM_MEL_BINS, random),
+            masked_frames=_draw_range(augmentation.time_mask_frames, length_frames, random),
             noise=float(random.uniform(0, augmentation.feature_noise)),
             noise_seed=int(random.integers(2**31)),
             roll_frames=int(random.integers(-roll, roll + 1)),
@@ -105,8 +105,7 @@ def change_tempo(clip: Clip, factor: float) -> Clip:
     """Return the clip with video and audio `factor` times as fast and the pitch unchanged."""
     if factor == 1.0 or not len(clip.audio):
         return clip
-    audio = clip.audio.log_mel() if isinstance(clip.audio, Waveform) else clip.audio
-    features = audio.segments(np.zeros(1, dtype=np.int64), len(audio))[0]
+    features = clip.audio.log_mel().features
     places = np.arange(int((len(features) - 1) / factor) + 1) * factor
     before = np.minimum(places.astype(np.int64), max(0, len(features) - 2))
     part = (places - before).astype(np.float32)[:, None]
@@ -119,6 +118,6 @@ def change_tempo(clip: Clip, factor: float) -> Clip:
     )
 
 
-def _draw_span(widest: int, size: int, random: np.random.Generator) -> Span:
+def _draw_range(widest: int, size: int, random: np.random.Generator) -> MaskRange:
     width = int(random.integers(0, min(widest, size) + 1))
     return int(random.integers(0, size - width + 1)), width

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-Range = tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)]]
+ShareUpToOne = Annotated[float, Field(ge=0.0, le=1.0)]
+Range = tuple[PositiveFloat, PositiveFloat]
 
 
 class Augmentation(BaseModel):
@@ -16,32 +15,32 @@ class Augmentation(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    mirror: Share = 0.0
+    mirror: ShareUpToOne = 0.0
     """Chance that the frames are mirrored."""
     crop_area: Range = (1.0, 1.0)
     """RandomResizedCrop: range of the crop's share of the frame's area (Szegedy et al. 2014, arXiv 1409.4842)."""
-    colour: NonNegative = 0.0
+    colour: NonNegativeFloat = 0.0
     """Strength of the change of contrast, brightness and colour balance; 1 is a visible, harmless change."""
-    mixup: Share = 0.0
+    mixup: ShareUpToOne = 0.0
     """Chance that frames and audio are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412)."""
 
     tempo: Range = (1.0, 1.0)
     """Range of the factor by which video and audio are sped up together."""
 
-    gain_db: NonNegative = 0.0
+    gain_db: NonNegativeFloat = 0.0
     """Largest change of the audio's level, up or down."""
-    background: Share = 0.0
+    background: ShareUpToOne = 0.0
     """Chance that another clip's audio is added below the level of the clip's own."""
     noise_floor: bool = False
     """Whether to add steady noise of a random level, from inaudible to loud."""
-    mel_shift_bins: Annotated[int, Field(ge=0)] = 0
+    mel_shift_bins: NonNegativeInt = 0
     """Largest shift of the spectrum, up or down, which imitates other voices and rooms."""
-    frequency_mask_bins: Annotated[int, Field(ge=0)] = 0
+    frequency_mask_bins: NonNegativeInt = 0
     """SpecAugment: largest width of the band of mel bins that is masked (Park et al. 2019, arXiv 1904.08779)."""
-    time_mask_frames: Annotated[int, Field(ge=0)] = 0
+    time_mask_frames: NonNegativeInt = 0
     """SpecAugment: largest number of successive log-mel frames that are masked in every segment."""
-    feature_noise: NonNegative = 0.0
+    feature_noise: NonNegativeFloat = 0.0
     """CAV-MAE's noise: largest strength of the uniform noise that is added to the log-mel."""
-    time_shift_frames: Annotated[int, Field(ge=0)] = 0
+    time_shift_frames: NonNegativeInt = 0
     """CAV-MAE's time shift: largest number of log-mel frames by which every segment is rolled. It moves the audio
     against the frames, so it is for models that ignore timing."""

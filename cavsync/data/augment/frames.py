@@ -17,7 +17,7 @@ MAX_CONTRAST_NEPERS = 0.3
 MAX_COLOUR_NEPERS = 0.1
 MAX_BRIGHTNESS_LEVELS = 30.0
 
-Frames = NDArray[np.uint8]
+PixelArray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Crop:
         height, width = min(1.0, math.sqrt(area / aspect)), min(1.0, math.sqrt(area * aspect))
         return cls(random.uniform(0, 1 - height), random.uniform(0, 1 - width), height, width, mirrored)
 
-    def apply(self, frames: Frames, size: int) -> Frames:
+    def apply(self, frames: PixelArray, size: int) -> PixelArray:
         """Crop and resize frames (n, 3, H, W) uint8 to (n, 3, size, size), bilinear and antialiased."""
         rows, columns = frames.shape[-2:]
         top, left = round(self.top * rows), round(self.left * columns)

@@ -7,7 +7,7 @@ This package exports the reading side: `ShardFolder` is a source of clips, `is_s
 Imports `cavsync.data.labels`, the clip and audio modules of `cavsync.data`, and `cavsync.media`.
 """
 
-from cavsync.data.labels.vocabulary import Label, read_vocabulary
+from cavsync.data.labels import Label, read_vocabulary
 from cavsync.data.shards.damage import Damage
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.reader import ShardFolder, is_shard_folder

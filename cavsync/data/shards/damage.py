@@ -34,37 +34,31 @@ class Damage:
         return MediaError(self.error, reason=self.reason)
 
 
-@dataclass(frozen=True)
-class TarInspection:
-    """Number of usable clips in a tar, and its damage."""
+def inspect_tar(path: Path, entry: ShardEntry | None) -> tuple[int, list[Damage]]:
+    """Return the number of usable clips in a tar, and its damage, by its size and headers, without its data.
 
-    clips: int
-    damage: list[Damage]
-
-
-def inspect_tar(path: Path, entry: ShardEntry | None) -> TarInspection:
-    """Check a tar by its size and headers, without its data. `entry` is its entry in the manifest, if there is one.
+    `entry` is its entry in the manifest, if there is one.
 
     The headers of a tar that still has the size that it was written with are not read.
     """
     try:
         num_bytes = path.stat().st_size
         if entry is not None and entry.bytes == num_bytes and path.with_suffix(IDX_ENDING).is_file():
-            return TarInspection(entry.clips, [])
+            return entry.clips, []
         report = read_report(path)
         if report is not None and entry is None and report.bytes == num_bytes:
-            return TarInspection(len(report.keys), [])
+            return len(report.keys), []
         found = scan_tar(path)
     except OSError as error:
         reason = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-        return TarInspection(0, _lost(path, reason, set(), "", entry))
+        return 0, _lost(path, reason, set(), "", entry)
     incomplete = [
         Damage(str(path), key, "incomplete", f"{path}: sample {key} lacks {missing}: write it again")
         for key, missing in found.incomplete.items()
     ]
     present = {*found.index.keys, *found.incomplete}
     reason = _reason(found, num_bytes, len(present), entry)
-    return TarInspection(len(found.index), incomplete + _lost(path, reason, present, found.truncated_key, entry))
+    return len(found.index), incomplete + _lost(path, reason, present, found.truncated_key, entry)
 
 
 def _reason(found: TarScan, num_bytes: int, num_present: int, entry: ShardEntry | None) -> str:

@@ -13,11 +13,11 @@ from cavsync.errors import MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.resample import MonoResampler
 
-Samples = NDArray[np.float32]
+AudioArray = NDArray[np.float32]
 FULL_SCALE = 32_768
 
 
-def encode_flac(samples: Samples) -> bytes:
+def encode_flac(samples: AudioArray) -> bytes:
     """Encode mono 16 kHz `samples` (n,), rounded to 16 bits and clipped to ±1."""
     rounded = np.clip(np.rint(samples * np.float32(FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     buffer = io.BytesIO()
@@ -30,7 +30,7 @@ def encode_flac(samples: Samples) -> bytes:
     return buffer.getvalue()
 
 
-def decode_flac(data: bytes, where: str) -> Samples:
+def decode_flac(data: bytes, where: str) -> AudioArray:
     """Decode a FLAC of any rate and layout to mono 16 kHz samples (n,) float32. Raises MediaError that names `where`
     for damaged or empty data."""
     try:
@@ -46,7 +46,7 @@ def decode_flac(data: bytes, where: str) -> Samples:
     return samples
 
 
-def _mono(frames: list[av.AudioFrame]) -> Samples:
+def _mono(frames: list[av.AudioFrame]) -> AudioArray:
     if all((frame.sample_rate, frame.layout.name, frame.format.name) == (16_000, "mono", "s16") for frame in frames):
         # Skip the resampler, which would take longer than decoding.
         whole = [frame.to_ndarray().reshape(-1) for frame in frames] or [np.empty(0, dtype=np.int16)]

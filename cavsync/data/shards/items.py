@@ -1,48 +1,30 @@
-"""A clip that is to be packed: its files, its names and labels, and how to read it."""
+"""A clip that is to be packed: its files, its id in the data set, its labels, and how to read it.
+
+The `repr` of items goes into the fingerprint of a pack: it must not change.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from cavsync.data.audio_file import read_audio
 from cavsync.data.cav_mae_json import frame_path, frame_times_seconds
 from cavsync.data.shards.jpeg import shrink_jpeg
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.read_video import read_video
-from cavsync.data.shards.sample_contents import SampleContents
+from cavsync.data.shards.record import SampleContents
 from cavsync.errors import MediaError
 from cavsync.media.align import num_log_mel_frames
 
 
-class Item(Protocol):
-    """A clip that is to be packed. The `repr` of items goes into the fingerprint of a pack: it must not change."""
-
-    @property
-    def id(self) -> str:
-        """The data set's id of the clip."""
-        ...
-
-    @property
-    def file(self) -> str:
-        """File name relative to the source; "" for a clip without a file."""
-        ...
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the clip's classes."""
-        ...
-
-    def read(self, root: Path, options: PackOptions) -> SampleContents:
-        """Read its frames and audio. Raises MediaError for a clip that cannot be used."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class VideoItem:
-    """A video file. `cut_seconds` is the part of the original video that the clip covers; the file holds only that
-    part, or, if `whole`, perhaps the original video. `split` is VGGSound's split, "" for other data sets."""
+    """A video file, by its name relative to the source; "" for a clip without a file.
+
+    `cut_seconds` is the part of the original video that the clip covers; the file holds only that part, or, if `whole`,
+    perhaps the original video. `split` is VGGSound's split, "" for other data sets.
+    """
 
     id: str
     file: str
@@ -55,7 +37,7 @@ class VideoItem:
     def read(self, root: Path, options: PackOptions) -> SampleContents:
         """Decode the file below `root`. Raises MediaError for a file that is missing or cannot be used."""
         if not self.file:
-            raise MediaError(f"{self.id} has no file among the media: download it or strike its row", reason="missing")
+            raise MediaError(f"{self.id} has no file among the media: download it or delete its row", reason="missing")
         return read_video(root / self.file, options, cut_seconds=self.cut_seconds if self.whole else None)
 
 
@@ -83,6 +65,9 @@ class FramesItem:
         samples = read_audio(root / self.wav)
         times = frame_times_seconds(len(frames), num_log_mel_frames(len(samples)))
         return SampleContents(frames, times, samples, by_index=True)
+
+
+Item = VideoItem | FramesItem
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from cavsync.errors import MediaError
 from cavsync.media import resize_center_crop
@@ -34,7 +36,7 @@ def shrink_jpeg(data: bytes, short_side_px: int, quality: int, where: str) -> by
     Raises MediaError that names `where` for unreadable data.
     """
     with _opened(data, where) as image:
-        rgb = _pixels(image, where)
+        rgb = np.asarray(image.convert("RGB"))
         if image.format == "JPEG" and min(image.size) <= short_side_px:
             return data
     return encode_jpeg(rgb, short_side_px, quality)
@@ -44,7 +46,7 @@ def decode_jpeg(data: bytes, size: int, where: str) -> NDArray[np.uint8]:
     """Decode the central square of a frame as RGB (3, size, size). Raises MediaError that names `where`."""
     with _opened(data, where) as image:
         image.draft("RGB", (DRAFT_FACTOR * size, DRAFT_FACTOR * size))
-        rgb = _pixels(image, where)
+        rgb = np.asarray(image.convert("RGB"))
     return resize_center_crop(rgb, size).transpose(2, 0, 1)
 
 
@@ -54,20 +56,12 @@ def jpeg_size(data: bytes, where: str) -> tuple[int, int]:
         return image.size
 
 
-def _opened(data: bytes, where: str) -> Image.Image:
+@contextmanager
+def _opened(data: bytes, where: str) -> Iterator[Image.Image]:
+    """Open an image. Raises MediaError that names `where` for an error inside the block, such as in decoding."""
     try:
-        return Image.open(io.BytesIO(data))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _corrupt(where, error) from None
-
-
-def _pixels(image: Image.Image, where: str) -> NDArray[np.uint8]:
-    try:
-        return np.asarray(image.convert("RGB"))
+        with Image.open(io.BytesIO(data)) as image:
+            yield image
     # For damaged headers, Pillow's decoders raise SyntaxError and ValueError as well as OSError.
-    except (OSError, ValueError, SyntaxError) as error:
-        raise _corrupt(where, error) from None
-
-
-def _corrupt(where: str, error: Exception) -> MediaError:
-    return MediaError(f"{where} is not a readable frame ({error}): write it again", reason="corrupt")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{where} is not a readable frame ({error}): write it again", reason="corrupt") from None

@@ -12,7 +12,7 @@ import PIL
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cavsync.atomic import atomic_file
-from cavsync.data.labels.vocabulary import Label
+from cavsync.data.labels import Label
 from cavsync.data.shards.options import PackOptions
 from cavsync.errors import DataError
 from cavsync.records import problem

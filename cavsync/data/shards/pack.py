@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cavsync.atomic import atomic_file, is_leftover, remove_leftovers
-from cavsync.data.labels.vocabulary import Label, label_names
+from cavsync.data.labels import Label, label_names
 from cavsync.data.shards.index import ShardReport, read_report
-from cavsync.data.shards.items import Item
 from cavsync.data.shards.lock import only_writer
 from cavsync.data.shards.manifest import (
     REJECTS_NAME,
@@ -24,7 +24,7 @@ from cavsync.data.shards.manifest import (
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.run_jobs import run_jobs
 from cavsync.data.shards.sources import fingerprint, list_items
-from cavsync.data.shards.write_shard import ShardJob, read_members
+from cavsync.data.shards.write_shard import PackedClips, ShardJob
 from cavsync.errors import ConfigError, DataError, MediaError
 
 Progress = Callable[[int, int], None]
@@ -61,15 +61,20 @@ def pack(
         )
     root, listed = list_items(source, media)
     items = [listed[place] for place in shuffled(len(listed), options.seed)]
-    known = None if vocabulary is None else label_names(vocabulary)
-    wanted = _new_manifest(options, vocabulary, items)
+    clips = PackedClips(root, items, options, None if vocabulary is None else label_names(vocabulary))
+    wanted = ShardManifest(
+        options=options,
+        labels=None if vocabulary is None else list(vocabulary),
+        source_sha256=fingerprint(items),
+        items=len(items),
+        clips_per_shard=options.shard_clips or CLIPS_PER_SHARD_UNMEASURED,
+    )
     try:
         out.mkdir(parents=True, exist_ok=True)
         with only_writer(out):
-            manifest = _begin(out, root, items, known, wanted)
+            manifest = _begin(out, clips, wanted)
             if not _is_complete(out, manifest):
-                jobs = _jobs(out, root, items, known, manifest)
-                _run(jobs, len(items), workers, progress)
+                _write_shards(out, clips, manifest.clips_per_shard, workers, progress)
                 manifest = _finish(out, manifest)
             return manifest
     except OSError as error:
@@ -91,50 +96,35 @@ def shard_ranges(num_items: int, clips_per_shard: int) -> list[range]:
     return [range(start, min(start + clips_per_shard, num_items)) for start in starts]
 
 
-def _new_manifest(options: PackOptions, vocabulary: Sequence[Label] | None, items: Sequence[Item]) -> ShardManifest:
-    return ShardManifest(
-        options=options,
-        labels=None if vocabulary is None else list(vocabulary),
-        source_sha256=fingerprint(items),
-        items=len(items),
-        clips_per_shard=options.shard_clips or CLIPS_PER_SHARD_UNMEASURED,
-    )
-
-
-def _begin(
-    out: Path, root: Path, items: Sequence[Item], known: frozenset[str] | None, wanted: ShardManifest
-) -> ShardManifest:
+def _begin(out: Path, clips: PackedClips, wanted: ShardManifest) -> ShardManifest:
     """Return the manifest of an earlier call with the same source and options, or write a new one.
 
-    Raises DataError for a folder that holds anything else.
+    Raises ConfigError for a folder that holds anything else.
     """
     found = read_manifest(out)
     names = sorted(path.name for path in out.iterdir() if not is_leftover(path.name))
     strange = [name for name in names if found is None or not _OURS.fullmatch(name)]
     if strange:
-        raise DataError(f"{out} holds {strange[0]}, which is not of this pack: pack into an empty folder")
+        raise ConfigError(f"{out} holds {strange[0]}, which is not of this pack: pack into an empty folder")
     remove_leftovers(out)
     if found is None:
         if wanted.options.shard_clips is None:
-            clips = _measure_clips_per_shard(root, items, known, wanted.options)
-            wanted = wanted.model_copy(update={"clips_per_shard": clips})
+            wanted = wanted.model_copy(update={"clips_per_shard": _measure_clips_per_shard(clips)})
         wanted.write(out)
         return wanted
     if found.options != wanted.options or found.labels != wanted.labels:
-        raise DataError(f"{out} holds a pack with other options: use the same ones, or pack into another folder")
+        raise ConfigError(f"{out} holds a pack with other options: use the same ones, or pack into another folder")
     if found.source_sha256 != wanted.source_sha256:
-        raise DataError(f"{out} holds a pack of another source: pack into another folder")
+        raise ConfigError(f"{out} holds a pack of another source: pack into another folder")
     return found
 
 
-def _measure_clips_per_shard(
-    root: Path, items: Sequence[Item], known: frozenset[str] | None, options: PackOptions
-) -> int:
+def _measure_clips_per_shard(clips: PackedClips) -> int:
     """Estimate how many clips make a shard of the wanted size, from the first usable clips."""
     sizes = []
-    for item in items[: 2 * MEASURED_CLIPS]:
+    for item in clips.items[: 2 * MEASURED_CLIPS]:
         try:
-            _, members = read_members(item, root, options, known)
+            _, members = clips.read(item)
         except MediaError:
             continue
         sizes.append(sum(len(data) + 1024 for _, data in members))
@@ -142,7 +132,7 @@ def _measure_clips_per_shard(
             break
     if not sizes:
         return CLIPS_PER_SHARD_UNMEASURED
-    return max(1, round(options.shard_megabytes * 1e6 * len(sizes) / sum(sizes)))
+    return max(1, round(clips.options.shard_megabytes * 1e6 * len(sizes) / sum(sizes)))
 
 
 def finished_report(tar_path: Path) -> ShardReport | None:
@@ -159,15 +149,7 @@ def _is_complete(out: Path, manifest: ShardManifest) -> bool:
     return is_listed and all(finished_report(path) is not None for path in paths)
 
 
-def _jobs(
-    out: Path, root: Path, items: Sequence[Item], known: frozenset[str] | None, manifest: ShardManifest
-) -> Iterator[ShardJob]:
-    for number, chosen in enumerate(shard_ranges(len(items), manifest.clips_per_shard)):
-        part = items[chosen.start : chosen.stop]
-        yield ShardJob(out / shard_name(number), root, part, chosen.start, manifest.options, known)
-
-
-def _run(jobs: Iterator[ShardJob], total: int, workers: int, progress: Progress | None) -> None:
+def _write_shards(out: Path, clips: PackedClips, clips_per_shard: int, workers: int, progress: Progress | None) -> None:
     """Write the shards that are not finished."""
     done = 0
 
@@ -175,14 +157,15 @@ def _run(jobs: Iterator[ShardJob], total: int, workers: int, progress: Progress 
         nonlocal done
         done += number
         if progress is not None and number:
-            progress(done, total)
+            progress(done, len(clips.items))
 
     def unfinished() -> Iterator[ShardJob]:
-        for job in jobs:
-            if finished_report(job.tar_path) is None:
-                yield job
+        for number, chosen in enumerate(shard_ranges(len(clips.items), clips_per_shard)):
+            path = out / shard_name(number)
+            if finished_report(path) is None:
+                yield ShardJob(path, replace(clips, items=clips.items[chosen.start : chosen.stop]), chosen.start)
             else:
-                advance(len(job.items))
+                advance(len(chosen))
 
     run_jobs(unfinished(), workers, advance)
 

@@ -11,11 +11,11 @@ import av
 import av.error
 import numpy as np
 
-from cavsync.data.clip import INTERLEAVING_SECONDS, join_chunks, require_same_length
+from cavsync.data.clip import join_chunks, read_until, require_same_length
 from cavsync.data.shards.frame_choice import choose_frames
 from cavsync.data.shards.jpeg import encode_jpeg
 from cavsync.data.shards.options import PackOptions
-from cavsync.data.shards.sample_contents import SampleContents
+from cavsync.data.shards.record import SampleContents
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader
 from cavsync.media.align import SAMPLE_RATE_HZ
@@ -122,20 +122,14 @@ def _packet_times(path: Path, part: _ReadRange) -> list[float]:
 
 def _decode(path: Path, part: _ReadRange, wanted: Container[float], options: PackOptions) -> _Decoded:
     found = _Decoded()
-    with MediaReader(path, video_threads=1) as reader:
-        for item in reader:
-            seconds = item.pts_seconds - part.zero_seconds
-            if seconds >= part.end_seconds + INTERLEAVING_SECONDS:
-                break
-            if seconds >= part.end_seconds:
-                continue
-            if isinstance(item, AudioChunk):
-                found.chunks += _trim_before(part.begin_seconds, AudioChunk(seconds, item.samples))
-            elif part.holds(seconds) and (not found.times or seconds > found.times[-1]):
-                found.times.append(seconds)
-                found.video_end_seconds = min(item.end_seconds - part.zero_seconds, part.end_seconds)
-                if seconds in wanted:
-                    found.frames[seconds] = encode_jpeg(item.rgb, options.short_side_px, options.jpeg_quality)
+    for seconds, item in read_until(path, part.end_seconds, zero_seconds=part.zero_seconds):
+        if isinstance(item, AudioChunk):
+            found.chunks += _trim_before(part.begin_seconds, AudioChunk(seconds, item.samples))
+        elif part.holds(seconds) and (not found.times or seconds > found.times[-1]):
+            found.times.append(seconds)
+            found.video_end_seconds = min(item.end_seconds - part.zero_seconds, part.end_seconds)
+            if seconds in wanted:
+                found.frames[seconds] = encode_jpeg(item.rgb, options.short_side_px, options.jpeg_quality)
     return found
 
 

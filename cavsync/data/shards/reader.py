@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,15 @@ from numpy.typing import NDArray
 from cavsync.data.cav_mae_json import segment_starts
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
-from cavsync.data.labels.vocabulary import Label, check_labels, label_names
+from cavsync.data.labels import Label, check_labels, label_names
+from cavsync.data.lazy_names import LazyNames
 from cavsync.data.shards.damage import Damage, inspect_tar
 from cavsync.data.shards.flac import decode_flac
 from cavsync.data.shards.index import SampleMembers
-from cavsync.data.shards.manifest import ShardManifest, read_manifest
+from cavsync.data.shards.manifest import read_manifest
 from cavsync.data.shards.record import SampleRecord, parse_record
 from cavsync.data.shards.tar_files import TarFiles
-from cavsync.data.shards.tar_frames import TarFrames, read_checked
+from cavsync.data.shards.tar_frames import TarFrames
 from cavsync.errors import DataError, MediaError
 from cavsync.media.files import MEDIA_ENDINGS
 
@@ -66,10 +66,13 @@ class ShardFolder:
         if not paths:
             raise DataError(f"{folder} holds no .tar: give a folder that `cavsync data pack` wrote")
         found = [inspect_tar(path, expected.get(path.name)) for path in paths]
-        damage = [*_unfinished(folder, manifest), *(entry for shard in found for entry in shard.damage)]
+        damage = [entry for _, entries in found for entry in entries]
+        if manifest is not None and not manifest.complete:
+            unfinished = f"{folder} is an unfinished pack: pack it again to finish it"
+            damage.insert(0, Damage(str(folder), "", "unfinished", unfinished))
         for entry in damage:
             log.warning("rejected: %s", entry.error)
-        counts = [shard.clips for shard in found]
+        counts = [clips for clips, _ in found]
         if not sum(counts):
             raise DataError(f"{folder} holds no usable clip ({damage[0].error}): pack or copy it again")
         vocabulary = None if manifest is None or manifest.labels is None else tuple(manifest.labels)
@@ -86,7 +89,7 @@ class ShardFolder:
     @property
     def names(self) -> Sequence[str]:
         """`TAR/KEY` of each clip."""
-        return ClipNames(self)
+        return LazyNames(len(self), self.name)
 
     @property
     def shard_of(self) -> NDArray[np.int64]:
@@ -115,6 +118,15 @@ class ShardFolder:
             )
         return shard, found[position]
 
+    def name(self, index: int) -> str:
+        """Return `TAR/KEY` of a clip, whose key is read from the tar's index."""
+        shard, position = self.place(index)
+        try:
+            key = self.sample(index)[1].key
+        except MediaError:
+            key = f"(sample {position})"
+        return f"{self.files.paths[shard]}/{key}"
+
     def labels(self, index: int) -> tuple[str, ...]:
         """Return the labels of the clip's description; none if it is damaged, which loading the clip reports."""
         try:
@@ -129,7 +141,7 @@ class ShardFolder:
         where = f"{self.files.paths[shard]}: sample {sample.key}"
         record = self._record(shard, sample, where)
         crc32 = record.crc32
-        flac = read_checked(self.files, shard, sample.audio, None if crc32 is None else crc32[0])
+        flac = self.files.read(shard, sample.audio, None if crc32 is None else crc32[0])
         samples = decode_flac(flac, f"{where}, its audio,")
         if record.audio_samples not in (None, len(samples)):
             raise MediaError(
@@ -166,33 +178,3 @@ class ShardFolder:
                 reason="frame_count",
             )
         return segment_starts(found, audio_frames, self.segment_frames)
-
-
-class ClipNames(Sequence[str]):
-    """Names of a folder's clips, each read from its tar's index when it is used."""
-
-    def __init__(self, folder: ShardFolder) -> None:
-        self._folder = folder
-
-    def __len__(self) -> int:
-        return len(self._folder)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        shard, position = self._folder.place(number)
-        try:
-            key = self._folder.sample(number)[1].key
-        except MediaError:
-            key = f"(sample {position})"
-        return f"{self._folder.files.paths[shard]}/{key}"
-
-
-def _unfinished(folder: Path, manifest: ShardManifest | None) -> Iterator[Damage]:
-    if manifest is not None and not manifest.complete:
-        yield Damage(str(folder), "", "unfinished", f"{folder} is an unfinished pack: pack it again to finish it")

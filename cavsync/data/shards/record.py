@@ -1,11 +1,15 @@
-"""The names of a sample's members, and the JSON member with the times of its frames, its labels and its checksums."""
+"""A sample: its contents before they are written, the names of its members, and its JSON member with the times of its
+frames, its labels and its checksums."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cavsync.errors import MediaError
@@ -30,6 +34,22 @@ def frame_number(suffix: str) -> int | None:
     """Return the number of the frame with this member suffix; None if it is not a frame's."""
     match = _FRAME_SUFFIX.fullmatch(suffix)
     return int(match[1]) if match else None
+
+
+@dataclass(frozen=True)
+class SampleContents:
+    """n frames as JPEG, shown at `pts_seconds` (n,), and mono 16 kHz `samples` that start at `audio_start_seconds`.
+
+    cut_seconds: the part of the file that they come from, None for all of it. by_index: whether frames get their
+    segments by CAV-MAE's index rule.
+    """
+
+    frames: list[bytes]
+    pts_seconds: NDArray[np.float64]
+    samples: NDArray[np.float32]
+    audio_start_seconds: float = 0.0
+    cut_seconds: tuple[float, float] | None = None
+    by_index: bool = False
 
 
 class SampleRecord(BaseModel):

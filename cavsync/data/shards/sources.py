@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cavsync.data.cav_mae_json import read_entries
-from cavsync.data.labels.folder import read_folder_labels, split_labels
+from cavsync.data.labels import read_folder_labels, split_labels
 from cavsync.data.shards.items import FramesItem, Item, VideoItem
 from cavsync.data.shards.media_names import MediaNames, media_below
 from cavsync.errors import ConfigError, DataError
@@ -90,6 +90,5 @@ def _row_item(row: list[str], names: MediaNames, where: str) -> VideoItem:
     except ValueError:
         # A VGGSound row has one label, which may contain commas.
         end_seconds, labels, split = start_seconds + VGGSOUND_SECONDS, (third,), sys.intern(fourth.strip())
-    found = names.find(video_id, start_seconds, end_seconds)
-    file, whole = found if found is not None else ("", False)
+    file, whole = names.find(video_id, start_seconds, end_seconds) or ("", False)
     return VideoItem(video_id, file, labels, (start_seconds, end_seconds), whole, split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,19 +17,17 @@ _NAME_BYTES = 100
 _HEADER_BYTES = 512
 
 
-def load_index(path: Path) -> ShardIndex:
-    """Return the samples of a tar from its .idx file, or, if that is missing or does not fit the tar's size, from the
-    tar's headers. Raises OSError for an unreadable tar."""
-    report = read_report(path)
-    if report is not None and report.bytes == path.stat().st_size:
-        return report.index
-    return scan_tar(path).index
-
-
 class _OpenTar:
+    """A tar and its samples, from its .idx file, or, if that is missing or does not fit the tar's size, from the tar's
+    headers. Raises OSError for an unreadable tar."""
+
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY)
-        self.index = load_index(path)
+        report = read_report(path)
+        if report is not None and report.bytes == path.stat().st_size:
+            self.index = report.index
+        else:
+            self.index = scan_tar(path).index
 
     def read(self, offset: int, size: int) -> bytes:
         # Forked processes share descriptors and their positions; pread does not use the position.
@@ -56,8 +55,9 @@ class TarFiles:
         """Return the samples of a tar. Raises MediaError for an unreadable tar."""
         return self._tar(shard).index
 
-    def read(self, shard: int, place: tuple[int, int]) -> bytes:
-        """Read the bytes at (offset, size). Raises MediaError for an unreadable tar or one that ends before them."""
+    def read(self, shard: int, place: tuple[int, int], crc32: int | None = None) -> bytes:
+        """Read the bytes at (offset, size). Raises MediaError for an unreadable tar, one that ends before them, or
+        bytes whose checksum is not `crc32` (None: unknown)."""
         offset, size = place
         try:
             data = self._tar(shard).read(offset, size)
@@ -65,6 +65,11 @@ class TarFiles:
             raise self._unreadable(shard, error) from None
         if len(data) < size:
             raise MediaError(f"{self.paths[shard]} ends before byte {offset + size}: copy it again", reason="truncated")
+        if crc32 is not None and zlib.crc32(data) != crc32:
+            raise MediaError(
+                f"{self.member_name(shard, place)} was changed since it was written: copy or pack the shard again",
+                reason="corrupt",
+            )
         return data
 
     def member_name(self, shard: int, place: tuple[int, int]) -> str:

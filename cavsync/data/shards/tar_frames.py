@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 
 from cavsync.data.shards.jpeg import decode_jpeg
 from cavsync.data.shards.tar_files import TarFiles
-from cavsync.errors import MediaError
 
 
 @dataclass(frozen=True)
@@ -37,16 +35,5 @@ class TarFrames:
 
     def _frame(self, number: int) -> NDArray[np.uint8]:
         place = self.places[number]
-        data = read_checked(self.files, self.shard, place, None if self.crc32 is None else self.crc32[number])
+        data = self.files.read(self.shard, place, None if self.crc32 is None else self.crc32[number])
         return decode_jpeg(data, self.img_size, self.files.member_name(self.shard, place))
-
-
-def read_checked(files: TarFiles, shard: int, place: tuple[int, int], crc32: int | None) -> bytes:
-    """Read a member's bytes. Raises MediaError if their checksum is not `crc32` (None: unknown)."""
-    data = files.read(shard, place)
-    if crc32 is not None and zlib.crc32(data) != crc32:
-        raise MediaError(
-            f"{files.member_name(shard, place)} was changed since it was written: copy or pack the shard again",
-            reason="corrupt",
-        )
-    return data

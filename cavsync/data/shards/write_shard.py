@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
@@ -12,16 +13,58 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
+
 from cavsync.atomic import atomic_file
-from cavsync.data.labels.vocabulary import check_labels
-from cavsync.data.shards.index import PackReject, SampleMembers, ShardReport
+from cavsync.data.labels import check_labels
+from cavsync.data.shards.flac import encode_flac
+from cavsync.data.shards.index import PackReject, SampleMembers, ShardIndex, ShardReport
 from cavsync.data.shards.items import Item
+from cavsync.data.shards.jpeg import jpeg_size
 from cavsync.data.shards.options import PackOptions
-from cavsync.data.shards.sample_contents import SampleContents
+from cavsync.data.shards.record import FLAC_SUFFIX, JSON_SUFFIX, SampleRecord, frame_suffix
 from cavsync.data.shards.tar_writer import TarWriter
 from cavsync.errors import MediaError
+from cavsync.media.align import SAMPLE_RATE_HZ
 
 Members = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class PackedClips:
+    """Clips in the order in which they are packed, whose files are below `root`; labels must be `known_labels`, if
+    given."""
+
+    root: Path
+    items: Sequence[Item]
+    options: PackOptions
+    known_labels: frozenset[str] | None
+
+    def read(self, item: Item) -> tuple[float, Members]:
+        """Read a clip; return the seconds of its audio, and (suffix, content) of each member in the order of the tar:
+        description, audio, frames. Raises MediaError for an unusable clip."""
+        name = item.file or item.id
+        check_labels(item.labels, self.known_labels, name)
+        contents = item.read(self.root, self.options)
+        flac = encode_flac(contents.samples)
+        width, height = jpeg_size(contents.frames[0], name)
+        record = SampleRecord(
+            id=item.id,
+            file=item.file,
+            licence=self.options.licence,
+            labels=item.labels,
+            cut_seconds=contents.cut_seconds,
+            segment_rule="index" if contents.by_index else "time",
+            pts_seconds=tuple(contents.pts_seconds.tolist()),
+            audio_start_seconds=contents.audio_start_seconds,
+            width=width,
+            height=height,
+            audio_samples=len(contents.samples),
+            crc32=tuple(zlib.crc32(data) for data in (flac, *contents.frames)),
+        )
+        frames = [(frame_suffix(number), data) for number, data in enumerate(contents.frames)]
+        members = [(JSON_SUFFIX, record.model_dump_json().encode()), (FLAC_SUFFIX, flac), *frames]
+        return len(contents.samples) / SAMPLE_RATE_HZ, members
 
 
 @dataclass(frozen=True)
@@ -29,11 +72,8 @@ class ShardJob:
     """The clips of one tar. `first` is the position of the first of them in the packing order."""
 
     tar_path: Path
-    root: Path
-    items: Sequence[Item]
+    clips: PackedClips
     first: int
-    options: PackOptions
-    known_labels: frozenset[str] | None
 
 
 class Stopped(Exception):  # noqa: N818 (not an error: the user stopped the pack)
@@ -41,7 +81,7 @@ class Stopped(Exception):  # noqa: N818 (not an error: the user stopped the pack
 
 
 class WorkerState:
-    """What a worker process shares with its parent: the number of clips done, and whether to stop."""
+    """The state that a worker process shares with its parent: the number of clips done, and whether to stop."""
 
     done: Synchronized[int] | None = None
     stop: Event | None = None
@@ -64,56 +104,34 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
     job.tar_path.unlink(missing_ok=True)
     with atomic_file(job.tar_path) as stream:
         tar = TarWriter(stream)
-        for place, item in enumerate(job.items, start=job.first):
+        for place, item in enumerate(job.clips.items, start=job.first):
             advance()
             try:
-                contents, members = read_members(item, job.root, job.options, job.known_labels)
+                clip_seconds, members = job.clips.read(item)
             except MediaError as error:
-                rejects.append(PackReject(name=item_name(item), reason=error.reason, error=str(error)))
+                rejects.append(PackReject(name=item.file or item.id, reason=error.reason, error=str(error)))
                 continue
             samples.append(_append(tar, f"{place:09d}", members))
-            seconds += contents.seconds
+            seconds += clip_seconds
         tar.close()
     if not samples:
         job.tar_path.unlink()
-    _report(tar, samples, rejects, seconds).write(job.tar_path)
-
-
-def read_members(
-    item: Item, root: Path, options: PackOptions, known_labels: frozenset[str] | None
-) -> tuple[SampleContents, Members]:
-    """Read a clip; return it and the tar members that it is written as. Raises MediaError for an unusable clip."""
-    name = item_name(item)
-    check_labels(item.labels, known_labels, name)
-    contents = item.read(root, options)
-    members = contents.members(
-        source_id=item.id, file=item.file, labels=item.labels, licence=options.licence, where=name
-    )
-    return contents, members
-
-
-def item_name(item: Item) -> str:
-    """Return the name of a clip in messages."""
-    return item.file or item.id
+    index = ShardIndex.of(samples)
+    ShardReport(
+        bytes=tar.num_bytes if samples else 0,
+        sha256=tar.sha256 if samples else "",
+        seconds=seconds,
+        rejects=rejects,
+        keys=index.keys,
+        members=np.diff(index.first).tolist(),
+        offsets=index.ranges[:, 0].tolist(),
+        sizes=index.ranges[:, 1].tolist(),
+    ).write(job.tar_path)
 
 
 def _append(tar: TarWriter, key: str, members: Members) -> SampleMembers:
     description, audio, *frames = [(tar.add(f"{key}.{suffix}", data), len(data)) for suffix, data in members]
     return SampleMembers(key, description, audio, frames)
-
-
-def _report(tar: TarWriter, samples: list[SampleMembers], rejects: list[PackReject], seconds: float) -> ShardReport:
-    ranges = [(sample.description, sample.audio, *sample.frames) for sample in samples]
-    return ShardReport(
-        bytes=tar.num_bytes if samples else 0,
-        sha256=tar.sha256 if samples else "",
-        seconds=seconds,
-        rejects=rejects,
-        keys=[sample.key for sample in samples],
-        members=[len(row) for row in ranges],
-        offsets=[offset for row in ranges for offset, _ in row],
-        sizes=[size for row in ranges for _, size in row],
-    )
 
 
 def _count_clip() -> None:

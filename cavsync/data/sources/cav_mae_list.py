@@ -13,7 +13,7 @@ from cavsync.data.audio_file import read_audio
 from cavsync.data.cav_mae_json import frame_path, frame_times_seconds, read_entries, segment_starts
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
-from cavsync.data.labels.folder import split_labels
+from cavsync.data.labels import split_labels
 from cavsync.errors import DataError, MediaError
 from cavsync.media.frame import resize_center_crop
 
@@ -45,7 +45,7 @@ class CavMaeList:
 
     @classmethod
     def read(cls, path: Path, *, frames_per_clip: int, segment_frames: int) -> CavMaeList:
-        """Read the list, none of the files that it names. Raises DataError for a damaged or empty list."""
+        """Read the list, without the files that it names. Raises DataError for a damaged or empty list."""
         entries = read_entries(path)
         if not entries:
             raise DataError(f"{path} lists no clip: add entries to its data")

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.labels.csv_file import csv_text
-from cavsync.data.labels.vocabulary import HEADER, Label, read_vocabulary
+from cavsync.data.labels import Label, read_vocabulary, vocabulary_text
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import DataError, MediaError
 
@@ -64,7 +63,7 @@ class ClassLabels:
 
     def to_csv(self) -> str:
         """Return the text of the CSV that `read` reads."""
-        return csv_text([HEADER, *([str(index), mid, name] for index, mid, name in self.vocabulary)])
+        return vocabulary_text(self.vocabulary)
 
     def write(self, path: Path) -> None:
         """Write a CSV that `read` reads."""
@@ -136,5 +135,4 @@ class ClipClasses:
         over a clip's classes of 1 / the number of `indices` in that class (Gong et al. 2021, arXiv 2102.01243)."""
         counts = np.bincount([c for index in indices for c in self.of_clip[index]], minlength=len(self.labels))
         weights = np.array([sum(1 / counts[c] for c in self.of_clip[index]) for index in indices])
-        normed: NDArray[np.float64] = weights / weights.sum()
-        return normed
+        return np.asarray(weights / weights.sum(), dtype=np.float64)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
+from cavsync.data.lazy_names import LazyNames
 from cavsync.data.sources.clips import ClipSource
 
 
@@ -27,7 +27,7 @@ class JoinedSources:
     @property
     def names(self) -> Sequence[str]:
         """The name of every clip, each looked up when it is read."""
-        return _JoinedNames(self)
+        return LazyNames(self.first_clip[-1], self.name)
 
     @property
     def shard_of(self) -> NDArray[np.int64] | None:
@@ -62,24 +62,3 @@ class JoinedSources:
             raise IndexError(f"Clip {index} of {starts[-1]}")
         number = int(np.searchsorted(starts, index, side="right")) - 1
         return self.sources[number], index - starts[number]
-
-
-@dataclass(frozen=True)
-class _JoinedNames(Sequence[str]):
-    joined: JoinedSources
-
-    def __len__(self) -> int:
-        return self.joined.first_clip[-1]
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        if isinstance(index, slice):
-            return [self.joined.name(place) for place in range(*index.indices(len(self)))]
-        return self.joined.name(index + len(self) if index < 0 else index)
-
-    def __iter__(self) -> Iterator[str]:
-        for source in self.joined.sources:
-            yield from source.names

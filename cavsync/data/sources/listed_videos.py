@@ -47,7 +47,7 @@ class ListedVideos:
         """Raise MediaError for a row whose file is missing or the whole video, without reading it."""
         item = self.items[index]
         if not item.file:
-            raise MediaError(f"{item.id} has no file among the media: download it or strike its row", reason="missing")
+            raise MediaError(f"{item.id} has no file among the media: download it or delete its row", reason="missing")
         if item.whole:
             raise MediaError(
                 f"{self.names[index]} is a whole video, but the row is a part of it: cut it with `cavsync data pack`",

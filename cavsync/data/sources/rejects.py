@@ -1,4 +1,4 @@
-"""The clips that could not be used, and why."""
+"""Clips that could not be used, counted by reason."""
 
 from __future__ import annotations
 

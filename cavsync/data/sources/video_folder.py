@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cavsync.data.clip import Clip, load_clip
-from cavsync.data.labels.folder import read_folder_labels
+from cavsync.data.labels import read_folder_labels
 from cavsync.errors import DataError
 from cavsync.media.files import find_media
 

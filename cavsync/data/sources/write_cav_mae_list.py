@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cavsync.atomic import write_text_atomically
+from cavsync.atomic import atomic_folder, require_new_folder, write_text_atomically
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
-from cavsync.data.labels.folder import FOLDER_LABELS_NAME
+from cavsync.data.labels import FOLDER_LABELS_NAME
 from cavsync.data.sources.classes import ClassLabels
 from cavsync.data.sources.rejects import Rejects
 from cavsync.data.sources.video_folder import VideoFolder
@@ -39,32 +39,34 @@ def write_cav_mae_list(
 
     Frame i of n shows the clip at i/n of its duration, where the lists' index rule expects it; audio is 16 kHz mono, 16
     bits. The vocabulary and the list are written last. Returns the clips that could not be used.
-    Raises DataError for a folder without labels or usable clips, or an `out` that exists and is not an empty folder.
+    Raises DataError for a folder without labels or usable clips, ConfigError for an `out` that exists and is not an
+    empty folder. `out` appears once it is complete.
     """
     source = VideoFolder.open(folder)
     if not source.labels_of:
         raise DataError(f"{folder} has no {FOLDER_LABELS_NAME}: write one with a file and its labels per line")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not an empty folder: choose another one")
+    require_new_folder(out, "choose another one")
     labels = ClassLabels.of_names(name for names in source.labels_of.values() for name in names)
     # A list separates labels by commas, which names may contain, so it names classes by mids without commas.
     labels = ClassLabels(tuple((index, f"/c/{index:04d}", name) for index, _, name in labels.vocabulary))
     rejects, entries = Rejects(), []
-    for index, name in enumerate(source.names):
-        clip_id = Path(name).relative_to(folder).with_suffix("").as_posix().replace("/", "-")
-        try:
-            _write_clip(source.load(index, img_size), out, clip_id, frames)
-        except MediaError as error:
-            rejects.add(name, error)
-        else:
-            mids = [labels.vocabulary[labels.index_of[label]][1] for label in source.labels(index)]
-            entries.append(_entry(out.resolve(), clip_id, mids))
-        if progress is not None:
-            progress(index + 1, len(source.names))
-    if not entries:
-        raise DataError(f"No clip of {folder} can be used ({dict(rejects.reasons)}): see `cavsync data check {folder}`")
-    write_text_atomically(out / VOCABULARY_NAME, labels.to_csv())
-    write_text_atomically(out / LIST_NAME, json.dumps({"data": entries}, indent=1) + "\n")
+    with atomic_folder(out) as fresh:
+        for index, name in enumerate(source.names):
+            clip_id = Path(name).relative_to(folder).with_suffix("").as_posix().replace("/", "-")
+            try:
+                _write_clip(source.load(index, img_size), fresh, clip_id, frames)
+            except MediaError as error:
+                rejects.add(name, error)
+            else:
+                mids = [labels.vocabulary[labels.index_of[label]][1] for label in source.labels(index)]
+                entries.append(_entry(out.resolve(), clip_id, mids))
+            if progress is not None:
+                progress(index + 1, len(source.names))
+        if not entries:
+            reasons = dict(rejects.reasons)
+            raise DataError(f"No clip of {folder} can be used ({reasons}): see `cavsync data check {folder}`")
+        labels.write(fresh / VOCABULARY_NAME)
+        write_text_atomically(fresh / LIST_NAME, json.dumps({"data": entries}, indent=1) + "\n")
     return rejects
 
 

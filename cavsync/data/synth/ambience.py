@@ -1,4 +1,4 @@
-"""Background sound that belongs to nothing in the frame: continuous beds of varying loudness, and off-screen hits."""
+"""Background sound without a visible source: continuous beds of varying loudness, and off-screen hits."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import numpy as np
 from scipy import signal
 
 from cavsync.data.synth.rhythm import bursts
-from cavsync.data.synth.scene import Samples
+from cavsync.data.synth.scene import AudioArray
 from cavsync.data.synth.spec import ClipSpec
 from cavsync.data.synth.timbres import band_noise
 
-BEDS = ("traffic", "hum", "babble", "music", "wind")
 
-
-def ambience(spec: ClipSpec) -> Samples:
+def ambience(spec: ClipSpec) -> AudioArray:
     """Return the background sound of the whole clip, float32 (samples, channels); all zeros at clutter 0."""
     rng = spec.random("ambience")
-    bed = str(rng.choice(BEDS))
+    bed = str(rng.choice(["traffic", "hum", "babble", "music", "wind"]))
     mono = np.zeros(spec.sample_count, dtype=np.float32)
     if spec.clutter > 0:
         level = spec.clutter * 10 ** (rng.uniform(-33, -24) / 20)
@@ -27,7 +25,7 @@ def ambience(spec: ClipSpec) -> Samples:
     return np.asarray(mono[:, None] * gains[None, :], dtype=np.float32)
 
 
-def _bed(rng: np.random.Generator, bed: str, spec: ClipSpec) -> Samples:
+def _bed(rng: np.random.Generator, bed: str, spec: ClipSpec) -> AudioArray:
     """Return a bed with standard deviation about 1 whose loudness varies at random."""
     rate_hz, count = spec.audio_rate_hz, spec.sample_count
     time = np.arange(count) / rate_hz
@@ -61,7 +59,7 @@ def _chords(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
     return wave
 
 
-def _offscreen_hits(rng: np.random.Generator, spec: ClipSpec) -> Samples:
+def _offscreen_hits(rng: np.random.Generator, spec: ClipSpec) -> AudioArray:
     """Return off-screen sounds in one of two timbres that no visible object has: a dull door, a short buzzing horn."""
     rate_hz, count = spec.audio_rate_hz, spec.sample_count
     wave = np.zeros(count, dtype=np.float32)
@@ -76,13 +74,13 @@ def _offscreen_hits(rng: np.random.Generator, spec: ClipSpec) -> Samples:
     return wave
 
 
-def _door(rng: np.random.Generator, rate_hz: int) -> Samples:
+def _door(rng: np.random.Generator, rate_hz: int) -> AudioArray:
     time = np.arange(int(0.3 * rate_hz)) / rate_hz
     noise = band_noise(rng, len(time), rate_hz, (280, 650))
     return np.asarray(0.35 * noise * np.exp(-time / 0.06) * np.minimum(1, time / 0.01), dtype=np.float32)
 
 
-def _horn(rng: np.random.Generator, rate_hz: int) -> Samples:
+def _horn(rng: np.random.Generator, rate_hz: int) -> AudioArray:
     time = np.arange(int(rng.uniform(0.15, 0.35) * rate_hz)) / rate_hz
     buzz = signal.sawtooth(2 * np.pi * 233 * time) + signal.sawtooth(2 * np.pi * 277 * time)
     envelope = np.minimum(1, time / 0.03) * np.minimum(1, (time[-1] - time) / 0.05)

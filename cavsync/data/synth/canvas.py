@@ -97,11 +97,8 @@ class Canvas:
 def blend(first: Colour, second: Colour, amount: float) -> Colour:
     """Mix `first` with `amount` in [0, 1] of `second`."""
     amount = min(max(amount, 0.0), 1.0)
-    return (
-        round(first[0] + (second[0] - first[0]) * amount),
-        round(first[1] + (second[1] - first[1]) * amount),
-        round(first[2] + (second[2] - first[2]) * amount),
-    )
+    red, green, blue = (round(old + (new - old) * amount) for old, new in zip(first, second, strict=True))
+    return (red, green, blue)
 
 
 def shade(colour: Colour, gain: float) -> Colour:

@@ -9,18 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cavsync.data.synth.espeak import espeak_available
-from cavsync.data.synth.spec import CONTAINERS, ENCODINGS, FAMILIES, ClipSpec, Encoding
+from cavsync.data.synth.spec import CONTAINERS, ENCODINGS, FAMILIES, MPEG_FPS, ClipSpec, Encoding
 from cavsync.errors import ConfigError
 
 SIZES = ((192, 144), (224, 160), (256, 144), (256, 192), (160, 160), (144, 192))
-FPS = tuple(
-    Fraction(n, d)
-    for n, d in [(25, 2), (15, 1), (24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60, 1)]
-)
+FPS = (Fraction(25, 2), Fraction(15), *MPEG_FPS)
 # Common rates are drawn more often; 12.5 and 15 fps are hard to score, 50 and 60 fps cost twice as much to decode.
 _FPS_WEIGHTS = np.array([1, 1, 2, 2, 6, 3, 3, 1, 1]) / 20
-_CHANNELS = (1, 2, 6)
-_CHANNEL_WEIGHTS = (0.4, 0.5, 0.1)
 
 _T = TypeVar("_T")
 
@@ -97,7 +92,7 @@ def _draw_format(
     width, height = _pick(rng, SIZES)
     encoding, drawn_fps = _draw_encoding(rng, container, fps)
     rate_hz = _pick(rng, encoding.audio_rates_hz)
-    channels = min(int(rng.choice(_CHANNELS, p=_CHANNEL_WEIGHTS)), encoding.max_channels)
+    channels = min(int(rng.choice((1, 2, 6), p=(0.4, 0.5, 0.1))), encoding.max_channels)
     return {
         "width": size[0] if size else width,
         "height": size[1] if size else height,

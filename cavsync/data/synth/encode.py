@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from cavsync.data.synth.camera import Frame
-from cavsync.data.synth.scene import Samples
+from cavsync.data.synth.scene import AudioArray
 from cavsync.data.synth.spec import ENCODINGS, ClipSpec
 from cavsync.errors import ConfigError
 
@@ -32,7 +32,7 @@ _CHUNK_SECONDS = 0.25
 _MP3_DELAY_SAMPLES = 1105
 
 
-def write_media(spec: ClipSpec, frames: Iterator[tuple[float, Frame]], audio: Samples, path: Path) -> None:
+def write_media(spec: ClipSpec, frames: Iterator[tuple[float, Frame]], audio: AudioArray, path: Path) -> None:
     """Encode into the spec's container; `frames` as `render` yields them, `audio` float32 (samples, channels).
 
     In the decoded file, frame k has pts k / fps and sample n the time n / rate. Raises ConfigError for a
@@ -41,27 +41,27 @@ def write_media(spec: ClipSpec, frames: Iterator[tuple[float, Frame]], audio: Sa
     _check_encoding(spec)
     with av.open(str(path), "w", format=_FORMATS.get(spec.container, spec.container)) as output:
         options = _VIDEO_OPTIONS[spec.video_codec]
-        video = cast(av.VideoStream, output.add_stream(spec.video_codec, rate=spec.fps, options=options))
-        video.width, video.height, video.pix_fmt = spec.width, spec.height, "yuv420p"
+        video_stream = cast(av.VideoStream, output.add_stream(spec.video_codec, rate=spec.fps, options=options))
+        video_stream.width, video_stream.height, video_stream.pix_fmt = spec.width, spec.height, "yuv420p"
         layout = _LAYOUTS[spec.channels]
-        sound = cast(av.AudioStream, output.add_stream(spec.audio_codec, rate=spec.audio_rate_hz, layout=layout))
+        audio_stream = cast(av.AudioStream, output.add_stream(spec.audio_codec, rate=spec.audio_rate_hz, layout=layout))
         chunks = _audio_frames(spec, audio)
         audio_until = 0.0
         for index, (pts_seconds, image) in enumerate(frames):
             # Interleave: some containers buffer only a fraction of a second of either stream.
             while audio_until <= pts_seconds and (chunk := next(chunks, None)) is not None:
-                output.mux(sound.encode(chunk))
+                output.mux(audio_stream.encode(chunk))
                 audio_until += _CHUNK_SECONDS
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = index, 1 / spec.fps
-            output.mux(video.encode(frame))
+            output.mux(video_stream.encode(frame))
         for chunk in chunks:
-            output.mux(sound.encode(chunk))
-        output.mux(video.encode(None))
-        output.mux(sound.encode(None))
+            output.mux(audio_stream.encode(chunk))
+        output.mux(video_stream.encode(None))
+        output.mux(audio_stream.encode(None))
 
 
-def _audio_frames(spec: ClipSpec, audio: Samples) -> Iterator[av.AudioFrame]:
+def _audio_frames(spec: ClipSpec, audio: AudioArray) -> Iterator[av.AudioFrame]:
     """Yield chunks of 16-bit samples with their pts."""
     pcm = np.clip(np.rint(audio * 32767), -32768, 32767).astype(np.int16)
     step = round(_CHUNK_SECONDS * spec.audio_rate_hz)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
-from cavsync.data.synth.scene import Samples, Sound
+from cavsync.data.synth.scene import AudioArray, Sound
 from cavsync.data.synth.spec import MARGIN_SECONDS
 from cavsync.data.synth.speech import TRACK_HZ, Speech, smooth_track
 from cavsync.errors import ConfigError
@@ -52,15 +52,17 @@ def espeak_speech(rng: np.random.Generator, duration_seconds: float, rate_hz: in
     opening, width = articulation(spoken, rate_hz)
     track_count = round((stop - start) * TRACK_HZ)
     opening, width = (np.pad(track, (0, track_count))[:track_count] for track in (opening, width))
+    opened = opening > 0.33
+    onsets = [start + float(index) / TRACK_HZ for index in np.flatnonzero(opened[1:] & ~opened[:-1]) + 1]
     sounds = []
     for first, last in _phrases(spoken, rate_hz):
         time = start + first / rate_hz
-        events = tuple(t for t in _onsets(opening, start) if time <= t < start + last / rate_hz)
+        events = tuple(t for t in onsets if time <= t < start + last / rate_hz)
         sounds.append(Sound(time, spoken[first:last], "speech", events=events or (time,)))
     return Speech(sounds, start, opening, width)
 
 
-def articulation(samples: Samples, rate_hz: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def articulation(samples: AudioArray, rate_hz: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return (opening, width) of the mouth that says mono `samples`, each in 0..1 at TRACK_HZ from the first sample on.
 
     Filters run in both directions and windows are centred, so the mouth neither leads nor lags the sound.
@@ -72,7 +74,7 @@ def articulation(samples: Samples, rate_hz: int) -> tuple[npt.NDArray[np.float64
     return smooth_track(opening, 0.02), smooth_track(width, 0.05)
 
 
-def _band_level(samples: Samples, rate_hz: int, band_hz: tuple[float, float]) -> npt.NDArray[np.float64]:
+def _band_level(samples: AudioArray, rate_hz: int, band_hz: tuple[float, float]) -> npt.NDArray[np.float64]:
     """Return the root of the smoothed power in a band, at TRACK_HZ."""
     sections = signal.butter(2, band_hz, "bandpass", fs=rate_hz, output="sos")
     power = np.square(signal.sosfiltfilt(sections, samples))
@@ -84,13 +86,7 @@ def _band_level(samples: Samples, rate_hz: int, band_hz: tuple[float, float]) ->
     return np.asarray(np.sqrt((totals[high] - totals[low]) / (2 * half)), dtype=np.float64)
 
 
-def _onsets(opening: npt.NDArray[np.float64], start_seconds: float) -> list[float]:
-    """Return the times at which the mouth opens past a third."""
-    opened = opening > 0.33
-    return [start_seconds + float(index) / TRACK_HZ for index in np.flatnonzero(opened[1:] & ~opened[:-1]) + 1]
-
-
-def _phrases(samples: Samples, rate_hz: int, pause_seconds: float = 0.08) -> list[tuple[int, int]]:
+def _phrases(samples: AudioArray, rate_hz: int, pause_seconds: float = 0.08) -> list[tuple[int, int]]:
     """Return the sample ranges between pauses."""
     voiced = np.flatnonzero(np.abs(samples) > 0.01)
     if len(voiced) == 0:
@@ -101,7 +97,7 @@ def _phrases(samples: Samples, rate_hz: int, pause_seconds: float = 0.08) -> lis
     return [(int(first), int(last)) for first, last in zip(firsts, lasts, strict=True)]
 
 
-def _speak(text: str, voice: str, words_per_minute: int, pitch: int, rate_hz: int) -> Samples:
+def _speak(text: str, voice: str, words_per_minute: int, pitch: int, rate_hz: int) -> AudioArray:
     """Run the program and resample its output to `rate_hz`, scaled to peak 0.6."""
     program = shutil.which(ESPEAK)
     if program is None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from cavsync.atomic import atomic_path, remove_leftovers, write_text_atomically
-from cavsync.data.labels.folder import FOLDER_LABELS_NAME, folder_labels_text
+from cavsync.data.labels import FOLDER_LABELS_NAME, folder_labels_text
 from cavsync.data.synth.encode import write_media
 from cavsync.data.synth.masks import MASKS_NAME, mask_frames, remove_masks, write_masks
 from cavsync.data.synth.render import render
 from cavsync.data.synth.spec import ClipSpec
-from cavsync.errors import DataError
+from cavsync.errors import ConfigError, DataError
 
 TRUTH_NAME = "truth.jsonl"
 TruthRecord = dict[str, Any]
@@ -68,7 +68,7 @@ def generate(
 
     The result does not depend on `workers`. `progress(done, total)` is called after each clip. A folder that already
     holds exactly this set is left as it is. With `workers` above 1 the calling script needs the usual
-    `if __name__ == "__main__"` guard. Raises DataError for a folder with other content, unless `overwrite`, which
+    `if __name__ == "__main__"` guard. Raises ConfigError for a folder with other content, unless `overwrite`, which
     replaces the files of an earlier set and keeps all other files; a labels.csv without such a set is never replaced.
     """
     names = [clip_name(index, spec) for index, spec in enumerate(specs)]
@@ -81,7 +81,7 @@ def generate(
         return existing
     has_foreign_labels = not existing and (out_dir / FOLDER_LABELS_NAME).exists()
     if any(out_dir.iterdir()) and (not overwrite or has_foreign_labels):
-        raise DataError(
+        raise ConfigError(
             f"The folder {out_dir} holds something other than this set of clips, but an empty one is expected:"
             " choose another folder, or overwrite it."
         )
@@ -96,7 +96,8 @@ def generate(
         if progress is not None:
             progress(len(records), len(specs))
     truth = [records[index] for index in range(len(specs))]
-    _write_truth(out_dir, truth)
+    _write_labels(out_dir, truth)
+    write_text_atomically(out_dir / TRUTH_NAME, "".join(json.dumps(record) + "\n" for record in truth))
     return truth
 
 
@@ -130,33 +131,24 @@ def _write_all(
     out_dir: Path, specs: Sequence[ClipSpec], names: Iterable[str], workers: int, masks: int
 ) -> Iterator[tuple[int, TruthRecord]]:
     """Yield (index, truth record) of each clip in the order in which they are finished."""
-    paths = [out_dir / name for name in names]
+    clips = [(spec, out_dir / name, masks) for spec, name in zip(specs, names, strict=True)]
     if workers <= 1:
-        for index, (spec, path) in enumerate(zip(specs, paths, strict=True)):
-            yield index, write_clip(spec, path, masks)
+        for index, clip in enumerate(clips):
+            yield index, write_clip(*clip)
         return
     # "spawn", because the caller may run threads (torch, a progress bar), which do not survive a fork.
     with ProcessPoolExecutor(min(workers, max(len(specs), 1)), mp_context=get_context("spawn")) as pool:
-        jobs = {
-            pool.submit(write_clip, spec, path, masks): index
-            for index, (spec, path) in enumerate(zip(specs, paths, strict=True))
-        }
+        jobs = {pool.submit(write_clip, *clip): index for index, clip in enumerate(clips)}
         try:
             for job in as_completed(jobs):
                 yield jobs[job], job.result()
         finally:
-            for job in jobs:
-                job.cancel()
+            pool.shutdown(cancel_futures=True)
 
 
 def class_labels(record: TruthRecord) -> tuple[str, ...]:
     """Return the classes of a clip from its truth record: its family, then the sources of its sounds."""
     return tuple(dict.fromkeys((str(record["family"]), *sorted(map(str, record["labels"])))))
-
-
-def _write_truth(out_dir: Path, truth: list[TruthRecord]) -> None:
-    _write_labels(out_dir, truth)
-    write_text_atomically(out_dir / TRUTH_NAME, "".join(json.dumps(record) + "\n" for record in truth))
 
 
 def _write_labels(out_dir: Path, truth: list[TruthRecord]) -> None:

@@ -19,7 +19,6 @@ KEY_COLOURS: tuple[Colour, ...] = tuple(
     (round(r * 255), round(g * 255), round(b * 255))
     for r, g, b in (colorsys.hsv_to_rgb(index / len(PITCHES_HZ), 0.95, 1.0) for index in range(len(PITCHES_HZ)))
 )
-_INSTRUMENTS = ("piano", "organ", "pluck", "chime")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Keys:
         self._top = float(rng.uniform(0.42, 0.5))
         self._lamps = [bursts(rng, spec.duration_seconds, 0.8, spec.clutter) for _ in range(4)]
         self._hands = [_Hand.draw_one(rng, spec, side) for side in (-1, 1)] if spec.clutter > 0 else []
-        instrument = str(rng.choice(_INSTRUMENTS))
+        instrument = str(rng.choice(["piano", "organ", "pluck", "chime"]))
         times = irregular_times(rng, spec.duration_seconds, rng.uniform(0.4, 0.6)).tolist()
         self.notes: list[Note] = []
         self.sounds: list[Sound] = []

@@ -27,8 +27,7 @@ _PALETTE = (0, 0, 0, 230, 60, 60, 60, 180, 75, 70, 110, 240, 245, 200, 30, 190, 
 @dataclass(frozen=True)
 class ObjectMask:
     """The mask of frame `index`, shown from `time_seconds` on: `owners` uint8 (height, width) is i where the i-th of
-    `names`, counted from 1, is visible, else 0. What hides an object (a hand, a stick, a passer-by) is not part of
-    it."""
+    `names`, counted from 1, is visible, else 0. Occluders (a hand, a stick, a passer-by) are not part of it."""
 
     index: int
     time_seconds: float
@@ -44,12 +43,8 @@ def mask_frames(spec: ClipSpec, count: int) -> list[int]:
 def render_masks(spec: ClipSpec, indices: list[int]) -> list[ObjectMask]:
     """Render the masks of the frames `indices`. Raises ConfigError if the spec needs espeak-ng and it is missing."""
     stage = Stage(spec, open_scene(spec), track_owners=True)
-    found = []
-    for index in indices:
-        # A static clip repeats its first frame.
-        owners, names = stage.owners(0 if spec.static else index)
-        found.append(ObjectMask(index, float(index / spec.fps), owners, names))
-    return found
+    # A static clip repeats its first frame.
+    return [ObjectMask(index, float(index / spec.fps), *stage.owners(0 if spec.static else index)) for index in indices]
 
 
 def sounding_object(family: str, label: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cavsync.data.synth.ambience import ambience
 from cavsync.data.synth.camera import Frame
-from cavsync.data.synth.scene import Samples, Scene, Sound
+from cavsync.data.synth.scene import AudioArray, Scene, Sound
 from cavsync.data.synth.spec import ClipSpec
 from cavsync.data.synth.stage import Stage, open_scene
 
@@ -26,7 +26,7 @@ class RenderedClip:
     """
 
     frames: Iterator[tuple[float, Frame]]
-    audio: Samples
+    audio: AudioArray
     events: tuple[float, ...]
     labels: tuple[str, ...]
 
@@ -58,7 +58,7 @@ def _frames(spec: ClipSpec, scene: Scene) -> Iterator[tuple[float, Frame]]:
         yield float(index / spec.fps), frame
 
 
-def mix(spec: ClipSpec, sounds: list[Sound]) -> Samples:
+def mix(spec: ClipSpec, sounds: list[Sound]) -> AudioArray:
     """Mix all sounds at their times over the background sound, float32 (samples, channels), peak at most 0.8."""
     audio = ambience(spec)
     for sound in sounds:
@@ -71,7 +71,7 @@ def mix(spec: ClipSpec, sounds: list[Sound]) -> Samples:
     return audio if peak <= _PEAK else audio * np.float32(_PEAK / peak)
 
 
-def _gains(pan: float, channels: int) -> Samples:
+def _gains(pan: float, channels: int) -> AudioArray:
     """Return the gain of each channel: constant-power panning; 5.1 adds half to the centre, nothing elsewhere."""
     if channels == 1:
         return np.ones(1, dtype=np.float32)
@@ -80,7 +80,7 @@ def _gains(pan: float, channels: int) -> Samples:
     return np.array([left, right] if channels == 2 else [left, right, 0.5, 0, 0, 0], dtype=np.float32)
 
 
-def _silence(spec: ClipSpec) -> Samples:
+def _silence(spec: ClipSpec) -> AudioArray:
     """Return digital silence, or for half of the clips the hiss of an open input at -80 dBFS."""
     rng = spec.random("silence")
     level = float(rng.choice([0.0, 1e-4]))

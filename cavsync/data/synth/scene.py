@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cavsync.data.synth.canvas import Canvas
 
-Samples = npt.NDArray[np.float32]
+AudioArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Sound:
     """
 
     time_seconds: float
-    samples: Samples
+    samples: AudioArray
     label: str
     pan: float = 0.0
     events: tuple[float, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -32,9 +32,7 @@ class Encoding:
 
 
 # Frame rates that an MPEG-1/2 sequence header can state (ISO/IEC 13818-2, table 6-4).
-_MPEG_FPS = tuple(
-    Fraction(n, d) for n, d in [(24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60, 1)]
-)
+MPEG_FPS = tuple(Fraction(n, d) for n, d in [(24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60, 1)])
 _COMMON_RATES_HZ = (16000, 22050, 24000, 32000, 44100, 48000)
 
 ENCODINGS = (
@@ -44,8 +42,8 @@ ENCODINGS = (
     Encoding("mkv", "libx264", "flac", _COMMON_RATES_HZ),
     Encoding("mkv", "libx264", "pcm_s16le", _COMMON_RATES_HZ),
     Encoding("avi", "mpeg4", "libmp3lame", _COMMON_RATES_HZ, max_channels=2),
-    Encoding("mpg", "mpeg1video", "mp2", (32000, 44100, 48000), max_channels=2, fps=_MPEG_FPS),
-    Encoding("mpg", "mpeg2video", "mp2", (32000, 44100, 48000), max_channels=2, fps=_MPEG_FPS),
+    Encoding("mpg", "mpeg1video", "mp2", (32000, 44100, 48000), max_channels=2, fps=MPEG_FPS),
+    Encoding("mpg", "mpeg2video", "mp2", (32000, 44100, 48000), max_channels=2, fps=MPEG_FPS),
 )
 CONTAINERS = tuple(dict.fromkeys(encoding.container for encoding in ENCODINGS))
 
@@ -115,12 +113,6 @@ class ClipSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON values; fps as "30000/1001"."""
         return asdict(self) | {"fps": str(self.fps)}
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> ClipSpec:
-        """Read a spec from a record of `to_json` or truth.jsonl; other keys are ignored."""
-        known = {field.name: record[field.name] for field in fields(cls) if field.name in record}
-        return cls(**known | {"fps": Fraction(known.get("fps", 25))})
 
 
 def _check(holds: bool, wrong: str, expected: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
-from cavsync.data.synth.scene import Samples, Sound
+from cavsync.data.synth.scene import AudioArray, Sound
 from cavsync.data.synth.spec import MARGIN_SECONDS
 
 TRACK_HZ = 200.0
@@ -86,7 +86,7 @@ def _syllable(
     length_seconds: float,
     pitch_hz: float,
     accent: float,
-) -> Samples:
+) -> AudioArray:
     """Synthesise a consonant of `lead_seconds` and a vowel of `length_seconds`."""
     lead, count = round(lead_seconds * rate_hz), round(length_seconds * rate_hz)
     time = np.arange(count) / rate_hz
@@ -103,7 +103,8 @@ def _syllable(
         hum = signal.sawtooth(2 * np.pi * pitch_hz * np.arange(lead) / rate_hz)
         head = 0.08 * ramp * _resonate(hum, 250.0, 100.0, rate_hz) / 8
     elif consonant == "s":
-        head = 0.06 * ramp * _highpassed(rng, lead, rate_hz)
+        sections = signal.butter(2, 4000, "highpass", fs=rate_hz, output="sos")
+        head = 0.06 * ramp * signal.sosfilt(sections, rng.standard_normal(lead))
     elif consonant in "pbt":
         burst = round(0.012 * rate_hz)
         head[-burst:] = 0.08 * rng.standard_normal(burst) * np.linspace(1, 0.3, burst)
@@ -117,11 +118,6 @@ def _resonate(
     c = -np.exp(-2 * np.pi * bandwidth_hz / rate_hz)
     b = 2 * np.exp(-np.pi * bandwidth_hz / rate_hz) * np.cos(2 * np.pi * frequency_hz / rate_hz)
     return np.asarray(signal.lfilter([1 - b - c], [1, -b, -c], wave), dtype=np.float64)
-
-
-def _highpassed(rng: np.random.Generator, count: int, rate_hz: int) -> npt.NDArray[np.float64]:
-    sections = signal.butter(2, 4000, "highpass", fs=rate_hz, output="sos")
-    return np.asarray(signal.sosfilt(sections, rng.standard_normal(count)), dtype=np.float64)
 
 
 def smooth_track(track: npt.NDArray[np.float64], seconds: float) -> npt.NDArray[np.float64]:

@@ -26,11 +26,11 @@ class Stage:
     """Draws a clip's frames in any order; with `track_owners` also the object that each pixel shows."""
 
     def __init__(self, spec: ClipSpec, scene: Scene, *, track_owners: bool = False) -> None:
-        self._spec, self._scene, self._camera = spec, scene, Camera(spec)
+        self._spec, self._camera = spec, Camera(spec)
         margin = max(4, min(spec.width, spec.height) // 16)
         canvas = Canvas(spec.width, spec.height, margin, track_owners=track_owners)
         canvas.load(background(spec.random("background"), canvas.size), canvas.owners)
-        self._behind, self._front = distractors(spec, behind=True), distractors(spec, behind=False)
+        self._movers = [*distractors(spec, behind=True), scene, *distractors(spec, behind=False)]
         scene.draw_still(canvas)
         self._canvas, self._still, self._still_owners = canvas, canvas.image, canvas.owners
 
@@ -49,9 +49,6 @@ class Stage:
         """Draw the frame on the canvas; return its time in seconds."""
         time_seconds = float(index / self._spec.fps)
         self._canvas.load(self._still, self._still_owners)
-        for distractor in self._behind:
-            distractor.draw(self._canvas, time_seconds)
-        self._scene.draw(self._canvas, time_seconds)
-        for distractor in self._front:
-            distractor.draw(self._canvas, time_seconds)
+        for mover in self._movers:
+            mover.draw(self._canvas, time_seconds)
         return time_seconds

@@ -6,14 +6,15 @@ burst of contact noise; see Fletcher and Rossing, "The Physics of Musical Instru
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import signal
 
-from cavsync.data.synth.scene import Samples
+from cavsync.data.synth.scene import AudioArray
 
-Partials = list[tuple[float, float, float]]  # frequency in Hz, amplitude, decay time constant in seconds
+Partials = Sequence[tuple[float, float, float]]  # frequency in Hz, amplitude, decay time constant in seconds
 
 
 def struck(
@@ -25,7 +26,7 @@ def struck(
     noise_band_hz: tuple[float, float] = (200.0, 7000.0),
     noise_decay_seconds: float = 0.02,
     glide: float = 0.0,
-) -> Samples:
+) -> AudioArray:
     """Synthesise one hit, mono, peak 1, that starts at its first sample; the pitch falls by the share `glide`."""
     longest = max([decay for _, _, decay in partials] + [noise_decay_seconds])
     time = np.arange(int(rate_hz * min(longest * 5, 2.0))) / rate_hz
@@ -43,7 +44,7 @@ def struck(
     return np.asarray(wave / np.abs(wave).max(), dtype=np.float32)
 
 
-def band_noise(rng: np.random.Generator, count: int, rate_hz: int, band_hz: tuple[float, float]) -> Samples:
+def band_noise(rng: np.random.Generator, count: int, rate_hz: int, band_hz: tuple[float, float]) -> AudioArray:
     """Synthesise white noise through a band-pass, standard deviation 1."""
     low, high = band_hz[0], min(band_hz[1], 0.45 * rate_hz)
     sections = signal.butter(2, (low, high), "bandpass", fs=rate_hz, output="sos")
@@ -51,68 +52,50 @@ def band_noise(rng: np.random.Generator, count: int, rate_hz: int, band_hz: tupl
     return np.asarray(wave / max(float(np.std(wave)), 1e-9), dtype=np.float32)
 
 
-def _metal(rng: np.random.Generator, rate_hz: int) -> Samples:
-    f = 620 * rng.uniform(0.9, 1.1)
-    return struck(rng, rate_hz, [(f, 1, 0.4), (2.76 * f, 0.8, 0.3), (5.4 * f, 0.5, 0.18), (8.93 * f, 0.3, 0.1)])
+Timbre = Callable[[np.random.Generator, int], AudioArray]
 
 
-def _wood(rng: np.random.Generator, rate_hz: int) -> Samples:
-    f = 900 * rng.uniform(0.9, 1.1)
-    return struck(rng, rate_hz, [(f, 1, 0.035), (2.57 * f, 0.5, 0.02)], noise=0.3, noise_decay_seconds=0.008)
+def _body(base_hz: float, spread: tuple[float, float], ratios: Partials, **options: Any) -> Timbre:
+    """Return a timbre whose pitch is `base_hz` times a random factor in `spread`; partials are multiples of it."""
+
+    def strike(rng: np.random.Generator, rate_hz: int) -> AudioArray:
+        pitch_hz = base_hz * rng.uniform(*spread)
+        return struck(rng, rate_hz, [(ratio * pitch_hz, gain, decay) for ratio, gain, decay in ratios], **options)
+
+    return strike
 
 
-def _glass(rng: np.random.Generator, rate_hz: int) -> Samples:
-    f = 2900 * rng.uniform(0.93, 1.07)
-    return struck(rng, rate_hz, [(f, 1, 0.22), (1.53 * f, 0.6, 0.18), (2.2 * f, 0.4, 0.12)])
-
-
-def _skin(rng: np.random.Generator, rate_hz: int) -> Samples:
-    f = 130 * rng.uniform(0.9, 1.1)
-    partials = [(f, 1.0, 0.18), (1.59 * f, 0.6, 0.12), (2.14 * f, 0.4, 0.09)]
-    return struck(rng, rate_hz, partials, noise=0.15, noise_band_hz=(200, 900), glide=0.5)
-
-
-def _tin(rng: np.random.Generator, rate_hz: int) -> Samples:
-    f = 1500 * rng.uniform(0.9, 1.1)
-    partials = [(f, 0.4, 0.06), (1.37 * f, 0.4, 0.05), (1.83 * f, 0.3, 0.05)]
-    return struck(rng, rate_hz, partials, noise=0.4, noise_band_hz=(1200, 5000), noise_decay_seconds=0.09)
-
-
-def _kick(rng: np.random.Generator, rate_hz: int) -> Samples:
-    f = 62 * rng.uniform(0.9, 1.1)
-    partials = [(f, 1.0, 0.13), (2.2 * f, 0.5, 0.06)]
-    return struck(rng, rate_hz, partials, noise=0.2, noise_band_hz=(100, 500), glide=2.0)
-
-
-def _snare(rng: np.random.Generator, rate_hz: int) -> Samples:
-    f = 200 * rng.uniform(0.92, 1.08)
-    partials = [(f, 0.6, 0.07), (1.6 * f, 0.4, 0.05)]
-    return struck(rng, rate_hz, partials, noise=0.35, noise_band_hz=(900, 6500), noise_decay_seconds=0.1)
-
-
-def _hihat(rng: np.random.Generator, rate_hz: int) -> Samples:
+def _hihat(rng: np.random.Generator, rate_hz: int) -> AudioArray:
     return struck(rng, rate_hz, [], noise=1.0, noise_band_hz=(5000, 7200), noise_decay_seconds=0.045)
 
 
-def _cymbal(rng: np.random.Generator, rate_hz: int) -> Samples:
+def _cymbal(rng: np.random.Generator, rate_hz: int) -> AudioArray:
     partials = [(f * rng.uniform(0.97, 1.03), 0.25, 0.45) for f in (2400.0, 3150.0, 4200.0, 5300.0)]
     return struck(rng, rate_hz, partials, noise=0.3, noise_band_hz=(2500, 7000), noise_decay_seconds=0.35)
 
 
-def _tom(rng: np.random.Generator, rate_hz: int) -> Samples:
-    f = 165 * rng.uniform(0.93, 1.07)
-    return struck(rng, rate_hz, [(f, 1.0, 0.25), (1.5 * f, 0.35, 0.12)], noise=0.05, glide=0.8)
-
-
-Timbre = Callable[[np.random.Generator, int], Samples]
-
-OBJECT_TIMBRES: dict[str, Timbre] = {"metal": _metal, "wood": _wood, "glass": _glass, "skin": _skin, "tin": _tin}
+OBJECT_TIMBRES: dict[str, Timbre] = {
+    "metal": _body(620, (0.9, 1.1), [(1, 1, 0.4), (2.76, 0.8, 0.3), (5.4, 0.5, 0.18), (8.93, 0.3, 0.1)]),
+    "wood": _body(900, (0.9, 1.1), [(1, 1, 0.035), (2.57, 0.5, 0.02)], noise=0.3, noise_decay_seconds=0.008),
+    "glass": _body(2900, (0.93, 1.07), [(1, 1, 0.22), (1.53, 0.6, 0.18), (2.2, 0.4, 0.12)]),
+    "skin": _body(130, (0.9, 1.1), [(1, 1, 0.18), (1.59, 0.6, 0.12), (2.14, 0.4, 0.09)],
+                  noise=0.15, noise_band_hz=(200, 900), glide=0.5),
+    "tin": _body(1500, (0.9, 1.1), [(1, 0.4, 0.06), (1.37, 0.4, 0.05), (1.83, 0.3, 0.05)],
+                 noise=0.4, noise_band_hz=(1200, 5000), noise_decay_seconds=0.09),
+}  # fmt: skip
 KIT_TIMBRES: dict[str, Timbre] = {
-    "kick": _kick, "snare": _snare, "hihat": _hihat, "cymbal": _cymbal, "tom": _tom,
+    "kick": _body(62, (0.9, 1.1), [(1, 1, 0.13), (2.2, 0.5, 0.06)], noise=0.2, noise_band_hz=(100, 500), glide=2.0),
+    "snare": _body(200, (0.92, 1.08), [(1, 0.6, 0.07), (1.6, 0.4, 0.05)],
+                   noise=0.35, noise_band_hz=(900, 6500), noise_decay_seconds=0.1),
+    "hihat": _hihat,
+    "cymbal": _cymbal,
+    "tom": _body(165, (0.93, 1.07), [(1, 1, 0.25), (1.5, 0.35, 0.12)], noise=0.05, glide=0.8),
 }  # fmt: skip
 
 
-def note(rng: np.random.Generator, rate_hz: int, instrument: str, frequency_hz: float, hold_seconds: float) -> Samples:
+def note(
+    rng: np.random.Generator, rate_hz: int, instrument: str, frequency_hz: float, hold_seconds: float
+) -> AudioArray:
     """Synthesise one note of "piano", "organ", "pluck" or "chime", peak 1; the organ stops after `hold_seconds`."""
     if instrument == "organ":
         return _organ(rate_hz, frequency_hz, hold_seconds)
@@ -124,7 +107,7 @@ def note(rng: np.random.Generator, rate_hz: int, instrument: str, frequency_hz: 
     return struck(rng, rate_hz, [(frequency_hz * k, a, d) for k, a, d in harmonics], noise=0.03)
 
 
-def _organ(rate_hz: int, frequency_hz: float, hold_seconds: float) -> Samples:
+def _organ(rate_hz: int, frequency_hz: float, hold_seconds: float) -> AudioArray:
     time = np.arange(int(rate_hz * hold_seconds)) / rate_hz
     wave = np.zeros_like(time)
     for harmonic, amplitude in ((1, 1.0), (2, 0.6), (3, 0.4), (4, 0.25), (6, 0.15)):

@@ -16,7 +16,7 @@ from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.evaluate.inpaint.griffin_lim import audio_of, write_wav
 from cavsync.evaluate.inpaint.measure import ClipMoments, Mask
 from cavsync.evaluate.inpaint.reconstruct import Inpainted
-from cavsync.evaluate.results.images import RGBArray, colour_map, save_picture, side_by_side
+from cavsync.evaluate.results.images import RGBArray, colour_map, save_image, side_by_side
 from cavsync.evaluate.results.result import Picture
 from cavsync.model import ModelConfig
 
@@ -57,7 +57,7 @@ class InpaintExamples:
             ("picture", "frame", frames, hidden_visual),
         ):
             row = side_by_side([_enlarged(part) for part in (parts[0], _masked(parts[0], hidden), parts[1])])
-            save_picture(row, self.folder / f"{stem}.{name}.png")
+            save_image(row, self.folder / f"{stem}.{name}.png")
             title = f"{moments.name}: original, seen by the model, inpainted ({_share(hidden)} of the {kind} hidden)"
             self.written.append(Picture(title=title, file=f"{stem}.{name}.png"))
         for name, image in (("griffin-lim", original), ("inpainted", audio.filled[0])):

@@ -25,7 +25,7 @@ NORM_PIX_NOTE = (
 def inpaint_result(
     scores: InpaintScores,
     masks: Sequence[Mask],
-    made_of: Provenance,
+    provenance: Provenance,
     *,
     norm_pix_loss: bool,
     moments_per_clip: int,
@@ -48,7 +48,7 @@ def inpaint_result(
         task="inpaint",
         protocol=_protocol(masks, norm_pix_loss, moments_per_clip),
         metrics=metrics,
-        provenance=made_of,
+        provenance=provenance,
         tables=[_table(scores, masks, norm_pix_loss)],
         plots=[_plot(scores, masks, modality) for modality in ("audio", "visual")],
         pictures=pictures or [],

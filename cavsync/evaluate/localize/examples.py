@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cavsync.evaluate.localize.case import LocalizationCase
 from cavsync.evaluate.localize.overlay import outline, overlay
-from cavsync.evaluate.results.images import save_picture, side_by_side
+from cavsync.evaluate.results.images import save_image, side_by_side
 from cavsync.evaluate.results.result import Picture
 
 
@@ -28,5 +28,5 @@ class LocalizationExamples:
             return
         overlaid = overlay(case.shown, heat, float(heat.min()), float(heat.max()))
         name = f"{len(self.written):04d}.png"
-        save_picture(side_by_side([case.shown, outline(overlaid, case.mask)]), self.folder / name)
+        save_image(side_by_side([case.shown, outline(overlaid, case.mask)]), self.folder / name)
         self.written.append(Picture(title=f"{case.name}: {case.category}", file=name))

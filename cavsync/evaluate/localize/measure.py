@@ -83,7 +83,7 @@ def localize(
         other = cases[-1].audio
     if first is None or other is None or other is first[-1].audio:
         why = next(iter(rejects.values()), "no other clip has a sounding object")
-        raise DataError(f"{data.name} has fewer than two clips that can be used, expected more: {why}")
+        raise DataError(f"{data.name} needs at least two usable clips: {why}")
     for embedded in first:
         tally.add(embedded, other)
     return replace(tally.scores(), rejects=rejects)

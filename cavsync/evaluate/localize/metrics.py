@@ -107,4 +107,6 @@ def consensus_map(boxes: Sequence[Sequence[float]], size: int, needed: int = 1) 
 
 def _require_finite(values: FloatArray) -> None:
     if not values.size or not np.isfinite(values).all():
-        raise DataError("A heat map or annotation is empty or holds a value that is not finite: no score is given.")
+        raise DataError(
+            "A heat map or annotation is empty or holds a value that is not finite: check the annotation and the model."
+        )

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
-from cavsync.evaluate.localize.overlay_video import Scale, write_overlay_video
-from cavsync.evaluate.results.images import save_picture, side_by_side
+from cavsync.evaluate.localize.overlay_video import ColourRange, write_overlay_video
+from cavsync.evaluate.results.images import save_image, side_by_side
 from cavsync.media import MediaReader, VideoFrame
 
 STRIP_FRAMES = 6
@@ -24,7 +24,7 @@ def overlay_clips(
     folder: Path,
     *,
     max_seconds: float,
-    scale: Scale = "clip",
+    scale: ColourRange = "clip",
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[list[Path], dict[str, str]]:
     """Write NAME.overlay.mp4 and NAME.overlay.png of each clip; return the videos, and the errors of rejected clips.
@@ -38,7 +38,7 @@ def overlay_clips(
         video = folder / f"{stem}.overlay.mp4"
         try:
             write_overlay_video(clip, video, encoder, max_seconds=max_seconds, scale=scale)
-            save_picture(strip(video), folder / f"{stem}.overlay.png")
+            save_image(strip(video), folder / f"{stem}.overlay.png")
         except MediaError as error:
             rejects[str(clip)] = str(error)
         else:

@@ -28,7 +28,7 @@ from cavsync.media.align import SAMPLE_RATE_HZ
 BATCH_FRAMES = 16
 TIME_BASE = Fraction(1, 90_000)
 AUDIO_BLOCK_SAMPLES = 1024
-Scale = Literal["clip", "picture"]
+ColourRange = Literal["clip", "picture"]
 # Ends of the colour scale: the colder half stays uncovered, and single extreme patches do not compress the scale.
 SCALE_PERCENTILES = (50, 99.5)
 
@@ -59,7 +59,7 @@ def write_overlay_video(
     encoder: Encoder,
     *,
     max_seconds: float = 30.0,
-    scale: Scale = "clip",
+    scale: ColourRange = "clip",
     progress: Progress = lambda *_: None,
 ) -> FloatArray:
     """Write `source` up to `max_seconds` with the heat map over its central square, as H.264 and AAC in mp4; return the

@@ -26,7 +26,7 @@ NAMES = {MODEL: "model", OTHER_AUDIO: "other_sound", CENTRE: "centre", RANDOM: "
 def localize_result(
     scores: LocalizationScores,
     data: LocalizationSet,
-    made_of: Provenance,
+    provenance: Provenance,
     *,
     pictures: list[Picture] | None = None,
 ) -> EvalResult:
@@ -39,7 +39,7 @@ def localize_result(
         task="localize",
         protocol=_protocol(data),
         metrics=metrics,
-        provenance=made_of,
+        provenance=provenance,
         tables=[_method_table(scores, data), _class_table(scores)],
         plots=[_plot(scores)],
         pictures=pictures or [],

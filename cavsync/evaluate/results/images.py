@@ -32,7 +32,7 @@ def side_by_side(images: list[RGBArray]) -> RGBArray:
     return np.concatenate(parts[:-1], axis=1)
 
 
-def save_picture(picture: RGBArray, path: Path) -> None:
+def save_image(image: RGBArray, path: Path) -> None:
     """Write a PNG, whole or not at all."""
     with atomic_file(path) as stream:
-        Image.fromarray(picture).save(stream, format="PNG")
+        Image.fromarray(image).save(stream, format="PNG")

@@ -20,7 +20,7 @@ BATCH_VALUES = 2**21
 
 @dataclass(frozen=True)
 class Share:
-    """A mean, or another statistic, over clips with its 95 % interval, and how many clips there were; None for none."""
+    """A mean or median over clips, its 95 % interval, and the number of clips; None if it cannot be computed."""
 
     mean: float | None
     low: float | None
@@ -34,8 +34,8 @@ def share_of_clips(
     """Mean, or np.median, of one value per clip. The interval resamples clips, because the trials of one clip depend on
     each other.
 
-    Where all clips agree, resampling knows no doubt. A share of none or all then has the exact interval of as many
-    trials (Clopper and Pearson 1934), any other value none.
+    If all clips agree, the bootstrap interval has no width. A share of 0 or 1 then gets the exact Clopper-Pearson
+    interval (1934); other values get none.
     """
     found = np.asarray(values, dtype=np.float64)
     if not len(found):

@@ -7,11 +7,10 @@ import mimetypes
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import JsonValue
 
 from cavsync.atomic import write_text_atomically
-from cavsync.deploy.sinks import html
+from cavsync.deploy.sinks.html import page_environment
 from cavsync.errors import DataError
 from cavsync.evaluate.results.plots import draw
 from cavsync.evaluate.results.result import EvalResult, Table, shown
@@ -39,13 +38,7 @@ def write_page(result: EvalResult, path: Path | str, folder: Path | str | None =
 
 def page_text(result: EvalResult, folder: Path) -> str:
     """The page; everything in it is escaped. DataError for a picture that is missing from `folder`."""
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, html.TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters["shown"] = shown
     environment.globals["holds_numbers"] = holds_numbers
     return environment.get_template("page.html.j2").render(
@@ -56,7 +49,6 @@ def page_text(result: EvalResult, folder: Path) -> str:
         pictures=[_embedded(picture.title, picture.file, folder) for picture in result.pictures],
         protocol=[(name, _plain(value)) for name, value in result.protocol.items()],
         rejects=list(result.rejects.items())[:MAX_REJECTS],
-        frame=html.FRAME,
     )
 
 
@@ -67,7 +59,9 @@ def _embedded(title: str, file: str, folder: Path) -> EmbeddedFile:
     try:
         content = (folder / file).read_bytes()
     except OSError as error:
-        raise DataError(f"{folder / file} cannot be read ({error.strerror}): write the page where it lies") from None
+        raise DataError(
+            f"{folder / file} cannot be read ({error.strerror}): write the page into the folder of its images"
+        ) from None
     return EmbeddedFile(title, file, f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}")
 
 

@@ -1,4 +1,4 @@
-"""Provenance of a result besides its protocol: weights, data, versions, decoders, device."""
+"""Provenance of a result, in addition to its protocol: weights, data, versions, decoders, device."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def data_id(name: str, files: Iterable[Path], root: Path) -> DataId:
 def named_data_id(name: str, files: Iterable[tuple[str, Path]], chosen: Iterable[str] = ()) -> DataId:
     """Identity of data: SHA-256 over the names and contents of `files`, and the clips `chosen` among them.
 
-    The order says nothing, and names that hold no machine's folders give the same on every machine. Raises DataError
-    for a file that cannot be read.
+    The order does not matter; relative names give the same identity on every machine. Raises DataError for a file that
+    cannot be read.
     """
     named = set(files)
     lines = [f"{inside}\0{_content(path)}" for inside, path in named] + [f"{clip}\0chosen" for clip in chosen]

@@ -13,8 +13,8 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ranking:
-    """`scores` (K,): the distinct ones, falling. `hits` and `chosen` (..., K): how many of the wanted items, and
-    of all, have at least that score. Tied items are chosen together."""
+    """`scores` (K,): distinct scores in descending order. `hits` and `chosen` (..., K): how many of the wanted
+    items, and of all, have at least that score. Tied items are chosen together."""
 
     scores: NDArray[np.floating[Any]]
     hits: NDArray[np.int64]

@@ -27,7 +27,7 @@ class ReliabilityBin:
 def reliability_curve(confidence: ArrayLike, right: ArrayLike, num_bins: int = NUM_BINS) -> list[ReliabilityBin]:
     """Bins of equal width that hold any decision (Guo et al., arXiv 1706.04599); confidence (n,) and right (n,).
 
-    Raises DataError for confidences that are not in 0..1, or as many as there are outcomes.
+    Raises DataError for confidences outside 0..1, or whose number differs from the outcomes'.
     """
     values, outcomes = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
     if values.shape != outcomes.shape or values.ndim != 1:

@@ -23,9 +23,9 @@ class _ResultModel(BaseModel):
 
 
 class Metric(_ResultModel):
-    """One number, with its interval where there is one; None where nothing could be measured.
+    """One number, with its interval if there is one; None if it could not be measured.
 
-    unit: "share" is a number in 0..1 that is shown in percent. better: which way is progress, "" where neither is.
+    unit: "share" is a number in 0..1 that is shown in percent. better: "higher" or "lower", "" if neither.
     count: number of clips, queries or images that it is computed from.
     """
 

@@ -9,7 +9,7 @@ from cavsync.evaluate.retrieval.similarity import SIMILARITIES, RankCounts, Simi
 
 DIRECTIONS = ("visual to audio", "audio to visual")
 
-Ranks = dict[tuple[Similarity, str], RankCounts]
+RankTable = dict[tuple[Similarity, str], RankCounts]
 """The ranks of every query by kind of similarity and direction."""
 
 
@@ -18,12 +18,12 @@ def rank_clips(
     kinds: Sequence[Similarity] = SIMILARITIES,
     *,
     progress: Callable[[str, int, int], None] = lambda *_: None,
-) -> Ranks:
+) -> RankTable:
     """Rank all clips in both directions by each kind of similarity; `progress(kind, done, total)` counts blocks.
 
     Every clip is a query and every clip is in the gallery. Raises DataError for embeddings that are not finite.
     """
-    ranks: Ranks = {}
+    ranks: RankTable = {}
     for kind in kinds:
 
         def report(done: int, total: int, kind: str = kind) -> None:

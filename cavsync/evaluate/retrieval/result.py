@@ -10,7 +10,7 @@ from cavsync.evaluate.inputs.eval_clips import EvalClips
 from cavsync.evaluate.results.provenance import provenance
 from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Plot, PlotCurve, Table
 from cavsync.evaluate.retrieval.embeddings import ClipEmbeddings
-from cavsync.evaluate.retrieval.measure import DIRECTIONS, Ranks
+from cavsync.evaluate.retrieval.measure import DIRECTIONS, RankTable
 from cavsync.evaluate.retrieval.metrics import RECALLS, expected_ranks, recall_curve, retrieval_metrics
 from cavsync.evaluate.retrieval.similarity import TIE_TOLERANCE, Similarity
 
@@ -21,7 +21,7 @@ Metrics = dict[tuple[Similarity, str], dict[str, Metric]]
 
 
 def retrieval_result(
-    encoder: Encoder, clips: EvalClips, embeddings: ClipEmbeddings, ranks: Ranks, *, seed: int = 0
+    encoder: Encoder, clips: EvalClips, embeddings: ClipEmbeddings, ranks: RankTable, *, seed: int = 0
 ) -> EvalResult:
     """Make the result: metrics `DIRECTION.SIMILARITY.NAME` with intervals, a table and a plot of recall per direction.
 
@@ -72,7 +72,7 @@ def _key(*parts: str) -> str:
 
 @dataclass(frozen=True)
 class Copies:
-    """Clips with the same name, frames or audio, as `same` says: each is a right answer that counts as wrong."""
+    """Clips with the same name, frames or audio (`same`); each duplicate is a correct answer that counts as wrong."""
 
     same: str
     clips: list[str]
@@ -115,7 +115,7 @@ def _table(direction: str, size: int, metrics: Metrics) -> Table:
     )
 
 
-def _plot(direction: str, size: int, ranks: Ranks) -> Plot:
+def _plot(direction: str, size: int, ranks: RankTable) -> Plot:
     curves = []
     for (kind, other), counts in ranks.items():
         if other == direction:

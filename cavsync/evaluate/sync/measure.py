@@ -36,7 +36,7 @@ DEFAULT_FRAME_MS = 40.0
 BASELINES = ("motion against loudness", "motion against its rise")
 BASELINE_RANGE_MS = 1000.0
 
-Curve = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
@@ -166,7 +166,7 @@ def _trial(bundle: Bundle, clip: ClipRows, offset_ms: float) -> OffsetTrial:
     return OffsetTrial(true_offset_ms, score.audio_offset_ms, score.is_measured, score.confidence)
 
 
-def _two_means(similarity: Curve, lags_ms: Curve, zero_ms: float, shift_ms: float) -> tuple[float, float]:
+def _two_means(similarity: FloatArray, lags_ms: FloatArray, zero_ms: float, shift_ms: float) -> tuple[float, float]:
     """Return the mean similarity in sync and shifted, over the rows that have audio at both lags; NaN for too few."""
     in_sync, shifted = (
         similarity[:, int(np.argmin(np.abs(lags_ms - lag_ms)))] for lag_ms in (zero_ms, zero_ms + shift_ms)
@@ -199,7 +199,7 @@ def _all_baseline_answers(case: SyncCase, plan: SyncPlan) -> tuple[float, dict[s
     }
 
 
-def _baseline_answers(lags_ms: Curve, curve: Curve, zero_ms: float, plan: SyncPlan) -> Answers:
+def _baseline_answers(lags_ms: FloatArray, curve: FloatArray, zero_ms: float, plan: SyncPlan) -> Answers:
     trials = []
     for offset_ms in plan.offsets_ms:
         # The lag of the highest correlation, relative to the shifted audio's lag 0, on which the search is centred.

@@ -37,12 +37,8 @@ def sync_result(result: SyncTrials, protocol: dict[str, JsonValue], provenance: 
         plots=_plots(result, first),
         rejects=result.rejects,
         notes=_notes(report),
-        rows={**_json(report), "trials": _trials(result)},
+        rows={name: report[name] for name in ("clips", "shifts_ms", "kinds", "sources")} | {"trials": _trials(result)},
     )
-
-
-def _json(report: dict[str, Any]) -> dict[str, JsonValue]:
-    return {name: report[name] for name in ("clips", "shifts_ms", "kinds", "sources")}
 
 
 def _metrics(methods: dict[str, Any]) -> Iterator[tuple[str, Metric]]:

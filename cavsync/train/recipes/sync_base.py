@@ -6,6 +6,7 @@ from cavsync.data.augment.config import Augmentation
 from cavsync.model import ModelConfig
 from cavsync.train.config import TrainConfig
 from cavsync.train.recipes import Recipe
+from cavsync.train.recipes.sync_tiny import TIMING_MODEL, TIMING_TRAINING
 
 
 def sync_base() -> Recipe:
@@ -20,40 +21,20 @@ def sync_base() -> Recipe:
     The linear patch embedding takes a vision-MAE ViT-B (`--set vision_mae=PATH`), a good start for little data.
     Source: this project. Optimizer and augmentation are the usual ones for ViT-B; nothing is tuned at this size.
     """
-    model = ModelConfig(
-        audio_length=48,
-        num_frames=5,
-        frame_differences=True,
-        has_decoder=False,
-        bidirectional_contrast=True,
-        learnable_temperature=True,
-        contrastive_temperature=0.07,
-    )
+    model = ModelConfig(num_frames=5, **TIMING_MODEL)
     train = TrainConfig(
         preset="sync-base",
         epochs=30,
         batch_clips=64,
         instants_per_clip=24,
-        instant_spacing_seconds=0.04,
-        negatives="clip",
         # Less than a frame at 30 fps: only repeated frames are left out.
         guard_seconds=0.03,
         guard_start_seconds=0.4,
         curriculum_share=1 / 3,
-        pad_segments=False,
         held_out_share=0.02,
-        optimizer="adamw",
         learning_rate=2e-4,
-        betas=(0.9, 0.98),
-        weight_decay=0.05,
-        schedule="cosine",
         warmup_steps=2000,
-        clip_gradient_norm=1.0,
         ema_decay=0.9998,
-        mask_ratio_audio=0.0,
-        mask_ratio_visual=0.0,
-        mae_loss_weight=0.0,
-        contrast_loss_weight=1.0,
         load_size=256,
         augmentation=Augmentation(
             mirror=0.5,
@@ -67,5 +48,6 @@ def sync_base() -> Recipe:
         ),
         activation_checkpointing=True,
         workers=8,
+        **TIMING_TRAINING,
     )
     return model, train

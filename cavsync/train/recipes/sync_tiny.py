@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cavsync.data.augment.config import Augmentation
 from cavsync.model import ModelConfig
 from cavsync.train.config import TrainConfig
 from cavsync.train.recipes import Recipe
 
+# What every model has that learns timing alone: contrast with other moments of the same clip, on unmasked inputs.
+TIMING_MODEL: dict[str, Any] = {
+    "audio_length": 48,
+    "frame_differences": True,
+    "has_decoder": False,
+    "bidirectional_contrast": True,
+    "learnable_temperature": True,
+    "contrastive_temperature": 0.07,
+}
+TIMING_TRAINING: dict[str, Any] = {
+    "instant_spacing_seconds": 0.04,
+    "negatives": "clip",
+    "pad_segments": False,
+    "optimizer": "adamw",
+    "betas": (0.9, 0.98),
+    "weight_decay": 0.05,
+    "schedule": "cosine",
+    "clip_gradient_norm": 1.0,
+    "mask_ratio_audio": 0.0,
+    "mask_ratio_visual": 0.0,
+    "mae_loss_weight": 0.0,
+    "contrast_loss_weight": 1.0,
+}
+
 
 def sync_tiny() -> Recipe:
-    """A small model with a resolution of one frame, 4.8 M parameters: tubelets of nine frames, 0.48 s of audio.
+    """A small model with a resolution of one frame, 4.9 M parameters: tubelets of nine frames, 0.48 s of audio.
 
     Contrast only, of 40 instants per clip with other moments of the same clip, distant ones first. On two CPU cores it
     trains in an hour and scores 25 frames per second at many times real time.
     """
     model = ModelConfig(
-        audio_length=48,
         img_size=64,
         embed_dim=256,
         num_heads=4,
@@ -26,11 +51,7 @@ def sync_tiny() -> Recipe:
         max_pooling=True,
         conv_stem=True,
         num_frames=9,
-        frame_differences=True,
-        has_decoder=False,
-        bidirectional_contrast=True,
-        learnable_temperature=True,
-        contrastive_temperature=0.07,
+        **TIMING_MODEL,
     )
     train = TrainConfig(
         preset="sync-tiny",
@@ -38,24 +59,12 @@ def sync_tiny() -> Recipe:
         held_out_share=0.15,
         batch_clips=4,
         instants_per_clip=40,
-        instant_spacing_seconds=0.04,
-        negatives="clip",
         guard_start_seconds=0.2,
         curriculum_share=0.1,
-        pad_segments=False,
-        optimizer="adamw",
         # At four times this rate all embeddings collapse into one.
         learning_rate=5e-4,
-        betas=(0.9, 0.98),
-        weight_decay=0.05,
-        schedule="cosine",
         warmup_steps=50,
-        clip_gradient_norm=1.0,
         ema_decay=0.998,
-        mask_ratio_audio=0.0,
-        mask_ratio_visual=0.0,
-        mae_loss_weight=0.0,
-        contrast_loss_weight=1.0,
         load_size=80,
         augmentation=Augmentation(
             mirror=0.5,
@@ -70,6 +79,7 @@ def sync_tiny() -> Recipe:
         ),
         cache_clips=True,
         checkpoint_every_steps=250,
+        **TIMING_TRAINING,
     )
     return model, train
 

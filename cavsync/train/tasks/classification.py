@@ -15,10 +15,10 @@ from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
 from cavsync.model.classifier import AUDIO_MODES, CAVMAEFT, FRAME_MODES
 from cavsync.model.load import load_any
-from cavsync.model.masking import BatchPlace
 from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.classify_config import ClassifyConfig
 from cavsync.train.config import TrainConfig
+from cavsync.train.tasks.task import Draw
 
 UNTRAINED = "Only the head is to be trained, on an encoder that has learned nothing: pass --set init_from=PATH."
 
@@ -61,18 +61,10 @@ class Classification:
         if self.options.freeze_encoder:
             model.freeze_encoder()
 
-    def loss(
-        self,
-        model: Any,
-        batch: PairBatch,
-        device: torch.device,
-        generator: torch.Generator,
-        place: BatchPlace | None = None,
-        progress: float = 1.0,
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: PairBatch, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Compute the cross-entropy with the (mixed, smoothed) targets; `accuracy` is the share of pairs whose
         highest-scoring class is among those of their clip. See `Task.loss`; nothing is random here."""
-        del generator, place, progress
+        del draw
         mode = self.options.mode
         fbank = batch.normalised_features(device) if mode in AUDIO_MODES else None
         frames = batch.normalised_frames(device) if mode in FRAME_MODES else None

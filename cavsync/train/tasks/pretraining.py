@@ -11,10 +11,10 @@ from torch import Tensor
 from cavsync.data.batches import PairBatch
 from cavsync.model import CAVMAESync, ModelConfig, PretrainOutput
 from cavsync.model.load import initialise_from
-from cavsync.model.masking import BatchPlace
 from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.config import TrainConfig
 from cavsync.train.schedule import guard_seconds
+from cavsync.train.tasks.task import Draw
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,10 @@ class Pretraining:
     def prepare(self, model: CAVMAESync) -> None:
         """Do nothing: everything is trained."""
 
-    def loss(
-        self,
-        model: Any,
-        batch: PairBatch,
-        device: torch.device,
-        generator: torch.Generator,
-        place: BatchPlace | None = None,
-        progress: float = 1.0,
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: PairBatch, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Run one pretraining forward pass; see `Task.loss`."""
         config = self.config
-        ignored = batch.ignored_pairs(guard_seconds(config, progress), config.negatives == "clip", device)
+        ignored = batch.ignored_pairs(guard_seconds(config, draw.progress), config.negatives == "clip", device)
         output: PretrainOutput = model(
             batch.normalised_features(device),
             batch.normalised_frames(device),
@@ -63,8 +55,8 @@ class Pretraining:
             contrastive_ignore=ignored,
             # Clips of other processes are no negatives then.
             gather_negatives=config.negatives == "batch",
-            generator=generator,
-            place=place,
+            generator=draw.generator,
+            place=draw.place,
         )
         return output.loss, describe(output)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +13,17 @@ from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.masking import BatchPlace
 
 Model = CAVMAESync | CAVMAEFT
+
+
+class Draw(NamedTuple):
+    """What randomness and schedules of a loss depend on; generator and place as for `CAVMAESync.forward`.
+
+    progress in [0, 1] is the share of the run that is over.
+    """
+
+    generator: torch.Generator
+    place: BatchPlace | None = None
+    progress: float = 1.0
 
 
 class Task(Protocol):
@@ -35,17 +46,6 @@ class Task(Protocol):
         """Freeze what is not trained, in a new or a resumed run."""
         ...
 
-    def loss(
-        self,
-        model: Any,
-        batch: PairBatch,
-        device: torch.device,
-        generator: torch.Generator,
-        place: BatchPlace | None = None,
-        progress: float = 1.0,
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of a batch (a scalar), and scalars to report.
-
-        progress in [0, 1] is the share of the run that is over; generator and place as for `CAVMAESync.forward`.
-        """
+    def loss(self, model: Any, batch: PairBatch, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a batch (a scalar), and scalars to report."""
         ...

@@ -3,8 +3,7 @@
 Public through `cavsync.deploy.live`: the names below. `prometheus.PrometheusSink` needs prometheus_client.
 """
 
-from cavsync.deploy.live.sinks.callback import CallbackSink
-from cavsync.deploy.live.sinks.protocol import LiveSink
+from cavsync.deploy.live.sinks.protocol import CallbackSink, LiveSink
 from cavsync.deploy.live.sinks.text import CsvSink, JsonLinesSink, VttSink
 from cavsync.deploy.live.sinks.webhook import WebhookSink
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
+from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import LiveStatus
 from cavsync.deploy.metrics import SyncMetrics
-from cavsync.deploy.verdict.events import EventChange
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError
 
@@ -19,8 +19,12 @@ STATUS_GAUGES = {
 }
 
 
-class PrometheusSink:
-    """`SyncMetrics`, and gauges of lag, dropped time and reconnections, of every stream that uses the sink."""
+class PrometheusSink(LiveSink):
+    """`SyncMetrics`, and gauges of lag, dropped time and reconnections, of every stream that uses the sink.
+
+    Events are not exported: Prometheus' rules derive alerts from the metrics. The last values stay until the server
+    ends.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.metrics = SyncMetrics(registry)
@@ -32,17 +36,11 @@ class PrometheusSink:
         """Record the decision."""
         self.metrics.observe(source, score)
 
-    def on_event(self, source: str, change: EventChange) -> None:
-        """Do nothing: alerts are derived from the metrics by Prometheus' rules."""
-
     def on_status(self, source: str, status: LiveStatus) -> None:
         """Record lag, dropped time and reconnections."""
         for field, gauge in self._gauges.items():
             value = getattr(status, field)
             gauge.labels(source).set(float("nan") if value is None else value)
-
-    def close(self) -> None:
-        """Do nothing: the last values stay until the server ends."""
 
 
 class MetricsServer:

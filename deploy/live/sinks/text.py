@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import LiveStatus
-from cavsync.deploy.sinks.csv_table import header_text, row_text
-from cavsync.deploy.sinks.jsonl import json_line
-from cavsync.deploy.sinks.vtt import HEADER, cue
+from cavsync.deploy.sinks.text import CSV_HEADER, VTT_HEADER, csv_row, json_text, vtt_cue, window_object
 from cavsync.deploy.verdict.events import EventChange
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError, DataError
 
 
-class _TextSink:
+class _TextSink(LiveSink):
     """Appends to a file, or writes to an open stream such as stdout, which it leaves open.
 
     Raises:
@@ -36,15 +35,6 @@ class _TextSink:
                 raise ConfigError(f"{target} exists already and cannot be appended to: give another name")
         else:
             self._stream = target
-
-    def on_decision(self, source: str, score: SyncScore) -> None:
-        """Do nothing unless the format includes it."""
-
-    def on_event(self, source: str, change: EventChange) -> None:
-        """Do nothing unless the format includes it."""
-
-    def on_status(self, source: str, status: LiveStatus) -> None:
-        """Do nothing unless the format includes it."""
 
     def close(self) -> None:
         """Close the file; a stream passed in is left open."""
@@ -74,15 +64,18 @@ class JsonLinesSink(_TextSink):
 
     def on_decision(self, source: str, score: SyncScore) -> None:
         """Write a decision."""
-        self._write(json_line({"kind": "window", "source": source, **score.to_dict()}))
+        self._write_object(window_object(source, score))
 
     def on_event(self, source: str, change: EventChange) -> None:
         """Write the start or end of an event."""
-        self._write(json_line({"kind": "event", "source": source, **change.to_dict()}))
+        self._write_object({"kind": "event", "source": source, **change.to_dict()})
 
     def on_status(self, source: str, status: LiveStatus) -> None:
         """Write a status."""
-        self._write(json_line({"kind": "status", "source": source, **status.to_dict()}))
+        self._write_object({"kind": "status", "source": source, **status.to_dict()})
+
+    def _write_object(self, item: dict[str, Any]) -> None:
+        self._write(json_text(item) + "\n")
 
 
 class CsvSink(_TextSink):
@@ -91,11 +84,11 @@ class CsvSink(_TextSink):
     def __init__(self, target: Path | str | TextIO) -> None:
         super().__init__(target)
         if self._is_new():
-            self._write(header_text())
+            self._write(CSV_HEADER)
 
     def on_decision(self, source: str, score: SyncScore) -> None:
         """Write a decision."""
-        self._write(row_text({"kind": "window", "source": source, **score.to_dict()}))
+        self._write(csv_row(window_object(source, score)))
 
 
 class VttSink(_TextSink):
@@ -104,12 +97,12 @@ class VttSink(_TextSink):
     def __init__(self, target: Path | str | TextIO) -> None:
         super().__init__(target, may_exist=False)
         self._last_seconds: float | None = None
-        self._write(HEADER)
+        self._write(VTT_HEADER)
 
     def on_decision(self, source: str, score: SyncScore) -> None:
         """Write a cue."""
         del source
         first_seconds = score.time_seconds - score.window_seconds
         start_seconds = first_seconds if self._last_seconds is None else max(first_seconds, self._last_seconds)
-        self._write("\n" + cue(start_seconds, score))
+        self._write("\n" + vtt_cue(start_seconds, score))
         self._last_seconds = score.time_seconds

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.live.redact import redact
-from cavsync.deploy.live.status import LiveStatus
-from cavsync.deploy.sinks.jsonl import json_line
+from cavsync.deploy.live.sinks.protocol import LiveSink
+from cavsync.deploy.sinks.text import json_text, window_object
 from cavsync.deploy.verdict.events import EventChange
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError
@@ -29,9 +29,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Refuse redirects: a redirected POST would arrive as a GET without a body."""
 
 
-class WebhookSink:
+class WebhookSink(LiveSink):
     """Delivers messages in order, retrying each until the server accepts it or `max_tries` is reached.
 
+    The status is not posted: it changes every few seconds and needs no action.
     Messages that are given up or dropped from a full queue are counted in `num_lost` and logged.
 
     Args:
@@ -81,14 +82,11 @@ class WebhookSink:
     def on_decision(self, source: str, score: SyncScore) -> None:
         """Queue the decision, if decisions are posted."""
         if self._decisions:
-            self._put({"kind": "window", "source": source, **score.to_dict()})
+            self._put(window_object(source, score))
 
     def on_event(self, source: str, change: EventChange) -> None:
         """Queue the event."""
         self._put({"kind": "event", "source": source, **change.to_dict()})
-
-    def on_status(self, source: str, status: LiveStatus) -> None:
-        """Do nothing: the status changes every few seconds and needs no action."""
 
     def close(self) -> None:
         """Deliver the queued messages for at most `close_seconds`, then drop the rest."""
@@ -110,7 +108,7 @@ class WebhookSink:
             if len(self._waiting) >= self._capacity:
                 self._waiting.popleft()
                 self._lose("the queue is full")
-            self._waiting.append(json_line(item).encode())
+            self._waiting.append(f"{json_text(item)}\n".encode())
             self._changed.notify_all()
 
     def _run(self) -> None:

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from sync_clips import write_clip
 
-from cavsync.deploy.live import watcher
-from cavsync.deploy.stream import scorer
 from cavsync.media import MediaReader, VideoFrame
 
 README = Path(__file__).resolve().parents[3] / "README.md"
@@ -30,8 +28,7 @@ def block(marker: str) -> str:
 @pytest.fixture
 def clip(tmp_path: Path, bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Late by 300 ms from its middle on; the meters of light and loudness stand for the model that comes along."""
-    for module in (scorer, watcher):
-        monkeypatch.setattr(module, "default_bundle", lambda: bundle_path)
+    monkeypatch.setattr("cavsync.deploy.runtime.bundle.default_bundle", lambda: bundle_path)
     return write_clip(tmp_path / "clip.mkv", seconds=12.0, audio_offset_ms=lambda t: np.where(t < 6.0, 0.0, -300.0))
 
 

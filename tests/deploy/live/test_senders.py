@@ -22,6 +22,9 @@ from cavsync.deploy import Bundle, CallbackSink, EventChange, LiveStatus, SyncSc
 from cavsync.deploy.live.backoff import Backoff
 from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC
 
+# Real senders in real time.
+pytestmark = pytest.mark.slow
+
 STEP_SECONDS = 5.0
 EARLY_MS = 200.0
 

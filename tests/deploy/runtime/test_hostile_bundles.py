@@ -17,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cavsync.errors import BundleError
-from cavsync.manifest import MANIFEST_NAME, MAX_BUNDLE_BYTES, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, read_manifest
+from cavsync.manifest import MANIFEST_NAME, read_manifest
+from cavsync.manifest.reading import MAX_MANIFEST_BYTES
+from cavsync.manifest.specs import MAX_BUNDLE_BYTES, MAX_FILE_BYTES
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_a_reachable_server_needs_a_token() -> None:
 def test_weak_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least 16"):
         ServerSettings(token="short")
-    with pytest.raises(ConfigError, match="no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         ServerSettings(allow_paths=(tmp_path / "missing",))
 
 

@@ -106,6 +106,6 @@ def test_confined_files_read_like_others(late_clip: Path, tmp_path: Path) -> Non
 
 
 def test_huge_pictures_are_not_decoded(late_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cavsync.media.confined.MAX_FRAME_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr("cavsync.media.decode.MAX_FRAME_PIXELS", 64 * 48 - 1)
     with late_clip.open("rb") as file, MediaReader("large.mp4", file=file) as reader, pytest.raises(MediaError):
         list(reader)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +11,7 @@ from live_sender import course_chunks, frame_chunk
 
 from cavsync.deploy import Bundle, ScoringOptions
 from cavsync.deploy.metrics import SyncMetrics
+from cavsync.deploy.server import pushed_stream
 from cavsync.deploy.server.live_stream import LiveStream
 from cavsync.deploy.server.pushed_stream import PushedStream
 
@@ -21,13 +21,34 @@ PAUSE_SECONDS = 1.0
 FRAME = np.zeros((16, 16, 3), np.uint8)
 
 
+class FakeTime:
+    """Stands for the module `time`: its clock moves by a millisecond per reading, and by `pass_`."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    fake = FakeTime()
+    monkeypatch.setattr(pushed_stream, "time", fake)
+    return fake
+
+
 class Pushed:
     """A stream with one-frame limits, and what became of it."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.stream = LiveStream("one", "pushed", lambda _: None)
         metrics = SyncMetrics(prometheus_client.CollectorRegistry())
-        self.scoring = PushedStream(bundle, self.stream, metrics, ScoringOptions(profile="one-frame"))
+        self.stream = LiveStream("one", "pushed", metrics, lambda _: None)
+        self.scoring = PushedStream(bundle, self.stream, ScoringOptions(profile="one-frame"))
 
     def push(self, chunks: Iterable[tuple[float, bytes]]) -> None:
         for _, chunk in chunks:
@@ -39,12 +60,14 @@ class Pushed:
 
 
 @pytest.mark.parametrize("pts_seconds", [1e300, 1e6, -1e6])
-def test_a_timestamp_out_of_line_spoils_neither_delay_nor_limits(bundle: Bundle, pts_seconds: float) -> None:
+def test_a_timestamp_out_of_line_spoils_neither_delay_nor_limits(
+    bundle: Bundle, clock: FakeTime, pts_seconds: float
+) -> None:
     one, chunks = Pushed(bundle), list(course_chunks(6))
     one.push(chunks[:150])
     answers = one.scoring.push(frame_chunk(pts_seconds, FRAME))
     assert [answer["kind"] for answer in answers] == ["error"] * (pts_seconds == 1e300)
-    time.sleep(PAUSE_SECONDS)
+    clock.pass_(PAUSE_SECONDS)
     one.push(chunks[150:])
     assert len(one.delays) >= 6
     # The frames at the end of later windows came after the pause.
@@ -53,20 +76,20 @@ def test_a_timestamp_out_of_line_spoils_neither_delay_nor_limits(bundle: Bundle,
     assert (status["early_limit_ms"], status["late_limit_ms"]) == (40, 40)
 
 
-def test_a_clock_that_is_set_back_is_not_late(bundle: Bundle) -> None:
+def test_a_clock_that_is_set_back_is_not_late(bundle: Bundle, clock: FakeTime) -> None:
     one, chunks = Pushed(bundle), list(course_chunks(30))
     one.push(chunks[1000:])
-    time.sleep(PAUSE_SECONDS)
+    clock.pass_(PAUSE_SECONDS)
     one.push(chunks[:400])
     assert one.stream.past()["decisions"][-1]["time_seconds"] < 10
     assert all(0 <= delay < PAUSE_SECONDS for delay in one.delays[-3:])
 
 
-def test_the_delay_counts_from_the_picture_at_the_windows_end(bundle: Bundle) -> None:
+def test_the_delay_counts_from_the_frame_at_the_windows_end(bundle: Bundle, clock: FakeTime) -> None:
     """The window of 2 s ends where the frame of 2.0 s begins, not the one before it."""
     one, chunks = Pushed(bundle), list(course_chunks(4))
     one.push(chunks[:100])
-    time.sleep(PAUSE_SECONDS)
+    clock.pass_(PAUSE_SECONDS)
     one.push(chunks[100:])
     assert 0 <= one.delays[0] < PAUSE_SECONDS
 

@@ -74,7 +74,7 @@ def test_what_is_known_of_a_stream(client: Client) -> None:
         curve = found["decisions"][-1]["curve"]
         best = np.linspace(curve["from_ms"], curve["to_ms"], len(curve["similarity"]))[np.argmax(curve["similarity"])]
         assert best == pytest.approx(-300, abs=20)
-        assert 0 <= found["latest"]["delay_seconds"] < 20
+        assert found["latest"]["delay_seconds"] >= 0
         metrics = client.get("/metrics").text
         assert 'cavsync_windows_total{state="audio_late",stream="one"}' in metrics
         offset = next(line for line in metrics.splitlines() if line.startswith("cavsync_audio_offset_seconds{"))

@@ -141,7 +141,7 @@ def test_one_track_ends_early(bundle: Bundle, ending: str) -> None:
 def held_bytes(scorer: SyncScorer) -> int:
     """What the tracks keep: samples, small frames, and embeddings that wait."""
     stream = scorer._stream
-    samples = sum(placed.stretch.num_samples for placed in stream.audio._stretches)
+    samples = sum(stretch.num_samples for stretch in stream.audio._stretches)
     small = sum(frame.nbytes for epoch in stream.video._epochs for frame in epoch.frames)
     return 4 * samples + small + sum(group.embeddings.nbytes for group in stream._groups)
 

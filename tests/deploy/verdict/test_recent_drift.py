@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cavsync.deploy.verdict import recent_drift
-from cavsync.deploy.verdict.recent_drift import RECENT_SECONDS, RecentDrift
+from cavsync.deploy.verdict import trend
 from cavsync.deploy.verdict.records import IN_SYNC, SyncScore
+from cavsync.deploy.verdict.trend import RECENT_SECONDS, RecentDrift
 
 
 def scores(seconds: float, ms_per_minute: float) -> Iterator[SyncScore]:
@@ -32,8 +32,8 @@ def test_the_slope_of_the_recent_past() -> None:
 
 
 def test_asking_at_every_decision_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = recent_drift.drift_ms_per_minute, []
-    monkeypatch.setattr(recent_drift, "drift_ms_per_minute", lambda found: calls.append(len(found)) or real(found))
+    real, calls = trend.drift_ms_per_minute, []
+    monkeypatch.setattr(trend, "drift_ms_per_minute", lambda found: calls.append(len(found)) or real(found))
     drift = RecentDrift()
     found = []
     for score in scores(132, 30.0):

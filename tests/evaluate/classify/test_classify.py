@@ -236,7 +236,7 @@ def test_frames_of_a_list_show_what_the_video_shows(clips: Path, tmp_path: Path)
         shared = min(len(audio), len(clip.audio.samples)) - 1000
         assert len(audio) == 2 * 16_000
         np.testing.assert_allclose(audio[:shared], clip.audio.samples[:shared], atol=2e-4)
-    with pytest.raises(DataError, match="not an empty folder"):
+    with pytest.raises(ConfigError, match="not an empty folder"):
         write_cav_mae_list(clips, tmp_path / "list")
 
 

@@ -68,8 +68,10 @@ def test_the_picture_may_stay_visible(clips: Path) -> None:
     source = open_source(clips, frames_per_clip=10, segment_frames=80)
     scores = inpaint(model, source, sweep([0.75], ["time"], other_ratio=0.0), indices=[0])
     assert [modality for _, modality in scores.errors] == ["audio"]
-    made_of = provenance(models=[], data=[])
-    result = inpaint_result(scores, sweep([0.75], ["time"], 0.0), made_of, norm_pix_loss=False, moments_per_clip=1)
+    result_provenance = provenance(models=[], data=[])
+    result = inpaint_result(
+        scores, sweep([0.75], ["time"], 0.0), result_provenance, norm_pix_loss=False, moments_per_clip=1
+    )
     assert result.tables[0].rows[0][4] is None
     assert not result.notes
 

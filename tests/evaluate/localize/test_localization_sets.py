@@ -9,6 +9,7 @@ import torch
 from generated_clips import make_clips
 from localization_data import BLUE_CLASS, HEIGHT, RED_CLASS, WIDTH, colour_encoder, write_ade20k_sound, write_vgg_ss
 from PIL import Image
+from synth_records import spec_of
 
 from cavsync.data.audio_file import read_audio
 from cavsync.data.clip_audio import LogMel
@@ -153,7 +154,7 @@ def test_generated_clips(offset_ms: float, tmp_path: Path) -> None:
     seen = 0
     for index, line in enumerate((folder / "truth.jsonl").read_text().splitlines()):
         record = json.loads(line)
-        spec = ClipSpec.from_json(record)
+        spec = spec_of(record)
         cases = {case.name: case for case in data.load(index, colour_encoder())}
         for frame in record["masks"]["frames"]:
             # A segment of 60 frames reaches 0.3 s to both sides; at the ends of the clip it is pushed inside.

@@ -85,7 +85,7 @@ def test_rejects_are_named_and_one_clip_is_too_few(tmp_path: Path) -> None:
     assert set(scores.rejects) == {"gone_000002", "still_000001"}
     assert len(scores.ciou) == 3
     (tmp_path / "vggss.json").write_text(json.dumps(data.entries[:1]))  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match="fewer than two clips"):
+    with pytest.raises(DataError, match="at least two usable clips"):
         localize(colour_encoder(), open_localization_set(tmp_path / "vggss.json", tmp_path))
 
 
