@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
 import onnxruntime
 import pytest
-from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cavsync.errors import ExportError
 from cavsync.export.faces.convert import ImageNetwork, convert
+
+# Installed by `make face-graphs`.
+flatbuffers = pytest.importorskip("flatbuffers")
+schema: Any = pytest.importorskip("ai_edge_litert.schema_py_generated")
+Interpreter: Any = pytest.importorskip("ai_edge_litert.interpreter").Interpreter
 
 OPERATORS = schema.BuiltinOperator
 TYPES = {np.dtype(np.float32): 0, np.dtype(np.float16): 1, np.dtype(np.int32): 2}
