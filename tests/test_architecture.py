@@ -40,7 +40,7 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
     "cavsync.deploy": (
         {"verdict"},
         {"runtime"},
-        {"stream"},
+        {"stream", "faces"},
         {"files", "repair"},
         {"sinks", "metrics"},
         {"live"},

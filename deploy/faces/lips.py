@@ -1,0 +1,52 @@
+"""Lip landmarks of a face mesh without the motion of the head, and the square around the mouth."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.faces.mesh import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Region
+
+FloatArray = NDArray[np.float64]
+# Points of MediaPipe's mesh, each ring in order from the right corner of the mouth along the lower lip.
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+JAW_AND_CHEEKS = (152, 172, 397, 136, 365, 50, 280, 205, 425)
+POINTS = OUTER_LIPS + INNER_LIPS + JAW_AND_CHEEKS
+NUM_FEATURES = 2 * len(POINTS) + 3
+MOUTH_SIZE = 48
+MOUTH_SIDE = 0.9
+"""Side of the mouth's square in distances between the outer corners of the eyes."""
+INNER_TOP, INNER_BOTTOM, RIGHT_CORNER, LEFT_CORNER = 13, 14, 61, 291
+NOSE_BASE = 2
+
+
+def lip_features(points: FloatArray) -> NDArray[np.float32]:
+    """Points (468, 2 or more) of one face -> (NUM_FEATURES,): x and y of POINTS, the area inside the lips, the width of
+    the mouth and its opening.
+
+    The unit is the distance between the outer corners of the eyes, the origin lies below the nose and the x axis is
+    parallel to the eyes: moving, turning in the image plane or approaching the camera changes nothing.
+    """
+    across = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
+    unit = max(float(np.linalg.norm(across)), 1e-6)
+    cosine, sine = across / unit
+    local = (points[:, :2] - points[NOSE_BASE, :2]) @ np.array([[cosine, -sine], [sine, cosine]]) / unit
+    width = np.linalg.norm(local[LEFT_CORNER] - local[RIGHT_CORNER])
+    opening = np.linalg.norm(local[INNER_TOP] - local[INNER_BOTTOM])
+    shape = [ring_area(local[list(INNER_LIPS)]), width, opening]
+    return np.concatenate([local[list(POINTS)].ravel(), shape]).astype(np.float32)
+
+
+def mouth_region(points: FloatArray) -> Region:
+    """The square of the frame around the mouth, upright along the eyes; its side follows the size of the face."""
+    across = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
+    centre = points[[RIGHT_CORNER, LEFT_CORNER, INNER_TOP, INNER_BOTTOM], :2].mean(axis=0)
+    side = MOUTH_SIDE * max(float(np.linalg.norm(across)), 1.0)
+    return Region(centre, side, float(np.arctan2(across[1], across[0])))
+
+
+def ring_area(ring: FloatArray) -> float:
+    """Area inside a closed polygon (n, 2), by the shoelace formula."""
+    x, y = ring[:, 0], ring[:, 1]
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

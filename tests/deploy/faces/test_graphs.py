@@ -1,0 +1,62 @@
+"""The converted graphs give what MediaPipe's models give in their own runtime, and changed files are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cavsync.deploy.faces.graphs import FACE_GRAPHS, INDEX_NAME, FaceGraph, default_folder, open_face_finder
+from cavsync.deploy.runtime.onnx import OnnxGraph
+from cavsync.errors import BundleError
+from cavsync.manifest import FileEntry
+
+RECORDED = Path(__file__).with_name("litert.npz")
+
+
+def seeded_images(size: int) -> np.ndarray:
+    """The images on which the outputs of LiteRT were recorded (see models/make_face_graphs.py)."""
+    found = []
+    for seed in range(8):
+        grain = 2 ** (seed % 5)
+        shape = (-(-size // grain), -(-size // grain), 3)
+        coarse = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+        found.append(coarse.repeat(grain, axis=0).repeat(grain, axis=1)[:size, :size])
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("graph", FACE_GRAPHS, ids=lambda graph: graph.file)
+def test_outputs_are_those_of_the_original_runtime(graph: FaceGraph) -> None:
+    folder = default_folder()
+    entry = FileEntry(**json.loads((folder / INDEX_NAME).read_text())["files"][graph.file])
+    engine = OnnxGraph(folder, graph.spec, entry, providers=None, threads=1)
+    found = engine.run(seeded_images(graph.input_size), graph.output)
+    expected = np.load(RECORDED)[graph.file]
+    found = found if found.ndim == 2 else found[:, ::16]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_licence_and_notice_are_beside_the_graphs() -> None:
+    folder = default_folder()
+    assert "MediaPipe" in (folder / "NOTICE").read_text()
+    assert "Apache License" in (folder / "LICENSE").read_text()
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "unlisted", "no index"])
+def test_damaged_folders_are_refused_in_a_sentence(damage: str, tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    shutil.copytree(default_folder(), folder)
+    graph = folder / FACE_GRAPHS[0].file
+    if damage == "changed":
+        graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+    elif damage == "missing":
+        graph.unlink()
+    elif damage == "unlisted":
+        (folder / INDEX_NAME).write_text(json.dumps({"files": {}}))
+    else:
+        (folder / INDEX_NAME).unlink()
+    with pytest.raises(BundleError, match=r": \w+"):
+        open_face_finder(folder)
