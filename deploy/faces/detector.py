@@ -86,8 +86,8 @@ class FaceDetector:
         left = list(np.argsort(-scores, kind="stable"))
         faces = []
         while left:
-            overlaps = _overlap(points[left[0], :2], points[left, :2])
-            group = [index for index, overlap in zip(left, overlaps, strict=True) if overlap > self._max_overlap]
+            shares = overlap(points[left[0], :2].ravel(), points[left, :2].reshape(-1, 4))
+            group = [index for index, share in zip(left, shares, strict=True) if share > self._max_overlap]
             group = group or [left[0]]
             weights = scores[group]
             mean = np.einsum("n,npc->pc", weights, points[group]) / weights.sum()
@@ -114,11 +114,13 @@ def sigmoid(logits: FloatArray) -> FloatArray:
     return probabilities
 
 
-def _overlap(box: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Intersection over union of a box (2, 2) with boxes (n, 2, 2), corners as (x, y)."""
-    sides = np.minimum(box[1], boxes[:, 1]) - np.maximum(box[0], boxes[:, 0])
-    shared = np.prod(np.clip(sides, 0, None), axis=1)
-    area = np.prod(np.clip(boxes[:, 1] - boxes[:, 0], 0, None), axis=1)
-    union = area + np.prod(np.clip(box[1] - box[0], 0, None)) - shared
-    overlaps: FloatArray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return overlaps
+def overlap(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Intersection over union of a box (4,) with boxes (..., 4), each left, top, right and bottom."""
+
+    def area(low: FloatArray, high: FloatArray) -> FloatArray:
+        return np.asarray(np.prod(np.clip(high - low, 0, None), axis=-1))
+
+    shared = area(np.maximum(box[:2], boxes[..., :2]), np.minimum(box[2:], boxes[..., 2:]))
+    union = area(box[:2], box[2:]) + area(boxes[..., :2], boxes[..., 2:]) - shared
+    shares: FloatArray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return shares

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from cavsync.deploy.faces.detector import FULL_RANGE, SHORT_RANGE, AnchorGrid, FaceDetector
 from cavsync.deploy.faces.mesh import MESH_SIZE, NUM_POINTS, FaceMesh
 from cavsync.deploy.faces.tracks import FaceFinder
+from cavsync.deploy.runtime.default_bundle import packaged
 from cavsync.deploy.runtime.engines import Engine
 from cavsync.deploy.runtime.onnx import OnnxGraph
 from cavsync.errors import BundleError
 from cavsync.manifest import FileEntry, GraphSpec, TensorSpec
+from cavsync.records import Record, UnfitError, parse
 
 INDEX_NAME = "graphs.json"
+
+
+@dataclass(frozen=True)
+class FaceIndex(Record):
+    """Content of graphs.json: the graphs with their hashes, the wheel they come from, and the file of each in it."""
+
+    files: dict[str, FileEntry]
+    wheel: str
+    wheel_sha256: str
+    sources: dict[str, dict[str, str | float]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ def default_folder() -> Path:
     Raises:
         BundleError: it is missing.
     """
-    folder = Path(__file__).resolve().parents[2] / "models" / "faces"
+    folder = packaged("faces")
     if not (folder / INDEX_NAME).is_file():
         raise BundleError("this installation has no face graphs: install cavsync from a wheel, or run make face-graphs")
     return folder
@@ -66,9 +77,9 @@ def open_face_finder(folder: Path | None = None, *, threads: int | None = 1) -> 
     """
     folder = default_folder() if folder is None else folder
     try:
-        files = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["files"]
-        entries = {graph.file: FileEntry(**files[graph.file]) for graph in FACE_GRAPHS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        index = parse(FaceIndex, (folder / INDEX_NAME).read_bytes())
+        entries = {graph.file: index.files[graph.file] for graph in FACE_GRAPHS}
+    except (OSError, UnfitError, KeyError) as error:
         raise BundleError(
             f"{folder / INDEX_NAME} does not list the face graphs ({error}): run make face-graphs"
         ) from None

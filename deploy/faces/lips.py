@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.faces.mesh import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Region
+from cavsync.deploy.faces.mesh import Region, eye_axis
 
 FloatArray = NDArray[np.float64]
 # Points of MediaPipe's mesh, each ring in order from the right corner of the mouth along the lower lip.
@@ -28,7 +28,7 @@ def lip_features(points: FloatArray) -> NDArray[np.float32]:
     The unit is the distance between the outer corners of the eyes, the origin lies below the nose and the x axis is
     parallel to the eyes: moving, turning in the image plane or approaching the camera changes nothing.
     """
-    across = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
+    across = eye_axis(points)
     unit = max(float(np.linalg.norm(across)), 1e-6)
     cosine, sine = across / unit
     local = (points[:, :2] - points[NOSE_BASE, :2]) @ np.array([[cosine, -sine], [sine, cosine]]) / unit
@@ -40,7 +40,7 @@ def lip_features(points: FloatArray) -> NDArray[np.float32]:
 
 def mouth_region(points: FloatArray) -> Region:
     """The square of the frame around the mouth, upright along the eyes; its side follows the size of the face."""
-    across = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
+    across = eye_axis(points)
     centre = points[[RIGHT_CORNER, LEFT_CORNER, INNER_TOP, INNER_BOTTOM], :2].mean(axis=0)
     side = MOUTH_SIDE * max(float(np.linalg.norm(across)), 1.0)
     return Region(centre, side, float(np.arctan2(across[1], across[0])))

@@ -15,8 +15,7 @@ FloatArray = NDArray[np.float64]
 MESH_SIZE = 192
 NUM_POINTS = 468
 # A region is this much wider than the face it is to hold.
-DETECTION_MARGIN = 1.5
-TRACKING_MARGIN = 1.5
+MARGIN = 1.5
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
 
 
@@ -53,24 +52,28 @@ class Region:
         )
 
 
+def eye_axis(points: FloatArray) -> FloatArray:
+    """From the outer corner of the right eye to that of the left one (2,), of a mesh (468, 2 or more)."""
+    axis: FloatArray = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
+    return axis
+
+
 def region_of_detection(face: Detection) -> Region:
     """The square around a detected face, upright along its eyes."""
     right_eye, left_eye = face.keypoints[0], face.keypoints[1]
     corners = face.box.reshape(2, 2)
-    return _region(
-        corners.mean(axis=0), float((corners[1] - corners[0]).max()) * DETECTION_MARGIN, left_eye - right_eye
-    )
+    return _region(corners.mean(axis=0), float((corners[1] - corners[0]).max()) * MARGIN, left_eye - right_eye)
 
 
 def region_of_mesh(points: FloatArray) -> Region:
     """The square around a mesh (468, 2 or more) in pixels of the frame, upright along its eyes."""
-    across = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
+    across = eye_axis(points)
     angle = np.arctan2(across[1], across[0])
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, -sine], [sine, cosine]])
     upright = points[:, :2] @ turn
     low, high = upright.min(axis=0), upright.max(axis=0)
-    return _region((low + high) / 2 @ turn.T, float((high - low).max()) * TRACKING_MARGIN, across)
+    return _region((low + high) / 2 @ turn.T, float((high - low).max()) * MARGIN, across)
 
 
 def _region(centre: FloatArray, side: float, across: FloatArray) -> Region:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.faces.detector import Detection, FaceDetector
+from cavsync.deploy.faces.detector import Detection, FaceDetector, overlap
 from cavsync.deploy.faces.mesh import (
-    LEFT_EYE_OUTER,
     RIGHT_EYE_OUTER,
     FaceMesh,
-    Region,
+    eye_axis,
     region_of_detection,
     region_of_mesh,
 )
@@ -27,6 +27,8 @@ LOOK_AROUND_SECONDS = 0.6
 """Time from one search to the next while faces are followed."""
 MIN_OVERLAP = 0.4
 """A face whose box overlaps its last one by less (intersection over union) is another face."""
+DETECTION_OVERLAP = 0.2
+"""A detection that overlaps a followed face by as much is that face."""
 CUT_THUMBNAIL = 24
 CUT_DIFFERENCE = 28.0
 """Mean absolute difference of two frames, made small and of grey levels 0..255, above which a cut lies between."""
@@ -38,30 +40,27 @@ class Face:
     """One face in one frame.
 
     `track` numbers the faces that were followed; `points` (468, 3) in pixels of the frame; `presence` is the mesh's own
-    probability that it is a face; `eye_distance_px` lies between the outer corners of the eyes; `frontality` is 1 seen
-    from the front and 0 in profile.
+    probability that it is a face.
     """
 
     track: int
     points: FloatArray
     presence: float
-    eye_distance_px: float
-    frontality: float
 
-    @property
+    @cached_property
     def box(self) -> FloatArray:
         """Left, top, right and bottom of the points, in pixels."""
-        return _box(self.points)
+        return np.concatenate([self.points[:, :2].min(axis=0), self.points[:, :2].max(axis=0)])
 
+    @property
+    def eye_distance_px(self) -> float:
+        """Distance between the outer corners of the eyes."""
+        return float(np.linalg.norm(eye_axis(self.points)))
 
-@dataclass
-class _Track:
-    number: int
-    points: FloatArray
-    region: Region = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.region = region_of_mesh(self.points)
+    @property
+    def frontality(self) -> float:
+        """1 seen from the front, 0 in profile."""
+        return frontality(self.points)
 
 
 class FaceFinder:
@@ -78,7 +77,7 @@ class FaceFinder:
     def __init__(self, detectors: list[FaceDetector], mesh: FaceMesh) -> None:
         self._detectors = detectors
         self._mesh = mesh
-        self._tracks: list[_Track] = []
+        self._faces: list[Face] = []
         self._num_tracks = 0
         self._searched_seconds = -np.inf
         self._thumbnail: NDArray[np.float32] | None = None
@@ -87,81 +86,61 @@ class FaceFinder:
         """The faces of the next frame, RGB (H, W, 3) uint8; the longest followed first."""
         thumbnail = _thumbnail(frame)
         if self._thumbnail is not None and np.abs(thumbnail - self._thumbnail).mean() > CUT_DIFFERENCE:
-            self._tracks = []
+            self._faces = []
             self._searched_seconds = -np.inf
         self._thumbnail = thumbnail
         if pts_seconds < self._searched_seconds:
             self._searched_seconds = -np.inf
-        before = len(self._tracks)
-        faces = self._follow(frame)
-        lost = len(self._tracks) < before
-        wait = LOOK_AROUND_SECONDS if self._tracks else SEARCH_SECONDS
-        if len(self._tracks) < MAX_FACES and (lost or pts_seconds - self._searched_seconds >= wait):
+        before = len(self._faces)
+        self._follow(frame)
+        lost = len(self._faces) < before
+        wait = LOOK_AROUND_SECONDS if self._faces else SEARCH_SECONDS
+        if len(self._faces) < MAX_FACES and (lost or pts_seconds - self._searched_seconds >= wait):
             self._searched_seconds = pts_seconds
-            faces += self._search(frame)
-        return faces
+            self._search(frame)
+        return list(self._faces)
 
-    def _follow(self, frame: NDArray[np.uint8]) -> list[Face]:
-        faces: list[Face] = []
-        kept: list[_Track] = []
-        measured = self._mesh.measure(frame, [track.region for track in self._tracks])
-        for track, (points, presence) in zip(self._tracks, measured, strict=True):
-            if presence < MIN_PRESENCE or overlap(_box(points), _box(track.points)) < MIN_OVERLAP:
-                continue
-            if any(overlap(_box(points), _box(other.points)) > MIN_OVERLAP for other in kept):
-                continue
-            kept.append(_Track(track.number, points))
-            faces.append(_face(track.number, points, presence))
-        self._tracks = kept
-        return faces
+    def _follow(self, frame: NDArray[np.uint8]) -> None:
+        """Measure the faces of the last frame again, and keep those that are still there."""
+        before, self._faces = self._faces, []
+        measured = self._mesh.measure(frame, [region_of_mesh(face.points) for face in before])
+        for last, (points, presence) in zip(before, measured, strict=True):
+            face = Face(last.track, points, presence)
+            if presence >= MIN_PRESENCE and overlap(face.box, last.box) >= MIN_OVERLAP and self._is_new(face.box):
+                self._faces.append(face)
 
-    def _search(self, frame: NDArray[np.uint8]) -> list[Face]:
-        known = [_box(track.points) for track in self._tracks]
+    def _search(self, frame: NDArray[np.uint8]) -> None:
+        """Add the faces that the detectors see and that are not followed yet."""
         fresh: list[Detection] = []
         for detector in self._detectors:
-            fresh = [face for face in detector.detect(frame) if all(overlap(face.box, box) < 0.2 for box in known)]
-            if fresh or known:
+            fresh = [
+                found
+                for found in detector.detect(frame)
+                if all(overlap(found.box, face.box) < DETECTION_OVERLAP for face in self._faces)
+            ]
+            if fresh or self._faces:
                 break
-        faces = []
-        for detection in fresh[: MAX_FACES - len(self._tracks)]:
+        for detection in fresh[: MAX_FACES - len(self._faces)]:
             first, _ = self._mesh.measure(frame, [region_of_detection(detection)])[0]
             # The detector's square is rough: measured again in the square of its own first points.
-            points, presence = self._mesh.measure(frame, [region_of_mesh(first)])[0]
-            if presence < MIN_PRESENCE or any(
-                overlap(_box(points), _box(t.points)) > MIN_OVERLAP for t in self._tracks
-            ):
-                continue
-            self._tracks.append(_Track(self._num_tracks, points))
-            faces.append(_face(self._num_tracks, points, presence))
-            self._num_tracks += 1
-        return faces
+            face = Face(self._num_tracks, *self._mesh.measure(frame, [region_of_mesh(first)])[0])
+            if face.presence >= MIN_PRESENCE and self._is_new(face.box):
+                self._faces.append(face)
+                self._num_tracks += 1
 
-
-def overlap(box: FloatArray, other: FloatArray) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom)."""
-    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
-    shared = float(np.prod(np.clip(sides, 0, None)))
-    union = float(np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2])) - shared
-    return shared / union if union > 0 else 0.0
+    def _is_new(self, box: FloatArray) -> bool:
+        """Whether the box is that of none of the followed faces."""
+        return all(overlap(box, face.box) <= MIN_OVERLAP for face in self._faces)
 
 
 def frontality(points: FloatArray) -> float:
     """1 where the tip of the nose lies midway between the eyes, 0 where it lies above one of their outer corners."""
-    across = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
+    across = eye_axis(points)
     length = float(across @ across)
     if length == 0:
         return 0.0
     share = float((points[NOSE_TIP, :2] - points[RIGHT_EYE_OUTER, :2]) @ across) / length
     return float(np.clip(1 - 2 * abs(share - 0.5), 0, 1))
-
-
-def _face(number: int, points: FloatArray, presence: float) -> Face:
-    eyes = float(np.linalg.norm(points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]))
-    return Face(number, points, presence, eyes, frontality(points))
-
-
-def _box(points: FloatArray) -> FloatArray:
-    return np.concatenate([points[:, :2].min(axis=0), points[:, :2].max(axis=0)])
 
 
 def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
