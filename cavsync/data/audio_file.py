@@ -1,15 +1,19 @@
-"""Read the audio of a file as mono 16 kHz samples."""
+"""Read the audio of a file as mono 16 kHz samples, and write such samples as WAV."""
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from cavsync.data.clip import join_chunks
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk
+from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.resample import MonoResampler
 
 
@@ -30,3 +34,12 @@ def read_audio(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
     if not chunks:
         raise MediaError(f"{path} holds no audio: extract it again", reason="empty")
     return join_chunks(chunks)[0]
+
+
+def write_pcm16(stream: BinaryIO, samples: NDArray[np.float32]) -> None:
+    """Write mono 16 kHz samples (n,) as a 16-bit WAV; values beyond -1..1 are clipped."""
+    with wave.open(stream, "wb") as output:
+        output.setnchannels(1)
+        output.setsampwidth(2)
+        output.setframerate(SAMPLE_RATE_HZ)
+        output.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cavsync.atomic import atomic_folder, require_new_folder, write_text_atomically
+from cavsync.data.audio_file import write_pcm16
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.labels import FOLDER_LABELS_NAME
@@ -84,7 +84,9 @@ def _write_clip(clip: Clip, out: Path, clip_id: str, frames: int) -> None:
         folder = out / "frames" / f"frame_{number}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(frame.transpose(1, 2, 0)).save(folder / f"{clip_id}.jpg", quality=JPEG_QUALITY, subsampling=0)
-    _write_audio(out / "sounds" / f"{clip_id}.wav", _audio_of_frames(clip))
+    (out / "sounds").mkdir(exist_ok=True)
+    with (out / "sounds" / f"{clip_id}.wav").open("wb") as stream:
+        write_pcm16(stream, _audio_of_frames(clip))
 
 
 def _audio_of_frames(clip: Clip) -> NDArray[np.float32]:
@@ -96,12 +98,3 @@ def _audio_of_frames(clip: Clip) -> NDArray[np.float32]:
     if end > begin:
         samples[begin:end] = clip.audio.samples[begin - first : end - first]
     return samples
-
-
-def _write_audio(path: Path, samples: NDArray[np.float32]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as stream:
-        stream.setnchannels(1)
-        stream.setsampwidth(2)
-        stream.setframerate(SAMPLE_RATE_HZ)
-        stream.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

@@ -5,7 +5,6 @@ The phase, the fine structure between mel bins and everything below the floor ar
 
 from __future__ import annotations
 
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cavsync.atomic import atomic_file
+from cavsync.data.audio_file import write_pcm16
 from cavsync.data.frontend import FFT_LENGTH, PRE_EMPHASIS, LogMelFrontend
-from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
+from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES
 
 ITERATIONS = 64
 # A decoder may predict any value; this one is already a thousand times full scale.
@@ -57,9 +57,5 @@ def audio_of(log_mel: Tensor, seed: int = 0) -> Tensor:
 def write_wav(samples: NDArray[np.float32], path: Path) -> None:
     """Write mono 16 kHz samples as a 16-bit WAV atomically, scaled down if they exceed full scale."""
     peak = float(np.abs(samples).max(initial=0.0))
-    scaled = samples / max(peak, 1.0)
-    with atomic_file(path) as stream, wave.open(stream, "wb") as output:
-        output.setnchannels(1)
-        output.setsampwidth(2)
-        output.setframerate(SAMPLE_RATE_HZ)
-        output.writeframes(np.rint(scaled * 32767).astype("<i2").tobytes())
+    with atomic_file(path) as stream:
+        write_pcm16(stream, samples / max(peak, 1.0))
