@@ -22,7 +22,7 @@ ALLOWED = {
     "cavsync.manifest": LEAVES,
     "cavsync.media": LEAVES,
     "cavsync.kernels": LEAVES,
-    "cavsync.model": LEAVES | {"cavsync.run", "cavsync.kernels"},
+    "cavsync.model": LEAVES | {"cavsync.run", "cavsync.kernels", "cavsync.media"},
     "cavsync.data": LEAVES | {"cavsync.media", "cavsync.kernels"},
     "cavsync.train": LEAVES | {"cavsync.run", "cavsync.media", "cavsync.kernels", "cavsync.model", "cavsync.data"},
     "cavsync.evaluate": LEAVES

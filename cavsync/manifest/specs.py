@@ -15,6 +15,11 @@ FORMAT_VERSION = 2
 ENCODERS = ("audio_encoder", "visual_encoder")
 GRAPHS = ("audio_frontend", *ENCODERS)
 CLASSIFIER = "classifier"
+FACE_GRAPHS = (
+    *("face_detector_short_range", "face_detector_full_range", "face_mesh"),
+    *("face_frame_encoder", "face_visual_encoder", "face_audio_encoder"),
+)
+OPTIONAL_ENTRIES = ("classifier", "faces", "file_calibration")
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
 # Limits of untrusted numbers; real models stay far below all of them.
 MAX_NUMBER = 10**18
@@ -136,6 +141,40 @@ class Calibration(Record):
     source: str
 
 
+CALIBRATION_RULE = Rule(lambda found: len(found.weights) == len(found.features), "should have one weight per feature")
+Calibrated = Annotated[Calibration, CALIBRATION_RULE] | None
+"""None: every decision is undetermined."""
+
+
+@dataclass(frozen=True)
+class FaceSpec(Record):
+    """The face path: graphs that find and measure faces, encoders of a mouth and of speech, and their calibration.
+
+    `face_frame_encoder` encodes the features of one frame (batch, F), `face_visual_encoder` `num_frames` consecutive
+    ones at `frame_rate_hz`, `face_audio_encoder` `segment_frames` log-mel frames; both embeddings have the same width.
+    `calibration` is for windows, `file_calibration` for whole files. `source` describes the run, `licences` the parts.
+    """
+
+    face_detector_short_range: GraphSpec
+    face_detector_full_range: GraphSpec
+    face_mesh: GraphSpec
+    face_frame_encoder: GraphSpec
+    face_visual_encoder: GraphSpec
+    face_audio_encoder: GraphSpec
+    frame_rate_hz: Annotated[float, Interval(ge=1, le=MAX_FRAME_RATE_HZ)]
+    num_frames: Annotated[int, Interval(ge=1, le=1024)]
+    segment_frames: Annotated[int, Interval(ge=1, le=6000)]
+    source: dict[str, Any]
+    licences: dict[str, str]
+    calibration: Calibrated = None
+    file_calibration: Calibrated = None
+
+    @property
+    def graphs(self) -> dict[str, GraphSpec]:
+        """The graphs by the names of FACE_GRAPHS."""
+        return {name: getattr(self, name) for name in FACE_GRAPHS}
+
+
 @dataclass(frozen=True)
 class EngineSpec(Record):
     """Another way to compute a graph: `runtime` opens `file`, which needs the files `companions` too.
@@ -180,7 +219,6 @@ SYNC_RULES = (
         f"should have at most {MAX_WINDOW_INSTANTS} frames in a window",
     ),
 )
-CALIBRATION_RULE = Rule(lambda found: len(found.weights) == len(found.features), "should have one weight per feature")
 FILES_RULES = (
     # Some file systems ignore the case of names.
     Rule(lambda files: len({name.casefold() for name in files}) == len(files), "should not differ in case alone"),
@@ -208,24 +246,28 @@ class Manifest(Record):
     weights_licence: str
     versions: dict[str, str]
     source: dict[str, Any]
-    calibration: Annotated[Calibration, CALIBRATION_RULE] | None = None
+    calibration: Calibrated = None
     engines: list[EngineSpec] = field(default_factory=list)
     classifier: ClassifierSpec | None = None
+    faces: FaceSpec | None = None
+    file_calibration: Calibrated = None
     files: Annotated[dict[FileName, FileEntry], Len(0, MAX_FILES), *FILES_RULES] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property
     def graphs(self) -> dict[str, GraphSpec]:
-        """The graphs by the names of GRAPHS, and the classifier's as CLASSIFIER if there is one."""
+        """The graphs by the names of GRAPHS; those of a classifier (CLASSIFIER) and of faces (FACE_GRAPHS) if any."""
         found = {name: getattr(self, name) for name in GRAPHS}
-        return found | ({} if self.classifier is None else {CLASSIFIER: self.classifier.graph})
+        found |= {} if self.classifier is None else {CLASSIFIER: self.classifier.graph}
+        return found | ({} if self.faces is None else self.faces.graphs)
 
     def to_bytes(self) -> bytes:
         """Serialise canonically, with the hash of everything else as `digest`."""
         content = asdict(self)
-        if self.classifier is None:
-            # Older versions, which know no classifier, can then read the bundle.
-            del content["classifier"]
+        for name in OPTIONAL_ENTRIES:
+            if content[name] is None:
+                # Older versions, which do not know the entry, can then read the bundle.
+                del content[name]
         content["digest"] = hashlib.sha256(canonical(content)).hexdigest()
         return canonical(content)
 

@@ -18,10 +18,22 @@ Positive = Annotated[int, Field(ge=1)]
 Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class ModelConfig(BaseModel):
-    """Sizes and options of the model; immutable. Raises ConfigError for a value out of range."""
+class ModelOptions(BaseModel):
+    """Base of the models' configurations: immutable; a value out of range is a ConfigError of one sentence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise ConfigError(_sentence(error, list(cls.model_fields))) from error
+
+
+class ModelConfig(ModelOptions):
+    """Sizes and options of the model; immutable. Raises ConfigError for a value out of range."""
 
     audio_length: Positive = 416
     """Log-mel frames of 10 ms in one segment; a multiple of patch_size."""
@@ -107,14 +119,6 @@ class ModelConfig(BaseModel):
     def joint_depth(self) -> int:
         """Number of joint blocks."""
         return self.depth - self.modality_specific_depth
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        try:
-            return handler(values)
-        except ValidationError as error:
-            raise ConfigError(_sentence(error, list(cls.model_fields))) from error
 
     @model_validator(mode="after")
     def _check(self) -> Self:

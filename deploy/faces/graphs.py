@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cavsync.deploy.faces.detector import FULL_RANGE, SHORT_RANGE, AnchorGrid, FaceDetector
-from cavsync.deploy.faces.mesh import MESH_SIZE, NUM_POINTS, FaceMesh
+from cavsync.deploy.faces.mesh import MESH_SIZE, FaceMesh
 from cavsync.deploy.faces.tracks import FaceFinder
 from cavsync.deploy.runtime.default_bundle import packaged
 from cavsync.deploy.runtime.engines import Engine
 from cavsync.deploy.runtime.onnx import OnnxGraph
 from cavsync.errors import BundleError
 from cavsync.manifest import FileEntry, GraphSpec, TensorSpec
+from cavsync.media.face import NUM_POINTS
 from cavsync.records import Record, UnfitError, parse
 
 INDEX_NAME = "graphs.json"

@@ -9,13 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.faces.detector import Detection, FaceDetector, overlap
-from cavsync.deploy.faces.mesh import (
-    RIGHT_EYE_OUTER,
-    FaceMesh,
-    eye_axis,
-    region_of_detection,
-    region_of_mesh,
-)
+from cavsync.deploy.faces.mesh import FaceMesh, region_of_detection, region_of_mesh
+from cavsync.media.face import RIGHT_EYE_OUTER, eye_axis
 
 FloatArray = NDArray[np.float64]
 MAX_FACES = 3

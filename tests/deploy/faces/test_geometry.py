@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from cavsync.deploy.faces.detector import SHORT_RANGE, FaceDetector, letterbox
-from cavsync.deploy.faces.lips import NUM_FEATURES, lip_features, mouth_region, ring_area
-from cavsync.deploy.faces.mesh import NUM_POINTS, Region
 from cavsync.deploy.faces.tracks import frontality, overlap
+from cavsync.media.face import NUM_POINTS, Region
+from cavsync.media.mouth import NUM_LANDMARK_FEATURES, lip_features, mouth_region, ring_area
 
 finite = st.floats(-50, 50, allow_nan=False)
 
@@ -101,7 +101,7 @@ def test_lip_features_do_not_follow_the_head(seed: int, scale: float, angle: flo
     cosine, sine = np.cos(angle) * scale, np.sin(angle) * scale
     turned[:, :2] = points[:, :2] @ np.array([[cosine, sine], [-sine, cosine]]) + (dx, dy)
     found = lip_features(points)
-    assert found.shape == (NUM_FEATURES,)
+    assert found.shape == (NUM_LANDMARK_FEATURES,)
     np.testing.assert_allclose(lip_features(turned), found, rtol=1e-3, atol=1e-3 * np.abs(found).max())
     first, other = mouth_region(points), mouth_region(turned)
     assert other.side == pytest.approx(max(1, first.side * scale), rel=1e-6) or other.side == pytest.approx(0.9)

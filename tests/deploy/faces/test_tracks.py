@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cavsync.deploy.faces.detector import Detection
-from cavsync.deploy.faces.mesh import NUM_POINTS, Region
 from cavsync.deploy.faces.tracks import LOOK_AROUND_SECONDS, MAX_FACES, SEARCH_SECONDS, FaceFinder
+from cavsync.media.face import NUM_POINTS, Region
 
 HZ = 25.0
 

@@ -1,0 +1,30 @@
+"""The configuration of the face model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cavsync.model.config import ModelOptions, Positive
+
+
+class FaceConfig(ModelOptions):
+    """Sizes of the face model; immutable. Raises ConfigError for a value out of range."""
+
+    frame_rate_hz: Annotated[float, Field(ge=1.0, le=100.0)] = 25.0
+    """Rate of the frames that the model sees; 100 Hz, the rate of log-mel, is a multiple of it."""
+    embed_dim: Positive = 128
+    """Width of the embedding of each member."""
+    landmark_width: Positive = 128
+    """Channels of the tower on lip landmarks."""
+    mouth_channels: tuple[Positive, Positive, Positive] = (16, 24, 32)
+    """Channels of the convolutions on the image of the mouth."""
+    mouth_width: Positive = 64
+    """Numbers that describe the image of the mouth in one frame."""
+    visual_width: Positive = 128
+    """Channels of the tower on those numbers."""
+    audio_width: Positive = 96
+    """Channels of each tower on log-mel."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Share of the channels that towers leave out in training."""
