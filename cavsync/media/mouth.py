@@ -31,7 +31,8 @@ def frame_features(points: FloatArray, mouth: NDArray[np.uint8]) -> NDArray[np.f
 def mouth_image(points: FloatArray, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mouth of a face in an RGB frame (H, W, 3), upright along the eyes, grey (MOUTH_SIZE, MOUTH_SIZE)."""
     crop = mouth_region(points).crop(frame, MOUTH_SIZE)
-    return np.rint(crop.mean(axis=-1)).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.rint(crop.mean(axis=-1)).astype(np.uint8)
+    return grey
 
 
 def lip_features(points: FloatArray) -> NDArray[np.float32]:

@@ -55,7 +55,8 @@ class Tower(nn.Sequential):
 
     def forward(self, values: Tensor) -> Tensor:
         """Embed."""
-        return F.normalize(super().forward(values.transpose(1, 2)).transpose(1, 2), dim=-1)
+        hidden: Tensor = super().forward(values.transpose(1, 2))  # type: ignore[no-untyped-call]
+        return F.normalize(hidden.transpose(1, 2), dim=-1)
 
 
 class MouthImage(nn.Module):
