@@ -150,6 +150,6 @@ def frontality(points: FloatArray) -> float:
 def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     rows = np.linspace(0, frame.shape[0] - 1, 4 * CUT_THUMBNAIL).astype(int)
     columns = np.linspace(0, frame.shape[1] - 1, 4 * CUT_THUMBNAIL).astype(int)
-    grey = frame[rows[:, None], columns].astype(np.float32).mean(axis=-1)
-    thumbnail: NDArray[np.float32] = grey.reshape(CUT_THUMBNAIL, 4, CUT_THUMBNAIL, 4).mean(axis=(1, 3))
+    grid = frame[rows].take(columns, axis=1).reshape(CUT_THUMBNAIL, 4, -1).sum(axis=1, dtype=np.uint16)
+    thumbnail: NDArray[np.float32] = grid.reshape(CUT_THUMBNAIL, CUT_THUMBNAIL, 12).mean(axis=2, dtype=np.float32) / 4
     return thumbnail
