@@ -13,7 +13,7 @@ from cavsync.deploy.runtime.engines import Engine
 FloatArray = NDArray[np.float64]
 NUM_KEYPOINTS = 6
 MAX_LOGIT = 80.0
-SAMPLES_PER_PIXEL = 4
+SAMPLES_PER_PIXEL = 3
 """Rows of a large frame that a row of a detector's input is made of, at least; the others are left out."""
 
 
