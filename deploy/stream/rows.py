@@ -17,6 +17,7 @@ from cavsync.deploy.stream.lag_rows import LagRows
 from cavsync.deploy.stream.search import Search, SearchStep
 from cavsync.deploy.stream.video_track import VideoTrack, VisualInstant
 
+
 @dataclass(frozen=True)
 class Row:
     """Similarities (lags,) of the frame at `time_seconds`, NaN without audio; its motion, level and frame period.
