@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.engines import Engine, open_engine
 from cavsync.errors import BundleError
-from cavsync.manifest import FACE_GRAPHS, FaceSpec, Manifest, TensorSpec
+from cavsync.manifest import FaceSpec, Manifest, TensorSpec
 from cavsync.media.face import NUM_POINTS
 from cavsync.media.mouth import NUM_FEATURES
 
@@ -45,11 +45,22 @@ class FaceEngines:
         if spec is None:
             return None
         encoded_dim, embedding_dim = _check(path, manifest, spec)
-        engines = [
-            open_engine(path, manifest, spec.graphs[name], None, providers=None, threads=threads, cores=cores)
-            for name in FACE_GRAPHS
-        ]
-        return cls(path, spec, *engines, encoded_dim=encoded_dim, embedding_dim=embedding_dim)
+
+        def graph(name: str) -> Engine:
+            return open_engine(path, manifest, spec.graphs[name], None, providers=None, threads=threads, cores=cores)
+
+        return cls(
+            path=path,
+            spec=spec,
+            short_range=graph("face_detector_short_range"),
+            full_range=graph("face_detector_full_range"),
+            mesh=graph("face_mesh"),
+            frame=graph("face_frame_encoder"),
+            visual=graph("face_visual_encoder"),
+            audio=graph("face_audio_encoder"),
+            encoded_dim=encoded_dim,
+            embedding_dim=embedding_dim,
+        )
 
     def encode_frames(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features of single frames (B, NUM_FEATURES) -> (B, encoded_dim)."""

@@ -114,6 +114,11 @@ class ScoringOptions:
         """`max_lead_seconds`, or its default outside live streams."""
         return FILE_LEAD_SECONDS if self.max_lead_seconds is None else self.max_lead_seconds
 
+    def check(self, manifest: Manifest) -> None:
+        """Raise ConfigError if these options cannot be used with a bundle of this manifest."""
+        self.grid_for(manifest.sync)
+        self.paths_for(manifest)
+
     def paths_for(self, manifest: Manifest) -> tuple[str, ...]:
         """The paths on which a bundle is used: WHOLE, FACE or both.
 

@@ -89,6 +89,7 @@ class SyncScorer:
     def from_bundle(
         cls,
         path: Path | str | None = None,
+        /,
         options: ScoringOptions = DEFAULT_OPTIONS,
         *,
         on_row: Callable[[Row], None] | None = None,
