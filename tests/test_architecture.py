@@ -40,7 +40,8 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
     "cavsync.deploy": (
         {"verdict"},
         {"runtime"},
-        {"stream", "faces"},
+        {"faces"},
+        {"stream"},
         {"files", "repair"},
         {"sinks", "metrics"},
         {"live"},

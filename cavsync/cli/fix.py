@@ -11,6 +11,7 @@ import click
 
 from cavsync.cli.errors import ExitStatus, end
 from cavsync.cli.progress import progress_bar
+from cavsync.cli.scoring import path_option
 from cavsync.cli.threads import thread_options
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ Scorer = Callable[[Path], "FileSummary"]
 @click.option("--profile", default="itu-bt1359-detect", show_default=True, metavar="NAME",
               help="Limits of what counts as in sync: itu-bt1359-detect, itu-bt1359-accept, ebu-r37, "
               "atsc-is191 or one-frame.")  # fmt: skip
+@path_option
 @thread_options
 def fix(
     source: Path,
@@ -52,6 +54,7 @@ def fix(
     overwrite: bool,
     no_check: bool,
     profile: str,
+    path: str,
     threads: int | None,
     cores: tuple[int, ...] | None,
 ) -> None:
@@ -64,7 +67,7 @@ def fix(
     from cavsync.deploy.repair.fix import fix_file
     from cavsync.deploy.repair.new_file import check_place
 
-    scoring = _checked(offset_ms, audio_stream, profile)
+    scoring = _checked(offset_ms, audio_stream, profile, path)
     try:
         check_place(source, output, overwrite=overwrite)
         needs_model = offset_ms is None or (bundle is not None and not no_check)
@@ -89,7 +92,7 @@ def fix(
     _report(fixed)
 
 
-def _checked(offset_ms: float | None, audio_stream: int | None, profile: str) -> ScoringOptions:
+def _checked(offset_ms: float | None, audio_stream: int | None, profile: str, path: str) -> ScoringOptions:
     """Check the options of the command and return those to score with."""
     from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.remux import MAX_OFFSET_MS
@@ -98,7 +101,7 @@ def _checked(offset_ms: float | None, audio_stream: int | None, profile: str) ->
         raise click.UsageError("only audio stream 0 is measured: give --offset-ms for another one.")
     if offset_ms is not None and (not math.isfinite(offset_ms) or not 0 < abs(offset_ms) <= MAX_OFFSET_MS):
         raise click.UsageError(f"--offset-ms is {offset_ms:g}: give an offset other than 0, of at most an hour.")
-    return ScoringOptions(profile=profile)
+    return ScoringOptions(profile=profile, path=path)
 
 
 def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | None) -> Bundle:

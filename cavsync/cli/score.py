@@ -67,7 +67,7 @@ def score(
             check_writable(out)
     opened = Bundle.open(bundle, **engine)
     # Report options that suit no file before the first file is opened.
-    scoring.grid_for(opened.manifest.sync)
+    scoring.check(opened.manifest)
     sources = _media_files(inputs)
     if vtt_out is not None and len(sources) != 1:
         raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")

@@ -1,4 +1,4 @@
-"""The options of the commands that score: profile, grid and engine."""
+"""The options of the commands that score: profile, grid, path and engine."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ GRID_OPTIONS = (
     click.option("--adaptive", is_flag=True,
                  help="Search coarsely, then track the offset found; search everything again where it is lost."),
 )  # fmt: skip
+path_option = click.option(
+    "--path", type=click.Choice(["auto", "face", "whole"]), default="auto", show_default=True,
+    help="What to judge: the faces, the whole picture, or both by the clearer evidence; auto is whole with a bundle "
+    "that has no face path.")  # fmt: skip
 ENGINE_OPTION = click.option(
     "--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
     help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto for the best of them that "
@@ -42,7 +46,7 @@ Command = Callable[..., Any]
 
 
 def scoring_options(command: Command) -> Command:
-    """Add profile, grid and engine; the command receives them as `scoring: ScoringOptions`, `engine: EngineKeywords`.
+    """Add profile, grid, path and engine; the command gets them as `scoring: ScoringOptions`, `engine: EngineKeywords`.
 
     Raises ConfigError, before the command runs, if an option cannot be used with any bundle.
     """
@@ -56,7 +60,7 @@ def scoring_options(command: Command) -> Command:
         scoring = ScoringOptions(**_taken(values, ScoringKeywords.__annotations__))
         return command(scoring=scoring, engine=engine, **values)
 
-    decorated: Command = thread_options(with_options)
+    decorated: Command = path_option(thread_options(with_options))
     for option in reversed((*PROFILE_OPTIONS, *GRID_OPTIONS, ENGINE_OPTION)):
         decorated = option(decorated)
     return decorated

@@ -10,6 +10,7 @@ from cavsync.deploy.faces.mesh import MESH_SIZE, FaceMesh
 from cavsync.deploy.faces.tracks import FaceFinder
 from cavsync.deploy.runtime.default_bundle import packaged
 from cavsync.deploy.runtime.engines import Engine
+from cavsync.deploy.runtime.face_engines import FaceEngines
 from cavsync.deploy.runtime.onnx import OnnxGraph
 from cavsync.errors import BundleError
 from cavsync.manifest import FileEntry, GraphSpec, TensorSpec
@@ -88,8 +89,13 @@ def open_face_finder(folder: Path | None = None, *, threads: int | None = 1) -> 
     def opened(graph: FaceGraph) -> Engine:
         return OnnxGraph(folder, graph.spec, entries[graph.file], providers=None, threads=threads)
 
-    detectors = [
-        FaceDetector(opened(SHORT_RANGE_GRAPH), SHORT_RANGE),
-        FaceDetector(opened(FULL_RANGE_GRAPH), FULL_RANGE),
-    ]
-    return FaceFinder(detectors, FaceMesh(opened(MESH_GRAPH)))
+    return _finder(opened(SHORT_RANGE_GRAPH), opened(FULL_RANGE_GRAPH), opened(MESH_GRAPH))
+
+
+def bundle_face_finder(engines: FaceEngines) -> FaceFinder:
+    """Make a finder for one stream from the face graphs of an opened bundle."""
+    return _finder(engines.short_range, engines.full_range, engines.mesh)
+
+
+def _finder(short_range: Engine, full_range: Engine, mesh: Engine) -> FaceFinder:
+    return FaceFinder([FaceDetector(short_range, SHORT_RANGE), FaceDetector(full_range, FULL_RANGE)], FaceMesh(mesh))

@@ -9,12 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Unpack
 
-from cavsync.deploy.files.summary import FileSummary, HeatMap, WholeFile, summarise
+from cavsync.deploy.files.face_file import FaceFile, SpeakingFace
+from cavsync.deploy.files.summary import FileSummary, path_share, summarise
+from cavsync.deploy.files.whole_file import HeatMap, WholeFile
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.onnx import runtime_version
+from cavsync.deploy.stream.face_path import FaceRow, OnFaces
 from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
 from cavsync.deploy.stream.scorer import SyncScorer
-from cavsync.deploy.verdict.records import UNDETERMINED, SyncScore
+from cavsync.deploy.verdict.records import FACE, UNDETERMINED, SyncScore
 from cavsync.deploy.verdict.trend import drift_ms_per_minute, out_of_sync_events, worst_offset_ms
 from cavsync.errors import ConfigError, MediaError
 from cavsync.media import MediaReader, VideoFrame
@@ -25,12 +28,16 @@ REPORTED_PACKAGES = ("cavsync", "numpy", "av")
 
 @dataclass(frozen=True)
 class FileScore:
-    """The score of a file: the decisions in order, the summary, and the similarity by time and lag."""
+    """The score of a file: the decisions in order, the summary, and the similarity by time and lag.
+
+    `face` is the face that speaks, over time; None where none was there long enough.
+    """
 
     source: str
     records: list[SyncScore]
     summary: FileSummary
     heat_map: HeatMap
+    face: SpeakingFace | None = None
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,14 @@ Outcome = FileScore | FileFailure
 
 def score_file(
     path: Path | str,
+    /,
     bundle: Bundle,
     options: ScoringOptions = DEFAULT_OPTIONS,
     *,
     file: IO[bytes] | None = None,
     audio_shift_ms: float = 0.0,
     on_progress: Progress | None = None,
+    on_faces: OnFaces | None = None,
     **keywords: Unpack[ScoringKeywords],
 ) -> FileScore:
     """Score the media file `path` with an opened bundle, in bounded memory.
@@ -63,6 +72,7 @@ def score_file(
         file: an opened, seekable, untrusted file to score instead; `path` then only names it (see `MediaReader`).
         audio_shift_ms: delay the audio by this much before scoring; it lowers every offset by as much.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
+        on_faces: called with frames that show faces (see `SyncScorer`).
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
@@ -72,9 +82,23 @@ def score_file(
     if not math.isfinite(audio_shift_ms):
         raise ConfigError(f"the audio shift is {audio_shift_ms} ms: give a finite number")
     whole: WholeFile
-    scorer = SyncScorer(bundle, replace(options, **keywords), on_row=lambda row: whole.add(row))
+    faces: FaceFile | None = None
+
+    def add_face(row: FaceRow) -> None:
+        assert faces is not None
+        faces.add(row)
+
+    scorer = SyncScorer(
+        bundle,
+        replace(options, **keywords),
+        on_row=lambda row: whole.add(row),
+        on_face_row=add_face,
+        on_faces=on_faces,
+    )
     step_seconds = bundle.manifest.sync.decision_step_seconds
     whole = WholeFile(scorer.lags_ms, step_seconds)
+    if FACE in scorer.paths and bundle.manifest.faces is not None:
+        faces = FaceFile(scorer.lags_ms, step_seconds, bundle.manifest.faces.frame_rate_hz)
     with MediaReader(path, file=file) as reader:
         records = _push_all(reader, scorer, audio_shift_ms, on_progress)
         media = {**asdict(reader.info), "ignored_frames": scorer.num_ignored_frames}
@@ -86,7 +110,8 @@ def score_file(
             "give a longer file or a smaller --window-seconds",
             reason="too_short",
         )
-    score = summarise(whole, records, scorer, end_seconds=end_seconds, duration_seconds=duration_seconds)
+    speaking = None if faces is None else faces.speaking(records, duration_seconds)
+    score = summarise(whole, speaking, records, scorer, end_seconds=end_seconds, duration_seconds=duration_seconds)
     early_limit_ms, late_limit_ms = scorer.profile.limits_ms(whole.evidence().frame_period_seconds)
     summary = FileSummary(
         source=str(path),
@@ -99,11 +124,18 @@ def score_file(
         events=out_of_sync_events(records, step_seconds, start_seconds, end_seconds),
         undetermined_share=sum(record.state == UNDETERMINED for record in records) / len(records),
         num_windows=len(records),
+        path_share=path_share(records),
+        num_faces=max(len(record.faces) for record in records),
         media=media,
         bundle=describe_bundle(bundle),
         versions={**{name: version(name) for name in REPORTED_PACKAGES}, "onnxruntime": runtime_version()},
     )
-    return FileScore(str(path), records, summary, whole.heat_map())
+    return FileScore(str(path), records, summary, _heat_map(summary, whole, speaking), speaking)
+
+
+def _heat_map(summary: FileSummary, whole: WholeFile, face: SpeakingFace | None) -> HeatMap:
+    """The similarity that the verdict rests on."""
+    return face.heat_map if face is not None and summary.score.path == FACE else whole.heat_map()
 
 
 def describe_bundle(bundle: Bundle) -> dict[str, Any]:

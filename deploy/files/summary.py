@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from cavsync.deploy.stream.rows import Row
-from cavsync.deploy.stream.scorer import SyncScorer
-from cavsync.deploy.verdict.confidence import Evidence, compare_with_limits, judge
-from cavsync.deploy.verdict.curve import Curve, FloatArray, curve_of_sums, mean_of
-from cavsync.deploy.verdict.records import IN_SYNC, UNDETERMINED, SyncScore, rounded
+from cavsync.deploy.files.face_file import SpeakingFace
+from cavsync.deploy.files.whole_file import WholeFile
+from cavsync.deploy.stream.scorer import NO_FACE, SyncScorer
+from cavsync.deploy.verdict.confidence import Evidence, compare_with_limits, judge, lack_of_input
+from cavsync.deploy.verdict.curve import FloatArray
+from cavsync.deploy.verdict.paths import combine, is_disputed, judge_face, tolerance_ms
+from cavsync.deploy.verdict.records import FACE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore, rounded
 from cavsync.deploy.verdict.trend import Event
+from cavsync.manifest import Calibration
 
 # Windows replace the whole file's curve only if enough are trusted, and give a single offset only if most agree.
 MIN_WINDOWS = 3
@@ -24,18 +25,10 @@ AGREEING_SHARE = 0.7
 
 
 @dataclass(frozen=True)
-class HeatMap:
-    """Mean similarity by time and lag: `similarity` (columns, lags), one column per time, NaN without audio."""
-
-    times_seconds: FloatArray
-    lags_ms: FloatArray
-    similarity: FloatArray
-
-
-@dataclass(frozen=True)
 class FileSummary:
     """Record of a whole file: its `score`, and the fields that only a whole file has.
 
+    `path_share` is the share of the windows judged on each path, `num_faces` the most faces judged in one window.
     The limits are the profile's; NaN where they depend on an unknown frame period. `media`, `bundle` and `versions`
     identify the decoded media, the model and the software.
     """
@@ -50,6 +43,8 @@ class FileSummary:
     events: list[Event]
     undetermined_share: float
     num_windows: int
+    path_share: dict[str, float]
+    num_faces: int
     media: dict[str, Any]
     bundle: dict[str, Any]
     versions: dict[str, str]
@@ -59,87 +54,45 @@ class FileSummary:
         own = {item.name: rounded(item.name, getattr(self, item.name)) for item in fields(self)}
         own["events"] = [event.to_dict() for event in self.events]
         own["media"] = {name: rounded("similarity", value) for name, value in self.media.items()}
+        own["path_share"] = {path: rounded("_share", share) for path, share in self.path_share.items()}
         del own["source"], own["score"]
         return {"kind": "summary", "source": self.source, **self.score.to_dict(), **own}
 
 
-class WholeFile:
-    """Sums of a file's rows in blocks of `block_seconds`, about 1 kB per block and a few numbers per row."""
-
-    def __init__(self, lags_ms: FloatArray, block_seconds: float) -> None:
-        self._lags_ms = lags_ms
-        self._block_seconds = block_seconds
-        self._starts: list[float] = []
-        self._sums: list[FloatArray] = []
-        self._counts: list[Any] = []
-        self._facts = tuple(array("d") for _ in range(3))
-        self._strides = 0
-
-    def add(self, row: Row) -> None:
-        """Add the next row."""
-        begun = self._starts[-1] if self._starts else math.inf
-        if not begun <= row.time_seconds < begun + self._block_seconds:
-            self._starts.append(row.time_seconds)
-            self._sums.append(np.zeros(len(self._lags_ms)))
-            self._counts.append(np.zeros(len(self._lags_ms), dtype=np.int64))
-        self._sums[-1] += np.nan_to_num(row.similarity, nan=0.0)
-        self._counts[-1] += np.isfinite(row.similarity)
-        self._strides += row.stride
-        for facts, value in zip(self._facts, (row.motion, row.level_dbfs, row.period_seconds), strict=True):
-            facts.append(value)
-
-    @property
-    def mean_stride(self) -> float:
-        """Mean stride of the search: one of this many due frames was scored."""
-        return self._strides / max(1, len(self._facts[0]))
-
-    def curve(self) -> Curve:
-        """Return the curve of all rows."""
-        return curve_of_sums(self._lags_ms, np.array(self._sums), np.array(self._counts), len(self._facts[0]))
-
-    def evidence(self) -> Evidence:
-        """Return motion, level and frame period of all rows."""
-        return Evidence(*(np.array(facts, dtype=np.float64) for facts in self._facts))
-
-    def heat_map(self) -> HeatMap:
-        """Return the heat map, with one column per block."""
-        return HeatMap(np.array(self._starts), self._lags_ms, mean_of(np.array(self._sums), np.array(self._counts)))
-
-
 def summarise(
-    whole: WholeFile, records: Sequence[SyncScore], scorer: SyncScorer, *, end_seconds: float, duration_seconds: float
+    whole: WholeFile,
+    face: SpeakingFace | None,
+    records: Sequence[SyncScore],
+    scorer: SyncScorer,
+    *,
+    end_seconds: float,
+    duration_seconds: float,
 ) -> SyncScore:
-    """Judge the file by the curve of all its rows, or by its trusted windows where they contradict that curve.
+    """Judge the file by the curves of all its rows, or by its trusted windows where they contradict these.
 
-    An offset that drifts or jumps smears the curve of the whole file, whose peak would then be a confident but wrong
-    constant. The score of a varying offset has the median, the state of most windows, and no suggested delay.
+    The whole picture and the speaking face give a decision each, combined as in a window. An offset that drifts or
+    jumps smears the curve of the whole file, whose peak would then be a confident but wrong constant. The score of a
+    varying offset has the median, the state of most windows, and no suggested delay.
     """
-    evidence, calibration = whole.evidence(), scorer.bundle.manifest.calibration
-    resolution_floor_ms = scorer.resolution_floor_ms(whole.mean_stride)
-    overall = judge(
-        whole.curve(),
-        evidence,
-        calibration,
-        scorer.profile,
-        time_seconds=end_seconds,
-        window_seconds=duration_seconds,
-        resolution_floor_ms=resolution_floor_ms,
-    )
+    evidence = whole.evidence()
+    overall, is_contradictory = _overall(whole, face, scorer, evidence, end_seconds, duration_seconds)
     measured = [record for record in records if record.is_measured]
-    if calibration is None or len(measured) < max(MIN_WINDOWS, MIN_WINDOW_SHARE * len(records)):
+    calibrations = [found for path in {record.path for record in measured} if (found := _of(path, scorer)) is not None]
+    if is_contradictory or not calibrations or len(measured) < max(MIN_WINDOWS, MIN_WINDOW_SHARE * len(records)):
         return overall
     offsets = np.array([record.audio_offset_ms for record in measured], dtype=np.float64)
     median_ms = float(np.median(offsets))
-    tolerance_ms = max(calibration.tolerance_ms, 2 * calibration.resolution_ms)
-    agreeing = float(np.mean(np.abs(offsets - median_ms) <= tolerance_ms))
+    near_ms = max(max(found.tolerance_ms, 2 * found.resolution_ms) for found in calibrations)
+    agreeing = float(np.mean(np.abs(offsets - median_ms) <= near_ms))
     is_varying = agreeing < AGREEING_SHARE
     offset_ms = overall.audio_offset_ms
     if is_varying:
         state, reason = _majority([record.state for record in measured]), _varying(offsets)
-    elif overall.is_measured and offset_ms is not None and abs(offset_ms - median_ms) <= tolerance_ms:
+    elif overall.is_measured and offset_ms is not None and abs(offset_ms - median_ms) <= near_ms:
         return overall
     else:
-        resolution_ms = max(calibration.resolution_ms, resolution_floor_ms)
+        floor_ms = scorer.resolution_floor_ms(whole.mean_stride)
+        resolution_ms = max(floor_ms, *(found.resolution_ms for found in calibrations))
         state, limit = compare_with_limits(median_ms, resolution_ms, scorer.profile, evidence.frame_period_seconds)
         reason = limit or f"the median of the {len(measured)} of {len(records)} windows that could be measured"
     return replace(
@@ -150,9 +103,67 @@ def summarise(
         state=state,
         within_profile=None if state == UNDETERMINED else state == IN_SYNC,
         reason=reason,
+        path=_majority_path(measured),
         is_measured=not is_varying,
         is_varying=is_varying,
     )
+
+
+def path_share(records: Sequence[SyncScore]) -> dict[str, float]:
+    """Return the share of the windows judged on each path."""
+    return {path: sum(record.path == path for record in records) / len(records) for path in (FACE, WHOLE)}
+
+
+def _overall(
+    whole: WholeFile,
+    face: SpeakingFace | None,
+    scorer: SyncScorer,
+    evidence: Evidence,
+    end_seconds: float,
+    duration_seconds: float,
+) -> tuple[SyncScore, bool]:
+    """Return the decision from the curves of all rows, and whether the paths contradict each other."""
+    manifest, curve = scorer.bundle.manifest, whole.curve()
+    calibration = manifest.file_calibration or manifest.calibration
+    score = judge(
+        curve,
+        evidence,
+        calibration,
+        scorer.profile,
+        time_seconds=end_seconds,
+        window_seconds=duration_seconds,
+        resolution_floor_ms=scorer.resolution_floor_ms(whole.mean_stride),
+    )
+    if WHOLE not in scorer.paths:
+        reason = lack_of_input(curve.num_frames, evidence) or NO_FACE
+        score = replace(score, path=FACE, reason=reason, offset_resolution_ms=None)
+    if face is None or manifest.faces is None:
+        return score, False
+    face_calibration = manifest.faces.file_calibration or manifest.faces.calibration
+    spoken = judge_face(
+        face.curve,
+        face.view,
+        Evidence(None, face.level_dbfs, evidence.period_seconds),
+        face_calibration,
+        scorer.profile,
+        time_seconds=end_seconds,
+        window_seconds=duration_seconds,
+        resolution_floor_ms=scorer.hop_resolution_ms,
+    )
+    agreed_ms = tolerance_ms(calibration, face_calibration)
+    return combine(score, [spoken], agreed_ms), is_disputed(score, spoken, agreed_ms)
+
+
+def _of(path: str, scorer: SyncScorer) -> Calibration | None:
+    """The calibration of a path's windows."""
+    manifest = scorer.bundle.manifest
+    if path == WHOLE:
+        return manifest.calibration
+    return None if manifest.faces is None else manifest.faces.calibration
+
+
+def _majority_path(records: Sequence[SyncScore]) -> str:
+    return FACE if 2 * sum(record.path == FACE for record in records) > len(records) else WHOLE
 
 
 def _majority(states: list[str]) -> str:

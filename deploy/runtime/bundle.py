@@ -1,4 +1,4 @@
-"""An opened bundle: its files checked against the manifest, its three graphs ready to run."""
+"""An opened bundle: its files checked against the manifest, its graphs ready to run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.deploy.runtime.audio_encoder import AudioEncoder
 from cavsync.deploy.runtime.bundle_files import verify_files
 from cavsync.deploy.runtime.cores import threads_on
 from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.runtime.engines import ONNX_RUNTIME, Engine, choose_engines, open_engine
+from cavsync.deploy.runtime.face_engines import FaceEngines
 from cavsync.deploy.verdict.curve import FEATURE_NAMES
 from cavsync.errors import BundleError
 from cavsync.manifest import ENCODERS, Manifest, read_manifest
+from cavsync.media.align import num_log_mel_frames
 from cavsync.records import shown
 
 # The input and the output of each graph that the scorer uses.
@@ -28,7 +31,10 @@ TENSORS = {
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle. It keeps no state of a stream, so scorers in several threads may share it."""
+    """An opened bundle. It keeps no state of a stream, so scorers in several threads may share it.
+
+    `faces` is None where the bundle has no face path.
+    """
 
     path: Path
     manifest: Manifest
@@ -36,6 +42,7 @@ class Bundle:
     audio: Engine
     visual: Engine
     embedding_dim: int
+    faces: FaceEngines | None = None
 
     @classmethod
     def open(
@@ -82,11 +89,28 @@ class Bundle:
             audio=graph("audio_encoder"),
             visual=graph("visual_encoder"),
             embedding_dim=embedding_dim,
+            faces=FaceEngines.open(path, manifest, threads=threads, cores=cores),
         )
+
+    @property
+    def audio_encoder(self) -> AudioEncoder:
+        """The audio encoder of the whole picture's path."""
+        segment_frames, bins = self.manifest.audio.segment_frames, self.manifest.frontend.num_mel_bins
+        return AudioEncoder(segment_frames, bins, self.embedding_dim, self.log_mel, self.embed_audio)
+
+    def face_audio_encoder(self, faces: FaceEngines) -> AudioEncoder:
+        """The audio encoder of the face path."""
+        segment_frames, bins = faces.spec.segment_frames, self.manifest.frontend.num_mel_bins
+        return AudioEncoder(segment_frames, bins, faces.embedding_dim, self.log_mel, faces.embed_audio)
 
     def log_mel(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """16 kHz samples (n,) -> raw log-mel (frames, bins), frames = (n - 400) // 160 + 1."""
         frames: NDArray[np.float32] = self.frontend.run(waveform[None], "log_mel")[0]
+        if len(frames) != num_log_mel_frames(len(waveform)):
+            raise BundleError(
+                f"{self.path} gives {len(frames)} log-mel frames for {len(waveform)} samples, "
+                f"{num_log_mel_frames(len(waveform))} were expected (no padding): export the bundle again"
+            )
         return frames
 
     def embed_audio(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -107,7 +131,11 @@ class Bundle:
 
 
 def _check_features(path: Path, manifest: Manifest) -> None:
-    unknown = sorted(set(manifest.calibration.features) - set(FEATURE_NAMES)) if manifest.calibration else []
+    calibrations = [manifest.calibration, manifest.file_calibration]
+    if manifest.faces is not None:
+        calibrations += [manifest.faces.calibration, manifest.faces.file_calibration]
+    named = {name for calibration in calibrations if calibration is not None for name in calibration.features}
+    unknown = sorted(named - set(FEATURE_NAMES))
     if unknown:
         raise BundleError(
             f"{path} weighs calibration.features {shown(unknown)}, which this version cannot compute: "

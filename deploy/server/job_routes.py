@@ -66,7 +66,7 @@ async def submit(request: Request, services: Shared) -> JSONResponse:
 async def _submit_upload(request: Request, services: Services) -> Job:
     name, file, fields = await read_upload(request)
     try:
-        options = ScoreOptions.parsed(fields).resolved(services.bundle.manifest.sync, services.settings.scoring)
+        options = ScoreOptions.parsed(fields).resolved(services.bundle.manifest, services.settings.scoring)
         return services.jobs.submit(name, lambda _: file, options, discard=file.close)
     except BaseException:
         file.close()
@@ -75,7 +75,7 @@ async def _submit_upload(request: Request, services: Services) -> Job:
 
 async def _submit_url(request: Request, services: Services) -> Job:
     wanted = UrlJob.parsed(await _json(request))
-    options = wanted.resolved(services.bundle.manifest.sync, services.settings.scoring)
+    options = wanted.resolved(services.bundle.manifest, services.settings.scoring)
     name, opener = _opener(wanted.url, services)
     return services.jobs.submit(name, opener, options)
 

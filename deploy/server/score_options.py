@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cavsync.deploy.server.refusals import RefusalError
 from cavsync.deploy.stream.options import ScoringOptions
-from cavsync.manifest import SyncSpec
+from cavsync.manifest import Manifest
 from cavsync.records import problem
 
 # Stricter than `ScoringOptions`: long windows, wide ranges and high frame rates cost memory and time.
@@ -36,6 +36,10 @@ class ScoreOptions(BaseModel):
     )
     adaptive: bool | None = Field(None, description="Search coarsely, then track the offset that was found.")
 
+    path: Literal["auto", "face", "whole"] | None = Field(
+        None, description="Judge the faces, the whole picture, or both by the clearer evidence."
+    )
+
     @classmethod
     def parsed(cls, values: Any) -> Self:
         """Check the values that a client sent; RefusalError where they are unknown or unusable."""
@@ -44,16 +48,16 @@ class ScoreOptions(BaseModel):
         except ValidationError as error:
             raise RefusalError(400, f"the request {problem(error)}: see /openapi.json") from None
 
-    def resolved(self, sync: SyncSpec, defaults: ScoringOptions) -> ScoringOptions:
+    def resolved(self, manifest: Manifest, defaults: ScoringOptions) -> ScoringOptions:
         """Return `defaults` with the client's options in place of its own.
 
         Raises:
-            ConfigError: a profile, window, range or step that cannot be used with a bundle of this grid.
+            ConfigError: a profile, window, range, step or path that cannot be used with a bundle of this manifest.
         """
         asked = self.model_dump(include=set(ScoreOptions.model_fields), exclude_none=True)
         if asked.keys() & {"profile", "early_ms", "late_ms"}:
             # The three belong together: none of the server's limits apply to the client's profile.
             asked = {"profile": defaults.limits.name, "early_ms": None, "late_ms": None} | asked
         options = replace(defaults, **asked)
-        options.grid_for(sync)
+        options.check(manifest)
         return options

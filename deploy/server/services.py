@@ -78,7 +78,7 @@ def make_services(bundle: Bundle, settings: ServerSettings) -> Services:
     Raises:
         ConfigError: the settings of `scoring` do not suit this bundle.
     """
-    settings.scoring.grid_for(bundle.manifest.sync)
+    settings.scoring.check(bundle.manifest)
     registry = CollectorRegistry()
     metrics = SyncMetrics(registry)
     streams = StreamRegistry(settings, metrics)

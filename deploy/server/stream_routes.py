@@ -46,7 +46,7 @@ def list_streams(services: Shared) -> dict[str, Any]:
 @router.post("/streams", status_code=201, summary="Watch a live source")
 def watch(wanted: WatchedUrl, services: Shared) -> dict[str, Any]:
     """Open and score a live source; needs --allow-private-addresses, because the source may lead to any address."""
-    options = wanted.resolved(services.bundle.manifest.sync, services.settings.scoring)
+    options = wanted.resolved(services.bundle.manifest, services.settings.scoring)
     return services.watched.watch_asked(wanted.name, wanted.url, options).status()
 
 
@@ -201,7 +201,7 @@ class StreamSocket:
 
     def _open(self, wanted: dict[str, Any]) -> PushedStream:
         services = self._services
-        options = ScoreOptions.parsed(wanted).resolved(services.bundle.manifest.sync, services.settings.scoring)
+        options = ScoreOptions.parsed(wanted).resolved(services.bundle.manifest, services.settings.scoring)
         self._pushed = PushedStream(services.pool.bundle, self._stream, options)
         return self._pushed
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cavsync.deploy.files.summary import HeatMap
+from cavsync.deploy.files.whole_file import HeatMap
 
 MAX_COLUMNS = 400
 # Even steps of lightness, so that it is readable in grey and with any colour vision.

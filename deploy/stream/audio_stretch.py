@@ -9,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.audio_encoder import AudioEncoder
 from cavsync.deploy.stream.limits import GROUP_INSTANTS
 from cavsync.deploy.stream.timeline import Timeline
-from cavsync.errors import BundleError
-from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ, num_log_mel_frames
+from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
 # Tolerates one lost packet of any common codec (at most 32 ms); a segment with longer gaps is not embedded.
 TOLERATED_GAP_SECONDS = 0.05
@@ -26,18 +25,18 @@ class AudioStretch:
     Samples, log-mel and embeddings are kept until `drop_before` or `drop_samples` releases them.
     """
 
-    def __init__(self, bundle: Bundle, hop_frames: int, start_sample: int, epoch: int) -> None:
+    def __init__(self, encoder: AudioEncoder, hop_frames: int, start_sample: int, epoch: int) -> None:
         self.epoch = epoch
-        self._bundle = bundle
-        self._segment_frames = bundle.manifest.audio.segment_frames
+        self._encoder = encoder
+        self._segment_frames = encoder.segment_frames
         self._hop_frames = hop_frames
         self._hop_samples = hop_frames * FRAME_SHIFT_SAMPLES
         self._span_samples = (self._segment_frames - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
         first = -(-start_sample // self._hop_samples)
         # Missing samples are NaN.
         self._samples = Timeline((), np.float32, np.nan, start_sample)
-        self._log_mel = Timeline((bundle.manifest.frontend.num_mel_bins,), np.float32, 0.0, first * hop_frames)
-        self._embeddings = Timeline((bundle.embedding_dim,), np.float32, np.nan, first)
+        self._log_mel = Timeline((encoder.num_mel_bins,), np.float32, 0.0, first * hop_frames)
+        self._embeddings = Timeline((encoder.embedding_dim,), np.float32, np.nan, first)
 
     @property
     def first_instant(self) -> int:
@@ -76,7 +75,7 @@ class AudioStretch:
         usable = [int(instant) for instant in fresh if self._is_usable(int(instant))]
         for start in range(0, len(usable), GROUP_INSTANTS):
             group = usable[start : start + GROUP_INSTANTS]
-            embeddings = self._bundle.embed_audio(np.stack([self._segment(instant) for instant in group]))
+            embeddings = self._encoder.embed(np.stack([self._segment(instant) for instant in group]))
             for instant, embedding in zip(group, embeddings, strict=True):
                 self._embeddings.write(instant, embedding[None])
 
@@ -88,9 +87,14 @@ class AudioStretch:
         """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
         if not self.first_instant <= instant < self.end_instant or not self._is_usable(instant):
             return float("nan")
-        samples = self._span(instant)
-        power = float(np.mean(np.square(samples[~np.isnan(samples)], dtype=np.float64)))
-        return float(10 * np.log10(power + 1e-20))
+        start = instant * self._hop_samples
+        return float(10 * np.log10(self.power(start, start + self._span_samples) + 1e-20))
+
+    def power(self, start_sample: int, stop_sample: int) -> float:
+        """Mean square of samples [start, stop); NaN where none of them is present."""
+        samples = self._samples.read(start_sample, stop_sample)
+        present = samples[~np.isnan(samples)].astype(np.float64)
+        return float(np.mean(np.square(present))) if len(present) else float("nan")
 
     def drop_before(self, instant: int) -> None:
         """Release the instants before `instant` and the samples that only they need."""
@@ -124,12 +128,6 @@ class AudioStretch:
             first_sample = self._log_mel.end * FRAME_SHIFT_SAMPLES
             last_sample = (stop - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
             waveform = np.nan_to_num(self._samples.read(first_sample, last_sample), copy=False)
-            frames = self._bundle.log_mel(waveform)
-            if len(frames) != num_log_mel_frames(len(waveform)):
-                raise BundleError(
-                    f"{self._bundle.path} gives {len(frames)} log-mel frames for {len(waveform)} samples, "
-                    f"{num_log_mel_frames(len(waveform))} were expected (no padding): export the bundle again"
-                )
-            self._log_mel.append(frames)
+            self._log_mel.append(self._encoder.log_mel(waveform))
         segment: NDArray[np.float32] = self._log_mel.read(start, stop)
         return segment

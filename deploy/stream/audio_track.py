@@ -8,7 +8,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.audio_encoder import AudioEncoder
 from cavsync.deploy.stream.audio_stretch import AudioStretch
 from cavsync.deploy.stream.clock import EpochClock
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
@@ -23,8 +23,8 @@ class AudioTrack:
     of audio are kept; the oldest is released first.
     """
 
-    def __init__(self, bundle: Bundle, hop_frames: int, keep_seconds: float) -> None:
-        self._bundle = bundle
+    def __init__(self, encoder: AudioEncoder, hop_frames: int, keep_seconds: float) -> None:
+        self._encoder = encoder
         self._hop_frames = hop_frames
         self._keep_samples = round(keep_seconds * SAMPLE_RATE_HZ)
         self._stretches: deque[AudioStretch] = deque()
@@ -73,7 +73,7 @@ class AudioTrack:
             if stretch.epoch == epoch and stretch.first_instant < stop and stretch.end_instant > start
         ]
         if not found:
-            return np.full((stop - start, self._bundle.embedding_dim), np.nan, dtype=np.float32)
+            return np.full((stop - start, self._encoder.embedding_dim), np.nan, dtype=np.float32)
         merged = found[0]
         for other in found[1:]:
             merged = np.where(np.isnan(merged), other, merged)
@@ -83,6 +83,13 @@ class AudioTrack:
         """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
         levels = [stretch.level_dbfs(instant) for stretch in self._stretches if stretch.epoch == epoch]
         return next((level for level in levels if not math.isnan(level)), math.nan)
+
+    def sound_dbfs(self, epoch: int, start_seconds: float, stop_seconds: float) -> float:
+        """Level between two times, in dB relative to a full-scale square wave; NaN where audio is missing."""
+        samples = round(start_seconds * SAMPLE_RATE_HZ), round(stop_seconds * SAMPLE_RATE_HZ)
+        powers = [stretch.power(*samples) for stretch in self._stretches if stretch.epoch == epoch]
+        power = next((power for power in powers if not math.isnan(power)), math.nan)
+        return math.nan if math.isnan(power) else 10 * math.log10(power + 1e-20)
 
     def drop_before(self, epoch: int, instant: int) -> None:
         """Release all earlier epochs and, of this epoch, the instants before `instant`."""
@@ -104,7 +111,7 @@ class AudioTrack:
         elif self._stretches and pts_seconds <= self._end_seconds + HOLE_SECONDS:
             return
         start_sample = round(pts_seconds * SAMPLE_RATE_HZ)
-        self._stretches.append(AudioStretch(self._bundle, self._hop_frames, start_sample, self.clock.epoch))
+        self._stretches.append(AudioStretch(self._encoder, self._hop_frames, start_sample, self.clock.epoch))
 
     def _limit(self) -> None:
         excess = sum(map(_cost_samples, self._stretches)) - self._keep_samples

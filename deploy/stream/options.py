@@ -9,13 +9,16 @@ from typing import TypedDict, cast
 from cavsync.deploy.runtime.engine_keywords import EngineKeywords
 from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE, Profile, resolve_profile
+from cavsync.deploy.verdict.records import FACE, WHOLE
 from cavsync.errors import ConfigError
-from cavsync.manifest import SyncSpec
+from cavsync.manifest import Manifest, SyncSpec
 from cavsync.manifest.specs import HOP_UNIT_MS, MAX_FRAME_RATE_HZ, MAX_OFFSET_MS, MAX_WINDOW_SECONDS, is_whole_hop
 
 FILE_LEAD_SECONDS = 30.0
 LIVE_PATIENCE_SECONDS = 5.0
 """How long a live stream waits for overdue audio: an alarm half a minute late would be useless."""
+AUTO = "auto"
+PATHS = (AUTO, FACE, WHOLE)
 # Every number is greater than 0 and at most this.
 LARGEST = {
     "window_seconds": MAX_WINDOW_SECONDS,
@@ -35,6 +38,7 @@ class ScoringKeywords(TypedDict, total=False):
     frame_rate_hz: float | None
     hop_ms: float | None
     adaptive: bool
+    path: str
     profile: str | Profile
     early_ms: float | None
     late_ms: float | None
@@ -55,7 +59,10 @@ class ScoringOptions:
         max_offset_ms: half the search range.
         frame_rate_hz: frames used per second, at most; fewer cost less and resolve less.
         hop_ms: step between lags, a multiple of 10 ms; longer hops cost less and resolve less.
-        adaptive: begin with a coarse search, then track the peak, and widen where confidence drops (see `Search`).
+        adaptive: begin with a coarse search, then track the peak, and widen where confidence drops (see
+            `Search`); the whole picture's path only.
+        path: `whole` judges the whole picture, `face` the faces in it, `auto` both, by the clearer evidence; with a
+            bundle that has no face path, `auto` means `whole`.
         profile: limits within which the audio counts as in sync, by name (see `profiles`) or resolved.
         early_ms, late_ms: limits of the profile `custom`; required with it, not allowed with any other.
         max_lead_seconds: how long, in stream time, a frame waits for its audio and audio for its frames. None stands
@@ -71,6 +78,7 @@ class ScoringOptions:
     frame_rate_hz: float | None = None
     hop_ms: float | None = None
     adaptive: bool = False
+    path: str = AUTO
     profile: str | Profile = DEFAULT_PROFILE
     early_ms: float | None = None
     late_ms: float | None = None
@@ -84,6 +92,8 @@ class ScoringOptions:
                 raise ConfigError(f"{name} is {value}: give more than 0 and at most {largest:g}")
         if self.hop_ms is not None and not is_whole_hop(self.hop_ms):
             raise ConfigError(f"hop_ms is {self.hop_ms}: give a multiple of {HOP_UNIT_MS:g} ms")
+        if self.path not in PATHS:
+            raise ConfigError(f"path is {self.path!r}: choose one of {', '.join(PATHS)}")
         # Resolve it now, so that an unknown profile is refused here.
         _ = self.limits
 
@@ -103,6 +113,23 @@ class ScoringOptions:
     def lead_seconds(self) -> float:
         """`max_lead_seconds`, or its default outside live streams."""
         return FILE_LEAD_SECONDS if self.max_lead_seconds is None else self.max_lead_seconds
+
+    def check(self, manifest: Manifest) -> None:
+        """Raise ConfigError if these options cannot be used with a bundle of this manifest."""
+        self.grid_for(manifest.sync)
+        self.paths_for(manifest)
+
+    def paths_for(self, manifest: Manifest) -> tuple[str, ...]:
+        """The paths on which a bundle is used: WHOLE, FACE or both.
+
+        Raises:
+            ConfigError: only faces are to be judged, and the bundle has no face path.
+        """
+        if manifest.faces is None and self.path == FACE:
+            raise ConfigError(f"path is {FACE}, and the bundle {manifest.name} has no face path: use {AUTO} or {WHOLE}")
+        if self.path == AUTO:
+            return (WHOLE,) if manifest.faces is None else (WHOLE, FACE)
+        return (self.path,)
 
     def grid_for(self, sync: SyncSpec) -> Grid:
         """The bundle's grid with these options in place of its own numbers.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.stream.audio_input import AudioInput
+from cavsync.deploy.stream.checks import check_frame, checked_seconds
+from cavsync.deploy.stream.face_path import FacePath, FaceRow, OnFaces
 from cavsync.deploy.stream.limits import GROUP_INSTANTS
 from cavsync.deploy.stream.options import (
     DEFAULT_OPTIONS,
@@ -25,11 +28,14 @@ from cavsync.deploy.stream.rows import Row, RowStream
 from cavsync.deploy.stream.search import Search
 from cavsync.deploy.stream.span import Span
 from cavsync.deploy.stream.stray import StrayFilter
-from cavsync.deploy.verdict.confidence import Evidence, judge
+from cavsync.deploy.stream.windows import MIN_FACE_SHARE, FaceJudge, Window
+from cavsync.deploy.verdict.confidence import Evidence, judge, lack_of_input
 from cavsync.deploy.verdict.curve import curve_of_rows
-from cavsync.deploy.verdict.records import SyncScore
+from cavsync.deploy.verdict.records import FACE, WHOLE, SyncScore
 from cavsync.errors import MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ
+
+NO_FACE = f"no face is there in {MIN_FACE_SHARE:.0%} of the window or more"
 
 
 class SyncScorer:
@@ -45,7 +51,9 @@ class SyncScorer:
     Args:
         bundle: an opened bundle.
         options: how to score.
-        on_row: called with each row of similarities, in order.
+        on_row: called with each row of similarities of the whole picture, in order.
+        on_face_row: called with each row of a face, in order.
+        on_faces: called with each frame in which faces were looked for and found: the frame, its time, the faces.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
@@ -58,6 +66,8 @@ class SyncScorer:
         options: ScoringOptions = DEFAULT_OPTIONS,
         *,
         on_row: Callable[[Row], None] | None = None,
+        on_face_row: Callable[[FaceRow], None] | None = None,
+        on_faces: OnFaces | None = None,
         **keywords: Unpack[ScoringKeywords],
     ) -> None:
         self.bundle = bundle
@@ -70,13 +80,16 @@ class SyncScorer:
         """Half the search range."""
         self.lags_ms = self.grid.lags_ms
         """The lags (lags,) of every row and curve, ascending; read-only."""
-        self._on_row = on_row
+        self.paths = self.options.paths_for(bundle.manifest)
+        """The paths that are judged, WHOLE, FACE or both."""
+        self._on_row, self._on_face_row, self._on_faces = on_row, on_face_row, on_faces
         self.reset()
 
     @classmethod
     def from_bundle(
         cls,
         path: Path | str | None = None,
+        /,
         options: ScoringOptions = DEFAULT_OPTIONS,
         *,
         on_row: Callable[[Row], None] | None = None,
@@ -96,17 +109,25 @@ class SyncScorer:
 
     def reset(self) -> None:
         """Forget the stream; the next push starts a new one."""
-        lead_seconds = self.options.lead_seconds
+        lead_seconds, uses_whole = self.options.lead_seconds, WHOLE in self.paths
         # No frame should wait much longer than `group_seconds` for its group.
         group_instants = max(1, min(GROUP_INSTANTS, round(self.grid.frame_rate_hz * self.options.group_seconds)))
-        self._search = Search(self.grid, is_adaptive=self.options.adaptive, group_instants=group_instants)
+        is_adaptive = self.options.adaptive and uses_whole
+        self._search = Search(self.grid, is_adaptive=is_adaptive, group_instants=group_instants)
         self._stream = RowStream(
-            self.bundle, self.grid, self._search, max_lead_seconds=lead_seconds, group_instants=group_instants
+            self.bundle,
+            self.grid,
+            self._search,
+            max_lead_seconds=lead_seconds,
+            group_instants=group_instants,
+            is_embedded=uses_whole,
         )
+        self._faces = self._new_face_path() if FACE in self.paths else None
+        self._windows: deque[Window] = deque()
         self._input = AudioInput()
         self._video_filter: StrayFilter[NDArray[np.uint8]] = StrayFilter()
         self._audio_filter: StrayFilter[NDArray[np.float32]] = StrayFilter()
-        self._span: Span | None = None
+        self._span: Span[Window] | None = None
         self._finished = False
 
     @property
@@ -126,6 +147,11 @@ class SyncScorer:
         """Frames ignored because their timestamp did not advance or was an isolated outlier."""
         return self._stream.video.num_ignored + self._video_filter.num_dropped
 
+    @property
+    def hop_resolution_ms(self) -> float:
+        """Smallest resolvable offset with hops longer than the calibration used; 0 with its own."""
+        return self.grid.hop_ms / 2 if self.grid.hop_ms > self.bundle.manifest.sync.hop_ms else 0.0
+
     def resolution_floor_ms(self, mean_stride: float) -> float:
         """Smallest resolvable offset with fewer frames or longer hops than the calibration used.
 
@@ -133,10 +159,9 @@ class SyncScorer:
         the peak may lie anywhere between two lags.
         """
         sync, calibration = self.bundle.manifest.sync, self.bundle.manifest.calibration
-        hop_ms = self.grid.hop_ms if self.grid.hop_ms > sync.hop_ms else 0.0
         rarer = mean_stride * sync.frame_rate_hz / self.grid.frame_rate_hz
         resolution_ms = 0.0 if calibration is None else calibration.resolution_ms
-        return max(hop_ms / 2, resolution_ms * math.sqrt(max(1.0, rarer)))
+        return max(self.hop_resolution_ms, resolution_ms * math.sqrt(max(1.0, rarer)))
 
     def push_video(self, frame: NDArray[np.uint8], *, pts_seconds: float) -> list[SyncScore]:
         """Add one frame, RGB (H, W, 3) uint8, shown from `pts_seconds` on; return the decisions now due.
@@ -145,10 +170,10 @@ class SyncScorer:
             MediaError: a frame of another shape or type, or a timestamp that is not finite; the scorer stays usable.
         """
         self._check_open()
-        _check_frame(frame)
-        seconds = _checked_pts(pts_seconds)
+        check_frame(frame)
+        seconds = checked_seconds(pts_seconds)
         for due_seconds, accepted in self._video_filter.push(seconds, 0.0, frame):
-            self._stream.video.push(accepted, due_seconds)
+            self._push_frame(accepted, due_seconds)
         return self._decide()
 
     def push_audio(
@@ -166,7 +191,7 @@ class SyncScorer:
                 timestamps contradict; the scorer stays usable.
         """
         self._check_open()
-        for start_seconds, mono in self._input.push(samples, _checked_pts(pts_seconds), sample_rate_hz):
+        for start_seconds, mono in self._input.push(samples, checked_seconds(pts_seconds), sample_rate_hz):
             self._push_mono(start_seconds, mono)
         return self._decide()
 
@@ -177,39 +202,87 @@ class SyncScorer:
         for start_seconds, mono in self._input.flush():
             self._push_mono(start_seconds, mono)
         for start_seconds, mono in self._audio_filter.flush():
-            self._stream.audio.push(mono, start_seconds)
+            self._place_audio(start_seconds, mono)
         for pts_seconds, frame in self._video_filter.flush():
-            self._stream.video.push(frame, pts_seconds)
+            self._push_frame(frame, pts_seconds)
         self._stream.finish()
+        if self._faces is not None:
+            self._faces.finish()
         decisions = self._decide()
         if self._span is not None:
             video = self._stream.video
-            decisions += self._span.finish(last_epoch=video.clock.epoch, last_seconds=video.last_seconds)
+            self._windows += self._span.finish(last_epoch=video.clock.epoch, last_seconds=video.last_seconds)
         self._finished = True
-        return decisions
+        return decisions + self._settled()
+
+    def _new_face_path(self) -> FacePath:
+        engines = self.bundle.faces
+        assert engines is not None, "paths_for names FACE only where the bundle has a face path"
+        self._face_judge = FaceJudge(
+            engines.spec, self.bundle.manifest, self.profile, self.lags_ms, self.hop_resolution_ms
+        )
+        return FacePath(
+            self.bundle,
+            engines,
+            self.grid,
+            self._stream.video,
+            max_lead_seconds=self.options.lead_seconds,
+            group_seconds=self.options.group_seconds,
+            on_faces=self._on_faces,
+            on_row=self._on_face_row,
+        )
+
+    def _push_frame(self, frame: NDArray[np.uint8], pts_seconds: float) -> None:
+        if self._stream.video.push(frame, pts_seconds) and self._faces is not None:
+            self._faces.push(frame, pts_seconds)
 
     def _push_mono(self, start_seconds: float, mono: NDArray[np.float32]) -> None:
         for due_seconds, samples in self._audio_filter.push(start_seconds, len(mono) / SAMPLE_RATE_HZ, mono):
-            self._stream.audio.push(samples, due_seconds)
+            self._place_audio(due_seconds, samples)
+
+    def _place_audio(self, start_seconds: float, samples: NDArray[np.float32]) -> None:
+        self._stream.audio.push(samples, start_seconds)
+        if self._faces is not None:
+            self._faces.audio.push(samples, start_seconds)
 
     def _decide(self) -> list[SyncScore]:
-        decisions: list[SyncScore] = []
         for row in self._stream.complete_rows():
             if self._span is not None and not self._span.continues_with(row):
-                decisions += self._span.finish()
+                self._windows += self._span.finish()
                 self._span = None
             if self._span is None:
                 self._span = Span(self.grid, self._judge_window, row)
-            decisions += self._span.add(row)
+            self._windows += self._span.add(row)
             if self._on_row is not None:
                 self._on_row(row)
+        return self._settled()
+
+    def _settled(self) -> list[SyncScore]:
+        """Return the decisions about the windows whose face rows are all there."""
+        decisions, faces = [], self._faces
+        if faces is not None:
+            faces.advance()
+        while self._windows:
+            window = self._windows[0]
+            score = window.score
+            if faces is not None:
+                if not faces.is_complete(window.epoch, score.time_seconds):
+                    break
+                score = self._face_judge.decide(
+                    window, faces.rows(window.epoch, window.start_seconds, score.time_seconds)
+                )
+                faces.drop_before(window.epoch, window.start_seconds - 1)
+            self._windows.popleft()
+            decisions.append(score)
         return decisions
 
-    def _judge_window(self, rows: list[Row], end_seconds: float, window_seconds: float) -> SyncScore:
+    def _judge_window(self, rows: list[Row], end_seconds: float, window_seconds: float) -> Window:
+        assert self._span is not None
         similarity = np.array([row.similarity for row in rows]).reshape(len(rows), len(self.lags_ms))
+        evidence = evidence_of(rows)
         score = judge(
             curve_of_rows(self.lags_ms, similarity),
-            evidence_of(rows),
+            evidence,
             self.bundle.manifest.calibration,
             self.profile,
             time_seconds=end_seconds,
@@ -217,7 +290,10 @@ class SyncScorer:
             resolution_floor_ms=self.resolution_floor_ms(float(np.mean([row.stride for row in rows] or [1]))),
         )
         self._search.note(score)
-        return score
+        if WHOLE not in self.paths:
+            reason = lack_of_input(len(rows), evidence) or NO_FACE
+            score = replace(score, path=FACE, reason=reason, offset_resolution_ms=None)
+        return Window(score, evidence, self._span.epoch)
 
     def _check_open(self) -> None:
         if self._finished:
@@ -228,21 +304,3 @@ def evidence_of(rows: list[Row]) -> Evidence:
     """Collect motion, level and frame period of the rows as arrays (rows,)."""
     facts = np.array([(row.motion, row.level_dbfs, row.period_seconds) for row in rows], dtype=np.float64)
     return Evidence(*facts.reshape(-1, 3).T)
-
-
-def _check_frame(frame: Any) -> None:
-    is_frame = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
-    if not is_frame or 0 in frame.shape:
-        found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise MediaError(f"a frame is {found}: push RGB frames as uint8 arrays of shape (height, width, 3)")
-
-
-def _checked_pts(pts_seconds: Any) -> float:
-    try:
-        seconds = float(pts_seconds)
-    except (TypeError, ValueError, OverflowError):
-        seconds = math.nan
-    # Beyond 2^40 s, a float cannot represent the distance between two samples.
-    if not abs(seconds) < 2.0**40:
-        raise MediaError(f"the timestamp is {pts_seconds!r}: give seconds as a finite number")
-    return seconds

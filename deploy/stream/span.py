@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.stream.limits import HOLE_SECONDS
 from cavsync.deploy.stream.rows import Row
-from cavsync.deploy.verdict.records import SyncScore
 
 # A window ends at a frame's timestamp, which containers round to a millisecond.
 TIME_TOLERANCE_SECONDS = 1e-3
 
-Judge = Callable[[list[Row], float, float], SyncScore]
-"""(rows, end of the window in seconds, its length in seconds) -> decision."""
+Decision = TypeVar("Decision")
 
 
-class Span:
-    """Add rows in order; windows end `window_seconds` after the first row and then every `decision_step_seconds`."""
+class Span(Generic[Decision]):
+    """Judges the windows of a span: (rows, end of the window in seconds, its length in seconds) -> decision.
 
-    def __init__(self, grid: Grid, judge: Judge, first: Row) -> None:
+    Add rows in order; windows end `window_seconds` after the first row and then every `decision_step_seconds`.
+    """
+
+    def __init__(self, grid: Grid, judge: Callable[[list[Row], float, float], Decision], first: Row) -> None:
         self._grid = grid
         self._judge = judge
         self._rows: deque[Row] = deque()
@@ -29,11 +31,16 @@ class Span:
         self._start_seconds = first.time_seconds
         self._last = first
 
+    @property
+    def epoch(self) -> int:
+        """Epoch of the frames' clock."""
+        return self._last.epoch
+
     def continues_with(self, row: Row) -> bool:
         """Whether the row belongs to this span."""
         return row.epoch == self._last.epoch and row.time_seconds - self._last.time_seconds <= HOLE_SECONDS
 
-    def add(self, row: Row) -> list[SyncScore]:
+    def add(self, row: Row) -> list[Decision]:
         """Add the next row; return the decisions about windows that end before it."""
         decisions = []
         while row.time_seconds >= (end_seconds := self._next_end_seconds()) - TIME_TOLERANCE_SECONDS:
@@ -42,7 +49,7 @@ class Span:
         self._last = row
         return decisions
 
-    def finish(self, *, last_epoch: int = -1, last_seconds: float = -math.inf) -> list[SyncScore]:
+    def finish(self, *, last_epoch: int = -1, last_seconds: float = -math.inf) -> list[Decision]:
         """Return the remaining decisions; a span shorter than one window gives one.
 
         last_epoch, last_seconds: epoch and timestamp of the last frame of the stream, which may have produced no row
@@ -64,7 +71,7 @@ class Span:
     def _next_end_seconds(self) -> float:
         return self._start_seconds + self._grid.window_seconds + self._num_decisions * self._grid.decision_step_seconds
 
-    def _decide(self, end_seconds: float) -> SyncScore:
+    def _decide(self, end_seconds: float) -> Decision:
         start_seconds = end_seconds - self._grid.window_seconds - TIME_TOLERANCE_SECONDS
         while self._rows and self._rows[0].time_seconds < start_seconds:
             self._rows.popleft()

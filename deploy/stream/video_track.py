@@ -89,8 +89,8 @@ class VideoTrack:
         """Progress at the latest frame; minus infinity before the first."""
         return self.clock.progress(self.last_seconds)
 
-    def push(self, rgb: NDArray[np.uint8], pts_seconds: float) -> None:
-        """Add the frame (H, W, 3) uint8 shown from `pts_seconds` on.
+    def push(self, rgb: NDArray[np.uint8], pts_seconds: float) -> bool:
+        """Add the frame (H, W, 3) uint8 shown from `pts_seconds` on; return whether it was accepted.
 
         A frame not later than the previous one is ignored, unless the clock was set back by at least
         `JUMP_BACK_SECONDS`.
@@ -98,7 +98,7 @@ class VideoTrack:
         last_seconds = self.last_seconds
         if last_seconds - JUMP_BACK_SECONDS < pts_seconds < last_seconds + MIN_STEP_SECONDS:
             self._ignore(pts_seconds)
-            return
+            return False
         frame = resize_center_crop(rgb, self._visual.img_size)
         if pts_seconds <= last_seconds:
             self.clock.set_back(last_seconds, pts_seconds)
@@ -132,6 +132,7 @@ class VideoTrack:
             )
             epoch.next_slot = slot + 1
             self._motion = 0.0
+        return True
 
     def finish(self) -> None:
         """End the video: the last frame takes the place of missing ones in the last tubelets."""

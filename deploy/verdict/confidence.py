@@ -29,9 +29,12 @@ FLAT_CONTRAST = 1e-4
 
 @dataclass(frozen=True)
 class Evidence:
-    """Motion, audio level and frame period of a part of a stream, one entry per frame (NaN where unknown)."""
+    """Motion, audio level and frame period of a part of a stream, one entry per frame (NaN where unknown).
 
-    motion: NDArray[np.float64]
+    `motion` is None where something else shows whether anything moves.
+    """
+
+    motion: NDArray[np.float64] | None
     level_dbfs: NDArray[np.float64]
     period_seconds: NDArray[np.float64]
 
@@ -49,17 +52,25 @@ def probability(calibration: Calibration, features: dict[str, float]) -> float:
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
-def lack_of_evidence(curve: Curve, evidence: Evidence) -> str | None:
-    """Return a sentence on why nothing can be measured, or None if something can."""
-    if curve.num_frames < MIN_ROWS:
-        return f"only {curve.num_frames} video frames in the window, at least {MIN_ROWS} are needed"
+def lack_of_input(num_frames: int, evidence: Evidence) -> str | None:
+    """Return a sentence on why these frames and their audio can show nothing, or None if they can."""
+    if num_frames < MIN_ROWS:
+        return f"only {num_frames} video frames in the window, at least {MIN_ROWS} are needed"
     levels = evidence.level_dbfs[np.isfinite(evidence.level_dbfs)]
     if len(levels) < MIN_ROWS:
         return "there is no audio in the window"
     if np.mean(levels < SILENCE_DBFS) >= SILENT_SHARE:
         return f"the audio is silent (below {SILENCE_DBFS:.0f} dBFS)"
-    if np.mean(evidence.motion > MOTION_LEVELS) < MOVING_SHARE and evidence.motion.max() < LARGE_MOTION_LEVELS:
+    motion = evidence.motion
+    if motion is not None and np.mean(motion > MOTION_LEVELS) < MOVING_SHARE and motion.max() < LARGE_MOTION_LEVELS:
         return "the video is static"
+    return None
+
+
+def lack_of_evidence(curve: Curve, evidence: Evidence) -> str | None:
+    """Return a sentence on why nothing can be measured, or None if something can."""
+    if (lack := lack_of_input(curve.num_frames, evidence)) is not None:
+        return lack
     finite = curve.similarity[np.isfinite(curve.similarity)]
     if len(finite) < MIN_LAGS:
         return "too little of the audio around the window is available"
@@ -77,14 +88,16 @@ def judge(
     time_seconds: float,
     window_seconds: float,
     resolution_floor_ms: float = 0.0,
+    lack: str | None = None,
 ) -> SyncScore:
     """Return the decision on the part of the stream that ends at `time_seconds`.
 
     resolution_floor_ms: resolution of the lag grid, where that is coarser than the calibration's.
+    lack: a reason, known to the caller, why nothing can be measured.
     """
     features = curve_features(curve)
     peak = find_peak(curve.lags_ms, curve.similarity)
-    reason = lack_of_evidence(curve, evidence)
+    reason = lack or lack_of_evidence(curve, evidence)
     if reason is None and peak is not None and peak.at_edge:
         end_ms = abs(curve.lags_ms[0])
         reason = f"the best match lies at the end of the search range, so the offset may be beyond ±{end_ms:.0f} ms"

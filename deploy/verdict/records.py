@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cavsync.deploy.verdict.curve import Curve
+from cavsync.deploy.verdict.face_view import FaceView
 
 IN_SYNC = "in_sync"
 AUDIO_EARLY = "audio_early"
 AUDIO_LATE = "audio_late"
 UNDETERMINED = "undetermined"
 STATES = (IN_SYNC, AUDIO_EARLY, AUDIO_LATE, UNDETERMINED)
+FACE = "face"
+WHOLE = "whole"
 
 RECORD_FIELDS = (
     "time_seconds",
@@ -26,6 +29,7 @@ RECORD_FIELDS = (
     "profile",
     "within_profile",
     "reason",
+    "path",
 )
 DECIMALS = {"_seconds": 3, "_ms": 1, "_ms_per_minute": 1, "_share": 4, "similarity": 4, "confidence": 4}
 
@@ -38,8 +42,11 @@ class SyncScore:
     (ITU-R BT.1359). Numbers without evidence are None. `state` is one of `STATES`; `reason` is a sentence on why a
     decision is undetermined. `is_measured` means that the offset is trusted, even where the state is undetermined
     because the offset lies too close to a limit; otherwise the offset is only the best match, and no delay is
-    suggested. `is_varying` marks a whole file whose offset is not constant. `curve` and `features` are the decision's
-    basis; they are not serialised.
+    suggested. `is_varying` marks a whole file whose offset is not constant. `path` says what the
+    decision rests on, `face` or `whole` picture.
+
+    Not serialised: `curve` and `features`, the decision's basis; `face`, the face of the highest confidence; `faces`,
+    the decision of each face by itself.
     """
 
     time_seconds: float
@@ -53,10 +60,22 @@ class SyncScore:
     profile: str
     within_profile: bool | None
     reason: str | None = None
+    path: str = WHOLE
     is_measured: bool = False
     is_varying: bool = False
     curve: Curve | None = field(default=None, repr=False, compare=False)
     features: dict[str, float] | None = field(default=None, repr=False, compare=False)
+    face: FaceView | None = field(default=None, repr=False, compare=False)
+    faces: tuple[SyncScore, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def face_shortcoming(self) -> str | None:
+        """Why the face may tell nothing (see `FaceView`); None without a face."""
+        return None if self.face is None else self.face.shortcoming
+
+    def without_basis(self) -> SyncScore:
+        """Return the decision without what it rests on, which takes a hundred times as much memory."""
+        return replace(self, curve=None, features=None, face=None, faces=())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as a JSON object: rounded, None for unknown or non-finite values."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -72,8 +72,7 @@ class RecentDrift:
 
     def add(self, score: SyncScore) -> None:
         """Add the next decision."""
-        # The curve and features are dropped: they are a hundred times as large.
-        self._scores.append(replace(score, curve=None, features=None))
+        self._scores.append(score.without_basis())
         while self._scores[0].time_seconds < score.time_seconds - RECENT_SECONDS:
             self._scores.popleft()
 

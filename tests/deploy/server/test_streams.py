@@ -236,7 +236,7 @@ def test_the_servers_options_hold_unless_a_stream_names_others(make_client: Call
     services = client.app.state.services
     other = {"window_seconds": 4, "adaptive": False}
     for asked, wanted in (({}, (3, 400, 5, 20, True)), (other, (4, 400, 5, 20, False))):
-        found = ScoreOptions.model_validate(asked).resolved(services.bundle.manifest.sync, services.settings.scoring)
+        found = ScoreOptions.model_validate(asked).resolved(services.bundle.manifest, services.settings.scoring)
         names = ("window_seconds", "max_offset_ms", "frame_rate_hz", "hop_ms", "adaptive")
         assert tuple(getattr(found, name) for name in names) == wanted
         with client.stream("one") as socket:

@@ -15,7 +15,7 @@ from PIL import Image
 from sync_clips import write_clip
 
 from cavsync.deploy import Bundle, FileScore, score_file
-from cavsync.deploy.files.summary import HeatMap
+from cavsync.deploy.files.whole_file import HeatMap
 from cavsync.deploy.sinks import write_text_atomically
 from cavsync.deploy.sinks.axes import Scale, clock, line_path, time_ticks, value_ticks
 from cavsync.deploy.sinks.html import html_text

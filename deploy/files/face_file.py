@@ -1,0 +1,159 @@
+"""The speaking face of a file: at each time one of the faces, summed over the file."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.files.whole_file import HeatMap
+from cavsync.deploy.stream.face_path import FaceRow
+from cavsync.deploy.stream.windows import MIN_FACE_SHARE
+from cavsync.deploy.verdict.curve import MIN_ROWS, Curve, FloatArray, curve_of_sums, mean_of
+from cavsync.deploy.verdict.face_view import FaceView
+from cavsync.deploy.verdict.records import SyncScore
+
+# What is kept of each row, in this order.
+FACTS = ("time_seconds", "mouth_opening", "level_dbfs", "sound_dbfs", "presence", "frontality", "eye_distance_px")
+NUM_FACTS = len(FACTS) + 4
+
+
+@dataclass(frozen=True)
+class SpeakingFace:
+    """The face that speaks, at each moment: arrays (n,) over the moments, `boxes` (n, 4).
+
+    `tracks` numbers the faces, which may change from one moment to the next; `mouth_opening` is in distances between
+    the eyes; `sound_dbfs` is the level of the audio there, NaN where it is missing, `level_dbfs` that of a segment.
+    `frame_size` is width and height.
+    """
+
+    times_seconds: FloatArray
+    tracks: NDArray[np.int64]
+    mouth_opening: FloatArray
+    sound_dbfs: FloatArray
+    level_dbfs: FloatArray
+    boxes: FloatArray
+    frame_size: tuple[int, int]
+    curve: Curve
+    view: FaceView
+    heat_map: HeatMap
+
+
+@dataclass
+class _Block:
+    """Rows of one face in one block of time: their sums and facts."""
+
+    sums: FloatArray
+    counts: NDArray[np.int64]
+    facts: array[float] = field(default_factory=lambda: array("d"))
+
+    @property
+    def peak(self) -> float:
+        """Highest mean similarity; minus infinity without audio."""
+        means = mean_of(self.sums, self.counts)
+        return float(np.nanmax(means, initial=-np.inf)) if np.isfinite(means).any() else -np.inf
+
+    @property
+    def start_seconds(self) -> float:
+        """Time of the first row."""
+        return self.facts[0]
+
+
+class FaceFile:
+    """Sums of a file's face rows in blocks of `block_seconds`, about 1 kB per block and face and 90 bytes per row."""
+
+    def __init__(self, lags_ms: FloatArray, block_seconds: float, rate_hz: float) -> None:
+        self._lags_ms = lags_ms
+        self._block_seconds = block_seconds
+        self._rate_hz = rate_hz
+        self._blocks: list[dict[int, _Block]] = []
+        self._begun = (-1, 0.0)
+        self._frame_size = (0, 0)
+
+    def add(self, row: FaceRow) -> None:
+        """Add the next row."""
+        epoch, begun = self._begun
+        if row.epoch != epoch or not begun <= row.time_seconds < begun + self._block_seconds:
+            self._blocks.append({})
+            self._begun = (row.epoch, row.time_seconds)
+        num_lags = len(self._lags_ms)
+        blocks = self._blocks[-1]
+        if row.track not in blocks:
+            blocks[row.track] = _Block(np.zeros(num_lags), np.zeros(num_lags, dtype=np.int64))
+        block, look = blocks[row.track], row.look
+        block.sums += np.nan_to_num(row.similarity, nan=0.0)
+        block.counts += np.isfinite(row.similarity)
+        block.facts.extend((row.time_seconds, look.mouth_opening, row.level_dbfs, row.sound_dbfs))
+        block.facts.extend((look.presence, look.frontality, look.eye_distance_px, *look.box))
+        self._frame_size = look.frame_size
+
+    def speaking(self, records: Sequence[SyncScore], duration_seconds: float) -> SpeakingFace | None:
+        """Return the speaking face: in each block the one that most of its decided windows chose, else the one that
+        matches the sound best; None where faces fill too little of the file."""
+        votes = _Votes(records)
+        chosen = [(track, blocks[track]) for blocks in self._blocks for track in [_speaker(blocks, votes)]]
+        rows = [np.array(block.facts).reshape(-1, NUM_FACTS) for _, block in chosen]
+        expected = max(1.0, duration_seconds * self._rate_hz)
+        num_rows = sum(map(len, rows))
+        if num_rows < max(MIN_ROWS, MIN_FACE_SHARE * expected):
+            return None
+        facts = np.concatenate(rows)
+        tracks = np.repeat([track for track, _ in chosen], [len(part) for part in rows])
+        sums, counts = (np.array([getattr(block, name) for _, block in chosen]) for name in ("sums", "counts"))
+        starts = np.array([block.start_seconds for _, block in chosen])
+        return SpeakingFace(
+            times_seconds=facts[:, 0],
+            tracks=tracks,
+            mouth_opening=facts[:, 1],
+            sound_dbfs=facts[:, 3],
+            level_dbfs=facts[:, 2],
+            boxes=facts[:, len(FACTS) :],
+            frame_size=self._frame_size,
+            curve=curve_of_sums(self._lags_ms, sums, counts, num_rows),
+            view=self._view(facts, tracks, num_rows / expected),
+            heat_map=HeatMap(starts, self._lags_ms, mean_of(sums, counts)),
+        )
+
+    def _view(self, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
+        presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(facts[:, 4:], axis=0))
+        numbers, counts = np.unique(tracks, return_counts=True)
+        low, high = np.percentile(facts[:, 1], [5, 95])
+        return FaceView(
+            track=int(numbers[counts.argmax()]),
+            box=(left, top, right, bottom),
+            frame_size=self._frame_size,
+            presence=presence,
+            frontality=frontality,
+            eye_distance_px=eye_distance_px,
+            opening_range=float(high - low),
+            share=min(1.0, share),
+        )
+
+
+class _Votes:
+    """Decided windows by the face that they chose."""
+
+    def __init__(self, records: Sequence[SyncScore]) -> None:
+        windows: defaultdict[int, list[tuple[float, float, float]]] = defaultdict(list)
+        for record in records:
+            for face in record.faces:
+                if face.is_measured and face.face is not None and face.face == record.face:
+                    start_seconds = record.time_seconds - record.window_seconds
+                    windows[face.face.track].append((start_seconds, record.time_seconds, face.confidence or 0.0))
+        self._windows = {track: np.array(found) for track, found in windows.items()}
+
+    def of(self, track: int, time_seconds: float) -> float:
+        """Sum of the confidences with which windows over this time chose the face."""
+        if track not in self._windows:
+            return 0.0
+        starts, ends, confidences = self._windows[track].T
+        return float(confidences[(starts <= time_seconds) & (time_seconds < ends)].sum())
+
+
+def _speaker(blocks: dict[int, _Block], votes: _Votes) -> int:
+    """Return the track that speaks in a block."""
+    return max(blocks, key=lambda track: (votes.of(track, blocks[track].start_seconds), blocks[track].peak, -track))

@@ -1,0 +1,170 @@
+"""The faces of a stream on the grid of the face model: each grid frame encoded once, each moment embedded once.
+
+Frames come at any rate; the model sees `frame_rate_hz` of them per second, at the multiples of its period on the
+stream's clock. What a face looks like at such a time lies between its two neighbouring frames, linearly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.faces.tracks import Face
+from cavsync.deploy.runtime.face_engines import FaceEngines
+from cavsync.media.mouth import NUM_FEATURES, NUM_LANDMARK_FEATURES, frame_features, mouth_image
+
+MAX_GAP_SECONDS = 0.12
+"""Longest time between two frames of a face within which it is interpolated."""
+ON_GRID = 1e-6
+# The opening of the mouth is the last of the landmark features.
+OPENING = NUM_LANDMARK_FEATURES - 1
+
+
+@dataclass(frozen=True)
+class FaceLook:
+    """How a face is seen at a moment; see `Face`. `mouth_opening` is in distances between the eyes."""
+
+    presence: float
+    frontality: float
+    eye_distance_px: float
+    mouth_opening: float
+    box: tuple[float, float, float, float]
+    frame_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FaceInstant:
+    """A moment of one face: the middle of the grid frames that its embedding (D,) sees."""
+
+    track: int
+    time_seconds: float
+    embedding: NDArray[np.float32]
+    look: FaceLook
+
+
+@dataclass
+class _Run:
+    """Unbroken grid frames of one face: those encoded and still needed, and the latest frame."""
+
+    track: int
+    next_index: int
+    last_seconds: float
+    last_values: NDArray[np.float32]
+    frame_size: tuple[int, int]
+    first_index: int = 0
+    encoded: list[NDArray[np.float32]] = field(default_factory=list)
+    looks: list[FaceLook] = field(default_factory=list)
+
+
+class FaceGrid:
+    """Push the faces of every frame of one clock in order; take moments from `encode`, about once per group.
+
+    Where frames lie depends on their timestamps alone, and so do the batches.
+    """
+
+    def __init__(self, engines: FaceEngines, group_frames: int) -> None:
+        self._engines = engines
+        self._rate_hz = engines.spec.frame_rate_hz
+        self._num_frames = engines.spec.num_frames
+        self._group_frames = group_frames
+        self._runs: dict[int, _Run] = {}
+        self._pending: list[tuple[_Run, NDArray[np.float32]]] = []
+        self._group = 0
+        self._horizon_seconds = -math.inf
+        self._next_index = 0
+
+    @property
+    def horizon_seconds(self) -> float:
+        """Every moment before this time was returned by `encode`."""
+        return self._horizon_seconds
+
+    def is_due(self, pts_seconds: float) -> bool:
+        """Whether `encode` is to be called before the frame at this time is pushed."""
+        return bool(self._pending) and self._group_of(pts_seconds) != self._group
+
+    def push(self, faces: list[Face], frame: NDArray[np.uint8], pts_seconds: float) -> None:
+        """Add the faces of the frame (H, W, 3) at this time."""
+        if not self._pending:
+            self._group = self._group_of(pts_seconds)
+        runs = {}
+        for face in faces:
+            values = _values(face, frame)
+            run = self._runs.get(face.track)
+            if run is None or pts_seconds - run.last_seconds > MAX_GAP_SECONDS:
+                size = (frame.shape[1], frame.shape[0])
+                first = math.ceil(pts_seconds * self._rate_hz - ON_GRID)
+                run = _Run(face.track, first, pts_seconds, values, size, first_index=first)
+            self._extend(run, values, pts_seconds)
+            runs[face.track] = run
+        self._runs = runs
+        self._next_index = math.floor(pts_seconds * self._rate_hz + ON_GRID) + 1
+        if not self._pending:
+            self._advance()
+
+    def encode(self) -> list[FaceInstant]:
+        """Encode the grid frames that wait, and return the moments that they complete, in order of time."""
+        pending, self._pending = self._pending, []
+        ready: list[tuple[_Run, int]] = []
+        if pending:
+            features = np.stack([values[:NUM_FEATURES] for _, values in pending])
+            for (run, values), encoded in zip(pending, self._engines.encode_frames(features), strict=True):
+                run.encoded.append(encoded)
+                run.looks.append(_look(values, run.frame_size))
+                if len(run.encoded) >= self._num_frames:
+                    ready.append((run, run.first_index + len(run.encoded) - self._num_frames))
+        instants = self._embed(ready)
+        for run in {id(run): run for run, _ in pending}.values():
+            surplus = max(0, len(run.encoded) - self._num_frames + 1)
+            del run.encoded[:surplus], run.looks[:surplus]
+            run.first_index += surplus
+        self._advance()
+        return sorted(instants, key=lambda instant: (instant.time_seconds, instant.track))
+
+    def _extend(self, run: _Run, values: NDArray[np.float32], pts_seconds: float) -> None:
+        """Add the grid frames after the run's last frame, up to this one."""
+        step_seconds = pts_seconds - run.last_seconds
+        while (wanted := run.next_index / self._rate_hz) <= pts_seconds + ON_GRID / self._rate_hz:
+            share = min(1.0, max(0.0, (wanted - run.last_seconds) / step_seconds)) if step_seconds > 0 else 1.0
+            self._pending.append((run, run.last_values + np.float32(share) * (values - run.last_values)))
+            run.next_index += 1
+        run.last_seconds, run.last_values = pts_seconds, values
+
+    def _embed(self, ready: list[tuple[_Run, int]]) -> list[FaceInstant]:
+        if not ready:
+            return []
+        windows = []
+        for run, first in ready:
+            start = first - run.first_index
+            windows.append(np.stack(run.encoded[start : start + self._num_frames]))
+        instants = []
+        for (run, first), embedding in zip(ready, self._engines.embed_frames(np.stack(windows)), strict=True):
+            middle = (self._num_frames - 1) / 2
+            look = run.looks[first - run.first_index + self._num_frames // 2]
+            instants.append(FaceInstant(run.track, (first + middle) / self._rate_hz, embedding, look))
+        return instants
+
+    def _advance(self) -> None:
+        # The moments of a face that is still followed lie half a window before its next grid frame; those of a face
+        # yet to come half a window after it.
+        waiting = (self._num_frames - 1) / 2 if self._runs else 0.0
+        self._horizon_seconds = (self._next_index - waiting) / self._rate_hz
+
+    def _group_of(self, pts_seconds: float) -> int:
+        return math.floor((pts_seconds * self._rate_hz + ON_GRID) / self._group_frames)
+
+
+def _values(face: Face, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The features of a face and its look in one array, so that both are interpolated together."""
+    features = frame_features(face.points, mouth_image(face.points, frame))
+    look = [face.presence, face.frontality, face.eye_distance_px, *face.box]
+    return np.concatenate([features, np.array(look, dtype=np.float32)])
+
+
+def _look(values: NDArray[np.float32], frame_size: tuple[int, int]) -> FaceLook:
+    presence, frontality, eye_distance_px, left, top, right, bottom = map(float, values[NUM_FEATURES:])
+    return FaceLook(
+        presence, frontality, eye_distance_px, float(values[OPENING]), (left, top, right, bottom), frame_size
+    )

@@ -1,0 +1,73 @@
+"""The audio of one path, and the similarities of a moment of the video with the audio around it.
+
+A row holds cos(v, a(t + lag)) over the grid of lags. Grid instants do not fall exactly on t + lag, so the similarities
+of the two neighbours are interpolated: rounding to the nearer one would bias the offset.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.runtime.audio_encoder import AudioEncoder
+from cavsync.deploy.stream.audio_track import AudioTrack
+from cavsync.deploy.stream.grid import Grid
+from cavsync.media.align import segment_center_seconds
+
+ON_GRID = 1e-6
+
+
+class LagRows:
+    """Push 16 kHz audio into `audio`; for moments of the video in an epoch of the audio: wait, embed, read rows.
+
+    Args:
+        encoder: embeds the audio.
+        grid: the lags.
+        wait_seconds: how long audio must be kept besides the search range and a segment.
+    """
+
+    def __init__(self, encoder: AudioEncoder, grid: Grid, wait_seconds: float) -> None:
+        self._grid = grid
+        self._first_center_seconds = float(segment_center_seconds(0, encoder.segment_frames))
+        keep_seconds = 2 * grid.max_offset_ms / 1000 + 2 * self._first_center_seconds + wait_seconds
+        self.audio = AudioTrack(encoder, grid.hop_frames, keep_seconds)
+
+    def has(self, epoch: int, last_seconds: float) -> bool:
+        """Whether the audio of all moments up to `last_seconds` has arrived or can no longer arrive."""
+        return self.audio.has(epoch, self._place(last_seconds)[0] + self._grid.reach + 2)
+
+    def embed(self, epoch: int, times_seconds: Sequence[float], lags: NDArray[np.bool_] | None = None) -> None:
+        """Embed the audio that the rows of these moments need, at the lags that are True, by default at all."""
+        reach = self._grid.reach
+        offsets = np.arange(-reach, reach + 1) if lags is None else np.flatnonzero(lags) - reach
+        below = np.array([self._place(seconds)[0] for seconds in times_seconds], dtype=np.int64)
+        lower = (below[:, None] + offsets).reshape(-1)
+        self.audio.embed(epoch, np.unique(np.concatenate([lower, lower + 1])))
+
+    def similarity(self, epoch: int, time_seconds: float, embedding: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the row (lags,) of a moment with the embedding (D,); NaN where audio is missing or not embedded."""
+        below, share_above = self._place(time_seconds)
+        reach = self._grid.reach
+        candidates = self.audio.embeddings(epoch, below - reach, below + reach + 2)
+        similarity = (candidates @ embedding).astype(np.float64)
+        lower, upper = similarity[:-1], similarity[1:]
+        # Without interpolation, a missing upper neighbour does not make a row on the grid NaN.
+        return lower if share_above < ON_GRID else (1 - share_above) * lower + share_above * upper
+
+    def level_dbfs(self, epoch: int, time_seconds: float) -> float:
+        """Level of the segment nearest to the moment (see `AudioTrack.level_dbfs`)."""
+        below, share_above = self._place(time_seconds)
+        return self.audio.level_dbfs(epoch, below if share_above <= 0.5 else below + 1)
+
+    def drop_before(self, epoch: int, time_seconds: float) -> None:
+        """Release the audio that no moment from `time_seconds` on needs."""
+        self.audio.drop_before(epoch, self._place(time_seconds)[0] - self._grid.reach)
+
+    def _place(self, time_seconds: float) -> tuple[int, float]:
+        """The grid instant at or below a moment, and the distance from it to that moment as a share of a hop."""
+        position = (time_seconds - self._first_center_seconds) / (self._grid.hop_ms / 1000)
+        below = math.floor(position + ON_GRID)
+        return below, max(0.0, position - below)

@@ -1,0 +1,97 @@
+"""The verdict of two paths: the whole picture's, and those of the faces in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cavsync.deploy.verdict.confidence import Evidence, judge, lack_of_input
+from cavsync.deploy.verdict.curve import Curve
+from cavsync.deploy.verdict.face_view import FaceView
+from cavsync.deploy.verdict.profiles import Profile
+from cavsync.deploy.verdict.records import FACE, UNDETERMINED, SyncScore
+from cavsync.manifest import Calibration
+
+
+def judge_face(
+    curve: Curve,
+    view: FaceView,
+    evidence: Evidence,
+    calibration: Calibration | None,
+    profile: Profile,
+    *,
+    time_seconds: float,
+    window_seconds: float,
+    resolution_floor_ms: float = 0.0,
+) -> SyncScore:
+    """Return the decision that one face gives on the part of the stream that ends at `time_seconds`.
+
+    evidence: without motion, which the lips have to show.
+    """
+    lack = lack_of_input(curve.num_frames, evidence)
+    score = judge(
+        curve,
+        evidence,
+        calibration,
+        profile,
+        time_seconds=time_seconds,
+        window_seconds=window_seconds,
+        resolution_floor_ms=resolution_floor_ms,
+        lack=lack or (view.shortcoming if view.is_still else None),
+    )
+    # Sound that is missing says more than a face that is hard to see, and that more than a low confidence.
+    is_hard_to_see = lack is None and not score.is_measured and view.shortcoming is not None
+    return replace(score, path=FACE, face=view, reason=view.shortcoming if is_hard_to_see else score.reason)
+
+
+def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -> SyncScore:
+    """Return the decision of both paths; the result carries `faces` for reports.
+
+    The face with the highest confidence speaks for all of them. Where one path alone decides, it does; where both do
+    and their offsets lie at most `tolerance_ms` apart, the one of finer resolution does; farther apart, neither. Where
+    neither decides, a face that is there gives the reason.
+
+    Args:
+        whole: decision of the whole picture.
+        faces: decisions of the faces that are in enough of the window.
+    """
+    if not faces:
+        return whole
+    face = max(faces, key=lambda score: -1.0 if score.confidence is None else score.confidence)
+    if is_disputed(whole, face, tolerance_ms):
+        chosen = _disputed(whole, face)
+    elif whole.is_measured and (not face.is_measured or _resolution_ms(whole) < _resolution_ms(face)):
+        chosen = whole
+    elif not face.is_measured and len(faces) > 1 and face.confidence is not None and face.face_shortcoming is None:
+        chosen = replace(face, reason=f"none of the {len(faces)} faces matches the sound")
+    else:
+        chosen = face
+    return replace(chosen, face=face.face, faces=tuple(faces))
+
+
+def is_disputed(whole: SyncScore, face: SyncScore, tolerance_ms: float) -> bool:
+    """Whether both paths decide and contradict each other."""
+    if not (whole.is_measured and face.is_measured):
+        return False
+    return abs((whole.audio_offset_ms or 0.0) - (face.audio_offset_ms or 0.0)) > tolerance_ms
+
+
+def tolerance_ms(*calibrations: Calibration | None) -> float:
+    """Largest distance at which two paths agree."""
+    return max((found.tolerance_ms for found in calibrations if found is not None), default=0.0)
+
+
+def _disputed(whole: SyncScore, face: SyncScore) -> SyncScore:
+    return replace(
+        face,
+        suggested_audio_delay_ms=None,
+        confidence=None,
+        state=UNDETERMINED,
+        within_profile=None,
+        reason=f"the face says {face.audio_offset_ms:+.0f} ms and the whole picture {whole.audio_offset_ms:+.0f} ms",
+        is_measured=False,
+    )
+
+
+def _resolution_ms(score: SyncScore) -> float:
+    return score.offset_resolution_ms or 0.0

@@ -1,0 +1,139 @@
+"""A face path whose answer is known: every face's mouth is open as far as its part of the frame is bright.
+
+Faces are always seen at the same places (centres in shares of the frame's longer side); where the frame is black there
+is none. The mouth's opening and the sound's loudness are mapped to angles, as brightness is in `fake_bundle`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from meter_graphs import DIM, angle_constants, angle_nodes, node, save_graph
+from onnx import TensorProto
+
+from cavsync.manifest import Calibration, FaceSpec, GraphSpec, TensorSpec
+from cavsync.media.face import LEFT_EYE_OUTER, NUM_POINTS, RIGHT_EYE_OUTER
+from cavsync.media.mouth import INNER_BOTTOM, INNER_TOP, LEFT_CORNER, NOSE_BASE, NUM_FEATURES, NUM_LANDMARK_FEATURES
+from cavsync.media.mouth import RIGHT_CORNER as MOUTH_RIGHT
+
+QUIET_DBFS, LOUD_DBFS = -50.0, -10.0
+DARK, BRIGHT = 0.1, 0.3
+"""Brightness of a closed and of an open mouth, in shares of white; the steps between frames are no cuts."""
+FACE_SIZE = 0.2
+NUM_FRAMES, SEGMENT_FRAMES, RATE_HZ = 13, 45, 25.0
+OPENING_SHARE = 0.1
+"""Opening of the mouth at full white, in shares of the mesh's square; its eyes are 0.3 apart."""
+EYES = 0.3
+
+
+def face_spec(folder: Path, places: tuple[tuple[float, float], ...], calibration: Calibration | None) -> FaceSpec:
+    """Write the face graphs to `folder` and describe them."""
+    return FaceSpec(
+        face_detector_short_range=_detector(folder, "face_detector_short_range", 128, 896, places),
+        face_detector_full_range=_detector(folder, "face_detector_full_range", 192, 2304, ()),
+        face_mesh=_mesh(folder),
+        face_frame_encoder=_frame_encoder(folder),
+        face_visual_encoder=_visual_encoder(folder),
+        face_audio_encoder=_audio_encoder(folder),
+        frame_rate_hz=RATE_HZ,
+        num_frames=NUM_FRAMES,
+        segment_frames=SEGMENT_FRAMES,
+        source={},
+        licences={},
+        calibration=calibration,
+        file_calibration=calibration,
+    )
+
+
+def _detector(folder: Path, name: str, size: int, anchors: int, places: tuple[tuple[float, float], ...]) -> GraphSpec:
+    faces = np.zeros((1, anchors, 17), np.float32)
+    faces[..., -1] = -100
+    for place in places:
+        # Two anchors in each of 16 x 16 cells.
+        column, row = (int(share * 16) for share in place)
+        index = 2 * (16 * row + column)
+        offset = [(share - (cell + 0.5) / 16) * size for share, cell in zip(place, (column, row), strict=True)]
+        eyes = [offset[0] - 0.05 * size, offset[1], offset[0] + 0.05 * size, offset[1]]
+        faces[0, index] = [*offset, FACE_SIZE * size, FACE_SIZE * size, *eyes, *offset * 4, 10]
+    nodes = [
+        node("Cast", ["image"], "values", to=TensorProto.FLOAT),
+        node("ReduceMean", ["values"], "level", axes=[2, 3], keepdims=0),
+        node("ReduceMean", ["level"], "one_level", axes=[1], keepdims=1),
+        node("Mul", ["one_level", "zero"], "flat"),
+        node("Unsqueeze", ["flat", "last_axis"], "nothing"),
+        node("Add", ["nothing", "constant"], "faces"),
+    ]
+    constants = {"zero": np.array(0, np.float32), "last_axis": np.array([2]), "constant": faces}
+    inputs = [TensorSpec("image", ["batch", size, size, 3], "uint8")]
+    return save_graph(folder, name, nodes, constants, inputs, [TensorSpec("faces", ["batch", anchors, 17], "float32")])
+
+
+def _mesh(folder: Path) -> GraphSpec:
+    angles = np.linspace(0, 2 * np.pi, NUM_POINTS, endpoint=False)
+    points = np.stack([0.5 + np.cos(angles) / 3, 0.5 + np.sin(angles) / 3, np.zeros(NUM_POINTS)], axis=1)
+    for index, place in (
+        (RIGHT_EYE_OUTER, (0.5 - EYES / 2, 0.4)),
+        (LEFT_EYE_OUTER, (0.5 + EYES / 2, 0.4)),
+        (1, (0.5, 0.5)),
+        (NOSE_BASE, (0.5, 0.55)),
+        (MOUTH_RIGHT, (0.42, 0.65)),
+        (LEFT_CORNER, (0.58, 0.65)),
+        (INNER_TOP, (0.5, 0.65)),
+        (INNER_BOTTOM, (0.5, 0.65)),
+    ):
+        points[index, :2] = place
+    opening = np.zeros((NUM_POINTS, 3))
+    opening[INNER_TOP, 1], opening[INNER_BOTTOM, 1] = -OPENING_SHARE / 2, OPENING_SHARE / 2
+    base = np.append(192 * points.ravel(), -5).astype(np.float32)
+    slope = np.append(192 * opening.ravel(), 200).astype(np.float32)
+    nodes = [
+        node("Cast", ["image"], "values", to=TensorProto.FLOAT),
+        node("ReduceMean", ["values"], "level", axes=[1, 2, 3], keepdims=0),
+        node("Div", ["level", "white"], "share"),
+        node("Unsqueeze", ["share", "last_axis"], "column"),
+        node("Mul", ["column", "slope"], "moved"),
+        node("Add", ["moved", "base"], "points"),
+    ]
+    constants = {"white": np.array(255, np.float32), "last_axis": np.array([1]), "slope": slope, "base": base}
+    inputs = [TensorSpec("image", ["batch", 192, 192, 3], "uint8")]
+    outputs = [TensorSpec("points", ["batch", 3 * NUM_POINTS + 1], "float32")]
+    return save_graph(folder, "face_mesh", nodes, constants, inputs, outputs)
+
+
+def _frame_encoder(folder: Path) -> GraphSpec:
+    nodes = [node("Gather", ["features", "opening"], "encoded", axis=1)]
+    constants = {"opening": np.array([NUM_LANDMARK_FEATURES - 1])}
+    inputs = [TensorSpec("features", ["batch", NUM_FEATURES], "float32")]
+    outputs = [TensorSpec("encoded", ["batch", 1], "float32")]
+    return save_graph(folder, "face_frame_encoder", nodes, constants, inputs, outputs)
+
+
+def _visual_encoder(folder: Path) -> GraphSpec:
+    scale = OPENING_SHARE / EYES
+    nodes = [
+        node("Gather", ["encoded", "middle"], "frame", axis=1),
+        node("ReduceMean", ["frame"], "level", axes=[1], keepdims=0),
+        *angle_nodes("level")[:-1],
+    ]
+    constants = {**angle_constants(scale * DARK, scale * (BRIGHT - DARK)), "middle": np.array(NUM_FRAMES // 2)}
+    inputs = [TensorSpec("encoded", ["batch", NUM_FRAMES, 1], "float32")]
+    return save_graph(folder, "face_visual_encoder", nodes, constants, inputs, _embedding())
+
+
+def _audio_encoder(folder: Path) -> GraphSpec:
+    per_db = math.log(10) / 10
+    nodes = [
+        node("Gather", ["log_mel", "middle"], "part", axis=1),
+        node("ReduceMean", ["part"], "level", axes=[1, 2], keepdims=0),
+        *angle_nodes("level")[:-1],
+    ]
+    middle = np.arange(SEGMENT_FRAMES // 2 - 2, SEGMENT_FRAMES // 2 + 3)
+    constants = {**angle_constants(QUIET_DBFS * per_db, (LOUD_DBFS - QUIET_DBFS) * per_db), "middle": middle}
+    inputs = [TensorSpec("log_mel", ["batch", SEGMENT_FRAMES, 128], "float32")]
+    return save_graph(folder, "face_audio_encoder", nodes, constants, inputs, _embedding())
+
+
+def _embedding() -> list[TensorSpec]:
+    return [TensorSpec("embedding", ["batch", DIM], "float32")]
