@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import parent_process
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 
@@ -24,6 +20,7 @@ from cavsync.data.shards.jpeg import jpeg_size
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.record import FLAC_SUFFIX, JSON_SUFFIX, SampleRecord, frame_suffix
 from cavsync.data.shards.tar_writer import TarWriter
+from cavsync.data.worker_process import leave_stopping_to_parent
 from cavsync.errors import MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ
 
@@ -89,9 +86,8 @@ class WorkerState:
 
 def start_worker(done: Synchronized[int], stop: Event) -> None:
     """Initialise a worker process, which leaves Ctrl-C to its parent and exits with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_stopping_to_parent()
     WorkerState.done, WorkerState.stop = done, stop
-    Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> None:
@@ -140,11 +136,3 @@ def _count_clip() -> None:
     if WorkerState.done is not None:
         with WorkerState.done.get_lock():
             WorkerState.done.value += 1
-
-
-def _exit_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        # A killed parent can neither collect results nor stop its workers, and nothing is left to clean up.
-        os._exit(1)
