@@ -28,7 +28,7 @@ def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
         for name, values in arrays.items():
             # Opened by name, a member has the year 1980 as its time.
             with archive.open(f"{name}.npy", "w") as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(values), VERSION, allow_pickle=False)
+                np.lib.format.write_array(member, np.ascontiguousarray(values), VERSION, allow_pickle=False)  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
@@ -51,9 +51,9 @@ def _read(archive: zipfile.ZipFile, name: str, wanted: np.dtype[Any]) -> NDArray
         raise ValueError(f"{name} is compressed")
     content = archive.read(info)
     stream = io.BytesIO(content)
-    if np.lib.format.read_magic(stream) != VERSION:
+    if np.lib.format.read_magic(stream) != VERSION:  # type: ignore[no-untyped-call]
         raise ValueError(f"{name} is of another version")
-    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
     count = math.prod(shape)
     if dtype != wanted or is_fortran or min(shape, default=0) < 0:
         raise ValueError(f"{name} is not an array of {wanted}")
