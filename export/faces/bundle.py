@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from cavsync.atomic import atomic_folder
@@ -19,29 +19,15 @@ from cavsync.export.faces.encoders import write_encoders
 from cavsync.export.inputs import require_bundle_folder
 from cavsync.export.parity import OutputParity, complaint
 from cavsync.export.storage import Storage, round_weights, store_compactly
-from cavsync.manifest import FaceSpec, Manifest, read_manifest, sha256_file
-from cavsync.model.checkpoint import load_face_model
+from cavsync.manifest import FaceSpec, Manifest, sha256_file
+from cavsync.model.checkpoint import load_face
 from cavsync.model.face_sync import NUM_FRAMES, SEGMENT_FRAMES, FaceSync
 from cavsync.model.fingerprint import architecture_fingerprint
 from cavsync.run import Run
 
-FINDER_GRAPHS = {
-    "face_detector_short_range": SHORT_RANGE_GRAPH,
-    "face_detector_full_range": FULL_RANGE_GRAPH,
-    "face_mesh": MESH_GRAPH,
-}
 FINDER_LICENCE = "Apache-2.0"
 # Names in the bundle of the files that travel with the finder's graphs.
 FINDER_PAPERS = {"LICENSE": "FACES_LICENSE", "NOTICE": "FACES_NOTICE"}
-
-
-@dataclass(frozen=True)
-class FaceExport:
-    """The manifest of the joined bundle, the parity of the face encoders, and how they were calibrated, if at all."""
-
-    manifest: Manifest
-    parity: list[OutputParity]
-    calibration: FaceCalibration | None
 
 
 def add_face_path(
@@ -55,8 +41,10 @@ def add_face_path(
     weights_licence: str = "not stated",
     overwrite: bool = False,
     on_stage: Callable[[str], None] = lambda _: None,
-) -> FaceExport:
+) -> tuple[Manifest, list[OutputParity]]:
     """Write a bundle with the files of `bundle` unchanged and the face path of a face run beside them.
+
+    Returns the manifest and the parity of the face encoders.
 
     Args:
         run_dir: RUN that `cavsync train --preset sync-face` wrote.
@@ -72,7 +60,7 @@ def add_face_path(
     require_bundle_folder(out_dir, overwrite=overwrite)
     manifest = Bundle.open(bundle).manifest
     run = Run.open(run_dir).at(step)
-    model = load_face_model(run)
+    model = load_face(run.checkpoint.path)
     clips = run.held_out_clips() if calibration_clips is None else list(calibration_clips)
     round_weights(model, storage)
     with atomic_folder(out_dir) as fresh:
@@ -86,14 +74,18 @@ def add_face_path(
             for spec in graphs.values():
                 store_compactly(fresh / spec.file)
         finder = default_folder()
-        for graph in FINDER_GRAPHS.values():
+        for graph in (SHORT_RANGE_GRAPH, FULL_RANGE_GRAPH, MESH_GRAPH):
             shutil.copy(finder / graph.file, fresh)
         for name, kept in FINDER_PAPERS.items():
             shutil.copy(finder / name, fresh / kept)
         _extend_parity(fresh / PARITY_NAME, parity)
         faces = FaceSpec(
-            **{name: graph.spec for name, graph in FINDER_GRAPHS.items()},
-            **graphs,
+            face_detector_short_range=SHORT_RANGE_GRAPH.spec,
+            face_detector_full_range=FULL_RANGE_GRAPH.spec,
+            face_mesh=MESH_GRAPH.spec,
+            face_frame_encoder=graphs["face_frame_encoder"],
+            face_visual_encoder=graphs["face_visual_encoder"],
+            face_audio_encoder=graphs["face_audio_encoder"],
             frame_rate_hz=model.config.frame_rate_hz,
             num_frames=NUM_FRAMES,
             segment_frames=SEGMENT_FRAMES,
@@ -109,7 +101,7 @@ def add_face_path(
             card.write("\n" + face_section(manifest, parity, found))
         manifest = write_manifest(fresh, manifest)
         Bundle.open(fresh)
-    return FaceExport(manifest, parity, found)
+    return manifest, parity
 
 
 def _face_files(manifest: Manifest) -> set[str]:

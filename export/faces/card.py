@@ -14,8 +14,8 @@ def face_section(manifest: Manifest, parity: list[OutputParity], found: FaceCali
     assert faces is not None
     lines = [
         "## Face path",
-        "Where a face is seen, its lips are compared with what is heard. MediaPipe's face detectors and face mesh find it",
-        "(`FACES_LICENSE`, `FACES_NOTICE`); two small encoders compare landmarks and the image of the mouth with log-mel.",
+        "Where a face is seen, its lips are compared with what is heard. MediaPipe's face detectors and face mesh find",
+        "it (`FACES_LICENSE`, `FACES_NOTICE`); small encoders compare landmarks and image of the mouth with log-mel.",
         "",
         "| | |",
         "|---|---|",
@@ -40,8 +40,8 @@ def _calibration(found: FaceCalibration | None) -> list[str]:
     if found is None:
         return ["Not calibrated: every decision of the face path is `undetermined`."]
     return [
-        f"Calibrated on {found.num_clips} clips ({found.windows.calibration.source}), each with its own and with another",
-        "clip's audio. In cross-validation over clips:",
+        f"Calibrated on {found.num_clips} clips ({found.windows.calibration.source}), each with its own audio and with",
+        "that of others. In cross-validation over clips:",
         "",
         "| | accepted with an answer | accepted without | right among the accepted | median error |",
         "|---|---|---|---|---|",
@@ -51,5 +51,6 @@ def _calibration(found: FaceCalibration | None) -> list[str]:
 
 
 def _row(name: str, report: CalibrationReport) -> str:
-    shares = " | ".join(f"{share:.0%}" for share in (report.accepted_share, report.false_accepted_share, report.precision))
+    found = (report.accepted_share, report.false_accepted_share, report.precision)
+    shares = " | ".join(f"{share:.0%}" for share in found)
     return f"| {name} | {shares} | at most {report.calibration.resolution_ms:.0f} ms |"
