@@ -37,7 +37,7 @@ class AnchorGrid:
 SHORT_RANGE = AnchorGrid(128, ((16, 2), (8, 6)))
 """Sees faces from about 15 % of the frame's height on."""
 FULL_RANGE = AnchorGrid(192, ((48, 1),))
-"""Sees faces from about 5 % of the frame's height on, and costs about three times as much."""
+"""Sees faces from about 5 % of the frame's height on, and costs about four times as much."""
 
 
 @dataclass(frozen=True)
