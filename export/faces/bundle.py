@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from cavsync.atomic import atomic_folder
 from cavsync.deploy import Bundle
 from cavsync.deploy.faces.graphs import FULL_RANGE_GRAPH, MESH_GRAPH, SHORT_RANGE_GRAPH, default_folder
 from cavsync.errors import ExportError
-from cavsync.export.bundle import CARD_NAME, PARITY_NAME, write_manifest
+from cavsync.export.bundle import CARD_NAME, write_manifest
 from cavsync.export.faces.calibrate import FaceCalibration, calibrate_faces
-from cavsync.export.faces.card import face_section
+from cavsync.export.faces.card import FACE_TITLE, face_section
 from cavsync.export.faces.encoders import write_encoders
 from cavsync.export.inputs import require_bundle_folder
 from cavsync.export.parity import OutputParity, complaint
@@ -25,6 +25,7 @@ from cavsync.model.face_sync import NUM_FRAMES, SEGMENT_FRAMES, FaceSync
 from cavsync.model.fingerprint import architecture_fingerprint
 from cavsync.run import Run
 
+PARITY_NAME = "face_parity.json"
 FINDER_LICENCE = "Apache-2.0"
 # Names in the bundle of the files that travel with the finder's graphs.
 FINDER_PAPERS = {"LICENSE": "FACES_LICENSE", "NOTICE": "FACES_NOTICE"}
@@ -78,7 +79,8 @@ def add_face_path(
             shutil.copy(finder / graph.file, fresh)
         for name, kept in FINDER_PAPERS.items():
             shutil.copy(finder / name, fresh / kept)
-        _extend_parity(fresh / PARITY_NAME, parity)
+        rows = json.dumps({"outputs": [asdict(result) for result in parity]}, indent=1)
+        (fresh / PARITY_NAME).write_text(rows + "\n", encoding="utf-8")
         faces = FaceSpec(
             face_detector_short_range=SHORT_RANGE_GRAPH.spec,
             face_detector_full_range=FULL_RANGE_GRAPH.spec,
@@ -97,8 +99,8 @@ def add_face_path(
         if found is not None:
             manifest = replace(manifest, faces=replace(faces, calibration=found.windows.calibration,
                                                        file_calibration=found.files.calibration))  # fmt: skip
-        with (fresh / CARD_NAME).open("a", encoding="utf-8") as card:
-            card.write("\n" + face_section(manifest, parity, found))
+        card = (fresh / CARD_NAME).read_text(encoding="utf-8").partition(FACE_TITLE)[0].rstrip()
+        (fresh / CARD_NAME).write_text(f"{card}\n\n{face_section(manifest, parity, found)}", encoding="utf-8")
         manifest = write_manifest(fresh, manifest)
         Bundle.open(fresh)
     return manifest, parity
@@ -108,22 +110,13 @@ def _face_files(manifest: Manifest) -> set[str]:
     """Files that only a face path has."""
     if manifest.faces is None:
         return set()
-    return {spec.file for spec in manifest.faces.graphs.values()} | set(FINDER_PAPERS.values())
+    return {spec.file for spec in manifest.faces.graphs.values()} | set(FINDER_PAPERS.values()) | {PARITY_NAME}
 
 
 def _require(parity: list[OutputParity]) -> None:
     failed = [result for result in parity if not result.passed]
     if failed:
         raise ExportError(complaint(failed, "its layers are plain convolutions"))
-
-
-def _extend_parity(path: Path, parity: list[OutputParity]) -> None:
-    """Add the face encoders to parity.json, in place of those of an earlier face path."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    names = {result.artefact for result in parity}
-    kept = [row for row in content["outputs"] if row["artefact"] not in names]
-    content["outputs"] = [*kept, *(vars(result) for result in parity)]
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _source(run: Run, model: FaceSync) -> dict[str, object]:

@@ -7,13 +7,15 @@ from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.parity import OutputParity
 from cavsync.manifest import Manifest
 
+FACE_TITLE = "## Face path"
+
 
 def face_section(manifest: Manifest, parity: list[OutputParity], found: FaceCalibration | None) -> str:
     """Return the Markdown of the face path's facts, parity and calibration."""
     faces = manifest.faces
     assert faces is not None
     lines = [
-        "## Face path",
+        FACE_TITLE,
         "Where a face is seen, its lips are compared with what is heard. MediaPipe's face detectors and face mesh find",
         "it (`FACES_LICENSE`, `FACES_NOTICE`); small encoders compare landmarks and image of the mouth with log-mel.",
         "",
