@@ -10,20 +10,21 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cavsync.deploy import Bundle, SyncScorer
+from cavsync.deploy import Bundle
 from cavsync.deploy.stream.face_path import FaceRow
+from cavsync.deploy.stream.windows import MIN_FACE_SHARE
 from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, FloatArray, curve_features, curve_of_rows, find_peak
 from cavsync.errors import CavsyncError
 from cavsync.export.calibrate import MAX_CLIP_SECONDS, WIDE_RANGE, draw_centres, true_offset_ms
+from cavsync.export.faces.clip_stream import FaceStream, play
 from cavsync.export.fit_calibration import FEATURES, CalibrationReport, Examples, Goal, fit
 from cavsync.manifest import SyncSpec
-from cavsync.media import AudioChunk, MediaReader, VideoFrame
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ NUM_OTHERS = 2
 NUM_PARTS = 4
 """Parts of random length of each clip that stand for shorter files."""
 SHORTEST_FILE_SECONDS = 1.5
-Parts = Callable[[list[FaceRow], SyncSpec, np.random.Generator], Iterator[list[FaceRow]]]
 GOAL = Goal(precision=0.95, max_false_accepted=0.05)
 
 
@@ -48,132 +48,66 @@ class FaceCalibration:
 
 
 @dataclass(frozen=True)
-class _FaceClip:
-    """Rows of a clip's main face over `lags_ms`, and the lag of its audio, NaN for another clip's audio."""
+class _Part:
+    """Similarities (rows, lags) of one face over `lags_ms`, the lag of its audio (NaN: it is another clip's), and the
+    number of the clip."""
 
-    rows: list[FaceRow]
+    similarity: FloatArray
     lags_ms: FloatArray
     true_lag_ms: float
+    clip: int
 
 
 def calibrate_faces(bundle: Bundle, clips: Sequence[Path], *, seed: int = 0, source: str) -> FaceCalibration | None:
     """Fit both calibrations on clips that the face model never saw; None, with a log line, if they do not suffice.
 
-    Clips without a face are left out. Of more than MAX_CLIPS, a random choice determined by `seed` is used.
+    Files are the clips and parts of them. Windows are those of a stream of all clips in a row, because a stream has
+    audio before and after a window. Clips without a face are left out. Of more than MAX_CLIPS, a random choice
+    determined by `seed` is used.
     """
     random = np.random.default_rng(seed)
-    chosen = [clips[index] for index in sorted(random.permutation(len(clips))[:MAX_CLIPS])]
-    sync = bundle.manifest.sync
-    loaded = [found for place in range(len(chosen)) if (found := _load(bundle, chosen, place, random))]
-    if len(loaded) < MIN_CLIPS:
+    clips = [clips[index] for index in sorted(random.permutation(len(clips))[:MAX_CLIPS])]
+    usable, files = [], []
+    for number, clip in enumerate(clips):
+        parts = list(_files(bundle, clips, number, random))
+        files += parts
+        usable += [clip] if parts else []
+    if len(usable) < MIN_CLIPS:
         log.warning(
-            "%d clips with a face are too few to calibrate the face path, %d are needed", len(loaded), MIN_CLIPS
+            "%d clips with a face are too few to calibrate the face path, %d are needed", len(usable), MIN_CLIPS
         )
         return None
-    windows = _collect(loaded, _windows, sync, random)
-    files = _collect(loaded, _files, sync, random)
-    if any(not examples.right.any() or examples.right.all() for examples in (windows, files)):
+    examples = [_examples(parts, bundle.manifest.sync, random) for parts in (_windows(bundle, usable, random), files)]
+    if any(not found.right.any() or found.right.all() for found in examples):
         log.warning("all examples of the face path are right, or all are wrong: nothing to fit")
         return None
-    return FaceCalibration(
-        windows=fit(windows, source=source, goal=GOAL),
-        files=fit(files, source=source, goal=GOAL),
-        num_clips=len(loaded),
-    )
+    windows, whole = (fit(found, source=source, goal=GOAL) for found in examples)
+    return FaceCalibration(windows, whole, len(usable))
 
 
-def _load(bundle: Bundle, clips: list[Path], place: int, random: np.random.Generator) -> list[_FaceClip]:
-    """Score a clip with its own audio, shifted by a random fraction of a hop, and with that of NUM_OTHERS clips."""
-    path = clips[place]
-    shift_ms = float(random.uniform(-0.5, 0.5)) * bundle.manifest.sync.hop_ms
-    others = random.permutation([index for index in range(len(clips)) if index != place])[:NUM_OTHERS]
-    found = []
-    for audio, true_lag_ms in [(path, shift_ms - true_offset_ms(path)), *((clips[i], math.nan) for i in others)]:
+def _files(bundle: Bundle, clips: Sequence[Path], number: int, random: np.random.Generator) -> Iterator[_Part]:
+    """Yield a clip and parts of random length of it, with its own audio and with that of others."""
+    path = clips[number]
+    others = random.permutation([index for index in range(len(clips)) if index != number])[:NUM_OTHERS]
+    for audio in (path, *(clips[index] for index in others)):
         try:
-            rows, lags_ms = _face_rows(bundle, path, audio, shift_ms)
+            stream, shift_ms = _play(bundle, [path], [audio], random)
         except CavsyncError as error:
             log.warning("not used for calibration: %s", error)
-            return []
+            return
+        tracks = Counter(row.track for row in stream.rows)
+        main = max(tracks, key=lambda track: tracks[track], default=-1)
+        rows = [row for row in stream.rows if row.track == main]
         if len(rows) < MIN_ROWS:
             log.warning("not used to calibrate the face path: %s shows no face, or for too short a time", path)
-            return []
-        found.append(_FaceClip(rows, lags_ms, true_lag_ms))
-    return found
-
-
-def _face_rows(bundle: Bundle, video: Path, audio: Path, shift_ms: float) -> tuple[list[FaceRow], FloatArray]:
-    """Rows of the main face of one clip with the audio of another, which begins where the clip's own would."""
-    rows: list[FaceRow] = []
-    range_ms = WIDE_RANGE * bundle.manifest.sync.max_offset_ms
-    scorer = SyncScorer(bundle, path="face", max_offset_ms=range_ms, on_face_row=rows.append)
-    start_seconds = 0.0
-    for item in _read(video):
-        if isinstance(item, VideoFrame):
-            start_seconds = start_seconds or item.pts_seconds
-            scorer.push_video(item.rgb, pts_seconds=item.pts_seconds)
-        elif video == audio:
-            scorer.push_audio(item.samples, pts_seconds=item.pts_seconds + shift_ms / 1000)
-    if video != audio:
-        for item in _read(audio):
-            if isinstance(item, AudioChunk):
-                scorer.push_audio(item.samples, pts_seconds=item.pts_seconds + shift_ms / 1000)
-    scorer.flush()
-    tracks = Counter(row.track for row in rows)
-    main = max(tracks, key=lambda track: tracks[track], default=-1)
-    return [row for row in rows if row.track == main], scorer.lags_ms
-
-
-def _read(path: Path) -> Iterator[VideoFrame | AudioChunk]:
-    with MediaReader(path) as reader:
-        for item in reader:
-            if item.pts_seconds > MAX_CLIP_SECONDS:
-                return
-            yield item
-
-
-def _collect(loaded: list[list[_FaceClip]], parts: Parts, sync: SyncSpec, random: np.random.Generator) -> Examples:
-    """Collect the peaks of parts of all clips at random shifts inside and outside the search range."""
-    reach = math.floor(sync.max_offset_ms / sync.hop_ms + 1e-9)
-    features, errors, numbers = [], [], []
-    for number, variants in enumerate(loaded):
-        for clip in variants:
-            for rows in parts(clip.rows, sync, random):
-                similarity = np.stack([row.similarity for row in rows])
-                for centre in draw_centres(clip.lags_ms, clip.true_lag_ms, reach, random):
-                    part = slice(centre - reach, centre + reach + 1)
-                    lags_ms = clip.lags_ms[part] - clip.lags_ms[centre]
-                    curve = curve_of_rows(lags_ms, similarity[:, part], prior_rows=FACE_PRIOR_ROWS)
-                    peak = find_peak(curve.lags_ms, curve.similarity)
-                    if peak is None or peak.at_edge:
-                        continue
-                    truth_ms = clip.true_lag_ms - clip.lags_ms[centre]
-                    named = curve_features(curve)
-                    features.append([named[name] for name in FEATURES])
-                    # Offsets have the opposite sign of lags.
-                    errors.append(truth_ms - peak.lag_ms if abs(truth_ms) <= sync.max_offset_ms else math.nan)
-                    numbers.append(number)
-    return Examples(
-        np.asarray(features).reshape(-1, len(FEATURES)), np.asarray(errors), np.asarray(numbers, dtype=np.int64)
-    )
-
-
-def _windows(rows: list[FaceRow], sync: SyncSpec, random: np.random.Generator) -> Iterator[list[FaceRow]]:
-    """Yield the rows of the windows that a scorer would judge, and of a clip that is shorter than one."""
-    del random
-    start_seconds, end_seconds = rows[0].time_seconds, rows[-1].time_seconds
-    while True:
-        until_seconds = start_seconds + sync.window_seconds
-        inside = [row for row in rows if start_seconds <= row.time_seconds < until_seconds]
-        if len(inside) >= MIN_ROWS:
-            yield inside
-        start_seconds += sync.decision_step_seconds
-        if start_seconds + sync.window_seconds > end_seconds:
             return
+        true_lag_ms = shift_ms - true_offset_ms(path) if audio == path else math.nan
+        for part in _parts(rows, random):
+            yield _Part(np.stack([row.similarity for row in part]), stream.lags_ms, true_lag_ms, number)
 
 
-def _files(rows: list[FaceRow], sync: SyncSpec, random: np.random.Generator) -> Iterator[list[FaceRow]]:
-    """Yield all rows, and those of parts of random length, which stand for shorter files."""
-    del sync
+def _parts(rows: list[FaceRow], random: np.random.Generator) -> Iterator[list[FaceRow]]:
+    """Yield all rows, and those of NUM_PARTS spans of random length."""
     yield rows
     first_seconds, length_seconds = rows[0].time_seconds, rows[-1].time_seconds - rows[0].time_seconds
     if length_seconds <= SHORTEST_FILE_SECONDS:
@@ -183,3 +117,65 @@ def _files(rows: list[FaceRow], sync: SyncSpec, random: np.random.Generator) -> 
         inside = [row for row in rows if start_seconds <= row.time_seconds < start_seconds + part_seconds]
         if len(inside) >= MIN_ROWS:
             yield inside
+
+
+def _windows(bundle: Bundle, clips: Sequence[Path], random: np.random.Generator) -> Iterator[_Part]:
+    """Yield the windows of a stream of all clips, with their own audio and with each other's."""
+    sync = bundle.manifest.sync
+    enough = max(MIN_ROWS, MIN_FACE_SHARE * sync.window_seconds * bundle.manifest.faces.frame_rate_hz)  # type: ignore[union-attr]
+    order = [clips[index] for index in random.permutation(len(clips))]
+    truths_ms = np.array([true_offset_ms(path) for path in order])
+    for turn in range(1 + NUM_OTHERS):
+        stream, shift_ms = _play(bundle, order, order[turn:] + order[:turn], random)
+        start_seconds, end_seconds = 0.0, stream.rows[-1].time_seconds
+        while start_seconds + sync.window_seconds <= end_seconds:
+            until_seconds = start_seconds + sync.window_seconds
+            inside = [row for row in stream.rows if start_seconds <= row.time_seconds < until_seconds]
+            tracks = Counter(row.track for row in inside)
+            rows = [row for row in inside if row.track == max(tracks, key=lambda track: tracks[track])]
+            first, last = np.searchsorted(stream.starts_seconds, [start_seconds, until_seconds], side="right") - 1
+            is_one_truth = np.ptp(truths_ms[first : last + 1]) == 0
+            if len(rows) >= enough and is_one_truth:
+                true_lag_ms = shift_ms - truths_ms[first] if turn == 0 else math.nan
+                yield _Part(np.stack([row.similarity for row in rows]), stream.lags_ms, true_lag_ms, int(first))
+            start_seconds += sync.decision_step_seconds
+
+
+def _play(
+    bundle: Bundle, videos: Sequence[Path], audios: Sequence[Path], random: np.random.Generator
+) -> tuple[FaceStream, float]:
+    """Play clips over a wide range of lags, with the audio shifted by a random fraction of a hop; return the shift."""
+    sync = bundle.manifest.sync
+    shift_ms = float(random.uniform(-0.5, 0.5)) * sync.hop_ms
+    stream = play(
+        bundle,
+        videos,
+        audios,
+        max_lag_ms=WIDE_RANGE * sync.max_offset_ms,
+        audio_shift_ms=shift_ms,
+        max_clip_seconds=MAX_CLIP_SECONDS,
+    )
+    return stream, shift_ms
+
+
+def _examples(parts: Iterable[_Part], sync: SyncSpec, random: np.random.Generator) -> Examples:
+    """Collect the peaks of all parts at random shifts inside and outside the search range."""
+    reach = math.floor(sync.max_offset_ms / sync.hop_ms + 1e-9)
+    features, errors, numbers = [], [], []
+    for found in parts:
+        for centre in draw_centres(found.lags_ms, found.true_lag_ms, reach, random):
+            near = slice(centre - reach, centre + reach + 1)
+            lags_ms = found.lags_ms[near] - found.lags_ms[centre]
+            curve = curve_of_rows(lags_ms, found.similarity[:, near], prior_rows=FACE_PRIOR_ROWS)
+            peak = find_peak(curve.lags_ms, curve.similarity)
+            if peak is None or peak.at_edge:
+                continue
+            truth_ms = found.true_lag_ms - found.lags_ms[centre]
+            named = curve_features(curve)
+            features.append([named[name] for name in FEATURES])
+            # Offsets have the opposite sign of lags.
+            errors.append(truth_ms - peak.lag_ms if abs(truth_ms) <= sync.max_offset_ms else math.nan)
+            numbers.append(found.clip)
+    return Examples(
+        np.asarray(features).reshape(-1, len(FEATURES)), np.asarray(errors), np.asarray(numbers, dtype=np.int64)
+    )
