@@ -22,7 +22,7 @@ def bundle(bundle_path: Path) -> Bundle:
 @pytest.fixture(scope="session")
 def face_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that sees a face in the left half and one in the right half of every frame that is not black there."""
-    return write_fake_bundle(tmp_path_factory.mktemp("faces"), face_places=(LEFT, RIGHT))
+    return write_fake_bundle(tmp_path_factory.mktemp("faces"), threshold=0.3, face_places=(LEFT, RIGHT))
 
 
 @pytest.fixture(scope="session")
