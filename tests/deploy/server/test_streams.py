@@ -276,6 +276,7 @@ def test_options_that_cannot_be(client: Client) -> None:
             {"max_offset_ms": 1e9},
             {"engine": "x"},
             *TOO_FINE,
+            *NO_PATH,
         ):
             socket.send_json({"type": "start", **options})
             assert socket.receive_json()["kind"] == "error"
