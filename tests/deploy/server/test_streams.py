@@ -24,14 +24,8 @@ from cavsync.deploy.server.chunks import PushedFrame, parse_chunk
 from cavsync.deploy.server.pushed_stream import PushedStream
 from cavsync.deploy.server.score_options import ScoreOptions
 
-TOO_FINE = (
-    {"frame_rate_hz": 1000},
-    {"frame_rate_hz": 0},
-    {"hop_ms": 7},
-    {"hop_ms": 0},
-    {"adaptive": "often"},
-    {"path": "face"},
-)
+TOO_FINE = ({"frame_rate_hz": 1000}, {"frame_rate_hz": 0}, {"hop_ms": 7}, {"hop_ms": 0}, {"adaptive": "often"})
+NO_PATH = ({"path": "face"}, {"path": "mouth"})
 LATE = {"offset_ms": -300.0, "from_seconds": 5.0}
 
 
