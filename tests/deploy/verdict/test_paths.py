@@ -43,13 +43,13 @@ def face(offset_ms: float = 100.0, height: float = 1.0, view: FaceView = VIEW, l
     )
 
 
-def whole(offset_ms: float | None = 100.0, *, is_measured: bool = True, resolution_ms: float = 20.0) -> SyncScore:
+def whole(offset_ms: float | None = 100.0, *, is_measured: bool = True) -> SyncScore:
     state = AUDIO_EARLY if is_measured else UNDETERMINED
     delay_ms = offset_ms if is_measured else None
     reason = None if is_measured else "the video is static"
     within = False if is_measured else None
     return SyncScore(
-        2.0, 2.0, offset_ms, resolution_ms, delay_ms, 0.5, 0.8, state, "ebu-r37", within, reason, WHOLE, is_measured
+        2.0, 2.0, offset_ms, 20.0, delay_ms, 0.5, 0.8, state, "ebu-r37", within, reason, WHOLE, is_measured
     )
 
 
@@ -78,11 +78,10 @@ def test_the_whole_picture_decides_where_the_face_does_not() -> None:
     assert score.face == VIEW
 
 
-@pytest.mark.parametrize(("resolution_ms", "path"), [(20.0, FACE), (10.0, FACE), (5.0, WHOLE)])
-def test_where_both_agree_the_finer_one_is_given(resolution_ms: float, path: str) -> None:
-    score = combine(whole(130.0, resolution_ms=resolution_ms), [face()], TOLERANCE_MS)
-    assert (score.path, score.is_measured) == (path, True)
-    assert score.audio_offset_ms == pytest.approx(100 if path == FACE else 130, abs=3)
+def test_where_both_agree_the_face_is_taken() -> None:
+    score = combine(whole(130.0), [face()], TOLERANCE_MS)
+    assert (score.path, score.is_measured) == (FACE, True)
+    assert score.audio_offset_ms == pytest.approx(100, abs=3)
 
 
 def test_two_offsets_that_differ_are_none() -> None:
