@@ -13,7 +13,7 @@ class MediaError(CavsyncError):
     """A media file or stream cannot be used.
 
     `reason` is a word for counting errors: missing, empty, unreadable, no_video, no_audio, corrupt, truncated,
-    too_short, length_mismatch, frame_count, incomplete, unfinished, label, unsupported, invalid.
+    too_short, length_mismatch, frame_count, no_face, incomplete, unfinished, label, unsupported, invalid.
     """
 
     def __init__(self, message: str, *, reason: str = "invalid") -> None:

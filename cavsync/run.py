@@ -4,6 +4,7 @@
     class_labels.csv                   classes of a classifier
     data.json                          hash of the clips that the run began with
     held_out.json                      paths of the clips that the run never trains on
+    faces/, face_offsets.json          of a face model: tracks of the clips' faces, offsets of the footage
     metrics.jsonl, tensorboard/        metrics by step
     checkpoints/step-N/                one checkpoint, see `CheckpointFiles`
 
@@ -34,7 +35,9 @@ class RunConfig(BaseModel):
 
     format: Literal[1] = FORMAT
     model: dict[str, Any]
-    """A `ModelConfig` as JSON values."""
+    """A `ModelConfig` as JSON values; a `FaceConfig` where `kind` is "face"."""
+    kind: Literal["face"] | None = None
+    """"face" for the face model; None for all others."""
     label_dim: int | None = None
     """Number of classes of a classifier; None for a pretraining model."""
     head: Literal["linear", "attention"] = "linear"
@@ -71,6 +74,7 @@ class RunConfig(BaseModel):
     def to_text(self) -> str:
         """Return the JSON that `read` reads; a pretraining model has neither label_dim nor head."""
         unused = {"label_dim", "head"} if self.label_dim is None else set()
+        unused |= {"kind"} if self.kind is None else set()
         return json.dumps(self.model_dump(mode="json", exclude=unused), indent=2) + "\n"
 
 
@@ -111,6 +115,10 @@ class RunFolder:
         """JSON `{"sha256": ...}` of the clips that the run began with."""
         self.held_out_file = self.path / "held_out.json"
         """JSON `{"clips": [paths]}` of video files that the run never trains on."""
+        self.faces = self.path / "faces"
+        """Folder of the face tracks of the clips, where the run keeps them itself."""
+        self.face_offsets_file = self.path / "face_offsets.json"
+        """JSON `{"step": ..., "groups": {name: {"audio_offset_ms": ..., "clips": ...}}}` of the training footage."""
         self.lock_file = self.path / ".lock"
         """Locked by the session that trains the run."""
         self.metrics_file = self.path / "metrics.jsonl"
@@ -204,6 +212,11 @@ class Run:
     def is_classifier(self) -> bool:
         """Whether the model tells classes apart, rather than being a pretraining model."""
         return self.config.label_dim is not None
+
+    @property
+    def is_face(self) -> bool:
+        """Whether the model is the face model."""
+        return self.config.kind == "face"
 
     @property
     def class_labels_file(self) -> Path | None:

@@ -108,7 +108,7 @@ def export_bundle(
         on_stage("writing the manifest")
         card = model_card(manifest, artefacts.parity, artefacts.not_run, artefacts.candidates, report)
         (fresh / CARD_NAME).write_text(card, encoding="utf-8")
-        manifest = _write_manifest(fresh, manifest)
+        manifest = write_manifest(fresh, manifest)
         Bundle.open(fresh)
         check_classifier(fresh, manifest)
     return manifest, artefacts.parity
@@ -148,7 +148,7 @@ def amend_card(bundle: Path, text: str) -> None:
         shutil.copytree(bundle, fresh, dirs_exist_ok=True)
         with (fresh / CARD_NAME).open("a", encoding="utf-8") as card:
             card.write("\n" + text)
-        _write_manifest(fresh, read_manifest(bundle))
+        write_manifest(fresh, read_manifest(bundle))
 
 
 def _calibrate(
@@ -159,7 +159,7 @@ def _calibrate(
         return None
     on_stage(f"calibrating on {min(len(clips), MAX_CLIPS)} of {len(clips)} clips")
     # The runtime opens complete bundles only, so it needs a preliminary manifest.
-    _write_manifest(folder, manifest)
+    write_manifest(folder, manifest)
     source = "clips that the run held out" if held_out else "clips given at export"
     report = calibrate(Bundle.open(folder), clips, source=source)
     if report is None:
@@ -172,7 +172,8 @@ def _calibrate(
     return report
 
 
-def _write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Hash the files in `folder`, write its manifest and return it."""
     names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST_NAME)
     manifest = replace(manifest, files=describe_files(folder, names))
     (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())

@@ -19,7 +19,7 @@ from cavsync.deploy import Bundle
 from cavsync.deploy.stream.rows import Row
 from cavsync.deploy.stream.scorer import evidence_of
 from cavsync.deploy.verdict.confidence import lack_of_evidence
-from cavsync.deploy.verdict.curve import curve_features, curve_of_rows, find_peak
+from cavsync.deploy.verdict.curve import FloatArray, curve_features, curve_of_rows, find_peak
 from cavsync.errors import CavsyncError
 from cavsync.evaluate.sync.clip_rows import ClipRows, embed_clip
 from cavsync.export.fit_calibration import FEATURES, CalibrationReport, Examples, fit
@@ -67,7 +67,7 @@ def _embedded(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRo
             bundle,
             path,
             max_lag_ms=WIDE_RANGE * sync.max_offset_ms,
-            true_offset_ms=_true_offset_ms(path),
+            true_offset_ms=true_offset_ms(path),
             audio_shift_ms=float(random.uniform(-0.5, 0.5)) * sync.hop_ms,
             max_seconds=MAX_CLIP_SECONDS,
         )
@@ -86,7 +86,7 @@ def collect(clips: Sequence[ClipRows], sync: SyncSpec, random: np.random.Generat
     for number, clip in enumerate(clips):
         for rows in _windows(clip.rows, sync.window_seconds, sync.decision_step_seconds):
             similarity, evidence = np.stack([row.similarity for row in rows]), evidence_of(rows)
-            for centre in _centres(clip, reach, random):
+            for centre in draw_centres(clip.lags_ms, clip.true_lag_ms, reach, random):
                 part = slice(centre - reach, centre + reach + 1)
                 curve = curve_of_rows(clip.lags_ms[part] - clip.lags_ms[centre], similarity[:, part])
                 peak = find_peak(curve.lags_ms, curve.similarity)
@@ -103,7 +103,8 @@ def collect(clips: Sequence[ClipRows], sync: SyncSpec, random: np.random.Generat
     )
 
 
-def _true_offset_ms(path: Path) -> float:
+def true_offset_ms(path: Path) -> float:
+    """Offset that the clip's truth.jsonl states; 0 without one."""
     for record in read_truth(path.parent):
         if record["file"] == path.name:
             return float(record["audio_offset_ms"])
@@ -121,10 +122,13 @@ def _windows(rows: list[Row], window_seconds: float, step_seconds: float) -> Ite
         start += 2 * step_seconds
 
 
-def _centres(clip: ClipRows, reach: int, random: np.random.Generator) -> list[int]:
-    """Draw indices of the wide grid to serve as lag 0: near the truth, and so far from it that no peak is right."""
-    truth = int(np.argmin(np.abs(clip.lags_ms - clip.true_lag_ms)))
+def draw_centres(lags_ms: FloatArray, true_lag_ms: float, reach: int, random: np.random.Generator) -> list[int]:
+    """Draw indices of the wide grid of lags to serve as lag 0: near the truth, and too far from it for a right peak.
+
+    reach: lags on either side of lag 0. Without a truth (NaN) they lie anywhere.
+    """
+    truth = len(lags_ms) // 2 if math.isnan(true_lag_ms) else int(np.argmin(np.abs(lags_ms - true_lag_ms)))
     near = truth + random.integers(-round(RANGE_SHARE * reach), round(RANGE_SHARE * reach) + 1, size=SHIFTS_IN_RANGE)
     beyond = round(1.25 * reach)
     far = truth + random.choice([-beyond, beyond], size=SHIFTS_OUT_OF_RANGE)
-    return [int(c) for c in [*near, *far] if reach <= c < len(clip.lags_ms) - reach]
+    return [int(c) for c in [*near, *far] if reach <= c < len(lags_ms) - reach]

@@ -17,11 +17,18 @@ BoolArray = NDArray[np.bool_]
 # All of them rise with the clarity of the peak, for any typical similarity, so their weights may not be negative.
 FEATURES = ("peak_z", "margin_z", "sharpness_z", "agreement", "log_frames")
 TOLERANCE_MS = 120.0
-WANTED_PRECISION = 0.9
-MAX_FALSE_ACCEPTED = 0.1
 THRESHOLDS = (0.5, 0.95)
 FOLDS = 5
 MIN_RESOLUTION_MS = 5.0
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the threshold has to reach: the least share of right ones among the accepted, and the largest share of
+    accepted ones among those whose offset lies beyond the search range."""
+
+    precision: float = 0.9
+    max_false_accepted: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,13 @@ class CalibrationReport:
     precision: float
 
 
-def fit(examples: Examples, *, source: str) -> CalibrationReport:
+def fit(examples: Examples, *, source: str, goal: Goal = Goal()) -> CalibrationReport:
     """Fit a logistic regression; threshold and shares come from cross-validation over clips."""
     right = examples.right
     weights, bias = fit_logistic(examples.features, right)
     unseen = _across_clips(examples)
     solvable = np.isfinite(examples.errors_ms)
-    threshold = _threshold(unseen, right, solvable)
+    threshold = _threshold(unseen, right, solvable, goal)
     accepted = unseen >= threshold
     trusted = accepted & right if (accepted & right).any() else right
     zero_point_ms = _zero_point_ms(examples.errors_ms[trusted], examples.clips[trusted])
@@ -89,14 +96,13 @@ def _across_clips(examples: Examples) -> FloatArray:
     return predicted
 
 
-def _threshold(probabilities: FloatArray, right: BoolArray, solvable: BoolArray) -> float:
-    """Return the smallest threshold within `THRESHOLDS` at which at least `WANTED_PRECISION` of the accepted peaks are
-    right and at most `MAX_FALSE_ACCEPTED` of the windows with an offset beyond the search range are accepted."""
+def _threshold(probabilities: FloatArray, right: BoolArray, solvable: BoolArray, goal: Goal) -> float:
+    """Return the smallest threshold within `THRESHOLDS` that reaches the goal."""
     low, high = THRESHOLDS
     for threshold in np.arange(low, high, 0.01):
         accepted = probabilities >= threshold
-        precise = accepted.any() and right[accepted].mean() >= WANTED_PRECISION
-        if precise and _share(accepted, ~solvable) <= MAX_FALSE_ACCEPTED:
+        precise = accepted.any() and right[accepted].mean() >= goal.precision
+        if precise and _share(accepted, ~solvable) <= goal.max_false_accepted:
             return float(threshold)
     return high
 

@@ -166,8 +166,8 @@ class Reference:
         alone = [run(*one_of(arrays, place)) for place in range(len(arrays[0]))]
         together = run(*arrays)
         return [
-            self._compare(artefact, precision, output, np.concatenate([got[place] for got in alone]), together[place],
-                          self.outputs[graph][place])
+            compare(artefact, precision, output, np.concatenate([got[place] for got in alone]), together[place],
+                    self.outputs[graph][place], self.samples.moments)
             for place, output in enumerate(OUTPUTS[graph])
         ]  # fmt: skip
 
@@ -178,48 +178,56 @@ class Reference:
         named = self.inputs[graph]
         return dict(zip(named, one_of(named.values(), place), strict=True))
 
-    def _compare(
-        self, artefact: str, precision: str, output: str, got: Array, together: Array, want: Array
-    ) -> OutputParity:
-        limits = LIMITS[precision]
-        if got.shape != want.shape:
-            raise ExportError(
-                f"{artefact} gives {output} as {got.shape}, the model as {want.shape}: report this configuration"
-            )
-        error = np.abs(got.astype(np.float64) - want)
-        scale = float(np.abs(want).max()) + 1e-12
-        batch_error = float(np.abs(together - got).max()) / scale
-        rows_got, rows_want = (value.reshape(len(value), -1).astype(np.float64) for value in (got, want))
-        cosines = _cosines(rows_got, rows_want)
-        if output == "log_mel":
-            centred, worst = float(cosines.min()), []
-            passed = error.max() <= MAX_LOG_MEL_ERROR and error.mean() <= MEAN_LOG_MEL_ERROR
-        else:
-            number = len(self.samples)
-            centred = centred_cosine(rows_got[:number], rows_want[:number])
-            worst = [self._name(place) for place in np.argsort(np.nan_to_num(cosines, nan=-1.0))[:NUM_NAMED]]
-            wanted = limits.centred_cosine_of_patches if output == "patches" else limits.centred_cosine
-            is_flat = _spread(rows_want[:number]) < MIN_SPREAD
-            passed = error.max() / scale <= limits.relative_error and cosines.min() >= limits.cosine
-            passed = passed and (centred >= wanted or is_flat)
-        passed = bool(passed and batch_error <= limits.batch_error and np.isfinite(got).all())
-        return OutputParity(
-            artefact,
-            precision,
-            output,
-            float(error.max()),
-            float(error.mean()),
-            float(error.max()) / scale,
-            float(error.mean()) / scale,
-            float(cosines.min()),
-            centred,
-            batch_error,
-            worst,
-            passed,
-        )
 
-    def _name(self, place: int) -> str:
-        return self.samples.moments[place] if place < len(self.samples) else NOISE
+def compare(
+    artefact: str, precision: str, output: str, got: Array, together: Array, want: Array, names: Sequence[str]
+) -> OutputParity:
+    """Compare an output of single inputs, and of one batch of them, with the model's (N, ...).
+
+    names: of the first samples; those after them are noise.
+
+    Raises:
+        ExportError: the shapes differ.
+    """
+    limits = LIMITS[precision]
+    if got.shape != want.shape:
+        raise ExportError(
+            f"{artefact} gives {output} as {got.shape}, the model as {want.shape}: report this configuration"
+        )
+    error = np.abs(got.astype(np.float64) - want)
+    scale = float(np.abs(want).max()) + 1e-12
+    batch_error = float(np.abs(together - got).max()) / scale
+    rows_got, rows_want = (value.reshape(len(value), -1).astype(np.float64) for value in (got, want))
+    cosines = _cosines(rows_got, rows_want)
+    if output == "log_mel":
+        centred, worst = float(cosines.min()), []
+        passed = error.max() <= MAX_LOG_MEL_ERROR and error.mean() <= MEAN_LOG_MEL_ERROR
+    else:
+        number = len(names)
+        centred = centred_cosine(rows_got[:number], rows_want[:number])
+        worst = [
+            names[place] if place < number else NOISE
+            for place in np.argsort(np.nan_to_num(cosines, nan=-1.0))[:NUM_NAMED]
+        ]
+        wanted = limits.centred_cosine_of_patches if output == "patches" else limits.centred_cosine
+        is_flat = _spread(rows_want[:number]) < MIN_SPREAD
+        passed = error.max() / scale <= limits.relative_error and cosines.min() >= limits.cosine
+        passed = passed and (centred >= wanted or is_flat)
+    passed = bool(passed and batch_error <= limits.batch_error and np.isfinite(got).all())
+    return OutputParity(
+        artefact,
+        precision,
+        output,
+        float(error.max()),
+        float(error.mean()),
+        float(error.max()) / scale,
+        float(error.mean()) / scale,
+        float(cosines.min()),
+        centred,
+        batch_error,
+        worst,
+        passed,
+    )
 
 
 def centred_cosine(got: Array, want: Array) -> float:

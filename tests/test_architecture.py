@@ -48,7 +48,7 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
         {"server"},
     ),
     "cavsync.evaluate": ({"results"}, {"inputs"}, {"sync", "retrieval", "classify", "localize", "inpaint"}),
-    "cavsync.data": ({"augment", "labels"}, {"synth", "shards"}, {"sources"}),
+    "cavsync.data": ({"augment", "labels"}, {"faces"}, {"synth", "shards"}, {"sources"}),
     "cavsync.train": ({"recipes"}, {"tasks"}),
     "cavsync.cli": ({"data", "eval"},),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ class ExportCommand(click.Command):
 @click.option("--calibration", metavar="FOLDER|none",
               help="Clips for calibration, parity checks and quantization; "
               "by default those that RUN held out.")  # fmt: skip
+@click.option("--bundle", type=click.Path(path_type=Path),
+              help="For a face run: the bundle that scores the whole picture, to which it is joined.")  # fmt: skip
 @click.option("--name", help="Name of the bundle; by default that of RUN.")
 @click.option("--weights-licence", default="not stated", show_default=True, help="Licence of the weights.")
 @click.option("--storage", type=click.Choice(["float32", "half", "int8"]), default="float32", show_default=True,
@@ -70,21 +73,35 @@ def export(
     triton_repo: Path | None,
     calibration: str | None,
     dry_run: bool,
+    bundle: Path | None,
     name: str | None,
     weights_licence: str,
     **options: Any,
 ) -> None:
     """Export the encoders of RUN to ONNX and TensorRT, check them against the PyTorch model, calibrate the confidence.
 
-    A classifier also gives one float32 graph from audio and frames to the logits of its classes.
+    A classifier also gives one float32 graph from audio and frames to the logits of its classes. A face run is joined
+    to the bundle named with --bundle, whose files stay as they are.
 
     The bundle is written only if every step succeeds.
     """
-    from rich.console import Console
-
     from cavsync.deploy.runtime.sidecar import DEFAULT_BATCH
     from cavsync.export import TensorRTOptions, export_bundle
+    from cavsync.run import Run
 
+    if Run.open(run).is_face or bundle is not None:
+        other = {"--trt": tensorrt, "--triton-repo": triton_repo, "--labels": options["labels"], "--name": name,
+                 "--dry-run": dry_run, "--precision": options["precision"] != "fp32"}  # fmt: skip
+        _export_faces(
+            run,
+            out,
+            bundle,
+            [option for option, value in other.items() if value],
+            calibration_clips=_clips(calibration),
+            weights_licence=weights_licence,
+            **{key: options[key] for key in ("step", "storage", "overwrite")},
+        )
+        return
     engines = None
     if tensorrt is not None:
         engines = TensorRTOptions(tensorrt, compute_capabilities, _profile(batch), timing_cache)  # type: ignore[arg-type]
@@ -99,12 +116,7 @@ def export(
     if dry_run:
         _plan(run, out, engines, triton_repo, calibration, options)
         return
-    console = Console(stderr=True)
-    begin = time.monotonic()
-
-    def say(text: str) -> None:
-        console.print(f"{time.monotonic() - begin:6.1f} s  {text}", soft_wrap=True, highlight=False)
-
+    say = _narrator()
     manifest, parity = export_bundle(
         run,
         out,
@@ -123,6 +135,32 @@ def export(
         write_triton_repository(out, triton_repo, max_batch_size=largest, overwrite=options["overwrite"])
     _print(manifest, parity)
     click.echo(f"wrote {out}")
+
+
+def _export_faces(run: Path, out: Path, bundle: Path | None, other: list[str], **options: Any) -> None:
+    from cavsync.errors import ConfigError
+    from cavsync.export.faces.bundle import add_face_path
+
+    if bundle is None:
+        raise ConfigError(f"'{run}' holds a face model, which is joined to a bundle: name one with --bundle.")
+    if other:
+        raise ConfigError(f"{other[0]} is not for a face model, which is exported in float32 to ONNX: leave it out.")
+    manifest, parity = add_face_path(run, bundle, out, on_stage=_narrator(), **options)
+    _print(manifest, parity)
+    click.echo(f"wrote {out}")
+
+
+def _narrator() -> Callable[[str], None]:
+    """Return a function that prints a stage with the time since now."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    begin = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"{time.monotonic() - begin:6.1f} s  {text}", soft_wrap=True, highlight=False)
+
+    return say
 
 
 def _profile(batch: str | None) -> BatchProfile:

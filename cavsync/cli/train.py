@@ -17,8 +17,8 @@ from cavsync.cli.train_explain import explain_options, show_explanation
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cavsync.model import ModelConfig
     from cavsync.train import RunResult, TrainConfig
+    from cavsync.train.recipes import AnyModelConfig
 
 
 @click.command("train")
@@ -92,7 +92,7 @@ def prepare_threads() -> None:
 
 def run_training(
     console: Console,
-    model_config: ModelConfig,
+    model_config: AnyModelConfig,
     config: TrainConfig,
     data_paths: Sequence[Path],
     run_dir: Path,
@@ -101,20 +101,22 @@ def run_training(
     resume: bool,
 ) -> RunResult:
     """Train with a progress bar on `console`."""
+    from cavsync.deploy.faces.graphs import open_face_finder
     from cavsync.train import Trainer
 
-    with _progress(console) as (load, step):
-        trainer = Trainer(model_config, config, run_dir, report=step, on_load=load)
+    what = "decoding clips" if config.face is None else "following faces"
+    with _progress(console, what) as (load, step):
+        trainer = Trainer(model_config, config, run_dir, report=step, on_load=load, open_finder=open_face_finder)
         return trainer.run(*data_paths, held_out=held_out, resume=resume)
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[tuple[Any, Any]]:
+def _progress(console: Console, what: str) -> Iterator[tuple[Any, Any]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-        loading = progress.add_task("decoding clips", total=None, note="", visible=False)
+        loading = progress.add_task(what, total=None, note="", visible=False)
         training = progress.add_task("training", total=1.0, note="", visible=False)
 
         def on_load(done: int, total: int) -> None:

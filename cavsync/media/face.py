@@ -31,19 +31,32 @@ class Region:
     def crop(self, frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         """The square as `size` x `size` pixels (bilinear); black outside the frame."""
         step = self.side / size
-        cosine, sine = step * np.cos(self.angle), step * np.sin(self.angle)
-        # Pixel centres to pixel centres; Pillow's own half pixel is part of its transform.
-        origin = self.to_frame(np.zeros((1, 2)))[0]
-        coefficients = (cosine, -sine, origin[0], sine, cosine, origin[1])
-        image = Image.fromarray(frame)
-        if step > 2:
-            # Large regions are sampled from a smaller frame, so that nothing between the samples is lost.
-            factor = int(step)
+        # Large regions are sampled from a smaller frame, so that nothing between the samples is lost.
+        factor = int(step) if step > 2 else 1
+        left, top, right, bottom = self._box(frame, factor)
+        if left >= right or top >= bottom:
+            return np.zeros((size, size, 3), np.uint8)
+        image = Image.fromarray(np.ascontiguousarray(frame[top:bottom, left:right]))
+        if factor > 1:
             image = image.reduce(factor)
-            coefficients = tuple(value / factor for value in coefficients)
+        # Pixel centres to pixel centres; Pillow's own half pixel is part of its transform.
+        x, y = (self.to_frame(np.zeros((1, 2)))[0] - (left, top)) / factor
+        cosine, sine = step / factor * np.cos(self.angle), step / factor * np.sin(self.angle)
+        coefficients = (cosine, -sine, x, sine, cosine, y)
         return np.asarray(
             image.transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
         )
+
+    def _box(self, frame: NDArray[np.uint8], factor: int) -> tuple[int, int, int, int]:
+        """The part of the frame that has the square and what surrounds it by a sample: left, top, right and bottom.
+
+        Left and top are multiples of `factor`, so that the part is reduced as the whole frame would be.
+        """
+        corners = self.to_frame(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])) / factor
+        low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 1
+        places = np.concatenate([low, high]).reshape(2, 2) * factor
+        (left, top), (right, bottom) = np.clip(places, 0, [frame.shape[1], frame.shape[0]]).astype(int).tolist()
+        return left, top, right, bottom
 
 
 def eye_axis(points: FloatArray) -> FloatArray:

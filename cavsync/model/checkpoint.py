@@ -14,6 +14,8 @@ from cavsync.errors import CheckpointError
 from cavsync.model.cav_mae_sync import CAVMAESync
 from cavsync.model.classifier import CAVMAEFT, Head
 from cavsync.model.config import ModelConfig
+from cavsync.model.face_config import FaceConfig
+from cavsync.model.face_sync import FaceSync
 from cavsync.model.state import load_strict
 from cavsync.run import CheckpointFiles, Run, RunConfig, RunFolder
 
@@ -79,7 +81,14 @@ def load_model(path: str | Path, step: int | None = None, *, averaged: bool = Tr
 
 
 def model_of(run: Run, *, averaged: bool = True) -> CAVMAESync | CAVMAEFT:
-    """Load the model of a run, pretraining or classifier, on the CPU. Arguments, errors: see `load_model`."""
+    """Load the model of a run, pretraining or classifier, on the CPU. Arguments, errors: see `load_model`.
+
+    CheckpointError also for a face model.
+    """
+    if run.is_face:
+        raise CheckpointError(
+            f"'{run.folder.path}' holds a face model, which this does not take: give a run of another preset."
+        )
     config = ModelConfig.model_validate(run.config.model)
     with torch.device("meta"):
         if run.config.label_dim is None:
@@ -90,7 +99,19 @@ def model_of(run: Run, *, averaged: bool = True) -> CAVMAESync | CAVMAEFT:
     return model
 
 
-def load_state(model: CAVMAESync | CAVMAEFT, run: Run, *, averaged: bool = False) -> None:
+def load_face(path: str | Path, step: int | None = None, *, averaged: bool = True) -> FaceSync:
+    """Load the face model of a run on the CPU. Arguments and errors as for `load_model`."""
+    run = Run.open(path).at(step)
+    if not run.is_face:
+        raise CheckpointError(f"'{path}' holds no face model: give a run of the preset sync-face.")
+    config = FaceConfig.model_validate(run.config.model)
+    with torch.device("meta"):
+        model = FaceSync(config)
+    load_state(model, run, averaged=averaged)
+    return model
+
+
+def load_state(model: CAVMAESync | CAVMAEFT | FaceSync, run: Run, *, averaged: bool = False) -> None:
     """Put the weights of a run's step into a model of the run's configuration.
 
     averaged: use the average of the weights where the run keeps one. CheckpointError as for `load_model`.
@@ -107,7 +128,7 @@ def load_state(model: CAVMAESync | CAVMAEFT, run: Run, *, averaged: bool = False
 
 def write_run_config(
     run_dir: str | Path,
-    model: ModelConfig,
+    model: ModelConfig | FaceConfig,
     *,
     train: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
@@ -121,6 +142,7 @@ def write_run_config(
     folder = RunFolder(Path(run_dir))
     config = RunConfig(
         model=model.model_dump(mode="json"),
+        kind="face" if isinstance(model, FaceConfig) else None,
         label_dim=label_dim,
         head=head,
         train=None if train is None else dict(train),
@@ -128,7 +150,7 @@ def write_run_config(
     )
     if folder.config_file.exists():
         old = RunConfig.read(folder.config_file)
-        if (old.model, old.label_dim, old.head) != (config.model, config.label_dim, config.head):
+        if any(getattr(old, name) != getattr(config, name) for name in ("model", "kind", "label_dim", "head")):
             raise CheckpointError(f"'{run_dir}' holds a model of another configuration: write to an empty folder.")
         kept = {name: getattr(old, name) for name in ("train", "source") if getattr(config, name) is None}
         config = config.model_copy(update=kept)

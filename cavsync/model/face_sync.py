@@ -131,6 +131,14 @@ class FaceSync(nn.Module):
         """Normalised log-mel (B, M, 128) -> unit embeddings (B, (M - SEGMENT_FRAMES) // FRAMES_PER_STEP + 1, D)."""
         return joined(self.landmark_audio(log_mel), self.mouth_audio(log_mel))
 
+    def forward(self, features: Tensor, log_mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embed features (B, T, NUM_FEATURES) of consecutive frames and normalised log-mel (B, M, 128).
+
+        Returns visual and audio embeddings, and the factor of their cosines in training.
+        """
+        encoded = self.encode_frames(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        return self.encode_visual(encoded), self.encode_audio(log_mel), self.logit_scale.exp()
+
 
 def with_difference(values: Tensor) -> Tensor:
     """(B, T, C) -> each frame but the first, beside its difference to the one before, (B, T - 1, 2 C)."""
@@ -140,3 +148,8 @@ def with_difference(values: Tensor) -> Tensor:
 def joined(first: Tensor, second: Tensor) -> Tensor:
     """Join unit vectors (..., D) to unit vectors (..., 2 D)."""
     return torch.cat([first, second], dim=-1) / 2**0.5
+
+
+def parted(embedding: Tensor) -> Tensor:
+    """Part joined unit vectors (..., 2 D) into those of the members, (2, ..., D)."""
+    return torch.stack(embedding.chunk(2, dim=-1)) * 2**0.5

@@ -16,6 +16,7 @@ from cavsync.atomic import require_new_folder, write_bytes_atomically
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
 from cavsync.model.checkpoint import save_state, write_run_config
+from cavsync.model.face_config import FaceConfig
 from cavsync.run import RunConfig, RunFolder
 
 
@@ -65,7 +66,7 @@ def write_average(run_dir: str | Path, steps: Sequence[int], out_dir: str | Path
     ordered = _ordered(steps)
     write_run_config(
         out.path,
-        ModelConfig.model_validate(config.model),
+        (FaceConfig if config.kind == "face" else ModelConfig).model_validate(config.model),
         train=config.train,
         source={**(config.source or {}), "averaged_steps": ordered},
         label_dim=config.label_dim,
@@ -74,6 +75,7 @@ def write_average(run_dir: str | Path, steps: Sequence[int], out_dir: str | Path
     for kept, copy in (
         (run.held_out_file, out.held_out_file),
         (run.class_labels_file, out.class_labels_file),
+        (run.face_offsets_file, out.face_offsets_file),
     ):
         if kept.is_file():
             write_bytes_atomically(copy, kept.read_bytes())

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from cavsync.data.augment.config import Augmentation
 from cavsync.errors import ConfigError
 from cavsync.model import ModelConfig
+from cavsync.model.face_config import FaceConfig
 from cavsync.train.classify_config import ClassifyConfig
+from cavsync.train.face_config import FaceTraining
 
+AnyModel = TypeVar("AnyModel", ModelConfig, FaceConfig, ModelConfig | FaceConfig)
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 ShareBelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-PARTS = frozenset(("augmentation", "classify"))
+PARTS = frozenset(("augmentation", "classify", "face", "face_augmentation"))
+# Changes of whole frames, and one that moves the audio, have no meaning for face tracks.
+NOT_FOR_FACES = ("crop_area", "colour", "mixup", "time_shift_frames")
+
+
+def _is_unset(value: Any) -> bool:
+    """Options of the face model are written only where it is trained: other configurations stay as they were."""
+    return value is None
 
 
 class TrainConfig(BaseModel):
@@ -79,6 +89,11 @@ class TrainConfig(BaseModel):
     classify: ClassifyConfig | None = None
     """Train a classifier instead of pretraining; None pretrains."""
 
+    face: FaceTraining | None = Field(default=None, exclude_if=_is_unset)
+    """Train the face model instead of pretraining; None does not."""
+    face_cache: str | None = Field(default=None, exclude_if=_is_unset)
+    """Folder that keeps the face tracks of video files; None keeps them in the run's folder."""
+
     gradient_accumulation: Positive = 1
     """Number of parts that a batch is computed in, one after the other; negatives come from the same part only."""
     ema_decay: ShareBelowOne = 0.0
@@ -121,6 +136,8 @@ class TrainConfig(BaseModel):
     def _check(self) -> Self:
         if self.ema_decay and self.average_from_epoch:
             raise ConfigError("ema_decay and average_from_epoch are both set, but a run keeps one average: drop one.")
+        if self.face is not None:
+            _require_face_options(self)
         return self
 
     @model_validator(mode="wrap")
@@ -134,19 +151,36 @@ class TrainConfig(BaseModel):
             raise ConfigError(f"Training option '{name}' is {first['input']!r}: {first['msg']}; change it.") from error
 
 
-def override(model: ModelConfig, train: TrainConfig, values: Mapping[str, Any]) -> tuple[ModelConfig, TrainConfig]:
+def _require_face_options(config: TrainConfig) -> None:
+    """Raise ConfigError for options that a face run cannot honour."""
+    if config.classify is not None:
+        raise ConfigError("A run trains a classifier or the face model, but classify and face are both set: drop one.")
+    unchanged = Augmentation()
+    for name in NOT_FOR_FACES:
+        if getattr(config.augmentation, name) != getattr(unchanged, name):
+            raise ConfigError(f"{name} changes whole frames or timing and has no meaning for a face run: leave it out.")
+
+
+def override(model: AnyModel, train: TrainConfig, values: Mapping[str, Any]) -> tuple[AnyModel, TrainConfig]:
     """Apply `--set key=value` options; each key belongs to exactly one of the records of the model, the training, its
-    augmentation and, for a classifier, its classification.
+    augmentation and, for a classifier or the face model, those of that task.
 
     Raises:
         ConfigError: an unknown key, or a value that the record refuses.
     """
-    model_values, train_values = model.model_dump(), train.model_dump()
-    records = (model_values, train_values, train_values["augmentation"], train_values["classify"] or {})
+    model_values: dict[str, Any] = model.model_dump()
+    train_values: dict[str, Any] = train.model_dump()
+    if train.face is not None:
+        train_values.setdefault("face_cache", None)
+    face: dict[str, Any] = train_values.get("face", {})
+    records = (
+        *(model_values, train_values, train_values["augmentation"], train_values["classify"] or {}),
+        *(face, face.get("face_augmentation", {})),
+    )
     for key, value in values.items():
         record = next((record for record in records if key in record and key not in PARTS), None)
         if record is None:
             known = ", ".join(sorted({key for record in records for key in record} - PARTS))
             raise ConfigError(f"Unknown option '{key}': expected one of {known}.")
         record[key] = value
-    return ModelConfig.model_validate(model_values), TrainConfig.model_validate(train_values)
+    return type(model).model_validate(model_values), TrainConfig.model_validate(train_values)

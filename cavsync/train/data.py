@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from cavsync.data.batches import PairBatch, PairDataset, collate
 from cavsync.data.clip import Clip
+from cavsync.data.face_batches import FaceBatch, FaceWindows
 from cavsync.data.order import ClipDraw, Order, PlannedBatches, batch_size
 from cavsync.data.parallel import preload, use_one_thread
 from cavsync.data.sampling import SamplePlan
@@ -26,6 +28,8 @@ from cavsync.model import ModelConfig
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
 from cavsync.train.split import RunPaths
+
+Batch = PairBatch | FaceBatch
 
 HELD_OUT_DRAW = 0
 NUM_NAMED = 5
@@ -47,8 +51,8 @@ def sample_plan(model: ModelConfig, train: TrainConfig) -> SamplePlan:
 class RunData:
     """Training batches by step, held-out batches, and rejected clips."""
 
-    dataset: PairDataset
-    held_out: PairDataset
+    dataset: PairDataset | FaceWindows
+    held_out: PairDataset | FaceWindows
     training_indices: list[int]
     held_out_indices: list[int]
     batch_clips: int
@@ -61,6 +65,7 @@ class RunData:
     shard_of: Order | None = None
     classes: ClipClasses | None = None
     is_balanced: bool = False
+    collate: Callable[[Sequence[Any]], Batch] = collate
 
     @classmethod
     def open(
@@ -98,13 +103,10 @@ class RunData:
                 if isinstance(found, MediaError):
                     rejects.add(source.names[index], found)
             usable = [index for index in usable if not isinstance(cache[index], MediaError)]
-        if not usable:
-            raise DataError(
-                f"No clip of {paths} can be used ({dict(rejects.reasons)}): see `cavsync data check {paths.train[0]}`"
-            )
+        require_usable(usable, paths, rejects)
         training, held_out = paths.split(source, usable, train)
         plan = sample_plan(model, train)
-        data = cls(
+        return cls(
             dataset=PairDataset(
                 source,
                 plan,
@@ -130,14 +132,23 @@ class RunData:
             shard_of=source.shard_of,
             classes=classes,
             is_balanced=train.classify is not None and train.classify.balanced_sampling,
-        )
-        divisor = train.gradient_accumulation * ranks.size
-        if not batch_size(len(training), train.batch_clips, divisor):
+        ).required(paths)
+
+    def required(self, paths: RunPaths) -> RunData:
+        """Return the data itself. DataError where there are fewer clips than processes and parts of a batch."""
+        count, divisor = len(self.training_indices), self.parts * self.ranks.size
+        if not batch_size(count, self.batch_clips, divisor):
             raise DataError(
-                f"{paths} leaves {len(training)} clips to train on, but {divisor} processes and parts of a batch need "
+                f"{paths} leaves {count} clips to train on, but {divisor} processes and parts of a batch need "
                 "at least one each: give more clips, or lower gradient_accumulation"
             )
-        return data
+        return self
+
+    @property
+    def face_windows(self) -> FaceWindows:
+        """The training clips of a run of the face model."""
+        assert isinstance(self.dataset, FaceWindows)
+        return self.dataset
 
     @property
     def steps_per_epoch(self) -> float:
@@ -165,12 +176,12 @@ class RunData:
             return None
         return self.classes.sampling_weights(self.training_indices)
 
-    def training_batches(self, first_step: int, num_steps: int) -> DataLoader[PairBatch]:
+    def training_batches(self, first_step: int, num_steps: int) -> DataLoader[Batch]:
         """Load the batches of the steps from `first_step` to `num_steps`, `parts` for each; the same for every run with
         this seed."""
         return self._loader(self.dataset, self.plan(first_step, num_steps))
 
-    def held_out_batches(self) -> DataLoader[PairBatch]:
+    def held_out_batches(self) -> DataLoader[Batch]:
         """Load this process's part of the held-out clips, each once, with the same instants at every call.
 
         Every process gets the same number of batches, none of them empty; there are no batches if there are fewer
@@ -183,17 +194,17 @@ class RunData:
         mine = [np.array_split(places, size)[self.ranks.rank] for places in rounds if len(places) >= size]
         return self._loader(self.held_out, [[draws[place] for place in places] for places in mine])
 
-    def note_rejects(self, batch: PairBatch) -> None:
+    def note_rejects(self, batch: Batch) -> None:
         """Count the clips of a batch that could not be used."""
         for reject in batch.rejects:
             self.rejects.add(reject.name, reject.error)
 
-    def _loader(self, dataset: PairDataset, batches: Iterable[list[ClipDraw]]) -> DataLoader[PairBatch]:
+    def _loader(self, dataset: PairDataset | FaceWindows, batches: Iterable[list[ClipDraw]]) -> DataLoader[Batch]:
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=batches,
             num_workers=self.workers,
-            collate_fn=collate,
+            collate_fn=self.collate,
             worker_init_fn=use_one_thread if self.workers else None,
             persistent_workers=False,
         )
@@ -223,6 +234,14 @@ class RunData:
         """Return the held-out clips that are video files: those can be scored, and so calibrate a bundle."""
         names = [self.held_out.source.names[index] for index in self.held_out_indices]
         return [name for name in names if Path(name).suffix.lower() in MEDIA_ENDINGS]
+
+
+def require_usable(usable: list[int], paths: RunPaths, rejects: Rejects) -> None:
+    """Raise DataError where no clip is usable."""
+    if not usable:
+        raise DataError(
+            f"No clip of {paths} can be used ({dict(rejects.reasons)}): see `cavsync data check {paths.train[0]}`"
+        )
 
 
 def _classes(source: JoinedSources, train: TrainConfig) -> ClipClasses | None:

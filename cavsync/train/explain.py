@@ -14,10 +14,11 @@ from pydantic import BaseModel
 
 from cavsync.data.order import batch_size
 from cavsync.errors import ConfigError
-from cavsync.model import ModelConfig
+from cavsync.model.face_config import FaceConfig
 from cavsync.model.flops import ParameterCount, Part, count_parameters
 from cavsync.train.config import TrainConfig
 from cavsync.train.costs import Costs, costs_of
+from cavsync.train.recipes import AnyModelConfig
 from cavsync.train.schedule import learning_rate
 
 PEAK_TFLOPS = {"A100": 312.0, "H100 SXM": 989.0, "H200": 989.0, "L40S": 362.0, "RTX 4090": 165.0, "B200": 2250.0}
@@ -117,7 +118,7 @@ class Explanation:
 
 
 def explain(
-    model: ModelConfig,
+    model: AnyModelConfig,
     train: TrainConfig,
     gpus: int | None = None,
     *,
@@ -127,8 +128,10 @@ def explain(
     """Explain training on `gpus` GPUs (None: as many processes as configured) with a data set of `clips` clips.
 
     Raises:
-        ConfigError: a number out of range, or a data set too small for the processes and parts of a batch.
+        ConfigError: a number out of range, a data set too small for the processes and parts of a batch, or a face model.
     """
+    if isinstance(model, FaceConfig):
+        raise ConfigError("The sizes and costs of a face model are not explained: it trains in minutes, start the run.")
     gpus = train.devices * train.nodes if gpus is None else gpus
     if gpus < 1 or clips < 1 or not 0.0 < utilisation <= 1.0:
         raise ConfigError(

@@ -13,19 +13,21 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from cavsync.data.batches import PairBatch
+from cavsync.data.faces.follow import OpenFinder
 from cavsync.errors import CavsyncError, DataError
-from cavsync.model import ModelConfig
 from cavsync.model.block import Block
+from cavsync.model.face_config import FaceConfig
 from cavsync.run import RunFolder
 from cavsync.train.config import TrainConfig
-from cavsync.train.data import RunData
+from cavsync.train.data import Batch, RunData
 from cavsync.train.device import make_fabric, sync_batch_norm
 from cavsync.train.ema import WeightAverage, moving, over_epochs
+from cavsync.train.face_data import FaceTracking, open_face_data
 from cavsync.train.held_out import held_out_metrics
 from cavsync.train.metrics import MetricsLog
 from cavsync.train.optimizer import make_optimizer
 from cavsync.train.ranks import Ranks
+from cavsync.train.recipes import AnyModelConfig
 from cavsync.train.schedule import learning_rate
 from cavsync.train.signals import StopSignals
 from cavsync.train.split import RunPaths, note_classes, note_data, write_held_out
@@ -51,13 +53,15 @@ class RunResult:
 @dataclass
 class Trainer:
     """One run. `report(step, num_steps, progress, metrics)` is called after every step, `on_load(done, total)` while
-    clips are decoded into memory; both in the main process only."""
+    clips are decoded into memory or their faces followed; both in the main process only. `open_finder` opens the face
+    finder of a run that trains the face model (`cavsync.deploy.faces.graphs.open_face_finder`)."""
 
-    model_config: ModelConfig
+    model_config: AnyModelConfig
     config: TrainConfig
     run_dir: Path
     report: StepReport = lambda *_: None
     on_load: Callable[[int, int], None] = lambda *_: None
+    open_finder: OpenFinder | None = None
 
     @property
     def folder(self) -> RunFolder:
@@ -78,16 +82,26 @@ class Trainer:
             fabric = make_fabric(self.config)
             ranks = Ranks.current()
             step = _together(ranks, lambda: begin(self.folder, self.model_config, self.config, resume=resume))
-            on_load = self.on_load if ranks.is_main else lambda *_: None
-            paths = RunPaths(data_paths, tuple(held_out))
-            on_device = {"auto": fabric.device.type == "cuda", "device": True, "workers": False}[self.config.log_mel]
-            data = RunData.open(paths, self.model_config, self.config, ranks, on_load, log_mel_on_device=on_device)
-            task = make_task(self.model_config, self.config, data.classes)
+            data = self._open(RunPaths(data_paths, tuple(held_out)), fabric, ranks, stop)
+            if data is None:
+                return RunResult(RunState(step or 0), {}, stop.received, ranks.is_main)
+            task = make_task(self.model_config, self.config, data)
             _together(ranks, lambda: self._claim(data, step, held))
             wrapped, training, state = self._start(fabric, task, step, data.steps_per_epoch)
             session = Session(self, fabric, ranks, data, task, wrapped, training, stop)
             state, metrics = session.train(state)
         return RunResult(state, metrics, stop.received, ranks.is_main)
+
+    def _open(self, paths: RunPaths, fabric: Fabric, ranks: Ranks, stop: StopSignals) -> RunData | None:
+        """Open the data; None where a signal came while faces were followed."""
+        config, model = self.config, self.model_config
+        on_load = self.on_load if ranks.is_main else lambda *_: None
+        if isinstance(model, FaceConfig):
+            folder = self.folder.faces if config.face_cache is None else Path(config.face_cache)
+            tracking = FaceTracking(self.open_finder, folder, on_load, lambda: stop.received is not None)
+            return open_face_data(paths, model, config, ranks, tracking)
+        on_device = {"auto": fabric.device.type == "cuda", "device": True, "workers": False}[config.log_mel]
+        return RunData.open(paths, model, config, ranks, on_load, log_mel_on_device=on_device)
 
     def _claim(self, data: RunData, step: int | None, held: ExitStack) -> None:
         """Write what a run's folder holds from the start, once the data has turned out to be usable; lock it."""
@@ -191,7 +205,7 @@ class Session:
             raise DataError(f"No batch could be made ({dict(self.data.rejects.reasons)}): see `cavsync data check`")
         return state, metrics
 
-    def _next_batch(self, batches: Iterator[PairBatch], step: int, num_steps: int, begin_seconds: float) -> StepBatch:
+    def _next_batch(self, batches: Iterator[Batch], step: int, num_steps: int, begin_seconds: float) -> StepBatch:
         """Load the parts of a step, and agree with the other processes on what it holds and on progress."""
         config = self.trainer.config
         parts = [next(batches) for _ in range(config.gradient_accumulation)]

@@ -23,12 +23,14 @@ from cavsync.train.recipes.fine_tuning import (
     probe,
 )
 from cavsync.train.recipes.sync_base import sync_base
+from cavsync.train.recipes.sync_face import sync_face
 from cavsync.train.recipes.sync_tiny import demo, sync_tiny
 
 PRESETS: dict[str, Callable[[], Recipe]] = {
     "debug": debug,
     "demo": demo,
     "sync-tiny": sync_tiny,
+    "sync-face": sync_face,
     "sync-base": sync_base,
     "cav-mae-sync-base": cav_mae_sync_base,
     "cav-mae-base": cav_mae_base,

@@ -19,12 +19,13 @@ from cavsync.atomic import is_leftover, remove_leftovers, require_new_folder
 from cavsync.data.sources.classes import ClassLabels
 from cavsync.errors import CheckpointError
 from cavsync.model.checkpoint import load_state, save_state, write_run_config
-from cavsync.model.config import ModelConfig
+from cavsync.model.face_config import FaceConfig
 from cavsync.run import CheckpointFiles, Run, RunConfig, RunFolder
 from cavsync.train.config import TrainConfig
 from cavsync.train.ema import WeightAverage
 from cavsync.train.optimizer import load_optimizer_state, optimizer_state, whole_tensor
 from cavsync.train.ranks import Ranks
+from cavsync.train.recipes import AnyModelConfig
 from cavsync.train.tasks.task import Model
 
 UNREADABLE = (
@@ -36,7 +37,7 @@ FREE_OPTIONS = frozenset(
     (
         *("max_steps", "max_minutes", "epochs", "workers", "log_every_steps", "checkpoint_every_steps"),
         *("keep_checkpoints", "keep_every_steps", "accelerator", "devices", "nodes", "strategy", "compile"),
-        *("activation_checkpointing", "max_rejected_share", "log_mel", "init_from", "vision_mae"),
+        *("activation_checkpointing", "max_rejected_share", "log_mel", "init_from", "vision_mae", "face_cache"),
     )
 )
 
@@ -77,7 +78,7 @@ def save(training: Training, folder: RunFolder, state: RunState, config: TrainCo
     ranks.any(False)
 
 
-def begin(folder: RunFolder, model: ModelConfig, train: TrainConfig, *, resume: bool) -> int | None:
+def begin(folder: RunFolder, model: AnyModelConfig, train: TrainConfig, *, resume: bool) -> int | None:
     """Check that a folder is free for a new run, or holds a run of the same configuration to resume.
 
     Returns the step to resume from, None for a new run or one without a checkpoint. Raises ConfigError for a folder
@@ -86,14 +87,15 @@ def begin(folder: RunFolder, model: ModelConfig, train: TrainConfig, *, resume: 
     if resume and folder.config_file.exists():
         _require_same(folder, model, train)
         return folder.latest_step()
-    if folder.path.is_dir() and all(is_leftover(path.name) for path in folder.path.iterdir()):
-        # A run that was killed before it had a configuration.
+    if folder.path.is_dir() and all(is_leftover(path.name) or path == folder.faces for path in folder.path.iterdir()):
+        # A run that was stopped before it had a configuration; face tracks that it found are used again.
         remove_leftovers(folder.path)
+        return None
     require_new_folder(folder.path, "pass --resume to continue the run in it, or choose another --out")
     return None
 
 
-def claim(folder: RunFolder, model: ModelConfig, train: TrainConfig, classes: ClassLabels | None = None) -> TextIO:
+def claim(folder: RunFolder, model: AnyModelConfig, train: TrainConfig, classes: ClassLabels | None = None) -> TextIO:
     """Write the run's configuration if it is new, and lock its folder; `classes` are a classifier's.
 
     Returns the lock, held until it is closed or the process ends. CheckpointError where another session holds it.
@@ -143,11 +145,12 @@ def initial_weights(model: Model, folder: RunFolder, step: int) -> None:
     load_state(model, Run.open(folder.path).at(step))
 
 
-def _require_same(folder: RunFolder, model: ModelConfig, train: TrainConfig) -> None:
+def _require_same(folder: RunFolder, model: AnyModelConfig, train: TrainConfig) -> None:
     stored = RunConfig.read(folder.config_file)
     old, wanted = stored.train or {}, train.model_dump(mode="json")
     changed = [key for key, value in wanted.items() if key not in FREE_OPTIONS and old.get(key) != value]
-    if stored.model != model.model_dump(mode="json") or changed:
+    is_face = isinstance(model, FaceConfig)
+    if stored.model != model.model_dump(mode="json") or (stored.kind == "face") != is_face or changed:
         what = f"option '{changed[0]}'" if changed else "the model"
         raise CheckpointError(
             f"'{folder.path}' was trained with another configuration ({what} differs): resume it with its own preset "

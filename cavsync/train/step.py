@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from cavsync.atomic import write_text_atomically
-from cavsync.data.batches import PairBatch
 from cavsync.errors import DataError
 from cavsync.run import RunFolder
 from cavsync.train.config import TrainConfig
+from cavsync.train.data import Batch
 from cavsync.train.ranks import Ranks
 from cavsync.train.tasks.task import Draw, Task
 
@@ -37,7 +37,7 @@ class StepBatch:
 
     step: int
     progress: float
-    parts: Sequence[PairBatch]
+    parts: Sequence[Batch]
     counts: list[list[float]]
 
     def used_parts(self) -> list[int]:
@@ -103,7 +103,7 @@ class TrainingStep:
         """Seed of the masks of one part of one step: all processes draw for the whole batch."""
         return (self.config.seed * 1_000_003 + step) * self.config.gradient_accumulation + part
 
-    def _require_finite(self, what: str, value: Tensor, step: int, parts: Sequence[PairBatch]) -> None:
+    def _require_finite(self, what: str, value: Tensor, step: int, parts: Sequence[Batch]) -> None:
         if not self.ranks.any(not bool(torch.isfinite(value))):
             return
         mine = [name for part in parts for name in part.names]

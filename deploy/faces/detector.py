@@ -13,6 +13,8 @@ from cavsync.deploy.runtime.engines import Engine
 FloatArray = NDArray[np.float64]
 NUM_KEYPOINTS = 6
 MAX_LOGIT = 80.0
+SAMPLES_PER_PIXEL = 3
+"""Rows of a large frame that a row of a detector's input is made of, at least; the others are left out."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class AnchorGrid:
 SHORT_RANGE = AnchorGrid(128, ((16, 2), (8, 6)))
 """Sees faces from about 15 % of the frame's height on."""
 FULL_RANGE = AnchorGrid(192, ((48, 1),))
-"""Sees faces from about 5 % of the frame's height on, and costs about three times as much."""
+"""Sees faces from about 5 % of the frame's height on, and costs about four times as much."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,11 @@ def letterbox(frame: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], f
     height, width = frame.shape[:2]
     scale = size / max(height, width)
     shape = max(1, round(width * scale)), max(1, round(height * scale))
-    small = Image.fromarray(frame).resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    skip = min(max(1, int(1 / scale / SAMPLES_PER_PIXEL)), height)
+    rows = Image.fromarray(np.ascontiguousarray(frame[skip // 2 :: skip]))
+    # The last row that is read may stand for fewer than the others.
+    box = (0, 0, width, min(height / skip, rows.height))
+    small = rows.resize(shape, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
     left, top = (size - shape[0]) // 2, (size - shape[1]) // 2
     square = np.zeros((size, size, 3), np.uint8)
     square[top : top + shape[1], left : left + shape[0]] = np.asarray(small)

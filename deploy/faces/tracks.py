@@ -17,9 +17,10 @@ MAX_FACES = 3
 """Faces that are followed at a time: what a frame costs is bounded whatever it shows."""
 MIN_PRESENCE = 0.5
 SEARCH_SECONDS = 0.12
-"""Time from one search to the next while no face is followed."""
+"""Shortest time from one search to the next: after a cut, or while a face was lost. It doubles with each search that
+finds none."""
 LOOK_AROUND_SECONDS = 0.6
-"""Time from one search to the next while faces are followed."""
+"""Longest time from one search to the next, also while faces are followed."""
 MIN_OVERLAP = 0.4
 """A face whose box overlaps its last one by less (intersection over union) is another face."""
 DETECTION_OVERLAP = 0.2
@@ -62,7 +63,8 @@ class FaceFinder:
     """Follows the faces of one stream of frames.
 
     A cut ends all tracks; so does a face that leaves, turns away or moves by more than half of itself from one frame to
-    the next. Where the first detector finds no face the second one, which sees smaller faces, is asked.
+    the next. Where the first detector finds no face and none is followed, the second one, which sees smaller faces, is
+    asked.
 
     Args:
         detectors: in the order in which they are asked.
@@ -75,25 +77,32 @@ class FaceFinder:
         self._faces: list[Face] = []
         self._num_tracks = 0
         self._searched_seconds = -np.inf
+        self._wait_seconds = SEARCH_SECONDS
         self._thumbnail: NDArray[np.float32] | None = None
 
     def push(self, frame: NDArray[np.uint8], pts_seconds: float) -> list[Face]:
         """The faces of the next frame, RGB (H, W, 3) uint8; the longest followed first."""
-        thumbnail = _thumbnail(frame)
-        if self._thumbnail is not None and np.abs(thumbnail - self._thumbnail).mean() > CUT_DIFFERENCE:
+        if self._is_cut(frame):
             self._faces = []
-            self._searched_seconds = -np.inf
-        self._thumbnail = thumbnail
+            self._wait_seconds = SEARCH_SECONDS
         if pts_seconds < self._searched_seconds:
             self._searched_seconds = -np.inf
         before = len(self._faces)
         self._follow(frame)
-        lost = len(self._faces) < before
-        wait = LOOK_AROUND_SECONDS if self._faces else SEARCH_SECONDS
-        if len(self._faces) < MAX_FACES and (lost or pts_seconds - self._searched_seconds >= wait):
+        if len(self._faces) < before:
+            self._wait_seconds = SEARCH_SECONDS
+        if len(self._faces) < MAX_FACES and pts_seconds - self._searched_seconds >= self._wait_seconds:
             self._searched_seconds = pts_seconds
             self._search(frame)
+            self._wait_seconds = (
+                LOOK_AROUND_SECONDS if self._faces else min(2 * self._wait_seconds, LOOK_AROUND_SECONDS)
+            )
         return list(self._faces)
+
+    def _is_cut(self, frame: NDArray[np.uint8]) -> bool:
+        """Whether a cut lies between this frame and the last one."""
+        last, self._thumbnail = self._thumbnail, _thumbnail(frame)
+        return last is not None and bool(np.abs(self._thumbnail - last).mean() > CUT_DIFFERENCE)
 
     def _follow(self, frame: NDArray[np.uint8]) -> None:
         """Measure the faces of the last frame again, and keep those that are still there."""
@@ -141,6 +150,6 @@ def frontality(points: FloatArray) -> float:
 def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     rows = np.linspace(0, frame.shape[0] - 1, 4 * CUT_THUMBNAIL).astype(int)
     columns = np.linspace(0, frame.shape[1] - 1, 4 * CUT_THUMBNAIL).astype(int)
-    grey = frame[rows[:, None], columns].astype(np.float32).mean(axis=-1)
-    thumbnail: NDArray[np.float32] = grey.reshape(CUT_THUMBNAIL, 4, CUT_THUMBNAIL, 4).mean(axis=(1, 3))
+    grid = frame[rows].take(columns, axis=1).reshape(CUT_THUMBNAIL, 4, -1).sum(axis=1, dtype=np.uint16)
+    thumbnail: NDArray[np.float32] = grid.reshape(CUT_THUMBNAIL, CUT_THUMBNAIL, 12).mean(axis=2, dtype=np.float32) / 4
     return thumbnail

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cavsync.deploy.files.whole_file import HeatMap
 from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.stream.windows import MIN_FACE_SHARE
-from cavsync.deploy.verdict.curve import MIN_ROWS, Curve, FloatArray, curve_of_sums, mean_of
+from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, Curve, FloatArray, curve_of_sums, mean_of
 from cavsync.deploy.verdict.face_view import FaceView
 from cavsync.deploy.verdict.records import SyncScore
 
@@ -113,7 +113,7 @@ class FaceFile:
             level_dbfs=facts[:, 2],
             boxes=facts[:, len(FACTS) :],
             frame_size=self._frame_size,
-            curve=curve_of_sums(self._lags_ms, sums, counts, num_rows),
+            curve=curve_of_sums(self._lags_ms, sums, counts, num_rows, prior_rows=FACE_PRIOR_ROWS),
             view=self._view(facts, tracks, num_rows / expected),
             heat_map=HeatMap(starts, self._lags_ms, mean_of(sums, counts)),
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.verdict.confidence import Evidence
-from cavsync.deploy.verdict.curve import MIN_ROWS, FloatArray, curve_of_rows
+from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, FloatArray, curve_of_rows
 from cavsync.deploy.verdict.face_view import FaceView
 from cavsync.deploy.verdict.paths import combine, judge_face, tolerance_ms
 from cavsync.deploy.verdict.profiles import Profile
@@ -56,7 +56,7 @@ class FaceJudge:
     def _judge(self, window: Window, rows: list[FaceRow], share: float) -> SyncScore:
         levels = np.array([row.level_dbfs for row in rows])
         return judge_face(
-            curve_of_rows(self.lags_ms, np.array([row.similarity for row in rows])),
+            curve_of_rows(self.lags_ms, np.array([row.similarity for row in rows]), prior_rows=FACE_PRIOR_ROWS),
             view_of(rows, min(1.0, share)),
             Evidence(None, levels, window.evidence.period_seconds),
             self.spec.calibration,

@@ -14,6 +14,8 @@ FloatArray = NDArray[np.float64]
 MIN_ROWS = 8
 MIN_ROW_SHARE = 0.4
 NUM_PARTS = 4
+FACE_PRIOR_ROWS = 12.0
+"""Prior rows of a face's curve, see `curve_of_sums`: a face is often there for a short time only."""
 # Maxima closer than SAME_PEAK_MS count as one peak. AGREEMENT_MS is below the loosest broadcast limit.
 SAME_PEAK_MS = 200.0
 AGREEMENT_MS = 100.0
@@ -64,20 +66,30 @@ def lag_grid_ms(max_offset_ms: float, hop_ms: float) -> FloatArray:
     return np.arange(-steps, steps + 1, dtype=np.float64) * hop_ms
 
 
-def curve_of_rows(lags_ms: FloatArray, rows: FloatArray) -> Curve:
-    """Return the curve of similarity rows (frames, lags), NaN where a frame has no audio at that lag."""
+def curve_of_rows(lags_ms: FloatArray, rows: FloatArray, *, prior_rows: float = 0.0) -> Curve:
+    """Return the curve of similarity rows (frames, lags), NaN where a frame has no audio at that lag; `prior_rows` as
+    for `curve_of_sums`."""
     parts = np.array_split(rows, NUM_PARTS)
     sums = np.stack([np.nansum(part, axis=0) for part in parts])
     counts = np.stack([np.count_nonzero(~np.isnan(part), axis=0) for part in parts])
-    return curve_of_sums(lags_ms, sums, counts, len(rows))
+    return curve_of_sums(lags_ms, sums, counts, len(rows), prior_rows=prior_rows)
 
 
-def curve_of_sums(lags_ms: FloatArray, sums: FloatArray, counts: NDArray[np.int64], num_frames: int) -> Curve:
-    """Return the curve from sums and counts (blocks, lags) of similarities over consecutive blocks of frames."""
+def curve_of_sums(
+    lags_ms: FloatArray, sums: FloatArray, counts: NDArray[np.int64], num_frames: int, *, prior_rows: float = 0.0
+) -> Curve:
+    """Return the curve from sums and counts (blocks, lags) of similarities over consecutive blocks of frames.
+
+    The mean of few rows strays, and the highest of many lags is often one with few. Each lag counts as if it had
+    `prior_rows` more rows with the mean similarity of all.
+    """
     parts = zip(np.array_split(sums, NUM_PARTS), np.array_split(counts, NUM_PARTS), strict=True)
     total_count = counts.sum(axis=0)
     enough = max(MIN_ROWS, MIN_ROW_SHARE * num_frames)
-    similarity = np.where(total_count >= enough, mean_of(sums.sum(axis=0), total_count), np.nan)
+    total = sums.sum(axis=0)
+    mean = total.sum() / max(1, total_count.sum())
+    shrunk = (total + prior_rows * mean) / np.maximum(total_count + prior_rows, 1)
+    similarity = np.where(total_count >= enough, shrunk, np.nan)
     part_similarity = np.stack([mean_of(part.sum(axis=0), count.sum(axis=0)) for part, count in parts])
     return Curve(lags_ms, similarity, part_similarity, num_frames)
 

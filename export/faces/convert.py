@@ -1,6 +1,10 @@
 """Convert TensorFlow Lite image networks to ONNX, channels first, with half-precision weights kept as they are.
 
 Padding follows TensorFlow's rules ("SAME" pads by the input's size, more at the end than at the beginning).
+
+The graphs are written for ONNX Runtime's CPU kernels, which keep feature maps in blocks of 8 or 16 channels from one
+operation to the next where they can. So feature maps are filled up with channels of zeros to a multiple of 16, and
+there is no PRelu and no Pad, which have no such kernels: each would bring a map into the usual layout and back.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from cavsync.export.faces.tflite import LiteModel, Operation
 OPSET = 18
 IR_VERSION = 9
 SAME_PADDING = 0
+BLOCK = 16
+"""Channels of a feature map are filled up to a multiple of this."""
 ACTIVATIONS = {0: None, 1: "Relu"}
 """ActivationFunctionType of the schema -> ONNX operator."""
 
@@ -49,7 +55,10 @@ def convert(path: Path, network: ImageNetwork, name: str) -> onnx.ModelProto:
 
 
 class _Converter:
-    """Names of tensors by index; those in `_first` have their channels first, the others are as in the original."""
+    """Names of tensors by index; those in `_first` have their channels first, the others are as in the original.
+
+    `_widths` has the channels of the former with those that were added.
+    """
 
     def __init__(self, model: LiteModel, network: ImageNetwork) -> None:
         self._model = model
@@ -58,6 +67,7 @@ class _Converter:
         self._constants: list[onnx.TensorProto] = []
         self._names: dict[int, str] = {}
         self._first: set[int] = set()
+        self._widths: dict[int, int] = {}
         self._halves: dict[int, int] = {}
         self._kinds: dict[str, Callable[[Operation], str]] = {
             "CONV_2D": self._convolve,
@@ -77,7 +87,7 @@ class _Converter:
         for operation in self._model.operations():
             self._take(operation)
         parts = [
-            self._node("Flatten", [self._names[tensor]]) if tensor in self._first else self._names[tensor]
+            self._node("Flatten", [self._unfilled(tensor, axis=1)]) if tensor in self._first else self._names[tensor]
             for tensor in self._model.outputs
         ]
         output = self._network.output
@@ -91,13 +101,14 @@ class _Converter:
         return model
 
     def _begin(self, image: int) -> None:
-        values = self._node("Cast", ["image"], to=TensorProto.FLOAT)
-        values = self._node("Transpose", [values], perm=[0, 3, 1, 2])
+        values = self._node("Transpose", ["image"], perm=[0, 3, 1, 2])
+        values = self._node("Cast", [values], to=TensorProto.FLOAT)
         values = self._node("Mul", [values, self._constant(np.float32(self._network.scale))])
         if self._network.shift:
             values = self._node("Add", [values, self._constant(np.float32(self._network.shift))])
         self._names[image] = values
         self._first.add(image)
+        self._widths[image] = self._model.shape(image)[-1]
 
     def _take(self, operation: Operation) -> None:
         kind, output = operation.kind, operation.output
@@ -107,6 +118,7 @@ class _Converter:
         elif kind == "RESHAPE":
             # Rows of a feature map, as the original has them: channels last.
             last = self._node("Transpose", [self._image(operation)], perm=[0, 2, 3, 1])
+            last = self._unfilled(operation.inputs[0], axis=3, values=last)
             shape = np.array([0, -1, self._model.shape(output)[-1]], np.int64)
             self._names[output] = self._node("Reshape", [last, self._constant(shape)])
         elif kind == "CONCATENATION":
@@ -115,6 +127,8 @@ class _Converter:
             parts = [self._names[tensor] for tensor in operation.inputs]
             self._names[output] = self._node("Concat", parts, axis=operation.options.axis)
         elif kind in self._kinds:
+            # Most operations keep the channels; the others note how many theirs have.
+            self._widths[output] = self._widths.get(operation.inputs[0], 0)
             self._names[output] = self._kinds[kind](operation)
             self._first.add(output)
         else:
@@ -122,19 +136,20 @@ class _Converter:
 
     def _convolve(self, operation: Operation) -> str:
         options, (image, kernel, bias) = operation.options, operation.inputs
-        weights = self._weights(kernel)
-        if operation.kind == "CONV_2D":
-            weights, groups = weights.transpose(0, 3, 1, 2), 1
-        else:
-            weights = weights.transpose(3, 0, 1, 2)
-            groups = len(weights)
+        weights, channels = self._weights(kernel), self._widths[image]
+        is_full = operation.kind == "CONV_2D"
+        weights = weights.transpose((0, 3, 1, 2) if is_full else (3, 0, 1, 2))
         is_dilated = (options.dilationHFactor, options.dilationWFactor) != (1, 1)
-        if is_dilated or weights.shape[1] * groups != self._model.shape(image)[-1]:
+        if is_dilated or weights.shape[1 if is_full else 0] != self._model.shape(image)[-1]:
             raise ExportError(f"{operation.kind} with dilation or with several kernels per channel is not supported")
-        shape, strides = weights.shape[2:], (options.strideH, options.strideW)
+        width = _filled(len(weights)) if is_full else channels
+        weights = _with_zeros(weights, (width, channels if is_full else 1, *weights.shape[2:]))
+        biases = _with_zeros(self._weights(bias), (width,))
+        self._widths[operation.output] = width
+        shape, strides, groups = weights.shape[2:], (options.strideH, options.strideW), 1 if is_full else width
         values = self._node(
             "Conv",
-            [self._names[image], self._constant(weights), self._constant(self._weights(bias))],
+            [self._image(operation), self._constant(weights), self._constant(biases)],
             kernel_shape=list(shape),
             strides=list(strides),
             group=groups,
@@ -143,16 +158,28 @@ class _Converter:
         return self._activated(values, options)
 
     def _add(self, operation: Operation) -> str:
-        one, other = operation.inputs
+        options, (one, other) = operation.options, operation.inputs
         if self._model.shape(one) != self._model.shape(other):
             raise ExportError("ADD of tensors of different shapes is not supported")
-        return self._activated(self._node("Add", [self._names[one], self._names[other]]), operation.options)
+        width = self._widths[operation.output] = max(self._widths[one], self._widths[other])
+        return self._activated(self._node("Add", [self._widened(tensor, width) for tensor in (one, other)]), options)
 
     def _prelu(self, operation: Operation) -> str:
         slopes = self._weights(operation.inputs[1])
         if slopes.shape[:-1] != (1,) * (slopes.ndim - 1):
             raise ExportError("PRELU with a slope of its own for each pixel is not supported")
-        return self._node("PRelu", [self._image(operation), self._constant(slopes.reshape(-1, 1, 1))])
+        values = self._image(operation)
+        slopes = _with_zeros(slopes.reshape(-1).astype(np.float32), (self._widths[operation.inputs[0]],))
+        if slopes.max() <= 1:
+            # Negative values become positive ones here, and positive values zero.
+            return self._node("Add", [values, self._node("Relu", [self._scaled(values, slopes - 1)])])
+        positive = self._node("Relu", [values])
+        return self._node("Add", [self._scaled(values, slopes), self._scaled(positive, 1 - slopes)])
+
+    def _scaled(self, values: str, factors: NDArray[np.float32]) -> str:
+        """Each channel times its factor."""
+        kernels = self._constant(factors.reshape(-1, 1, 1, 1))
+        return self._node("Conv", [values, kernels], kernel_shape=[1, 1], group=len(factors))
 
     def _pool(self, operation: Operation) -> str:
         options = operation.options
@@ -167,8 +194,27 @@ class _Converter:
         pads = self._model.constant(operation.inputs[1])
         if pads is None:
             raise ExportError("PAD by computed amounts is not supported")
-        first = pads[[0, 3, 1, 2]].T.reshape(-1).astype(np.int64)
-        return self._node("Pad", [self._image(operation), self._constant(first)])
+        if pads[:3].any() or pads[3, 0]:
+            raise ExportError("PAD other than by channels at the end is not supported")
+        width = self._widths[operation.output] = _filled(self._model.shape(operation.output)[-1])
+        return self._widened(operation.inputs[0], width)
+
+    def _widened(self, tensor: int, width: int) -> str:
+        """A feature map with channels of zeros at its end, `width` in all."""
+        channels = self._widths[tensor]
+        if channels == width:
+            return self._names[tensor]
+        kernels = self._node("ConstantOfShape", [self._constant(np.array([width - channels, channels, 1, 1]))])
+        zeros = self._node("Conv", [self._names[tensor], kernels], kernel_shape=[1, 1])
+        return self._node("Concat", [self._names[tensor], zeros], axis=1)
+
+    def _unfilled(self, tensor: int, *, axis: int, values: str | None = None) -> str:
+        """A feature map, or `values` made of it, with its original channels only, which lie along `axis`."""
+        values, channels = values or self._names[tensor], self._model.shape(tensor)[-1]
+        if channels == self._widths[tensor]:
+            return values
+        begin, end, along = (self._constant(np.array([place])) for place in (0, channels, axis))
+        return self._node("Slice", [values, begin, end, along])
 
     def _resize(self, operation: Operation) -> str:
         options = operation.options
@@ -223,3 +269,13 @@ class _Converter:
         output = f"value_{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
+
+
+def _filled(channels: int) -> int:
+    """The multiple of a block that holds so many channels."""
+    return -(-channels // BLOCK) * BLOCK
+
+
+def _with_zeros(values: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """`values` with zeros at the ends of its axes."""
+    return np.pad(values, [(0, large - small) for large, small in zip(shape, values.shape, strict=True)])

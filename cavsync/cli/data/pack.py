@@ -11,6 +11,7 @@ import click
 from cavsync.cli.progress import counting_bar
 
 if TYPE_CHECKING:
+    from cavsync.data.faces.follow import OpenFinder
     from cavsync.data.shards.manifest import ShardManifest
 
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 @click.option("--quality", "jpeg_quality", type=click.IntRange(1, 100), default=90, show_default=True,
               help="JPEG quality.")  # fmt: skip
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Keep only the start of longer clips.")
+@click.option("--faces", is_flag=True,
+              help="Also keep the track of each clip's main face, for --preset sync-face; clips without a face are "
+              "rejected.")  # fmt: skip
 @click.option("--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="CSV index,mid,display_name; clips with other labels are rejected.")  # fmt: skip
 @click.option("--licence", default="", help="Licence recorded with every clip.")
@@ -63,10 +67,19 @@ def pack(source: Path, out: Path, media: Path | None, labels: Path | None, worke
                 workers=workers,
                 vocabulary=vocabulary,
                 progress=progress,
+                open_finder=_face_finder() if options["faces"] else None,
             )
     finally:
         signal.signal(signal.SIGTERM, earlier)
     _print(out, manifest)
+
+
+def _face_finder() -> OpenFinder:
+    """Return what opens a face finder. BundleError where this installation has none."""
+    from cavsync.deploy.faces.graphs import default_folder, open_face_finder
+
+    default_folder()
+    return open_face_finder
 
 
 def _print(out: Path, manifest: ShardManifest) -> None:

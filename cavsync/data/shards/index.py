@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cavsync.atomic import atomic_file
 
@@ -20,22 +20,26 @@ IDX_ENDING = ".idx"
 
 @dataclass(frozen=True)
 class SampleMembers:
-    """Byte ranges (offset, size) of one sample's members in its tar; `key` is the common part of their names."""
+    """Byte ranges (offset, size) of one sample's members in its tar; `key` is the common part of their names. `faces` is
+    None where the sample has no face track."""
 
     key: str
     description: tuple[int, int]
     audio: tuple[int, int]
     frames: list[tuple[int, int]]
+    faces: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class ShardIndex:
     """The n samples of one tar. The members of sample i (description, audio, then frames) are rows first[i] to
-    first[i + 1] of `ranges` (m, 2), which hold offset and size."""
+    first[i + 1] of `ranges` (m, 2), which hold offset and size. `faces` (n, 2) are those of the face tracks, size 0 for
+    none, or (0, 2) where no sample has one."""
 
     keys: list[str]
     first: NDArray[np.int64]
     ranges: NDArray[np.int64]
+    faces: NDArray[np.int64]
 
     @classmethod
     def of(cls, samples: list[SampleMembers]) -> ShardIndex:
@@ -43,7 +47,9 @@ class ShardIndex:
         rows = [(sample.description, sample.audio, *sample.frames) for sample in samples]
         flat = [entry for row in rows for entry in row]
         first = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
-        return cls([sample.key for sample in samples], first, np.asarray(flat, dtype=np.int64).reshape(-1, 2))
+        faces = [sample.faces or (0, 0) for sample in samples] if any(sample.faces for sample in samples) else []
+        ranges, face_ranges = (np.asarray(entries, dtype=np.int64).reshape(-1, 2) for entries in (flat, faces))
+        return cls([sample.key for sample in samples], first, ranges, face_ranges)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -51,7 +57,8 @@ class ShardIndex:
     def __getitem__(self, position: int) -> SampleMembers:
         rows = self.ranges[self.first[position] : self.first[position + 1]].tolist()
         description, audio, *frames = [(offset, size) for offset, size in rows]
-        return SampleMembers(self.keys[position], description, audio, frames)
+        offset, size = self.faces[position].tolist() if len(self.faces) else (0, 0)
+        return SampleMembers(self.keys[position], description, audio, frames, (offset, size) if size else None)
 
 
 class PackReject(BaseModel):
@@ -62,6 +69,11 @@ class PackReject(BaseModel):
     name: str
     reason: str
     error: str
+
+
+def _is_empty(values: list[int]) -> bool:
+    """Shards without faces are described as they were before there were any."""
+    return not values
 
 
 class ShardReport(BaseModel):
@@ -79,12 +91,18 @@ class ShardReport(BaseModel):
     members: list[int]
     offsets: list[int]
     sizes: list[int]
+    face_offsets: list[int] = Field(default_factory=list, exclude_if=_is_empty)
+    face_sizes: list[int] = Field(default_factory=list, exclude_if=_is_empty)
 
     @property
     def index(self) -> ShardIndex:
         """The index of the tar's samples, as arrays."""
         first = np.cumsum([0, *self.members], dtype=np.int64)
-        return ShardIndex(self.keys, first, np.column_stack([self.offsets, self.sizes]).astype(np.int64).reshape(-1, 2))
+        ranges, faces = (
+            np.asarray([offsets, sizes], dtype=np.int64).T
+            for offsets, sizes in ((self.offsets, self.sizes), (self.face_offsets, self.face_sizes))
+        )
+        return ShardIndex(self.keys, first, ranges, faces)
 
     def write(self, tar_path: Path) -> None:
         """Write the report next to the tar, which then counts as finished."""
@@ -103,7 +121,12 @@ def read_report(tar_path: Path) -> ShardReport | None:
         log.warning("%s is not an index (%s) and is ignored", path, error)
         return None
     members = sum(report.members)
-    if len(report.keys) != len(report.members) or members != len(report.offsets) or members != len(report.sizes):
+    counts = (len(report.members), len(report.face_offsets) or len(report.keys))
+    if (
+        any(count != len(report.keys) for count in counts)
+        or not members == len(report.offsets) == len(report.sizes)
+        or len(report.face_offsets) != len(report.face_sizes)
+    ):
         log.warning("%s contradicts itself and is ignored", path)
         return None
     return report

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cavsync.data.audio_file import read_audio
 from cavsync.data.cav_mae_json import frame_path, frame_times_seconds
+from cavsync.data.faces.follow import OpenFinder
 from cavsync.data.shards.jpeg import shrink_jpeg
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.read_video import read_video
@@ -34,11 +35,12 @@ class VideoItem:
     # Packing ignores the split, so the fingerprint must ignore it too.
     split: str = field(default="", repr=False)
 
-    def read(self, root: Path, options: PackOptions) -> SampleContents:
+    def read(self, root: Path, options: PackOptions, open_finder: OpenFinder | None) -> SampleContents:
         """Decode the file below `root`. Raises MediaError for a file that is missing or cannot be used."""
         if not self.file:
             raise MediaError(f"{self.id} has no file among the media: download it or delete its row", reason="missing")
-        return read_video(root / self.file, options, cut_seconds=self.cut_seconds if self.whole else None)
+        cut_seconds = self.cut_seconds if self.whole else None
+        return read_video(root / self.file, options, cut_seconds=cut_seconds, open_finder=open_finder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,9 @@ class FramesItem:
         """Name of the clip in the list: `video_path/id`."""
         return f"{self.video_path}/{self.id}"
 
-    def read(self, root: Path, options: PackOptions) -> SampleContents:
+    def read(self, root: Path, options: PackOptions, open_finder: OpenFinder | None) -> SampleContents:
         """Read the frames and the audio, whose paths are relative to `root`. Raises MediaError if one is unusable."""
+        assert open_finder is None, "a list is never packed with faces"
         frames: list[bytes] = []
         while (path := root / frame_path(self.video_path, self.id, len(frames))).is_file():
             frames.append(shrink_jpeg(_read_bytes(path), options.short_side_px, options.jpeg_quality, str(path)))

@@ -18,6 +18,8 @@ class PackOptions(BaseModel):
     jpeg_quality: int = Field(default=90, ge=1, le=100)
     max_seconds: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
     """Clips are cut to this length from their start."""
+    faces: bool = False
+    """Keep the track of each clip's main face, for training the face model; clips without a face are rejected."""
     licence: str = ""
     shard_clips: PositiveInt | None = None
     """Clips per shard; None chooses a number that makes shards of about `shard_megabytes`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cavsync.atomic import atomic_file, is_leftover, remove_leftovers
+from cavsync.data.faces.follow import OpenFinder
 from cavsync.data.labels import Label, label_names
 from cavsync.data.shards.index import ShardReport, read_report
 from cavsync.data.shards.lock import only_writer
@@ -44,24 +45,28 @@ def pack(
     vocabulary: Sequence[Label] | None = None,
     workers: int = 2,
     progress: Progress | None = None,
+    open_finder: OpenFinder | None = None,
 ) -> ShardManifest:
     """Write `source` (a folder of videos, a CAV-MAE .json, or a .csv of parts of the videos below `media`) into `out`.
 
     Finished shards are kept, so calling again completes an interrupted pack and leaves a complete one alone. With
     `vocabulary`, clips with labels outside it are rejected. `progress(done, total)` counts clips. With several
-    `workers` the calling script needs the usual `if __name__ == "__main__"` guard.
+    `workers` the calling script needs the usual `if __name__ == "__main__"` guard. `open_finder` opens a face finder for
+    each clip, in each worker, and goes with `options.faces`.
 
     Raises:
         ConfigError: options that do not fit the source.
         DataError: a missing or unusable source, a folder with other content, a full disk, or a killed worker.
     """
-    if source.suffix.lower() == ".json" and (options.frames or options.frame_rate_hz or options.max_seconds):
+    if source.suffix.lower() == ".json":
+        _require_list_options(source, options)
+    if options.faces != (open_finder is not None):
         raise ConfigError(
-            f"{source} pairs frames with audio by number, so all are kept: leave out frames, rate and max_seconds"
+            "Packing with faces needs a face finder, and only that does: give both faces and open_finder."
         )
     root, listed = list_items(source, media)
     items = [listed[place] for place in shuffled(len(listed), options.seed)]
-    clips = PackedClips(root, items, options, None if vocabulary is None else label_names(vocabulary))
+    clips = PackedClips(root, items, options, None if vocabulary is None else label_names(vocabulary), open_finder)
     wanted = ShardManifest(
         options=options,
         labels=None if vocabulary is None else list(vocabulary),
@@ -82,6 +87,16 @@ def pack(
             f"{out} cannot be written ({error}): make room or give another folder, then pack again; finished shards "
             "are kept"
         ) from None
+
+
+def _require_list_options(source: Path, options: PackOptions) -> None:
+    """Raise ConfigError for options that need the times of frames, which a CAV-MAE list does not have."""
+    if options.frames or options.frame_rate_hz or options.max_seconds:
+        raise ConfigError(
+            f"{source} pairs frames with audio by number, so all are kept: leave out frames, rate and max_seconds"
+        )
+    if options.faces:
+        raise ConfigError(f"{source} lists a few frames of each clip, in which no face can be followed: pack videos")
 
 
 def shuffled(num_items: int, seed: int) -> list[int]:

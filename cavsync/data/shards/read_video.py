@@ -12,6 +12,7 @@ import av.error
 import numpy as np
 
 from cavsync.data.clip import join_chunks, read_until, require_same_length
+from cavsync.data.faces.follow import FaceFollower, OpenFinder
 from cavsync.data.shards.frame_choice import choose_frames
 from cavsync.data.shards.jpeg import encode_jpeg
 from cavsync.data.shards.options import PackOptions
@@ -47,15 +48,21 @@ class _Decoded:
     video_end_seconds: float = 0.0
 
 
-def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, float] | None = None) -> SampleContents:
+def read_video(
+    path: Path,
+    options: PackOptions,
+    *,
+    cut_seconds: tuple[float, float] | None = None,
+    open_finder: OpenFinder | None = None,
+) -> SampleContents:
     """Read the frames and audio of a file that `options` ask for.
 
     cut_seconds: read this part only, if the file is long enough to be the whole video; a file that is too short for
-    that is taken to be the part itself.
+    that is taken to be the part itself. open_finder: follow the faces in all frames, also those that are not kept.
 
     Raises:
         MediaError: unreadable, truncated, without video or audio, too short for the cut, or video and audio of
-            different lengths.
+            different lengths; or no frame shows a face.
     """
     cut = None if cut_seconds is None else _cut_in_file(path, cut_seconds)
     limit_seconds = math.inf if options.max_seconds is None else options.max_seconds
@@ -66,7 +73,8 @@ def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, fl
     )
     # The packets give the times without decoding, so that only the chosen frames are encoded. If the decoded frames
     # turn out to have other times, a second pass encodes the right ones.
-    found = _decode(path, part, frozenset(_choose(_packet_times(path, part), options)), options)
+    follower = None if open_finder is None else FaceFollower(open_finder())
+    found = _decode(path, part, frozenset(_choose(_packet_times(path, part), options)), options, follower)
     chosen = _choose(found.times, options)
     if not found.frames.keys() >= set(chosen):
         found = _decode(path, part, frozenset(chosen), options)
@@ -76,7 +84,8 @@ def read_video(path: Path, options: PackOptions, *, cut_seconds: tuple[float, fl
     samples, audio_start_seconds = join_chunks(found.chunks)
     require_same_length(path, found.video_end_seconds, audio_start_seconds + len(samples) / SAMPLE_RATE_HZ)
     frames = [found.frames[time] for time in chosen]
-    return SampleContents(frames, np.asarray(chosen), samples, audio_start_seconds, cut)
+    faces = None if follower is None else follower.main_track(str(path)).to_bytes()
+    return SampleContents(frames, np.asarray(chosen), samples, audio_start_seconds, cut, faces=faces)
 
 
 def _cut_in_file(path: Path, cut_seconds: tuple[float, float]) -> tuple[float, float] | None:
@@ -120,7 +129,13 @@ def _packet_times(path: Path, part: _ReadRange) -> list[float]:
     return sorted(filter(part.holds, times))
 
 
-def _decode(path: Path, part: _ReadRange, wanted: Container[float], options: PackOptions) -> _Decoded:
+def _decode(
+    path: Path,
+    part: _ReadRange,
+    wanted: Container[float],
+    options: PackOptions,
+    follower: FaceFollower | None = None,
+) -> _Decoded:
     found = _Decoded()
     for seconds, item in read_until(path, part.end_seconds, zero_seconds=part.zero_seconds):
         if isinstance(item, AudioChunk):
@@ -128,6 +143,8 @@ def _decode(path: Path, part: _ReadRange, wanted: Container[float], options: Pac
         elif part.holds(seconds) and (not found.times or seconds > found.times[-1]):
             found.times.append(seconds)
             found.video_end_seconds = min(item.end_seconds - part.zero_seconds, part.end_seconds)
+            if follower is not None:
+                follower.push(item.rgb, seconds)
             if seconds in wanted:
                 found.frames[seconds] = encode_jpeg(item.rgb, options.short_side_px, options.jpeg_quality)
     return found

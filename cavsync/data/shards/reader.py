@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from cavsync.data.cav_mae_json import segment_starts
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
+from cavsync.data.faces.face_clip import FaceClip
+from cavsync.data.faces.track import FaceTrack
 from cavsync.data.labels import Label, check_labels, label_names
 from cavsync.data.lazy_names import LazyNames
 from cavsync.data.shards.damage import Damage, inspect_tar
@@ -138,17 +140,10 @@ class ShardFolder:
     def load(self, index: int, img_size: int) -> Clip:
         """Read one clip: its audio now, each frame when it is used. Raises MediaError for an unusable clip."""
         shard, sample = self.sample(index)
-        where = f"{self.files.paths[shard]}: sample {sample.key}"
+        where = self._where(shard, sample)
         record = self._record(shard, sample, where)
         crc32 = record.crc32
-        flac = self.files.read(shard, sample.audio, None if crc32 is None else crc32[0])
-        samples = decode_flac(flac, f"{where}, its audio,")
-        if record.audio_samples not in (None, len(samples)):
-            raise MediaError(
-                f"{where} has {len(samples)} samples of audio instead of {record.audio_samples}: write it again",
-                reason="corrupt",
-            )
-        audio = Waveform(samples)
+        audio = Waveform(self._samples(shard, sample, record))
         return Clip(
             source=where,
             frames=TarFrames(self.files, shard, sample.frames, None if crc32 is None else crc32[1:], img_size),
@@ -158,6 +153,32 @@ class ShardFolder:
             segment_starts=self._segment_starts(len(audio), record, where) if record.segment_rule == "index" else None,
             labels=record.labels,
         )
+
+    def load_faces(self, index: int) -> FaceClip:
+        """Read the face track and the audio of one clip. Raises MediaError for an unusable clip, or one without faces."""
+        shard, sample = self.sample(index)
+        where = self._where(shard, sample)
+        if sample.faces is None:
+            raise MediaError(f"{where} has no face track: pack the videos with --faces", reason="no_face")
+        record = self._record(shard, sample, where)
+        track = FaceTrack.from_bytes(self.files.read(shard, sample.faces), f"{where}, its face track,")
+        return FaceClip(where, track, self._samples(shard, sample, record), record.audio_start_seconds)
+
+    def _where(self, shard: int, sample: SampleMembers) -> str:
+        """Return the name of a sample in messages."""
+        return f"{self.files.paths[shard]}: sample {sample.key}"
+
+    def _samples(self, shard: int, sample: SampleMembers, record: SampleRecord) -> NDArray[np.float32]:
+        """Decode the audio of a sample."""
+        where, crc32 = self._where(shard, sample), record.crc32
+        flac = self.files.read(shard, sample.audio, None if crc32 is None else crc32[0])
+        samples = decode_flac(flac, f"{where}, its audio,")
+        if record.audio_samples not in (None, len(samples)):
+            raise MediaError(
+                f"{where} has {len(samples)} samples of audio instead of {record.audio_samples}: write it again",
+                reason="corrupt",
+            )
+        return samples
 
     def _record(self, shard: int, sample: SampleMembers, where: str) -> SampleRecord:
         record = parse_record(self.files.read(shard, sample.description), where)

@@ -19,6 +19,7 @@ Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 JSON_SUFFIX = "json"
 FLAC_SUFFIX = "flac"
+FACES_SUFFIX = "faces.npz"
 _FRAME_SUFFIX = re.compile(r"(?:frame-)?(\d{1,9})\.jpe?g", re.IGNORECASE)
 
 
@@ -41,7 +42,8 @@ class SampleContents:
     """n frames as JPEG, shown at `pts_seconds` (n,), and mono 16 kHz `samples` that start at `audio_start_seconds`.
 
     cut_seconds: the part of the file that they come from, None for all of it. by_index: whether frames get their
-    segments by CAV-MAE's index rule.
+    segments by CAV-MAE's index rule. faces: the track of the main face, as `FaceTrack.to_bytes` gives it; None where it
+    was not asked for.
     """
 
     frames: list[bytes]
@@ -50,6 +52,7 @@ class SampleContents:
     audio_start_seconds: float = 0.0
     cut_seconds: tuple[float, float] | None = None
     by_index: bool = False
+    faces: bytes | None = None
 
 
 class SampleRecord(BaseModel):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cavsync.data.shards.index import SampleMembers, ShardIndex
-from cavsync.data.shards.record import FLAC_SUFFIX, JSON_SUFFIX, frame_number
+from cavsync.data.shards.record import FACES_SUFFIX, FLAC_SUFFIX, JSON_SUFFIX, frame_number
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,8 @@ class _Members:
 
     def sample(self) -> SampleMembers:
         frames = [self.frames[number] for number in range(len(self.frames))]
-        return SampleMembers(self.key, self.named[JSON_SUFFIX], self.named[FLAC_SUFFIX], frames)
+        description, audio = self.named[JSON_SUFFIX], self.named[FLAC_SUFFIX]
+        return SampleMembers(self.key, description, audio, frames, self.named.get(FACES_SUFFIX))
 
 
 def scan_tar(path: Path) -> TarScan:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import parent_process
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 
 from cavsync.atomic import atomic_file
+from cavsync.data.faces.follow import OpenFinder
 from cavsync.data.labels import check_labels
 from cavsync.data.shards.flac import encode_flac
 from cavsync.data.shards.index import PackReject, SampleMembers, ShardIndex, ShardReport
 from cavsync.data.shards.items import Item
 from cavsync.data.shards.jpeg import jpeg_size
 from cavsync.data.shards.options import PackOptions
-from cavsync.data.shards.record import FLAC_SUFFIX, JSON_SUFFIX, SampleRecord, frame_suffix
+from cavsync.data.shards.record import FACES_SUFFIX, FLAC_SUFFIX, JSON_SUFFIX, SampleRecord, frame_suffix
 from cavsync.data.shards.tar_writer import TarWriter
+from cavsync.data.worker_process import leave_stopping_to_parent
 from cavsync.errors import MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ
 
@@ -33,19 +31,20 @@ Members = list[tuple[str, bytes]]
 @dataclass(frozen=True)
 class PackedClips:
     """Clips in the order in which they are packed, whose files are below `root`; labels must be `known_labels`, if
-    given."""
+    given. `open_finder` opens the face finder where the options ask for faces."""
 
     root: Path
     items: Sequence[Item]
     options: PackOptions
     known_labels: frozenset[str] | None
+    open_finder: OpenFinder | None = None
 
     def read(self, item: Item) -> tuple[float, Members]:
         """Read a clip; return the seconds of its audio, and (suffix, content) of each member in the order of the tar:
-        description, audio, frames. Raises MediaError for an unusable clip."""
+        description, audio, frames, face track. Raises MediaError for an unusable clip."""
         name = item.file or item.id
         check_labels(item.labels, self.known_labels, name)
-        contents = item.read(self.root, self.options)
+        contents = item.read(self.root, self.options, self.open_finder)
         flac = encode_flac(contents.samples)
         width, height = jpeg_size(contents.frames[0], name)
         record = SampleRecord(
@@ -64,6 +63,8 @@ class PackedClips:
         )
         frames = [(frame_suffix(number), data) for number, data in enumerate(contents.frames)]
         members = [(JSON_SUFFIX, record.model_dump_json().encode()), (FLAC_SUFFIX, flac), *frames]
+        if contents.faces is not None:
+            members.append((FACES_SUFFIX, contents.faces))
         return len(contents.samples) / SAMPLE_RATE_HZ, members
 
 
@@ -89,9 +90,8 @@ class WorkerState:
 
 def start_worker(done: Synchronized[int], stop: Event) -> None:
     """Initialise a worker process, which leaves Ctrl-C to its parent and exits with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_stopping_to_parent()
     WorkerState.done, WorkerState.stop = done, stop
-    Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> None:
@@ -126,12 +126,16 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
         members=np.diff(index.first).tolist(),
         offsets=index.ranges[:, 0].tolist(),
         sizes=index.ranges[:, 1].tolist(),
+        face_offsets=index.faces[:, 0].tolist(),
+        face_sizes=index.faces[:, 1].tolist(),
     ).write(job.tar_path)
 
 
 def _append(tar: TarWriter, key: str, members: Members) -> SampleMembers:
-    description, audio, *frames = [(tar.add(f"{key}.{suffix}", data), len(data)) for suffix, data in members]
-    return SampleMembers(key, description, audio, frames)
+    places = {suffix: (tar.add(f"{key}.{suffix}", data), len(data)) for suffix, data in members}
+    faces = places.pop(FACES_SUFFIX, None)
+    description, audio, *frames = places.values()
+    return SampleMembers(key, description, audio, frames, faces)
 
 
 def _count_clip() -> None:
@@ -140,11 +144,3 @@ def _count_clip() -> None:
     if WorkerState.done is not None:
         with WorkerState.done.get_lock():
             WorkerState.done.value += 1
-
-
-def _exit_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        # A killed parent can neither collect results nor stop its workers, and nothing is left to clean up.
-        os._exit(1)

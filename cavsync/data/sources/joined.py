@@ -43,20 +43,21 @@ class JoinedSources:
 
     def labels(self, index: int) -> tuple[str, ...]:
         """Return the data set's names of the clip's classes."""
-        source, place = self._place(index)
+        source, place = self.place(index)
         return source.labels(place)
 
     def load(self, index: int, img_size: int) -> Clip:
         """Load clip `index` with frames of `img_size`. Raises MediaError for a clip that cannot be used."""
-        source, place = self._place(index)
+        source, place = self.place(index)
         return source.load(place, img_size)
 
     def name(self, index: int) -> str:
         """Return the name of clip `index`."""
-        source, place = self._place(index)
+        source, place = self.place(index)
         return source.names[place]
 
-    def _place(self, index: int) -> tuple[ClipSource, int]:
+    def place(self, index: int) -> tuple[ClipSource, int]:
+        """Return the source of clip `index`, and its index there."""
         starts = self.first_clip
         if not 0 <= index < starts[-1]:
             raise IndexError(f"Clip {index} of {starts[-1]}")

@@ -1,1 +1,1 @@
-"""Training tasks: pretraining and classification."""
+"""Training tasks: pretraining, classification and the face model."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model import ModelConfig
+from cavsync.model.face_config import FaceConfig
 from cavsync.model.upstream import inspect_upstream
 from cavsync.run import Run, RunFolder
 from cavsync.train.recipes import Recipe
@@ -22,7 +23,7 @@ def with_starting_model(recipe: Recipe, values: Mapping[str, Any], run_dir: Path
     Raises CheckpointError where the checkpoint is missing or damaged, ConfigError where a probe has none.
     """
     model, train = recipe
-    if train.classify is None:
+    if train.classify is None or isinstance(model, FaceConfig):
         return recipe
     is_begun = RunFolder(run_dir).config_file.is_file()
     start = str(run_dir) if is_begun else values.get("init_from", train.init_from)
@@ -44,4 +45,8 @@ def _config_of(path: Path) -> ModelConfig:
             f"'{path}', which the run starts from, does not exist: name a run or a .pth with --set init_from=PATH."
         )
     run = Run.find(path)
+    if run is not None and run.is_face:
+        raise CheckpointError(
+            f"'{path}' holds a face model, which has no encoder for a classifier: start from another run."
+        )
     return inspect_upstream(path).config if run is None else ModelConfig.model_validate(run.config.model)

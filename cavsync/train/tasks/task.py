@@ -1,4 +1,4 @@
-"""The interface of a training task: the part of training in which pretraining and classification differ."""
+"""The interface of a training task: the part of training in which kinds of training differ."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from cavsync.data.batches import PairBatch
 from cavsync.model import CAVMAESync
 from cavsync.model.classifier import CAVMAEFT
+from cavsync.model.face_sync import FaceSync
 from cavsync.model.masking import BatchPlace
 
-Model = CAVMAESync | CAVMAEFT
+Model = CAVMAESync | CAVMAEFT | FaceSync
 
 
 class Draw(NamedTuple):
@@ -46,6 +46,6 @@ class Task(Protocol):
         """Freeze what is not trained, in a new or a resumed run."""
         ...
 
-    def loss(self, model: Any, batch: PairBatch, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: Any, batch: Any, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch (a scalar), and scalars to report."""
         ...

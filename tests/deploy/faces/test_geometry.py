@@ -75,6 +75,39 @@ def test_letterbox_keeps_the_aspect_ratio() -> None:
     assert (lit.min(axis=0).tolist(), lit.max(axis=0).tolist()) == ([28, 0], [99, 127])
 
 
+@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (2160, 3840), (719, 1279), (1, 5000), (3, 4000)])
+def test_letterbox_shows_large_frames_where_it_says(height: int, width: int) -> None:
+    """Each pixel of the square is the mean of the rows and columns that it stands for."""
+    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    frame = np.stack([rows * 200 / height, columns * 200 / width, rows * 0 + 9], axis=-1).astype(np.uint8)
+    square, scale, left, top = letterbox(frame, 128)
+    lit = np.argwhere(square[..., 2] > 0)
+    expected = ((lit + 0.5 - (top, left)) / scale) * 200 / np.array([height, width])
+    error = np.abs(square[lit[:, 0], lit[:, 1], :2] - expected)
+    assert error[:, 1].max() <= 2
+    assert height < 10 or error[:, 0].max() <= 2
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(20, 200), st.integers(20, 200), st.floats(-100, 300), st.floats(-100, 300), st.floats(1, 1000),
+    st.floats(-3, 3), st.sampled_from([24, 48, 192]),
+)  # fmt: skip
+def test_a_crop_is_what_the_whole_frame_would_give(
+    height: int, width: int, x: float, y: float, side: float, angle: float, size: int
+) -> None:
+    """Only a part of the frame is read, which must not be seen in the crop."""
+    frame = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    region = Region(np.array([x, y]), side, angle)
+    factor = max(1, int(side / size)) if side > 2 * size else 1
+    whole = Image.fromarray(frame).reduce(factor)
+    (origin, along, down) = region.to_frame(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])) / factor
+    matrix = np.stack([(along - origin) / size, (down - origin) / size, origin], axis=1)
+    bilinear = Image.Resampling.BILINEAR
+    expected = whole.transform((size, size), Image.Transform.AFFINE, tuple(matrix.ravel()), bilinear)
+    assert np.abs(region.crop(frame, size).astype(int) - np.asarray(expected)).max() <= 1
+
+
 @settings(deadline=None)
 @given(st.floats(20, 80), st.floats(20, 80), st.floats(10, 300), st.floats(-3, 3), st.sampled_from([24, 48, 192]))
 def test_a_crop_shows_the_frame_where_the_region_says(x: float, y: float, side: float, angle: float, size: int) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from cavsync.deploy.faces.graphs import FACE_GRAPHS, INDEX_NAME, FaceGraph, default_folder, open_face_finder
@@ -36,7 +37,22 @@ def test_outputs_are_those_of_the_original_runtime(graph: FaceGraph) -> None:
     found = engine.run(seeded_images(graph.input_size), graph.output)
     expected = np.load(RECORDED)[graph.file]
     found = found if found.ndim == 2 else found[:, ::16]
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("graph", FACE_GRAPHS, ids=lambda graph: graph.file)
+def test_feature_maps_stay_in_blocks_of_channels(graph: FaceGraph) -> None:
+    """ONNX Runtime has kernels for blocks of 16 channels for all operations between the first and the last ones."""
+    nodes = onnx.load(default_folder() / graph.file)
+    shapes = {constant.name: list(constant.dims) for constant in nodes.graph.initializer}
+    # Half-precision constants are cast first.
+    shapes |= {node.output[0]: shapes.get(node.input[0]) for node in nodes.graph.node if node.op_type == "Cast"}
+    kernels = [shapes.get(node.input[1]) for node in nodes.graph.node if node.op_type == "Conv"]
+    first, *others = [kernel for kernel in kernels if kernel]
+    assert len(others) >= 36
+    assert first[1] == 3
+    assert not [kernel for kernel in others if kernel[0] % 16 or (kernel[1] != 1 and kernel[1] % 16)]
+    assert not {"PRelu", "Pad"} & {node.op_type for node in nodes.graph.node}
 
 
 def test_licence_and_notice_are_beside_the_graphs() -> None:

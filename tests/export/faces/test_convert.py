@@ -70,6 +70,11 @@ class LiteWriter:
         stored = self.constant(values.astype(np.float16))
         return self.add(OPERATORS.DEQUANTIZE, [stored], shape)
 
+    def pad(self, image: int, shape: tuple[int, ...], channels: int) -> int:
+        amounts = self.constant(np.array([[0, 0], [0, 0], [0, 0], [0, channels]], np.int32))
+        padded = (*shape[:3], shape[3] + channels)
+        return self.add(OPERATORS.PAD, [image, amounts], padded, schema.PadOptionsT(), schema.BuiltinOptions.PadOptions)
+
     def write(self, path: Path, outputs: list[int]) -> Path:
         self.graph.inputs, self.graph.outputs = [self.image], outputs
         builder = flatbuffers.Builder(1024)
@@ -170,8 +175,7 @@ def test_all_operations_in_one_network(tmp_path: Path) -> None:
     pool = options(schema.Pool2DOptionsT, padding=0, strideH=2, strideW=2, filterHeight=2, filterWidth=2,
                    fusedActivationFunction=0)  # fmt: skip
     x = lite.add(OPERATORS.MAX_POOL_2D, [x], (1, 4, 4, 8), pool, schema.BuiltinOptions.Pool2DOptions)
-    pads = lite.constant(np.array([[0, 0], [0, 0], [0, 0], [0, 4]], np.int32))
-    x = lite.add(OPERATORS.PAD, [x, pads], (1, 4, 4, 12), schema.PadOptionsT(), schema.BuiltinOptions.PadOptions)
+    x = lite.pad(x, (1, 4, 4, 8), 4)
     large = options(schema.ResizeBilinearOptionsT, alignCorners=False, halfPixelCenters=True)
     x = lite.add(OPERATORS.RESIZE_BILINEAR, [x, lite.constant(np.array([8, 8], np.int32))], (1, 8, 8, 12), large,
                  schema.BuiltinOptions.ResizeBilinearOptions)  # fmt: skip
@@ -185,6 +189,38 @@ def test_all_operations_in_one_network(tmp_path: Path) -> None:
     joined = options(schema.ConcatenationOptionsT, axis=1, fusedActivationFunction=0)
     out = lite.add(OPERATORS.CONCATENATION, rows, (1, 256, 6), joined, schema.BuiltinOptions.ConcatenationOptions)
     assert_same(lite.write(tmp_path / "model.tflite", [out]), (256, 6))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([0.2, 0.9, 1.0, 1.6]))
+def test_channels_of_any_number_and_slopes_of_any_size(
+    tmp_path_factory: pytest.TempPathFactory, channels: int, more: int, largest: float
+) -> None:
+    """Channels are padded across and within blocks; slopes may be negative, 1, and above 1."""
+    lite = LiteWriter(6, 6)
+    shape = (1, 6, 6, channels)
+    x = lite.add(OPERATORS.CONV_2D, [lite.image, lite.weights(channels, 3, 3, 3), lite.weights(channels)], shape,
+                 **convolution(0, 1))  # fmt: skip
+    slopes = lite.random.uniform(-1, largest, (1, 1, channels)).astype(np.float32)
+    slopes[..., 0] = largest
+    x = lite.add(OPERATORS.PRELU, [x, lite.constant(slopes)], shape)
+    wide = (1, 6, 6, channels + more)
+    y = lite.add(OPERATORS.CONV_2D, [x, lite.weights(wide[3], 1, 1, channels), lite.weights(wide[3])], wide,
+                 **convolution(0, 1))  # fmt: skip
+    x = lite.add(OPERATORS.ADD, [lite.pad(x, shape, more), y], wide, schema.AddOptionsT(),
+                 schema.BuiltinOptions.AddOptions)  # fmt: skip
+    assert_same_image(lite.write(tmp_path_factory.mktemp("lite") / "model.tflite", [x]), wide)
+
+
+def test_the_image_itself_may_be_added_and_padded(tmp_path: Path) -> None:
+    """It has its three channels only, other feature maps have whole blocks."""
+    lite = LiteWriter(6, 6)
+    x = lite.add(OPERATORS.CONV_2D, [lite.image, lite.weights(3, 3, 3, 3), lite.weights(3)], (1, 6, 6, 3),
+                 **convolution(0, 1))  # fmt: skip
+    x = lite.add(OPERATORS.ADD, [lite.image, x], (1, 6, 6, 3), schema.AddOptionsT(), schema.BuiltinOptions.AddOptions)
+    x = lite.add(OPERATORS.ADD, [lite.pad(x, (1, 6, 6, 3), 20), lite.pad(lite.image, (1, 6, 6, 3), 20)], (1, 6, 6, 23),
+                 schema.AddOptionsT(), schema.BuiltinOptions.AddOptions)  # fmt: skip
+    assert_same_image(lite.write(tmp_path / "model.tflite", [x]), (1, 6, 6, 23))
 
 
 def test_what_is_not_supported_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""The face model: contrast of the moments of a window of one face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cavsync.data.face_batches import FaceBatch
+from cavsync.errors import CheckpointError, DataError, MediaError
+from cavsync.model.checkpoint import load_face
+from cavsync.model.face_config import FaceConfig
+from cavsync.model.face_sync import NUM_FRAMES, FaceSync, parted
+from cavsync.train.config import TrainConfig
+from cavsync.train.data import RunData
+from cavsync.train.tasks.task import Draw
+
+
+@dataclass(frozen=True)
+class FaceSyncTask:
+    """Training of the face model (see `Task`); a pair is one window."""
+
+    model_config: FaceConfig
+    config: TrainConfig
+    data: RunData
+    held_out: dict[str, str] = field(default_factory=lambda: {"held_out_loss": "loss", "held_out_accuracy": "accuracy"})
+
+    def build(self) -> FaceSync:
+        """Make the model with random weights."""
+        return FaceSync(self.model_config)
+
+    def initialise(self, model: FaceSync) -> None:
+        """Set mean and spread of the landmarks from the training clips, or load all of a run of the same sizes.
+
+        Raises CheckpointError where `init_from` is of another configuration.
+        """
+        start = self.config.init_from
+        if start is None:
+            model.standardise(torch.from_numpy(self._landmarks()))
+            return
+        found = load_face(start)
+        if found.config != model.config:
+            raise CheckpointError(
+                f"'{start}' holds a face model of another configuration than this run's: leave out the model options "
+                "that were set, or start from another one."
+            )
+        model.load_state_dict(found.state_dict())
+
+    def prepare(self, model: FaceSync) -> None:
+        """Do nothing: everything is trained."""
+
+    def loss(self, model: Any, batch: FaceBatch, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        """Contrast both ways; see `Task.loss`. `accuracy` is the share of frames whose own moment is the most similar."""
+        del draw
+        visual, audio, scale = model(batch.features.to(device), batch.normalised_log_mel(device))
+        used = batch.lengths.to(device) - NUM_FRAMES + 1
+        loss = window_loss(parted(visual), parted(audio), used, scale)
+        with torch.no_grad():
+            accuracy = window_accuracy(visual, audio, used)
+        return loss, {"loss": float(loss.detach()), "accuracy": float(accuracy), "scale": float(scale.detach())}
+
+    def _landmarks(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return the landmark features of all frames of the training clips, (n, NUM_LANDMARK_FEATURES)."""
+        found = []
+        for index in sorted(set(self.data.training_indices)):
+            try:
+                found.append(self.data.face_windows.clip(index).landmarks)
+            except MediaError as error:
+                self.data.rejects.add(self.data.face_windows.source.names[index], error)
+        if not found:
+            raise DataError(f"No clip shows a face ({dict(self.data.rejects.reasons)}): give clips of talking people")
+        return np.concatenate(found)
+
+
+def window_loss(visual: Tensor, audio: Tensor, used: Tensor, scale: Tensor) -> Tensor:
+    """Return the InfoNCE loss (scalar), both ways, of unit embeddings (..., B, n, D), of which the first `used` (B,) of
+    each window count. Moments of the same window are the negatives."""
+    logits, mask = similarities(visual, audio, used)
+    logits = logits * scale
+    # Rows of padding have no target; all moments weigh the same, in long and short windows.
+    rows = mask.expand(logits.shape[:-1])
+    ways = (logits, logits.transpose(-1, -2))
+    losses = [-F.log_softmax(way, dim=-1).diagonal(dim1=-2, dim2=-1)[rows].mean() for way in ways]
+    return (losses[0] + losses[1]) / 2
+
+
+def window_accuracy(visual: Tensor, audio: Tensor, used: Tensor) -> Tensor:
+    """Return the share of frames whose most similar moment of their window is their own."""
+    logits, mask = similarities(visual, audio, used)
+    own = torch.arange(logits.shape[-1], device=logits.device)
+    return (logits.argmax(dim=-1) == own)[mask].float().mean()
+
+
+def similarities(visual: Tensor, audio: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cosines (..., B, n, n) of each frame with each moment, and the mask (B, n) of those in use.
+
+    A column or row of padding is far below all others; a row of padding is to be ignored.
+    """
+    cosines = visual.float() @ audio.float().transpose(-1, -2)
+    mask = torch.arange(cosines.shape[-1], device=used.device) < used[:, None]
+    return cosines.masked_fill(~(mask[:, None, :] & mask[:, :, None]), -1e4), mask

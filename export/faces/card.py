@@ -1,0 +1,58 @@
+"""The face path's section of MODEL_CARD.md."""
+
+from __future__ import annotations
+
+from cavsync.export.faces.calibrate import FaceCalibration
+from cavsync.export.fit_calibration import CalibrationReport
+from cavsync.export.parity import OutputParity
+from cavsync.manifest import Manifest
+
+FACE_TITLE = "## Face path"
+
+
+def face_section(manifest: Manifest, parity: list[OutputParity], found: FaceCalibration | None) -> str:
+    """Return the Markdown of the face path's facts, parity and calibration."""
+    faces = manifest.faces
+    assert faces is not None
+    lines = [
+        FACE_TITLE,
+        "Where a face is seen, its lips are compared with what is heard. MediaPipe's face detectors and face mesh find",
+        "it (`FACES_LICENSE`, `FACES_NOTICE`); small encoders compare landmarks and image of the mouth with log-mel.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| licence of the {part} | {licence} |" for part, licence in faces.licences.items()),
+        f"| source | step {faces.source['step']} of run `{faces.source['run']}`, "
+        f"weights sha256 `{str(faces.source['weights_sha256'])[:16]}` |",
+        f"| trained on | {faces.source['trained_on']} |",
+        f"| mouth | {faces.num_frames} frames at {faces.frame_rate_hz:g} frames per second |",
+        f"| audio | log-mel segments of {faces.segment_frames * 10} ms |",
+        "",
+        "| artefact | output | largest error | cosine |",
+        "|---|---|---|---|",
+        *(f"| {row.artefact} | {row.output} | {row.max_abs_error:.2e} | {row.cosine:.7f} |" for row in parity),
+        "",
+        *_calibration(found),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _calibration(found: FaceCalibration | None) -> list[str]:
+    if found is None:
+        return ["Not calibrated: every decision of the face path is `undetermined`."]
+    return [
+        f"Calibrated on {found.num_clips} clips ({found.windows.calibration.source}), each with its own audio and with",
+        "that of others. In cross-validation over clips:",
+        "",
+        "| | accepted with an answer | accepted without | right among the accepted | median error |",
+        "|---|---|---|---|---|",
+        _row("windows", found.windows),
+        _row("whole files", found.files),
+    ]
+
+
+def _row(name: str, report: CalibrationReport) -> str:
+    found = (report.accepted_share, report.false_accepted_share, report.precision)
+    shares = " | ".join(f"{share:.0%}" for share in found)
+    return f"| {name} | {shares} | at most {report.calibration.resolution_ms:.0f} ms |"
