@@ -121,7 +121,7 @@ class FaceFile:
     def _view(self, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
         presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(facts[:, 4:], axis=0))
         numbers, counts = np.unique(tracks, return_counts=True)
-        low, high = np.percentile(facts[:, 1], [5, 95])
+        low, high = np.percentile(facts[:, 1], [1, 99])
         return FaceView(
             track=int(numbers[counts.argmax()]),
             box=(left, top, right, bottom),

@@ -141,9 +141,11 @@ def _heat_map(summary: FileSummary, whole: WholeFile, face: SpeakingFace | None)
 def describe_bundle(bundle: Bundle) -> dict[str, Any]:
     """Identify the model behind a score: its name, precision and the hashes of its encoders."""
     manifest = bundle.manifest
-    visual = manifest.files[manifest.visual_encoder.file].sha256[:12]
-    audio = manifest.files[manifest.audio_encoder.file].sha256[:12]
-    return {"name": manifest.name, "precision": manifest.precision, "audio_encoder": audio, "visual_encoder": visual}
+    graphs = {"audio_encoder": manifest.audio_encoder, "visual_encoder": manifest.visual_encoder}
+    if manifest.faces is not None:
+        graphs |= {name: manifest.faces.graphs[name] for name in ("face_audio_encoder", "face_visual_encoder")}
+    hashes = {name: manifest.files[graph.file].sha256[:12] for name, graph in graphs.items()}
+    return {"name": manifest.name, "precision": manifest.precision, **hashes}
 
 
 def _push_all(

@@ -9,11 +9,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome
+from cavsync.deploy.files.summary import FileSummary
 from cavsync.deploy.files.totals import totals
 from cavsync.deploy.sinks.axes import FRAME, Scale, clock, time_chart, time_scale
 from cavsync.deploy.sinks.charts import MAX_POINTS, field_path, offset_chart
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
-from cavsync.deploy.verdict.records import STATES, rounded
+from cavsync.deploy.verdict.records import FACE, STATES, WHOLE, rounded
 from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
 
 MAX_EVENTS = 200
@@ -105,9 +106,17 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
         ("Encoders", f"visual {bundle['visual_encoder']}, audio {bundle['audio_encoder']}"),
         ("Profile", f"{summary.score.profile}: early / late {limits}"),
         ("Resolution", "not calibrated" if resolution is None else f"{resolution:.0f} ms, the median error"),
+        ("Judged on", _judged_on(summary)),
         ("Window", f"{score.records[0].window_seconds:g} s, {summary.num_windows} decisions"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in summary.versions.items())),
     ]
+
+
+def _judged_on(summary: FileSummary) -> str:
+    """What the windows were judged on, and how many faces were seen in one of them."""
+    shares = {"a face": summary.path_share[FACE], "the whole picture": summary.path_share[WHOLE]}
+    words = ", ".join(f"{name} in {share:.0%} of the windows" for name, share in shares.items() if share > 0)
+    return words if summary.num_faces == 0 else f"{words}; {summary.num_faces} face{'s' * (summary.num_faces > 1)}"
 
 
 def _signed(value: float | None, unit: str = "ms") -> str:

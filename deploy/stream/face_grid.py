@@ -18,6 +18,8 @@ from cavsync.media.mouth import NUM_FEATURES, NUM_LANDMARK_FEATURES, frame_featu
 
 MAX_GAP_SECONDS = 0.12
 """Longest time between two frames of a face within which it is interpolated."""
+ROUNDING_SECONDS = 1e-3
+"""Containers round timestamps by as much."""
 ON_GRID = 1e-6
 # The opening of the mouth is the last of the landmark features.
 OPENING = NUM_LANDMARK_FEATURES - 1
@@ -93,7 +95,7 @@ class FaceGrid:
         for face in faces:
             values = _values(face, frame)
             run = self._runs.get(face.track)
-            if run is None or pts_seconds - run.last_seconds > MAX_GAP_SECONDS:
+            if run is None or pts_seconds - run.last_seconds > MAX_GAP_SECONDS + ROUNDING_SECONDS:
                 size = (frame.shape[1], frame.shape[0])
                 first = math.ceil(pts_seconds * self._rate_hz - ON_GRID)
                 run = _Run(face.track, first, pts_seconds, values, size, first_index=first)

@@ -72,7 +72,7 @@ def view_of(rows: Sequence[FaceRow], share: float) -> FaceView:
     looks = [row.look for row in rows]
     quality = np.array([(look.presence, look.frontality, look.eye_distance_px, *look.box) for look in looks])
     presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(quality, axis=0))
-    low, high = np.percentile([look.mouth_opening for look in looks], [5, 95])
+    low, high = np.percentile([look.mouth_opening for look in looks], [1, 99])
     return FaceView(
         track=rows[0].track,
         box=(left, top, right, bottom),

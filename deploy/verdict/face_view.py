@@ -15,7 +15,7 @@ class FaceView:
     """One face in one window; medians over the moments in which it was seen.
 
     `track` numbers the faces of the stream; `box` is left, top, right and bottom in pixels of a frame of `frame_size`
-    (width, height); `opening_range` is the spread of the opening between the lips (5th to 95th percentile), in
+    (width, height); `opening_range` is the spread of the opening between the lips (1st to 99th percentile), in
     distances between the outer corners of the eyes; `share` is the part of the window with the face in it.
     """
 

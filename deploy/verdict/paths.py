@@ -48,8 +48,8 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
     """Return the decision of both paths; the result carries `faces` for reports.
 
     The face with the highest confidence speaks for all of them. Where one path alone decides, it does; where both do
-    and their offsets lie at most `tolerance_ms` apart, the one of finer resolution does; farther apart, neither. Where
-    neither decides, a face that is there gives the reason.
+    and their offsets lie at most `tolerance_ms` apart, the face does, whose lips show the moment of a sound best;
+    farther apart, neither. Where neither decides, a face that is there gives the reason.
 
     Args:
         whole: decision of the whole picture.
@@ -60,7 +60,7 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
     face = max(faces, key=lambda score: -1.0 if score.confidence is None else score.confidence)
     if is_disputed(whole, face, tolerance_ms):
         chosen = _disputed(whole, face)
-    elif whole.is_measured and (not face.is_measured or _resolution_ms(whole) < _resolution_ms(face)):
+    elif whole.is_measured and not face.is_measured:
         chosen = whole
     elif not face.is_measured and len(faces) > 1 and face.confidence is not None and face.face_shortcoming is None:
         chosen = replace(face, reason=f"none of the {len(faces)} faces matches the sound")
@@ -91,7 +91,3 @@ def _disputed(whole: SyncScore, face: SyncScore) -> SyncScore:
         reason=f"the face says {face.audio_offset_ms:+.0f} ms and the whole picture {whole.audio_offset_ms:+.0f} ms",
         is_measured=False,
     )
-
-
-def _resolution_ms(score: SyncScore) -> float:
-    return score.offset_resolution_ms or 0.0

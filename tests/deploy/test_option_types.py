@@ -14,7 +14,8 @@ bundle = Bundle.open("b", engine="auto", threads=1)
 options = ScoringOptions(hop_ms=20, profile=Profile("own", 10.0, None))
 SyncScorer(bundle, options, adaptive=True, on_row=print)
 SyncScorer.from_bundle("b", hop_ms=20, threads=1, cores=[0], providers=None)
-score_file("clip.mp4", bundle, options, audio_shift_ms=1.0, window_seconds=None)
+SyncScorer.from_bundle("b", path="face")
+score_file("clip.mp4", bundle, options, audio_shift_ms=1.0, window_seconds=None, path="whole")
 Watcher("clip.mp4", "b", options, max_tries=1, max_lead_seconds=2.0, engine="auto")
 """
 REFUSED = (

@@ -113,6 +113,26 @@ def test_exit_status_for_ci(
         assert sentences == ["failed: 1 out-of-profile, 1 undetermined of 2 (--fail-on)"]
 
 
+def test_the_path_is_an_option(clips: Path, bundle_path: Path, face_bundle_path: Path, tmp_path: Path) -> None:
+    """A face is looked for where the bundle can, and asking for one elsewhere is refused before any file is opened."""
+    out, page = tmp_path / "out.json", tmp_path / "out.html"
+    for folder, path, judged_on in (
+        (bundle_path, "auto", "whole"),
+        (face_bundle_path, "whole", "whole"),
+        (face_bundle_path, "face", "face"),
+    ):
+        result = run(
+            clips / "late.mkv", "--bundle", folder, "--path", path, "--json", out, "--html", page, "--threads", 1
+        )
+        assert result.exit_code == 0, result.output
+        assert {line["path"] for line in objects(out.read_text())} == {judged_on}
+        assert f"{'a face' if judged_on == 'face' else 'the whole picture'} in 100% of the windows" in page.read_text()
+    refused = run(tmp_path / "absent.mkv", "--bundle", bundle_path, "--path", "face")
+    assert refused.exit_code == 2
+    assert "path is face, and the bundle light and loudness meter has no face path" in refused.stderr
+    assert run(clips / "late.mkv", "--path", "mouth").exit_code == 2
+
+
 def test_totals_of_several_inputs(clips: Path, bundle_path: Path, tmp_path: Path) -> None:
     page = tmp_path / "out.html"
     wanted = "1 in sync, 0 audio early, 1 audio late, 0 undetermined, 1 failed"

@@ -25,6 +25,7 @@ from cavsync.deploy.server.pushed_stream import PushedStream
 from cavsync.deploy.server.score_options import ScoreOptions
 
 TOO_FINE = ({"frame_rate_hz": 1000}, {"frame_rate_hz": 0}, {"hop_ms": 7}, {"hop_ms": 0}, {"adaptive": "often"})
+NO_PATH = ({"path": "face"}, {"path": "mouth"})
 LATE = {"offset_ms": -300.0, "from_seconds": 5.0}
 
 
@@ -269,6 +270,7 @@ def test_options_that_cannot_be(client: Client) -> None:
             {"max_offset_ms": 1e9},
             {"engine": "x"},
             *TOO_FINE,
+            *NO_PATH,
         ):
             socket.send_json({"type": "start", **options})
             assert socket.receive_json()["kind"] == "error"

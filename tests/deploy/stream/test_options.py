@@ -50,6 +50,7 @@ def test_every_number_has_its_limits(name: str, largest: float) -> None:
         ({"hop_ms": 15}, "multiple of 10 ms"),
         ({"hop_ms": 5}, "multiple of 10 ms"),
         ({"profile": "none"}, "choose one of"),
+        ({"path": "mouth"}, "path is 'mouth': choose one of auto, face, whole"),
         ({"profile": "custom"}, "give both limits"),
         ({"early_ms": 10.0}, "leave out the early and late limits"),
     ],
@@ -105,6 +106,18 @@ def test_the_printed_form_names_what_is_set() -> None:
     assert str(ScoringOptions()) == "adaptive=False, path=auto, profile=itu-bt1359-detect, group_seconds=0.64"
     printed = str(ScoringOptions(hop_ms=20, adaptive=True, profile=Profile("house", 20.0, 30.0)))
     assert printed == "hop_ms=20, adaptive=True, path=auto, profile=house, group_seconds=0.64"
+
+
+def test_paths_follow_from_option_and_bundle(bundle: Bundle, face_bundle: Bundle) -> None:
+    both, one = face_bundle.manifest, bundle.manifest
+    assert [ScoringOptions(path=path).paths_for(both) for path in ("auto", "face", "whole")] == [
+        ("whole", "face"),
+        ("face",),
+        ("whole",),
+    ]
+    assert [ScoringOptions(path=path).paths_for(one) for path in ("auto", "whole")] == [("whole",), ("whole",)]
+    with pytest.raises(ConfigError, match="has no face path: use auto or whole"):
+        ScoringOptions(path="face").check(one)
 
 
 def test_keywords_replace_fields_of_the_options(bundle: Bundle) -> None:

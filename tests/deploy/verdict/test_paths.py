@@ -1,0 +1,147 @@
+"""The rules by which the whole picture and the faces in it give one verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cavsync.deploy.verdict.confidence import Evidence
+from cavsync.deploy.verdict.curve import Curve, curve_of_rows, lag_grid_ms
+from cavsync.deploy.verdict.face_view import MIN_EYE_DISTANCE_PX, MIN_FRONTALITY, STILL_OPENING, FaceView
+from cavsync.deploy.verdict.paths import combine, judge_face, tolerance_ms
+from cavsync.deploy.verdict.profiles import resolve_profile
+from cavsync.deploy.verdict.records import AUDIO_EARLY, FACE, UNDETERMINED, WHOLE, SyncScore
+from cavsync.manifest import Calibration
+
+PROFILE = resolve_profile("ebu-r37")
+TOLERANCE_MS = 60.0
+LAGS = lag_grid_ms(600, 40)
+CALIBRATION = Calibration(["peak_z"], [0.5], -3.0, 0.6, 40.0, 10.0, 0.0, 1, 1, "made up")
+VIEW = FaceView(0, (10, 20, 60, 90), (192, 96), 1.0, 0.9, 60.0, 0.2, 1.0)
+
+
+def curve(offset_ms: float, height: float = 1.0, num_rows: int = 50) -> Curve:
+    noise = np.random.default_rng(0).normal(0, 0.05, (num_rows, len(LAGS)))
+    return curve_of_rows(LAGS, height * np.exp(-(((LAGS + offset_ms) / 60) ** 2)) + noise)
+
+
+def evidence(num_rows: int = 50, level_dbfs: float = -20.0) -> Evidence:
+    return Evidence(None, np.full(num_rows, level_dbfs), np.full(num_rows, 0.04))
+
+
+def face(offset_ms: float = 100.0, height: float = 1.0, view: FaceView = VIEW, level_dbfs: float = -20.0) -> SyncScore:
+    return judge_face(
+        curve(offset_ms, height),
+        view,
+        evidence(level_dbfs=level_dbfs),
+        CALIBRATION,
+        PROFILE,
+        time_seconds=2.0,
+        window_seconds=2.0,
+    )
+
+
+def whole(offset_ms: float | None = 100.0, *, is_measured: bool = True) -> SyncScore:
+    state = AUDIO_EARLY if is_measured else UNDETERMINED
+    delay_ms = offset_ms if is_measured else None
+    reason = None if is_measured else "the video is static"
+    within = False if is_measured else None
+    return SyncScore(
+        2.0, 2.0, offset_ms, 20.0, delay_ms, 0.5, 0.8, state, "ebu-r37", within, reason, WHOLE, is_measured
+    )
+
+
+NONE, WEAK = 0.0, 0.03
+
+
+def test_without_a_face_the_whole_picture_decides() -> None:
+    score = whole()
+    assert combine(score, [], TOLERANCE_MS) is score
+
+
+def test_a_face_decides_alone() -> None:
+    score = combine(whole(is_measured=False), [face()], TOLERANCE_MS)
+    assert (score.path, score.state, score.is_measured, score.face) == (FACE, AUDIO_EARLY, True, VIEW)
+    assert score.audio_offset_ms == pytest.approx(100, abs=3)
+    assert score.suggested_audio_delay_ms == score.audio_offset_ms
+    assert score.to_dict()["path"] == "face"
+
+
+def test_the_whole_picture_decides_where_the_face_does_not() -> None:
+    weak = face(height=WEAK)
+    assert not weak.is_measured
+    score = combine(whole(), [weak], TOLERANCE_MS)
+    assert (score.path, score.state, score.audio_offset_ms) == (WHOLE, AUDIO_EARLY, 100.0)
+    assert score.faces == (weak,)
+    assert score.face == VIEW
+
+
+def test_where_both_agree_the_face_is_taken() -> None:
+    score = combine(whole(130.0), [face()], TOLERANCE_MS)
+    assert (score.path, score.is_measured) == (FACE, True)
+    assert score.audio_offset_ms == pytest.approx(100, abs=3)
+
+
+def test_two_offsets_that_differ_are_none() -> None:
+    score = combine(whole(-200.0), [face()], TOLERANCE_MS)
+    assert (score.state, score.is_measured, score.within_profile) == (UNDETERMINED, False, None)
+    assert (score.suggested_audio_delay_ms, score.confidence) == (None, None)
+    assert score.reason is not None
+    assert score.reason.startswith("the face says +")
+    assert score.reason.endswith(" ms and the whole picture -200 ms")
+
+
+def test_the_tolerance_is_the_larger_one() -> None:
+    assert tolerance_ms(CALIBRATION, None, replace(CALIBRATION, tolerance_ms=70.0)) == 70
+    assert tolerance_ms(None, None) == 0
+    near, far = whole(100 - 55.0), whole(100 - 65.0)
+    assert combine(near, [face()], TOLERANCE_MS).is_measured
+    assert not combine(far, [face()], TOLERANCE_MS).is_measured
+
+
+def test_the_face_of_the_highest_confidence_speaks() -> None:
+    other = replace(VIEW, track=1)
+    silent, loud = face(height=WEAK), face(-100.0, view=other)
+    score = combine(whole(is_measured=False), [silent, loud], TOLERANCE_MS)
+    assert score.face == other
+    assert score.audio_offset_ms == pytest.approx(-100, abs=3)
+    assert [item.face for item in score.faces] == [VIEW, other]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"frontality": MIN_FRONTALITY - 0.01}, "turned away"),
+        ({"eye_distance_px": MIN_EYE_DISTANCE_PX - 1}, "too small (15 pixels between the eyes, at least 16"),
+        ({"opening_range": STILL_OPENING - 0.001}, "the mouth does not move"),
+        ({}, "the confidence"),
+    ],
+)
+def test_where_neither_decides_the_face_gives_the_reason(change: dict[str, float], words: str) -> None:
+    score = combine(whole(is_measured=False), [face(height=WEAK, view=replace(VIEW, **change))], TOLERANCE_MS)  # type: ignore[arg-type]
+    assert (score.state, score.path) == (UNDETERMINED, FACE)
+    assert words in (score.reason or "")
+
+
+def test_a_still_mouth_is_never_measured_however_well_it_seems_to_match() -> None:
+    still = face(view=replace(VIEW, opening_range=STILL_OPENING / 2))
+    assert (still.is_measured, still.audio_offset_ms, still.reason) == (False, None, "the mouth does not move")
+    turned = face(view=replace(VIEW, frontality=0.1))
+    assert turned.is_measured
+
+
+def test_several_faces_of_which_none_matches() -> None:
+    faces = [face(height=WEAK), face(height=WEAK, view=replace(VIEW, track=1))]
+    score = combine(whole(is_measured=False), faces, TOLERANCE_MS)
+    assert score.reason == "none of the 2 faces matches the sound"
+
+
+def test_silence_is_the_reason_of_both() -> None:
+    silent = face(level_dbfs=-80.0, view=replace(VIEW, frontality=0.0))
+    assert "silent" in (silent.reason or "")
+    faces = [silent, replace(silent, face=replace(VIEW, track=1))]
+    score = combine(whole(is_measured=False), faces, TOLERANCE_MS)
+    assert score.reason == silent.reason
+    assert score.audio_offset_ms is None
