@@ -69,8 +69,8 @@ class FaceBatch:
 class FaceWindows(Dataset[FaceWindow | RejectedClip]):
     """Windows of the clips of a source, indexed by (clip, visit): the same index gives the same window in any process.
 
-    keep: hold the features of all clips in memory, in `kept`, as they are first used. partners: indices of the clips whose audio may
-    be added; None for all. delays_seconds: by clip, how much later its audio is to be played.
+    keep: hold the features of all clips in memory, in `kept`, as they are first used. partners: indices of the clips
+    whose audio may be added; None for all. delays_seconds: by clip, how much later its audio is to be played.
     """
 
     source: FaceSource
@@ -120,8 +120,8 @@ class FaceWindows(Dataset[FaceWindow | RejectedClip]):
         return AudioChange.draw(self.augmentation, len(sound), random).apply(sound)
 
     def _other_audio(self, length: int, random: np.random.Generator) -> NDArray[np.float32] | None:
-        """Draw `length` log-mel frames of another clip, which is repeated where it is shorter; None where it is unusable,
-        which its own visit reports."""
+        """Draw `length` log-mel frames of another clip, repeated where it is shorter; None where it is unusable, which
+        its own visit reports."""
         count = len(self.source.names) if self.partners is None else len(self.partners)
         place = int(random.integers(count))
         try:
@@ -130,7 +130,9 @@ class FaceWindows(Dataset[FaceWindow | RejectedClip]):
             return None
         if not len(log_mel):
             return None
-        return log_mel[(int(random.integers(len(log_mel))) + np.arange(length)) % len(log_mel)]
+        places = (int(random.integers(len(log_mel))) + np.arange(length)) % len(log_mel)
+        found: NDArray[np.float32] = log_mel[places]
+        return found
 
 
 def collate_windows(items: Sequence[FaceWindow | RejectedClip]) -> FaceBatch:

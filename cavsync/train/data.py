@@ -66,6 +66,8 @@ class RunData:
     classes: ClipClasses | None = None
     is_balanced: bool = False
     collate: Callable[[Sequence[Any]], Batch] = collate
+    groups: Sequence[str] = ()
+    """The footage that each clip belongs to, for the face model."""
 
     @classmethod
     def open(

@@ -128,7 +128,7 @@ def explain(
     """Explain training on `gpus` GPUs (None: as many processes as configured) with a data set of `clips` clips.
 
     Raises:
-        ConfigError: a number out of range, a data set too small for the processes and parts of a batch, or a face model.
+        ConfigError: a number out of range, a data set too small for the processes and parts of a batch, a face model.
     """
     if isinstance(model, FaceConfig):
         raise ConfigError("The sizes and costs of a face model are not explained: it trains in minutes, start the run.")

@@ -11,6 +11,7 @@ from cavsync.data.faces.cache import FaceCache
 from cavsync.data.faces.follow import OpenFinder
 from cavsync.data.faces.windows import WindowPlan, usable_spans
 from cavsync.data.sources.faces import JoinedFaces
+from cavsync.data.sources.groups import clip_groups
 from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import ConfigError, MediaError
 from cavsync.model.face_config import FaceConfig
@@ -99,6 +100,7 @@ def open_face_data(
         num_clips=len(faces.names) + len(rejects),
         shard_of=source.shard_of,
         collate=collate_windows,
+        groups=clip_groups(source, (*paths.train, *paths.held_out)),
     ).required(paths)
 
 

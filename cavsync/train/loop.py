@@ -85,7 +85,7 @@ class Trainer:
             data = self._open(RunPaths(data_paths, tuple(held_out)), fabric, ranks, stop)
             if data is None:
                 return RunResult(RunState(step or 0), {}, stop.received, ranks.is_main)
-            task = make_task(self.model_config, self.config, data)
+            task = make_task(self.model_config, self.config, data, self.folder)
             _together(ranks, lambda: self._claim(data, step, held))
             wrapped, training, state = self._start(fabric, task, step, data.steps_per_epoch)
             session = Session(self, fabric, ranks, data, task, wrapped, training, stop)
@@ -180,8 +180,10 @@ class Session:
         metrics: dict[str, float] = {}
         has_learned = False
         self.model.train()
-        batches = iter(self.data.training_batches(state.step, num_steps))
+        batches: Iterator[Batch] | None = None
         while state.step < num_steps:
+            if self.task.revise(self.training.model, state.step, num_steps, self.ranks) or batches is None:
+                batches = iter(self.data.training_batches(state.step, num_steps))
             batch = self._next_batch(batches, state.step, num_steps, begin_seconds)
             if self.stop.received is not None or batch.progress >= 1.0:
                 break

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from talking_clips import open_finder
+
 from cavsync.train import Trainer, override, preset
 
 NUM_STEPS = 160
@@ -26,13 +28,26 @@ OPTIONS: dict[str, Any] = {
     "ema_decay": 0.9,
     "learning_rate": 1e-3,
 }
+FACE_OPTIONS: dict[str, Any] = {
+    "batch_clips": 2,
+    "window_frames": 34,
+    "embed_dim": 8,
+    "landmark_width": 8,
+    "mouth_channels": (2, 2, 2),
+    "mouth_width": 4,
+    "visual_width": 8,
+    "audio_width": 8,
+    "group_offsets_share": 0.5,
+}
 # Audit events of operations that change files or folders.
 FILE_EVENTS = frozenset(("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"))
 
 
-def train(data: Path, run_dir: Path) -> int:
+def train(data: Path, run_dir: Path, preset_name: str) -> int:
     """Train to the end and return the last step."""
-    return Trainer(*override(*preset("debug"), OPTIONS), run_dir).run(data, resume=True).state.step
+    options = OPTIONS | (FACE_OPTIONS if preset_name == "sync-face" else {})
+    trainer = Trainer(*override(*preset(preset_name), options), run_dir, open_finder=open_finder)
+    return trainer.run(data, resume=True).state.step
 
 
 def die_at_file_event(run_dir: Path, number: int) -> None:
@@ -48,7 +63,7 @@ def die_at_file_event(run_dir: Path, number: int) -> None:
     sys.addaudithook(watch)
 
 
-def start_and_kill(data: Path, run_dir: Path, random_source: random.Random) -> tuple[bool, bool]:
+def start_and_kill(data: Path, run_dir: Path, preset_name: str, random_source: random.Random) -> tuple[bool, bool]:
     """Start the run once; kill it at a random time or a random file operation, or let it finish.
 
     Returns whether it was killed, and whether a checkpoint was being written then.
@@ -59,7 +74,7 @@ def start_and_kill(data: Path, run_dir: Path, random_source: random.Random) -> t
         try:
             if at_file_event:
                 die_at_file_event(run_dir, random_source.randint(1, 60))
-            train(data, run_dir)
+            train(data, run_dir, preset_name)
         finally:
             os._exit(0)
     if not at_file_event:
@@ -69,16 +84,16 @@ def start_and_kill(data: Path, run_dir: Path, random_source: random.Random) -> t
     return os.WIFSIGNALED(status), any((run_dir / "checkpoints").glob(".cavsync-*"))
 
 
-def main(data: str, run_dir: str, kills: str) -> None:
+def main(data: str, run_dir: str, kills: str, preset_name: str = "debug") -> None:
     """Kill the run the given number of times, then let it finish; print all kills and those during a checkpoint."""
     random_source = random.Random(7)
     killed = in_checkpoint = 0
     while killed < int(kills):
-        was_killed, was_writing = start_and_kill(Path(data), Path(run_dir), random_source)
+        was_killed, was_writing = start_and_kill(Path(data), Path(run_dir), preset_name, random_source)
         killed, in_checkpoint = killed + was_killed, in_checkpoint + (was_killed and was_writing)
         if not was_killed:
             break
-    train(Path(data), Path(run_dir))
+    train(Path(data), Path(run_dir), preset_name)
     sys.stdout.write(f"{killed} {in_checkpoint}\n")
 
 

@@ -9,21 +9,22 @@ from pathlib import Path
 import pytest
 import torch
 from killed_run import NUM_STEPS
+from talking_clips import write_talking_clips
 from waiting import PATIENCE_SECONDS
 
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack
-from cavsync.model.checkpoint import load_model
+from cavsync.model.checkpoint import load_face, load_model
 from cavsync.run import RunFolder
 
 KILLS = 24
 
 
-def lives(data: Path, run_dir: Path, kills: int) -> tuple[int, int]:
+def lives(data: Path, run_dir: Path, kills: int, preset_name: str = "debug") -> tuple[int, int]:
     """Train with so many kills; returns the kills, and those in the middle of a checkpoint."""
     script = Path(__file__).resolve().parent.parent / "support" / "killed_run.py"
     done = subprocess.run(
-        [sys.executable, str(script), str(data), str(run_dir), str(kills)],
+        [sys.executable, str(script), str(data), str(run_dir), str(kills), preset_name],
         check=True,
         capture_output=True,
         text=True,
@@ -53,5 +54,21 @@ def test_killed_runs_end_like_others(clips: Path, tmp_path: Path) -> None:
     assert [step for step, _ in curve(tmp_path / "killed")] == list(range(1, NUM_STEPS + 1))
     assert RunFolder(tmp_path / "killed").steps() == [NUM_STEPS - 2, NUM_STEPS]
     whole, other = load_model(tmp_path / "whole").state_dict(), load_model(tmp_path / "killed").state_dict()
+    for name, value in whole.items():
+        assert torch.equal(other[name], value), name
+
+
+@pytest.mark.slow
+def test_killed_face_runs_end_like_others(tmp_path: Path) -> None:
+    """Also while faces are followed, and while offsets are measured: the same losses, offsets and weights."""
+    clips = write_talking_clips(tmp_path / "clips", 4)
+    assert lives(clips, tmp_path / "whole", 0, "sync-face") == (0, 0)
+    killed, in_checkpoint = lives(clips, tmp_path / "killed", KILLS, "sync-face")
+    assert killed >= 15
+    assert in_checkpoint >= 1
+    assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
+    offsets = [RunFolder(tmp_path / name).face_offsets_file.read_bytes() for name in ("killed", "whole")]
+    assert offsets[0] == offsets[1]
+    whole, other = load_face(tmp_path / "whole").state_dict(), load_face(tmp_path / "killed").state_dict()
     for name, value in whole.items():
         assert torch.equal(other[name], value), name

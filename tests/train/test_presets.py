@@ -15,7 +15,7 @@ from cavsync.train.config import TrainConfig
 from cavsync.train.schedule import guard_seconds, learning_rate
 
 NAMES = (
-    *("debug", "demo", "sync-tiny", "sync-base", "cav-mae-sync-base", "cav-mae-base", "cav-mae-scale+"),
+    *("debug", "demo", "sync-tiny", "sync-face", "sync-base", "cav-mae-sync-base", "cav-mae-base", "cav-mae-scale+"),
     *("cav-mae-scale++", "av-mae", "cav", "vggsound-continuation", "probe"),
     *("finetune-audioset-20k", "finetune-audioset-2m", "finetune-vggsound"),
 )

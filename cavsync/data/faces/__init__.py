@@ -5,5 +5,5 @@
 - `face_clip`: `FaceClip`, a track with the clip's audio; `cache`: a folder of them.
 - `windows`: windows of a clip in the model's time grid.
 
-Imports the clip and audio modules of `cavsync.data`, and `cavsync.media`; the finder itself belongs to `cavsync.deploy`.
+Imports the clip and audio modules of `cavsync.data`, and `cavsync.media`; the finder is part of `cavsync.deploy`.
 """

@@ -146,18 +146,39 @@ def draw_place(clip: TimedClip, plan: WindowPlan, tempo: float, random: np.rando
     return Place(begin + float(random.uniform(0, 1)) * room, frames, tempo)
 
 
-def cut_window(clip: TimedClip, plan: WindowPlan, place: Place) -> Window:
-    """Interpolate the frames and the log-mel of a window."""
+def longest_place(clip: TimedClip, plan: WindowPlan) -> Place:
+    """Return the window of all of the longest usable span. MediaError as for `usable_spans`."""
+    begin, end = max(usable_spans(clip, plan), key=lambda span: span[1] - span[0])
+    return Place(begin, int((end - begin + TIME_TOLERANCE_SECONDS) * plan.frame_rate_hz) + 1)
+
+
+def cut_window(clip: TimedClip, plan: WindowPlan, place: Place, margin: int = 0) -> Window:
+    """Interpolate the frames and the log-mel of a window; the log-mel covers `margin` more frames on either side."""
     times = place.start_seconds + np.arange(place.frames) * place.tempo / plan.frame_rate_hz
     frames = np.interp(times, clip.times_seconds, np.arange(len(clip.times_seconds)))
-    centres = plan.audio_lead_seconds + np.arange(plan.num_log_mel(place.frames)) * FRAME_SHIFT_SECONDS
-    samples = (place.start_seconds + place.tempo * centres - clip.audio_start_seconds) * SAMPLE_RATE_HZ
-    log_mel_places = (samples - FRAME_LENGTH_SAMPLES / 2) / FRAME_SHIFT_SAMPLES
     return Window(
         interpolate(clip.landmarks, frames),
         interpolate(clip.mouths, frames),
-        interpolate(clip.log_mel, log_mel_places),
+        interpolate(clip.log_mel, _log_mel_places(clip, plan, place, margin)),
     )
+
+
+def inside_audio(clip: TimedClip, plan: WindowPlan, place: Place, margin: int) -> NDArray[np.bool_]:
+    """Return for each audio embedding of a window with this margin whether all that it sees lies inside the audio."""
+    places = _log_mel_places(clip, plan, place, margin)
+    firsts = places[: len(places) - plan.segment_frames + 1 : plan.log_mel_per_frame]
+    lasts = places[plan.segment_frames - 1 :: plan.log_mel_per_frame]
+    inside: NDArray[np.bool_] = (firsts > -1) & (lasts < len(clip.log_mel))
+    return inside
+
+
+def _log_mel_places(clip: TimedClip, plan: WindowPlan, place: Place, margin: int) -> NDArray[np.float64]:
+    """Return the fractional indices of a window's log-mel frames in the clip's."""
+    numbers = np.arange(plan.num_log_mel(place.frames + 2 * margin)) - plan.log_mel_per_frame * margin
+    centres = plan.audio_lead_seconds + numbers * FRAME_SHIFT_SECONDS
+    samples = (place.start_seconds + place.tempo * centres - clip.audio_start_seconds) * SAMPLE_RATE_HZ
+    places: NDArray[np.float64] = (samples - FRAME_LENGTH_SAMPLES / 2) / FRAME_SHIFT_SAMPLES
+    return places
 
 
 def interpolate(values: NDArray[np.float32] | NDArray[np.uint8], places: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -166,4 +187,5 @@ def interpolate(values: NDArray[np.float32] | NDArray[np.uint8], places: NDArray
     before = np.minimum(places.astype(np.int64), max(0, len(values) - 2))
     share = (places - before).astype(np.float32)[:, None]
     after = np.minimum(before + 1, len(values) - 1)
-    return values[before].astype(np.float32) * (1 - share) + values[after].astype(np.float32) * share
+    found: NDArray[np.float32] = values[before].astype(np.float32) * (1 - share) + values[after] * share
+    return found

@@ -20,8 +20,10 @@ IDX_ENDING = ".idx"
 
 @dataclass(frozen=True)
 class SampleMembers:
-    """Byte ranges (offset, size) of one sample's members in its tar; `key` is the common part of their names. `faces` is
-    None where the sample has no face track."""
+    """Byte ranges (offset, size) of one sample's members in its tar; `key` is the common part of their names.
+
+    `faces` is None where the sample has no face track.
+    """
 
     key: str
     description: tuple[int, int]

@@ -51,8 +51,8 @@ def pack(
 
     Finished shards are kept, so calling again completes an interrupted pack and leaves a complete one alone. With
     `vocabulary`, clips with labels outside it are rejected. `progress(done, total)` counts clips. With several
-    `workers` the calling script needs the usual `if __name__ == "__main__"` guard. `open_finder` opens a face finder for
-    each clip, in each worker, and goes with `options.faces`.
+    `workers` the calling script needs the usual `if __name__ == "__main__"` guard. `open_finder`, which goes with
+    `options.faces`, opens a face finder for each clip.
 
     Raises:
         ConfigError: options that do not fit the source.

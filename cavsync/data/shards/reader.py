@@ -154,8 +154,16 @@ class ShardFolder:
             labels=record.labels,
         )
 
+    def file_of(self, index: int) -> str:
+        """Return the clip's file, relative to the source that was packed; "" if its description is damaged."""
+        try:
+            shard, sample = self.sample(index)
+            return parse_record(self.files.read(shard, sample.description), sample.key).file
+        except MediaError:
+            return ""
+
     def load_faces(self, index: int) -> FaceClip:
-        """Read the face track and the audio of one clip. Raises MediaError for an unusable clip, or one without faces."""
+        """Read the face track and audio of one clip. Raises MediaError for an unusable clip, or one without a track."""
         shard, sample = self.sample(index)
         where = self._where(shard, sample)
         if sample.faces is None:

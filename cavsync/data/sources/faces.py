@@ -16,7 +16,7 @@ from cavsync.errors import DataError
 
 @dataclass(frozen=True)
 class JoinedFaces:
-    """Clips of `source` with their face tracks: those of shards were packed with them, those of files are in `cache`."""
+    """Clips of `source` with their face tracks: those of shards were packed with them, those of files in `cache`."""
 
     source: JoinedSources
     cache: FaceCache

@@ -20,8 +20,8 @@ def sync_face() -> Recipe:
         preset="sync-face",
         face=FaceTraining(
             face_augmentation=FaceAugmentation(
-                landmark_offset=0.01,
-                landmark_noise=0.006,
+                landmark_offset=0.006,
+                landmark_noise=0.008,
                 landmark_scale=0.06,
                 landmark_stretch=0.04,
                 landmark_rotation_degrees=3.0,

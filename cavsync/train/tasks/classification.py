@@ -18,6 +18,7 @@ from cavsync.model.load import load_any
 from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.classify_config import ClassifyConfig
 from cavsync.train.config import TrainConfig
+from cavsync.train.ranks import Ranks
 from cavsync.train.tasks.task import Draw
 
 UNTRAINED = "Only the head is to be trained, on an encoder that has learned nothing: pass --set init_from=PATH."
@@ -60,6 +61,11 @@ class Classification:
         """Freeze the encoder of a probe."""
         if self.options.freeze_encoder:
             model.freeze_encoder()
+
+    def revise(self, model: Any, step: int, num_steps: int, ranks: Ranks) -> bool:
+        """Change nothing."""
+        del model, step, num_steps, ranks
+        return False
 
     def loss(self, model: Any, batch: PairBatch, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Compute the cross-entropy with the (mixed, smoothed) targets; `accuracy` is the share of pairs whose

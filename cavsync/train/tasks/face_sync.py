@@ -15,19 +15,25 @@ from cavsync.errors import CheckpointError, DataError, MediaError
 from cavsync.model.checkpoint import load_face
 from cavsync.model.face_config import FaceConfig
 from cavsync.model.face_sync import NUM_FRAMES, FaceSync, parted
+from cavsync.run import RunFolder
 from cavsync.train.config import TrainConfig
 from cavsync.train.data import RunData
+from cavsync.train.face_offsets import FaceOffsets, measure_offsets
+from cavsync.train.ranks import Ranks
 from cavsync.train.tasks.task import Draw
 
 
-@dataclass(frozen=True)
+@dataclass
 class FaceSyncTask:
     """Training of the face model (see `Task`); a pair is one window."""
 
     model_config: FaceConfig
     config: TrainConfig
     data: RunData
+    folder: RunFolder
     held_out: dict[str, str] = field(default_factory=lambda: {"held_out_loss": "loss", "held_out_accuracy": "accuracy"})
+    _offsets: FaceOffsets | None = None
+    _is_first_call: bool = True
 
     def build(self) -> FaceSync:
         """Make the model with random weights."""
@@ -53,9 +59,39 @@ class FaceSyncTask:
     def prepare(self, model: FaceSync) -> None:
         """Do nothing: everything is trained."""
 
+    def revise(self, model: FaceSync, step: int, num_steps: int, ranks: Ranks) -> bool:
+        """Once the model has learned enough, measure the offsets of the footage and train on it corrected.
+
+        A resumed run takes those that it measured before, so that it continues with the same batches.
+        """
+        options = self.config.face
+        assert options is not None
+        if self._offsets is not None or not options.group_offsets:
+            return False
+        known = FaceOffsets.read(self.folder.face_offsets_file) if self._is_first_call else None
+        self._is_first_call = False
+        if known is None or known.step > step:
+            if step < round(options.group_offsets_share * num_steps):
+                return False
+            known = ranks.from_main(self._measure(model, step) if ranks.is_main else None)
+        self._offsets = known
+        self.data.face_windows.delays_seconds = known.delays_seconds(self.data.groups)
+        return True
+
+    def _measure(self, model: FaceSync, step: int) -> FaceOffsets:
+        """Measure the offsets of the training clips' groups, and note them in the run."""
+        model.eval()
+        clips = sorted(set(self.data.training_indices))
+        found = measure_offsets(model, self.data.face_windows, clips, self.data.groups, step)
+        model.train()
+        found.write(self.folder.face_offsets_file)
+        return found
+
     def loss(self, model: Any, batch: FaceBatch, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
-        """Contrast both ways; see `Task.loss`. `accuracy` is the share of frames whose own moment is the most similar."""
-        del draw
+        """Contrast both ways; see `Task.loss`. `accuracy` is the share of frames that are most similar to their own
+        moment."""
+        # Dropout draws from the global generator: this way a resumed run drops the same channels.
+        torch.manual_seed(draw.generator.initial_seed() + (0 if draw.place is None else draw.place[0]))
         visual, audio, scale = model(batch.features.to(device), batch.normalised_log_mel(device))
         used = batch.lengths.to(device) - NUM_FRAMES + 1
         loss = window_loss(parted(visual), parted(audio), used, scale)

@@ -13,6 +13,7 @@ from cavsync.model import CAVMAESync, ModelConfig, PretrainOutput
 from cavsync.model.load import initialise_from
 from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.config import TrainConfig
+from cavsync.train.ranks import Ranks
 from cavsync.train.schedule import guard_seconds
 from cavsync.train.tasks.task import Draw
 
@@ -40,6 +41,11 @@ class Pretraining:
 
     def prepare(self, model: CAVMAESync) -> None:
         """Do nothing: everything is trained."""
+
+    def revise(self, model: Any, step: int, num_steps: int, ranks: Ranks) -> bool:
+        """Change nothing."""
+        del model, step, num_steps, ranks
+        return False
 
     def loss(self, model: Any, batch: PairBatch, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Run one pretraining forward pass; see `Task.loss`."""

@@ -11,6 +11,7 @@ from cavsync.model import CAVMAESync
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.face_sync import FaceSync
 from cavsync.model.masking import BatchPlace
+from cavsync.train.ranks import Ranks
 
 Model = CAVMAESync | CAVMAEFT | FaceSync
 
@@ -44,6 +45,11 @@ class Task(Protocol):
 
     def prepare(self, model: Any) -> None:
         """Freeze what is not trained, in a new or a resumed run."""
+        ...
+
+    def revise(self, model: Any, step: int, num_steps: int, ranks: Ranks) -> bool:
+        """Change the data before step `step` (from 0) where the task does that; return whether batches must be loaded
+        again. Called by all processes."""
         ...
 
     def loss(self, model: Any, batch: Any, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
