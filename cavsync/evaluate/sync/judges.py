@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cavsync.deploy import Bundle
 from cavsync.evaluate.sync.baseline_inputs import read_baseline_inputs
 from cavsync.evaluate.sync.motion_baseline import REAL_CLIPS_ZERO_POINT_MS, motion_curves
-from cavsync.evaluate.sync.paths import lacks_face, path_of, score_on_path, tested_paths, zero_point_ms
+from cavsync.evaluate.sync.paths import lacks_face, path_of, paths_to_test, score_on_path, zero_point_ms
 from cavsync.evaluate.sync.two_choices import two_choice_credit
 from cavsync.media.align import SAMPLE_RATE_HZ
 
@@ -56,7 +56,7 @@ def bundle_judges(bundles: dict[str, Bundle], paths: Sequence[str] = ()) -> list
     """Return a judge per bundle (by name) and path: the `paths` that the bundle has, by default all."""
     judges: list[Judge] = []
     for name, bundle in bundles.items():
-        tested = tested_paths(bundle.manifest, paths)
+        tested = paths_to_test(bundle.manifest, paths)
         for path in tested:
             method = name if bundle.manifest.faces is None else f"{name}, {path}"
             judges.append(partial(_score, method, bundle, path))

@@ -15,7 +15,7 @@ from cavsync.manifest import Manifest
 AUTO, FACE, WHOLE = PATHS = ("auto", "face", "whole")
 
 
-def tested_paths(manifest: Manifest, wanted: Sequence[str]) -> tuple[str, ...]:
+def paths_to_test(manifest: Manifest, wanted: Sequence[str]) -> tuple[str, ...]:
     """Return the paths to test of a bundle: those `wanted` that it has, all of them where none is named.
 
     A bundle without a face path has one path, which `auto` means too. Raises ConfigError where only `face` is wanted.

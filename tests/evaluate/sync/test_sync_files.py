@@ -35,17 +35,27 @@ needs_ffprobe = pytest.mark.skipif(shutil.which("ffprobe") is None, reason="ffpr
 
 def probed_times(path: Path) -> dict[str, list[float]]:
     """Presentation times of the decoded frames by kind, in seconds, according to ffprobe."""
-    command = ["ffprobe", "-v", "error", "-show_entries", "frame=media_type,pts_time", "-of", "json", str(path)]
+    entry = "best_effort_timestamp_time"
+    command = ["ffprobe", "-v", "error", "-show_entries", f"frame=media_type,{entry}", "-of", "json", str(path)]
     found: dict[str, list[float]] = {"video": [], "audio": []}
     for frame in json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["frames"]:
-        if "pts_time" in frame:
-            found[frame["media_type"]].append(float(frame["pts_time"]))
+        times = found[frame["media_type"]]
+        # MPEG programme streams give a time to one of several frames; the clips here have 25 frames/s.
+        times.append(float(frame[entry]) if entry in frame else times[-1] + 0.04)
     return {kind: sorted(times) for kind, times in found.items()}
 
 
 def lead_seconds(times: dict[str, list[float]]) -> float:
-    """By how much the audio starts before the video."""
-    return times["video"][0] - times["audio"][0]
+    """By how much the audio ends before the video. Its start may differ by the codec's priming, silence before the
+    sound that an edit list hides in some containers and under some delays."""
+    return times["video"][-1] - times["audio"][-1]
+
+
+def same_rhythm(after: list[float], before: list[float], priming_frames: int) -> None:
+    """Assert that the frames follow each other alike, but for frames of priming at the start."""
+    count = min(len(after), len(before))
+    assert abs(len(after) - len(before)) <= priming_frames
+    np.testing.assert_allclose(np.diff(after[-count:]), np.diff(before[-count:]), atol=0.002)
 
 
 @needs_ffprobe
@@ -60,9 +70,8 @@ def test_shifted_files_have_the_offset(ending: str, offset_ms: float, tmp_path: 
     assert copy.suffix == (".mkv" if ending in (".mpg", ".avi") else ending)
     before, after = probed_times(source), probed_times(copy)
     assert lead_seconds(after) - lead_seconds(before) == pytest.approx(offset_ms / 1000, abs=0.002)
-    for kind in ("video", "audio"):
-        assert len(after[kind]) == len(before[kind])
-        np.testing.assert_allclose(np.diff(after[kind]), np.diff(before[kind]), atol=0.002)
+    same_rhythm(after["video"], before["video"], 0)
+    same_rhythm(after["audio"], before["audio"], 1)
     kept = [
         [packet for stream in of_kind(packets(path), "audio") for packet in stream.payloads] for path in (source, copy)
     ]
@@ -105,11 +114,10 @@ def test_swapped_files_hold_one_video_and_the_other_sound(ending: str, tmp_path:
     for kind, source in (("video", images), ("audio", sound)):
         (kept,), (before,) = of_kind(found, kind), of_kind(packets(source), kind)
         assert b"".join(kept.payloads) == b"".join(before.payloads)
-        np.testing.assert_allclose(np.diff(probed_times(out)[kind]), np.diff(probed_times(source)[kind]), atol=0.002)
-    # Within a frame, as priming is cut at different places.
-    assert lead_seconds(probed_times(out)) == pytest.approx(
-        probed_times(images)["video"][0] - probed_times(sound)["audio"][0], abs=0.05
-    )
+        same_rhythm(probed_times(out)[kind], probed_times(source)[kind], 1 if kind == "audio" else 0)
+    starts = [min(min(times) for times in probed_times(path).values()) for path in (images, sound)]
+    ends = [probed_times(images)["video"][-1] - starts[0], probed_times(sound)["audio"][-1] - starts[1]]
+    assert lead_seconds(probed_times(out)) == pytest.approx(ends[0] - ends[1], abs=0.003)
 
 
 def test_sounds_that_matroska_cannot_hold_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,9 +148,10 @@ def decoded(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
 
 @pytest.fixture(scope="module")
 def odd_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """2.4 s of frames with a bright left half, whose height and width are odd, and AAC."""
+    """2.4 s of frames with a bright left half and a black stripe on the right, whose height and width are odd."""
     frames = make_frames(np.arange(60) / 25, height=49, width=65)
     frames[:, :, :32] = np.minimum(frames[:, :, :32].astype(int) + 60, 255)
+    frames[:, :, 62:] = 0
     return write_clip(tmp_path_factory.mktemp("odd") / "clip.mkv", seconds=2.4, frames=frames)
 
 
@@ -176,19 +185,20 @@ def test_what_variants_do_to_frames(odd_clip: Path, tmp_path: Path) -> None:
     def level(frame: np.ndarray, columns: slice) -> float:
         return float(frame[20:30, columns].mean())
 
-    bright, dark = level(originals[30], slice(2, 28)), level(originals[30], slice(40, 62))
+    bright, dark = level(originals[30], slice(2, 28)), level(originals[30], slice(40, 60))
     assert bright > dark + 20
-    assert level(shown["mirror"][30], slice(2, 22)) == pytest.approx(dark, abs=6)
+    assert level(shown["mirror"][30], slice(6, 22)) == pytest.approx(dark, abs=6)
     assert level(shown["dim"][30], slice(2, 28)) == pytest.approx(0.4 * bright, abs=6)
     assert shown["letterbox"][30][:6].mean() < 20
     assert shown["noise"][30][20:30, 2:28].std() > originals[30][20:30, 2:28].std() + 5
     # Frozen at the first frame and mirrored, next to the moving one.
     first = level(originals[0], slice(2, 28))
-    assert level(shown["second-face"][30], slice(104, 128)) == pytest.approx(first, abs=8)
+    assert level(shown["second-face"][30], slice(104, 126)) == pytest.approx(first, abs=8)
     assert level(shown["second-face"][30], slice(2, 28)) == pytest.approx(bright, abs=8)
-    # The enlarged middle moves the edge between the halves no further than their number allows: second 1 is zoomed.
-    edges = [int(np.argmax(np.diff(shown["cuts"][place][25].astype(int).mean(axis=1)) < -10)) for place in (10, 30)]
-    assert len(edges) == 2
+    # In every other second the middle is enlarged by half, so the dark half begins where it did and the dark stripe at
+    # the right end is cut off.
+    same = [np.abs(shown["cuts"][place].astype(int)[:49, :65] - originals[place]).max() for place in (10, 30, 55)]
+    assert same[1] > 2 * max(same[0], same[2])
 
 
 def test_times_of_a_variable_frame_rate_are_kept(tmp_path: Path) -> None:

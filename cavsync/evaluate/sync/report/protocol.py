@@ -13,7 +13,7 @@ from cavsync.evaluate.sync.judges import BASELINE_RANGE_MS, BASELINES
 from cavsync.evaluate.sync.measure import SyncTests
 from cavsync.evaluate.sync.motion_baseline import REAL_CLIPS_ZERO_POINT_MS
 from cavsync.evaluate.sync.offset_classes import CLASS_STEP_MS, MAX_CLASS_OFFSET_MS, MIN_SECONDS, NUM_CLASSES, SEARCH_MS
-from cavsync.evaluate.sync.paths import tested_paths
+from cavsync.evaluate.sync.paths import paths_to_test
 from cavsync.evaluate.sync.report import source_offsets
 from cavsync.evaluate.sync.report.control_metrics import LARGEST_MOVEMENT_MS
 from cavsync.evaluate.sync.report.metrics import RIGHT_MS, TOLERANCES_MS
@@ -59,7 +59,7 @@ def sync_protocol(
     if tests.variants:
         protocol["variants"] = list(tests.variants)
         protocol["variants_move_by_more_than_ms"] = LARGEST_MOVEMENT_MS
-    if tests.classes_per_clip:
+    if tests.classes_per_clip or any(case.trials is not None and case.trials.classes for case in cases):
         protocol |= _classes(cases, tests.classes_per_clip)
     return protocol
 
@@ -88,7 +88,7 @@ def _grid(manifest: Manifest, paths: Sequence[str]) -> dict[str, JsonValue]:
     grid: dict[str, JsonValue] = {**asdict(manifest.sync)}
     calibration = manifest.file_calibration or manifest.calibration
     return grid | {
-        "paths": list(tested_paths(manifest, paths)),
+        "paths": list(paths_to_test(manifest, paths)),
         "zero_point_ms": calibration.zero_point_ms if calibration else None,
         "threshold": calibration.threshold if calibration else None,
     }
