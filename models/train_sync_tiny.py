@@ -48,11 +48,11 @@ OFFSETS = {"generated": "0", "real": "0,200,-200,400,-400"}
 
 
 MEASURED = """\
-Shares in % with 95 % intervals over groups of clips. Offsets (0, ±200 and ±400 ms; in generated clips their own, within
-±800 ms) were put in by shifting timestamps, and the copies scored as files. `40 ms` and `100 ms` count estimates whether
-the verdict decides on them or not. `decided` says on how many it would, and `right` how many of those are within
-120 ms. Two-choice, in the last columns: is the clip in sync, or the clip shifted (both ways)? The unseen real speakers
-were tested with a calibration on generated clips only."""
+Shares in % with 95 % intervals over groups of clips. Offsets (0, ±200 and ±400 ms; in generated clips their own,
+within ±800 ms) were put in by shifting timestamps, and the copies scored as files. `40 ms` and `100 ms` count
+estimates whether the verdict decides on them or not. `decided` says on how many it would, and `right` how many of
+those are within 120 ms. Two-choice, in the last columns: is the clip in sync, or the clip shifted (both ways)? The
+unseen real speakers were tested with a calibration on generated clips only."""
 
 
 def cavsync(*arguments: object) -> None:

@@ -182,8 +182,8 @@ def _sounds(cases: Sequence[SyncCase], seed: int, rejects: dict[str, str]) -> di
     for case, partner in zip(usable, assign_sounds(lengths, [case.group for case in usable], seed), strict=True):
         if partner is None:
             rejects[f"{case.path} (another clip's sound)"] = (
-                f"{case.path} finds no sound of another group, because group '{case.group}' has more than half of the "
-                "clips: give clips of more groups"
+                f"{case.path} finds no sound of another group, because all clips are of group '{case.group}': give "
+                "clips of several groups"
             )
         else:
             found[case.path] = (usable[partner.place], partner.is_shorter)

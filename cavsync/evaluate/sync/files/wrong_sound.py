@@ -26,21 +26,25 @@ class Partner:
 
 
 def assign_sounds(clips: Sequence[ClipLength], groups: Sequence[str], seed: int) -> list[Partner | None]:
-    """Give each clip the sound of one of another group; every sound is used once, so no clip keeps its own.
+    """Give each clip the sound of one of another group, each sound once: no clip keeps its own.
 
-    As many clips as possible get a sound at least as long as their video; sounds are never cut or repeated. None for
-    clips without a partner, which only happens where one group has more than half of the clips. The choice is random,
-    determined by the seed.
+    As many clips as possible get a sound at least as long as their video; sounds are never cut or repeated. Where one
+    group has more than half of the clips, some of them are left over, and sounds of other groups are used again for
+    them. None for every clip if there is only one group. The choice is random, determined by the seed.
     """
-    if not clips:
-        return []
     video = np.array([clip.video_seconds for clip in clips])
     audio = np.array([clip.audio_seconds for clip in clips])
     shorter = audio[None, :] < video[:, None] - LENGTH_TOLERANCE_SECONDS
     same = np.array(groups)[None, :] == np.array(groups)[:, None]
-    costs = np.random.default_rng(seed).random(same.shape) + SHORTER_COST * shorter + SAME_GROUP_COST * same
-    _, chosen = linear_sum_assignment(costs)
-    return [
-        None if same[place, other] else Partner(int(other), bool(shorter[place, other]))
-        for place, other in enumerate(chosen)
-    ]
+    random = np.random.default_rng(seed)
+    partners: list[Partner | None] = [None] * len(clips)
+    waiting = np.arange(len(clips))
+    while len(waiting) and not same.all():
+        costs = random.random((len(waiting), len(clips))) + SHORTER_COST * shorter[waiting]
+        rows, chosen = linear_sum_assignment(costs + SAME_GROUP_COST * same[waiting])
+        places = waiting[rows]
+        apart = ~same[places, chosen]
+        for place, other in zip(places[apart], chosen[apart], strict=True):
+            partners[place] = Partner(int(other), bool(shorter[place, other]))
+        waiting = places[~apart]
+    return partners

@@ -54,7 +54,7 @@ def sync_protocol(
     }
     if tests.wrong_sound:
         protocol["wrong_sound"] = (
-            "each sound once, put to a clip of another group; as many as possible at least as long as the video"
+            "each sound once where possible, put to a clip of another group; as many as possible as long as the video"
         )
     if tests.variants:
         protocol["variants"] = list(tests.variants)
