@@ -191,4 +191,8 @@ def _sounds(cases: Sequence[SyncCase], seed: int, rejects: dict[str, str]) -> di
 
 
 def _answers(judges: Sequence[Judge], file: Path, case: SyncCase) -> dict[str, Answer]:
-    return {method: answer for judge in judges for method, answer in judge(file, case.generated).items()}
+    try:
+        return {method: answer for judge in judges for method, answer in judge(file, case.generated).items()}
+    except MediaError as error:
+        # Messages name the clip rather than the temporary file.
+        raise MediaError(str(error).replace(str(file), str(case.path)), reason=error.reason) from None

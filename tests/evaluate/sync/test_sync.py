@@ -142,6 +142,14 @@ def test_interrupted_tests_keep_what_is_done(
     assert "first 1 clips" in report["notes"][0]
 
 
+def test_rejected_clips_are_named(bundle_dir: Path, tmp_path: Path) -> None:
+    """The message names the clip, not its temporary copy."""
+    path = write_clip(tmp_path / "short.mkv", seconds=1.0)
+    result = evaluate_sync({"meter": Bundle.open(bundle_dir)}, [SyncCase(path, "lamp")])
+    assert list(result.rejects) == [str(path)]
+    assert result.rejects[str(path)].startswith(f"{path} lasts 1.00 s")
+
+
 def test_short_clips_are_left_out_on_request(folder: Path) -> None:
     """The clip that cannot be read stays, to be rejected by name."""
     cases = sync_cases(folder)

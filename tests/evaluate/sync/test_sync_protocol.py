@@ -21,7 +21,6 @@ from cavsync.errors import DataError
 from cavsync.evaluate.inputs.model_bundle import bundle_of_checkpoint
 from cavsync.evaluate.results.result import read_result
 from cavsync.evaluate.sync.cases import SyncCase, sync_cases
-from cavsync.evaluate.sync.clip_rows import with_hop
 from cavsync.evaluate.sync.measure import ClipResult, SyncTests, evaluate_sync
 from cavsync.evaluate.sync.offset_classes import ClassTrial, class_offset_ms, nearest_class
 from cavsync.evaluate.sync.plan import plan_of, write_plans
@@ -133,7 +132,8 @@ def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) ->
     assert (first["only"], first["min_seconds"]) == ({"kind": "siren"}, 2.0)
     assert first["offsets"] == "0, 130 ms for every clip"
     assert "variants" not in first
-    other = sync_protocol({"m": with_hop(bundle, 20.0).manifest}, [drawn], TESTS, **options)
+    finer = replace(bundle.manifest, sync=replace(bundle.manifest.sync, hop_ms=20.0))
+    other = sync_protocol({"m": finer}, [drawn], TESTS, **options)
     assert {name for name in first if first[name] != other[name]} == {"models"}
     mixed = sync_protocol({"m": bundle.manifest}, [drawn, fixed], TESTS, **options)
     assert mixed["offsets"] == first["offsets"]

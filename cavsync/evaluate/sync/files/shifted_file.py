@@ -28,9 +28,12 @@ def write_shifted_file(source: Path, folder: Path, audio_offset_ms: float) -> Pa
             # Audio that is early by x has been moved by -x.
             traces, _ = remux(source, copy, audio_delay_ms=-audio_offset_ms)
             compare(traces, trace_file(copy), copy)
-        except MediaError:
+        except MediaError as error:
             if ending == endings[-1]:
-                raise
+                raise MediaError(
+                    f"{source} cannot be copied with an offset of {audio_offset_ms:g} ms more ({error}): leave it out",
+                    reason=error.reason,
+                ) from None
             copy.unlink(missing_ok=True)
         else:
             return copy
