@@ -1,4 +1,4 @@
-"""`cavsync eval sync`: test offsets, in-sync decisions and confidence."""
+"""`cavsync eval sync`: test offsets, in-sync decisions and confidence on files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,35 @@ from cavsync.cli.progress import counting_bar
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle
     from cavsync.evaluate.results.result import ModelId
+    from cavsync.evaluate.sync.measure import SyncTests
+
+MAX_OFFSET_MS = 10_000.0
+
+
+def _offsets(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+    """Parse `0,200,-200` to different numbers of milliseconds."""
+    try:
+        offsets = tuple(float(word) for word in value.split(","))
+    except ValueError:
+        offsets = ()
+    if not offsets or len(set(offsets)) < len(offsets) or not all(abs(offset) <= MAX_OFFSET_MS for offset in offsets):
+        raise click.BadParameter(
+            f"'{value}' is not a list of different numbers within ±{MAX_OFFSET_MS:.0f}, such as 0,200,-200.",
+            context,
+            parameter,
+        )
+    return offsets
+
+
+def _variants(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Parse `mirror,half`, or `all`."""
+    from cavsync.evaluate.sync.files.variants import VARIANTS
+
+    names = () if value is None else VARIANTS if value == "all" else tuple(dict.fromkeys(value.split(",")))
+    unknown = next((name for name in names if name not in VARIANTS), None)
+    if unknown is not None:
+        raise click.BadParameter(f"'{unknown}' is none of all, {', '.join(VARIANTS)}.", context, parameter)
+    return names
 
 
 @click.command("sync")
@@ -23,14 +52,25 @@ if TYPE_CHECKING:
 @click.option("--model", "models", multiple=True, type=click.Path(path_type=Path),
               help="RUN, RUN/checkpoints/step-N or an authors' .pth to test, uncalibrated. "
               "May be repeated.")  # fmt: skip
+@click.option("--path", "paths", multiple=True, type=click.Choice(["auto", "face", "whole"]),
+              help="Path of the bundles to test: the faces, the whole picture, or the verdict's own choice. May be "
+              "repeated; by default all that a bundle has.")  # fmt: skip
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE", callback=key_values,
               help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated.")  # fmt: skip
-@click.option("--offsets", "offsets_per_clip", type=click.IntRange(min=1), default=3, show_default=True,
-              help="Injected offsets per clip; also the number of trials with 21 classes.")  # fmt: skip
-@click.option("--max-offset-ms", type=click.FloatRange(min=1, max=10_000), default=800.0, show_default=True,
-              help="Draw offsets uniformly within ± this.")  # fmt: skip
+@click.option("--min-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True,
+              help="Use only clips whose video and audio last at least this long.")  # fmt: skip
+@click.option("--offsets", "offsets_ms", metavar="MS,MS,...", default="0,200,-200,400,-400", show_default=True,
+              callback=_offsets, help="Offsets to put into copies of the clips, in ms.")  # fmt: skip
+@click.option("--wrong-sound", is_flag=True,
+              help="Also score every clip with the sound of one of another group, where nothing should be "
+              "decided.")  # fmt: skip
+@click.option("--variants", metavar="NAME,NAME,...", callback=_variants,
+              help="Also score the clips with their picture changed: all, or some of mirror, half, double, letterbox, "
+              "fps15, fps30, fps60, dim, noise, mjpeg, second-face, cuts.")  # fmt: skip
+@click.option("--classes", "classes_per_clip", type=click.IntRange(0, 21), default=0, show_default=True,
+              help="Also test this many of the 21 offsets within ±2 s per clip.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Seed of the trials and of the intervals.")  # fmt: skip
+              help="Seed of the classes and of the choice of other clips' sounds.")  # fmt: skip
 @click.option("--write-manifest", "manifest_out", type=click.Path(dir_okay=False, path_type=Path),
               help="Write the clips and trials as JSON lines, which repeat the test when given as DATA.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
@@ -41,52 +81,65 @@ def sync(
     bundles: tuple[Path, ...],
     models: tuple[Path, ...],
     only: dict[str, Any],
-    offsets_per_clip: int,
-    max_offset_ms: float,
+    min_seconds: float,
     seed: int,
     manifest_out: Path | None,
     overrides: dict[str, Any],
     json_out: Path | None,
     html_out: Path | None,
+    **tests: Any,
 ) -> None:
     """Test models on clips that are in sync or whose offset is known.
 
-    Measured are the error of injected offsets, the choice between a clip and the same clip with shifted audio, the
-    choice among 21 offsets within ±2 s, and the calibration of the confidence. Shares have 95 % intervals. The
-    baseline, motion energy against loudness, has learned nothing. DATA is a folder of clips, or a manifest of JSON
-    lines.
+    Offsets are put into copies of the clips by shifting timestamps, and the copies are scored as files. Measured are
+    the errors, the decisions, the choice between in sync and shifted, and the calibration of the confidence, by path
+    of the bundle, with and without the offset that each source of footage has of its own. Shares have 95 % intervals
+    over groups of clips. The baseline, motion energy against loudness, has learned nothing. DATA is a folder of clips,
+    or a manifest of JSON lines. Ctrl-C writes the result of the clips that are done.
     """
     from cavsync.cli.eval.output import check_outputs, deliver
     from cavsync.errors import DataError
     from cavsync.evaluate.results.provenance import data_id, provenance
     from cavsync.evaluate.sync.cases import sync_cases, truth_files
-    from cavsync.evaluate.sync.measure import evaluate_sync
-    from cavsync.evaluate.sync.plan import plan_of, write_plans
-    from cavsync.evaluate.sync.protocol import sync_protocol
-    from cavsync.evaluate.sync.result import sync_result
+    from cavsync.evaluate.sync.files.clip_lengths import long_enough
+    from cavsync.evaluate.sync.measure import SyncTests, evaluate_sync
+    from cavsync.evaluate.sync.report.protocol import sync_protocol
+    from cavsync.evaluate.sync.report.result import sync_result
 
     check_outputs(json_out, html_out)
     selection = {key: str(value) for key, value in only.items()}
-    cases = sync_cases(data, selection)
+    cases = long_enough(sync_cases(data, selection), min_seconds)
+    wanted = SyncTests(**tests)
     opened = _open(bundles, models, overrides)
-    drawn: dict[str, Any] = {"offsets_per_clip": offsets_per_clip, "max_offset_ms": max_offset_ms}
-    if manifest_out is not None:
-        write_plans(manifest_out, cases, [plan_of(case, **drawn, seed=seed) for case in cases])
     tested = {name: bundle for name, (_, bundle) in opened.items()}
+    protocol = sync_protocol(
+        {name: bundle.manifest for name, bundle in tested.items()},
+        cases,
+        wanted,
+        only=selection,
+        min_seconds=min_seconds,
+    )
+    if manifest_out is not None:
+        _write_manifest(manifest_out, cases, wanted, seed)
     with counting_bar("testing clips") as progress:
-        found = evaluate_sync(tested, cases, **drawn, seed=seed, progress=progress)
+        found = evaluate_sync(tested, cases, wanted, seed=seed, progress=progress)
     for error in found.rejects.values():
         click.echo(f"rejected: {error}", err=True)
     if not found.clips:
         raise DataError(f"No clip of {data} could be tested: see `cavsync data check {data}`.")
     files = [*(case.path for case in cases if case.path.is_file()), *truth_files(data)]
     identity = data_id(data.name, files, data.parent if data.is_file() else data)
-    result = sync_result(
-        found,
-        sync_protocol({name: bundle.manifest for name, bundle in tested.items()}, cases, **drawn, only=selection),
-        provenance(models=[model_id for model_id, _ in opened.values()], data=[identity], seed=seed),
-    )
-    deliver(result, json_out, html_out)
+    made = provenance(models=[model_id for model_id, _ in opened.values()], data=[identity], seed=seed)
+    deliver(sync_result(found, protocol, made), json_out, html_out)
+    if not found.is_complete:
+        raise KeyboardInterrupt(f"{len(found.clips)} of {len(cases)} clips were tested")
+
+
+def _write_manifest(path: Path, cases: Any, tests: SyncTests, seed: int) -> None:
+    from cavsync.evaluate.sync.plan import plan_of, write_plans
+
+    options: dict[str, Any] = {"offsets_ms": tests.offsets_ms, "classes_per_clip": tests.classes_per_clip}
+    write_plans(path, cases, [plan_of(case, **options, seed=seed) for case in cases])
 
 
 def _open(

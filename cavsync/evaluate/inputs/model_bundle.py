@@ -18,11 +18,11 @@ from cavsync.deploy import Bundle
 from cavsync.errors import BundleError
 from cavsync.evaluate.inputs.encoders import Encoder, encoder_of_model, open_model
 from cavsync.evaluate.results.result import ModelId
-from cavsync.manifest import AudioSpec, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec
+from cavsync.manifest import AudioSpec, FileEntry, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec
 from cavsync.model import ModelConfig
 
 SHORT_SEGMENT_FRAMES = 100
-# A manifest lists its graphs; nothing reads them here.
+# A manifest lists its graphs; nothing reads them here. Scores name a model by its graphs' hash: that of the weights.
 IN_MEMORY = GraphSpec(file="", inputs=[], outputs=[])
 
 
@@ -56,6 +56,7 @@ def bundle_of_checkpoint(path: Path, **overrides: Any) -> tuple[ModelId, Bundle]
         weights_licence="not stated",
         versions={},
         source={},
+        files={IN_MEMORY.file: FileEntry(model_id.sha256, 0)},
     )
     audio, visual = _EncoderEngine(encoder, "audio"), _EncoderEngine(encoder, "visual")
     return model_id, Bundle(path, manifest, _FrontendEngine(), audio, visual, config.embed_dim)

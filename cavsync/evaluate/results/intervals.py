@@ -44,7 +44,7 @@ def share_of_clips(
     if len(found) == 1:
         return Share(value, None, None, 1)
     if (found == found[0]).all():
-        return _unanimous(value, len(found), is_share=statistic is np.mean and value in (0.0, 1.0))
+        return unanimous(value, len(found), is_share=statistic is np.mean and value in (0.0, 1.0))
     interval = bootstrap(
         (found,),
         statistic,
@@ -57,11 +57,18 @@ def share_of_clips(
     return Share(value, float(interval.low), float(interval.high), len(found))
 
 
-def _unanimous(value: float, count: int, *, is_share: bool) -> Share:
+def unanimous(value: float, count: int, *, is_share: bool) -> Share:
+    """Return the share of `count` values that agree, with the exact interval if `is_share`, else with none."""
     if not is_share:
         return Share(value, None, None, count)
     nearest = float(((1 - CONFIDENCE) / 2) ** (1 / count))
     return Share(value, nearest, 1.0, count) if value else Share(value, 0.0, 1 - nearest, count)
+
+
+def ends(resampled: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of the percentile interval of a statistic's resamples (R,)."""
+    low, high = np.percentile(resampled, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    return float(low), float(high)
 
 
 def statistic_over_clips(

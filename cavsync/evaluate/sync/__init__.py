@@ -1,10 +1,11 @@
-"""Sync: how well a bundle finds injected offsets, chooses between in sync and shifted, and names one of 21 classes.
+"""Sync: how well bundles find offsets in files, choose between in sync and shifted, and refuse to answer.
 
-- `cases.sync_cases` reads the clips of a test, `trial_list` its JSON lines; `plan.plan_of` draws the trials of a clip.
-- `measure.evaluate_sync` runs the trials, with `clip_rows`, `offset_classes` and the baseline of `motion_baseline` and
-  `baseline_inputs`; `metrics.sync_metrics` computes the figures, `protocol.sync_protocol` records the choices, and
-  `result.sync_result` makes the result.
+- `cases.sync_cases` reads the clips of a test, `trial_list` its JSON lines; `plan.plan_of` gives the trials of a clip.
+- `measure.evaluate_sync` runs the tests on temporary files, which `files` writes. `judges` answer them: a bundle by one
+  of its `paths`, or the baseline of `motion_baseline` and `baseline_inputs`; `two_choices` reads their curves.
+  `class_test` with `offset_classes` and `clip_rows` is the one test that shifts audio in memory.
+- `report` computes the figures and makes the result.
 - `offset_rows`: scores of clips compared with their known offsets, for `cavsync demo`.
 
-Imports `cavsync.evaluate.inputs`, `cavsync.evaluate.results` and the scorer of `cavsync.deploy`.
+Imports `cavsync.evaluate.inputs`, `cavsync.evaluate.results`, and the scorer and the packet copies of `cavsync.deploy`.
 """

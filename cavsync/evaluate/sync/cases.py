@@ -19,7 +19,8 @@ TABLE_NAME = "manifest.csv"
 @dataclass(frozen=True)
 class SyncCase:
     """One clip: its true offset (> 0: the audio is early), its kind and source, by which results are grouped, whether
-    it was generated, the trials that a manifest fixes, and its name, the path below the data."""
+    it was generated, the trials that a manifest fixes, its name, the path below the data, and its group: clips of a
+    group, such as those of one speaker, depend on each other. A clip without a group is one by itself."""
 
     path: Path
     kind: str
@@ -28,16 +29,18 @@ class SyncCase:
     source: str = ""
     trials: TrialListLine | None = None
     name: str = ""
+    group: str = ""
 
 
 def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCase]:
     """Read the clips of `data`, one of:
 
     - a folder written by `cavsync data synth`;
-    - a folder with a manifest.csv: column path, optionally kind, source and audio_offset_ms;
+    - a folder with a manifest.csv: column path, optionally kind, source, group and audio_offset_ms;
     - any other folder of media, whose clips are taken to be in sync;
     - a manifest of JSON lines, with paths relative to it.
 
+    A clip that names no source has its folder's name as source, and a clip that names no group is one by itself.
     only: keep the clips with these values in their row. Raises DataError for data without clips, an unusable table, or
     a selection that leaves no clip.
     """
@@ -60,13 +63,14 @@ def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCa
         )
     try:
         return [
-            SyncCase(
+            _case(
                 folder / row["path"],
+                folder,
                 str(row.get("kind", "clips")),
                 float(row.get("audio_offset_ms", 0)),
-                bool(truth),
-                str(row.get("source") or ""),
-                name=relative_name(folder / row["path"], folder),
+                generated=bool(truth),
+                source=str(row.get("source") or ""),
+                group=str(row.get("group") or ""),
             )
             for row in kept
         ]
@@ -95,17 +99,35 @@ def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
     if not kept:
         raise DataError(f"{path} names no clip{' that was selected' if lines else ''}: name another file or selection.")
     return [
-        SyncCase(
+        _case(
             path.parent / line.path,
+            path.parent,
             line.kind,
             line.audio_offset_ms,
-            line.generated,
-            line.source,
-            line,
-            relative_name(path.parent / line.path, path.parent),
+            generated=line.generated,
+            source=line.source,
+            group=line.group,
+            trials=line,
         )
         for line in kept
     ]
+
+
+def _case(
+    clip: Path,
+    folder: Path,
+    kind: str,
+    true_offset_ms: float,
+    *,
+    generated: bool,
+    source: str,
+    group: str,
+    trials: TrialListLine | None = None,
+) -> SyncCase:
+    name = relative_name(clip, folder)
+    return SyncCase(
+        clip, kind, true_offset_ms, generated, source or clip.absolute().parent.name, trials, name, group or name
+    )
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ A search over a part of that range that is shifted by whole hops then equals sco
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +54,3 @@ def embed_clip(
     if not rows:
         raise MediaError(f"{path} has no frame with audio around it: give a longer clip", reason="too_short")
     return ClipRows(path.name, rows, scorer.lags_ms, audio_shift_ms - true_offset_ms)
-
-
-def with_hop(bundle: Bundle, hop_ms: float) -> Bundle:
-    """Return the bundle with another step of the grid of lags."""
-    sync = replace(bundle.manifest.sync, hop_ms=hop_ms)
-    return replace(bundle, manifest=replace(bundle.manifest, sync=sync))

@@ -1,4 +1,4 @@
-"""The trials of a clip: drawn from the seed and the clip's name, or fixed by a manifest."""
+"""The trials of a clip: chosen for all clips, drawn from the seed and the clip's name, or fixed by a manifest."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from cavsync.evaluate.sync.trial_list import TrialListLine, relative_path, write
 
 @dataclass(frozen=True)
 class SyncPlan:
-    """Offsets and classes to inject, and the part of a hop (-0.5..0.5) by which the truth lies off the grid of lags."""
+    """Offsets to put into files, classes to inject, and the part of a hop (-0.5..0.5) by which the true lag of the
+    classes lies off the grid."""
 
     offsets_ms: tuple[float, ...]
     classes: tuple[int, ...]
     grid_shift: float
 
 
-def plan_of(case: SyncCase, *, offsets_per_clip: int, max_offset_ms: float, seed: int) -> SyncPlan:
-    """Return the trials of a clip, which depend on the seed and the clip's name, not on the other clips."""
+def plan_of(case: SyncCase, *, offsets_ms: tuple[float, ...], classes_per_clip: int, seed: int) -> SyncPlan:
+    """Return the trials of a clip: the offsets, and classes that depend on the seed and the clip's name alone."""
     name = hashlib.sha256((case.name or case.path.name).encode()).digest()
     random = np.random.default_rng((seed, int.from_bytes(name, "big")))
-    offsets_ms = tuple(random.uniform(-max_offset_ms, max_offset_ms, size=offsets_per_clip).tolist())
     grid_shift = float(random.uniform(-0.5, 0.5))
-    classes = tuple(random.permutation(NUM_CLASSES)[:offsets_per_clip].tolist())
+    classes = tuple(random.permutation(NUM_CLASSES)[:classes_per_clip].tolist())
     fixed = case.trials
     if fixed is None:
         return SyncPlan(offsets_ms, classes, grid_shift)
@@ -47,6 +47,7 @@ def write_plans(path: Path, cases: Sequence[SyncCase], plans: Sequence[SyncPlan]
             path=relative_path(case.path, path),
             kind=case.kind,
             source=case.source,
+            group=case.group,
             audio_offset_ms=case.true_offset_ms,
             generated=case.generated,
             injected_offsets_ms=plan.offsets_ms,

@@ -23,8 +23,9 @@ Offset = Annotated[float, Field(ge=-MAX_OFFSET_MS, le=MAX_OFFSET_MS)]
 class TrialListLine(BaseModel):
     """One clip. `path` is relative to the manifest's folder; `audio_offset_ms` > 0 means that its audio is early.
 
-    injected_offsets_ms, classes: the trials; drawn from the seed if absent. grid_shift: the distance of the truth from
-    the grid of lags, in hops. Other entries are kept for --only.
+    source: the footage that it comes from; group: clips that depend on each other. injected_offsets_ms, classes: the
+    trials; those of the command if absent. grid_shift: the distance of the true lag of the classes from the grid, in
+    hops. Other entries are kept for --only.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
@@ -32,6 +33,7 @@ class TrialListLine(BaseModel):
     path: Annotated[str, Field(min_length=1)]
     kind: str = "clips"
     source: str = ""
+    group: str = ""
     audio_offset_ms: Offset = 0.0
     generated: bool = False
     injected_offsets_ms: Annotated[tuple[Offset, ...], Field(min_length=1)] | None = None

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,13 @@ from cavsync.errors import DataError
 from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.sync.baseline_inputs import read_baseline_inputs
 from cavsync.evaluate.sync.cases import SyncCase, sync_cases
-from cavsync.evaluate.sync.measure import TWO_CHOICE_SHIFTS_MS, evaluate_sync
+from cavsync.evaluate.sync.files.clip_lengths import long_enough
+from cavsync.evaluate.sync.files.shifted_file import write_shifted_file
+from cavsync.evaluate.sync.judges import BASELINES
+from cavsync.evaluate.sync.measure import SyncTests, evaluate_sync
 from cavsync.evaluate.sync.motion_baseline import estimate_offset_ms, motion_curves
+from cavsync.evaluate.sync.report.metrics import corrected_error_ms
+from cavsync.evaluate.sync.two_choices import TWO_CHOICE_SHIFTS_MS
 
 
 @pytest.fixture(scope="module")
@@ -46,48 +52,111 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("true_offset_ms", [0.0, 170.0])
 def test_a_good_meter_passes(true_offset_ms: float, bundle_dir: Path, tmp_path: Path) -> None:
-    """Injected offsets are found to a few milliseconds, whatever the clip's own offset, and every choice is right."""
+    """Offsets put into files are found to a few milliseconds, whatever the clip's own offset, and every choice is
+    right."""
     path = write_clip(tmp_path / "clip.mkv", seconds=6.0, audio_offset_ms=true_offset_ms)
     case = SyncCase(path, "lamp", true_offset_ms)
-    result = evaluate_sync({"meter": Bundle.open(bundle_dir)}, [case], max_offset_ms=250.0, offsets_per_clip=8)
-    answers = result.clips[0].methods["meter"]
-    assert len(answers.trials) == 8
-    assert len({trial.offset_ms for trial in answers.trials}) >= 6
-    assert max(trial.error_ms for trial in answers.trials) <= 10
-    assert all(trial.decided for trial in answers.trials)
-    assert answers.two_choice == dict.fromkeys(TWO_CHOICE_SHIFTS_MS, 1.0)
-    assert result.clips[0].frame_ms == pytest.approx(40)
+    tests = SyncTests(offsets_ms=(0.0, 150.0, -230.0, 33.0))
+    (clip,) = evaluate_sync({"meter": Bundle.open(bundle_dir)}, [case], tests).clips
+    trials = clip.trials["meter"]
+    assert [trial.injected_ms for trial in trials] == [0.0, 150.0, -230.0, 33.0]
+    assert [trial.offset_ms for trial in trials] == [true_offset_ms + trial.injected_ms for trial in trials]
+    assert max(corrected_error_ms(trial) for trial in trials) <= 10
+    assert all(trial.answer.decided and trial.answer.path == "whole" for trial in trials)
+    credits = [trial.answer.two_choice(trial.offset_ms, shift) for trial in trials for shift in TWO_CHOICE_SHIFTS_MS]
+    assert {credit for credit in credits if not np.isnan(credit)} == {1.0}
+    assert set(clip.trials) == {"meter", *BASELINES}
 
 
 def test_a_wrong_truth_fails(bundle_dir: Path, tmp_path: Path) -> None:
     """A clip that is said to be in sync and is 300 ms off: the errors are 300 ms, and so is the choice at 300 ms, at
     least one way. A test that could not fail would prove nothing."""
     path = write_clip(tmp_path / "clip.mkv", seconds=6.0, audio_offset_ms=300.0)
-    bundle = Bundle.open(bundle_dir)
-    result = evaluate_sync({"meter": bundle}, [SyncCase(path, "lamp", 0.0)], max_offset_ms=50.0)
-    answers = result.clips[0].methods["meter"]
-    assert [trial.error_ms for trial in answers.trials] == pytest.approx([300.0] * 3, abs=12)
-    assert answers.two_choice[300.0] <= 0.5
+    tests = SyncTests(offsets_ms=(0.0, -50.0))
+    (clip,) = evaluate_sync({"meter": Bundle.open(bundle_dir)}, [SyncCase(path, "lamp", 0.0)], tests).clips
+    trials = clip.trials["meter"]
+    assert [corrected_error_ms(trial) for trial in trials] == pytest.approx([300.0] * 2, abs=12)
+    assert trials[1].answer.two_choice(trials[1].offset_ms, 300.0) <= 0.5
 
 
 def test_report_and_command(bundle_dir: Path, folder: Path, tmp_path: Path) -> None:
     """Kinds come from the table, rejects are named, shares have intervals; --only chooses rows."""
     out = tmp_path / "report.json"
+    options = ["--offsets", "0,-120", "--wrong-sound", "--variants", "mirror,fps15", "--classes", "1"]
     done = CliRunner().invoke(
-        main, ["eval", "sync", str(folder), "--bundle", str(bundle_dir), "--max-offset-ms", "200", "--json", str(out)]
+        main, ["eval", "sync", str(folder), "--bundle", str(bundle_dir), *options, "--json", str(out)]
     )
     assert done.exit_code == 0, done.output
     report = json.loads(out.read_text())
-    assert [Path(name).name for name in report["rejects"]] == ["bad.mkv"]
-    report = report["rows"]
-    assert report["clips"] == 3
-    assert {kind: content["clips"] for kind, content in report["kinds"].items()} == {"all": 3, "lamp": 2, "siren": 1}
-    meter = report["kinds"]["all"]["methods"]["meter"]
-    assert meter["within_one_frame"] == {"mean": 1.0, "low": pytest.approx(0.025 ** (1 / 3)), "high": 1.0, "clips": 3}
-    assert meter["two_choice"]["50"]["mean"] == 1.0
-    assert set(report["kinds"]["all"]["methods"]) == {"meter", "motion against loudness", "motion against its rise"}
+    assert {Path(name).name for name in report["rejects"]} == {"bad.mkv"}
+    rows = report["rows"]
+    assert (rows["clips"], rows["groups"]) == (3, 3)
+    assert {kind: content["clips"] for kind, content in rows["kinds"].items()} == {"all": 3, "lamp": 2, "siren": 1}
+    meter = rows["kinds"]["all"]["methods"]["meter"]["raw"]
+    assert list(meter) == ["all", "-120", "0"]
+    assert meter["all"]["within_40_ms"] == {
+        "mean": 1.0,
+        "low": pytest.approx(0.025 ** (1 / 3)),
+        "high": 1.0,
+        "clips": 6,
+    }
+    assert meter["0"]["two_choice"]["50"]["mean"] == 1.0
+    assert set(rows["kinds"]["all"]["methods"]) == {"meter", *BASELINES}
+    assert list(rows["sources"]) == [folder.name]
+    assert rows["wrong_sound"]["meter"]["clips"] == 3
+    assert rows["wrong_sound"]["meter"]["decided"]["mean"] < 1
+    assert rows["variants"]["meter"]["mirror"]["median_movement_ms"]["mean"] < 1
+    assert rows["variants"]["meter"]["fps15"]["p95_movement_ms"]["mean"] < 20
+    assert report["metrics"]["meter.mirror_moved"]["value"] == 0
+    assert report["protocol"]["variants"] == ["mirror", "fps15"]
     chosen = [case.path.name for case in sync_cases(folder, {"use": "yes", "kind": "siren"})]
     assert chosen == ["clip2.mkv"]
+
+
+@pytest.mark.parametrize("options", [["--offsets", "0,x"], ["--offsets", "0,0"], ["--offsets", "nan"],
+                                     ["--variants", "sepia"], ["--path", "face"]])  # fmt: skip
+def test_options_that_are_refused(options: list[str], bundle_dir: Path, folder: Path) -> None:
+    done = CliRunner().invoke(main, ["eval", "sync", str(folder), "--bundle", str(bundle_dir), *options])
+    assert done.exit_code == 2, done.output
+
+
+def test_interrupted_tests_keep_what_is_done(
+    bundle_dir: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the second clip writes the figures of the first, says so, and still ends as interrupted."""
+    done: list[Path] = []
+
+    def shifted(source: Path, *rest: Any) -> Path:
+        done.append(source)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return write_shifted_file(source, *rest)
+
+    monkeypatch.setattr("cavsync.evaluate.sync.measure.write_shifted_file", shifted)
+    out = tmp_path / "report.json"
+    options = ["--bundle", str(bundle_dir), "--offsets", "0", "--json", str(out)]
+    found = CliRunner().invoke(main, ["eval", "sync", str(folder), *options])
+    assert found.exit_code == 130
+    report = json.loads(out.read_text())
+    assert report["rows"]["clips"] == 1
+    assert "first 1 clips" in report["notes"][0]
+
+
+def test_rejected_clips_are_named(bundle_dir: Path, tmp_path: Path) -> None:
+    """The message names the clip, not its temporary copy."""
+    path = write_clip(tmp_path / "short.mkv", seconds=1.0)
+    result = evaluate_sync({"meter": Bundle.open(bundle_dir)}, [SyncCase(path, "lamp")])
+    assert list(result.rejects) == [str(path)]
+    assert result.rejects[str(path)].startswith(f"{path} lasts 1.00 s")
+
+
+def test_short_clips_are_left_out_on_request(folder: Path) -> None:
+    """The clip that cannot be read stays, to be rejected by name."""
+    cases = sync_cases(folder)
+    assert long_enough(cases, 4.9) == cases
+    assert [case.path.name for case in long_enough(cases, 5.1)] == ["bad.mkv"]
+    with pytest.raises(DataError, match="lasts 9 s"):
+        long_enough([case for case in cases if case.path.name != "bad.mkv"], 9.0)
 
 
 @pytest.mark.parametrize("name", ["manifest.csv", "truth.jsonl"])
@@ -103,7 +172,7 @@ def test_the_truth_is_part_of_the_data(name: str, bundle_dir: Path, folder: Path
         (data / name).write_text(json.dumps(record) if name == "truth.jsonl" else table)
         out = tmp_path / f"{offset_ms:.0f}.json"
         done = CliRunner().invoke(
-            main, ["eval", "sync", str(data), "--bundle", str(bundle_dir), "--offsets", "1", "--json", str(out)]
+            main, ["eval", "sync", str(data), "--bundle", str(bundle_dir), "--offsets", "0", "--json", str(out)]
         )
         assert done.exit_code == 0, done.output
         hashes.append(json.loads(out.read_text())["provenance"]["data"][0]["sha256"])

@@ -10,7 +10,7 @@ from generated_clips import make_clips
 
 from cavsync.evaluate.inputs.model_bundle import bundle_of_checkpoint
 from cavsync.evaluate.sync.cases import sync_cases
-from cavsync.evaluate.sync.measure import evaluate_sync
+from cavsync.evaluate.sync.measure import SyncTests, evaluate_sync
 from cavsync.model import CAVMAESync
 from cavsync.model.checkpoint import save_model
 from cavsync.train import Trainer, override, preset
@@ -28,10 +28,10 @@ MARGIN = 0.25
 def two_choice_share(run: Path, clips: Path) -> float:
     """How often the clip is preferred to itself shifted by 300 or 500 ms, both ways."""
     _, bundle = bundle_of_checkpoint(run)
-    result = evaluate_sync({"run": bundle}, sync_cases(clips), offsets_per_clip=1)
+    result = evaluate_sync({"run": bundle}, sync_cases(clips), SyncTests(offsets_ms=(0.0,)))
     assert len(result.clips) == TEST_CLIPS
-    choices = [clip.methods["run"].two_choice for clip in result.clips]
-    return float(np.mean([choice[shift] for choice in choices for shift in (300.0, 500.0)]))
+    trials = [trial for clip in result.clips for trial in clip.trials["run"]]
+    return float(np.mean([t.answer.two_choice(t.offset_ms, shift) for t in trials for shift in (300.0, 500.0)]))
 
 
 @pytest.mark.slow

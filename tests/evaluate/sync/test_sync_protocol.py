@@ -1,7 +1,7 @@
 """21 classes of offsets, calibration of the confidence, manifests and checkpoints in the sync test."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,16 @@ from cavsync.errors import DataError
 from cavsync.evaluate.inputs.model_bundle import bundle_of_checkpoint
 from cavsync.evaluate.results.result import read_result
 from cavsync.evaluate.sync.cases import SyncCase, sync_cases
-from cavsync.evaluate.sync.clip_rows import with_hop
-from cavsync.evaluate.sync.measure import Answers, ClipResult, OffsetTrial, SyncTrials, evaluate_sync
-from cavsync.evaluate.sync.metrics import sync_metrics
+from cavsync.evaluate.sync.measure import ClipResult, SyncTests, evaluate_sync
 from cavsync.evaluate.sync.offset_classes import ClassTrial, class_offset_ms, nearest_class
 from cavsync.evaluate.sync.plan import plan_of, write_plans
-from cavsync.evaluate.sync.protocol import sync_protocol
+from cavsync.evaluate.sync.report.class_metrics import class_figures
+from cavsync.evaluate.sync.report.protocol import sync_protocol
 from cavsync.evaluate.sync.trial_list import TrialListLine, read_trial_list
 from cavsync.model.checkpoint import load_model, save_model
 
-OPTIONS: Any = {"offsets_per_clip": 3, "max_offset_ms": 200.0, "seed": 4}
+OPTIONS: Any = {"offsets_ms": (0.0, 130.0), "classes_per_clip": 3, "seed": 4}
+TESTS = SyncTests(offsets_ms=(0.0, 130.0), classes_per_clip=3)
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,11 @@ def test_a_good_meter_knows_its_class(bundle: Bundle, clip: Path) -> None:
     """All 21 classes of a clip whose own offset is known; the wrong truth of 400 ms moves the answers two classes."""
     line = TrialListLine(path=clip.name, classes=tuple(range(21)))
     case = SyncCase(clip, "lamp", 130.0, trials=line)
-    answers = evaluate_sync({"meter": bundle}, [case], **OPTIONS).clips[0].methods["meter"]
-    assert [trial.true_class for trial in answers.classes] == list(range(21))
-    assert [trial.answered_class for trial in answers.classes] == list(range(21))
-    wrong = evaluate_sync({"meter": bundle}, [replace(case, true_offset_ms=530.0)], **OPTIONS).clips[0]
-    middle = [trial for trial in wrong.methods["meter"].classes if 3 <= trial.true_class <= 17]
+    classes = evaluate_sync({"meter": bundle}, [case], TESTS).clips[0].classes["meter"]
+    assert [trial.true_class for trial in classes] == list(range(21))
+    assert [trial.answered_class for trial in classes] == list(range(21))
+    wrong = evaluate_sync({"meter": bundle}, [replace(case, true_offset_ms=530.0)], TESTS).clips[0]
+    middle = [trial for trial in wrong.classes["meter"] if 3 <= trial.true_class <= 17]
     assert len(middle) > 5
     assert {trial.answered_class - trial.true_class for trial in middle if trial.answered_class is not None} == {-2}
 
@@ -66,68 +66,36 @@ def test_a_good_meter_knows_its_class(bundle: Bundle, clip: Path) -> None:
 def test_short_clips_are_not_asked_for_classes(bundle: Bundle, tmp_path: Path) -> None:
     """Three seconds cannot hold a search of ±2.1 s: the clip is left out of this test and said to be."""
     path = write_clip(tmp_path / "short.mkv", seconds=3.0)
-    result = evaluate_sync({"meter": bundle}, [SyncCase(path, "lamp")], **OPTIONS)
-    assert result.clips[0].methods["meter"].classes == ()
-    assert sync_metrics(result)["kinds"]["all"]["methods"]["meter"]["classes"]["accuracy"]["mean"] is None
-
-
-def test_figures_of_the_report() -> None:
-    """Counted by hand: two clips, errors of 5, 150, 90 ms and no estimate; confidences of which one is right."""
-    trials = (
-        (OffsetTrial(0.0, 5.0, True, 0.9), OffsetTrial(100.0, -50.0, True, 0.9)),
-        (OffsetTrial(0.0, 90.0, False, 0.2), OffsetTrial(0.0, None)),
-    )
-    classes = ((ClassTrial(3, 3), ClassTrial(4, 5)), (ClassTrial(0, None),))
-    clips = [
-        ClipResult(f"{n}", "lamp", f"s{n}", 40.0, {"m": Answers(trials[n], {}, classes[n], True, 100.0)})
-        for n in (0, 1)
-    ]
-    for shown in clips:
-        shown.methods["m"].two_choice.update(dict.fromkeys((50.0, 100.0, 200.0, 300.0, 500.0), 0.5))
-    report = sync_metrics(SyncTrials(clips))
-    found = report["kinds"]["all"]["methods"]["m"]
-    assert found["within_one_frame"]["mean"] == 0.25
-    assert found["within_100_ms"]["mean"] == 0.5
-    assert found["within_200_ms"]["mean"] == 0.75
-    assert found["undetermined"]["mean"] == 0.5
-    assert found["decided_within_100_ms"]["mean"] == 0.5
-    assert found["median_error_ms"] == 150.0
-    assert found["p90_error_ms"] is None
-    assert found["classes"]["accuracy"]["mean"] == 0.25
-    assert found["classes"]["accuracy_within_1"]["mean"] == 0.5
-    # 0.9 is right in one of two, 0.2 in one of one.
-    assert found["calibration"]["expected_calibration_error"]["mean"] == pytest.approx((2 * 0.4 + 0.8) / 3)
-    assert list(report["sources"]) == ["s0", "s1"]
+    result = evaluate_sync({"meter": bundle}, [SyncCase(path, "lamp")], TESTS)
+    assert result.clips[0].classes["meter"] == ()
+    assert class_figures(result.clips)["meter"]["accuracy"]["mean"] is None
 
 
 def test_methods_are_asked_for_the_same_classes() -> None:
     """One method finds the second clip too short: the other's answers to it do not count either."""
-    choices = dict.fromkeys((50.0, 100.0, 200.0, 300.0, 500.0), 0.5)
     right, wrong = (ClassTrial(3, 3),), (ClassTrial(3, 9),)
-    offsets = (OffsetTrial(0.0, 0.0),)
     clips = [
-        ClipResult(
-            "long", "lamp", "", 40.0, {"a": Answers(offsets, choices, right), "b": Answers(offsets, choices, wrong)}
-        ),
-        ClipResult(
-            "short", "lamp", "", 40.0, {"a": Answers(offsets, choices, ()), "b": Answers(offsets, choices, right)}
-        ),
+        ClipResult(SyncCase(Path("long"), "lamp", group="1"), {}, {"a": right, "b": wrong}),
+        ClipResult(SyncCase(Path("short"), "lamp", group="2"), {}, {"a": (), "b": right}),
     ]
-    methods = sync_metrics(SyncTrials(clips))["kinds"]["all"]["methods"]
-    assert methods["a"]["classes"]["accuracy"] == {"mean": 1.0, "low": None, "high": None, "clips": 1}
-    assert methods["b"]["classes"]["accuracy"]["mean"] == 0.0
+    found = class_figures(clips)
+    assert found["a"]["accuracy"] == {"mean": 1.0, "low": None, "high": None, "clips": 1}
+    assert found["b"]["accuracy"]["mean"] == 0.0
 
 
 def test_a_manifest_repeats_the_test(bundle: Bundle, clip: Path, tmp_path: Path) -> None:
     """Trials written down and read back give the same estimates, whatever the seed and the place in the list."""
-    cases = [SyncCase(clip, "siren", 130.0, source="studio")]
+    cases = [SyncCase(clip, "siren", 130.0, source="studio", group="one")]
     plans = [plan_of(case, **OPTIONS) for case in cases]
     write_plans(tmp_path / "m.jsonl", cases, plans)
     (again,) = sync_cases(tmp_path / "m.jsonl")
     assert (again.path.resolve(), again.kind, again.source, again.true_offset_ms) == (clip, "siren", "studio", 130.0)
-    first = evaluate_sync({"meter": bundle}, cases, **OPTIONS)
-    second = evaluate_sync({"meter": bundle}, [again], offsets_per_clip=1, max_offset_ms=1.0, seed=99)
-    assert first.clips[0].methods == second.clips[0].methods
+    assert again.group == "one"
+    first = evaluate_sync({"meter": bundle}, cases, TESTS, seed=4).clips[0]
+    second = evaluate_sync({"meter": bundle}, [again], SyncTests(offsets_ms=(5.0,), classes_per_clip=1), seed=99).clips[
+        0
+    ]
+    assert (first.trials, first.classes) == (second.trials, second.classes)
     assert sync_cases(tmp_path / "m.jsonl", {"kind": "siren"}) == [again]
     with pytest.raises(DataError, match="no clip that was selected"):
         sync_cases(tmp_path / "m.jsonl", {"kind": "harp"})
@@ -146,29 +114,31 @@ def test_trials_are_those_of_the_name(clip: Path, tmp_path: Path) -> None:
     few, more = plans
     assert list(more) == ["w/0.mkv", "x/1.mkv", "y/1.mkv"]
     assert few == {name: more[name] for name in few}
-    assert len({plan.offsets_ms for plan in more.values()}) == 3
+    assert len({plan.classes for plan in more.values()}) == 3
     case = SyncCase(clip, "lamp")
     assert plan_of(case, **OPTIONS) != plan_of(case, **{**OPTIONS, "seed": 5})
 
 
 def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) -> None:
-    """A bundle of another grid, other baselines' numbers and a selection are other protocols; a manifest fixes trials
-    only where it holds some."""
-    options: Any = {"offsets_per_clip": 3, "max_offset_ms": 200.0, "only": {"kind": "siren"}}
+    """A bundle of another grid and a selection are other protocols; a manifest fixes trials only where it holds
+    some."""
+    options: Any = {"only": {"kind": "siren"}, "min_seconds": 2.0}
     drawn, fixed = SyncCase(clip, "siren"), SyncCase(clip, "siren", trials=TrialListLine(path="c", classes=(3,)))
-    first = sync_protocol({"m": bundle.manifest}, [drawn], **options)
-    assert first["models"] == {
-        "m": {"frame_rate_hz": 25.0, "hop_ms": 40.0, "max_offset_ms": 400.0, "zero_point_ms": 0.0, "threshold": 0.5}
-    }
-    assert first["only"] == {"kind": "siren"}
-    assert first["two_choice_hop_ms"] == 10.0
-    assert first["injected_offsets"] == "3 per clip, uniform within ±200 ms"
-    other = sync_protocol({"m": with_hop(bundle, 20.0).manifest}, [drawn], **options)
+    first = sync_protocol({"m": bundle.manifest}, [drawn], TESTS, **options)
+    grid: Any = first["models"]
+    assert grid["m"] == {
+        **asdict(bundle.manifest.sync), "paths": ["whole"], "zero_point_ms": 0.0, "threshold": 0.5
+    }  # fmt: skip
+    assert (first["only"], first["min_seconds"]) == ({"kind": "siren"}, 2.0)
+    assert first["offsets"] == "0, 130 ms for every clip"
+    assert "variants" not in first
+    finer = replace(bundle.manifest, sync=replace(bundle.manifest.sync, hop_ms=20.0))
+    other = sync_protocol({"m": finer}, [drawn], TESTS, **options)
     assert {name for name in first if first[name] != other[name]} == {"models"}
-    mixed = sync_protocol({"m": bundle.manifest}, [drawn, fixed], **options)
-    assert mixed["injected_offsets"] == first["injected_offsets"]
+    mixed = sync_protocol({"m": bundle.manifest}, [drawn, fixed], TESTS, **options)
+    assert mixed["offsets"] == first["offsets"]
     assert mixed["injected_classes"] == "fixed by the manifest for 1 of 2 clips, else 3 per clip, each once"
-    assert sync_protocol({}, [fixed], **options)["injected_classes"] == "fixed by the manifest"
+    assert sync_protocol({}, [fixed], TESTS, **options)["injected_classes"] == "fixed by the manifest"
 
 
 def test_entries_of_others_are_kept(tmp_path: Path) -> None:
@@ -226,9 +196,9 @@ def test_a_checkpoint_scores_like_its_model(tmp_path: Path) -> None:
         bundle.embed_audio(segments), pooled / np.linalg.norm(pooled, axis=1, keepdims=True), atol=1e-5
     )
     path = write_clip(tmp_path / "clip.mkv", seconds=4.0)
-    answers = evaluate_sync({"run": bundle}, [SyncCase(path, "lamp")], **OPTIONS).clips[0].methods["run"]
-    assert not any(trial.decided for trial in answers.trials)
-    assert all(trial.confidence is None for trial in answers.trials)
+    (found,) = evaluate_sync({"run": bundle}, [SyncCase(path, "lamp")], SyncTests()).clips
+    assert [trial.answer.decided for trial in found.trials["run"]] == [False] * 5
+    assert all(trial.answer.confidence is None for trial in found.trials["run"])
 
 
 def test_command_with_a_manifest_and_a_run(bundle: Bundle, clip: Path, tmp_path: Path) -> None:
@@ -239,7 +209,7 @@ def test_command_with_a_manifest_and_a_run(bundle: Bundle, clip: Path, tmp_path:
         (clip.parent, outs[0], ["--write-manifest", str(manifest), "--html", str(tmp_path / "a.html")]),
         (manifest, outs[1], []),
     ):
-        options = ["--bundle", str(bundle.path), "--max-offset-ms", "200", "--json", str(out), *more]
+        options = ["--bundle", str(bundle.path), "--offsets", "0,80", "--classes", "2", "--json", str(out), *more]
         done = CliRunner().invoke(main, ["eval", "sync", str(data), *options])
         assert done.exit_code == 0, done.output
     first, second = (read_result(out) for out in outs)

@@ -1,0 +1,97 @@
+"""A temporary file with the video of one clip and the sound of another, and copying of the sound to a new file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer, OutputContainer
+
+from cavsync.errors import MediaError
+from cavsync.media.container import open_file, pick_tracks, reason_of
+
+Packets = Iterator[tuple[Fraction, Any]]
+
+
+def write_swapped_file(video: Path, sound: Path, folder: Path) -> Path:
+    """Write the first video track of one clip and the first audio track of another to a Matroska file in `folder`.
+
+    Video packets are copied, audio packets too where Matroska holds their codec, and decoded to 16-bit PCM otherwise.
+    Each track keeps its times from the start of its own clip. Raises MediaError for clips that cannot be joined.
+    """
+    out = folder / f"{video.stem}-with-another-sound.mkv"
+    for as_pcm in (False, True):
+        try:
+            with open_file(str(video)) as images, open_file(str(sound)) as voice, av.open(str(out), "w") as sink:
+                _join(images, voice, sink, as_pcm=as_pcm)
+            return out
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            if as_pcm:
+                raise MediaError(
+                    f"{video} cannot be joined with the sound of {sound} ({reason_of(error)}): leave one of them out"
+                ) from None
+    raise AssertionError("the second way either joins the clips or raises")
+
+
+def _join(images: InputContainer, voice: InputContainer, sink: OutputContainer, *, as_pcm: bool) -> None:
+    video, _ = pick_tracks([images], images.name)
+    target = sink.add_stream_from_template(video, opaque=True)
+    sounds = copied_audio(voice, sink, as_pcm=as_pcm)
+    write_in_order(_copied(images, video, target), sounds, sink)
+
+
+def copied_audio(voice: InputContainer, sink: OutputContainer, *, as_pcm: bool = False) -> Packets:
+    """Add a copy of the first audio track to `sink`; yields (seconds, packet), times from the start of the clip."""
+    _, audio = pick_tracks([voice], voice.name)
+    if as_pcm:
+        target: Any = sink.add_stream("pcm_s16le", rate=audio.codec_context.sample_rate)
+        target.layout = audio.codec_context.layout.name
+        return _decoded(voice, audio, target)
+    return _copied(voice, audio, sink.add_stream_from_template(audio, opaque=True))
+
+
+def _copied(container: InputContainer, stream: Any, target: Any) -> Packets:
+    start = _start_seconds(container)
+    last_dts: int | None = None
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        base = packet.time_base
+        shift = round(start / base)
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+        if last_dts is not None and packet.dts is not None and packet.dts <= last_dts:
+            packet.dts = last_dts + 1
+        last_dts = packet.dts
+        packet.stream = target
+        yield (packet.dts or 0) * base, packet
+
+
+def _decoded(container: InputContainer, stream: Any, target: Any) -> Packets:
+    start = _start_seconds(container)
+    for frame in container.decode(stream):
+        frame.pts -= round(start / frame.time_base)
+        for packet in target.encode(frame):
+            yield packet.pts * packet.time_base, packet
+
+
+def write_in_order(one: Packets, other: Packets, sink: OutputContainer) -> None:
+    """Write two streams of packets, each in the order of its times, by time."""
+    waiting = [(next(packets, None), packets) for packets in (one, other)]
+    while True:
+        ready = [(found[0], place) for place, (found, _) in enumerate(waiting) if found is not None]
+        if not ready:
+            return
+        _, place = min(ready)
+        found, packets = waiting[place]
+        assert found is not None
+        sink.mux_one(found[1])
+        waiting[place] = (next(packets, None), packets)
+
+
+def _start_seconds(container: InputContainer) -> Fraction:
+    return Fraction(container.start_time or 0, av.time_base)

@@ -1,0 +1,94 @@
+"""The protocol of a sync test: every choice that affects its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from pydantic import JsonValue
+
+from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE
+from cavsync.evaluate.sync.cases import SyncCase
+from cavsync.evaluate.sync.judges import BASELINE_RANGE_MS, BASELINES
+from cavsync.evaluate.sync.measure import SyncTests
+from cavsync.evaluate.sync.motion_baseline import REAL_CLIPS_ZERO_POINT_MS
+from cavsync.evaluate.sync.offset_classes import CLASS_STEP_MS, MAX_CLASS_OFFSET_MS, MIN_SECONDS, NUM_CLASSES, SEARCH_MS
+from cavsync.evaluate.sync.paths import paths_to_test
+from cavsync.evaluate.sync.report import source_offsets
+from cavsync.evaluate.sync.report.control_metrics import LARGEST_MOVEMENT_MS
+from cavsync.evaluate.sync.report.metrics import RIGHT_MS, TOLERANCES_MS
+from cavsync.evaluate.sync.two_choices import TWO_CHOICE_SHIFTS_MS
+from cavsync.manifest import Manifest
+
+
+def sync_protocol(
+    models: Mapping[str, Manifest],
+    cases: Sequence[SyncCase],
+    tests: SyncTests,
+    *,
+    only: Mapping[str, str],
+    min_seconds: float = 0.0,
+) -> dict[str, JsonValue]:
+    """Return the protocol of `evaluate_sync` with the same models, cases and tests; `only` and `min_seconds`: how the
+    cases were selected."""
+    offsets = ", ".join(f"{offset:g}" for offset in tests.offsets_ms)
+    protocol: dict[str, JsonValue] = {
+        "offsets": _chosen_or_fixed(cases, "injected_offsets_ms", f"{offsets} ms for every clip"),
+        "offsets_put_in_by": "a copy of the file with the timestamps of its audio shifted, streams delayed, none cut",
+        "judged": "the verdict on the whole file",
+        "only": dict(only),
+        "min_seconds": min_seconds,
+        "models": {name: _grid(manifest, tests.paths) for name, manifest in models.items()},
+        "profile": DEFAULT_PROFILE,
+        "baselines": {
+            "names": list(BASELINES),
+            "range_ms": BASELINE_RANGE_MS,
+            "zero_point_ms": {"generated": 0.0, "filmed": REAL_CLIPS_ZERO_POINT_MS},
+        },
+        "tolerances_ms": list(TOLERANCES_MS),
+        "right_within_ms": RIGHT_MS,
+        "two_choice_shifts_ms": list(TWO_CHOICE_SHIFTS_MS),
+        "two_choice_from": "the file's curve, interpolated by a cubic spline",
+        "without_source_offsets": source_offsets.HOW,
+        "intervals": "95 %, bootstrap over the groups of clips",
+    }
+    if tests.wrong_sound:
+        protocol["wrong_sound"] = (
+            "each sound once where possible, put to a clip of another group; as many as possible as long as the video"
+        )
+    if tests.variants:
+        protocol["variants"] = list(tests.variants)
+        protocol["variants_move_by_more_than_ms"] = LARGEST_MOVEMENT_MS
+    if tests.classes_per_clip or any(case.trials is not None and case.trials.classes for case in cases):
+        protocol |= _classes(cases, tests.classes_per_clip)
+    return protocol
+
+
+def _classes(cases: Sequence[SyncCase], per_clip: int) -> dict[str, JsonValue]:
+    return {
+        "injected_classes": _chosen_or_fixed(cases, "classes", f"{per_clip} per clip, each once"),
+        "grid_shifts": _chosen_or_fixed(cases, "grid_shift", "uniform within half a hop"),
+        "classes": f"{NUM_CLASSES} of {CLASS_STEP_MS:.0f} ms within ±{MAX_CLASS_OFFSET_MS:.0f} ms",
+        "classes_search_ms": SEARCH_MS,
+        "classes_need_seconds": MIN_SECONDS,
+    }
+
+
+def _chosen_or_fixed(cases: Sequence[SyncCase], entry: str, chosen: str) -> str:
+    fixed = sum(case.trials is not None and getattr(case.trials, entry) is not None for case in cases)
+    if not fixed:
+        return chosen
+    if fixed == len(cases):
+        return "fixed by the manifest"
+    return f"fixed by the manifest for {fixed} of {len(cases)} clips, else {chosen}"
+
+
+def _grid(manifest: Manifest, paths: Sequence[str]) -> dict[str, JsonValue]:
+    """Return the values of a model's manifest that affect the figures."""
+    grid: dict[str, JsonValue] = {**asdict(manifest.sync)}
+    calibration = manifest.file_calibration or manifest.calibration
+    return grid | {
+        "paths": list(paths_to_test(manifest, paths)),
+        "zero_point_ms": calibration.zero_point_ms if calibration else None,
+        "threshold": calibration.threshold if calibration else None,
+    }
