@@ -1,6 +1,8 @@
 """Runs of the face model: they learn, resume exactly, measure the footage's offsets, and are told from others."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from small_models import small_model
 from talking_clips import open_finder, syllables, write_talking_clip, write_talking_clips
 
 from cavsync.cli.main import main
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack
 from cavsync.errors import CheckpointError, ConfigError, DataError
-from cavsync.model.checkpoint import load_face, load_model
+from cavsync.model.checkpoint import load_face, load_model, save_model
 from cavsync.model.face_sync import NUM_FRAMES, joined, parted
 from cavsync.model.load import load_any
 from cavsync.run import Run, RunConfig, RunFolder
@@ -69,7 +72,7 @@ def finished(talking: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 
 def test_a_run_leaves_what_is_promised(finished: tuple[Path, RunResult], talking: Path) -> None:
-    """Weights with the spread of the landmarks, offsets, held-out clips, metrics; the clip without a face is counted."""
+    """Weights with the spread of the landmarks, offsets, held-out clips, metrics; the dark clip is counted."""
     run_dir, result = finished
     assert {"loss", "accuracy", "scale", "held_out_loss", "held_out_accuracy"} <= set(result.metrics)
     assert result.metrics["rejected_clips"] == 1
@@ -96,30 +99,18 @@ def test_a_face_run_says_so_and_others_do_not(finished: tuple[Path, RunResult], 
     for load in (load_any, load_model):
         with pytest.raises(CheckpointError, match="holds a face model"):
             load(run_dir)
+    out, data = str(run_dir / "x"), ["--data", str(talking)]
     for command in (
-        ["eval", "sync", str(run_dir), str(talking)],
-        ["eval", "retrieval", str(run_dir), str(talking)],
-        ["eval", "inpaint", str(run_dir), str(talking), "--out", str(run_dir / "x")],
+        *(["eval", task, str(talking), "--model", str(run_dir)] for task in ("sync", "retrieval", "inpaint")),
         ["train", "--explain", "sync-face"],
         *(
-            [
-                "train",
-                "--preset",
-                name,
-                "--data",
-                str(talking),
-                "--out",
-                str(run_dir / "x"),
-                "--set",
-                f"init_from={run_dir}",
-            ]
+            ["train", "--preset", name, *data, "--out", out, "--set", f"init_from={run_dir}"]
             for name in ("probe", "debug")
         ),
     ):
         found = CliRunner().invoke(main, command)
-        assert found.exit_code in (1, 2), command
-        assert isinstance(found.exception, SystemExit), (command, found.exception)
-        assert "Error" in found.output or "face model" in found.output, found.output
+        assert found.exit_code in (1, 2), (command, found.output)
+        assert "face model" in found.output, (command, found.output)
 
 
 def test_resume_is_exact(finished: tuple[Path, RunResult], talking: Path, tmp_path: Path) -> None:
@@ -170,9 +161,6 @@ def test_shards_and_workers_give_the_same(finished: tuple[Path, RunResult], talk
 
 def test_a_stop_while_faces_are_followed(talking: Path, tmp_path: Path) -> None:
     """A signal keeps the tracks that are finished; the run begins when it is called again."""
-    import os
-    import signal
-
     run = trainer(tmp_path / "run")
     run.on_load = lambda done, _: os.kill(os.getpid(), signal.SIGTERM) if done == 3 else None
     result = run.run(talking)
@@ -196,10 +184,6 @@ def test_init_from_keeps_the_spread(finished: tuple[Path, RunResult], talking: P
 
 
 def _other_run(folder: Path) -> Path:
-    from small_models import small_model
-
-    from cavsync.model.checkpoint import save_model
-
     save_model(small_model(), folder / "other-run", 0)
     return folder / "other-run"
 
@@ -264,12 +248,14 @@ def test_it_learns_and_finds_the_footage_s_offset(tmp_path: Path) -> None:
             audio_late_seconds=0.08 if late else 0.0,
         )
     held_out = write_talking_clips(tmp_path / "held", 3, seconds=4.0)
-    options = {"max_steps": 150, "batch_clips": 9, "background": 0.0, "audio_width": 32, "landmark_width": 32}
-    run = trainer(tmp_path / "run", **options)
+    sizes = {"embed_dim": 32, "audio_width": 48, "landmark_width": 48, "dropout": 0.0}
+    run = trainer(tmp_path / "run", max_steps=200, batch_clips=9, background=0.0, **sizes)
     result = run.run(tmp_path / "clips", held_out=[held_out])
     first = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
-    assert result.metrics["loss"] < 0.6 * first["loss"]
-    assert result.metrics["held_out_accuracy"] > 0.3
+    # Grey mouths tell nothing, so the loss of that member stays as it is.
+    assert result.metrics["loss"] < 0.8 * first["loss"]
+    # Of 48 moments.
+    assert result.metrics["held_out_accuracy"] > 0.2
     offsets = FaceOffsets.read(RunFolder(tmp_path / "run").face_offsets_file)
     assert offsets is not None
     found = {name: group.audio_offset_ms for name, group in offsets.groups.items()}
