@@ -86,18 +86,19 @@ def summarise(
     agreeing = float(np.mean(np.abs(offsets - median_ms) <= near_ms))
     is_varying = agreeing < AGREEING_SHARE
     offset_ms = overall.audio_offset_ms
+    resolution_ms = max(found.resolution_ms for found in calibrations)
+    resolution_ms = max(resolution_ms, scorer.resolution_floor_ms(whole.mean_stride))
     if is_varying:
         state, reason = _majority([record.state for record in measured]), _varying(offsets)
     elif overall.is_measured and offset_ms is not None and abs(offset_ms - median_ms) <= near_ms:
         return overall
     else:
-        floor_ms = scorer.resolution_floor_ms(whole.mean_stride)
-        resolution_ms = max(floor_ms, *(found.resolution_ms for found in calibrations))
         state, limit = compare_with_limits(median_ms, resolution_ms, scorer.profile, evidence.frame_period_seconds)
         reason = limit or f"the median of the {len(measured)} of {len(records)} windows that could be measured"
     return replace(
         overall,
         audio_offset_ms=median_ms,
+        offset_resolution_ms=max(resolution_ms, overall.offset_resolution_ms or 0.0),
         suggested_audio_delay_ms=None if is_varying else median_ms,
         confidence=agreeing * float(np.median([record.confidence for record in measured if record.confidence])),
         state=state,

@@ -27,8 +27,8 @@ class EnginePool:
 
     `pool.bundle` is that bundle with pooled encoders, for one `SyncScorer` per stream; a scorer blocks while it waits.
     Requests are gathered into batches of at most `max_batch` inputs (`BatchQueue`) and run by `workers` threads;
-    results equal those of the bundle itself up to rounding. The front end takes one audio track at a time and is not
-    pooled.
+    results equal those of the bundle itself up to rounding. The front end takes one audio track at a time, and
+    faces are found frame by frame: neither is pooled.
 
         with EnginePool(Bundle.open(path)) as pool:
             scorers = [SyncScorer(pool.bundle) for _ in streams]

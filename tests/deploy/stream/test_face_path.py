@@ -209,3 +209,32 @@ def test_a_path_that_is_left_out_costs_nothing(face_bundle: Bundle) -> None:
     blind = replace(face_bundle, visual=idle, audio=idle)
     records = feed(SyncScorer(blind, path="face"), times, frames, audio(3.0))
     assert all(record.is_measured for record in records)
+
+
+def test_decisions_come_as_soon_as_both_paths_are_complete(face_bundle: Bundle) -> None:
+    times = times_at(25, 6.0)
+    mouth, samples = speaking(times), audio(6.0)
+    for frames, longest_seconds in (
+        # The search range of 0.6 s, half a segment of 0.45 s, and a group of 16 frames.
+        (make_frames(times) // 40, 0.6 + 0.23 + 0.64 + 0.1),
+        # Half a window of the model's frames, and one frame with which the next group begins.
+        (frames_of(mouth, mouth), 0.6 + 0.23 + 0.64 + 0.1 + 0.24 + 0.04),
+    ):
+        scorer, delays = SyncScorer(face_bundle), []
+        for index, (time, frame) in enumerate(zip(times, frames, strict=True)):
+            records = scorer.push_video(frame, pts_seconds=time)
+            records += scorer.push_audio(samples[640 * index : 640 * (index + 1)], pts_seconds=time)
+            delays += [time - record.time_seconds for record in records]
+        assert len(delays) >= 5
+        assert max(delays) < longest_seconds
+
+
+@pytest.mark.parametrize(("rate_hz", "searched_hz"), [(25.0, 25.0), (30.0, 30.0), (50.0, 25.0), (120.0, 30.0)])
+def test_what_a_second_costs_is_bounded_at_any_frame_rate(
+    face_bundle: Bundle, rate_hz: float, searched_hz: float
+) -> None:
+    times = times_at(rate_hz, 3.0)
+    searched: list[float] = []
+    scorer = SyncScorer(face_bundle, path="face", on_faces=lambda frame, seconds, faces: searched.append(seconds))
+    feed(scorer, times, frames_of(speaking(times), absent(times)), audio(3.0))
+    assert len(searched) == pytest.approx(3 * searched_hz, abs=1)
