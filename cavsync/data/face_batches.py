@@ -106,7 +106,10 @@ class FaceWindows(Dataset[FaceWindow | RejectedClip]):
         tempo = float(np.exp(random.uniform(np.log(low), np.log(high))))
         window = cut_window(clip, self.plan, draw_place(clip, self.plan, tempo, random))
         is_mirrored = bool(random.random() < wanted.mirror)
-        landmarks = change_landmarks(window.landmarks, self.face_augmentation, is_mirrored, random)
+        other = self._other(random) or clip
+        landmarks = change_landmarks(
+            window.landmarks, other.landmarks.mean(axis=0), self.face_augmentation, is_mirrored, random
+        )
         mouths = change_mouths(window.mouths, self.face_augmentation, is_mirrored, random)
         features = np.concatenate([landmarks, mouths], axis=1)
         return FaceWindow(clip.source, torch.from_numpy(features), self._audio(window, random))
@@ -120,19 +123,23 @@ class FaceWindows(Dataset[FaceWindow | RejectedClip]):
         return AudioChange.draw(self.augmentation, len(sound), random).apply(sound)
 
     def _other_audio(self, length: int, random: np.random.Generator) -> NDArray[np.float32] | None:
-        """Draw `length` log-mel frames of another clip, repeated where it is shorter; None where it is unusable, which
-        its own visit reports."""
-        count = len(self.source.names) if self.partners is None else len(self.partners)
-        place = int(random.integers(count))
-        try:
-            log_mel = self.clip(place if self.partners is None else self.partners[place]).log_mel
-        except MediaError:
+        """Draw `length` log-mel frames of another clip, repeated where it is shorter; None where it is unusable."""
+        other = self._other(random)
+        if other is None or not len(other.log_mel):
             return None
-        if not len(log_mel):
-            return None
+        log_mel = other.log_mel
         places = (int(random.integers(len(log_mel))) + np.arange(length)) % len(log_mel)
         found: NDArray[np.float32] = log_mel[places]
         return found
+
+    def _other(self, random: np.random.Generator) -> TimedClip | None:
+        """Draw a clip; None where it is unusable, which its own visit reports."""
+        count = len(self.source.names) if self.partners is None else len(self.partners)
+        place = int(random.integers(count))
+        try:
+            return self.clip(place if self.partners is None else self.partners[place])
+        except MediaError:
+            return None
 
 
 def collate_windows(items: Sequence[FaceWindow | RejectedClip]) -> FaceBatch:

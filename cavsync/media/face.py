@@ -1,4 +1,4 @@
-"""Geometry of one face: the points of its mesh, and rotated squares of a frame."""
+"""Geometry of one face: the points of its mesh, the head that they belong to, and rotated squares of a frame."""
 
 from __future__ import annotations
 
@@ -11,6 +11,44 @@ from PIL import Image
 FloatArray = NDArray[np.float64]
 NUM_POINTS = 468
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
+# Points that speaking hardly moves: eyes, brows, nose, forehead, temples and ears.
+RIGID_POINTS = (
+    *(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8),
+    *(48, 278, 98, 327, 2, 127, 356, 70, 300, 107, 336, 234, 454),
+)
+# Where they lie in the mean head of faces of GRID and HDTF, which is symmetric, seen from the front, and one unit wide
+# between the outer corners of the eyes: x to the left of the head, y down, z away from the camera.
+# fmt: off
+MEAN_HEAD = np.array((
+    (-0.5000, -0.0706, 0.0978),
+    (-0.1917, -0.0497, 0.0402),
+    (0.1917, -0.0497, 0.0402),
+    (0.5000, -0.0706, 0.0978),
+    (0.0000, -0.1009, -0.1496),
+    (0.0000, -0.0054, -0.1894),
+    (0.0000, 0.0814, -0.2376),
+    (0.0000, 0.1628, -0.2912),
+    (0.0000, 0.2494, -0.3459),
+    (0.0000, 0.3506, -0.3627),
+    (0.0000, -0.6375, -0.1511),
+    (0.0000, -0.4612, -0.1745),
+    (0.0000, -0.2852, -0.1861),
+    (0.0000, -0.1884, -0.1621),
+    (-0.2128, 0.3823, -0.1591),
+    (0.2128, 0.3823, -0.1591),
+    (-0.1925, 0.4500, -0.0642),
+    (0.1925, 0.4500, -0.0642),
+    (0.0000, 0.4804, -0.1511),
+    (-0.7722, -0.0740, 0.6539),
+    (0.7722, -0.0740, 0.6539),
+    (-0.6315, -0.2398, 0.0907),
+    (0.6315, -0.2398, 0.0907),
+    (-0.1627, -0.3007, -0.1799),
+    (0.1627, -0.3007, -0.1799),
+    (-0.7627, 0.0795, 0.7212),
+    (0.7627, 0.0795, 0.7212),
+))
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -63,3 +101,17 @@ def eye_axis(points: FloatArray) -> FloatArray:
     """From the outer corner of the right eye to that of the left one (2,), of a mesh (468, 2 or more)."""
     axis: FloatArray = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
     return axis
+
+
+def frontal(points: FloatArray) -> FloatArray:
+    """Points (468, 3) in pixels -> the same in the axes and the unit of `MEAN_HEAD`: where the head is, how large and
+    how it is turned changes nothing (least squares over RIGID_POINTS; Umeyama 1991)."""
+    rigid = points[list(RIGID_POINTS)]
+    centre = rigid.mean(axis=0)
+    spread = rigid - centre
+    left, sizes, right = np.linalg.svd(spread.T @ MEAN_HEAD)
+    # A reflection would fit a flat face as well.
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right)) or 1.0])
+    scale = float(sizes @ signs) / max(float((spread**2).sum()), 1e-12)
+    local: FloatArray = scale * (points - centre) @ (left * signs @ right)
+    return local

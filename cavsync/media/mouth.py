@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.media.face import Region, eye_axis
+from cavsync.media.face import Region, eye_axis, frontal
 
 FloatArray = NDArray[np.float64]
 # Points of MediaPipe's mesh, each ring in order from the right corner of the mouth along the lower lip.
@@ -13,14 +13,14 @@ OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 JAW_AND_CHEEKS = (152, 172, 397, 136, 365, 50, 280, 205, 425)
 POINTS = OUTER_LIPS + INNER_LIPS + JAW_AND_CHEEKS
-NUM_LANDMARK_FEATURES = 2 * len(POINTS) + 3
+NUM_COORDINATES = 3 * len(POINTS)
+NUM_LANDMARK_FEATURES = NUM_COORDINATES + 3
 MOUTH_SIZE = 48
 """Side of the mouth's image in pixels."""
 NUM_FEATURES = NUM_LANDMARK_FEATURES + MOUTH_SIZE**2
 MOUTH_SIDE = 0.9
 """Side of the mouth's square in distances between the outer corners of the eyes."""
 INNER_TOP, INNER_BOTTOM, RIGHT_CORNER, LEFT_CORNER = 13, 14, 61, 291
-NOSE_BASE = 2
 
 
 def frame_features(points: FloatArray, mouth: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -36,20 +36,25 @@ def mouth_image(points: FloatArray, frame: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def lip_features(points: FloatArray) -> NDArray[np.float32]:
-    """Points (468, 2 or more) of one face -> (NUM_LANDMARK_FEATURES,): x and y of POINTS, the area inside the lips, the
-    width of the mouth and its opening.
+    """Points (468, 3) of one face -> (NUM_LANDMARK_FEATURES,): x, y and z of POINTS, the area inside the lips, the
+    width of the mouth and its opening, all of the head seen from the front (see `frontal`)."""
+    landmarks = frontal(points)[list(POINTS)]
+    features: NDArray[np.float32] = np.concatenate([landmarks.ravel(), lip_shape(landmarks[None])[0]]).astype(
+        np.float32
+    )
+    return features
 
-    The unit is the distance between the outer corners of the eyes, the origin lies below the nose and the x axis is
-    parallel to the eyes: moving, turning in the image plane or approaching the camera changes nothing.
-    """
-    across = eye_axis(points)
-    unit = max(float(np.linalg.norm(across)), 1e-6)
-    cosine, sine = across / unit
-    local = (points[:, :2] - points[NOSE_BASE, :2]) @ np.array([[cosine, -sine], [sine, cosine]]) / unit
-    width = np.linalg.norm(local[LEFT_CORNER] - local[RIGHT_CORNER])
-    opening = np.linalg.norm(local[INNER_TOP] - local[INNER_BOTTOM])
-    shape = [ring_area(local[list(INNER_LIPS)]), width, opening]
-    return np.concatenate([local[list(POINTS)].ravel(), shape]).astype(np.float32)
+
+def lip_shape(landmarks: FloatArray) -> FloatArray:
+    """Landmarks POINTS of frames (n, P, 3) -> area inside the lips, width of the mouth and its opening (n, 3)."""
+    ring = landmarks[:, [POINTS.index(point) for point in INNER_LIPS], :2]
+    after = np.roll(ring, -1, axis=1)
+    # Area of a polygon, by the shoelace formula.
+    area = np.abs((ring[..., 0] * after[..., 1] - ring[..., 1] * after[..., 0]).sum(axis=1)) / 2
+    pairs = ((RIGHT_CORNER, LEFT_CORNER), (INNER_TOP, INNER_BOTTOM))
+    ends = [(landmarks[:, POINTS.index(one), :2], landmarks[:, POINTS.index(other), :2]) for one, other in pairs]
+    width, opening = (np.linalg.norm(one - other, axis=-1) for one, other in ends)
+    return np.stack([area, width, opening], axis=1)
 
 
 def mouth_region(points: FloatArray) -> Region:
@@ -58,9 +63,3 @@ def mouth_region(points: FloatArray) -> Region:
     centre = points[[RIGHT_CORNER, LEFT_CORNER, INNER_TOP, INNER_BOTTOM], :2].mean(axis=0)
     side = MOUTH_SIDE * max(float(np.linalg.norm(across)), 1.0)
     return Region(centre, side, float(np.arctan2(across[1], across[0])))
-
-
-def ring_area(ring: FloatArray) -> float:
-    """Area inside a closed polygon (n, 2), by the shoelace formula."""
-    x, y = ring[:, 0], ring[:, 1]
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,15 +16,15 @@ class FaceConfig(ModelOptions):
     """Rate of the frames that the model sees; 100 Hz, the rate of log-mel, is a multiple of it."""
     embed_dim: Positive = 128
     """Width of the embedding of each member."""
-    landmark_width: Positive = 128
-    """Channels of the tower on lip landmarks."""
+    landmark_members: Positive = 3
+    """Members on the landmarks, besides the one on the image of the mouth."""
+    width: Positive = 96
+    """Channels of each tower."""
+    mel_bands: Literal[8, 16, 32, 64, 128] = 32
+    """Bands that the 128 mel bins are averaged to."""
     mouth_channels: tuple[Positive, Positive, Positive] = (16, 24, 32)
     """Channels of the convolutions on the image of the mouth."""
     mouth_width: Positive = 64
     """Numbers that describe the image of the mouth in one frame."""
-    visual_width: Positive = 128
-    """Channels of the tower on those numbers."""
-    audio_width: Positive = 96
-    """Channels of each tower on log-mel."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Share of the channels that towers leave out in training."""

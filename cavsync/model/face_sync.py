@@ -1,7 +1,8 @@
 """The face model: does this mouth say what is heard? Towers on lip landmarks, on the mouth's image, and on log-mel.
 
-It has two members, one for the landmarks and one for the image. Each has a visual and an audio tower of its own, and
-the embeddings of both are joined, so that the cosine of two embeddings is the mean of the members' cosines.
+It has several members: some on the landmarks, alike but for their random weights, and one on the image. Each has a
+visual and an audio tower of its own, and their embeddings are joined, so that the cosine of two embeddings is the mean
+of the members' cosines.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cavsync.media.mouth import MOUTH_SIZE, NUM_LANDMARK_FEATURES
-from cavsync.model.config import NUM_MEL_BINS
 from cavsync.model.face_config import FaceConfig
 
 VISUAL_KERNELS = (5, 5, 4)
@@ -26,6 +26,8 @@ SEGMENT_FRAMES = 45
 DIFFERENCE_GAIN = 3.0
 """Differences between frames are small: scaled by this, they weigh about as much as the frames."""
 MIN_SPREAD = 1e-3
+MIN_CONTRAST = 8.0
+"""Grey levels added to the contrast of a mouth's image before dividing by it."""
 
 
 class ChannelNorm(nn.Module):
@@ -49,7 +51,7 @@ class Tower(nn.Sequential):
     ) -> None:
         layers: list[nn.Module] = []
         for size, stride in kernels:
-            layers += [nn.Conv1d(channels, width, size, stride), ChannelNorm(width), nn.GELU(), nn.Dropout1d(dropout)]
+            layers += [nn.Conv1d(channels, width, size, stride), ChannelNorm(width), nn.GELU(), nn.Dropout(dropout)]
             channels = width
         super().__init__(*layers, nn.Conv1d(width, dim, 1))
 
@@ -75,14 +77,25 @@ class MouthImage(nn.Module):
 
     def forward(self, mouth: Tensor) -> Tensor:
         """Take the image's own brightness and contrast out, and describe it."""
-        mouth = (mouth - mouth.mean(-1, keepdim=True)) / (mouth.std(-1, keepdim=True, unbiased=False) + 1.0)
+        mouth = (mouth - mouth.mean(-1, keepdim=True)) / (mouth.std(-1, keepdim=True, unbiased=False) + MIN_CONTRAST)
         image = mouth.unflatten(-1, (1, MOUTH_SIZE, MOUTH_SIZE))
         described: Tensor = self.project(self.convolutions(image).flatten(1))
         return described
 
 
+class Member(nn.Module):
+    """One pair of towers: a visual one on `channels` numbers per frame, and an audio one."""
+
+    def __init__(self, channels: int, config: FaceConfig) -> None:
+        super().__init__()
+        kernels = tuple((size, 1) for size in VISUAL_KERNELS)
+        common = (config.width, config.embed_dim, config.dropout)
+        self.visual = Tower(2 * channels, kernels, *common)
+        self.audio = Tower(config.mel_bands, AUDIO_KERNELS, *common)
+
+
 class FaceSync(nn.Module):
-    """The face model. One number per frame feature is standardised with the mean and spread of the training clips."""
+    """The face model. Landmark features are standardised with the mean and spread of the training clips."""
 
     landmark_mean: Tensor
     landmark_spread: Tensor
@@ -93,13 +106,14 @@ class FaceSync(nn.Module):
         self.register_buffer("landmark_mean", torch.zeros(NUM_LANDMARK_FEATURES))
         self.register_buffer("landmark_spread", torch.ones(NUM_LANDMARK_FEATURES))
         self.mouth_image = MouthImage(config.mouth_channels, config.mouth_width)
-        kernels = tuple((size, 1) for size in VISUAL_KERNELS)
-        common = (config.embed_dim, config.dropout)
-        self.landmark_visual = Tower(2 * NUM_LANDMARK_FEATURES, kernels, config.landmark_width, *common)
-        self.mouth_visual = Tower(2 * config.mouth_width, kernels, config.visual_width, *common)
-        self.landmark_audio = Tower(NUM_MEL_BINS, AUDIO_KERNELS, config.audio_width, *common)
-        self.mouth_audio = Tower(NUM_MEL_BINS, AUDIO_KERNELS, config.audio_width, *common)
+        self.on_landmarks = nn.ModuleList(Member(NUM_LANDMARK_FEATURES, config) for _ in range(config.landmark_members))
+        self.on_mouth = Member(config.mouth_width, config)
         self.logit_scale = nn.Parameter(torch.tensor(2.5))
+
+    @property
+    def members(self) -> list[Member]:
+        """All members, those on landmarks first."""
+        return [*self.on_landmarks, self.on_mouth]
 
     @property
     def encoded_width(self) -> int:
@@ -109,7 +123,7 @@ class FaceSync(nn.Module):
     @property
     def embedding_dim(self) -> int:
         """Width of both embeddings."""
-        return 2 * self.config.embed_dim
+        return len(self.members) * self.config.embed_dim
 
     @torch.no_grad()
     def standardise(self, landmarks: Tensor) -> None:
@@ -125,11 +139,16 @@ class FaceSync(nn.Module):
     def encode_visual(self, encoded: Tensor) -> Tensor:
         """Encoded frames (B, T, encoded_width), consecutive -> unit embeddings (B, T - NUM_FRAMES + 1, D)."""
         landmarks, mouth = encoded.split([NUM_LANDMARK_FEATURES, self.config.mouth_width], dim=-1)
-        return joined(self.landmark_visual(with_difference(landmarks)), self.mouth_visual(with_difference(mouth)))
+        inputs = [*[landmarks] * self.config.landmark_members, mouth]
+        return joined(
+            [member.visual(with_difference(values)) for member, values in zip(self.members, inputs, strict=True)]
+        )
 
     def encode_audio(self, log_mel: Tensor) -> Tensor:
         """Normalised log-mel (B, M, 128) -> unit embeddings (B, (M - SEGMENT_FRAMES) // FRAMES_PER_STEP + 1, D)."""
-        return joined(self.landmark_audio(log_mel), self.mouth_audio(log_mel))
+        # The fine structure along frequency tells voices apart, not sounds of speech.
+        bands = log_mel.unflatten(-1, (self.config.mel_bands, -1)).mean(-1)
+        return joined([member.audio(bands) for member in self.members])
 
     def forward(self, features: Tensor, log_mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embed features (B, T, NUM_FEATURES) of consecutive frames and normalised log-mel (B, M, 128).
@@ -145,11 +164,11 @@ def with_difference(values: Tensor) -> Tensor:
     return torch.cat([values[:, 1:], DIFFERENCE_GAIN * (values[:, 1:] - values[:, :-1])], dim=-1)
 
 
-def joined(first: Tensor, second: Tensor) -> Tensor:
-    """Join unit vectors (..., D) to unit vectors (..., 2 D)."""
-    return torch.cat([first, second], dim=-1) / 2**0.5
+def joined(members: list[Tensor]) -> Tensor:
+    """Join the members' unit vectors (..., D) to unit vectors (..., members * D)."""
+    return torch.cat(members, dim=-1) / len(members) ** 0.5
 
 
-def parted(embedding: Tensor) -> Tensor:
-    """Part joined unit vectors (..., 2 D) into those of the members, (2, ..., D)."""
-    return torch.stack(embedding.chunk(2, dim=-1)) * 2**0.5
+def parted(embedding: Tensor, count: int) -> Tensor:
+    """Part joined unit vectors (..., count * D) into those of the members, (count, ..., D)."""
+    return torch.stack(embedding.chunk(count, dim=-1)) * count**0.5

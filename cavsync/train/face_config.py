@@ -14,10 +14,12 @@ class FaceTraining(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    window_frames: Annotated[int, Field(ge=20)] = 60
+    window_frames: Annotated[int, Field(ge=20)] = 48
     """Frames of a window, at the model's frame rate; shorter clips give shorter windows."""
     min_window_seconds: Annotated[float, Field(ge=0.8)] = 1.2
     """Clips whose face and audio last less are rejected."""
+    curve_weight: Annotated[float, Field(ge=0.0)] = 0.5
+    """Weight of the second loss: the window's similarity curve is highest at lag 0 (see `curve_loss`)."""
     group_offsets: bool = True
     """Measure during the run how early or late the audio of each group of footage is, and train on it corrected."""
     group_offsets_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4

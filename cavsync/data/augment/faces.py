@@ -5,23 +5,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
-from cavsync.media.mouth import (
-    INNER_BOTTOM,
-    INNER_LIPS,
-    INNER_TOP,
-    LEFT_CORNER,
-    MOUTH_SIZE,
-    OUTER_LIPS,
-    POINTS,
-    RIGHT_CORNER,
-)
+from cavsync.media.mouth import INNER_LIPS, MOUTH_SIZE, NUM_COORDINATES, OUTER_LIPS, POINTS, lip_shape
 
 Array = NDArray[np.float32]
-NUM_COORDINATES = 2 * len(POINTS)
 JAW_MIRROR = {152: 152, 172: 397, 136: 365, 50: 280, 205: 425}
 
 
@@ -36,10 +28,10 @@ class FaceAugmentation(BaseModel):
     """Largest standard deviation of noise of each landmark in each frame: what the finder's points do."""
     landmark_scale: NonNegativeFloat = 0.0
     """Standard deviation of the change of size, as a share."""
-    landmark_stretch: NonNegativeFloat = 0.0
-    """Standard deviation of the change of width against height, as a share: heads that are turned."""
-    landmark_rotation_degrees: NonNegativeFloat = 0.0
-    """Standard deviation of a rotation."""
+    landmark_motion: NonNegativeFloat = 0.0
+    """Standard deviation of the logarithm of the change of how far the landmarks move: other ways of speaking."""
+    other_mouth: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Largest share by which a mouth takes the shape at rest of another clip's."""
     mouth_shift_px: NonNegativeInt = 0
     """Largest shift of the mouth's image, across and down."""
     mouth_contrast: NonNegativeFloat = 0.0
@@ -61,36 +53,30 @@ def mirrored_points() -> NDArray[np.int64]:
 
 
 MIRRORED = mirrored_points()
-INNER = [POINTS.index(point) for point in INNER_LIPS]
-CORNERS = [POINTS.index(point) for point in (RIGHT_CORNER, LEFT_CORNER)]
-MIDDLES = [POINTS.index(point) for point in (INNER_TOP, INNER_BOTTOM)]
 
 
 def change_landmarks(
-    landmarks: Array, wanted: FaceAugmentation, is_mirrored: bool, random: np.random.Generator
+    landmarks: Array, other: Array, wanted: FaceAugmentation, is_mirrored: bool, random: np.random.Generator
 ) -> Array:
-    """Change lip features (T, NUM_LANDMARK_FEATURES); area, width and opening follow the changed points."""
-    points = landmarks[:, :NUM_COORDINATES].reshape(len(landmarks), len(POINTS), 2).astype(np.float64)
+    """Change lip features (T, NUM_LANDMARK_FEATURES); area, width and opening follow the changed points.
+
+    other: lip features (NUM_LANDMARK_FEATURES,) of another mouth, the mean of a clip.
+    """
+    points, face = _points(landmarks), _points(other[None])[0]
+    rest = points.mean(axis=0)
+    motion = (points - rest) * np.exp(random.normal(0, wanted.landmark_motion))
+    rest = rest + random.uniform(0, wanted.other_mouth) * (face - rest)
+    points = (rest + motion) * (1 + random.normal(0, wanted.landmark_scale))
     if is_mirrored:
-        points = points[:, MIRRORED] * [-1, 1]
-    angle = np.deg2rad(random.normal(0, wanted.landmark_rotation_degrees))
-    size, stretch = 1 + random.normal(0, wanted.landmark_scale), 1 + random.normal(0, wanted.landmark_stretch)
-    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    points = points * [size * stretch, size] @ rotation
-    points = points + random.normal(0, wanted.landmark_offset, (1, len(POINTS), 2))
+        points = points[:, MIRRORED] * [-1, 1, 1]
+    points = points + random.normal(0, wanted.landmark_offset, (1, *points.shape[1:]))
     points = points + random.normal(0, random.uniform(0, wanted.landmark_noise), points.shape)
-    return with_shape(points)
+    changed: Array = np.concatenate([points.reshape(len(points), -1), lip_shape(points)], axis=1).astype(np.float32)
+    return changed
 
 
-def with_shape(points: NDArray[np.float64]) -> Array:
-    """Return lip features (T, NUM_LANDMARK_FEATURES) of points (T, P, 2), as `lip_features` has them."""
-    ring = points[:, INNER]
-    after = np.roll(ring, -1, axis=1)
-    area = np.abs((ring[..., 0] * after[..., 1] - ring[..., 1] * after[..., 0]).sum(1)) / 2
-    width, opening = (np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1) for pair in (CORNERS, MIDDLES))
-    shape = np.stack([area, width, opening], axis=1)
-    features: Array = np.concatenate([points.reshape(len(points), -1), shape], axis=1).astype(np.float32)
-    return features
+def _points(landmarks: Array) -> NDArray[np.float64]:
+    return landmarks[:, :NUM_COORDINATES].reshape(len(landmarks), len(POINTS), 3).astype(np.float64)
 
 
 def change_mouths(mouths: Array, wanted: FaceAugmentation, is_mirrored: bool, random: np.random.Generator) -> Array:

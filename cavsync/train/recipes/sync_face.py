@@ -20,11 +20,11 @@ def sync_face() -> Recipe:
         preset="sync-face",
         face=FaceTraining(
             face_augmentation=FaceAugmentation(
-                landmark_offset=0.006,
-                landmark_noise=0.008,
+                landmark_offset=0.005,
+                landmark_noise=0.006,
                 landmark_scale=0.06,
-                landmark_stretch=0.04,
-                landmark_rotation_degrees=3.0,
+                landmark_motion=0.15,
+                other_mouth=0.35,
                 mouth_shift_px=2,
                 mouth_contrast=0.2,
                 mouth_brightness_levels=15.0,
@@ -34,8 +34,8 @@ def sync_face() -> Recipe:
         augmentation=Augmentation(
             mirror=0.5, tempo=(0.9, 1.1), gain_db=10.0, background=0.5, frequency_mask_bins=18, mel_shift_bins=0
         ),
-        max_steps=320,
-        batch_clips=20,
+        max_steps=250,
+        batch_clips=16,
         held_out_share=0.1,
         optimizer="adamw",
         learning_rate=2e-3,
@@ -43,6 +43,7 @@ def sync_face() -> Recipe:
         weight_decay=0.02,
         schedule="cosine",
         warmup_steps=20,
+        clip_gradient_norm=2.0,
         cache_clips=True,
         checkpoint_every_steps=40,
     )

@@ -22,6 +22,11 @@ from cavsync.train.face_offsets import FaceOffsets, measure_offsets
 from cavsync.train.ranks import Ranks
 from cavsync.train.tasks.task import Draw
 
+CURVE_REACH_FRAMES = 15
+"""Lags on either side of 0 that the curve of a window is to tell from lag 0."""
+CURVE_SCALE = 30.0
+MIN_CURVE_ROWS = 6
+
 
 @dataclass
 class FaceSyncTask:
@@ -94,7 +99,11 @@ class FaceSyncTask:
         torch.manual_seed(draw.generator.initial_seed() + (0 if draw.place is None else draw.place[0]))
         visual, audio, scale = model(batch.features.to(device), batch.normalised_log_mel(device))
         used = batch.lengths.to(device) - NUM_FRAMES + 1
-        loss = window_loss(parted(visual), parted(audio), used, scale)
+        count = self.model_config.landmark_members + 1
+        cosines, mask = similarities(parted(visual, count), parted(audio, count), used)
+        assert self.config.face is not None
+        # Each member is to learn as if it were alone.
+        loss = count * (contrast_loss(cosines, mask, scale) + self.config.face.curve_weight * curve_loss(cosines, mask))
         with torch.no_grad():
             accuracy = window_accuracy(visual, audio, used)
         return loss, {"loss": float(loss.detach()), "accuracy": float(accuracy), "scale": float(scale.detach())}
@@ -112,16 +121,30 @@ class FaceSyncTask:
         return np.concatenate(found)
 
 
-def window_loss(visual: Tensor, audio: Tensor, used: Tensor, scale: Tensor) -> Tensor:
-    """Return the InfoNCE loss (scalar), both ways, of unit embeddings (..., B, n, D), of which the first `used` (B,) of
-    each window count. Moments of the same window are the negatives."""
-    logits, mask = similarities(visual, audio, used)
-    logits = logits * scale
+def contrast_loss(cosines: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
+    """Return the InfoNCE loss (scalar), both ways, of `similarities`: the other moments of a window are the
+    negatives."""
+    logits = cosines * scale
     # Rows of padding have no target; all moments weigh the same, in long and short windows.
     rows = mask.expand(logits.shape[:-1])
     ways = (logits, logits.transpose(-1, -2))
     losses = [-F.log_softmax(way, dim=-1).diagonal(dim1=-2, dim2=-1)[rows].mean() for way in ways]
     return (losses[0] + losses[1]) / 2
+
+
+def curve_loss(cosines: Tensor, mask: Tensor) -> Tensor:
+    """Return the cross-entropy (scalar) of the lags of each window's curve, the mean of `similarities` along diagonals:
+    lag 0 is right. It is what a scorer looks at."""
+    size = cosines.shape[-1]
+    reach = min(CURVE_REACH_FRAMES, size - 1)
+    frames = torch.arange(size, device=cosines.device)
+    moments = frames[:, None] + torch.arange(-reach, reach + 1, device=cosines.device)
+    is_inside = mask[:, :, None] & (moments >= 0) & (moments < mask.sum(-1)[:, None, None])
+    along = cosines.gather(-1, moments.clamp(0, size - 1).expand(*cosines.shape[:-1], -1))
+    counts = is_inside.sum(-2)
+    curve = (along * is_inside).sum(-2) / counts.clamp(min=1)
+    logits = (CURVE_SCALE * curve).masked_fill(counts < MIN_CURVE_ROWS, -1e4)
+    return -F.log_softmax(logits, dim=-1)[..., reach].mean()
 
 
 def window_accuracy(visual: Tensor, audio: Tensor, used: Tensor) -> Tensor:
