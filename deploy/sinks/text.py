@@ -11,7 +11,14 @@ from typing import Any
 from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome
 from cavsync.deploy.verdict.records import RECORD_FIELDS, SyncScore
 
-SUMMARY_FIELDS = ("duration_seconds", "drift_ms_per_minute", "worst_offset_ms", "undetermined_share", "num_windows")
+SUMMARY_FIELDS = (
+    "duration_seconds",
+    "drift_ms_per_minute",
+    "worst_offset_ms",
+    "undetermined_share",
+    "num_windows",
+    "num_faces",
+)
 COLUMNS = ("kind", "source", *RECORD_FIELDS, *SUMMARY_FIELDS)
 # Spreadsheets run cells that begin with these as formulas, and a file name may come from anyone.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
