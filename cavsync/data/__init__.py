@@ -9,8 +9,9 @@ module.
 - `shards`: `ShardFolder`, `PackOptions`; `shards.pack`: `pack`.
 - `sampling`: `SamplePlan`, `take_sample`; `batches`: `PairDataset`, `PairBatch`, `collate`; `order`: `PlannedBatches`;
   `augment.config`: `Augmentation`.
+- `faces.track`: `FaceTrack`; `face_batches`: `FaceWindows`, `FaceBatch`, windows of face tracks for the face model.
 - `check`: `check_source`; `stats`: `feature_stats`.
 - `synth`: generated clips whose true offset is known, free of torch.
 
-Rooms, each importing only those before it: `augment` and `labels`; `synth` and `shards`; `sources`.
+Rooms, each importing only those before it: `augment` and `labels`; `faces`; `synth` and `shards`; `sources`.
 """
