@@ -1,4 +1,4 @@
-"""Boxes, regions and lip features against brute force and against what must not change them."""
+"""Boxes and regions against brute force and against what must not change them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from cavsync.deploy.faces.detector import SHORT_RANGE, FaceDetector, letterbox
 from cavsync.deploy.faces.tracks import frontality, overlap
 from cavsync.media.face import NUM_POINTS, Region
-from cavsync.media.mouth import NUM_LANDMARK_FEATURES, lip_features, mouth_region, ring_area
-
-finite = st.floats(-50, 50, allow_nan=False)
 
 
 class FixedGraph:
@@ -123,29 +120,6 @@ def test_a_crop_shows_the_frame_where_the_region_says(x: float, y: float, side: 
     found = crop.reshape(-1, 3)[:, :2] / 2
     blur = max(1.0, side / size)
     assert np.abs(found - expected)[inside].max(initial=0) <= 0.75 * blur + 0.5
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(0, 10_000), st.floats(0.2, 5), st.floats(-3, 3), finite, finite)
-def test_lip_features_do_not_follow_the_head(seed: int, scale: float, angle: float, dx: float, dy: float) -> None:
-    """Moving, turning in the image plane and approaching the camera change none of them."""
-    points = np.random.default_rng(seed).normal(0, 30, (NUM_POINTS, 3))
-    turned = points.copy()
-    cosine, sine = np.cos(angle) * scale, np.sin(angle) * scale
-    turned[:, :2] = points[:, :2] @ np.array([[cosine, sine], [-sine, cosine]]) + (dx, dy)
-    found = lip_features(points)
-    assert found.shape == (NUM_LANDMARK_FEATURES,)
-    np.testing.assert_allclose(lip_features(turned), found, rtol=1e-3, atol=1e-3 * np.abs(found).max())
-    first, other = mouth_region(points), mouth_region(turned)
-    assert other.side == pytest.approx(max(1, first.side * scale), rel=1e-6) or other.side == pytest.approx(0.9)
-
-
-def test_area_of_a_ring_is_that_of_its_pixels() -> None:
-    angles = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-    ring = np.stack([300 + 200 * np.cos(angles), 300 + 80 * np.sin(angles)], axis=1)
-    mask = Image.new("1", (600, 600))
-    ImageDraw.Draw(mask).polygon([tuple(point) for point in ring], fill=1)
-    assert ring_area(ring) == pytest.approx(np.asarray(mask).sum(), rel=0.01)
 
 
 @pytest.mark.parametrize(
