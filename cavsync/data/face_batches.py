@@ -106,11 +106,10 @@ class FaceWindows(Dataset[FaceWindow | RejectedClip]):
         tempo = float(np.exp(random.uniform(np.log(low), np.log(high))))
         window = cut_window(clip, self.plan, draw_place(clip, self.plan, tempo, random))
         is_mirrored = bool(random.random() < wanted.mirror)
-        other = self._other(random) or clip
-        landmarks = change_landmarks(
-            window.landmarks, other.landmarks.mean(axis=0), self.face_augmentation, is_mirrored, random
-        )
-        mouths = change_mouths(window.mouths, self.face_augmentation, is_mirrored, random)
+        changes = self.face_augmentation
+        other = (self._other(random) if changes.other_mouth else None) or clip
+        landmarks = change_landmarks(window.landmarks, other.landmarks.mean(axis=0), changes, is_mirrored, random)
+        mouths = change_mouths(window.mouths, changes, is_mirrored, random)
         features = np.concatenate([landmarks, mouths], axis=1)
         return FaceWindow(clip.source, torch.from_numpy(features), self._audio(window, random))
 

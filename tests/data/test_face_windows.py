@@ -6,7 +6,7 @@ import torch
 from talking_clips import make_track
 
 from cavsync.data.augment.config import Augmentation
-from cavsync.data.augment.faces import MIRRORED, FaceAugmentation, change_landmarks, change_mouths, with_shape
+from cavsync.data.augment.faces import MIRRORED, FaceAugmentation, change_landmarks, change_mouths
 from cavsync.data.batches import RejectedClip
 from cavsync.data.face_batches import FaceWindow, FaceWindows, collate_windows
 from cavsync.data.faces.face_clip import FaceClip
@@ -20,8 +20,7 @@ from cavsync.data.faces.windows import (
     usable_spans,
 )
 from cavsync.errors import MediaError
-from cavsync.media.face import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
-from cavsync.media.mouth import MOUTH_SIZE, NUM_FEATURES, POINTS, lip_features
+from cavsync.media.mouth import MOUTH_SIZE, NUM_COORDINATES, NUM_FEATURES, POINTS, lip_features, lip_shape
 from cavsync.model.face_sync import FRAMES_PER_STEP, NUM_FRAMES, SEGMENT_FRAMES
 
 PLAN = WindowPlan(frames=40, min_frames=31, frame_rate_hz=25.0, num_frames=NUM_FRAMES, segment_frames=SEGMENT_FRAMES)
@@ -123,20 +122,13 @@ def test_gaps_split_and_short_clips_are_rejected() -> None:
     assert caught.value.reason == "too_short"
 
 
-def mirrored_face() -> tuple[np.ndarray, np.ndarray]:
-    """Lip features of a crooked face, and of its mirror image."""
-    random = np.random.default_rng(5)
-    points = make_track(np.array([0.6]), np.array([0.0])).points[0].astype(np.float64)
-    points[:, :2] += random.normal(0, 0.5, (468, 2))
-    # Level eyes, so that mirroring the picture only changes signs.
-    points[LEFT_EYE_OUTER, 1] = points[RIGHT_EYE_OUTER, 1]
-    mirrored = points.copy()
-    mirrored[:, 0] = 200 - mirrored[:, 0]
-    swapped = mirrored.copy()
-    for here, there in zip(POINTS, np.array(POINTS)[MIRRORED], strict=True):
-        swapped[here] = mirrored[there]
-    swapped[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER]] = mirrored[[LEFT_EYE_OUTER, RIGHT_EYE_OUTER]]
-    return lip_features(points), lip_features(swapped)
+FACES = np.stack([lip_features(points) for points in make_track(np.linspace(0, 1, 30), np.arange(30.0)).points])
+OTHER = FACES[3] + np.random.default_rng(9).normal(0, 0.1, FACES[3].shape).astype(np.float32)
+
+
+def coordinates(features: np.ndarray) -> np.ndarray:
+    """x, y and z of the landmarks, (n, P, 3)."""
+    return features[:, :NUM_COORDINATES].reshape(len(features), -1, 3)
 
 
 def test_mirroring() -> None:
@@ -146,33 +138,79 @@ def test_mirroring() -> None:
     # Known pairs of MediaPipe's mesh: corners of the mouth; upper, lower, inner middle; cheeks, chin.
     known = {61: 291, 78: 308, 0: 0, 17: 17, 13: 13, 14: 14, 152: 152, 50: 280, 37: 267, 84: 314, 82: 312, 172: 397}
     assert {point: names[point] for point in known} == known
-    face, image = mirrored_face()
     nothing, random = FaceAugmentation(), np.random.default_rng(0)
-    np.testing.assert_allclose(change_landmarks(face[None], nothing, True, random)[0], image, atol=1e-5)
-    np.testing.assert_allclose(change_landmarks(face[None], nothing, False, random)[0], face, atol=1e-6)
+    once = change_landmarks(FACES, OTHER, nothing, True, random)
+    # tests/media/test_mouth.py compares it with the features of a mirrored face.
+    np.testing.assert_array_equal(coordinates(once), coordinates(FACES)[:, MIRRORED] * np.float32([-1, 1, 1]))
+    np.testing.assert_allclose(once[:, -3:], FACES[:, -3:], atol=1e-5)
+    np.testing.assert_allclose(change_landmarks(once, OTHER, nothing, True, random), FACES, atol=1e-5)
     mouths = np.random.default_rng(1).uniform(0, 255, (2, MOUTH_SIZE**2)).astype(np.float32)
     flipped = change_mouths(mouths, nothing, True, random).reshape(2, MOUTH_SIZE, MOUTH_SIZE)
     np.testing.assert_allclose(flipped[:, :, ::-1], mouths.reshape(flipped.shape), atol=1e-4)
 
 
+def test_no_change_is_the_identity() -> None:
+    """Whatever the other mouth and the random numbers are."""
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        found = change_landmarks(FACES, OTHER, FaceAugmentation(), False, random)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, FACES, atol=1e-6)
+
+
+def test_another_mouth_changes_the_rest_only() -> None:
+    """The mean of the frames moves towards the other mouth by a share of the way; what the lips do stays."""
+    shares = []
+    for seed in range(40):
+        wanted = FaceAugmentation(other_mouth=1.0)
+        points = coordinates(change_landmarks(FACES, OTHER, wanted, False, np.random.default_rng(seed)))
+        own, mean = coordinates(FACES), points.mean(axis=0)
+        np.testing.assert_allclose(points - mean, own - own.mean(axis=0), atol=1e-6)
+        way = (coordinates(OTHER[None])[0] - own.mean(axis=0)).ravel()
+        moved = (mean - own.mean(axis=0)).ravel()
+        shares.append(float(moved @ way / (way @ way)))
+        np.testing.assert_allclose(moved, shares[-1] * way, atol=1e-6)
+    assert 0 <= min(shares) < 0.2
+    assert 0.8 < max(shares) <= 1
+    half = [change_landmarks(FACES, OTHER, FaceAugmentation(other_mouth=0.5), False, np.random.default_rng(seed))
+            for seed in range(40)]  # fmt: skip
+    spans = [float((coordinates(each).mean(axis=0) - own.mean(axis=0)).ravel() @ way / (way @ way)) for each in half]
+    np.testing.assert_allclose(spans, np.array(shares) / 2, atol=1e-5)
+
+
+def test_motion_changes_around_the_rest() -> None:
+    """The mean stays, and all deviations from it change by one factor, which is as often above 1 as below."""
+    factors = []
+    for seed in range(200):
+        wanted = FaceAugmentation(landmark_motion=0.2)
+        points = coordinates(change_landmarks(FACES, OTHER, wanted, False, np.random.default_rng(seed)))
+        own = coordinates(FACES)
+        np.testing.assert_allclose(points.mean(axis=0), own.mean(axis=0), atol=1e-6)
+        deviations, before = points - points.mean(axis=0), own - own.mean(axis=0)
+        factors.append(float((deviations * before).sum() / (before**2).sum()))
+        np.testing.assert_allclose(deviations, factors[-1] * before, atol=1e-5)
+    assert np.mean(np.log(factors)) == pytest.approx(0, abs=0.05)
+    assert np.std(np.log(factors)) == pytest.approx(0.2, rel=0.2)
+
+
 def test_changes_are_of_the_strength_asked_for() -> None:
     """Offsets are the same in all frames, noise is not; area, width and opening are those of the changed points."""
-    faces = np.stack([lip_features(points) for points in make_track(np.linspace(0, 1, 30), np.arange(30.0)).points])
-    count, frames = 2 * len(POINTS), np.zeros((30, 2 * len(POINTS)))
     for seed in range(20):
         random = np.random.default_rng(seed)
-        shifted = change_landmarks(faces, FaceAugmentation(landmark_offset=0.01), False, random) - faces
-        np.testing.assert_allclose(shifted[:, :count], shifted[:1, :count] + frames, atol=1e-6)
-        assert 0.005 < shifted[0, :count].std() < 0.02
-        scaled = change_landmarks(faces, FaceAugmentation(landmark_scale=0.1), False, random)
-        ratio = scaled[:, -2] / faces[:, -2]
-        np.testing.assert_allclose(scaled[:, -3] / faces[:, -3], ratio**2, rtol=1e-4)
-        turned = change_landmarks(faces, FaceAugmentation(landmark_rotation_degrees=20), False, random)
-        np.testing.assert_allclose(turned[:, -3:], faces[:, -3:], atol=1e-5)
-        assert np.abs(turned - faces).max() > 1e-3
-    noisy = change_landmarks(faces, FaceAugmentation(landmark_noise=0.01), False, np.random.default_rng(0)) - faces
-    assert np.abs(np.diff(noisy[:, :count], axis=0)).max() > 1e-3
-    np.testing.assert_allclose(with_shape(faces[:, :count].reshape(30, -1, 2).astype(float)), faces, atol=1e-6)
+        shifted = change_landmarks(FACES, OTHER, FaceAugmentation(landmark_offset=0.01), False, random)
+        moved = coordinates(shifted) - coordinates(FACES)
+        np.testing.assert_allclose(moved, moved[:1] + np.zeros_like(moved), atol=1e-6)
+        assert 0.005 < moved[0].std() < 0.02
+        scaled = change_landmarks(FACES, OTHER, FaceAugmentation(landmark_scale=0.1), False, random)
+        ratio = scaled[:, -2] / FACES[:, -2]
+        np.testing.assert_allclose(coordinates(scaled), ratio[:, None, None] * coordinates(FACES), atol=1e-5)
+        np.testing.assert_allclose(scaled[:, -3] / FACES[:, -3], ratio**2, rtol=1e-4)
+    noisy = change_landmarks(FACES, OTHER, FaceAugmentation(landmark_noise=0.01), False, np.random.default_rng(0))
+    noise = coordinates(noisy) - coordinates(FACES)
+    assert np.abs(np.diff(noise, axis=0)).max() > 1e-3
+    assert 1e-4 < noise.std() < 0.01
+    for changed in (shifted, noisy):
+        np.testing.assert_allclose(changed[:, -3:], lip_shape(coordinates(changed).astype(float)), atol=1e-6)
 
 
 class Tracks:

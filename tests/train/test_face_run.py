@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from click.testing import CliRunner
 from small_models import small_model
 from talking_clips import open_finder, syllables, write_talking_clip, write_talking_clips
@@ -18,13 +17,11 @@ from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack
 from cavsync.errors import CheckpointError, ConfigError, DataError
 from cavsync.model.checkpoint import load_face, load_model, save_model
-from cavsync.model.face_sync import NUM_FRAMES, joined, parted
 from cavsync.model.load import load_any
 from cavsync.run import Run, RunConfig, RunFolder
 from cavsync.train import RunResult, TrainConfig, Trainer, override, preset
 from cavsync.train.averaging import write_average
 from cavsync.train.face_offsets import FaceOffsets
-from cavsync.train.tasks.face_sync import window_accuracy, window_loss
 
 SMALL: dict[str, Any] = {
     "accelerator": "cpu",
@@ -34,11 +31,10 @@ SMALL: dict[str, Any] = {
     "batch_clips": 3,
     "log_every_steps": 1,
     "embed_dim": 16,
-    "landmark_width": 16,
+    "landmark_members": 2,
+    "width": 8,
     "mouth_channels": (2, 2, 4),
     "mouth_width": 4,
-    "visual_width": 8,
-    "audio_width": 16,
 }
 
 
@@ -213,29 +209,6 @@ def test_options_are_checked(tmp_path: Path) -> None:
         Trainer(*override(*preset("sync-face"), SMALL), tmp_path / "run").run(tmp_path)
 
 
-def test_loss_by_hand() -> None:
-    """InfoNCE both ways of each member over the used moments of each window; accuracy of the joined embedding."""
-    generator = torch.Generator().manual_seed(0)
-    first, second = (
-        [F.normalize(torch.randn(2, 5, 4, generator=generator), dim=-1) for _ in range(2)] for _ in range(2)
-    )
-    visual, audio = joined(*first), joined(*second)
-    torch.testing.assert_close(parted(visual), torch.stack(first))
-    used, scale = torch.tensor([5, 3]), torch.tensor(7.0)
-    rows: list[torch.Tensor] = []
-    right = []
-    for window, count in enumerate(used.tolist()):
-        for member in range(2):
-            logits = 7 * first[member][window, :count] @ second[member][window, :count].T
-            for way in (logits, logits.T):
-                rows += [F.cross_entropy(way[row], torch.tensor(row)) for row in range(count)]
-        cosines = visual[window, :count] @ audio[window, :count].T
-        right += [bool(cosines[row].argmax() == row) for row in range(count)]
-    torch.testing.assert_close(window_loss(parted(visual), parted(audio), used, scale), torch.stack(rows).mean())
-    assert float(window_accuracy(visual, audio, used)) == pytest.approx(sum(right) / len(right))
-    assert NUM_FRAMES == 13
-
-
 @pytest.mark.slow
 def test_it_learns_and_finds_the_footage_s_offset(tmp_path: Path) -> None:
     """Held-out moments are told apart, and the group whose audio is late is found out and corrected."""
@@ -248,7 +221,7 @@ def test_it_learns_and_finds_the_footage_s_offset(tmp_path: Path) -> None:
             audio_late_seconds=0.08 if late else 0.0,
         )
     held_out = write_talking_clips(tmp_path / "held", 3, seconds=4.0)
-    sizes = {"embed_dim": 32, "audio_width": 48, "landmark_width": 48, "dropout": 0.0}
+    sizes = {"embed_dim": 32, "width": 48, "dropout": 0.0}
     run = trainer(tmp_path / "run", max_steps=200, batch_clips=9, background=0.0, **sizes)
     result = run.run(tmp_path / "clips", held_out=[held_out])
     first = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
