@@ -61,7 +61,7 @@ def open_inputs(
         check_engine_options(precision, library, tensorrt)
     on_stage("loading the model")
     model, classifier = load_run(run, labels)
-    clips = _held_out_clips(run) if calibration_clips is None else list(calibration_clips)
+    clips = held_out_clips(run) if calibration_clips is None else list(calibration_clips)
     return ExportInputs(run, model, classifier, clips, library, finding)
 
 
@@ -79,7 +79,7 @@ def _check_options(precision: str, storage: str, *, has_engines: bool) -> None:
         raise ConfigError("fp8 is for TensorRT engines on GPUs of compute capability 89 and later: add --trt")
 
 
-def _held_out_clips(run: Run) -> list[Path]:
+def held_out_clips(run: Run) -> list[Path]:
     """Clips that the run never trained on; empty if it recorded none.
 
     Raises:

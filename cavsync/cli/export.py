@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cavsync.deploy.runtime.sidecar import BatchProfile
     from cavsync.export import TensorRTOptions
     from cavsync.export.parity import OutputParity
-    from cavsync.manifest import Manifest
+    from cavsync.manifest import Calibration
 
 
 LIBRARIES = ("auto", "tensorrt", "rtx")
@@ -90,8 +90,9 @@ def export(
     from cavsync.run import Run
 
     if Run.open(run).is_face or bundle is not None:
-        other = {"--trt": tensorrt, "--triton-repo": triton_repo, "--labels": options["labels"], "--name": name,
-                 "--dry-run": dry_run, "--precision": options["precision"] != "fp32"}  # fmt: skip
+        other = {"--trt": tensorrt, "--compute-capability": compute_capabilities, "--batch": batch,
+                 "--timing-cache": timing_cache, "--triton-repo": triton_repo, "--labels": options["labels"],
+                 "--name": name, "--dry-run": dry_run, "--precision": options["precision"] != "fp32"}  # fmt: skip
         _export_faces(
             run,
             out,
@@ -133,7 +134,7 @@ def export(
         say("writing the Triton model repository")
         largest = (engines.profile if engines else DEFAULT_BATCH).max
         write_triton_repository(out, triton_repo, max_batch_size=largest, overwrite=options["overwrite"])
-    _print(manifest, parity)
+    _print(parity, manifest.calibration)
     click.echo(f"wrote {out}")
 
 
@@ -146,7 +147,8 @@ def _export_faces(run: Path, out: Path, bundle: Path | None, other: list[str], *
     if other:
         raise ConfigError(f"{other[0]} is not for a face model, which is exported in float32 to ONNX: leave it out.")
     manifest, parity = add_face_path(run, bundle, out, on_stage=_narrator(), **options)
-    _print(manifest, parity)
+    assert manifest.faces is not None
+    _print(parity, manifest.faces.calibration)
     click.echo(f"wrote {out}")
 
 
@@ -220,7 +222,7 @@ def _clips(calibration: str | None) -> list[Path] | None:
     return found
 
 
-def _print(manifest: Manifest, parity: list[OutputParity]) -> None:
+def _print(parity: list[OutputParity], found: Calibration | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -237,7 +239,6 @@ def _print(manifest: Manifest, parity: list[OutputParity]) -> None:
             f"{row.batch_error:.2e}",
         )
     Console().print(table)
-    found = manifest.calibration
     if found is None:
         click.echo("not calibrated: every decision will be undetermined")
     else:

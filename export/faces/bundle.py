@@ -16,7 +16,7 @@ from cavsync.export.bundle import CARD_NAME, write_manifest
 from cavsync.export.faces.calibrate import FaceCalibration, calibrate_faces
 from cavsync.export.faces.card import FACE_TITLE, face_section
 from cavsync.export.faces.encoders import write_encoders
-from cavsync.export.inputs import require_bundle_folder
+from cavsync.export.inputs import held_out_clips, require_bundle_folder
 from cavsync.export.parity import OutputParity, complaint
 from cavsync.export.storage import Storage, round_weights, store_compactly
 from cavsync.manifest import FaceSpec, Manifest, sha256_file
@@ -56,13 +56,14 @@ def add_face_path(
     Raises:
         ExportError: parity failed, or out_dir holds something else.
         BundleError: `bundle` is missing or damaged.
-        CheckpointError, ConfigError: the run or an option cannot be used. No error leaves files behind.
+        CheckpointError: the run is missing or damaged, or a clip that it held out is missing.
+        ConfigError: an option cannot be used. No error leaves files behind.
     """
     require_bundle_folder(out_dir, overwrite=overwrite)
     manifest = Bundle.open(bundle).manifest
     run = Run.open(run_dir).at(step)
     model = load_face(run.checkpoint.path)
-    clips = run.held_out_clips() if calibration_clips is None else list(calibration_clips)
+    clips = held_out_clips(run) if calibration_clips is None else list(calibration_clips)
     round_weights(model, storage)
     with atomic_folder(out_dir) as fresh:
         for name in manifest.files:
