@@ -66,7 +66,7 @@ def open_inputs(
 
 
 def require_bundle_folder(out_dir: Path, *, overwrite: bool) -> None:
-    """Raise ExportError if `out_dir` holds something that may not be replaced."""
+    """Raise ConfigError if `out_dir` holds something that may not be replaced."""
     require_free(out_dir, overwrite=overwrite, kind="bundle", is_ours=_is_bundle)
 
 

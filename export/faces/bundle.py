@@ -54,10 +54,10 @@ def add_face_path(
         calibration_clips: clips that the model never saw; None takes those that the run held out.
 
     Raises:
-        ExportError: parity failed, or out_dir holds something else.
+        ExportError: parity failed.
         BundleError: `bundle` is missing or damaged.
         CheckpointError: the run is missing or damaged, or a clip that it held out is missing.
-        ConfigError: an option cannot be used. No error leaves files behind.
+        ConfigError: out_dir holds something else, or a bundle without `overwrite`. No error leaves files behind.
     """
     require_bundle_folder(out_dir, overwrite=overwrite)
     manifest = Bundle.open(bundle).manifest

@@ -13,7 +13,7 @@ from cavsync.model.checkpoint import save_state, write_run_config
 from cavsync.model.face_config import FaceConfig
 from cavsync.model.face_sync import FaceSync
 
-SMALL = FaceConfig(embed_dim=8, landmark_members=2, width=8, mel_bands=16, mouth_channels=(2, 2, 4), mouth_width=4)
+SMALL = FaceConfig(embed_dim=8, landmark_members=2, width=16, mel_bands=16, mouth_channels=(2, 2, 4), mouth_width=8)
 
 
 def face_model(seed: int = 0) -> FaceSync:

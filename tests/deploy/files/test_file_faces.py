@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from face_clips import closed, frames_of, speaking
 from fake_bundle import write_fake_bundle
+from fake_heads import CLOSED, OPENED
 from sync_clips import course, make_audio, write_clip
 
 from cavsync.deploy import Bundle, FileScore, score_file
@@ -58,9 +59,8 @@ def test_reports_get_mouth_sound_and_place(dialogue: FileScore, times: Array) ->
     assert face is not None
     assert face.frame_size == (192, 96)
     assert len(face.times_seconds) == len(face.tracks) == len(face.boxes) == len(face.mouth_opening)
-    # 0.1 of the square at full white, in distances between eyes of 0.3.
     middle = (face.times_seconds > 1) & (face.times_seconds < 4)
-    wanted = np.interp(face.times_seconds[middle], times, speaking(times)) / 255 / 3
+    wanted = CLOSED + OPENED * np.interp(face.times_seconds[middle], times, speaking(times)) / 255
     np.testing.assert_allclose(face.mouth_opening[middle], wanted, atol=2e-3)
     # The sound is early by 150 ms: what is seen at t was heard 150 ms before.
     heard = np.interp(face.times_seconds[middle] - 0.15, face.times_seconds, face.sound_dbfs)

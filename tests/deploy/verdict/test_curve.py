@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavsync.deploy.verdict.curve import (
+    FACE_PRIOR_ROWS,
     FEATURE_NAMES,
     Curve,
     curve_features,
@@ -65,6 +66,61 @@ def test_curve_is_the_mean_of_the_rows_that_know_the_lag(seed: int, num_rows: in
     counts = np.isfinite(rows).astype(np.int64)
     blocks = curve_of_sums(LAGS, np.nan_to_num(rows), counts, num_rows)
     np.testing.assert_allclose(blocks.similarity, curve.similarity, atol=1e-12)
+
+
+def sums_of(seed: int, num_blocks: int, missing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and counts of random similarities over blocks of five frames."""
+    random = np.random.default_rng(seed)
+    counts = np.where(random.random((num_blocks, len(LAGS))) < missing, 0, random.integers(0, 6, len(LAGS)))
+    return random.normal(0.3, 0.2, counts.shape) * counts, counts.astype(np.int64)
+
+
+@given(
+    seed=st.integers(0, 10_000), num_blocks=st.integers(1, 30), missing=st.floats(0, 1), prior_rows=st.floats(0.1, 100)
+)
+def test_prior_rows_count_like_rows_of_the_mean(seed: int, num_blocks: int, missing: float, prior_rows: float) -> None:
+    """By plain loops: a lag has as many rows more, each with the mean of all similarities; it needs none fewer."""
+    sums, counts = sums_of(seed, num_blocks, missing)
+    num_frames = 5 * num_blocks
+    curve = curve_of_sums(LAGS, sums, counts, num_frames, prior_rows=prior_rows)
+    total = sum(float(value) for value in sums.ravel())
+    rows = sum(int(value) for value in counts.ravel())
+    for index in range(len(LAGS)):
+        known = int(counts[:, index].sum())
+        if known >= max(8, 0.4 * num_frames):
+            wanted = (float(sums[:, index].sum()) + prior_rows * total / rows) / (known + prior_rows)
+            assert curve.similarity[index] == pytest.approx(wanted, abs=1e-9)
+        else:
+            assert math.isnan(curve.similarity[index])
+    plain = curve_of_sums(LAGS, sums, counts, num_frames)
+    np.testing.assert_array_equal(curve.part_similarity, plain.part_similarity)
+
+
+@given(seed=st.integers(0, 10_000), num_blocks=st.integers(1, 30), missing=st.floats(0, 1))
+def test_no_prior_rows_change_no_bit(seed: int, num_blocks: int, missing: float) -> None:
+    """Sum divided by count, as it is without them; so the whole picture's scores stay what they were."""
+    sums, counts = sums_of(seed, num_blocks, missing)
+    total, known = sums.sum(axis=0), counts.sum(axis=0)
+    mean = np.divide(total, known, out=np.full(len(LAGS), np.nan), where=known > 0)
+    wanted = np.where(known >= max(8, 0.4 * 5 * num_blocks), mean, np.nan)
+    for curve in (
+        curve_of_sums(LAGS, sums, counts, 5 * num_blocks),
+        curve_of_sums(LAGS, sums, counts, 5 * num_blocks, prior_rows=0.0),
+    ):
+        np.testing.assert_array_equal(curve.similarity, wanted)
+
+
+def test_a_lag_with_few_rows_is_drawn_to_the_mean() -> None:
+    """By chance the highest, it loses to one that is nearly as high and has many rows."""
+    rows = np.full((100, len(LAGS)), 0.1)
+    rows[:, 10] = 0.5
+    rows[:45, 25], rows[45:, 25] = 0.52, np.nan
+    plain, shrunk = (curve_of_rows(LAGS, rows, prior_rows=prior_rows) for prior_rows in (0.0, FACE_PRIOR_ROWS))
+    mean = np.nanmean(rows)
+    assert find_peak(LAGS, plain.similarity).index == 25  # type: ignore[union-attr]
+    assert find_peak(LAGS, shrunk.similarity).index == 10  # type: ignore[union-attr]
+    kept = (shrunk.similarity - mean) / (plain.similarity - mean)
+    np.testing.assert_allclose(kept, np.where(np.arange(len(LAGS)) == 25, 45 / 57, 100 / 112))
 
 
 def test_features_of_a_known_curve() -> None:
