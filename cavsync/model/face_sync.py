@@ -7,6 +7,8 @@ of the members' cosines.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -166,9 +168,9 @@ def with_difference(values: Tensor) -> Tensor:
 
 def joined(members: list[Tensor]) -> Tensor:
     """Join the members' unit vectors (..., D) to unit vectors (..., members * D)."""
-    return torch.cat(members, dim=-1) / len(members) ** 0.5
+    return torch.cat(members, dim=-1) / math.sqrt(len(members))
 
 
 def parted(embedding: Tensor, count: int) -> Tensor:
     """Part joined unit vectors (..., count * D) into those of the members, (count, ..., D)."""
-    return torch.stack(embedding.chunk(count, dim=-1)) * count**0.5
+    return torch.stack(embedding.chunk(count, dim=-1)) * math.sqrt(count)

@@ -1,4 +1,5 @@
-"""Face graphs: TensorFlow Lite models converted to ONNX and compared with their original runtime.
+"""The face path of a bundle: a face model's encoders joined to it, proven and calibrated.
 
-Not public: `make face-graphs` uses it to make the files of `models/faces`.
+Not public: `cavsync export` uses it. `convert` and `tflite` make the files of `models/faces` for `make face-graphs`: they
+convert TensorFlow Lite models to ONNX and compare them with their original runtime.
 """

@@ -32,11 +32,10 @@ FACE_OPTIONS: dict[str, Any] = {
     "batch_clips": 2,
     "window_frames": 34,
     "embed_dim": 8,
-    "landmark_width": 8,
+    "landmark_members": 2,
     "mouth_channels": (2, 2, 2),
     "mouth_width": 4,
-    "visual_width": 8,
-    "audio_width": 8,
+    "width": 8,
     "group_offsets_share": 0.5,
 }
 # Audit events of operations that change files or folders.

@@ -35,7 +35,7 @@ def score_on_path(file: Path, bundle: Bundle, path: str) -> FileScore:
 
 def path_of(score: FileScore, manifest: Manifest) -> str:
     """Return the path that the verdict on a file rests on."""
-    return WHOLE if manifest.faces is None else str(score.summary.score.path)  # type: ignore[attr-defined]
+    return WHOLE if manifest.faces is None else str(score.summary.score.path)
 
 
 def lacks_face(score: FileScore, asked: str) -> bool:
