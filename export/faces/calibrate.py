@@ -127,7 +127,7 @@ def _windows(bundle: Bundle, clips: Sequence[Path], random: np.random.Generator)
     truths_ms = np.array([true_offset_ms(path) for path in order])
     for turn in range(1 + NUM_OTHERS):
         stream, shift_ms = _play(bundle, order, order[turn:] + order[:turn], random)
-        start_seconds, end_seconds = 0.0, stream.rows[-1].time_seconds
+        start_seconds, end_seconds = 0.0, max((row.time_seconds for row in stream.rows), default=0.0)
         while start_seconds + sync.window_seconds <= end_seconds:
             until_seconds = start_seconds + sync.window_seconds
             inside = [row for row in stream.rows if start_seconds <= row.time_seconds < until_seconds]
