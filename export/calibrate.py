@@ -122,13 +122,17 @@ def _windows(rows: list[Row], window_seconds: float, step_seconds: float) -> Ite
         start += 2 * step_seconds
 
 
-def draw_centres(lags_ms: FloatArray, true_lag_ms: float, reach: int, random: np.random.Generator) -> list[int]:
+def draw_centres(
+    lags_ms: FloatArray, true_lag_ms: float, reach: int, random: np.random.Generator, range_share: float = RANGE_SHARE
+) -> list[int]:
     """Draw indices of the wide grid of lags to serve as lag 0: near the truth, and too far from it for a right peak.
 
-    reach: lags on either side of lag 0. Without a truth (NaN) they lie anywhere.
+    reach: lags on either side of lag 0; the truth lies within `range_share` of them. Without one (NaN) they lie
+    anywhere.
     """
     truth = len(lags_ms) // 2 if math.isnan(true_lag_ms) else int(np.argmin(np.abs(lags_ms - true_lag_ms)))
-    near = truth + random.integers(-round(RANGE_SHARE * reach), round(RANGE_SHARE * reach) + 1, size=SHIFTS_IN_RANGE)
+    span = round(range_share * reach)
+    near = truth + random.integers(-span, span + 1, size=SHIFTS_IN_RANGE)
     beyond = round(1.25 * reach)
     far = truth + random.choice([-beyond, beyond], size=SHIFTS_OUT_OF_RANGE)
     return [int(c) for c in [*near, *far] if reach <= c < len(lags_ms) - reach]

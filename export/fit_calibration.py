@@ -17,18 +17,25 @@ BoolArray = NDArray[np.bool_]
 # All of them rise with the clarity of the peak, for any typical similarity, so their weights may not be negative.
 FEATURES = ("peak_z", "margin_z", "sharpness_z", "agreement", "log_frames")
 TOLERANCE_MS = 120.0
-THRESHOLDS = (0.5, 0.95)
+LOWEST_THRESHOLD = 0.5
 FOLDS = 5
 MIN_RESOLUTION_MS = 5.0
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What the threshold has to reach: the least share of right ones among the accepted, and the largest share of
-    accepted ones among those whose offset lies beyond the search range."""
+    """What a calibration has to reach, and from what.
+
+    precision: least share of right ones among the accepted. max_false_accepted: largest share of accepted ones among
+    those without a right answer. highest_threshold: taken if none reaches both. features: to weigh. unsolvable_share:
+    how many of the examples are to count as without a right answer; None takes them as they are.
+    """
 
     precision: float = 0.9
     max_false_accepted: float = 0.1
+    highest_threshold: float = 0.95
+    features: tuple[str, ...] = FEATURES
+    unsolvable_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,16 +66,17 @@ class CalibrationReport:
 def fit(examples: Examples, *, source: str, goal: Goal = Goal()) -> CalibrationReport:
     """Fit a logistic regression; threshold and shares come from cross-validation over clips."""
     right = examples.right
-    weights, bias = fit_logistic(examples.features, right)
-    unseen = _across_clips(examples)
     solvable = np.isfinite(examples.errors_ms)
+    counts = _counts(solvable, goal)
+    weights, bias = fit_logistic(examples.features, right, counts)
+    unseen = _across_clips(examples, counts)
     threshold = _threshold(unseen, right, solvable, goal)
     accepted = unseen >= threshold
     trusted = accepted & right if (accepted & right).any() else right
     zero_point_ms = _zero_point_ms(examples.errors_ms[trusted], examples.clips[trusted])
     spread_ms = float(np.median(np.abs(examples.errors_ms[trusted] - zero_point_ms)))
     calibration = Calibration(
-        features=list(FEATURES),
+        features=list(goal.features),
         weights=[round(float(weight), 6) for weight in weights],
         bias=round(bias, 6),
         threshold=round(threshold, 4),
@@ -84,27 +92,35 @@ def fit(examples: Examples, *, source: str, goal: Goal = Goal()) -> CalibrationR
     )
 
 
-def _across_clips(examples: Examples) -> FloatArray:
+def _across_clips(examples: Examples, counts: FloatArray) -> FloatArray:
     """Predict the probability of every window by a fit on other clips (cross-validation)."""
     right, clips = examples.right, np.unique(examples.clips, return_inverse=True)[1]
     predicted = np.full(len(right), right.mean())
     for fold in range(FOLDS):
         test = clips % FOLDS == fold
         if test.any() and (~test).any():
-            weights, bias = fit_logistic(examples.features[~test], right[~test])
+            weights, bias = fit_logistic(examples.features[~test], right[~test], counts[~test])
             predicted[test] = sigmoid(examples.features[test] @ weights + bias)
     return predicted
 
 
+def _counts(solvable: BoolArray, goal: Goal) -> FloatArray:
+    """Return how often each example counts."""
+    share = goal.unsolvable_share
+    if share is None or solvable.all() or not solvable.any():
+        return np.ones(len(solvable))
+    return np.where(solvable, (1 - share) / solvable.mean(), share / (~solvable).mean())
+
+
 def _threshold(probabilities: FloatArray, right: BoolArray, solvable: BoolArray, goal: Goal) -> float:
-    """Return the smallest threshold within `THRESHOLDS` that reaches the goal."""
-    low, high = THRESHOLDS
-    for threshold in np.arange(low, high, 0.01):
+    """Return the smallest threshold that reaches the goal."""
+    counts = _counts(solvable, goal)
+    for threshold in np.arange(LOWEST_THRESHOLD, goal.highest_threshold, 0.01):
         accepted = probabilities >= threshold
-        precise = accepted.any() and right[accepted].mean() >= goal.precision
+        precise = accepted.any() and (counts * right)[accepted].sum() >= goal.precision * counts[accepted].sum()
         if precise and _share(accepted, ~solvable) <= goal.max_false_accepted:
             return float(threshold)
-    return high
+    return goal.highest_threshold
 
 
 def _zero_point_ms(errors_ms: FloatArray, clips: NDArray[np.int64]) -> float:

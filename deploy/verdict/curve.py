@@ -22,7 +22,9 @@ AGREEMENT_MS = 100.0
 SHOULDER_MS = 120.0
 MAX_Z = 30.0
 
-FEATURE_NAMES = ("peak_z", "margin_z", "sharpness_z", "peak_similarity", "contrast", "agreement", "log_frames")
+FEATURE_NAMES = (
+    *("peak_z", "margin_z", "sharpness_z", "peak_similarity", "contrast", "agreement", "log_frames", "strength"),
+)
 """Features of `curve_features`, in order; a calibration lists those that it uses."""
 
 
@@ -31,13 +33,14 @@ class Curve:
     """Mean similarity per lag.
 
     `lags_ms` (n,) ascending; `similarity` (n,), NaN where too few frames count; `part_similarity` (P, n) is the same
-    for P consecutive parts; `num_frames` is the number of frames.
+    for P consecutive parts; `num_frames` is the number of frames, and `num_rows` (n,) that of those with audio.
     """
 
     lags_ms: FloatArray
     similarity: FloatArray
     part_similarity: FloatArray
     num_frames: int
+    num_rows: NDArray[np.int64]
 
     @property
     def peak_lag_ms(self) -> float:
@@ -91,7 +94,7 @@ def curve_of_sums(
     shrunk = (total + prior_rows * mean) / np.maximum(total_count + prior_rows, 1)
     similarity = np.where(total_count >= enough, shrunk, np.nan)
     part_similarity = np.stack([mean_of(part.sum(axis=0), count.sum(axis=0)) for part, count in parts])
-    return Curve(lags_ms, similarity, part_similarity, num_frames)
+    return Curve(lags_ms, similarity, part_similarity, num_frames, total_count)
 
 
 def find_peak(lags_ms: FloatArray, similarity: FloatArray) -> Peak | None:
@@ -127,7 +130,9 @@ def curve_features(curve: Curve) -> dict[str, float]:
     - sharpness_z: peak above the curve 120 ms to either side, in the same unit;
     - peak_similarity, contrast: the peak itself, and its height above the median;
     - agreement: share of the parts whose own peak lies within 100 ms of the curve's;
-    - log_frames: natural logarithm of the number of frames.
+    - log_frames: natural logarithm of the number of frames;
+    - strength: contrast times the root of the number of frames with audio at the peak: what chance gives less often the
+      more frames agree.
     """
     peak = find_peak(curve.lags_ms, curve.similarity)
     if peak is None:
@@ -149,6 +154,7 @@ def curve_features(curve: Curve) -> dict[str, float]:
         height - median,
         _agreement(curve, peak),
         math.log(max(1, curve.num_frames)),
+        (height - median) * math.sqrt(int(curve.num_rows[peak.index])),
     )
     return dict(zip(FEATURE_NAMES, values, strict=True))
 

@@ -22,8 +22,9 @@ from cavsync.deploy.stream.windows import MIN_FACE_SHARE
 from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, FloatArray, curve_features, curve_of_rows, find_peak
 from cavsync.errors import CavsyncError
 from cavsync.export.calibrate import MAX_CLIP_SECONDS, WIDE_RANGE, draw_centres, true_offset_ms
-from cavsync.export.faces.clip_stream import FaceStream, play
-from cavsync.export.fit_calibration import FEATURES, CalibrationReport, Examples, Goal, fit
+from cavsync.export.faces.clip_stream import Clip, FaceStream, play
+from cavsync.export.faces.disturb import Disturbance
+from cavsync.export.fit_calibration import CalibrationReport, Examples, Goal, fit
 from cavsync.manifest import SyncSpec
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,18 @@ NUM_OTHERS = 2
 NUM_PARTS = 4
 """Parts of random length of each clip that stand for shorter files."""
 SHORTEST_FILE_SECONDS = 1.5
-GOAL = Goal(precision=0.95, max_false_accepted=0.05)
+NUM_DISTURBED = 2
+"""Times that each clip is scored with a drawn `Disturbance`."""
+RANGE_SHARE = 0.6
+"""Share of the search range within which offsets of the examples lie."""
+GOAL = Goal(
+    precision=0.95,
+    max_false_accepted=0.1,
+    highest_threshold=0.99,
+    features=("strength", "margin_z"),
+    # Audio that does not belong to its pictures is rarer in the field than among the examples.
+    unsolvable_share=0.05,
+)
 
 
 @dataclass(frozen=True)
@@ -86,24 +98,26 @@ def calibrate_faces(bundle: Bundle, clips: Sequence[Path], *, seed: int = 0, sou
 
 
 def _files(bundle: Bundle, clips: Sequence[Path], number: int, random: np.random.Generator) -> Iterator[_Part]:
-    """Yield a clip and parts of random length of it, with its own audio and with that of others."""
+    """Yield a clip and parts of random length of it, clean and disturbed, with its own audio and that of others."""
     path = clips[number]
-    others = random.permutation([index for index in range(len(clips)) if index != number])[:NUM_OTHERS]
-    for audio in (path, *(clips[index] for index in others)):
-        try:
-            stream, shift_ms = _play(bundle, [path], [audio], random)
-        except CavsyncError as error:
-            log.warning("not used for calibration: %s", error)
-            return
-        tracks = Counter(row.track for row in stream.rows)
-        main = max(tracks, key=lambda track: tracks[track], default=-1)
-        rows = [row for row in stream.rows if row.track == main]
-        if len(rows) < MIN_ROWS:
-            log.warning("not used to calibrate the face path: %s shows no face, or for too short a time", path)
-            return
-        true_lag_ms = shift_ms - true_offset_ms(path) if audio == path else math.nan
-        for part in _parts(rows, random):
-            yield _Part(np.stack([row.similarity for row in part]), stream.lags_ms, true_lag_ms, number)
+    places = random.permutation([index for index in range(len(clips)) if index != number])
+    others = [clips[index] for index in places[:NUM_OTHERS]]
+    for disturbance in (None, *(Disturbance.draw(random) for _ in range(NUM_DISTURBED))):
+        for audio in (path, *(others if disturbance is None else others[:1])):
+            try:
+                stream, shift_ms = _play(bundle, [Clip(path, audio, disturbance)], random)
+            except CavsyncError as error:
+                log.warning("not used for calibration: %s", error)
+                return
+            tracks = Counter(row.track for row in stream.rows)
+            main = max(tracks, key=lambda track: tracks[track], default=-1)
+            rows = [row for row in stream.rows if row.track == main]
+            if len(rows) < MIN_ROWS and disturbance is None:
+                log.warning("not used to calibrate the face path: %s shows no face, or for too short a time", path)
+                return
+            true_lag_ms = shift_ms - true_offset_ms(path) if audio == path else math.nan
+            for part in _parts(rows, random) if len(rows) >= MIN_ROWS else ():
+                yield _Part(np.stack([row.similarity for row in part]), stream.lags_ms, true_lag_ms, number)
 
 
 def _parts(rows: list[FaceRow], random: np.random.Generator) -> Iterator[list[FaceRow]]:
@@ -125,8 +139,17 @@ def _windows(bundle: Bundle, clips: Sequence[Path], random: np.random.Generator)
     enough = max(MIN_ROWS, MIN_FACE_SHARE * sync.window_seconds * bundle.manifest.faces.frame_rate_hz)  # type: ignore[union-attr]
     order = [clips[index] for index in random.permutation(len(clips))]
     truths_ms = np.array([true_offset_ms(path) for path in order])
-    for turn in range(1 + NUM_OTHERS):
-        stream, shift_ms = _play(bundle, order, order[turn:] + order[:turn], random)
+    for turn, is_disturbed in [
+        *((turn, False) for turn in range(1 + NUM_OTHERS)),
+        *((turn, True) for turn in range(2)),
+    ]:
+        played = [
+            Clip(video, audio, Disturbance.draw(random) if is_disturbed else None)
+            for video, audio in zip(order, order[turn:] + order[:turn], strict=True)
+        ]
+        stream, shift_ms = _play(bundle, played, random)
+        if not stream.rows:
+            continue
         start_seconds, end_seconds = 0.0, max((row.time_seconds for row in stream.rows), default=0.0)
         while start_seconds + sync.window_seconds <= end_seconds:
             until_seconds = start_seconds + sync.window_seconds
@@ -141,16 +164,13 @@ def _windows(bundle: Bundle, clips: Sequence[Path], random: np.random.Generator)
             start_seconds += sync.decision_step_seconds
 
 
-def _play(
-    bundle: Bundle, videos: Sequence[Path], audios: Sequence[Path], random: np.random.Generator
-) -> tuple[FaceStream, float]:
+def _play(bundle: Bundle, clips: Sequence[Clip], random: np.random.Generator) -> tuple[FaceStream, float]:
     """Play clips over a wide range of lags, with the audio shifted by a random fraction of a hop; return the shift."""
     sync = bundle.manifest.sync
     shift_ms = float(random.uniform(-0.5, 0.5)) * sync.hop_ms
     stream = play(
         bundle,
-        videos,
-        audios,
+        clips,
         max_lag_ms=WIDE_RANGE * sync.max_offset_ms,
         audio_shift_ms=shift_ms,
         max_clip_seconds=MAX_CLIP_SECONDS,
@@ -163,7 +183,7 @@ def _examples(parts: Iterable[_Part], sync: SyncSpec, random: np.random.Generato
     reach = math.floor(sync.max_offset_ms / sync.hop_ms + 1e-9)
     features, errors, numbers = [], [], []
     for found in parts:
-        for centre in draw_centres(found.lags_ms, found.true_lag_ms, reach, random):
+        for centre in draw_centres(found.lags_ms, found.true_lag_ms, reach, random, RANGE_SHARE):
             near = slice(centre - reach, centre + reach + 1)
             lags_ms = found.lags_ms[near] - found.lags_ms[centre]
             curve = curve_of_rows(lags_ms, found.similarity[:, near], prior_rows=FACE_PRIOR_ROWS)
@@ -172,10 +192,10 @@ def _examples(parts: Iterable[_Part], sync: SyncSpec, random: np.random.Generato
                 continue
             truth_ms = found.true_lag_ms - found.lags_ms[centre]
             named = curve_features(curve)
-            features.append([named[name] for name in FEATURES])
+            features.append([named[name] for name in GOAL.features])
             # Offsets have the opposite sign of lags.
             errors.append(truth_ms - peak.lag_ms if abs(truth_ms) <= sync.max_offset_ms else math.nan)
             numbers.append(found.clip)
     return Examples(
-        np.asarray(features).reshape(-1, len(FEATURES)), np.asarray(errors), np.asarray(numbers, dtype=np.int64)
+        np.asarray(features).reshape(-1, len(GOAL.features)), np.asarray(errors), np.asarray(numbers, dtype=np.int64)
     )

@@ -59,6 +59,8 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
               help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated.")  # fmt: skip
 @click.option("--min-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True,
               help="Use only clips whose video and audio last at least this long.")  # fmt: skip
+@click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True),
+              help="Length of windows, and of the shortest clip; by default that of each bundle.")  # fmt: skip
 @click.option("--offsets", "offsets_ms", metavar="MS,MS,...", default="0,200,-200,400,-400", show_default=True,
               callback=_offsets, help="Offsets to put into copies of the clips, in ms.")  # fmt: skip
 @click.option("--wrong-sound", is_flag=True,

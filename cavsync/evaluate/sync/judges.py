@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy import Bundle
+from cavsync.deploy import Bundle, score_file
+from cavsync.deploy.stream.options import ScoringOptions
 from cavsync.evaluate.sync.baseline_inputs import read_baseline_inputs
 from cavsync.evaluate.sync.motion_baseline import REAL_CLIPS_ZERO_POINT_MS, motion_curves
-from cavsync.evaluate.sync.paths import lacks_face, path_of, paths_to_test, score_on_path, zero_point_ms
+from cavsync.evaluate.sync.paths import lacks_face, paths_to_test, zero_point_ms
 from cavsync.evaluate.sync.two_choices import two_choice_credit
 from cavsync.media.align import SAMPLE_RATE_HZ
 
@@ -52,29 +53,32 @@ Judge = Callable[[Path, bool], dict[str, Answer]]
 """Judges a file, generated or not, and returns its answer by the name of the method. Raises MediaError."""
 
 
-def bundle_judges(bundles: dict[str, Bundle], paths: Sequence[str] = ()) -> list[Judge]:
+def bundle_judges(
+    bundles: dict[str, Bundle], paths: Sequence[str] = (), window_seconds: float | None = None
+) -> list[Judge]:
     """Return a judge per bundle (by name) and path: the `paths` that the bundle has, by default all."""
     judges: list[Judge] = []
     for name, bundle in bundles.items():
         tested = paths_to_test(bundle.manifest, paths)
         for path in tested:
             method = name if bundle.manifest.faces is None else f"{name}, {path}"
-            judges.append(partial(_score, method, bundle, path))
+            options = ScoringOptions(path=path, window_seconds=window_seconds)
+            judges.append(partial(_score, method, bundle, options))
     return judges
 
 
-def _score(method: str, bundle: Bundle, path: str, file: Path, _generated: bool) -> dict[str, Answer]:
-    score = score_on_path(file, bundle, path)
-    verdict, rests_on = score.summary.score, path_of(score, bundle.manifest)
+def _score(method: str, bundle: Bundle, options: ScoringOptions, file: Path, _generated: bool) -> dict[str, Answer]:
+    score = score_file(file, bundle, options)
+    verdict = score.summary.score
     found = Answer(
         verdict.audio_offset_ms,
         verdict.is_measured,
         verdict.confidence,
-        rests_on,
-        not lacks_face(score, path),
+        verdict.path,
+        not lacks_face(score, options.path),
         np.empty(0) if verdict.curve is None else verdict.curve.lags_ms,
         np.empty(0) if verdict.curve is None else verdict.curve.similarity,
-        zero_point_ms(bundle.manifest, rests_on),
+        zero_point_ms(bundle.manifest, verdict.path),
     )
     return {method: found}
 

@@ -71,13 +71,15 @@ class SyncTrials:
 @dataclass(frozen=True)
 class SyncTests:
     """What to test: the offsets in ms, how many of the 21 classes per clip, the names of the variants, whether to test
-    with other clips' sounds, and the paths of the bundles (all by default)."""
+    with other clips' sounds, the paths of the bundles (all by default), and the length of windows (None: that of each
+    bundle), which is also that of the shortest file."""
 
     offsets_ms: tuple[float, ...] = DEFAULT_OFFSETS_MS
     classes_per_clip: int = 0
     variants: tuple[str, ...] = ()
     wrong_sound: bool = False
     paths: tuple[str, ...] = ()
+    window_seconds: float | None = None
 
 
 def evaluate_sync(
@@ -93,7 +95,7 @@ def evaluate_sync(
     Ctrl-C ends the test after the clips that are done; it is raised where there are none.
     """
     result = SyncTrials()
-    learned = bundle_judges(bundles, tests.paths)
+    learned = bundle_judges(bundles, tests.paths, tests.window_seconds)
     sounds = _sounds(cases, seed, result.rejects) if tests.wrong_sound else {}
     for number, case in enumerate(cases):
         plan = plan_of(case, offsets_ms=tests.offsets_ms, classes_per_clip=tests.classes_per_clip, seed=seed)

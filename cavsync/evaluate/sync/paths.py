@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from cavsync.deploy import Bundle, FileScore, score_file
+from cavsync.deploy import FileScore
 from cavsync.errors import ConfigError
 from cavsync.manifest import Manifest
 
@@ -25,17 +23,6 @@ def paths_to_test(manifest: Manifest, wanted: Sequence[str]) -> tuple[str, ...]:
     if wanted and set(wanted) <= {FACE}:
         raise ConfigError(f"bundle {manifest.name} has no face path: give --path whole, or a bundle with faces")
     return (WHOLE,)
-
-
-def score_on_path(file: Path, bundle: Bundle, path: str) -> FileScore:
-    """Score a file by one path. Errors as for `score_file`."""
-    options: dict[str, Any] = {} if bundle.manifest.faces is None else {"path": path}
-    return score_file(file, bundle, **options)
-
-
-def path_of(score: FileScore, manifest: Manifest) -> str:
-    """Return the path that the verdict on a file rests on."""
-    return WHOLE if manifest.faces is None else str(score.summary.score.path)
 
 
 def lacks_face(score: FileScore, asked: str) -> bool:

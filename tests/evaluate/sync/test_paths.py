@@ -10,6 +10,7 @@ import pytest
 from fake_bundle import write_fake_bundle
 
 from cavsync.deploy import Bundle, Curve
+from cavsync.deploy.stream.options import ScoringOptions
 from cavsync.errors import ConfigError
 from cavsync.evaluate.sync.judges import bundle_judges
 from cavsync.evaluate.sync.paths import paths_to_test, zero_point_ms
@@ -63,23 +64,24 @@ def test_every_path_is_a_method(plain: Bundle, with_faces: Bundle, monkeypatch: 
     """Each path is asked by name; a face path whose curve is empty found no face, which is no answer of `auto`."""
     asked: list[Any] = []
 
-    def score_file(file: Path, bundle: Bundle, *, path: str = "whole") -> Any:
-        asked.append((file.name, path))
+    def score_file(file: Path, bundle: Bundle, options: ScoringOptions) -> Any:
+        path = options.path
+        asked.append((options.window_seconds, path))
         similarity = np.full(5, np.nan) if path == "face" else np.exp(-((LAGS_MS / 60) ** 2))
         verdict = SimpleNamespace(
             audio_offset_ms=None if path == "face" else 3.0,
             is_measured=path != "face",
             confidence=None if path == "face" else 0.9,
             path="face" if path == "face" else "whole",
-            curve=Curve(LAGS_MS, similarity, np.empty((0, 5)), 50),
+            curve=Curve(LAGS_MS, similarity, np.empty((0, 5)), 50, np.full(5, 50)),
         )
         return SimpleNamespace(summary=SimpleNamespace(score=verdict))
 
-    monkeypatch.setattr("cavsync.evaluate.sync.paths.score_file", score_file)
-    judges = bundle_judges({"plain": plain, "both": with_faces})
+    monkeypatch.setattr("cavsync.evaluate.sync.judges.score_file", score_file)
+    judges = bundle_judges({"plain": plain, "both": with_faces}, window_seconds=2.0)
     found = {name: answer for judge in judges for name, answer in judge(Path("clip.mp4"), False).items()}
     assert list(found) == ["plain", "both, auto", "both, face", "both, whole"]
-    assert [path for _, path in asked] == ["whole", "auto", "face", "whole"]
+    assert asked == [(2.0, path) for path in ("whole", "auto", "face", "whole")]
     assert [answer.has_face for answer in found.values()] == [True, True, False, True]
     assert (found["both, face"].path, found["both, face"].decided) == ("face", False)
     assert found["both, auto"].two_choice(0.0, 50.0) == 1.0

@@ -38,6 +38,7 @@ def sync_protocol(
         "judged": "the verdict on the whole file",
         "only": dict(only),
         "min_seconds": min_seconds,
+        "window_seconds": tests.window_seconds,
         "models": {name: _grid(manifest, tests.paths) for name, manifest in models.items()},
         "profile": DEFAULT_PROFILE,
         "baselines": {
