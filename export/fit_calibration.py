@@ -28,7 +28,8 @@ class Goal:
 
     precision: least share of right ones among the accepted. max_false_accepted: largest share of accepted ones among
     those without a right answer. highest_threshold: taken if none reaches both. features: to weigh. unsolvable_share:
-    how many of the examples are to count as without a right answer; None takes them as they are.
+    how many of the examples are to count as without a right answer; None takes them as they are. has_zero_point:
+    whether a common error of all clips is the model's; otherwise it is taken to be the footage's.
     """
 
     precision: float = 0.9
@@ -36,6 +37,7 @@ class Goal:
     highest_threshold: float = 0.95
     features: tuple[str, ...] = FEATURES
     unsolvable_share: float | None = None
+    has_zero_point: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ def fit(examples: Examples, *, source: str, goal: Goal = Goal()) -> CalibrationR
     threshold = _threshold(unseen, right, solvable, goal)
     accepted = unseen >= threshold
     trusted = accepted & right if (accepted & right).any() else right
-    zero_point_ms = _zero_point_ms(examples.errors_ms[trusted], examples.clips[trusted])
-    spread_ms = float(np.median(np.abs(examples.errors_ms[trusted] - zero_point_ms)))
+    errors_ms, clips = examples.errors_ms[trusted], examples.clips[trusted]
+    zero_point_ms = _zero_point_ms(errors_ms, clips) if goal.has_zero_point else 0.0
+    spread_ms = float(np.median(np.abs(errors_ms - zero_point_ms)))
     calibration = Calibration(
         features=list(goal.features),
         weights=[round(float(weight), 6) for weight in weights],
@@ -88,7 +91,7 @@ def fit(examples: Examples, *, source: str, goal: Goal = Goal()) -> CalibrationR
         source=source,
     )
     return CalibrationReport(
-        calibration, _share(accepted, solvable), _share(accepted, ~solvable), _share(right, accepted)
+        calibration, _share(accepted, solvable), _share(accepted, ~solvable), _share(right, accepted, counts)
     )
 
 
@@ -133,5 +136,5 @@ def _zero_point_ms(errors_ms: FloatArray, clips: NDArray[np.int64]) -> float:
     return 0.0 if abs(centre) <= 2 * standard_error else centre
 
 
-def _share(of: BoolArray, among: BoolArray) -> float:
-    return float(of[among].mean()) if among.any() else 0.0
+def _share(of: BoolArray, among: BoolArray, counts: FloatArray | None = None) -> float:
+    return float(np.average(of[among], weights=None if counts is None else counts[among])) if among.any() else 0.0

@@ -47,6 +47,7 @@ GOAL = Goal(
     features=("strength", "margin_z"),
     # Audio that does not belong to its pictures is rarer in the field than among the examples.
     unsolvable_share=0.05,
+    has_zero_point=False,
 )
 
 
