@@ -244,6 +244,46 @@ def test_an_index_gives_the_same_window() -> None:
     assert not torch.equal(kept[0, 0].features, kept[0, 1].features)  # type: ignore[union-attr]
 
 
+class CountedTracks(Tracks):
+    """Notes what is loaded."""
+
+    def __init__(self, *seconds: float) -> None:
+        super().__init__(*seconds)
+        self.loaded: list[int] = []
+
+    def load(self, index: int) -> FaceClip:
+        self.loaded.append(index)
+        return super().load(index)
+
+
+def test_another_clip_is_read_only_for_its_mouth_or_sound() -> None:
+    plain, mouths = CountedTracks(3, 4, 3), CountedTracks(3, 4, 3)
+    for visit in range(8):
+        FaceWindows(plain, PLAN)[0, visit]
+        FaceWindows(mouths, PLAN, face_augmentation=FaceAugmentation(other_mouth=0.3))[0, visit]
+    assert plain.loaded == [0] * 8
+    assert set(mouths.loaded) == {0, 1, 2}
+
+
+class TracksWithGap(Tracks):
+    """All but the first clip cannot be used."""
+
+    def load(self, index: int) -> FaceClip:
+        if index:
+            raise MediaError("the clip is gone", reason="missing")
+        return super().load(index)
+
+
+def test_a_partner_that_cannot_be_used_leaves_the_mouth() -> None:
+    wanted = FaceAugmentation(other_mouth=1.0)
+    found, plain = (
+        FaceWindows(TracksWithGap(3, 3), PLAN, face_augmentation=wanted, partners=[partner])[0, 0] for partner in (1, 0)
+    )
+    assert isinstance(found, FaceWindow)
+    assert isinstance(plain, FaceWindow)
+    torch.testing.assert_close(found.features, plain.features)
+
+
 def test_batches_are_padded_and_rejects_are_kept() -> None:
     """Shorter clips give shorter windows, too short ones none."""
     windows = FaceWindows(Tracks(3, 1.5, 0.8), PLAN)
