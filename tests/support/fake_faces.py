@@ -10,22 +10,21 @@ import math
 from pathlib import Path
 
 import numpy as np
+from fake_heads import CLOSED, OPENED, head_points
 from meter_graphs import DIM, angle_constants, angle_nodes, node, save_graph
 from onnx import TensorProto
 
 from cavsync.manifest import Calibration, FaceSpec, GraphSpec, TensorSpec
-from cavsync.media.face import LEFT_EYE_OUTER, NUM_POINTS, RIGHT_EYE_OUTER
-from cavsync.media.mouth import INNER_BOTTOM, INNER_TOP, LEFT_CORNER, NOSE_BASE, NUM_FEATURES, NUM_LANDMARK_FEATURES
-from cavsync.media.mouth import RIGHT_CORNER as MOUTH_RIGHT
+from cavsync.media.face import NUM_POINTS
+from cavsync.media.mouth import NUM_FEATURES, NUM_LANDMARK_FEATURES
 
 QUIET_DBFS, LOUD_DBFS = -50.0, -10.0
 DARK, BRIGHT = 0.1, 0.3
 """Brightness of a closed and of an open mouth, in shares of white; the steps between frames are no cuts."""
 FACE_SIZE = 0.2
 NUM_FRAMES, SEGMENT_FRAMES, RATE_HZ = 13, 45, 25.0
-OPENING_SHARE = 0.1
-"""Opening of the mouth at full white, in shares of the mesh's square; its eyes are 0.3 apart."""
 EYES = 0.3
+"""Distance of the eyes in shares of the mesh's square; the mouth is open at full white."""
 
 
 def face_spec(folder: Path, places: tuple[tuple[float, float], ...], calibration: Calibration | None) -> FaceSpec:
@@ -71,23 +70,13 @@ def _detector(folder: Path, name: str, size: int, anchors: int, places: tuple[tu
 
 
 def _mesh(folder: Path) -> GraphSpec:
-    angles = np.linspace(0, 2 * np.pi, NUM_POINTS, endpoint=False)
-    points = np.stack([0.5 + np.cos(angles) / 3, 0.5 + np.sin(angles) / 3, np.zeros(NUM_POINTS)], axis=1)
-    for index, place in (
-        (RIGHT_EYE_OUTER, (0.5 - EYES / 2, 0.4)),
-        (LEFT_EYE_OUTER, (0.5 + EYES / 2, 0.4)),
-        (1, (0.5, 0.5)),
-        (NOSE_BASE, (0.5, 0.55)),
-        (MOUTH_RIGHT, (0.42, 0.65)),
-        (LEFT_CORNER, (0.58, 0.65)),
-        (INNER_TOP, (0.5, 0.65)),
-        (INNER_BOTTOM, (0.5, 0.65)),
-    ):
-        points[index, :2] = place
-    opening = np.zeros((NUM_POINTS, 3))
-    opening[INNER_TOP, 1], opening[INNER_BOTTOM, 1] = -OPENING_SHARE / 2, OPENING_SHARE / 2
-    base = np.append(192 * points.ravel(), -5).astype(np.float32)
-    slope = np.append(192 * opening.ravel(), 200).astype(np.float32)
+    head, opened = (EYES * head_points(opening) + (0.5, 0.45, 0.0) for opening in (0.0, 1.0))
+    # Points that no feature uses become the outline of the face, whose square is then the same again.
+    unused = ~head_points(0.0).any(axis=1)
+    angles = np.linspace(0, 2 * np.pi, unused.sum(), endpoint=False)
+    head[unused] = opened[unused] = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1) / 3 + (0.5, 0.5, 0)
+    base = np.append(192 * head.ravel(), -5).astype(np.float32)
+    slope = np.append(192 * (opened - head).ravel(), 200).astype(np.float32)
     nodes = [
         node("Cast", ["image"], "values", to=TensorProto.FLOAT),
         node("ReduceMean", ["values"], "level", axes=[1, 2, 3], keepdims=0),
@@ -111,13 +100,12 @@ def _frame_encoder(folder: Path) -> GraphSpec:
 
 
 def _visual_encoder(folder: Path) -> GraphSpec:
-    scale = OPENING_SHARE / EYES
     nodes = [
         node("Gather", ["encoded", "middle"], "frame", axis=1),
         node("ReduceMean", ["frame"], "level", axes=[1], keepdims=0),
         *angle_nodes("level")[:-1],
     ]
-    constants = {**angle_constants(scale * DARK, scale * (BRIGHT - DARK)), "middle": np.array(NUM_FRAMES // 2)}
+    constants = {**angle_constants(CLOSED + OPENED * DARK, OPENED * (BRIGHT - DARK)), "middle": np.array(NUM_FRAMES // 2)}
     inputs = [TensorSpec("encoded", ["batch", NUM_FRAMES, 1], "float32")]
     return save_graph(folder, "face_visual_encoder", nodes, constants, inputs, _embedding())
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import av
 import numpy as np
+from fake_heads import head_points
 from numpy.typing import NDArray
 
 from cavsync.data.faces.track import FaceTrack
-from cavsync.media.face import LEFT_EYE_OUTER, NUM_POINTS, RIGHT_EYE_OUTER
-from cavsync.media.mouth import INNER_LIPS, MOUTH_SIZE, NOSE_BASE, OUTER_LIPS
+from cavsync.media.mouth import MOUTH_SIZE
 
 SIDE_PX = 64
 EYE_DISTANCE_PX = 30.0
@@ -34,16 +34,7 @@ class FakeFace:
 
 def face_points(opening: float) -> NDArray[np.float64]:
     """A symmetric face, upright in the middle of the frame, whose mouth is `opening` (0 to 1) open."""
-    points = np.zeros((NUM_POINTS, 3))
-    points[:, :2] = SIDE_PX / 2
-    points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER], 0] += np.array([-0.5, 0.5]) * EYE_DISTANCE_PX
-    points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER], 1] -= 14
-    points[NOSE_BASE, 1] += 2
-    for ring, width, height in ((OUTER_LIPS, 10.0, 4 + 3 * opening), (INNER_LIPS, 8.0, 0.5 + 3 * opening)):
-        angles = np.pi - 2 * np.pi * np.arange(len(ring)) / len(ring)
-        points[list(ring), 0] += width * np.cos(angles)
-        points[list(ring), 1] += 12 + height * np.sin(angles)
-    return points
+    return EYE_DISTANCE_PX * head_points(opening) + (SIDE_PX / 2, SIDE_PX / 2 - 12, 0)
 
 
 @dataclass
