@@ -105,10 +105,7 @@ def _visual_encoder(folder: Path) -> GraphSpec:
         node("ReduceMean", ["frame"], "level", axes=[1], keepdims=0),
         *angle_nodes("level")[:-1],
     ]
-    constants = {
-        **angle_constants(CLOSED + OPENED * DARK, OPENED * (BRIGHT - DARK)),
-        "middle": np.array(NUM_FRAMES // 2),
-    }
+    constants = {**angle_constants(CLOSED + OPENED * DARK, OPENED * (BRIGHT - DARK)), "middle": np.array(NUM_FRAMES // 2)}
     inputs = [TensorSpec("encoded", ["batch", NUM_FRAMES, 1], "float32")]
     return save_graph(folder, "face_visual_encoder", nodes, constants, inputs, _embedding())
 
