@@ -13,7 +13,7 @@ from cavsync.deploy.files.summary import FileSummary
 from cavsync.deploy.files.totals import totals
 from cavsync.deploy.sinks.axes import FRAME, Scale, clock, time_chart, time_scale
 from cavsync.deploy.sinks.charts import MAX_POINTS, field_path, offset_chart
-from cavsync.deploy.sinks.face_section import face_section
+from cavsync.deploy.sinks.face_section import PATH_WORDS, face_section
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.verdict.records import FACE, STATES, WHOLE, rounded
 from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
@@ -43,6 +43,7 @@ def html_text(outcomes: Sequence[Outcome]) -> str:
         sections=[_section(score, index) for index, score in enumerate(scores, start=1)],
         has_faces=any(score.face is not None for score in scores),
         state_words=STATE_WORDS,
+        path_words=PATH_WORDS,
         failures=[outcome for outcome in outcomes if isinstance(outcome, FileFailure)],
         totals=[(name, STATE_WORDS.get(name, name), count) for name, count in totals(outcomes).items()],
     )

@@ -14,7 +14,7 @@ import pytest
 from face_clips import closed, frames_of, speaking
 from live_sender import audio_chunk, frame_chunk
 from PIL import Image
-from serving import Client
+from serving import Client, answers_until
 from sync_clips import make_audio, write_clip
 from waiting import wait_until
 
@@ -164,8 +164,7 @@ def test_a_pushed_stream_shows_its_face(face_bundle: Bundle, thumbnails: bool) -
             socket.send_bytes(chunk)
             pictures.append(client.get("/v1/streams/one/face").json()["picture"])
         socket.send_text('{"type": "flush"}')
-        while socket.receive_json()["kind"] != "ended":
-            pass
+        answers_until(socket, "ended")
         found = client.get("/v1/streams/one/face").json()
         status = client.get("/v1/streams/one").json()
         assert status["has_face"]
@@ -197,7 +196,8 @@ def test_a_stream_without_faces_has_none(bundle: Bundle) -> None:
     with Client(bundle) as client, client.stream("plain") as socket:
         for chunk in chunks(3, 0.0):
             socket.send_bytes(chunk)
-        assert socket.receive_json()["path"] == "whole"
+        socket.send_text('{"type": "flush"}')
+        assert {answer["path"] for answer in answers_until(socket, "ended") if answer["kind"] == "window"} == {"whole"}
         assert not client.get("/v1/streams/plain").json()["has_face"]
         found = client.get("/v1/streams/plain/face").json()
         assert (found["picture"], found["times_seconds"]) == (None, [])
