@@ -71,7 +71,7 @@ def score(
     sources = _media_files(inputs)
     if vtt_out is not None and len(sources) != 1:
         raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
-    outcomes, stopped = _score_all(sources, opened, scoring)
+    outcomes, stopped = _score_all(sources, opened, scoring, keep_picture=html_out is not None)
     if outcomes:
         _write(outcomes, json_out, csv_out, html_out, vtt_out)
         _print_table(outcomes, to_stderr=json_out == "-")
@@ -114,7 +114,7 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
 
 
 def _score_all(
-    sources: Sequence[str], opened: Bundle, scoring: ScoringOptions
+    sources: Sequence[str], opened: Bundle, scoring: ScoringOptions, *, keep_picture: bool
 ) -> tuple[list[Outcome], BaseException | None]:
     """Score every input. Also return what ended the batch early: Ctrl-C, or an error that all files would meet."""
     from cavsync.deploy import FileFailure, score_file
@@ -124,7 +124,7 @@ def _score_all(
     for index, source in enumerate(sources, start=1):
         with progress_bar(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
             try:
-                outcomes.append(score_file(source, opened, scoring, on_progress=on_progress))
+                outcomes.append(score_file(source, opened, scoring, on_progress=on_progress, keep_picture=keep_picture))
                 continue
             except (KeyboardInterrupt, BundleError, ConfigError) as error:
                 return outcomes, error
@@ -164,9 +164,9 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
     from cavsync.deploy.verdict.words import headline
 
     table = Table(caption=CAPTION, caption_justify="left", box=None, pad_edge=False)
-    for column, justify in (("clip", "left"), ("verdict", "left"), ("offset ms", "right"), ("confidence", "right")):
-        table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")
-    for column in ("drift ms/min", "windows undetermined"):
+    for column in ("clip", "verdict", "path"):
+        table.add_column(column, overflow="fold")
+    for column in ("offset ms", "confidence", "drift ms/min", "windows undetermined"):
         table.add_column(column, justify="right")
     for outcome in outcomes:
         name = Text(Path(outcome.source).name or outcome.source)
@@ -178,6 +178,7 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
         table.add_row(
             name,
             headline(total),
+            total.path,
             _offset(total),
             _number(total.confidence, ".2f", 2),
             _number(summary.drift_ms_per_minute, "+.1f", 1),

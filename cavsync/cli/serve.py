@@ -72,6 +72,8 @@ def named_urls(
               help="Time for which the result of a file is kept.")  # fmt: skip
 @click.option("--idle-seconds", default=60.0, show_default=True, type=POSITIVE,
               help="Time without data after which a live stream is ended.")  # fmt: skip
+@click.option("--thumbnails/--no-thumbnails", default=True, show_default=True,
+              help="Show pictures of faces on the live page and in the reports of files.")  # fmt: skip
 @click.option("--engine-workers", default=1, show_default=True, type=click.IntRange(min=1),
               help="Number of batches, from streams and files, computed concurrently, "
               "each with --threads threads.")  # fmt: skip

@@ -16,7 +16,7 @@ COLOURS = {"in_sync": "green", "audio_early": "red", "audio_late": "red", "undet
 
 
 class TerminalView:
-    """A sink that keeps a line of verdict, confidence, lag and status on stderr, and prints events above it."""
+    """A sink that keeps a line of verdict, confidence, path, lag and status on stderr, and prints events above it."""
 
     def __init__(self, source: str, console: Console | None = None) -> None:
         from rich.console import Console
@@ -70,6 +70,7 @@ class TerminalView:
             line.append(headline(self._score), COLOURS[self._score.state])
             confidence = self._score.confidence
             line.append("" if confidence is None else f"  confidence {confidence:.2f}")
+            line.append(f"  {self._score.path}")
         status = self._status
         if status is not None:
             line.append("" if status.lag_seconds is None else f"  lag {status.lag_seconds:.1f} s")

@@ -9,6 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.faces.picture import FacePicture
+from cavsync.deploy.faces.tracks import Face
+from cavsync.deploy.files.face_album import FaceAlbum
 from cavsync.deploy.files.face_file import FaceFile, SpeakingFace
 from cavsync.deploy.files.summary import FileSummary, path_share, summarise
 from cavsync.deploy.files.whole_file import HeatMap, WholeFile
@@ -30,7 +36,8 @@ REPORTED_PACKAGES = ("cavsync", "numpy", "av")
 class FileScore:
     """The score of a file: the decisions in order, the summary, and the similarity by time and lag.
 
-    `face` is the face that speaks, over time; None where none was there long enough.
+    `face` is the face that speaks, over time; None where none was there long enough. `picture` shows it at its best
+    moment, where pictures were asked for.
     """
 
     source: str
@@ -38,6 +45,7 @@ class FileScore:
     summary: FileSummary
     heat_map: HeatMap
     face: SpeakingFace | None = None
+    picture: FacePicture | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ def score_file(
     audio_shift_ms: float = 0.0,
     on_progress: Progress | None = None,
     on_faces: OnFaces | None = None,
+    keep_picture: bool = False,
     **keywords: Unpack[ScoringKeywords],
 ) -> FileScore:
     """Score the media file `path` with an opened bundle, in bounded memory.
@@ -73,6 +82,7 @@ def score_file(
         audio_shift_ms: delay the audio by this much before scoring; it lowers every offset by as much.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
         on_faces: called with frames that show faces (see `SyncScorer`).
+        keep_picture: keep a small picture of the speaking face, for reports.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
@@ -88,12 +98,20 @@ def score_file(
         assert faces is not None
         faces.add(row)
 
+    album = FaceAlbum() if keep_picture else None
+
+    def see_faces(frame: NDArray[np.uint8], time_seconds: float, found: list[Face]) -> None:
+        if album is not None:
+            album.push(frame, time_seconds, found)
+        if on_faces is not None:
+            on_faces(frame, time_seconds, found)
+
     scorer = SyncScorer(
         bundle,
         replace(options, **keywords),
         on_row=lambda row: whole.add(row),
         on_face_row=add_face,
-        on_faces=on_faces,
+        on_faces=see_faces,
     )
     step_seconds = bundle.manifest.sync.decision_step_seconds
     whole = WholeFile(scorer.lags_ms, step_seconds)
@@ -130,7 +148,8 @@ def score_file(
         bundle=describe_bundle(bundle),
         versions={**{name: version(name) for name in REPORTED_PACKAGES}, "onnxruntime": runtime_version()},
     )
-    return FileScore(str(path), records, summary, _heat_map(summary, whole, speaking), speaking)
+    picture = None if album is None or speaking is None else album.picture_of(speaking.tracks)
+    return FileScore(str(path), records, summary, _heat_map(summary, whole, speaking), speaking, picture)
 
 
 def _heat_map(summary: FileSummary, whole: WholeFile, face: SpeakingFace | None) -> HeatMap:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from cavsync.deploy.live.reader import Reader
 from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.live.status import CONNECTED, ENDED, RUNNING, WAITING, LiveStatus
 from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.stream.face_path import FaceRow, OnFaces
 from cavsync.deploy.stream.options import DEFAULT_OPTIONS, OpenKeywords, ScoringOptions, split_keywords
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.events import EventChange, EventTracker
@@ -57,6 +58,8 @@ class Watcher:
         duration_seconds: stream time after which to stop.
         status_seconds: time between two status reports.
         ffmpeg_options: FFmpeg's options for opening the source.
+        on_faces, on_face_row: called in the thread that iterates with frames that show faces and with each face's rows
+            (see `SyncScorer`).
         keywords: fields of `ScoringOptions`, in place of those of `options`; with the folder of a bundle also those of
             `Bundle.open` (`engine`, `providers`, `threads`, `cores`).
 
@@ -83,6 +86,8 @@ class Watcher:
         duration_seconds: float | None = None,
         status_seconds: float = 5.0,
         ffmpeg_options: Mapping[str, str] | None = None,
+        on_faces: OnFaces | None = None,
+        on_face_row: Callable[[FaceRow], None] | None = None,
         **keywords: Unpack[OpenKeywords],
     ) -> None:
         engine, scoring = split_keywords(keywords)
@@ -101,7 +106,8 @@ class Watcher:
         self._queue = PacketQueue(queue_seconds, policy=policy or address.policy)
         if not isinstance(bundle, Bundle):
             bundle = Bundle.open(bundle, **engine)
-        self._scorer = SyncScorer(bundle, options.for_live(bundle.manifest.sync))
+        options = options.for_live(bundle.manifest.sync)
+        self._scorer = SyncScorer(bundle, options, on_faces=on_faces, on_face_row=on_face_row)
         self._reader = Reader(
             address, self._queue, reconnect=reconnect, max_tries=max_tries, backoff=backoff or Backoff()
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,18 @@ class FaceEngines:
             audio=graph("face_audio_encoder"),
             encoded_dim=encoded_dim,
             embedding_dim=embedding_dim,
+        )
+
+    def with_engines(self, change: Callable[[Engine], Engine]) -> FaceEngines:
+        """Return the same with each graph's engine replaced by what `change` makes of it."""
+        return replace(
+            self,
+            short_range=change(self.short_range),
+            full_range=change(self.full_range),
+            mesh=change(self.mesh),
+            frame=change(self.frame),
+            visual=change(self.visual),
+            audio=change(self.audio),
         )
 
     def encode_frames(self, features: NDArray[np.float32]) -> NDArray[np.float32]:

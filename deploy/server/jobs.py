@@ -197,7 +197,14 @@ class JobQueue:
         try:
             with open_file(job) as file:
                 job.check()
-                score = score_file(job.name, self._bundle, options, file=file, on_progress=self._watch(job))
+                score = score_file(
+                    job.name,
+                    self._bundle,
+                    options,
+                    file=file,
+                    on_progress=self._watch(job),
+                    keep_picture=self._settings.thumbnails,
+                )
                 job.windows = [record.to_dict() for record in score.records]
                 job.report_html = html_text([score])
                 job.verdict = headline(score.summary.score)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from cavsync.deploy.metrics import SyncMetrics
+from cavsync.deploy.server.live_face import LiveFace
+from cavsync.deploy.server.refusals import RefusalError
 from cavsync.deploy.verdict.events import BEGAN, EventChange, EventTracker
 from cavsync.deploy.verdict.profiles import Profile
 from cavsync.deploy.verdict.records import STATES, SyncScore, rounded
@@ -51,11 +53,16 @@ class LiveStream:
         self._alarm: dict[str, Any] | None = None
         self._profile = Profile("", None, None)
         self._frame_period_seconds = math.nan
+        self._face: LiveFace | None = None
 
-    def begin(self, profile: Profile) -> None:
-        """Start a connection, or another one under the same name, whose decisions are judged by `profile`."""
+    def begin(self, profile: Profile, face: LiveFace) -> None:
+        """Start a connection, or another one under the same name, whose decisions are judged by `profile`.
+
+        face: what its scorer tells of faces.
+        """
         with self._lock:
             self.state, self.error = LIVE, None
+            self._face = face
             self._profile, self._frame_period_seconds = profile, math.nan
             self._tracker = EventTracker()
             self._drift.clear()
@@ -70,6 +77,8 @@ class LiveStream:
         `delay_seconds` is the time from the arrival of the frame at the window's end to the decision.
         """
         self._metrics.observe(self.name, score)
+        if self._face is not None:
+            self._face.judged(score)
         with self._lock:
             self._frame_period_seconds = frame_period_seconds
             self._counts[score.state] += 1
@@ -95,6 +104,8 @@ class LiveStream:
         """Start a stretch with a new clock or after a gap; events in progress continue."""
         with self._lock:
             self._drift.clear()
+        if self._face is not None:
+            self._face.clear()
         self.note_problem(None)
 
     def note_problem(self, problem: str | None) -> None:
@@ -131,6 +142,7 @@ class LiveStream:
                 "alarm": self._alarm,
                 "windows": dict(self._counts),
                 "drift_ms_per_minute": rounded("_ms", self._drift.ms_per_minute),
+                "has_face": self._face is not None and self._face.is_seen,
                 "latest": None if latest is None else {key: latest[key] for key in latest if key != "curve"},
             }
 
@@ -139,6 +151,12 @@ class LiveStream:
         status = self.status()
         with self._lock:
             return {**status, "decisions": list(self._decisions), "events": list(self._events)}
+
+    def face(self) -> dict[str, Any]:
+        """Return the face that the stream is judged on (see `LiveFace`); RefusalError before the stream has begun."""
+        if self._face is None:
+            raise RefusalError(404, f"the stream {self.name} has not begun: ask again later")
+        return self._face.to_dict()
 
     def _note(self, changes: list[EventChange]) -> None:
         for change in changes:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.chunks import PushedFrame, parse_chunk
+from cavsync.deploy.server.live_face import LiveFace
 from cavsync.deploy.server.live_stream import ENDED, LiveStream
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
 from cavsync.deploy.stream.options import ScoringOptions
@@ -25,13 +26,15 @@ TOLERANCE_SECONDS = 1e-3
 class PushedStream:
     """Score the chunks of a connection and report to its `LiveStream`."""
 
-    def __init__(self, bundle: Bundle, stream: LiveStream, options: ScoringOptions) -> None:
-        self._scorer = SyncScorer(bundle, options.for_live(bundle.manifest.sync))
+    def __init__(self, bundle: Bundle, stream: LiveStream, options: ScoringOptions, face: LiveFace) -> None:
+        options = options.for_live(bundle.manifest.sync)
+        self._scorer = SyncScorer(bundle, options, on_faces=face.see, on_face_row=face.add)
+        self._face = face
         self._stream = stream
         # (timestamp, arrival time) of recent frames, from which the delay of a decision is computed.
         self._arrivals: deque[tuple[float, float]] = deque(maxlen=MAX_ARRIVALS)
         self._period_seconds = math.nan
-        stream.begin(self._scorer.profile)
+        stream.begin(self._scorer.profile, face)
 
     def hello(self) -> Message:
         """Return the `ready` message with the settings in force."""
@@ -67,7 +70,8 @@ class PushedStream:
         self._scorer.reset()
         self._arrivals.clear()
         self._period_seconds = math.nan
-        self._stream.begin(self._scorer.profile)
+        self._face.clear()
+        self._stream.begin(self._scorer.profile, self._face)
         return [self.hello()]
 
     def flush(self) -> list[Message]:

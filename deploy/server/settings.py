@@ -45,6 +45,7 @@ class ServerSettings:
         engine_workers: batches of streams and files computed at a time.
         keep_results_seconds: how long a finished job is kept; at most `KEPT_RESULTS` are.
         idle_seconds: how long a stream may send nothing.
+        thumbnails: whether the live page and the reports of jobs may show pictures of faces.
         watch: (name, address) of live sources that the server opens itself.
         scoring: options for the sources of `watch`, and the defaults for clients.
 
@@ -66,6 +67,7 @@ class ServerSettings:
     engine_workers: int = 1
     keep_results_seconds: float = 3600.0
     idle_seconds: float = 60.0
+    thumbnails: bool = True
     watch: tuple[tuple[str, str], ...] = ()
     scoring: ScoringOptions = DEFAULT_OPTIONS
 

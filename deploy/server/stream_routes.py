@@ -16,6 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from cavsync.deploy.server.chunks import parse_object
 from cavsync.deploy.server.feed import Message as FeedMessage
+from cavsync.deploy.server.live_face import LiveFace
 from cavsync.deploy.server.live_stream import ENDED, LIVE, LOST, LiveStream
 from cavsync.deploy.server.pushed_stream import Message, PushedStream
 from cavsync.deploy.server.refusals import RefusalError, refusal
@@ -54,6 +55,15 @@ def watch(wanted: WatchedUrl, services: Shared) -> dict[str, Any]:
 def show(name: str, services: Shared) -> dict[str, Any]:
     """Return one stream with its history."""
     return services.streams.get(name).past()
+
+
+@router.get("/streams/{name}/face", summary="The face that a stream is judged on")
+def show_face(name: str, services: Shared) -> dict[str, Any]:
+    """Return a small picture of the face, and the opening of its mouth beside the sound over the last ten seconds.
+
+    Pictures are made about once a second while somebody asks, none with --no-thumbnails.
+    """
+    return services.streams.get(name).face()
 
 
 @router.delete("/streams/{name}", status_code=204, summary="Forget a stream")
@@ -202,7 +212,8 @@ class StreamSocket:
     def _open(self, wanted: dict[str, Any]) -> PushedStream:
         services = self._services
         options = ScoreOptions.parsed(wanted).resolved(services.bundle.manifest, services.settings.scoring)
-        self._pushed = PushedStream(services.pool.bundle, self._stream, options)
+        face = LiveFace(has_pictures=services.settings.thumbnails)
+        self._pushed = PushedStream(services.pool.bundle, self._stream, options, face)
         return self._pushed
 
     async def _send(self, messages: list[Message], stopped: asyncio.Task[Any]) -> None:

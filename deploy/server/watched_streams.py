@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from cavsync.deploy.live import LiveSink, Watcher, parse_address
 from cavsync.deploy.live.status import CONNECTED, WAITING, LiveStatus
 from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.server.live_face import LiveFace
 from cavsync.deploy.server.live_stream import ENDED, LOST, LiveStream
 from cavsync.deploy.server.refusals import FAILED, RefusalError
 from cavsync.deploy.server.settings import ServerSettings
@@ -65,10 +66,13 @@ class WatchedStreams:
             ConfigError: the address or an option is unusable.
             RefusalError: the name is in use, or there are too many streams.
         """
-        watcher = Watcher(url, self._bundle, options, ffmpeg_options=ffmpeg_options)
+        face = LiveFace(has_pictures=self._settings.thumbnails)
+        watcher = Watcher(
+            url, self._bundle, options, ffmpeg_options=ffmpeg_options, on_faces=face.see, on_face_row=face.add
+        )
         stream = self._streams.open(name, watcher.source)
         watcher.add_sink(_StreamSink(stream, watcher))
-        stream.begin(options.limits)
+        stream.begin(options.limits, face)
         thread = threading.Thread(target=self._run, args=(stream, watcher), name=f"watch-{name}", daemon=True)
         with self._lock:
             self._running[name] = watcher, thread

@@ -13,6 +13,7 @@ from cavsync.deploy.files.summary import FileSummary
 from cavsync.deploy.files.totals import totals
 from cavsync.deploy.sinks.axes import FRAME, Scale, clock, time_chart, time_scale
 from cavsync.deploy.sinks.charts import MAX_POINTS, field_path, offset_chart
+from cavsync.deploy.sinks.face_section import PATH_WORDS, face_section
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.verdict.records import FACE, STATES, WHOLE, rounded
 from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
@@ -40,6 +41,9 @@ def html_text(outcomes: Sequence[Outcome]) -> str:
     scores = [outcome for outcome in outcomes if isinstance(outcome, FileScore)]
     return environment.get_template("report.html.j2").render(
         sections=[_section(score, index) for index, score in enumerate(scores, start=1)],
+        has_faces=any(score.face is not None for score in scores),
+        state_words=STATE_WORDS,
+        path_words=PATH_WORDS,
         failures=[outcome for outcome in outcomes if isinstance(outcome, FileFailure)],
         totals=[(name, STATE_WORDS.get(name, name), count) for name, count in totals(outcomes).items()],
     )
@@ -76,6 +80,7 @@ def _section(score: FileScore, index: int) -> dict[str, Any]:
         "heat_uri": heat_map_data_uri(score.heat_map),
         "events": events[:MAX_EVENTS],
         "events_left_out": max(0, len(events) - MAX_EVENTS),
+        "face": face_section(score),
         "facts": _facts(score),
     }
 

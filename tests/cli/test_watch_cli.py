@@ -202,6 +202,7 @@ def test_the_terminal_shows_verdict_lag_and_events(clip: Path, bundle_path: Path
     shown = out.getvalue()
     assert "Audio late by 2" in shown
     assert "confidence 0." in shown
+    assert "  whole" in shown
     assert "lag " in shown
     assert "audio late began" in shown
     assert "ended: the source ended" in shown

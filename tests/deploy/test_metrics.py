@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from cavsync.deploy import Bundle
 from cavsync.deploy.verdict.records import AUDIO_LATE, IN_SYNC, UNDETERMINED, SyncScore
+from cavsync.media.mouth import NUM_FEATURES
 
 prometheus_client = pytest.importorskip("prometheus_client")
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
-from cavsync.deploy.metrics import SyncMetrics  # noqa: E402
+from cavsync.deploy.metrics import SyncMetrics, timed  # noqa: E402
 
 LATE = SyncScore(2.0, 2.0, -300.0, 5.0, -300.0, 0.9, 0.9, AUDIO_LATE, "custom", False, is_measured=True)
 
@@ -37,6 +40,31 @@ def test_offset_and_states_of_a_stream() -> None:
     assert found["cavsync_audio_offset_seconds", "studio"] == 0.0125
     counts = {key[1]: value for key, value in found.items() if key[0] == "cavsync_windows_total"}
     assert counts == {"in_sync": 1, "audio_late": 2, "audio_early": 0, "undetermined": 0}
+
+
+def test_decisions_are_counted_by_their_path() -> None:
+    registry = prometheus_client.CollectorRegistry()
+    metrics = SyncMetrics(registry)
+    for record in (LATE, replace(LATE, path="face"), LATE):
+        metrics.observe("studio", record)
+    counts = {key[1]: value for key, value in samples(registry).items() if key[0] == "cavsync_path_windows_total"}
+    assert counts == {"face": 1, "whole": 2}
+
+
+def test_the_graphs_of_the_face_path_are_timed(face_bundle: Bundle) -> None:
+    registry = prometheus_client.CollectorRegistry()
+    faces = timed(face_bundle, SyncMetrics(registry)).faces
+    assert faces is not None
+    assert face_bundle.faces is not None
+    features = np.ones((2, NUM_FEATURES), np.float32)
+    np.testing.assert_array_equal(faces.encode_frames(features), face_bundle.faces.encode_frames(features))
+    for engine, size, output in (
+        (faces.short_range, 128, "faces"),
+        (faces.full_range, 192, "faces"),
+        (faces.mesh, 192, "points"),
+    ):
+        engine.run(np.zeros((1, size, size, 3), np.uint8), output)
+    assert samples(registry)["cavsync_inference_duration_seconds_count",] == 4
 
 
 def test_an_offset_that_is_not_trusted_is_not_shown() -> None:

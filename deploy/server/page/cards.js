@@ -1,7 +1,8 @@
 // One card per stream: verdict, offset on a scale, delay of the latest decision.
 
 import { byId, h, s, setText } from "./dom.js";
-import { ago, atAGlance, clock, mark, ratio, shape, signed, tick } from "./words.js";
+import { facePicture, mouthChart } from "./faces.js";
+import { ago, atAGlance, clock, mark, PATHS, ratio, shape, signed, tick } from "./words.js";
 
 const QUIET_SECONDS = 5;
 const WIDTH = 240;
@@ -17,7 +18,7 @@ export function showCards(streams, chosen, choose) {
       list.insertBefore(item, list.children[place] ?? null);
     }
     const stream = streams.get(name);
-    const key = JSON.stringify([stream.status, name === chosen, quiet(stream)]);
+    const key = JSON.stringify([stream.status, name === chosen, quiet(stream), stream.face]);
     if (item.dataset.key !== key) {
       item.dataset.key = key;
       fillCard(item.firstChild, stream, name === chosen);
@@ -43,15 +44,21 @@ function fillCard(button, stream, isChosen) {
     h("span", { class: "name" }, h("span", { title: status.name }, status.name), tag),
     h("span", { class: "word" }, shape(state), words),
     gauge(status),
+    look(stream.face),
     h("span", { class: "facts" }, h("span", { class: "why" }, facts(status)), h("span", {}, lateness(stream))),
   );
 }
 
-// The confidence, or the reason why the stream is undetermined.
+// The confidence, or the reason why the stream is undetermined; and what that rests on.
 function facts({ error, latest }) {
   if (error) return error;
   if (!latest) return "";
-  return latest.state === "undetermined" && latest.reason ? latest.reason : `confidence ${ratio(latest.confidence)}`;
+  const words = latest.state === "undetermined" && latest.reason ? latest.reason : `confidence ${ratio(latest.confidence)}`;
+  return `${words} \u00b7 ${PATHS[latest.path]}`;
+}
+
+function look(face) {
+  return face?.times_seconds.length ? h("span", { class: "look" }, facePicture(face, "thumb"), mouthChart(face, 170, 48)) : null;
 }
 
 export function lateness(stream) {

@@ -2,9 +2,10 @@
 
 import { byId, h, setText } from "./dom.js";
 import { lineChart, offsetChart, timeScale } from "./charts.js";
+import { facePicture, mouthChart } from "./faces.js";
 import { heatChart } from "./heat.js";
 import { lateness } from "./cards.js";
-import { atAGlance, clock, ratio, shape, signed, STATES } from "./words.js";
+import { atAGlance, clock, PATHS, ratio, shape, signed, STATES } from "./words.js";
 
 const TABLE_ROWS = 20;
 
@@ -27,6 +28,7 @@ export function showDetail(stream, now) {
   setText(byId("detail-reason"), reason ? `${reason[0].toUpperCase()}${reason.slice(1)}.` : "");
   setText(byId("profile"), status.profile);
   showCharts(stream, now);
+  showFace(stream);
   showNumbers(stream);
   showEvents(stream.events);
   showTable(stream.decisions);
@@ -41,6 +43,20 @@ function showCharts(stream, now) {
   offsetChart(holder, stream.status, inside, x);
   heatChart(byId("heat-chart"), inside, x);
   lineChart(byId("line-chart"), inside, x);
+}
+
+// Below a smaller offset both panels would look the same.
+const MIN_SHIFT_MS = 10;
+
+function showFace({ face, status }) {
+  const isThere = Boolean(face?.times_seconds.length);
+  byId("face").hidden = !isThere;
+  if (!isThere) return;
+  const offset = status.latest?.is_measured ? status.latest.audio_offset_ms : 0;
+  const panel = (words, shift) => [h("p", { class: "small" }, words), mouthChart(face, 520, 76, shift)];
+  const moved = `with the audio ${offset > 0 ? "delayed" : "advanced"} by ${Math.abs(Math.round(offset))} ms`;
+  byId("face-picture").replaceChildren(facePicture(face, "portrait") ?? "");
+  byId("face-chart").replaceChildren(...panel("as sent", 0), ...(Math.abs(offset) < MIN_SHIFT_MS ? [] : panel(moved, offset)));
 }
 
 function repair(delay) {
@@ -60,6 +76,7 @@ function showNumbers(stream) {
     ["Drift", signed(status.drift_ms_per_minute, "ms/min")],
     ["Confidence", ratio(latest?.confidence)],
     ["Similarity", ratio(latest?.similarity)],
+    ["Rests on", latest ? PATHS[latest.path] : "\u2013"],
     repair(latest?.suggested_audio_delay_ms),
     ["Decision", lateness(stream) || "\u2013"],
     ["Allowed", limits],
@@ -106,6 +123,7 @@ function showTable(decisions) {
         {},
         h("td", {}, clock(decision.unix_seconds)),
         h("td", {}, STATES[decision.state]),
+        h("td", {}, PATHS[decision.path]),
         h("td", { class: "number" }, signed(decision.audio_offset_ms)),
         h("td", { class: "number" }, ratio(decision.confidence)),
       ),

@@ -4,13 +4,15 @@ import { byId, setText } from "./dom.js";
 import { sayOver, showAlarms } from "./alarms.js";
 import { showCards } from "./cards.js";
 import { showDetail, showKeys } from "./detail.js";
+import { askFaces } from "./faces.js";
 import { startFiles } from "./files.js";
 
 const KEPT_DECISIONS = 600;
 const KEPT_EVENTS = 100;
 const AGAIN_MS = 5000;
+const FACES_MS = 1000;
 
-const streams = new Map(); // name -> { status, decisions, events, heard }
+const streams = new Map(); // name -> { status, decisions, events, heard, face }
 let chosen = decodeURIComponent(location.hash.slice(1)) || null;
 let loaded = null;
 let isDue = false;
@@ -111,3 +113,4 @@ byId("span").addEventListener("change", redraw);
 byId("detail").querySelector("details").addEventListener("toggle", redraw);
 addEventListener("resize", redraw);
 setInterval(redraw, 1000);
+setInterval(() => askFaces(streams, redraw), FACES_MS);

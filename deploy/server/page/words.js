@@ -4,6 +4,8 @@ import { s } from "./dom.js";
 
 export const STATES = { in_sync: "in sync", audio_early: "audio early", audio_late: "audio late", undetermined: "undetermined" };
 
+export const PATHS = { face: "face", whole: "whole picture" };
+
 // Shapes distinguish the states without colour: dot, triangle up (early), triangle down (late), ring.
 const SHAPES = {
   in_sync: "M7 1.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 1 0 0-11z",

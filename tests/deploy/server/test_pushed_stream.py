@@ -13,6 +13,7 @@ from live_sender import course_chunks, frame_chunk
 from cavsync.deploy import Bundle, ScoringOptions
 from cavsync.deploy.metrics import SyncMetrics
 from cavsync.deploy.server import pushed_stream
+from cavsync.deploy.server.live_face import LiveFace
 from cavsync.deploy.server.live_stream import LiveStream
 from cavsync.deploy.server.pushed_stream import PushedStream
 
@@ -36,7 +37,9 @@ class Pushed:
     def __init__(self, bundle: Bundle) -> None:
         metrics = SyncMetrics(prometheus_client.CollectorRegistry())
         self.stream = LiveStream("one", "pushed", metrics, lambda _: None)
-        self.scoring = PushedStream(bundle, self.stream, ScoringOptions(profile="one-frame"))
+        self.scoring = PushedStream(
+            bundle, self.stream, ScoringOptions(profile="one-frame"), LiveFace(has_pictures=True)
+        )
 
     def push(self, chunks: Iterable[tuple[float, bytes]]) -> None:
         for _, chunk in chunks:
