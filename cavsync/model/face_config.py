@@ -16,7 +16,7 @@ class FaceConfig(ModelOptions):
     """Rate of the frames that the model sees; 100 Hz, the rate of log-mel, is a multiple of it."""
     embed_dim: Positive = 128
     """Width of the embedding of each member."""
-    landmark_members: Positive = 3
+    landmark_members: Positive = 4
     """Members on the landmarks, besides the one on the image of the mouth."""
     width: Positive = 96
     """Channels of each tower."""
