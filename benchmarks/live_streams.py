@@ -161,12 +161,13 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--max-batch", type=int, default=64)
     parser.add_argument("--ways", nargs="+", choices=[PLAIN, POOL], default=[PLAIN, POOL])
     parser.add_argument("--clip-seconds", type=float, default=10.0, help="length of the repeated clip")
+    parser.add_argument("--family", choices=material.FAMILIES, default="face", help="what the clip shows")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    clip = material.material(options.clip_seconds)
+    clip = material.material(options.clip_seconds, family=options.family)
     bundle = Bundle.open(default_bundle(), threads=options.threads)
     rows = [row for way in options.ways for row in measure_way(way, bundle, clip, options)]
-    facts = {name: getattr(options, name) for name in ("threads", "seconds", "late_seconds")}
+    facts = {name: getattr(options, name) for name in ("family", "threads", "seconds", "late_seconds")}
     facts |= {"model": bundle.manifest.name, "max_offset_ms": MAX_OFFSET_MS}
     facts |= measure.cpu_provenance("onnxruntime")
     measure.append_rows(options.results, [row | facts for row in rows])

@@ -34,17 +34,20 @@ class Material:
         return decisions + scorer.push_audio(samples, pts_seconds=seconds, sample_rate_hz=SAMPLE_RATE_HZ)
 
 
-def clip_spec(seconds: float, width: int, height: int) -> ClipSpec:
-    """Return the specification of the clip that all scoring benchmarks use."""
+FAMILIES = ("face", "drummer")
+
+
+def clip_spec(seconds: float, width: int, height: int, family: str = "drummer") -> ClipSpec:
+    """Return the specification of the clip that all scoring benchmarks use; a face is found and followed."""
     size = {"width": width, "height": height}
     return ClipSpec(
-        seed=1, family="drummer", duration_seconds=seconds, audio_rate_hz=SAMPLE_RATE_HZ, channels=2, **size
+        seed=1, family=family, duration_seconds=seconds, audio_rate_hz=SAMPLE_RATE_HZ, channels=2, **size
     )
 
 
-def material(seconds: float, width: int = 320, height: int = 180) -> Material:
+def material(seconds: float, width: int = 320, height: int = 180, family: str = "drummer") -> Material:
     """Return the decoded clip: frames and audio in memory."""
-    clip = render(clip_spec(seconds, width, height))
+    clip = render(clip_spec(seconds, width, height, family))
     return Material(np.stack([frame for _, frame in clip.frames]), clip.audio)
 
 

@@ -36,9 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--minutes", type=int, default=120, help="length of the stream")
     parser.add_argument("--bundle", type=Path, help="bundle to measure (default: the shipped model)")
     parser.add_argument("--clip-seconds", type=float, default=20.0, help="length of the repeated clip")
+    parser.add_argument("--family", choices=material.FAMILIES, default="face", help="what the clip shows")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    clip = material.material(options.clip_seconds, 160, 90)
+    clip = material.material(options.clip_seconds, 160, 90, options.family)
     bundle = Bundle.open(options.bundle or default_bundle())
     scorer = SyncScorer(bundle)
     frames_per_minute = 60 * material.FRAME_RATE_HZ
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     kept = np.array(resident_mb[after:])
     row = {
         "model": bundle.manifest.name,
+        "family": options.family,
         "minutes": options.minutes,
         "decisions": num_decisions,
         "seconds": round(time.perf_counter() - begin, 1),

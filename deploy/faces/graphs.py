@@ -8,7 +8,7 @@ from pathlib import Path
 from cavsync.deploy.faces.detector import FULL_RANGE, SHORT_RANGE, AnchorGrid, FaceDetector
 from cavsync.deploy.faces.mesh import MESH_SIZE, FaceMesh
 from cavsync.deploy.faces.tracks import FaceFinder
-from cavsync.deploy.runtime.default_bundle import packaged
+from cavsync.deploy.runtime.default_bundle import default_bundle, packaged
 from cavsync.deploy.runtime.engines import Engine
 from cavsync.deploy.runtime.face_engines import FaceEngines
 from cavsync.deploy.runtime.onnx import OnnxGraph
@@ -69,6 +69,12 @@ def default_folder() -> Path:
     return folder
 
 
+def default_graph(file: str) -> Path:
+    """Return the path of a face graph that comes with the package; a wheel has it in the packaged bundle only."""
+    path = default_folder() / file
+    return path if path.is_file() else default_bundle() / file
+
+
 def open_face_finder(folder: Path | None = None, *, threads: int | None = 1) -> FaceFinder:
     """Open the face graphs in `folder` (by default those of the package) and make a finder for one stream.
 
@@ -77,17 +83,18 @@ def open_face_finder(folder: Path | None = None, *, threads: int | None = 1) -> 
     Raises:
         BundleError: a file is missing or differs from the index.
     """
-    folder = default_folder() if folder is None else folder
+    index_folder = default_folder() if folder is None else folder
     try:
-        index = parse(FaceIndex, (folder / INDEX_NAME).read_bytes())
+        index = parse(FaceIndex, (index_folder / INDEX_NAME).read_bytes())
         entries = {graph.file: index.files[graph.file] for graph in FACE_GRAPHS}
     except (OSError, UnfitError, KeyError) as error:
         raise BundleError(
-            f"{folder / INDEX_NAME} does not list the face graphs ({error}): run make face-graphs"
+            f"{index_folder / INDEX_NAME} does not list the face graphs ({error}): run make face-graphs"
         ) from None
 
     def opened(graph: FaceGraph) -> Engine:
-        return OnnxGraph(folder, graph.spec, entries[graph.file], providers=None, threads=threads)
+        where = default_graph(graph.file).parent if folder is None else folder
+        return OnnxGraph(where, graph.spec, entries[graph.file], providers=None, threads=threads)
 
     return _finder(opened(SHORT_RANGE_GRAPH), opened(FULL_RANGE_GRAPH), opened(MESH_GRAPH))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cavsync.atomic import atomic_folder
 from cavsync.deploy import Bundle
-from cavsync.deploy.faces.graphs import FULL_RANGE_GRAPH, MESH_GRAPH, SHORT_RANGE_GRAPH, default_folder
+from cavsync.deploy.faces.graphs import FULL_RANGE_GRAPH, MESH_GRAPH, SHORT_RANGE_GRAPH, default_folder, default_graph
 from cavsync.errors import ExportError
 from cavsync.export.bundle import CARD_NAME, write_manifest
 from cavsync.export.faces.calibrate import FaceCalibration, calibrate_faces
@@ -75,11 +75,10 @@ def add_face_path(
         if storage != "float32":
             for spec in graphs.values():
                 store_compactly(fresh / spec.file)
-        finder = default_folder()
         for graph in (SHORT_RANGE_GRAPH, FULL_RANGE_GRAPH, MESH_GRAPH):
-            shutil.copy(finder / graph.file, fresh)
+            shutil.copy(default_graph(graph.file), fresh)
         for name, kept in FINDER_PAPERS.items():
-            shutil.copy(finder / name, fresh / kept)
+            shutil.copy(default_folder() / name, fresh / kept)
         rows = json.dumps({"outputs": [asdict(result) for result in parity]}, indent=1)
         (fresh / PARITY_NAME).write_text(rows + "\n", encoding="utf-8")
         faces = FaceSpec(

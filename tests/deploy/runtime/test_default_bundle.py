@@ -10,19 +10,25 @@ from cavsync.data.synth import draw_specs, generate, read_truth
 from cavsync.deploy import Bundle, SyncScorer, score_file
 from cavsync.deploy.runtime.default_bundle import default_bundle
 
-MAX_BYTES = 12_000_000
+MAX_BYTES = 20_000_000
 
 
 def test_it_is_small_and_says_what_it_is() -> None:
-    """At most 12 MB, calibrated, with the licences of what it was trained on and what was measured."""
+    """At most 20 MB, calibrated on both paths, with the licences of all its parts and what was measured."""
     folder = default_bundle()
     assert sum(path.stat().st_size for path in folder.iterdir()) <= MAX_BYTES
     manifest = Bundle.open(folder).manifest
     assert manifest.calibration is not None
+    assert manifest.faces is not None
+    assert manifest.faces.calibration is not None
+    assert manifest.faces.file_calibration is not None
+    assert manifest.faces.licences["finder"] == "Apache-2.0"
+    assert {"FACES_LICENSE", "FACES_NOTICE", "face_parity.json"} <= manifest.files.keys()
     for word in ("CC BY 4.0", "GRID", "HDTF"):
         assert word in manifest.weights_licence
+        assert word in manifest.faces.licences["encoders"]
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    for words in ("## Measured", "motion against loudness", "random-weights", "models/train_sync_tiny.py"):
+    for words in ("## Measured", "motion against loudness", "random-weights", "models/train_sync_tiny.py", "models/train_sync_face.py"):
         assert words in card
 
 

@@ -19,7 +19,7 @@ from talking_clips import write_talking_clips
 
 from cavsync.cli.main import main
 from cavsync.deploy import Bundle, score_file
-from cavsync.deploy.faces.graphs import FACE_GRAPHS, default_folder
+from cavsync.deploy.faces.graphs import FACE_GRAPHS, default_folder, default_graph
 from cavsync.errors import BundleError, CheckpointError, ConfigError, ExportError
 from cavsync.export.faces import encoders
 from cavsync.export.faces.bundle import add_face_path
@@ -67,7 +67,7 @@ def test_the_files_of_the_bundle_stay_and_those_of_the_face_path_are_added(base:
     assert set(before) <= set(after)
     assert {name for name, data in before.items() if after[name] != data} == CHANGED
     for graph in FACE_GRAPHS:
-        assert after[graph.file] == (default_folder() / graph.file).read_bytes()
+        assert after[graph.file] == default_graph(graph.file).read_bytes()
     assert after["FACES_LICENSE"] == (default_folder() / "LICENSE").read_bytes()
     assert after["FACES_NOTICE"] == (default_folder() / "NOTICE").read_bytes()
 
