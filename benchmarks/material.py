@@ -40,9 +40,7 @@ FAMILIES = ("face", "drummer")
 def clip_spec(seconds: float, width: int, height: int, family: str = "drummer") -> ClipSpec:
     """Return the specification of the clip that all scoring benchmarks use; a face is found and followed."""
     size = {"width": width, "height": height}
-    return ClipSpec(
-        seed=1, family=family, duration_seconds=seconds, audio_rate_hz=SAMPLE_RATE_HZ, channels=2, **size
-    )
+    return ClipSpec(seed=1, family=family, duration_seconds=seconds, audio_rate_hz=SAMPLE_RATE_HZ, channels=2, **size)
 
 
 def material(seconds: float, width: int = 320, height: int = 180, family: str = "drummer") -> Material:

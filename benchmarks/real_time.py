@@ -1,8 +1,9 @@
 """Speed of scoring in seconds of computing per second of media, on all cores of this machine.
 
 Measures the published size in int8 (1.6 frames/s, 200 ms hop, ±2 s; random weights) and the shipped model (25 frames/s,
-40 ms hop, ±0.8 s; by both paths, on a clip with a face unless told otherwise), each twice: decoded frames and audio pushed into a scorer, and a file (H.264, AAC) scored by a
-`cavsync score` process, including its start, opening and decoding. Appends rows to results/real_time.jsonl.
+40 ms hop, ±0.8 s; by both paths, on a clip with a face unless told otherwise), each twice: decoded frames and audio
+pushed into a scorer, and a file (H.264, AAC) scored by a `cavsync score` process, including its start, opening and
+decoding. Appends rows to results/real_time.jsonl.
 """
 
 from __future__ import annotations
@@ -112,7 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
                 "file": whole_file(case, options.engine, media),
             }
             for source, found in measured.items():
-                row = {"model": case.name, "family": options.family, "engine": options.engine, "source": source, "size": options.size}
+                row = {
+                    "model": case.name,
+                    "family": options.family,
+                    "engine": options.engine,
+                    "source": source,
+                    "size": options.size,
+                }
                 row |= {"media_seconds": options.seconds, **found, "wanted": case.wanted}
                 row["seconds_per_media_second"] = round(row["seconds"] / row["media_seconds"], 4)
                 row["seconds"] = round(row["seconds"], 2)

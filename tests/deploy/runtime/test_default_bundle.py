@@ -28,7 +28,13 @@ def test_it_is_small_and_says_what_it_is() -> None:
         assert word in manifest.weights_licence
         assert word in manifest.faces.licences["encoders"]
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    for words in ("## Measured", "motion against loudness", "random-weights", "models/train_sync_tiny.py", "models/train_sync_face.py"):
+    for words in (
+        "## Measured",
+        "motion against loudness",
+        "random-weights",
+        "models/train_sync_tiny.py",
+        "models/train_sync_face.py",
+    ):
         assert words in card
 
 
