@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from cavsync.atomic import atomic_folder
 from cavsync.export import amend_card
 
 LICENCE = (
@@ -163,8 +164,8 @@ def main() -> None:
     reports = test(options.real, out, bundles)
     (out / "measured.json").write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
     amend_card(bundles["all"], card(reports))
-    shutil.rmtree(shipped)
-    shutil.copytree(bundles["all"], shipped)
+    with atomic_folder(shipped) as fresh:
+        shutil.copytree(bundles["all"], fresh, dirs_exist_ok=True)
     print(f"wrote {shipped}")
 
 

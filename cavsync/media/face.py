@@ -11,6 +11,8 @@ from PIL import Image
 FloatArray = NDArray[np.float64]
 NUM_POINTS = 468
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
+MAX_GAP_SECONDS = 0.12
+"""Longest time between two frames of a face within which it is interpolated."""
 # Points that speaking hardly moves: eyes, brows, nose, forehead, temples and ears.
 RIGID_POINTS = (
     *(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8),

@@ -12,8 +12,8 @@ from cavsync.model.config import ModelOptions, Positive
 class FaceConfig(ModelOptions):
     """Sizes of the face model; immutable. Raises ConfigError for a value out of range."""
 
-    frame_rate_hz: Annotated[float, Field(ge=1.0, le=100.0)] = 25.0
-    """Rate of the frames that the model sees; 100 Hz, the rate of log-mel, is a multiple of it."""
+    frame_rate_hz: Annotated[float, Field(ge=25.0, le=25.0)] = 25.0
+    """Rate of the frames that the model sees: its audio towers step by four log-mel frames of 10 ms."""
     embed_dim: Positive = 128
     """Width of the embedding of each member."""
     landmark_members: Positive = 4

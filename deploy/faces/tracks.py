@@ -79,6 +79,7 @@ class FaceFinder:
         self._searched_seconds = -np.inf
         self._wait_seconds = SEARCH_SECONDS
         self._thumbnail: NDArray[np.float32] | None = None
+        self._frame_shape: tuple[int, ...] = ()
 
     def push(self, frame: NDArray[np.uint8], pts_seconds: float) -> list[Face]:
         """The faces of the next frame, RGB (H, W, 3) uint8; the longest followed first."""
@@ -100,9 +101,10 @@ class FaceFinder:
         return list(self._faces)
 
     def _is_cut(self, frame: NDArray[np.uint8]) -> bool:
-        """Whether a cut lies between this frame and the last one."""
+        """Whether a cut lies between this frame and the last one; a change of size is one."""
         last, self._thumbnail = self._thumbnail, _thumbnail(frame)
-        return last is not None and bool(np.abs(self._thumbnail - last).mean() > CUT_DIFFERENCE)
+        is_resized, self._frame_shape = frame.shape != self._frame_shape, frame.shape
+        return last is not None and (is_resized or bool(np.abs(self._thumbnail - last).mean() > CUT_DIFFERENCE))
 
     def _follow(self, frame: NDArray[np.uint8]) -> None:
         """Measure the faces of the last frame again, and keep those that are still there."""

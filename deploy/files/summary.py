@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from cavsync.deploy.files.face_file import SpeakingFace
 from cavsync.deploy.files.whole_file import WholeFile
 from cavsync.deploy.stream.scorer import NO_FACE, SyncScorer
+from cavsync.deploy.stream.span import TIME_TOLERANCE_SECONDS
 from cavsync.deploy.verdict.confidence import Evidence, compare_with_limits, judge, lack_of_input
 from cavsync.deploy.verdict.curve import FloatArray
 from cavsync.deploy.verdict.paths import combine, is_disputed, judge_face, tolerance_ms
@@ -80,6 +82,9 @@ def summarise(
     calibrations = [found for path in {record.path for record in measured} if (found := _of(path, scorer)) is not None]
     if is_contradictory or not calibrations or len(measured) < max(MIN_WINDOWS, MIN_WINDOW_SHARE * len(records)):
         return overall
+    # Neighbouring windows share most of their frames, so one false peak is in several of them.
+    if not overall.is_measured and _num_apart(measured) < MIN_WINDOWS:
+        return overall
     offsets = np.array([record.audio_offset_ms for record in measured], dtype=np.float64)
     median_ms = float(np.median(offsets))
     near_ms = max(max(found.tolerance_ms, 2 * found.resolution_ms) for found in calibrations)
@@ -95,6 +100,10 @@ def summarise(
     else:
         state, limit = compare_with_limits(median_ms, resolution_ms, scorer.profile, evidence.frame_period_seconds)
         reason = limit or f"the median of the {len(measured)} of {len(records)} windows that could be measured"
+    path = _majority_path(measured)
+    if path != overall.path:
+        # The curve of the file is that of the other path.
+        overall = replace(overall, curve=None, features=None, similarity=None)
     return replace(
         overall,
         audio_offset_ms=median_ms,
@@ -104,10 +113,19 @@ def summarise(
         state=state,
         within_profile=None if state == UNDETERMINED else state == IN_SYNC,
         reason=reason,
-        path=_majority_path(measured),
+        path=path,
         is_measured=not is_varying,
         is_varying=is_varying,
     )
+
+
+def _num_apart(records: Sequence[SyncScore]) -> int:
+    """Return the number of windows, taken from the first on, that do not overlap."""
+    count, end_seconds = 0, -math.inf
+    for record in records:
+        if record.time_seconds - record.window_seconds >= end_seconds - TIME_TOLERANCE_SECONDS:
+            count, end_seconds = count + 1, record.time_seconds
+    return count
 
 
 def path_share(records: Sequence[SyncScore]) -> dict[str, float]:

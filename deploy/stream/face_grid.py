@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.faces.tracks import Face
 from cavsync.deploy.runtime.face_engines import FaceEngines
+from cavsync.media.face import MAX_GAP_SECONDS
 from cavsync.media.mouth import NUM_FEATURES, NUM_LANDMARK_FEATURES, frame_features, mouth_image
 
-MAX_GAP_SECONDS = 0.12
-"""Longest time between two frames of a face within which it is interpolated."""
 ROUNDING_SECONDS = 1e-3
 """Containers round timestamps by as much."""
 ON_GRID = 1e-6

@@ -33,14 +33,15 @@ class Curve:
     """Mean similarity per lag.
 
     `lags_ms` (n,) ascending; `similarity` (n,), NaN where too few frames count; `part_similarity` (P, n) is the same
-    for P consecutive parts; `num_frames` is the number of frames, and `num_rows` (n,) that of those with audio.
+    for P consecutive parts; `num_frames` is the number of frames, and `num_rows` (n,) that of those with audio,
+    None for all.
     """
 
     lags_ms: FloatArray
     similarity: FloatArray
     part_similarity: FloatArray
     num_frames: int
-    num_rows: NDArray[np.int64]
+    num_rows: NDArray[np.int64] | None = None
 
     @property
     def peak_lag_ms(self) -> float:
@@ -154,7 +155,7 @@ def curve_features(curve: Curve) -> dict[str, float]:
         height - median,
         _agreement(curve, peak),
         math.log(max(1, curve.num_frames)),
-        (height - median) * math.sqrt(int(curve.num_rows[peak.index])),
+        (height - median) * math.sqrt(curve.num_frames if curve.num_rows is None else int(curve.num_rows[peak.index])),
     )
     return dict(zip(FEATURE_NAMES, values, strict=True))
 

@@ -49,7 +49,8 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
 
     The face with the highest confidence speaks for all of them. Where one path alone decides, it does; where both do
     and their offsets lie at most `tolerance_ms` apart, the face does, whose lips show the moment of a sound best;
-    farther apart, neither. Where neither decides, a face that is there gives the reason.
+    farther apart, neither. Nor does any where two faces decide that far apart. Where neither path decides, a face that
+    is there gives the reason.
 
     Args:
         whole: decision of the whole picture.
@@ -58,22 +59,26 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
     if not faces:
         return whole
     face = max(faces, key=lambda score: -1.0 if score.confidence is None else score.confidence)
-    if is_disputed(whole, face, tolerance_ms):
-        chosen = _disputed(whole, face)
+    rival = next((other for other in faces if is_disputed(other, face, tolerance_ms)), None)
+    if rival is not None:
+        chosen = _disputed(face, f"one face says {_offset(face)} and another {_offset(rival)}")
+    elif is_disputed(whole, face, tolerance_ms):
+        chosen = _disputed(face, f"the face says {_offset(face)} and the whole picture {_offset(whole)}")
     elif whole.is_measured and not face.is_measured:
         chosen = whole
-    elif not face.is_measured and len(faces) > 1 and face.confidence is not None and face.face_shortcoming is None:
-        chosen = replace(face, reason=f"none of the {len(faces)} faces matches the sound")
+    elif not face.is_measured and face.confidence is not None and face.face_shortcoming is None:
+        subject = "the face does not match" if len(faces) == 1 else f"none of the {len(faces)} faces matches"
+        chosen = replace(face, reason=f"{subject} the sound: {face.reason}")
     else:
         chosen = face
     return replace(chosen, face=face.face, faces=tuple(faces))
 
 
-def is_disputed(whole: SyncScore, face: SyncScore, tolerance_ms: float) -> bool:
-    """Whether both paths decide and contradict each other."""
-    if not (whole.is_measured and face.is_measured):
+def is_disputed(one: SyncScore, other: SyncScore, tolerance_ms: float) -> bool:
+    """Whether both decide and contradict each other."""
+    if not (one.is_measured and other.is_measured):
         return False
-    return abs((whole.audio_offset_ms or 0.0) - (face.audio_offset_ms or 0.0)) > tolerance_ms
+    return abs((one.audio_offset_ms or 0.0) - (other.audio_offset_ms or 0.0)) > tolerance_ms
 
 
 def tolerance_ms(*calibrations: Calibration | None) -> float:
@@ -81,13 +86,17 @@ def tolerance_ms(*calibrations: Calibration | None) -> float:
     return max((found.tolerance_ms for found in calibrations if found is not None), default=0.0)
 
 
-def _disputed(whole: SyncScore, face: SyncScore) -> SyncScore:
+def _offset(score: SyncScore) -> str:
+    return f"{score.audio_offset_ms:+.0f} ms"
+
+
+def _disputed(face: SyncScore, reason: str) -> SyncScore:
     return replace(
         face,
         suggested_audio_delay_ms=None,
         confidence=None,
         state=UNDETERMINED,
         within_profile=None,
-        reason=f"the face says {face.audio_offset_ms:+.0f} ms and the whole picture {whole.audio_offset_ms:+.0f} ms",
+        reason=reason,
         is_measured=False,
     )

@@ -60,13 +60,14 @@ class _Seen:
     """One face in the frames that showed it."""
 
     times: list[float] = field(default_factory=list)
-    faces: list[FoundFace] = field(default_factory=list)
+    points: list[NDArray[np.float32]] = field(default_factory=list)
+    looks: list[tuple[float, float, float]] = field(default_factory=list)
     mouths: list[NDArray[np.uint8]] = field(default_factory=list)
 
     @property
     def rank(self) -> tuple[int, float]:
         """Frames, and mean distance of the eyes in pixels."""
-        return len(self.times), float(np.mean([face.eye_distance_px for face in self.faces]))
+        return len(self.times), float(np.mean([eye_distance_px for *_, eye_distance_px in self.looks]))
 
 
 class FaceFollower:
@@ -81,7 +82,8 @@ class FaceFollower:
         for face in self._finder.push(frame, pts_seconds):
             seen = self._seen.setdefault(face.track, _Seen())
             seen.times.append(pts_seconds)
-            seen.faces.append(face)
+            seen.points.append(face.points.astype(np.float32))
+            seen.looks.append((face.presence, face.frontality, face.eye_distance_px))
             seen.mouths.append(mouth_image(face.points, frame))
 
     def main_track(self, where: str) -> FaceTrack:
@@ -94,11 +96,12 @@ class FaceFollower:
                 f"{where} shows no face: leave it out, or train on it with another preset", reason="no_face"
             )
         main = max(self._seen.values(), key=lambda seen: seen.rank)
+        presence, frontality, eye_distance_px = np.array(main.looks, dtype=np.float32).T
         return FaceTrack(
             times_seconds=np.asarray(main.times, dtype=np.float64),
-            points=np.stack([face.points for face in main.faces]).astype(np.float32),
+            points=np.stack(main.points),
             mouths=np.stack(main.mouths),
-            presence=np.array([face.presence for face in main.faces], dtype=np.float32),
-            frontality=np.array([face.frontality for face in main.faces], dtype=np.float32),
-            eye_distance_px=np.array([face.eye_distance_px for face in main.faces], dtype=np.float32),
+            presence=presence,
+            frontality=frontality,
+            eye_distance_px=eye_distance_px,
         )

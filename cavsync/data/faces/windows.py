@@ -22,10 +22,9 @@ from cavsync.media.align import (
     SAMPLE_RATE_HZ,
     segment_center_seconds,
 )
+from cavsync.media.face import MAX_GAP_SECONDS
 from cavsync.media.mouth import lip_features
 
-MAX_GAP_SECONDS = 0.2
-"""A face that is lost for longer is not interpolated."""
 # Times that differ by less are the same: rounding must not cost a frame.
 TIME_TOLERANCE_SECONDS = 1e-6
 

@@ -75,7 +75,8 @@ def _score(method: str, bundle: Bundle, options: ScoringOptions, file: Path, _ge
         verdict.is_measured,
         verdict.confidence,
         verdict.path,
-        not lacks_face(score, options.path),
+        # A verdict from the windows counts, even where faces fill too little of the file for a curve.
+        verdict.is_measured or not lacks_face(score, options.path),
         np.empty(0) if verdict.curve is None else verdict.curve.lags_ms,
         np.empty(0) if verdict.curve is None else verdict.curve.similarity,
         zero_point_ms(bundle.manifest, verdict.path),

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from cavsync.deploy import FileScore
+from cavsync.deploy.verdict.records import FACE, WHOLE
 from cavsync.errors import ConfigError
 from cavsync.manifest import Manifest
 
-AUTO, FACE, WHOLE = PATHS = ("auto", "face", "whole")
+PATHS = ("auto", FACE, WHOLE)
 
 
 def paths_to_test(manifest: Manifest, wanted: Sequence[str]) -> tuple[str, ...]:

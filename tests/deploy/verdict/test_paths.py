@@ -135,7 +135,18 @@ def test_a_still_mouth_is_never_measured_however_well_it_seems_to_match() -> Non
 def test_several_faces_of_which_none_matches() -> None:
     faces = [face(height=WEAK), face(height=WEAK, view=replace(VIEW, track=1))]
     score = combine(whole(is_measured=False), faces, TOLERANCE_MS)
-    assert score.reason == "none of the 2 faces matches the sound"
+    assert (score.reason or "").startswith("none of the 2 faces matches the sound: the confidence ")
+    alone = combine(whole(is_measured=False), faces[:1], TOLERANCE_MS)
+    assert (alone.reason or "").startswith("the face does not match the sound: the confidence ")
+
+
+def test_faces_that_contradict_each_other_decide_nothing() -> None:
+    """Not even where the whole picture agrees with one of them; the one with the higher confidence is shown."""
+    faces = [face(offset_ms=200.0), face(offset_ms=-200.0, view=replace(VIEW, track=1))]
+    for other in (whole(is_measured=False), whole(offset_ms=200.0)):
+        score = combine(other, faces, TOLERANCE_MS)
+        assert (score.is_measured, score.suggested_audio_delay_ms, score.state) == (False, None, UNDETERMINED)
+        assert "one face says +200 ms and another -200 ms" in (score.reason or "")
 
 
 def test_silence_is_the_reason_of_both() -> None:

@@ -14,7 +14,7 @@ from sync_clips import make_audio, write_clip
 
 from cavsync.deploy import Bundle
 from cavsync.export.faces.calibrate import GOAL, FaceCalibration, calibrate_faces
-from cavsync.export.faces.clip_stream import play
+from cavsync.export.faces.clip_stream import Clip, play
 from cavsync.media.align import SAMPLE_RATE_HZ
 
 SECONDS = 4.0
@@ -56,10 +56,10 @@ def test_windows_and_files_are_calibrated(found: FaceCalibration, clips: list[Pa
         assert report.calibration.source == "made up"
         assert report.calibration.num_clips == len(clips)
         assert report.calibration.num_windows > 50
-        assert report.accepted_share > 0.7
+        # Half of the examples are disturbed.
+        assert report.accepted_share > 0.5
         assert report.false_accepted_share <= GOAL.max_false_accepted
         assert report.precision >= GOAL.precision
-        assert abs(report.calibration.zero_point_ms) <= 3
         assert report.calibration.resolution_ms <= 20
 
 
@@ -69,8 +69,8 @@ def test_it_is_the_same_every_time(found: FaceCalibration, meter: Bundle, clips:
 
 
 def test_clips_that_tell_their_offset(meter: Bundle, tmp_path: Path) -> None:
-    """All audio is early by what truth.jsonl says: no error is left. Where it says nothing, that is the zero point,
-    and positive, as early audio is."""
+    """All audio is early by what truth.jsonl says: no error is left. Where it says nothing, that is the error of all
+    clips, which is taken to be the footage's, not the model's."""
     for folder, stated_ms in (("told", OFFSET_MS), ("untold", 0.0)):
         clips = [talking_clip(tmp_path / folder / f"{seed}.mkv", seed, offset_ms=OFFSET_MS) for seed in range(4)]
         lines = [json.dumps({"file": clip.name, "audio_offset_ms": stated_ms}) for clip in clips]
@@ -78,7 +78,8 @@ def test_clips_that_tell_their_offset(meter: Bundle, tmp_path: Path) -> None:
         found = calibrate_faces(meter, clips, source="made up")
         assert found is not None
         for report in (found.windows, found.files):
-            assert report.calibration.zero_point_ms == pytest.approx(OFFSET_MS - stated_ms, abs=4)
+            assert report.calibration.zero_point_ms == 0
+            assert report.calibration.resolution_ms == pytest.approx(max(5, OFFSET_MS - stated_ms), abs=12)
 
 
 def test_clips_without_a_face_are_left_out(meter: Bundle, clips: list[Path], tmp_path: Path,
@@ -102,7 +103,9 @@ def test_clips_without_a_face_are_left_out(meter: Bundle, clips: list[Path], tmp
 
 def test_clips_follow_one_another_in_the_stream(meter: Bundle, clips: list[Path]) -> None:
     """Each starts where the one before ends, and rows peak at the lag of the audio's shift, in all of them."""
-    stream = play(meter, clips[:3], clips[:3], max_lag_ms=600.0, audio_shift_ms=35.0, max_clip_seconds=30.0)
+    stream = play(
+        meter, [Clip(path, path) for path in clips[:3]], max_lag_ms=600.0, audio_shift_ms=35.0, max_clip_seconds=30.0
+    )
     assert stream.starts_seconds == pytest.approx([0, SECONDS, 2 * SECONDS], abs=0.05)
     for start in stream.starts_seconds:
         rows = [row.similarity for row in stream.rows if start + 1 < row.time_seconds < start + SECONDS - 1]
@@ -113,7 +116,7 @@ def test_clips_follow_one_another_in_the_stream(meter: Bundle, clips: list[Path]
 
 
 def test_the_audio_of_another_clip_starts_with_the_pictures(meter: Bundle, clips: list[Path]) -> None:
-    stream = play(meter, [clips[0], clips[1]], [clips[1], clips[0]], max_lag_ms=600.0, audio_shift_ms=0.0,
+    stream = play(meter, [Clip(clips[0], clips[1]), Clip(clips[1], clips[0])], max_lag_ms=600.0, audio_shift_ms=0.0,
                   max_clip_seconds=3.0)  # fmt: skip
     assert stream.starts_seconds == pytest.approx([0, 3.04], abs=0.05)
     similarity = np.nanmean([row.similarity for row in stream.rows], axis=0)

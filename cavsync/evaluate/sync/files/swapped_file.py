@@ -74,6 +74,8 @@ def _copied(container: InputContainer, stream: Any, target: Any) -> Packets:
 def _decoded(container: InputContainer, stream: Any, target: Any) -> Packets:
     start = _start_seconds(container)
     for frame in container.decode(stream):
+        if frame.pts is None:
+            continue
         frame.pts -= round(start / frame.time_base)
         for packet in target.encode(frame):
             yield packet.pts * packet.time_base, packet

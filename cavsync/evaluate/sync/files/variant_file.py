@@ -34,7 +34,9 @@ def write_variant_file(source: Path, folder: Path, name: str) -> Path:
     try:
         with open_file(str(source)) as voice, av.open(str(out), "w") as sink:
             frames = _changed(_at_rate(_frames(source), variant.rate_hz), variant)
-            first = next(frames)
+            first = next(frames, None)
+            if first is None:
+                raise MediaError(f"{source} has no frame: give a complete file", reason="corrupt")
             video = _encoded(first, frames, variant, sink)
             write_in_order(video, copied_audio(voice, sink), sink)
     except (av.error.FFmpegError, OSError, ValueError) as error:

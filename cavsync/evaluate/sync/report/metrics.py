@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.deploy.verdict.records import FACE
 from cavsync.evaluate.results.group_intervals import share_of_groups, statistic_of_groups
 from cavsync.evaluate.results.reliability import reliability_curve
 from cavsync.evaluate.sync.judges import error_ms
 from cavsync.evaluate.sync.measure import ClipResult, SyncTrials, Trial
-from cavsync.evaluate.sync.paths import FACE
 from cavsync.evaluate.sync.report.calibration_error import calibration_error
 from cavsync.evaluate.sync.report.source_offsets import corrections_ms, source_medians_ms
 from cavsync.evaluate.sync.two_choices import TWO_CHOICE_SHIFTS_MS
