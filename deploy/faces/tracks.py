@@ -23,6 +23,8 @@ LOOK_AROUND_SECONDS = 0.6
 """Longest time from one search to the next, also while faces are followed."""
 MIN_OVERLAP = 0.4
 """A face whose box overlaps its last one by less (intersection over union) is another face."""
+MAX_GROWTH = 1.2
+"""A face that is larger or smaller than in the last frame by more is one after a cut: no head comes nearer so fast."""
 DETECTION_OVERLAP = 0.2
 """A detection that overlaps a followed face by as much is that face."""
 CUT_THUMBNAIL = 24
@@ -112,7 +114,8 @@ class FaceFinder:
         measured = self._mesh.measure(frame, [region_of_mesh(face.points) for face in before])
         for last, (points, presence) in zip(before, measured, strict=True):
             face = Face(last.track, points, presence)
-            if presence >= MIN_PRESENCE and overlap(face.box, last.box) >= MIN_OVERLAP and self._is_new(face.box):
+            is_there = presence >= MIN_PRESENCE and overlap(face.box, last.box) >= MIN_OVERLAP
+            if is_there and _growth(face, last) <= MAX_GROWTH and self._is_new(face.box):
                 self._faces.append(face)
 
     def _search(self, frame: NDArray[np.uint8]) -> None:
@@ -137,6 +140,12 @@ class FaceFinder:
     def _is_new(self, box: FloatArray) -> bool:
         """Whether the box is that of none of the followed faces."""
         return all(overlap(box, face.box) <= MIN_OVERLAP for face in self._faces)
+
+
+def _growth(face: Face, last: Face) -> float:
+    """How many times larger, or smaller, a face is than it was."""
+    sizes = sorted((max(face.eye_distance_px, 1e-6), max(last.eye_distance_px, 1e-6)))
+    return sizes[1] / sizes[0]
 
 
 def frontality(points: FloatArray) -> float:

@@ -82,6 +82,24 @@ def test_a_cut_begins_a_new_track_even_at_the_same_place() -> None:
     assert film.play(10, grey=200) == [[1]] * 10
 
 
+@pytest.mark.parametrize(("size", "tracks"), [(90, {1}), (40, {1}), (66, {0})])
+def test_a_face_that_is_suddenly_larger_or_smaller_was_cut_to(size: float, tracks: set[int]) -> None:
+    """A cut to another size at the same place, in a frame that is as bright as before."""
+    world = World({"a": ((100, 100), 60)})
+    film = Film(world)
+    assert film.play(10)[-1] == [0]
+    world.faces["a"] = ((100, 100), size)
+    assert set(film.play(10)[-1]) == tracks
+
+
+def test_another_size_of_the_frames_is_a_cut() -> None:
+    world = World({"a": ((100, 100), 60)})
+    film = Film(world)
+    film.play(10)
+    film.finder.push(np.full((120, 160, 3), 100, np.uint8), film.seconds)
+    assert [face.track for face in film.finder.push(np.full((120, 160, 3), 100, np.uint8), film.seconds + 0.2)] == [1]
+
+
 def test_a_face_that_leaves_is_lost_and_one_that_jumps_is_another() -> None:
     world = World({"a": ((100, 100), 60)})
     film = Film(world)
