@@ -97,9 +97,6 @@ class LiveStream:
             changes = self._tracker.finish(last_seconds)
             self._note(changes)
             self.state, self.error = state, error
-        if self._face is not None:
-            # Nobody's picture is kept once the stream is over.
-            self._face.clear()
         self._publish({"type": "stream", "stream": self.status()})
         return changes
 

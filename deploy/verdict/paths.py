@@ -12,6 +12,9 @@ from cavsync.deploy.verdict.profiles import Profile
 from cavsync.deploy.verdict.records import FACE, UNDETERMINED, SyncScore
 from cavsync.manifest import Calibration
 
+CLEAR_ODDS = 4.0
+"""How many times the odds of one face must be those of another for it to decide against that one."""
+
 
 def judge_face(
     curve: Curve,
@@ -49,8 +52,8 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
 
     The face with the highest confidence speaks for all of them. Where one path alone decides, it does; where both do
     and their offsets lie at most `tolerance_ms` apart, the face does, whose lips show the moment of a sound best;
-    farther apart, neither. Nor does any where two faces decide that far apart. Where neither path decides, a face that
-    is there gives the reason.
+    farther apart, neither. Nor does any where two faces decide that far apart and are about as sure. Where neither path
+    decides, a face that is there gives the reason.
 
     Args:
         whole: decision of the whole picture.
@@ -59,7 +62,8 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
     if not faces:
         return whole
     face = max(faces, key=lambda score: -1.0 if score.confidence is None else score.confidence)
-    rival = next((other for other in faces if is_disputed(other, face, tolerance_ms)), None)
+    rivals = [other for other in faces if is_disputed(other, face, tolerance_ms)]
+    rival = next((other for other in rivals if _odds(face) < CLEAR_ODDS * _odds(other)), None)
     if rival is not None:
         chosen = _disputed(face, f"one face says {_offset(face)} and another {_offset(rival)}")
     elif is_disputed(whole, face, tolerance_ms):
@@ -84,6 +88,12 @@ def is_disputed(one: SyncScore, other: SyncScore, tolerance_ms: float) -> bool:
 def tolerance_ms(*calibrations: Calibration | None) -> float:
     """Largest distance at which two paths agree."""
     return max((found.tolerance_ms for found in calibrations if found is not None), default=0.0)
+
+
+def _odds(score: SyncScore) -> float:
+    """Odds that a decision is right."""
+    confidence = score.confidence or 0.0
+    return confidence / max(1 - confidence, 1e-9)
 
 
 def _offset(score: SyncScore) -> str:
