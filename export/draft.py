@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from torch import nn
 
 from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.evaluate.classify.classifier import OpenClassifier
@@ -44,14 +47,19 @@ def draft(
         classifier=classifier_spec(classifier, graphs) if classifier else None,
         weights_licence=weights_licence,
         versions=_versions(),
-        source={
-            "run": run.name,
-            "step": run.step,
-            "fingerprint": architecture_fingerprint(model.state_dict()),
-            "weights_sha256": sha256_file(run.checkpoint.weights),
-            "trained_on": _trained_on(run.config),
-        },
+        source=source_of(run, model),
     )
+
+
+def source_of(run: Run, model: nn.Module) -> dict[str, Any]:
+    """Describe where the weights of a run come from, for the manifest."""
+    return {
+        "run": run.name,
+        "step": run.step,
+        "fingerprint": architecture_fingerprint(model.state_dict()),
+        "weights_sha256": sha256_file(run.checkpoint.weights),
+        "trained_on": _trained_on(run.config),
+    }
 
 
 def _versions() -> dict[str, str]:

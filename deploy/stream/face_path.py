@@ -170,11 +170,8 @@ class FacePath:
     def _audio_epoch(self, group: _Group) -> int | None:
         """Epoch of the group's audio once it has arrived or is too late; None while it is waited for."""
         is_late = self._elapsed_seconds - group.elapsed_seconds > self._max_lead_seconds
-        progress_seconds = math.inf if is_late else self.audio.progress_seconds
-        epoch = self._pairing.epoch_of(group.epoch, group.progress_seconds, audio_progress=progress_seconds)
-        if epoch is None or is_late:
-            return epoch
-        return epoch if self._lags.has(epoch, group.instants[-1].time_seconds) else None
+        last_seconds = group.instants[-1].time_seconds
+        return self._lags.epoch_for(self._pairing, group.epoch, group.progress_seconds, last_seconds, is_late=is_late)
 
     def _row(self, instant: FaceInstant, epoch: int, audio_epoch: int) -> FaceRow:
         time_seconds, half = instant.time_seconds, self._period_seconds / 2

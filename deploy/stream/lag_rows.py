@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.audio_encoder import AudioEncoder
 from cavsync.deploy.stream.audio_track import AudioTrack
+from cavsync.deploy.stream.clock import EpochPairing
 from cavsync.deploy.stream.grid import Grid
 from cavsync.media.align import segment_center_seconds
 
@@ -38,6 +39,17 @@ class LagRows:
     def has(self, epoch: int, last_seconds: float) -> bool:
         """Whether the audio of all moments up to `last_seconds` has arrived or can no longer arrive."""
         return self.audio.has(epoch, self._place(last_seconds)[0] + self._grid.reach + 2)
+
+    def epoch_for(
+        self, pairing: EpochPairing, epoch: int, progress_seconds: float, last_seconds: float, *, is_late: bool
+    ) -> int | None:
+        """Epoch of the audio for moments of an epoch of the video, the first at `progress_seconds`, the last at
+        `last_seconds`, once the audio has arrived or is too late; None while it is waited for."""
+        audio_progress = math.inf if is_late else self.audio.progress_seconds
+        found = pairing.epoch_of(epoch, progress_seconds, audio_progress=audio_progress)
+        if found is None or is_late:
+            return found
+        return found if self.has(found, last_seconds) else None
 
     def embed(self, epoch: int, times_seconds: Sequence[float], lags: NDArray[np.bool_] | None = None) -> None:
         """Embed the audio that the rows of these moments need, at the lags that are True, by default at all."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -118,11 +117,8 @@ class RowStream:
         """Epoch of the group's audio once it has arrived or is too late; None while it is waited for."""
         last = group.instants[-1]
         is_late = self.video.elapsed_seconds - last.elapsed_seconds > self._max_lead_seconds
-        progress_seconds = math.inf if is_late else self.audio.progress_seconds
-        epoch = self._pairing.epoch_of(last.epoch, group.instants[0].progress_seconds, audio_progress=progress_seconds)
-        if epoch is None or is_late:
-            return epoch
-        return epoch if self._lags.has(epoch, last.time_seconds) else None
+        progress_seconds = group.instants[0].progress_seconds
+        return self._lags.epoch_for(self._pairing, last.epoch, progress_seconds, last.time_seconds, is_late=is_late)
 
     def _row(self, group: _Group, index: int, epoch: int) -> Row:
         instant, similarity = group.instants[index], np.full(len(self._grid.lags_ms), np.nan)

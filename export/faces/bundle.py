@@ -13,15 +13,16 @@ from cavsync.deploy import Bundle
 from cavsync.deploy.faces.graphs import FULL_RANGE_GRAPH, MESH_GRAPH, SHORT_RANGE_GRAPH, default_folder, default_graph
 from cavsync.errors import ExportError
 from cavsync.export.bundle import CARD_NAME, write_manifest
+from cavsync.export.draft import source_of
 from cavsync.export.faces.calibrate import FaceCalibration, calibrate_faces
 from cavsync.export.faces.card import FACE_TITLE, face_section
 from cavsync.export.faces.encoders import write_encoders
 from cavsync.export.inputs import held_out_clips, require_bundle_folder
 from cavsync.export.parity import OutputParity, complaint
 from cavsync.export.storage import Storage, round_weights, store_compactly
-from cavsync.manifest import FaceSpec, Manifest, sha256_file
+from cavsync.manifest import FaceSpec, Manifest
 from cavsync.model.checkpoint import load_face
-from cavsync.model.face_sync import NUM_FRAMES, SEGMENT_FRAMES, FaceSync
+from cavsync.model.face_sync import NUM_FRAMES, SEGMENT_FRAMES
 from cavsync.model.fingerprint import architecture_fingerprint
 from cavsync.run import Run
 
@@ -91,7 +92,7 @@ def add_face_path(
             frame_rate_hz=model.config.frame_rate_hz,
             num_frames=NUM_FRAMES,
             segment_frames=SEGMENT_FRAMES,
-            source=_source(run, model),
+            source=source_of(run, model),
             licences={"encoders": weights_licence, "finder": FINDER_LICENCE},
         )
         manifest = replace(manifest, faces=faces)
@@ -117,17 +118,6 @@ def _require(parity: list[OutputParity]) -> None:
     failed = [result for result in parity if not result.passed]
     if failed:
         raise ExportError(complaint(failed, "its layers are plain convolutions"))
-
-
-def _source(run: Run, model: FaceSync) -> dict[str, object]:
-    train = run.config.train or {}
-    return {
-        "run": run.name,
-        "step": run.step,
-        "fingerprint": architecture_fingerprint(model.state_dict()),
-        "weights_sha256": sha256_file(run.checkpoint.weights),
-        "trained_on": f"preset {train.get('preset', 'not stated')}, seed {train.get('seed', 'not stated')}",
-    }
 
 
 def _calibrate(
