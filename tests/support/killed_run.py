@@ -40,6 +40,8 @@ FACE_OPTIONS: dict[str, Any] = {
 }
 # Audit events of operations that change files or folders.
 FILE_EVENTS = frozenset(("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"))
+# Every fourth kill falls into the temporary folder of a checkpoint.
+KILLS_PER_CHECKPOINT_KILL = 4
 
 
 def train(data: Path, run_dir: Path, preset_name: str) -> int:
@@ -49,12 +51,12 @@ def train(data: Path, run_dir: Path, preset_name: str) -> int:
     return trainer.run(data, resume=True).state.step
 
 
-def die_at_file_event(run_dir: Path, number: int) -> None:
-    """Send this process SIGKILL at its `number`-th operation on the run's folder."""
+def die_at_file_event(part_of_path: str, number: int) -> None:
+    """Send this process SIGKILL at its `number`-th operation on a path that contains `part_of_path`."""
     left = [number]
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in FILE_EVENTS and arguments and str(run_dir) in str(arguments[0]):
+        if event in FILE_EVENTS and arguments and part_of_path in str(arguments[0]):
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -62,17 +64,25 @@ def die_at_file_event(run_dir: Path, number: int) -> None:
     sys.addaudithook(watch)
 
 
-def start_and_kill(data: Path, run_dir: Path, preset_name: str, random_source: random.Random) -> tuple[bool, bool]:
+def start_and_kill(
+    data: Path, run_dir: Path, preset_name: str, random_source: random.Random, *, in_checkpoint: bool
+) -> tuple[bool, bool]:
     """Start the run once; kill it at a random time or a random file operation, or let it finish.
+
+    Args:
+        in_checkpoint: choose an operation in the temporary folder of a checkpoint.
 
     Returns whether it was killed, and whether a checkpoint was being written then.
     """
-    at_file_event = random_source.random() < 0.6
+    at_file_event = in_checkpoint or random_source.random() < 0.6
     child = os.fork()
     if child == 0:
         try:
-            if at_file_event:
-                die_at_file_event(run_dir, random_source.randint(1, 60))
+            if in_checkpoint:
+                # The first operation creates the folder.
+                die_at_file_event(str(run_dir / "checkpoints" / ".cavsync-"), random_source.randint(2, 5))
+            elif at_file_event:
+                die_at_file_event(str(run_dir), random_source.randint(1, 60))
             train(data, run_dir, preset_name)
         finally:
             os._exit(0)
@@ -88,7 +98,10 @@ def main(data: str, run_dir: str, kills: str, preset_name: str = "debug") -> Non
     random_source = random.Random(7)
     killed = in_checkpoint = 0
     while killed < int(kills):
-        was_killed, was_writing = start_and_kill(Path(data), Path(run_dir), preset_name, random_source)
+        in_folder = killed % KILLS_PER_CHECKPOINT_KILL == 0
+        was_killed, was_writing = start_and_kill(
+            Path(data), Path(run_dir), preset_name, random_source, in_checkpoint=in_folder
+        )
         killed, in_checkpoint = killed + was_killed, in_checkpoint + (was_killed and was_writing)
         if not was_killed:
             break
