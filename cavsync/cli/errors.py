@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from cavsync.errors import CavsyncError, ConfigError
+from cavsync.file_names import printable
 
 
 class ExitStatus(IntEnum):
@@ -100,7 +101,7 @@ def _end_by_click(error: click.ClickException) -> NoReturn:
 
 def print_error(message: str) -> None:
     """Print `message` as one line on stderr."""
-    click.echo(f"error: {' '.join(part.strip() for part in message.splitlines())}", err=True)
+    click.echo(printable(f"error: {' '.join(part.strip() for part in message.splitlines())}"), err=True)
 
 
 def end(status: int, message: str = "") -> NoReturn:
