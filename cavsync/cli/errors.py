@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,25 @@ EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
 EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
 EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")
 EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM in a block of `sigterm_as_ctrl_c`."""
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that what was done is kept; the command's status is then 143."""
+
+    def stop(number: int, frame: object) -> None:
+        del number, frame
+        raise TerminatedError
+
+    earlier = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 class ErrorHandlingGroup(click.Group):
@@ -85,7 +105,8 @@ def _errors_end_the_process() -> Iterator[None]:
         sys.exit(ExitStatus.FAILURE)
     except KeyboardInterrupt as interrupt:
         # Commands that keep or discard unfinished work raise it again with a note that says so.
-        end(ExitStatus.INTERRUPTED, ": ".join(["interrupted", *map(str, interrupt.args)]))
+        number = signal.SIGTERM if isinstance(interrupt, TerminatedError) else signal.SIGINT
+        end_by_signal(number, ": ".join(["interrupted", *map(str, interrupt.args)]))
 
 
 def _end_by_click(error: click.ClickException) -> NoReturn:
