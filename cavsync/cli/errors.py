@@ -6,7 +6,7 @@ import errno
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -44,22 +44,35 @@ EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM in a block of `sigterm_as_ctrl_c`."""
+    """SIGTERM in a block of `stopped_by_signals`."""
 
 
 @contextmanager
-def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that what was done is kept; the command's status is then 143."""
+def stopped_by_signals() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM end the block as Ctrl-C does, so that what was done is kept; the command's status is then 143.
+
+    Yields a function to call often, which raises again after a signal: an exception that a signal raises inside a
+    callback of a library never arrives.
+    """
+    received: list[type[KeyboardInterrupt]] = []
 
     def stop(number: int, frame: object) -> None:
-        del number, frame
-        raise TerminatedError
+        del frame
+        received.append(TerminatedError if number == signal.SIGTERM else KeyboardInterrupt)
+        raise received[-1]
 
-    earlier = signal.signal(signal.SIGTERM, stop)
+    def check() -> None:
+        if received:
+            raise received[0]
+
+    # Whoever started the command may have chosen to have a signal ignored.
+    numbers = (number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        yield check
     finally:
-        signal.signal(signal.SIGTERM, earlier)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class ErrorHandlingGroup(click.Group):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cavsync.cli.errors import ExitStatus, end, sigterm_as_ctrl_c
+from cavsync.cli.errors import ExitStatus, end, stopped_by_signals
 from cavsync.cli.scoring import bundle_option, scoring_options
 from cavsync.errors import DataError
 from cavsync.file_names import printable
@@ -84,8 +84,11 @@ def score(
     def score_one(source: str, on_progress: Progress) -> FileScore:
         return score_file(source, opened, scoring, on_progress=on_progress, keep_picture=html_out is not None)
 
-    with sigterm_as_ctrl_c(), open_batch(outputs, opened, scoring, engine["engine"], resume=resume) as batch:
-        stopped = score_all(sources, batch, score_one)
+    with (
+        stopped_by_signals() as check,
+        open_batch(outputs, opened, scoring, engine["engine"], resume=resume) as batch,
+    ):
+        stopped = score_all(sources, batch, score_one, check)
         rows = batch.rows
         if isinstance(stopped, DataError):
             raise DataError(f"{stopped}; {len(rows)} of {len(sources)} inputs were scored and are kept")

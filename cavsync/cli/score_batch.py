@@ -140,9 +140,11 @@ def _settings(opened: Bundle, scoring: ScoringOptions, engine: str, *, with_repo
     }
 
 
-def score_all(sources: Sequence[str], batch: Batch, score: Score) -> BaseException | None:
-    """Score every input that is not scored yet. Return what ended the batch early: Ctrl-C or SIGTERM, a full disk, or
-    an error that all files would meet."""
+def score_all(sources: Sequence[str], batch: Batch, score: Score, check: Callable[[], None]) -> BaseException | None:
+    """Score every input that is not scored yet; `check` raises KeyboardInterrupt after Ctrl-C or SIGTERM.
+
+    Returns what ended the batch early: one of these signals, a full disk, or an error that all files would meet.
+    """
     from cavsync.deploy import FileFailure
     from cavsync.deploy.sinks.batch_file import identity_of
     from cavsync.errors import BundleError, CavsyncError, ConfigError
@@ -157,7 +159,7 @@ def score_all(sources: Sequence[str], batch: Batch, score: Score) -> BaseExcepti
             identity = identity_of(source)
             with progress_bar(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
                 try:
-                    outcome = score(source, on_progress)
+                    outcome = score(source, _checked(on_progress, check))
                 except (BundleError, ConfigError) as error:
                     return error
                 except CavsyncError as error:
@@ -165,6 +167,15 @@ def score_all(sources: Sequence[str], batch: Batch, score: Score) -> BaseExcepti
             if isinstance(outcome, FileFailure):
                 print_error(outcome.error)
             batch.add(source, identity, outcome)
+            check()
     except (KeyboardInterrupt, CavsyncError) as error:
         return error
     return None
+
+
+def _checked(on_progress: Progress, check: Callable[[], None]) -> Progress:
+    def progress(done_seconds: float, declared_seconds: float | None) -> None:
+        check()
+        on_progress(done_seconds, declared_seconds)
+
+    return progress
