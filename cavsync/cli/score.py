@@ -15,9 +15,9 @@ from cavsync.errors import DataError
 from cavsync.file_names import printable
 
 if TYPE_CHECKING:
-    from cavsync.cli.progress import Progress
     from cavsync.deploy import FileScore, ScoringOptions
     from cavsync.deploy.files.row import FileRow
+    from cavsync.deploy.files.score_file import Progress
     from cavsync.deploy.runtime.engine_keywords import EngineKeywords
 
 FILE = click.Path(dir_okay=False, path_type=Path)

@@ -16,9 +16,9 @@ from cavsync.cli.score import STDOUT
 from cavsync.file_names import legible
 
 if TYPE_CHECKING:
-    from cavsync.cli.progress import Progress
     from cavsync.deploy import Bundle, FileScore, Outcome, ScoringOptions
     from cavsync.deploy.files.row import FileRow
+    from cavsync.deploy.files.score_file import Progress
     from cavsync.deploy.sinks.batch_file import BatchFile
 
 Score = Callable[[str, "Progress"], "FileScore"]

@@ -66,4 +66,4 @@ def _require_once(runs: list[list[str]], sources: list[str]) -> None:
         assert not kept & set(begins)
         kept |= set(begins[:-1])
     assert sum(map(len, runs)) <= len(sources) + len(runs) - 1
-    assert kept | {runs[-1][-1]} == set(sources)
+    assert set().union(*runs) == set(sources)
