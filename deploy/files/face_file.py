@@ -72,6 +72,10 @@ class FaceFile:
         self._rate_hz = rate_hz
         self._blocks: list[dict[int, _Block]] = []
         self._begun = (-1, 0.0)
+        self._moment = (-1, 0.0)
+        self._num_at_once = 0
+        self.most_at_once = 0
+        """Most faces in one frame."""
         self._frame_size = (0, 0)
 
     def add(self, row: FaceRow) -> None:
@@ -80,6 +84,9 @@ class FaceFile:
         if row.epoch != epoch or not begun <= row.time_seconds < begun + self._block_seconds:
             self._blocks.append({})
             self._begun = (row.epoch, row.time_seconds)
+        moment = (row.epoch, row.time_seconds)
+        self._num_at_once = self._num_at_once + 1 if moment == self._moment else 1
+        self._moment, self.most_at_once = moment, max(self.most_at_once, self._num_at_once)
         num_lags = len(self._lags_ms)
         blocks = self._blocks[-1]
         if row.track not in blocks:
@@ -121,7 +128,6 @@ class FaceFile:
     def _view(self, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
         presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(facts[:, 4:], axis=0))
         numbers, counts = np.unique(tracks, return_counts=True)
-        low, high = np.percentile(facts[:, 1], [1, 99])
         return FaceView(
             track=int(numbers[counts.argmax()]),
             box=(left, top, right, bottom),
@@ -129,9 +135,14 @@ class FaceFile:
             presence=presence,
             frontality=frontality,
             eye_distance_px=eye_distance_px,
-            opening_range=float(high - low),
+            opening_range=max(_opening_range(facts[tracks == number, 1]) for number in numbers),
             share=min(1.0, share),
         )
+
+
+def _opening_range(opening: FloatArray) -> float:
+    low, high = np.percentile(opening, [1, 99])
+    return float(high - low)
 
 
 class _Votes:

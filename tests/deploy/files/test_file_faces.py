@@ -110,19 +110,6 @@ def test_a_file_without_faces_is_judged_as_before(
     assert score_file(path, bundle).face is None
 
 
-def test_frames_with_faces_are_handed_out(face_bundle: Bundle, times: Array, tmp_path: Path) -> None:
-    path = clip(tmp_path / "one.mkv", speaking(times), closed(times), 0.0)
-    seen: list[tuple[float, list[int]]] = []
-
-    def note(frame: Array, seconds: float, faces: list[Any]) -> None:
-        assert frame.shape == (96, 192, 3)
-        seen.append((seconds, [face.track for face in faces]))
-
-    score_file(path, face_bundle, on_faces=note, path="face")
-    assert len(seen) == len(times)
-    assert all(tracks == [0, 1] for _, tracks in seen)
-
-
 def test_the_file_has_a_calibration_of_its_own(times: Array, tmp_path: Path) -> None:
     """A threshold that no window reaches leaves the file's verdict to the file's calibration."""
     opened = Bundle.open(write_fake_bundle(tmp_path / "b", face_places=((0.25, 0.5), (0.75, 0.5))), threads=1)
