@@ -14,7 +14,7 @@ from cavsync.deploy.files.whole_file import HeatMap
 from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.stream.windows import MIN_FACE_SHARE
 from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, Curve, FloatArray, curve_of_sums, mean_of
-from cavsync.deploy.verdict.face_view import FaceView
+from cavsync.deploy.verdict.face_view import FaceView, LipMotion
 from cavsync.deploy.verdict.records import SyncScore
 
 # What is kept of each row, in this order.
@@ -128,6 +128,7 @@ class FaceFile:
     def _view(self, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
         presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(facts[:, 4:], axis=0))
         numbers, counts = np.unique(tracks, return_counts=True)
+        motions = [LipMotion.of(*facts[tracks == number, :2].T) for number in numbers]
         return FaceView(
             track=int(numbers[counts.argmax()]),
             box=(left, top, right, bottom),
@@ -135,14 +136,9 @@ class FaceFile:
             presence=presence,
             frontality=frontality,
             eye_distance_px=eye_distance_px,
-            opening_range=max(_opening_range(facts[tracks == number, 1]) for number in numbers),
+            lips=max(motions, key=lambda motion: motion.opening_range),
             share=min(1.0, share),
         )
-
-
-def _opening_range(opening: FloatArray) -> float:
-    low, high = np.percentile(opening, [1, 99])
-    return float(high - low)
 
 
 class _Votes:
