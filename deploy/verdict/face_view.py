@@ -17,10 +17,11 @@ STILL_OPENING = 0.02
 """Range of the opening between the lips, in distances between the eyes, below which a mouth does not move."""
 LITTLE_OPENING = 0.04
 """Range below which lips hardly move: few people speak like that, and hidden or closed lips seem to."""
+JITTERING_OPENING = 0.08
+"""Range below which lips that jitter (see `LipMotion`) are not looked at: hidden ones matched by chance, surely."""
 MIN_STEADINESS = 0.0
-"""Steadiness of the lips (see `LipMotion`) below which they jitter."""
 HARDLY_MOVE = "the lips hardly move (closed, still or hidden mouth, or the voice is somebody else's)"
-JITTER = "the lips seem to jitter rather than to speak (hidden mouth, or a poor picture)"
+JITTER = "the lips seem to jitter rather than to speak (hidden mouth, still picture, or a poor picture)"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class LipMotion:
 
     opening_range: float
     steadiness: float
+
+    @property
+    def jitter(self) -> bool:
+        """Whether the lips jump to and fro."""
+        return self.steadiness < MIN_STEADINESS
 
     @classmethod
     def of(cls, times_seconds: FloatArray, opening: FloatArray) -> LipMotion:
@@ -68,13 +74,13 @@ class FaceView:
     share: float
 
     @property
-    def is_still(self) -> bool:
-        """Whether the lips do not move: nothing is decided on them."""
-        return self.lips.opening_range < STILL_OPENING
+    def is_mute(self) -> bool:
+        """Whether the lips do not move, or only jitter: nothing is decided on them."""
+        return self.lips.opening_range < (JITTERING_OPENING if self.lips.jitter else STILL_OPENING)
 
     @property
     def shortcoming(self) -> str | None:
-        """Why this face may tell nothing, as a clause; None where it is seen well and its mouth moves."""
+        """Why this face may tell nothing, as a clause; None where it is seen well and its lips move."""
         if self.frontality < MIN_FRONTALITY:
             return "the face is turned away from the camera"
         if self.eye_distance_px < MIN_EYE_DISTANCE_PX:
@@ -82,11 +88,11 @@ class FaceView:
                 f"the face is too small ({self.eye_distance_px:.0f} pixels between the eyes, at least "
                 f"{MIN_EYE_DISTANCE_PX:.0f} are needed)"
             )
-        return HARDLY_MOVE if self.is_still else None
+        return self.doubt if self.is_mute else None
 
     @property
     def doubt(self) -> str | None:
         """What in the motion of the lips explains that nothing is decided on them, as a clause; None for nothing."""
         if self.lips.opening_range < LITTLE_OPENING:
             return HARDLY_MOVE
-        return JITTER if self.lips.steadiness < MIN_STEADINESS else None
+        return JITTER if self.lips.jitter else None

@@ -46,7 +46,7 @@ def judge_face(
         time_seconds=time_seconds,
         window_seconds=window_seconds,
         resolution_floor_ms=resolution_floor_ms,
-        lack=lack or (view.shortcoming if view.is_still else None),
+        lack=lack or (view.shortcoming if view.is_mute else None),
     )
     score = replace(score, path=FACE, face=view)
     if lack is not None or score.is_measured:

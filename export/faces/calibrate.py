@@ -18,7 +18,7 @@ import numpy as np
 from cavsync.deploy import Bundle
 from cavsync.deploy.files.face_file import FaceFile
 from cavsync.deploy.stream.face_path import FaceRow
-from cavsync.deploy.stream.windows import MIN_FACE_SHARE
+from cavsync.deploy.stream.windows import MIN_FACE_SHARE, view_of
 from cavsync.deploy.verdict.curve import (
     FACE_PRIOR_ROWS,
     MIN_ROWS,
@@ -186,7 +186,8 @@ def _play(bundle: Bundle, clips: Sequence[Clip], random: np.random.Generator) ->
 
 
 def _window_curve(bundle: Bundle, rows: list[FaceRow], lags_ms: FloatArray) -> Curve | None:
-    """Return the curve of the face that decides in a window, as in `combine`; None where no face fills enough of it.
+    """Return the curve of the face that decides in a window, as in `combine`; None where no face fills enough of it
+    and moves its lips.
 
     The strength stands for the confidence, which is yet to be fitted.
     """
@@ -195,7 +196,7 @@ def _window_curve(bundle: Bundle, rows: list[FaceRow], lags_ms: FloatArray) -> C
     curves = [
         curve_of_rows(lags_ms, np.stack([row.similarity for row in face]), prior_rows=FACE_PRIOR_ROWS)
         for face in faces
-        if len(face) >= max(MIN_ROWS, MIN_FACE_SHARE * expected)
+        if len(face) >= max(MIN_ROWS, MIN_FACE_SHARE * expected) and not view_of(face, 1.0).is_mute
     ]
     return max(curves, key=_strength, default=None)
 
@@ -206,7 +207,7 @@ def _strength(curve: Curve) -> float:
 
 
 def _file_curve(bundle: Bundle, rows: list[FaceRow], lags_ms: FloatArray) -> Curve | None:
-    """Return the curve of the face that speaks in a file; None where faces fill too little of it.
+    """Return the curve of the face that speaks in a file; None where faces fill too little of it or move no lips.
 
     At each time it is the face that matches best: no windows vote for one, which would need their calibration.
     """
@@ -214,7 +215,7 @@ def _file_curve(bundle: Bundle, rows: list[FaceRow], lags_ms: FloatArray) -> Cur
     for row in rows:
         faces.add(row)
     found = faces.speaking((), rows[-1].time_seconds - rows[0].time_seconds)
-    return None if found is None else found.curve
+    return None if found is None or found.view.is_mute else found.curve
 
 
 def _rate_hz(bundle: Bundle) -> float:

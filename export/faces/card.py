@@ -44,9 +44,7 @@ def footage_lines(faces: FaceSpec) -> list[str]:
     """Return Markdown on the offsets of the training footage that were taken out."""
     found = faces.source.get("footage_offsets")
     if found is None:
-        return [
-            "The training footage was taken as it is: scores contain the average of the offsets that it has."
-        ]
+        return ["The training footage was taken as it is: scores contain the average of the offsets that it has."]
     rows = ((name.replace("|", "\\|"), group) for name, group in sorted(found["groups"].items()))
     return [
         f"Offsets of the footage that were taken out after step {found['step']}, per group, measured by the model",

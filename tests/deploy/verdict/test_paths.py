@@ -14,6 +14,7 @@ from cavsync.deploy.verdict.curve import Curve, curve_of_rows, lag_grid_ms
 from cavsync.deploy.verdict.face_view import (
     HARDLY_MOVE,
     JITTER,
+    JITTERING_OPENING,
     LITTLE_OPENING,
     MIN_EYE_DISTANCE_PX,
     MIN_FRONTALITY,
@@ -129,7 +130,7 @@ def test_the_face_of_the_highest_confidence_speaks() -> None:
 
 
 LITTLE, STILL = LipMotion(LITTLE_OPENING - 0.001, 0.4), LipMotion(STILL_OPENING - 0.001, -0.4)
-JITTERING = LipMotion(0.2, -0.1)
+JITTERING, HIDDEN = LipMotion(JITTERING_OPENING, -0.1), LipMotion(JITTERING_OPENING - 0.001, -0.1)
 NO_OFFSET = (
     "lips and sound move, but no offset within ±600 ms fits (dubbed, another speaker, or an offset beyond the range)"
 )
@@ -143,6 +144,7 @@ NO_OFFSET = (
         ({"lips": STILL}, HARDLY_MOVE),
         ({"lips": LITTLE}, HARDLY_MOVE),
         ({"lips": JITTERING}, JITTER),
+        ({"lips": HIDDEN}, JITTER),
         ({"lips": LipMotion(0.2, math.nan)}, NO_OFFSET),
         ({}, NO_OFFSET),
     ],
@@ -153,9 +155,10 @@ def test_where_neither_decides_the_face_gives_the_reason(change: dict[str, Any],
     assert words in (score.reason or "")
 
 
-def test_a_still_mouth_is_never_measured_however_well_it_seems_to_match() -> None:
-    still = face(view=replace(VIEW, lips=STILL))
-    assert (still.is_measured, still.audio_offset_ms, still.reason) == (False, None, HARDLY_MOVE)
+def test_a_still_or_hidden_mouth_is_never_measured_however_well_it_seems_to_match() -> None:
+    for lips, words in ((STILL, HARDLY_MOVE), (HIDDEN, JITTER)):
+        mute = face(view=replace(VIEW, lips=lips))
+        assert (mute.is_measured, mute.audio_offset_ms, mute.reason) == (False, None, words)
     for change in ({"frontality": 0.1}, {"lips": LITTLE}, {"lips": JITTERING}):
         assert face(view=replace(VIEW, **change)).is_measured  # type: ignore[arg-type]
 
