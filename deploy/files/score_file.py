@@ -9,18 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cavsync.deploy.faces.picture import FacePicture
-from cavsync.deploy.faces.tracks import Face
 from cavsync.deploy.files.face_album import FaceAlbum
 from cavsync.deploy.files.face_file import FaceFile, SpeakingFace
 from cavsync.deploy.files.summary import FileSummary, path_share, summarise
 from cavsync.deploy.files.whole_file import HeatMap, WholeFile
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.onnx import runtime_version
-from cavsync.deploy.stream.face_path import FaceRow, OnFaces
+from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.records import FACE, UNDETERMINED, SyncScore
@@ -70,7 +66,6 @@ def score_file(
     file: IO[bytes] | None = None,
     audio_shift_ms: float = 0.0,
     on_progress: Progress | None = None,
-    on_faces: OnFaces | None = None,
     keep_picture: bool = False,
     **keywords: Unpack[ScoringKeywords],
 ) -> FileScore:
@@ -83,7 +78,6 @@ def score_file(
         file: an opened, seekable, untrusted file to score instead; `path` then only names it (see `MediaReader`).
         audio_shift_ms: delay the audio by this much before scoring; it lowers every offset by as much.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
-        on_faces: called with frames that show faces (see `SyncScorer`).
         keep_picture: keep a small picture of the speaking face, for reports.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
@@ -101,19 +95,12 @@ def score_file(
         faces.add(row)
 
     album = FaceAlbum() if keep_picture else None
-
-    def see_faces(frame: NDArray[np.uint8], time_seconds: float, found: list[Face]) -> None:
-        if album is not None:
-            album.push(frame, time_seconds, found)
-        if on_faces is not None:
-            on_faces(frame, time_seconds, found)
-
     scorer = SyncScorer(
         bundle,
         replace(options, **keywords),
         on_row=lambda row: whole.add(row),
         on_face_row=add_face,
-        on_faces=see_faces,
+        on_faces=None if album is None else album.push,
     )
     step_seconds = bundle.manifest.sync.decision_step_seconds
     whole = WholeFile(scorer.lags_ms, step_seconds)
@@ -145,7 +132,7 @@ def score_file(
         undetermined_share=sum(record.state == UNDETERMINED for record in records) / len(records),
         num_windows=len(records),
         path_share=path_share(records),
-        num_faces=max(len(record.faces) for record in records),
+        num_faces=0 if faces is None else faces.most_at_once,
         media=media,
         bundle=describe_bundle(bundle),
         versions={**{name: version(name) for name in REPORTED_PACKAGES}, "onnxruntime": runtime_version()},

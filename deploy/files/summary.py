@@ -30,7 +30,7 @@ AGREEING_SHARE = 0.7
 class FileSummary:
     """Record of a whole file: its `score`, and the fields that only a whole file has.
 
-    `path_share` is the share of the windows judged on each path, `num_faces` the most faces judged in one window.
+    `path_share` is the share of the windows judged on each path, `num_faces` the most faces in one frame.
     The limits are the profile's; NaN where they depend on an unknown frame period. `media`, `bundle` and `versions`
     identify the decoded media, the model and the software.
     """
