@@ -169,7 +169,7 @@ def _calibrate(
         for name, found in (("windows", report.windows), ("files", report.files)):
             on_stage(
                 f"across clips {found.accepted_share:.0%} of the {name} with an answer are accepted, "
-                f"{found.false_accepted_share:.0%} of those without, and {found.precision:.0%} of the accepted are right"
+                f"{found.false_accepted_share:.0%} of those without; {found.precision:.0%} of the accepted are right"
             )
     return report
 

@@ -106,8 +106,8 @@ def _calibration(report: WholeCalibration | None) -> list[str]:
     calibration = report.windows.calibration
     return [
         f"Fitted on {calibration.num_clips} clips ({calibration.source}): the confidence of windows on",
-        f"{calibration.num_windows} windows, that of whole files on {report.files.calibration.num_windows} clips and parts"
-        " of clips.",
+        f"{calibration.num_windows} windows, that of whole files on {report.files.calibration.num_windows} clips and",
+        "parts of clips.",
         f"An offset counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability under the",
         "threshold are `undetermined`. In cross-validation over clips:",
         "",
