@@ -189,6 +189,9 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
         # Wrapped file names could not be searched for.
         console = Console(stderr=to_stderr, width=PIPE_WIDTH)
     console.print(table)
+    for outcome in outcomes:
+        for note in outcome.summary.notes if not isinstance(outcome, FileFailure) else ():
+            console.print(Text(f"note: {Path(outcome.source).name or outcome.source}: {note}"))
     if len(outcomes) > 1:
         console.print(f"\n{len(outcomes)} inputs: {totals_sentence(outcomes)}", highlight=False)
 
