@@ -49,7 +49,7 @@ def open_file(source: str) -> InputContainer:
             raise MediaError(f"{source} does not exist: give the path of a video file", reason="missing")
         if path.is_dir():
             raise MediaError(f"{source} is a folder: give the path of a video file", reason="missing")
-        if path.stat().st_size == 0:
+        if path.is_file() and path.stat().st_size == 0:
             raise _empty(source)
     return _open(source, source, "that FFmpeg reads")
 
@@ -66,6 +66,16 @@ def open_confined(name: str, file: IO[bytes]) -> InputContainer:
     rules = {"format_whitelist": ",".join(CONFINED_CONTAINERS), "protocol_whitelist": "none"}
     wanted = f"in one of these containers: {', '.join(CONFINED_CONTAINERS)}"
     return _open(file, name, wanted, container_options=rules)
+
+
+def index_remedy(container: InputContainer, source: str) -> str | None:
+    """Return the advice for a source of which nothing can be read, where its index may be out of reach."""
+    if "mov" in container.format.name.split(",") and not Path(source).is_file():
+        return (
+            "an MP4 or MOV with its index at the end cannot be read through a pipe or from a server without ranges, so "
+            "give the file itself, or move its index to the front (ffmpeg -movflags +faststart)"
+        )
+    return None
 
 
 def describe(container: InputContainer, video: av.VideoStream, audio: av.AudioStream) -> MediaInfo:

@@ -20,7 +20,7 @@ from av.stream import Stream
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
-from cavsync.media.container import MediaInfo, describe, open_confined, open_file
+from cavsync.media.container import MediaInfo, describe, index_remedy, open_confined, open_file
 from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
 from cavsync.media.silence import first_sounding
 from cavsync.media.track_mix import TrackMix
@@ -118,6 +118,8 @@ class MediaReader:
             self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds, num_audio=len(places)
         )
         damage = _DamageCheck(self.source, self.info)
+        if self._file is None:
+            damage.remedy = index_remedy(self._container, self.source) or damage.remedy
         for packet in self._packets(damage):
             try:
                 # Only the video and the audio track are demuxed, so no packet holds subtitles.
@@ -240,6 +242,7 @@ class _DamageCheck:
         self._decoded = {"video": 0, "audio": 0}
         self._damaged = 0
         self._container_error = ""
+        self.remedy = "give a complete file"
         self._end_seconds = 0.0
 
     def count_decoded(self, kind: str, count: int) -> None:
@@ -258,7 +261,7 @@ class _DamageCheck:
         for kind, count in self._decoded.items():
             if count == 0:
                 raise MediaError(
-                    f"{self._source} has a {kind} track of which nothing decodes: give a complete file",
+                    f"{self._source} has a {kind} track of which nothing decodes: {self.remedy}",
                     reason="corrupt",
                 )
         total = sum(self._decoded.values()) + self._damaged

@@ -18,7 +18,7 @@ from cavsync.deploy.live.address import Address, Input
 from cavsync.deploy.live.decoder import Codecs
 from cavsync.deploy.live.relay import Relay
 from cavsync.errors import MediaError
-from cavsync.media.container import MediaInfo, describe, open_file
+from cavsync.media.container import MediaInfo, describe, index_remedy, open_file
 from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
 
 WRAPPING_FORMATS = ("mpegts", "hls")
@@ -134,9 +134,17 @@ class Connection:
                 self.damaged_packets += 1
                 in_a_row += 1
                 if in_a_row > MAX_DAMAGED_IN_A_ROW:
+                    self._require_index(container)
                     raise DisconnectedError(f"{MAX_DAMAGED_IN_A_ROW} packets in a row are damaged") from None
             except (av.error.FFmpegError, OSError) as error:
+                self._require_index(container)
                 raise DisconnectedError(self._why(error, self._address.read_seconds)) from None
+
+    def _require_index(self, container: InputContainer) -> None:
+        """Raise MediaError if nothing was read because the index of an MP4 or MOV cannot be used."""
+        remedy = index_remedy(container, self._address.inputs[0].url)
+        if self._last_seconds is None and remedy is not None:
+            raise MediaError(f"{self._address.shown} gives no packet: {remedy}", reason="unsupported")
 
     def _open(self, part: Input) -> InputContainer:
         if self._address.kind == "file":

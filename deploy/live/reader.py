@@ -116,7 +116,8 @@ class Reader:
         except MediaError as error:
             if isinstance(error, DisconnectedError) and time.monotonic() - begin >= HEALTHY_SECONDS:
                 self._backoff.reset()
-            is_hopeless = self._num_connections == 0 and error.reason in FINAL_REASONS
+            is_first = self._num_connections == 0 or error.reason == "unsupported"
+            is_hopeless = is_first and error.reason in FINAL_REASONS
             is_last_try = self._max_tries is not None and self._backoff.tries + 1 >= self._max_tries
             if is_hopeless or is_last_try or not self._reconnect:
                 raise self._final(error) from None
