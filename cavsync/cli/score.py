@@ -165,6 +165,9 @@ def _print_table(rows: Sequence[FileRow], *, to_stderr: bool) -> None:
         # Wrapped file names could not be searched for.
         console = Console(stderr=to_stderr, width=PIPE_WIDTH)
     console.print(table)
+    for row in rows:
+        for note in row.notes:
+            console.print(Text(printable(f"note: {Path(row.source).name or row.source}: {note}")))
     if len(rows) > 1:
         console.print(f"\n{len(rows)} inputs: {totals_sentence(rows)}", highlight=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cavsync.deploy.files.score_file import FileFailure, Outcome
 from cavsync.deploy.verdict.records import rounded
@@ -33,6 +33,7 @@ class FileRow:
     undetermined_share: float = 0.0
     num_windows: int = 0
     has_face: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 def row_of(outcome: Outcome) -> FileRow:
@@ -55,4 +56,5 @@ def row_of(outcome: Outcome) -> FileRow:
         undetermined_share=rounded("_share", summary.undetermined_share),
         num_windows=summary.num_windows,
         has_face=outcome.face is not None,
+        notes=summary.notes,
     )

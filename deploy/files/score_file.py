@@ -106,7 +106,7 @@ def score_file(
     whole = WholeFile(scorer.lags_ms, step_seconds)
     if FACE in scorer.paths and bundle.manifest.faces is not None:
         faces = FaceFile(scorer.lags_ms, step_seconds, bundle.manifest.faces.frame_rate_hz)
-    with MediaReader(path, file=file) as reader:
+    with MediaReader(path, file=file, tracks=scorer.options.tracks) as reader:
         records = _push_all(reader, scorer, audio_shift_ms, on_progress)
         media = {**asdict(reader.info), "ignored_frames": scorer.num_ignored_frames}
     start_seconds, end_seconds = scorer.video_span_seconds or (0.0, 0.0)
@@ -133,6 +133,8 @@ def score_file(
         num_windows=len(records),
         path_share=path_share(records),
         num_faces=0 if faces is None else faces.most_at_once,
+        audio_stream=reader.tracks.audio_name,
+        notes=[legible(note) for note in reader.notes],
         media=media,
         bundle=describe_bundle(bundle),
         versions={**{name: version(name) for name in REPORTED_PACKAGES}, "onnxruntime": runtime_version()},

@@ -23,6 +23,7 @@ from cavsync.file_names import legible
 # The report contains its style and no script; the sandbox is a second line of defence.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 MULTIPART = "multipart/form-data"
+FORM = f"send a file as {MULTIPART} in the field 'file' (curl -F file=@clip.mp4), or the JSON {{\"url\": ...}}"
 router = APIRouter(prefix="/v1/jobs", tags=["files"])
 
 
@@ -145,8 +146,11 @@ def _opener(text: str, services: Services) -> tuple[str, Callable[[Job], IO[byte
 
 
 async def _json(request: Request) -> Any:
-    body = await read_body(request, MAX_JSON_BYTES)
     try:
-        return json.loads(body)
+        return json.loads(await read_body(request, MAX_JSON_BYTES))
+    except RefusalError as refusal:
+        raise RefusalError(
+            refusal.status, f"the body is larger than the {MAX_JSON_BYTES} bytes of a request: {FORM}"
+        ) from None
     except (ValueError, RecursionError):
-        raise RefusalError(400, f'the body is neither {MULTIPART} nor JSON: send a file or {{"url": ...}}') from None
+        raise RefusalError(400, f"the body is neither {MULTIPART} nor JSON: {FORM}") from None

@@ -126,10 +126,12 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
     frame = f"{media['video_codec']}, {media['width']} by {media['height']}"
     limits = f"+{summary.early_limit_ms:.0f} / \N{MINUS SIGN}{summary.late_limit_ms:.0f} ms"
     resolution = summary.score.offset_resolution_ms
+    audio = f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {channels} channel{'s' * (channels != 1)}"
     return [
         ("Duration", f"{summary.duration_seconds:.2f} s, {media['container']}"),
         ("Video", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
-        ("Audio", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {channels} channel{'s' * (channels != 1)}"),
+        ("Audio", f"track {summary.audio_stream}: {audio}"),
+        *(("Note", f"{note[0].upper()}{note[1:]}.") for note in summary.notes),
         ("Decoder", media["decoder"]),
         ("Bundle", f"{bundle['name']}, {bundle['precision']}"),
         ("Encoders", f"visual {bundle['visual_encoder']}, audio {bundle['audio_encoder']}"),

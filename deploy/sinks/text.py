@@ -18,6 +18,7 @@ SUMMARY_FIELDS = (
     "undetermined_share",
     "num_windows",
     "num_faces",
+    "audio_stream",
 )
 COLUMNS = ("kind", "source", *RECORD_FIELDS, *SUMMARY_FIELDS)
 # Spreadsheets run cells that begin with these as formulas, and a file name may come from anyone.
