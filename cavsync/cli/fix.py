@@ -13,6 +13,7 @@ from cavsync.cli.errors import ExitStatus, end
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.scoring import path_option
 from cavsync.cli.threads import thread_options
+from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, FileSummary, ScoringOptions, SyncScore
@@ -147,17 +148,19 @@ def _report(fixed: Fixed[FileSummary]) -> None:
     verb = "delayed" if fixed.removed_ms > 0 else "advanced"
     click.echo(f"removed:  {fixed.removed_ms:+.1f} ms  (audio {verb}; the times of all packets agree)")
     for note in fixed.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(printable(f"note: {note}"), err=True)
     if fixed.checked is None:
-        click.echo(f"written:  {fixed.output}")
+        click.echo(printable(f"written:  {fixed.output}"))
         return
     after = fixed.checked.score
     click.echo(f"residual: {_offset(after)}  {headline(after)}")
-    click.echo(f"written:  {fixed.output}")
+    click.echo(printable(f"written:  {fixed.output}"))
     if after.within_profile is False:
         end(
             ExitStatus.FAILURE,
-            f"warning: {fixed.output} is still out of {after.profile} ({headline(after)}): see `cavsync score`",
+            printable(
+                f"warning: {fixed.output} is still out of {after.profile} ({headline(after)}): see `cavsync score`"
+            ),
         )
     if after.within_profile is None:
         reason = after.reason or "the score is undetermined"

@@ -6,6 +6,7 @@ are opened by `open_confined`, which recognises only containers that hold their 
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from cavsync.errors import MediaError
+from cavsync.file_names import ffmpeg_path, is_address
 
 CONFINED_CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "mxf", "ogg", "asf", "nut")
 
@@ -44,15 +46,10 @@ def open_file(source: str) -> InputContainer:
     Raises:
         MediaError: `source` is missing, empty, a folder, or not readable by FFmpeg.
     """
-    path = Path(source)
-    if "://" not in source:
-        if not path.exists():
-            raise MediaError(f"{source} does not exist: give the path of a video file", reason="missing")
-        if path.is_dir():
-            raise MediaError(f"{source} is a folder: give the path of a video file", reason="missing")
-        if path.stat().st_size == 0:
-            raise _empty(source)
-    return _open(source, source, "that FFmpeg reads")
+    if is_address(source):
+        return _open(source, source, "that FFmpeg reads")
+    _require_content(source)
+    return _open(ffmpeg_path(source), source, "that FFmpeg reads")
 
 
 def open_confined(name: str, file: IO[bytes]) -> InputContainer:
@@ -120,6 +117,21 @@ def is_cover(track: Stream) -> bool:
 def reason_of(error: Exception) -> str:
     """Return the text of an error of FFmpeg or the operating system, without numbers and paths where it has one."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def _require_content(path: str) -> None:
+    """Raise MediaError for a path at which there is no file with content."""
+    try:
+        found = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise MediaError(f"{path} does not exist: give the path of a video file", reason="missing") from None
+    except (OSError, ValueError) as error:
+        # Too long a name, a folder that is not the user's, a zero byte.
+        raise MediaError(f"{path} cannot be opened ({reason_of(error)}): check the path", reason="unreadable") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise MediaError(f"{path} is a folder: give the path of a video file", reason="missing")
+    if found.st_size == 0:
+        raise _empty(path)
 
 
 def _empty(name: str) -> MediaError:

@@ -22,6 +22,7 @@ from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.records import FACE, UNDETERMINED, SyncScore
 from cavsync.deploy.verdict.trend import drift_ms_per_minute, out_of_sync_events, worst_offset_ms
 from cavsync.errors import ConfigError, MediaError
+from cavsync.file_names import legible
 from cavsync.media import MediaReader, VideoFrame
 
 Progress = Callable[[float, float | None], None]
@@ -32,6 +33,7 @@ REPORTED_PACKAGES = ("cavsync", "numpy", "av")
 class FileScore:
     """The score of a file: the decisions in order, the summary, and the similarity by time and lag.
 
+    `source` is the name of the file, with escapes for bytes that are not UTF-8 (see `cavsync.file_names.legible`).
     `face` is the face that speaks, over time; None where none was there long enough. `picture` shows it at its best
     moment, where pictures were asked for.
     """
@@ -119,7 +121,7 @@ def score_file(
     score = summarise(whole, speaking, records, scorer, end_seconds=end_seconds, duration_seconds=duration_seconds)
     early_limit_ms, late_limit_ms = scorer.profile.limits_ms(whole.evidence().frame_period_seconds)
     summary = FileSummary(
-        source=str(path),
+        source=legible(str(path)),
         score=score,
         early_limit_ms=early_limit_ms,
         late_limit_ms=late_limit_ms,
@@ -136,7 +138,7 @@ def score_file(
         versions={**{name: version(name) for name in REPORTED_PACKAGES}, "onnxruntime": runtime_version()},
     )
     picture = None if album is None or speaking is None else album.picture_of(speaking.tracks)
-    return FileScore(str(path), records, summary, _heat_map(summary, whole, speaking), speaking, picture)
+    return FileScore(summary.source, records, summary, _heat_map(summary, whole, speaking), speaking, picture)
 
 
 def _heat_map(summary: FileSummary, whole: WholeFile, face: SpeakingFace | None) -> HeatMap:

@@ -18,6 +18,7 @@ from cavsync.deploy.server.score_options import ScoreOptions
 from cavsync.deploy.server.services import Services, Shared
 from cavsync.deploy.server.settings import MAX_JSON_BYTES
 from cavsync.deploy.server.upload import read_body, read_upload, shown_name
+from cavsync.file_names import legible
 
 # The report contains its style and no script; the sandbox is a second line of defence.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
@@ -128,7 +129,7 @@ def _opener(text: str, services: Services) -> tuple[str, Callable[[Job], IO[byte
     settings = services.settings
     path = local_file(text, settings.allow_paths)
     if path is not None:
-        return path.name, lambda _: path.open("rb")
+        return legible(path.name), lambda _: path.open("rb")
     url = checked_url(text)
 
     def download(job: Job) -> IO[bytes]:

@@ -41,7 +41,7 @@ def jsonl_text(outcomes: Iterable[Outcome]) -> str:
 
     `kind` is `window`, `summary` or `error`.
     """
-    return "".join(json_text(item) + "\n" for outcome in outcomes for item in _objects(outcome))
+    return "".join(json_text(item) + "\n" for outcome in outcomes for item in objects_of(outcome))
 
 
 def csv_text(outcomes: Iterable[Outcome]) -> str:
@@ -49,15 +49,14 @@ def csv_text(outcomes: Iterable[Outcome]) -> str:
 
     Unknown values are empty cells; the error is in the column `reason`.
     """
-    rows = (item for outcome in outcomes for item in _objects(outcome))
-    return CSV_HEADER + "".join(csv_row({"reason": row.get("error"), **row}) for row in rows)
+    return CSV_HEADER + "".join(csv_row(item) for outcome in outcomes for item in objects_of(outcome))
 
 
 def csv_row(row: dict[str, Any]) -> str:
     """One row; entries that are not columns are left out."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, restval="", extrasaction="ignore")
-    writer.writerow({name: _cell(value) for name, value in row.items()})
+    writer.writerow({name: _cell(value) for name, value in {"reason": row.get("error"), **row}.items()})
     return out.getvalue()
 
 
@@ -81,7 +80,8 @@ def vtt_cue(start_seconds: float, record: SyncScore) -> str:
     return f"{_timestamp(start_seconds)} --> {_timestamp(record.time_seconds)}\n{payload}\n"
 
 
-def _objects(outcome: Outcome) -> list[dict[str, Any]]:
+def objects_of(outcome: Outcome) -> list[dict[str, Any]]:
+    """The objects of one file: its decisions, then the file; or its error."""
     if isinstance(outcome, FileFailure):
         return [{"kind": "error", "source": outcome.source, "error": outcome.error}]
     return [*(window_object(outcome.source, record) for record in outcome.records), outcome.summary.to_dict()]

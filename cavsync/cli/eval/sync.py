@@ -10,6 +10,7 @@ import click
 from cavsync.cli.eval.output import result_options
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import counting_bar
+from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle
@@ -126,7 +127,7 @@ def sync(
     with counting_bar("testing clips") as progress:
         found = evaluate_sync(tested, cases, wanted, seed=seed, progress=progress)
     for error in found.rejects.values():
-        click.echo(f"rejected: {error}", err=True)
+        click.echo(printable(f"rejected: {error}"), err=True)
     if not found.clips:
         raise DataError(f"No clip of {data} could be tested: see `cavsync data check {data}`.")
     files = [*(case.path for case in cases if case.path.is_file()), *truth_files(data)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from streams import RATE_HZ
 from sync_clips import make_audio, make_frames
@@ -167,6 +167,9 @@ PARTS = st.lists(
 )
 
 
+@example(
+    parts=[Part(1.0, 0.0, None), Part(1.0, -300.0, 5.0), Part(1.0, 0.0, 0.0)], together=False, piece=200, lead=-2.0
+)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parts=PARTS, together=st.booleans(), piece=st.integers(200, 40_000), lead=st.sampled_from([-2.0, -0.1, 0.3, 2.0])

@@ -12,6 +12,7 @@ import av.error
 from av.container import InputContainer, OutputContainer
 
 from cavsync.errors import MediaError
+from cavsync.file_names import ffmpeg_path
 from cavsync.media.container import open_file, pick_tracks, reason_of
 
 Packets = Iterator[tuple[Fraction, Any]]
@@ -26,7 +27,11 @@ def write_swapped_file(video: Path, sound: Path, folder: Path) -> Path:
     out = folder / f"{video.stem}-with-another-sound.mkv"
     for as_pcm in (False, True):
         try:
-            with open_file(str(video)) as images, open_file(str(sound)) as voice, av.open(str(out), "w") as sink:
+            with (
+                open_file(str(video)) as images,
+                open_file(str(sound)) as voice,
+                av.open(ffmpeg_path(out), "w") as sink,
+            ):
                 _join(images, voice, sink, as_pcm=as_pcm)
             return out
         except (av.error.FFmpegError, OSError, ValueError) as error:
