@@ -54,7 +54,10 @@ class AudioTrack:
         return last is not None and last.epoch == epoch and last.end_instant >= stop
 
     def covers(self, epoch: int, seconds: float, stop: int) -> bool:
-        """Whether a stretch of this epoch reaches from a timestamp, or at most `PATIENCE_SECONDS` after it, to `stop`."""
+        """Whether a stretch of this epoch reaches from a timestamp to the instant `stop`.
+
+        It may begin up to `PATIENCE_SECONDS` after the timestamp: the tracks need not begin together.
+        """
         latest_sample = (seconds + PATIENCE_SECONDS) * SAMPLE_RATE_HZ
         return any(
             stretch.epoch == epoch and stretch.first_sample <= latest_sample and stretch.end_instant >= stop
