@@ -187,7 +187,14 @@ PARTS = st.lists(
     parts=[Part(1.0, 0.0, None), Part(1.0, -300.0, 5.0), Part(1.0, 0.0, 0.0)], together=False, piece=200, lead=-2.0
 )
 @example(
-    parts=[both(1, 90_000.0), Part(3.0, 40.0, None), both(4, 40.0), both(1, 90_000.0), Part(3.0, -300.0, 0.0)],
+    parts=[
+        both(0.4, 90_000.0),
+        Part(8.0, 40.0, None),
+        both(8.0, 40.0),
+        both(2.0, 60.0),
+        Part(4.0, -1.5, 0.0),
+        Part(0.4, 2.2, -300.0),
+    ],
     together=False,
     piece=200,
     lead=2.0,

@@ -24,10 +24,9 @@ def test_one_piece_out_of_line_is_dropped(wrong: float) -> None:
 
 
 def test_a_packet_of_audio_is_dropped_whole_or_in_parts() -> None:
-    whole, in_parts = passed([0.0, 0.2, 50.0, 0.4], 0.2, 0.2), passed([0.0, 0.1, 0.2, 0.3, 50.0, 50.1, 0.4], 0.1, 0.2)
-    assert whole == ([0.0, 0.2, 0.4], 1)
-    assert in_parts == ([0.0, 0.1, 0.2, 0.3, 0.4], 2)
-    assert passed([0.0, 0.1, 50.0, 50.1, 50.2, 0.2], 0.1, 0.2)[1] == 0
+    assert passed([0.0, 0.2, 50.0, 0.4], 0.2, 0.25) == ([0.0, 0.2, 0.4], 1)
+    assert passed([0.0, 0.1, 0.2, 0.3, 50.0, 50.1, 0.4], 0.1, 0.25) == ([0.0, 0.1, 0.2, 0.3, 0.4], 2)
+    assert passed([0.0, 0.1, 50.0, 50.1, 50.2, 0.2], 0.1, 0.25)[1] == 0
 
 
 @pytest.mark.parametrize("start", [1e6, -50.0, 20.0, -1.05])
