@@ -7,7 +7,7 @@ declares; none is derived from a frame counter, so variable frame rates and late
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
@@ -63,6 +63,7 @@ class MediaReader:
         file: an opened, seekable file to read instead; `source` then only names it in messages. It is untrusted: it
             cannot make FFmpeg open other files or addresses (see `open_confined`). It is not closed here.
         tracks: the tracks to read; by default those that players play, without audio tracks that are silent.
+        all_audio: whether `apart` will be iterated over instead of the reader itself.
         sample_rate_hz: rate of the returned audio.
         video_threads: decoder threads; 0 lets FFmpeg choose.
 
@@ -80,6 +81,7 @@ class MediaReader:
         *,
         file: IO[bytes] | None = None,
         tracks: TrackChoice = PLAYED,
+        all_audio: bool = False,
         sample_rate_hz: int = 16_000,
         video_threads: int = 0,
     ) -> None:
@@ -93,7 +95,7 @@ class MediaReader:
         except BaseException:
             self._container.close()
             raise
-        self.notes += self.tracks.notes
+        self.notes += self.tracks.notes(all_audio=all_audio)
         video = self.tracks.video
         video.thread_type = "AUTO"
         video.codec_context.thread_count = video_threads
@@ -113,29 +115,48 @@ class MediaReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
-        places = {track.index: place for place, track in enumerate(self.tracks.audio)}
-        converter = FrameConverter(
-            self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds, num_audio=len(places)
-        )
+        return (item for _, item in self._items(self.tracks.audio, is_apart=False))
+
+    def apart(self) -> Iterator[tuple[int, VideoFrame | AudioChunk]]:
+        """Iterate over the frames and all audio tracks that can be decoded: (number of the audio track, item)."""
+        numbers = list(self.tracks.decodable)
+        items = self._items(tuple(self.tracks.decodable.values()), is_apart=True)
+        return ((numbers[place], item) for place, item in items)
+
+    def _items(
+        self, audio: Sequence[av.AudioStream], *, is_apart: bool
+    ) -> Iterator[tuple[int, VideoFrame | AudioChunk]]:
+        """Yield items of the video and of tracks of audio, mixed or apart, each with the place of its audio track."""
+        places = {track.index: place for place, track in enumerate(audio)}
+        num_apart, num_mixed = (len(audio), 1) if is_apart else (1, len(audio))
+        converters = [
+            FrameConverter(self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds, num_audio=num_mixed)
+            for _ in range(num_apart)
+        ]
         damage = _DamageCheck(self.source, self.info)
         if self._file is None:
             damage.remedy = index_remedy(self._container, self.source) or damage.remedy
-        for packet in self._packets(damage):
+        for packet in self._packets(audio, damage):
+            place = places.get(packet.stream_index, 0)
             try:
-                # Only the video and the audio track are demuxed, so no packet holds subtitles.
+                # Only the video and the audio tracks are demuxed, so no packet holds subtitles.
                 frames = cast("list[av.VideoFrame | av.AudioFrame]", packet.decode())
             except av.error.FFmpegError as error:
                 damage.count_damaged(packet.stream.type, error)
                 continue
             damage.count_decoded(packet.stream.type, len(frames))
             for frame in frames:
-                for item in converter.convert(frame, places.get(packet.stream_index, 0)):
+                for item in converters[place % num_apart].convert(frame, place % num_mixed):
                     damage.note_end(self._end_seconds(item))
-                    yield item
-        for chunk in converter.flush():
-            damage.note_end(self._end_seconds(chunk))
-            yield chunk
+                    yield place, item
+        for place, converter in enumerate(converters):
+            for chunk in converter.flush():
+                damage.note_end(self._end_seconds(chunk))
+                yield place, chunk
         damage.check()
+        self._note_phase(converters[audio.index(self.tracks.audio[0])] if is_apart else converters[0])
+
+    def _note_phase(self, converter: FrameConverter) -> None:
         if converter.cancelled_seconds > NOTED_CANCELLED_SECONDS:
             self.notes.append(
                 f"left and right are in opposite phase and cancel in a mix for {converter.cancelled_seconds:.1f} s: "
@@ -164,9 +185,9 @@ class MediaReader:
             return item.end_seconds
         return item.pts_seconds + len(item.samples) / self.sample_rate_hz
 
-    def _packets(self, damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
+    def _packets(self, audio: Sequence[av.AudioStream], damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
         try:
-            yield from self._container.demux(self.tracks.video, *self.tracks.audio)
+            yield from self._container.demux(self.tracks.video, *audio)
         except av.error.FFmpegError as error:
             damage.count_damaged("container", error)
 

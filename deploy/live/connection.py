@@ -65,7 +65,7 @@ class Connection:
             raise
         video, audio = tracks.video, tracks.audio[0]
         self._tracks = (video, audio)
-        self.notes = tracks.notes
+        self.notes = tracks.notes()
         self._discard_other_tracks()
         video.thread_type = "SLICE" if address.is_live else "AUTO"
         self.codecs: Codecs = {"video": video.codec_context, "audio": audio.codec_context}
