@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
 from cavsync.media.container import MediaInfo, describe, open_confined, open_file, pick_tracks
+from cavsync.media.packets import late_streams_note, read_packets
 from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
 
 log = logging.getLogger(__name__)
@@ -118,6 +119,8 @@ class MediaReader:
             damage.note_end(self._end_seconds(chunk))
             yield chunk
         damage.check()
+        if note := late_streams_note(self._container):
+            log.warning("%s: %s not read", self.source, note)
 
     def _end_seconds(self, item: VideoFrame | AudioChunk) -> float:
         if isinstance(item, VideoFrame):
@@ -126,7 +129,7 @@ class MediaReader:
 
     def _packets(self, damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
         try:
-            yield from self._container.demux(self._video, self._audio)
+            yield from read_packets(self._container, self._video, self._audio)
         except av.error.FFmpegError as error:
             damage.count_damaged("container", error)
 
