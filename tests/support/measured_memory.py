@@ -16,9 +16,10 @@ def peak():
 
 before = peak()
 try:
-    with open(sys.argv[1], "rb") as file, MediaReader(sys.argv[1], file=file if sys.argv[2] == "confined" else None) as reader:
-        for _ in reader:
-            pass
+    with open(sys.argv[1], "rb") as file:
+        with MediaReader(sys.argv[1], file=file if sys.argv[2] == "confined" else None) as reader:
+            for _ in reader:
+                pass
     print("read")
 except MediaError as error:
     print(error)
