@@ -194,9 +194,10 @@ def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
 
 
 def _offset(score: SyncScore) -> str:
+    from cavsync.deploy.verdict.words import is_trusted
+
     number = _number(score.audio_offset_ms, "+.0f", 0)
-    is_trusted = score.audio_offset_ms is None or score.is_measured or score.is_varying
-    return number if is_trusted else f"({number})"
+    return number if is_trusted(score) else f"({number})"
 
 
 def _number(value: float | None, form: str, decimals: int) -> str:

@@ -57,6 +57,12 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str, advi
     }
     missing = [name for name in expected if name not in state]
     left_over = [name for name in state if name not in expected]
+    no_numbers = [
+        name
+        for name, value in expected.items()
+        if name in state
+        and (state[name].layout != torch.strided or state[name].is_floating_point() < value.is_floating_point())
+    ]
     reshaped = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}"
         for name, value in expected.items()
@@ -64,7 +70,12 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str, advi
     ]
     faults = [
         f"{len(names)} {what} ({', '.join(names[:NUM_NAMED])}{', ...' if len(names) > NUM_NAMED else ''})"
-        for what, names in (("missing", missing), ("left over", left_over), ("of another shape", reshaped))
+        for what, names in (
+            ("missing", missing),
+            ("left over", left_over),
+            ("of another shape", reshaped),
+            ("without numbers", no_numbers),
+        )
         if names
     ]
     if faults:
