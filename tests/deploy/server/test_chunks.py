@@ -62,6 +62,14 @@ def jpeg(width: int = 32, height: int = 16) -> bytes:
     return out.getvalue()
 
 
+def huge_jpeg() -> bytes:
+    """A small JPEG that claims to be 30,000 pixels wide and high."""
+    data = bytearray(jpeg())
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = 2 * (30_000).to_bytes(2, "big")
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("message", "words"),
     [
