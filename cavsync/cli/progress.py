@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cavsync.file_names import printable
+
 if TYPE_CHECKING:
     from cavsync.deploy.files.score_file import Progress
 
@@ -61,7 +63,7 @@ def progress_bar(description: str) -> Iterator[Progress]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(escape(description), total=None)
+        task = bar.add_task(escape(printable(description)), total=None)
         due = 0.0
 
         def on_progress(done_seconds: float, declared_seconds: float | None) -> None:

@@ -22,7 +22,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"There is no checkpoint file '{path}': check the path.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - of damaged pickles, torch raises whatever comes of them
+    except Exception as error:
         raise CheckpointError(
             f"'{path}' cannot be read as a PyTorch checkpoint of plain tensors: download it again, or save its "
             "state dict alone with torch.save."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -41,7 +41,7 @@ def remux(
     output: Path,
     *,
     audio_delay_ms: float,
-    audio_stream: int | None = None,
+    audio_streams: Collection[int] | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[list[Trace], list[str]]:
     """Copy `source` to `output` with its audio `audio_delay_ms` later (earlier where negative) relative to the rest.
@@ -50,7 +50,7 @@ def remux(
     streams are delayed. The ending of `output` selects the container.
 
     Args:
-        audio_stream: index, among the audio streams, of the only one to move; None moves all of them.
+        audio_streams: numbers, among the audio streams, of those to move; None moves all of them.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
     Returns:
@@ -60,7 +60,7 @@ def remux(
         MediaError: `source` is unreadable or damaged, lacks the stream, or has streams that the container cannot hold.
     """
     with _open(source) as container:
-        delays = delays_seconds(container, audio_delay_ms, audio_stream)
+        delays = delays_seconds(container, audio_delay_ms, audio_streams)
         delays = _without_hidden_start(container, source, output, delays)
         clock = PacketClock(delays, is_spliced=is_spliced(container))
         sink, targets, left_out = _start(container, output, delays)
@@ -92,7 +92,9 @@ def _missing_end(container: InputContainer, traces: Iterable[Trace]) -> Iterator
         yield f"INPUT ends after {found_seconds:.1f} s of the {declared_seconds:.1f} s that its header declares"
 
 
-def delays_seconds(container: InputContainer, audio_delay_ms: float, audio_stream: int | None) -> dict[int, Fraction]:
+def delays_seconds(
+    container: InputContainer, audio_delay_ms: float, audio_streams: Collection[int] | None
+) -> dict[int, Fraction]:
     """Return stream index -> delay for the streams to delay.
 
     Raises:
@@ -102,11 +104,13 @@ def delays_seconds(container: InputContainer, audio_delay_ms: float, audio_strea
     video = [stream.index for stream in container.streams if stream.type == "video"]
     if not audio or not video:
         raise MediaError(f"{container.name} lacks {'audio' if not audio else 'video'}: give a file with both")
-    if audio_stream is not None and audio_stream >= len(audio):
+    numbers = range(len(audio)) if audio_streams is None else audio_streams
+    missing = [number for number in numbers if number >= len(audio)]
+    if missing:
         raise MediaError(
-            f"{container.name} has {len(audio)} audio streams, no stream {audio_stream}: give 0 to {len(audio) - 1}"
+            f"{container.name} has {len(audio)} audio streams, no stream {missing[0]}: give 0 to {len(audio) - 1}"
         )
-    chosen = set(audio if audio_stream is None else [audio[audio_stream]])
+    chosen = {audio[number] for number in numbers}
     delay = Fraction(audio_delay_ms).limit_denominator(1_000_000) / 1000
     if delay >= 0:
         return dict.fromkeys(chosen, delay)
