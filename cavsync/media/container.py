@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from cavsync.errors import MediaError
+from cavsync.media.frame_times import forbid_guesses
 
 CONFINED_CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "mxf", "ogg", "asf", "nut")
 
@@ -134,4 +135,5 @@ def _open(source: str | IO[bytes], name: str, wanted: str, **options: Any) -> In
             f"{name} cannot be opened as audio-visual media ({reason_of(error)}): give a complete file {wanted}",
             reason="unreadable",
         ) from None
+    forbid_guesses(container)
     return container

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
 from cavsync.media.container import MediaInfo, describe, open_confined, open_file, pick_tracks
+from cavsync.media.frame_times import OrderCheck, ReorderedTimes
 from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
+from cavsync.media.track_ends import TrackEnds, require_end
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,6 @@ DEFAULT_FRAME_SECONDS = 0.04
 # For untrusted files. A little more than 8K UHD; a frame of this size takes 106 MB as RGB.
 MAX_FRAME_PIXELS = 8192 * 4320
 MAX_DAMAGED_SHARE = 0.2
-TRUNCATION_TOLERANCE_SECONDS = 1.0
-TRUNCATION_TOLERANCE_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class MediaReader:
 
     Raises:
         MediaError: on opening: missing, empty or unreadable file, no video track, no audio track. While iterating:
-            nothing decodes, too many packets are damaged, or the file ends long before the end that its header
-            declares.
+            nothing decodes, too many packets are damaged, the pictures' times contradict their order, or the file ends
+            long before the end that its header declares of these tracks.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class MediaReader:
             raise
         self._video.thread_type = "AUTO"
         self._video.codec_context.thread_count = video_threads
+        self._video.codec_context.copy_opaque = True
+        self._ends = TrackEnds(self._container)
         if file is not None:
             # Applies also where the size changes mid-file.
             self._video.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
@@ -101,32 +103,36 @@ class MediaReader:
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
         converter = FrameConverter(self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds)
-        damage = _DamageCheck(self.source, self.info)
+        damage = _DamageCheck(self.source)
+        times, order = ReorderedTimes(), OrderCheck()
         for packet in self._packets(damage):
+            if packet.stream is self._video:
+                times.add(packet)
             try:
-                # Only the video and the audio track are demuxed, so no packet holds subtitles.
+                # Only the video and the audio track are decoded, so no packet holds subtitles.
                 frames = cast("list[av.VideoFrame | av.AudioFrame]", packet.decode())
             except av.error.FFmpegError as error:
                 damage.count_damaged(packet.stream.type, error)
                 continue
             damage.count_decoded(packet.stream.type, len(frames))
             for frame in frames:
+                if isinstance(frame, av.VideoFrame):
+                    times.stamp(frame)
                 for item in converter.convert(frame):
-                    damage.note_end(self._end_seconds(item))
+                    if isinstance(item, VideoFrame):
+                        order.add(item.pts_seconds)
                     yield item
-        for chunk in converter.flush():
-            damage.note_end(self._end_seconds(chunk))
-            yield chunk
+        yield from converter.flush()
         damage.check()
-
-    def _end_seconds(self, item: VideoFrame | AudioChunk) -> float:
-        if isinstance(item, VideoFrame):
-            return item.end_seconds
-        return item.pts_seconds + len(item.samples) / self.sample_rate_hz
+        require_end(self.source, self._ends.missing((self._video, self._audio)))
+        order.check(self.source)
 
     def _packets(self, damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
         try:
-            yield from self._container.demux(self._video, self._audio)
+            for packet in self._container.demux():
+                self._ends.add(packet)
+                if packet.stream in (self._video, self._audio):
+                    yield packet
         except av.error.FFmpegError as error:
             damage.count_damaged("container", error)
 
@@ -176,15 +182,13 @@ def _upright_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 class _DamageCheck:
-    """Counts damaged packets and notes where the file ends, to reject a file that is too damaged or truncated."""
+    """Counts damaged packets, to reject a file that is too damaged."""
 
-    def __init__(self, source: str, info: MediaInfo) -> None:
+    def __init__(self, source: str) -> None:
         self._source = source
-        self._info = info
         self._decoded = {"video": 0, "audio": 0}
         self._damaged = 0
         self._container_error = ""
-        self._end_seconds = 0.0
 
     def count_decoded(self, kind: str, count: int) -> None:
         self._decoded[kind] += count
@@ -194,9 +198,6 @@ class _DamageCheck:
         if kind == "container":
             self._container_error = str(error)
         log.debug("%s: damaged %s packet: %s", self._source, kind, error)
-
-    def note_end(self, end_seconds: float) -> None:
-        self._end_seconds = max(self._end_seconds, end_seconds)
 
     def check(self) -> None:
         for kind, count in self._decoded.items():
@@ -211,19 +212,9 @@ class _DamageCheck:
                 f"{self._source} is corrupt ({self._damaged} of {total} packets do not decode): give an undamaged file",
                 reason="corrupt",
             )
-        declared = self._info.duration_seconds
-        missing_seconds = 0.0 if declared is None else declared - self._end_seconds
-        if missing_seconds > max(TRUNCATION_TOLERANCE_SECONDS, TRUNCATION_TOLERANCE_SHARE * (declared or 0.0)):
-            raise MediaError(
-                f"{self._source} is truncated (it ends after {self._end_seconds:.1f} s of the {declared:.1f} s that "
-                "its header declares): give a complete file",
-                reason="truncated",
-            )
         if self._container_error:
             raise MediaError(
-                f"{self._source} breaks off after {self._end_seconds:.1f} s ({self._container_error}): "
-                "give a complete file",
-                reason="truncated",
+                f"{self._source} breaks off ({self._container_error}): give a complete file", reason="truncated"
             )
         if self._damaged:
             log.warning("%s: %d damaged packets were skipped", self._source, self._damaged)

@@ -19,6 +19,7 @@ from cavsync.deploy.live.decoder import Codecs
 from cavsync.deploy.live.relay import Relay
 from cavsync.errors import MediaError
 from cavsync.media.container import MediaInfo, describe, open_file, pick_tracks
+from cavsync.media.frame_times import forbid_guesses
 
 WRAPPING_FORMATS = ("mpegts", "hls")
 MAX_DAMAGED_IN_A_ROW = 50
@@ -57,6 +58,8 @@ class Connection:
         try:
             for part in address.inputs:
                 self._containers.append(self._open(part))
+            for container in self._containers:
+                forbid_guesses(container)
             video, audio = pick_tracks(self._containers, address.shown)
         except BaseException:
             self.close()
@@ -64,6 +67,7 @@ class Connection:
         self._tracks = (video, audio)
         self._discard_other_tracks()
         video.thread_type = "SLICE" if address.is_live else "AUTO"
+        video.codec_context.copy_opaque = True
         self.codecs: Codecs = {"video": video.codec_context, "audio": audio.codec_context}
         self.info: MediaInfo = describe(self._containers[0], video, audio)
         self.wraps = self.info.container in WRAPPING_FORMATS
