@@ -19,7 +19,7 @@ from av.stream import Stream
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
-from cavsync.media.container import MediaInfo, describe, open_confined, open_file, pick_tracks
+from cavsync.media.container import describe, open_confined, open_file, pick_tracks
 from cavsync.media.frame_times import OrderCheck, ReorderedTimes
 from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
 from cavsync.media.track_ends import TrackEnds, require_end

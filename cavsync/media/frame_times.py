@@ -1,8 +1,8 @@
 """Presentation times of pictures whose container holds decoding times only, and the order that times must have.
 
-AVI stores the pictures in the order of decoding, one after another, without the times at which they are shown. A decoder
-returns them in the order of presentation, so the picture that comes out n-th is shown at the n-th of the sorted decoding
-times: players do the same. FFmpeg's own guess lies later by the delay of the decoder and is out of order.
+AVI stores pictures in the order of decoding, without the times at which they are shown. A decoder returns them in the
+order of presentation, so the picture that comes out n-th is shown at the n-th of the sorted decoding times; players do
+the same. FFmpeg's own guess lies later by the delay of the decoder, and may be out of order.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where the tracks of a container end, against what the container declares of each: to notice that a file was cut off.
 
 A track that starts late, or ends before another, is no damage. Declared durations are used only where the writer states
-them after the fact: of a track itself (ISO files, AVI, MXF ...), or of a whole Matroska file. FLV is written with a guess,
-and of transport and programme streams FFmpeg only reads the last timestamps.
+them after the fact: of a track itself (ISO files, AVI, MXF ...), or of a whole Matroska file. FLV is written with a
+guess, and of transport and programme streams FFmpeg only reads the last timestamps.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -65,6 +65,7 @@ def fix_file(
     offset_ms: float,
     *,
     audio_stream: int | None = None,
+    leave_out: Collection[int] = (),
     overwrite: bool = False,
     check: Callable[[Path], T] | None = None,
     on_progress: Progress | None = None,
@@ -76,6 +77,7 @@ def fix_file(
 
     Args:
         audio_stream: index of the one audio stream to move; None moves all of them.
+        leave_out: indices, among all streams, of those that are not copied.
         overwrite: replace an existing `output`.
         check: called with the finished copy before it gets its name; may raise to discard it.
         on_progress: called with the seconds copied and the seconds declared (None where none are declared).
@@ -92,7 +94,12 @@ def fix_file(
     with new_file(output, overwrite=overwrite) as temporary:
         try:
             traces, notes = remux(
-                source, temporary, audio_delay_ms=offset_ms, audio_stream=audio_stream, on_progress=on_progress
+                source,
+                temporary,
+                audio_delay_ms=offset_ms,
+                audio_stream=audio_stream,
+                leave_out=leave_out,
+                on_progress=on_progress,
             )
             compare(traces, trace_file(temporary), output)
             checked = None if check is None else check(temporary)

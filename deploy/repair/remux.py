@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import av
 import av.error
@@ -18,20 +18,26 @@ from av.stream import Stream
 from cavsync.deploy.repair.output_streams import (
     ISO_ENDINGS,
     ISO_FORMATS,
+    MATROSKA,
+    TRANSPORT_STREAM,
     add_streams,
+    codec_name,
     container_remedy,
     muxer_options,
 )
 from cavsync.deploy.repair.packet_clock import PacketClock
+from cavsync.deploy.repair.presentation import presentation_times
+from cavsync.deploy.repair.programme import Programme, programme_of
 from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
 from cavsync.media.container import reason_of
+from cavsync.media.frame_times import forbid_guesses
+from cavsync.media.track_ends import TrackEnds, is_spliced
 
 Progress = Callable[[float, float | None], None]
 # Greatest number of packets by which any codec reorders frames.
 MAX_REORDERED_PACKETS = 32
-# Tolerances of declared durations, as in `cavsync.media.decode`.
-MISSING_SECONDS, MISSING_SHARE = 1.0, 0.05
+BUFFER_BYTES = 1 << 18
 MAX_OFFSET_MS = 3_600_000.0
 
 
@@ -41,6 +47,7 @@ def remux(
     *,
     audio_delay_ms: float,
     audio_stream: int | None = None,
+    leave_out: Collection[int] = (),
     on_progress: Progress | None = None,
 ) -> tuple[list[Trace], list[str]]:
     """Copy `source` to `output` with its audio `audio_delay_ms` later (earlier where negative) relative to the rest.
@@ -50,23 +57,27 @@ def remux(
 
     Args:
         audio_stream: index, among the audio streams, of the only one to move; None moves all of them.
+        leave_out: indices, among all streams, of those that are not copied.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
     Returns:
-        The trace of every stream passed to the muxer, and sentences about parts that are missing in the copy.
+        The trace of every stream passed to the muxer, and sentences about what the copy lacks.
 
     Raises:
-        MediaError: `source` is unreadable or damaged, lacks the stream, or has streams that the container cannot hold.
+        MediaError: `source` is unreadable or damaged, lacks the stream, or has what the container cannot hold.
     """
-    with _open(source) as container:
+    with _open(source) as container, output.open("wb") as file:
+        programme = programme_of(container)
+        _check_left_out(container, leave_out)
         delays = delays_seconds(container, audio_delay_ms, audio_stream)
         delays = _without_hidden_start(container, source, output, delays)
-        clock = PacketClock(delays, is_spliced=is_spliced(container))
-        sink, targets, left_out = _start(container, output, delays)
+        clock = PacketClock(delays, is_spliced=is_spliced(container), times=presentation_times(container))
+        sink, targets = _start(container, output, file, delays, leave_out, programme)
         traces = {index: trace_of(container.streams[index], delays.get(index, Fraction(0))) for index in targets}
+        ends = TrackEnds(container)
         try:
             try:
-                _copy(container, sink, targets, clock, traces, on_progress)
+                _copy(container, sink, targets, clock, traces, ends, on_progress)
             finally:
                 sink.close()
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -75,18 +86,18 @@ def remux(
             raise MediaError(
                 f"{output} cannot be written ({reason_of(error)}), no file was written: {remedy}"
             ) from None
-        return list(traces.values()), [*left_out, *_missing_end(container, traces.values())]
+        notes = [f"stream {index} ({container.streams[index].type}) was left out" for index in leave_out]
+        if programme is not None and programme.names and sink.format.name not in (TRANSPORT_STREAM, MATROSKA):
+            notes.append(f"{output.suffix} has no place for the names of the programme: {programme.all_names}")
+        missing = ends.missing([container.streams[index] for index in targets])
+        notes += [f"INPUT was cut off ({missing})"] if missing is not None else []
+        return list(traces.values()), notes
 
 
-def _missing_end(container: InputContainer, traces: Iterable[Trace]) -> Iterator[str]:
-    """Yield a note where a truncated file, which is copied as far as it goes, ends before its declared end."""
-    ends_seconds = [float(trace.end_seconds) for trace in traces if trace.end_seconds is not None]
-    if container.duration is None or not ends_seconds:
-        return
-    declared_seconds = container.duration / av.time_base
-    found_seconds = max(ends_seconds) - (container.start_time or 0) / av.time_base
-    if declared_seconds - found_seconds > max(MISSING_SECONDS, MISSING_SHARE * declared_seconds):
-        yield f"INPUT ends after {found_seconds:.1f} s of the {declared_seconds:.1f} s that its header declares"
+def _check_left_out(container: InputContainer, leave_out: Collection[int]) -> None:
+    unknown = [index for index in leave_out if index >= len(container.streams)]
+    if unknown:
+        raise MediaError(f"{container.name} has no stream {unknown[0]}: give 0 to {len(container.streams) - 1}")
 
 
 def delays_seconds(container: InputContainer, audio_delay_ms: float, audio_stream: int | None) -> dict[int, Fraction]:
@@ -141,60 +152,74 @@ def _video_start_seconds(source: Path, index: int) -> Fraction:
     return min(times, default=Fraction(0))
 
 
-def is_spliced(container: InputContainer) -> bool:
-    """Return whether the format's times may jump."""
-    # PyAV's stubs declare the value of a flag as a flag.
-    return bool(container.format.flags & cast("int", Flags.ts_discont.value))
-
-
 def _open(source: Path) -> InputContainer:
     try:
         # Metadata that is not UTF-8 is copied byte for byte.
-        return av.open(str(source.absolute()), metadata_errors="surrogateescape")
+        container = av.open(str(source.absolute()), metadata_errors="surrogateescape")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
             f"{source} cannot be opened as media ({reason_of(error)}): give a complete file that FFmpeg reads",
             reason="unreadable",
         ) from None
+    forbid_guesses(container)
+    return container
 
 
 def _start(
-    container: InputContainer, output: Path, delays: dict[int, Fraction]
-) -> tuple[OutputContainer, dict[int, Stream], list[str]]:
-    """Open the output and write its header, without codec tags or data streams where the muxer refuses them."""
+    container: InputContainer,
+    output: Path,
+    file: IO[bytes],
+    delays: dict[int, Fraction],
+    leave_out: Collection[int],
+    programme: Programme | None,
+) -> tuple[OutputContainer, dict[int, Stream]]:
+    """Open the output and write its header, without codec tags where the muxer refuses them.
+
+    PyAV leaves a file that it opened itself open when the header is refused, so it gets an open one.
+    """
     refusal = ""
-    for keeps_tags, keeps_data in ((True, True), (False, True), (True, False), (False, False)):
+    options = muxer_options(container, output, max(delays.values(), default=Fraction(0)), programme)
+    for keeps_tags in (True, False):
+        file.seek(0)
+        file.truncate()
         try:
             sink = av.open(
-                str(output.absolute()),
-                "w",
-                metadata_errors="surrogateescape",
-                container_options=muxer_options(container, output, max(delays.values(), default=Fraction(0))),
+                file, "w", metadata_errors="surrogateescape", container_options=options, buffer_size=BUFFER_BYTES
             )
         except ValueError:
             raise MediaError(
                 f"{output.name} has no ending that names a container: give one such as .mp4, .mkv, .mov or .ts"
             ) from None
-        targets, left_out = add_streams(container, sink, keeps_tags=keeps_tags, keeps_data=keeps_data)
-        _describe(container, sink, delays)
+        if sink.format.flags & cast("int", Flags.no_file.value):
+            raise MediaError(
+                f"{output.name} would be a set of several files ({sink.format.long_name}): give an OUTPUT of one file, "
+                "such as .mp4, .mkv, .mov or .ts"
+            )
+        targets = add_streams(container, sink, leave_out, keeps_tags=keeps_tags)
+        _describe(container, sink, delays, programme)
         try:
             sink.start_encoding()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             refusal = reason_of(error)
-            sink.close()
             continue
-        return sink, targets, left_out
-    codecs = ", ".join(trace_of(stream).codec or stream.type for stream in container.streams)
+        return sink, targets
+    data = [stream.index for stream in container.streams if stream.type == "data" and stream.index in targets]
+    codecs = ", ".join(codec_name(stream) for stream in container.streams if stream.index in targets)
+    remedy = f"give {' '.join(f'--leave-out {index}' for index in data)} to copy the others"
     raise MediaError(
         f"{output.suffix} cannot hold these streams ({codecs}: {refusal}): no file was written, "
-        f"{container_remedy(output)}"
+        f"{remedy if data else container_remedy(output)}"
     )
 
 
-def _describe(container: InputContainer, sink: OutputContainer, delays: dict[int, Fraction]) -> None:
-    """Copy metadata and chapters; chapters get the delay of the video."""
+def _describe(
+    container: InputContainer, sink: OutputContainer, delays: dict[int, Fraction], programme: Programme | None
+) -> None:
+    """Copy metadata, the names of the programme, and chapters, which get the delay of the video."""
     brands = ("major_brand", "minor_version", "compatible_brands")
     sink.metadata.update({key: value for key, value in container.metadata.items() if key not in brands})
+    if programme is not None:
+        sink.metadata.update(programme.names)
     video = next(stream.index for stream in container.streams if stream.type == "video")
     chapters = container.chapters()
     for chapter in chapters:
@@ -212,17 +237,25 @@ def _copy(
     targets: dict[int, Stream],
     clock: PacketClock,
     traces: dict[int, Trace],
+    ends: TrackEnds,
     on_progress: Progress | None,
 ) -> None:
     start_seconds = (container.start_time or 0) / av.time_base
     declared_seconds = None if container.duration is None else container.duration / av.time_base
     for packet in _packets(container):
+        ends.add(packet)
         target = targets.get(packet.stream_index)
         if target is None:
             continue
         trace, is_hidden = traces[packet.stream_index], packet.is_discard
         pts_seconds = clock.stamp(packet)
-        trace.add(pts_seconds, (packet.duration or 0) * packet.time_base, is_hidden)
+        if pts_seconds is None and trace.kind == "video" and not trace.is_cover:
+            raise MediaError(
+                f"{container.name} lacks the times at which some of its pictures are shown: no file was written, "
+                "convert the file first"
+            )
+        duration_seconds = (packet.duration or 0) * packet.time_base
+        trace.add(pts_seconds, duration_seconds, is_hidden=is_hidden)
         packet.stream = target
         sink.mux_one(packet)
         if on_progress is not None and pts_seconds is not None:
