@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,11 @@ from cavsync.cli.scoring import path_option
 from cavsync.cli.threads import thread_options
 
 if TYPE_CHECKING:
-    from cavsync.deploy import Bundle, FileSummary, ScoringOptions, SyncScore
+    from cavsync.deploy import Bundle, FileScore, FileSummary, ScoringOptions, SyncScore
     from cavsync.deploy.repair.fix import Fixed
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-Scorer = Callable[[Path], "FileSummary"]
+Scorer = Callable[[Path], "FileScore"]
 
 
 @click.command("fix")
@@ -33,6 +34,11 @@ Scorer = Callable[[Path], "FileSummary"]
               "cavsync. With --offset-ms it only checks the result.")  # fmt: skip
 @click.option("--audio-stream", type=click.IntRange(min=0), metavar="N",
               help="Move only this audio stream, counted from 0; by default all of them.")  # fmt: skip
+@click.option("--leave-out", type=click.IntRange(min=0), multiple=True, metavar="N",
+              help="Do not copy this stream, counted from 0 over all streams; may be repeated.")  # fmt: skip
+@click.option("--stretch", is_flag=True,
+              help="Take out a measured drift: resample the audio stream that was measured, which encodes it anew. "
+              "The other streams are copied.")  # fmt: skip
 @click.option("--force", is_flag=True,
               help="Remove the measured offset even if it is not trusted, or counts as in sync.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
@@ -50,6 +56,8 @@ def fix(
     offset_ms: float | None,
     bundle: Path | None,
     audio_stream: int | None,
+    leave_out: tuple[int, ...],
+    stretch: bool,
     force: bool,
     overwrite: bool,
     no_check: bool,
@@ -58,7 +66,7 @@ def fix(
     threads: int | None,
     cores: tuple[int, ...] | None,
 ) -> None:
-    """Copy INPUT to OUTPUT with its audio-visual offset removed; no stream is re-encoded.
+    """Copy INPUT to OUTPUT with its audio-visual offset removed; no stream is re-encoded unless --stretch is given.
 
     The offset is measured, or given by --offset-ms. Nothing is cut: late audio is corrected by delaying all other
     streams. OUTPUT's file name extension chooses the container; INPUT is never changed. Exit status 1: nothing could
@@ -67,14 +75,18 @@ def fix(
     from cavsync.deploy.repair.fix import fix_file
     from cavsync.deploy.repair.new_file import check_place
 
-    scoring = _checked(offset_ms, audio_stream, profile, path)
+    scoring = _checked(offset_ms, audio_stream, profile, path, stretch=stretch)
     try:
         check_place(source, output, overwrite=overwrite)
         needs_model = offset_ms is None or (bundle is not None and not no_check)
         scorer = _scorer(_opened(bundle, threads, cores), scoring) if needs_model else None
+        ratio: Fraction | None = None
         if offset_ms is None:
             assert scorer is not None
-            offset_ms = _measured(source, scorer, force=force)
+            if stretch:
+                offset_ms, ratio = _measured_drift(source, scorer)
+            else:
+                offset_ms = _measured(source, scorer, force=force)
             if offset_ms is None:
                 return
         with progress_bar(f"copying {source.name}") as on_progress:
@@ -83,8 +95,10 @@ def fix(
                 output,
                 offset_ms,
                 audio_stream=audio_stream,
+                leave_out=leave_out,
+                stretch=ratio,
                 overwrite=overwrite,
-                check=None if no_check else scorer,
+                check=None if no_check or scorer is None else _checker(scorer, is_stretched=stretch),
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
@@ -92,11 +106,15 @@ def fix(
     _report(fixed)
 
 
-def _checked(offset_ms: float | None, audio_stream: int | None, profile: str, path: str) -> ScoringOptions:
+def _checked(
+    offset_ms: float | None, audio_stream: int | None, profile: str, path: str, *, stretch: bool
+) -> ScoringOptions:
     """Check the options of the command and return those to score with."""
     from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.remux import MAX_OFFSET_MS
 
+    if offset_ms is not None and stretch:
+        raise click.UsageError("--stretch takes out a measured drift: leave out --offset-ms.")
     if offset_ms is None and audio_stream:
         raise click.UsageError("only audio stream 0 is measured: give --offset-ms for another one.")
     if offset_ms is not None and (not math.isfinite(offset_ms) or not 0 < abs(offset_ms) <= MAX_OFFSET_MS):
@@ -111,14 +129,39 @@ def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | N
 
 
 def _scorer(bundle: Bundle, scoring: ScoringOptions) -> Scorer:
-    """Return a function that scores a file, with a progress bar, and returns its summary."""
+    """Return a function that scores a file, with a progress bar."""
     from cavsync.deploy import score_file
 
-    def summary_of(path: Path) -> FileSummary:
+    def score_of(path: Path) -> FileScore:
         with progress_bar("measuring") as on_progress:
-            return score_file(path, bundle, scoring, on_progress=on_progress).summary
+            return score_file(path, bundle, scoring, on_progress=on_progress)
+
+    return score_of
+
+
+def _checker(scorer: Scorer, *, is_stretched: bool) -> Callable[[Path], FileSummary]:
+    """Return a function that scores the copy; it raises MediaError where stretching left a drift."""
+    from cavsync.deploy.repair.fix import check_stretched
+
+    def summary_of(path: Path) -> FileSummary:
+        summary = scorer(path).summary
+        if is_stretched:
+            check_stretched(path, summary.score, summary.drift_ms_per_minute)
+        return summary
 
     return summary_of
+
+
+def _measured_drift(source: Path, scorer: Scorer) -> tuple[float, Fraction]:
+    """Return the offset to remove at the start of the file, and by how much longer the audio must become."""
+    from cavsync.deploy.repair.fix import drift_to_remove
+    from cavsync.deploy.verdict.words import headline
+
+    before = scorer(source)
+    drift = drift_to_remove(source, before.records, before.summary.drift_ms_per_minute)
+    score = before.summary.score
+    click.echo(f"before:   {_offset(score)}  {headline(score)}, drifting by {drift.ms_per_minute:+.1f} ms per minute")
+    return drift.start_ms, drift.ratio
 
 
 def _measured(source: Path, scorer: Scorer, *, force: bool) -> float | None:
@@ -126,8 +169,9 @@ def _measured(source: Path, scorer: Scorer, *, force: bool) -> float | None:
     from cavsync.deploy.repair.fix import offset_to_remove
     from cavsync.deploy.verdict.words import headline
 
-    before = scorer(source).score
-    offset_ms = offset_to_remove(source, before, force=force)
+    summary = scorer(source).summary
+    before = summary.score
+    offset_ms = offset_to_remove(source, before, drift_ms_per_minute=summary.drift_ms_per_minute, force=force)
     click.echo(f"before:   {_offset(before)}  {headline(before)}")
     if not offset_ms:
         click.echo("in sync already: nothing was written (--force removes the remaining offset)")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
-from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +10,8 @@ import av.error
 from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Stream
 
-from cavsync.deploy.repair.programme import Programme
+from cavsync.deploy.repair.plan import Plan
+from cavsync.deploy.repair.stretch import add_stretched
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover
 
@@ -21,14 +19,9 @@ ISO_FORMATS = frozenset({"mov", "mp4", "ipod", "3gp", "3g2", "ismv", "psp"})
 ISO_ENDINGS = frozenset({".mp4", ".mov", ".m4v", ".3gp"})
 MATROSKA = "matroska"
 COVER_FORMATS = frozenset({"mov", "mp4", "ipod"})
-TRANSPORT_ENDINGS = frozenset({".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"})
-CLOCK_LEAD_MS = 700
 TRANSPORT_STREAM = "mpegts"
 # Packet identifiers (PID) available to streams; the muxer puts its own tables at 0x1000.
 FREE_PIDS = range(0x20, 0x1FFF)
-# Unit of edit lists in ISO files, which delay a stream; the default of 1/1000 s would round to 1 ms.
-MOVIE_TIMESCALE = 90_000
-INTERLEAVE_SECONDS = 10
 
 
 def container_remedy(output: Path) -> str:
@@ -43,30 +36,10 @@ def _matroska_holds(stream: Stream) -> bool:
         return stream.type == "attachment" or is_cover(stream) or codec_name(stream) in matroska.supported_codecs
 
 
-def muxer_options(
-    container: InputContainer, output: Path, delay_seconds: Fraction, programme: Programme | None
-) -> dict[str, str]:
-    """Return the muxer's options, which keep streams interleaved, delays exact, and a programme's number."""
-    interleave_seconds = INTERLEAVE_SECONDS + math.ceil(delay_seconds)
-    options = {"max_interleave_delta": str(interleave_seconds * 1_000_000)}
-    if output.suffix.lower() in TRANSPORT_ENDINGS:
-        # As in FFmpeg's own tool, the clock reference leads the packets, so that receivers can buffer.
-        options["max_delay"] = str(CLOCK_LEAD_MS * 1000)
-    if programme is not None:
-        # Other muxers ignore it.
-        options["mpegts_service_id"] = str(programme.number)
-    if output.suffix.lower() in ISO_ENDINGS:
-        options["movie_timescale"] = str(MOVIE_TIMESCALE)
-        if any("." in key for key in container.metadata):
-            # The default table has no place for keys such as com.apple.quicktime.location, which cameras write.
-            options["movflags"] = "+use_metadata_tags"
-    return options
-
-
 def add_streams(
-    container: InputContainer, sink: OutputContainer, leave_out: Collection[int] = (), *, keeps_tags: bool = True
+    container: InputContainer, sink: OutputContainer, plan: Plan, *, keeps_tags: bool = True
 ) -> dict[int, Stream]:
-    """Add a stream to the output for each of the input but those of `leave_out`, and attach Matroska's covers.
+    """Add a stream to the output for each of the input that is not left out, and attach Matroska's covers.
 
     Returns:
         Input index -> output stream. Covers that became attachments have none, nor have tracks of chapters and time
@@ -77,15 +50,21 @@ def add_streams(
     """
     targets: dict[int, Stream] = {}
     for stream in container.streams:
-        if stream.index in leave_out or _is_chapter_track(container, stream) or is_rewritten_timecode(stream, sink):
+        if stream.index in plan.left_out or _is_chapter_track(container, stream) or is_rewritten_timecode(stream, sink):
             continue
         if is_cover(stream) and sink.format.name == MATROSKA:
             _attach_cover(stream, sink)
             continue
+        if stream.index == plan.stretched and isinstance(stream, av.AudioStream):
+            targets[stream.index] = target = add_stretched(stream, sink)
+            _copy_description(container, stream, sink, target, keeps_tags=False)
+            continue
         target = _add(stream, sink)
         if target is None:
             raise MediaError(refusal(stream, Path(sink.name)))
-        _copy_description(container, stream, sink, target, keeps_tags)
+        _copy_description(container, stream, sink, target, keeps_tags=keeps_tags)
+        if any("timecode" in container.streams[index].metadata for index in plan.left_out):
+            target.metadata.pop("timecode", None)
         targets[stream.index] = target
     return targets
 
@@ -144,7 +123,7 @@ def _add(stream: Stream, sink: OutputContainer) -> Stream | None:
 
 
 def _copy_description(
-    container: InputContainer, stream: Stream, sink: OutputContainer, target: Stream, keeps_tags: bool
+    container: InputContainer, stream: Stream, sink: OutputContainer, target: Stream, *, keeps_tags: bool
 ) -> None:
     # The muxer writes Matroska's DURATION itself; a copied one would take precedence.
     target.metadata.update({key: value for key, value in stream.metadata.items() if key != "DURATION"})

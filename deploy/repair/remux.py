@@ -7,27 +7,26 @@ from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 import av
 import av.error
 from av.container import InputContainer, OutputContainer
-from av.format import Flags
 from av.stream import Stream
 
+from cavsync.deploy.repair.output_file import start_output
 from cavsync.deploy.repair.output_streams import (
     ISO_ENDINGS,
     ISO_FORMATS,
     MATROSKA,
     TRANSPORT_STREAM,
-    add_streams,
-    codec_name,
     container_remedy,
-    muxer_options,
 )
 from cavsync.deploy.repair.packet_clock import PacketClock
+from cavsync.deploy.repair.plan import Plan
 from cavsync.deploy.repair.presentation import presentation_times
-from cavsync.deploy.repair.programme import Programme, programme_of
+from cavsync.deploy.repair.programme import programme_of
+from cavsync.deploy.repair.stretch import Stretcher, stretched_packets
 from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
 from cavsync.media.container import reason_of
@@ -37,7 +36,6 @@ from cavsync.media.track_ends import TrackEnds, is_spliced
 Progress = Callable[[float, float | None], None]
 # Greatest number of packets by which any codec reorders frames.
 MAX_REORDERED_PACKETS = 32
-BUFFER_BYTES = 1 << 18
 MAX_OFFSET_MS = 3_600_000.0
 
 
@@ -48,6 +46,7 @@ def remux(
     audio_delay_ms: float,
     audio_stream: int | None = None,
     leave_out: Collection[int] = (),
+    stretch: Fraction | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[list[Trace], list[str]]:
     """Copy `source` to `output` with its audio `audio_delay_ms` later (earlier where negative) relative to the rest.
@@ -58,6 +57,7 @@ def remux(
     Args:
         audio_stream: index, among the audio streams, of the only one to move; None moves all of them.
         leave_out: indices, among all streams, of those that are not copied.
+        stretch: by how much longer that audio stream, or the first, becomes; it is encoded anew, and no other moves.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
     Returns:
@@ -69,15 +69,24 @@ def remux(
     with _open(source) as container, output.open("wb") as file:
         programme = programme_of(container)
         _check_left_out(container, leave_out)
+        if stretch is not None:
+            audio_stream = audio_stream or 0
         delays = delays_seconds(container, audio_delay_ms, audio_stream)
         delays = _without_hidden_start(container, source, output, delays)
         clock = PacketClock(delays, is_spliced=is_spliced(container), times=presentation_times(container))
-        sink, targets = _start(container, output, file, delays, leave_out, programme)
+        stretched = None if stretch is None else container.streams.audio[audio_stream or 0]
+        plan = Plan(delays, programme, frozenset(leave_out), None if stretched is None else stretched.index)
+        sink, targets = start_output(container, output, file, plan)
         traces = {index: trace_of(container.streams[index], delays.get(index, Fraction(0))) for index in targets}
         ends = TrackEnds(container)
+        packets = _noted(_packets(container), ends)
+        if stretch is not None and stretched is not None:
+            target = cast("av.AudioStream", targets[stretched.index])
+            start_seconds = Fraction(container.start_time or 0, av.time_base)
+            packets = stretched_packets(packets, stretched, Stretcher(stretched, target, stretch, start_seconds))
         try:
             try:
-                _copy(container, sink, targets, clock, traces, ends, on_progress)
+                _copy(container, packets, sink, targets, clock, traces, on_progress)
             finally:
                 sink.close()
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -86,7 +95,8 @@ def remux(
             raise MediaError(
                 f"{output} cannot be written ({reason_of(error)}), no file was written: {remedy}"
             ) from None
-        notes = [f"stream {index} ({container.streams[index].type}) was left out" for index in leave_out]
+        notes = [] if stretched is None else [f"stream {stretched.index} (audio) was stretched and encoded anew"]
+        notes += [f"stream {index} ({container.streams[index].type}) was left out" for index in leave_out]
         if programme is not None and programme.names and sink.format.name not in (TRANSPORT_STREAM, MATROSKA):
             notes.append(f"{output.suffix} has no place for the names of the programme: {programme.all_names}")
         missing = ends.missing([container.streams[index] for index in targets])
@@ -165,85 +175,18 @@ def _open(source: Path) -> InputContainer:
     return container
 
 
-def _start(
-    container: InputContainer,
-    output: Path,
-    file: IO[bytes],
-    delays: dict[int, Fraction],
-    leave_out: Collection[int],
-    programme: Programme | None,
-) -> tuple[OutputContainer, dict[int, Stream]]:
-    """Open the output and write its header, without codec tags where the muxer refuses them.
-
-    PyAV leaves a file that it opened itself open when the header is refused, so it gets an open one.
-    """
-    refusal = ""
-    options = muxer_options(container, output, max(delays.values(), default=Fraction(0)), programme)
-    for keeps_tags in (True, False):
-        file.seek(0)
-        file.truncate()
-        try:
-            sink = av.open(
-                file, "w", metadata_errors="surrogateescape", container_options=options, buffer_size=BUFFER_BYTES
-            )
-        except ValueError:
-            raise MediaError(
-                f"{output.name} has no ending that names a container: give one such as .mp4, .mkv, .mov or .ts"
-            ) from None
-        if sink.format.flags & cast("int", Flags.no_file.value):
-            raise MediaError(
-                f"{output.name} would be a set of several files ({sink.format.long_name}): give an OUTPUT of one file, "
-                "such as .mp4, .mkv, .mov or .ts"
-            )
-        targets = add_streams(container, sink, leave_out, keeps_tags=keeps_tags)
-        _describe(container, sink, delays, programme)
-        try:
-            sink.start_encoding()
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            refusal = reason_of(error)
-            continue
-        return sink, targets
-    data = [stream.index for stream in container.streams if stream.type == "data" and stream.index in targets]
-    codecs = ", ".join(codec_name(stream) for stream in container.streams if stream.index in targets)
-    remedy = f"give {' '.join(f'--leave-out {index}' for index in data)} to copy the others"
-    raise MediaError(
-        f"{output.suffix} cannot hold these streams ({codecs}: {refusal}): no file was written, "
-        f"{remedy if data else container_remedy(output)}"
-    )
-
-
-def _describe(
-    container: InputContainer, sink: OutputContainer, delays: dict[int, Fraction], programme: Programme | None
-) -> None:
-    """Copy metadata, the names of the programme, and chapters, which get the delay of the video."""
-    brands = ("major_brand", "minor_version", "compatible_brands")
-    sink.metadata.update({key: value for key, value in container.metadata.items() if key not in brands})
-    if programme is not None:
-        sink.metadata.update(programme.names)
-    video = next(stream.index for stream in container.streams if stream.type == "video")
-    chapters = container.chapters()
-    for chapter in chapters:
-        # FFmpeg's chapters always have a time base.
-        delay = round(delays.get(video, Fraction(0)) / cast("Fraction", chapter["time_base"]))
-        chapter["start"] += delay
-        chapter["end"] += delay
-    if chapters:
-        sink.set_chapters(chapters)
-
-
 def _copy(
     container: InputContainer,
+    packets: Iterator[av.Packet[Stream]],
     sink: OutputContainer,
     targets: dict[int, Stream],
     clock: PacketClock,
     traces: dict[int, Trace],
-    ends: TrackEnds,
     on_progress: Progress | None,
 ) -> None:
     start_seconds = (container.start_time or 0) / av.time_base
     declared_seconds = None if container.duration is None else container.duration / av.time_base
-    for packet in _packets(container):
-        ends.add(packet)
+    for packet in packets:
         target = targets.get(packet.stream_index)
         if target is None:
             continue
@@ -260,6 +203,12 @@ def _copy(
         sink.mux_one(packet)
         if on_progress is not None and pts_seconds is not None:
             on_progress(float(pts_seconds) - start_seconds, declared_seconds)
+
+
+def _noted(packets: Iterator[av.Packet[Stream]], ends: TrackEnds) -> Iterator[av.Packet[Stream]]:
+    for packet in packets:
+        ends.add(packet)
+        yield packet
 
 
 def _packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
