@@ -13,7 +13,7 @@ from cavsync.deploy.repair.new_file import check_place, new_file
 from cavsync.deploy.repair.output_streams import ISO_ENDINGS
 from cavsync.deploy.repair.remux import MAX_OFFSET_MS, Progress, remux
 from cavsync.deploy.repair.stretch import Drift, drift_of
-from cavsync.deploy.repair.trace import Trace, compare, trace_file
+from cavsync.deploy.repair.trace import Trace, check_chapters, compare, trace_file
 from cavsync.deploy.verdict.records import IN_SYNC, SyncScore
 from cavsync.errors import CavsyncError, ConfigError, MediaError
 
@@ -145,6 +145,7 @@ def fix_file(
                 on_progress=on_progress,
             )
             compare(traces, trace_file(temporary), output)
+            check_chapters(source, temporary, output)
             checked = None if check is None else check(temporary)
         except ConfigError:
             raise

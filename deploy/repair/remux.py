@@ -29,7 +29,7 @@ from cavsync.deploy.repair.programme import programme_of
 from cavsync.deploy.repair.stretch import Stretcher, stretched_packets
 from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
-from cavsync.media.container import reason_of
+from cavsync.media.container import is_cover, reason_of
 from cavsync.media.frame_times import forbid_guesses
 from cavsync.media.track_ends import TrackEnds, is_spliced
 
@@ -99,7 +99,9 @@ def remux(
         notes += [f"stream {index} ({container.streams[index].type}) was left out" for index in leave_out]
         if programme is not None and programme.names and sink.format.name not in (TRANSPORT_STREAM, MATROSKA):
             notes.append(f"{output.suffix} has no place for the names of the programme: {programme.all_names}")
-        missing = ends.missing([container.streams[index] for index in targets])
+        # Subtitles may end anywhere.
+        played = [container.streams[index] for index, trace in traces.items() if trace.kind in ("video", "audio")]
+        missing = ends.missing([stream for stream in played if not is_cover(stream)])
         notes += [f"INPUT was cut off ({missing})"] if missing is not None else []
         return list(traces.values()), notes
 

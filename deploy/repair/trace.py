@@ -102,6 +102,18 @@ def trace_file(path: Path) -> list[Trace]:
     return traces
 
 
+def check_chapters(source: Path, written: Path, output: Path) -> None:
+    """Raise MediaError if the copy lacks chapters, which not every container holds."""
+    counts = []
+    for path in (source, written):
+        with av.open(str(path.absolute()), metadata_errors="surrogateescape") as container:
+            counts.append(len(container.chapters()))
+    if counts[1] < counts[0]:
+        raise MediaError(
+            f"{output.suffix} cannot hold chapters: no file was written, give an OUTPUT that ends in .mkv or .mp4"
+        )
+
+
 def compare(planned: Sequence[Trace], written: Sequence[Trace], output: Path) -> None:
     """Compare the packets of the copy with those that were passed to the muxer.
 

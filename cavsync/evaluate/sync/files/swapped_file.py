@@ -26,7 +26,13 @@ def write_swapped_file(video: Path, sound: Path, folder: Path) -> Path:
     out = folder / f"{video.stem}-with-another-sound.mkv"
     for as_pcm in (False, True):
         try:
-            with open_file(str(video)) as images, open_file(str(sound)) as voice, av.open(str(out), "w") as sink:
+            # PyAV leaves a file that it opened itself open when the header is refused.
+            with (
+                open_file(str(video)) as images,
+                open_file(str(sound)) as voice,
+                out.open("wb") as file,
+                av.open(file, "w") as sink,
+            ):
                 _join(images, voice, sink, as_pcm=as_pcm)
             return out
         except (av.error.FFmpegError, OSError, ValueError) as error:
