@@ -78,11 +78,11 @@ gpu-wheels: setup
 # Rebuild the shipped model: about an hour and a half on two cores. REAL is a folder of clips with manifest.csv.
 REAL ?= ../shared/data
 sync-tiny: setup
-	$(BIN)/python -P models/train_sync_tiny.py --real $(REAL) --out build/sync-tiny
+	$(BIN)/python models/train_sync_tiny.py --real $(REAL) --out build/sync-tiny
 
-# Rebuild the face path of the shipped model: about an hour on two cores, most of it measuring.
+# Rebuild the face path of the shipped model: about an hour on two cores, most of it measuring. FACE_FLAGS="--steps 3" tries it out.
 sync-face: setup
-	$(BIN)/python -P models/train_sync_face.py --real $(REAL) --out build/sync-face
+	$(BIN)/python models/train_sync_face.py --real $(REAL) --out build/sync-face $(FACE_FLAGS)
 
 # Make the graphs in models/faces again: fetch MediaPipe's models, convert them, compare them with their own runtime.
 face-graphs: setup

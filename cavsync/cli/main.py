@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
+import sys
 from typing import Any
 
 import click
 
 from cavsync import __version__
 from cavsync.cli.errors import ErrorHandlingGroup
+from cavsync.file_names import printable
 
 
 class LazyGroup(click.Group):
@@ -70,6 +73,14 @@ def evaluate() -> None:
     """Evaluate a model."""
 
 
+class LogFormatter(logging.Formatter):
+    """Lines of the log, in which a file name cannot control the terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        """Return the line."""
+        return printable(super().formatMessage(record))
+
+
 COMMANDS = {
     "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole pipeline in minutes."),
     "data": ("cavsync.cli.main:data", "Make and check data sets."),
@@ -96,4 +107,9 @@ class RootGroup(ErrorHandlingGroup, LazyGroup):
 @click.option("-v", "--verbose", is_flag=True, help="Log progress, choices of backends and every rejected clip.")
 def main(verbose: bool) -> None:
     """Pretrain CAV-MAE Sync, export its encoders, and score audio-visual sync."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    log = logging.StreamHandler()
+    log.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, handlers=[log])
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As stderr does: a terminal without emoji shows their code instead of ending the command.
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cavsync.file_names import printable
+
 if TYPE_CHECKING:
     from cavsync.deploy.files.score_file import Progress
 
@@ -46,7 +48,7 @@ def progress_bar(description: str) -> Iterator[Progress]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(escape(description), total=None)
+        task = bar.add_task(escape(printable(description)), total=None)
         due = 0.0
 
         def on_progress(done_seconds: float, declared_seconds: float | None) -> None:

@@ -105,7 +105,7 @@ def _is_missing(found_seconds: float, declared_seconds: float) -> bool:
     return declared_seconds - found_seconds > max(MISSING_SECONDS, MISSING_SHARE * declared_seconds)
 
 
-def require_end(source: str, missing: MissingEnd | None) -> None:
+def require_end(source: str, missing: MissingEnd | None, remedy: str) -> None:
     """Raise MediaError if a file was cut off."""
     if missing is not None:
-        raise MediaError(f"{source} is truncated ({missing}): give a complete file", reason="truncated")
+        raise MediaError(f"{source} is truncated ({missing}): {remedy}", reason="truncated")

@@ -9,23 +9,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cavsync.deploy.faces.picture import FacePicture
-from cavsync.deploy.faces.tracks import Face
 from cavsync.deploy.files.face_album import FaceAlbum
 from cavsync.deploy.files.face_file import FaceFile, SpeakingFace
 from cavsync.deploy.files.summary import FileSummary, path_share, summarise
 from cavsync.deploy.files.whole_file import HeatMap, WholeFile
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.onnx import runtime_version
-from cavsync.deploy.stream.face_path import FaceRow, OnFaces
+from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
 from cavsync.deploy.stream.scorer import SyncScorer
 from cavsync.deploy.verdict.records import FACE, UNDETERMINED, SyncScore
 from cavsync.deploy.verdict.trend import drift_ms_per_minute, out_of_sync_events, worst_offset_ms
 from cavsync.errors import ConfigError, MediaError
+from cavsync.file_names import legible
 from cavsync.media import MediaReader, VideoFrame
 
 Progress = Callable[[float, float | None], None]
@@ -36,6 +33,7 @@ REPORTED_PACKAGES = ("cavsync", "numpy", "av")
 class FileScore:
     """The score of a file: the decisions in order, the summary, and the similarity by time and lag.
 
+    `source` is the name of the file, with escapes for bytes that are not UTF-8 (see `cavsync.file_names.legible`).
     `face` is the face that speaks, over time; None where none was there long enough. `picture` shows it at its best
     moment, where pictures were asked for.
     """
@@ -68,7 +66,6 @@ def score_file(
     file: IO[bytes] | None = None,
     audio_shift_ms: float = 0.0,
     on_progress: Progress | None = None,
-    on_faces: OnFaces | None = None,
     keep_picture: bool = False,
     **keywords: Unpack[ScoringKeywords],
 ) -> FileScore:
@@ -81,7 +78,6 @@ def score_file(
         file: an opened, seekable, untrusted file to score instead; `path` then only names it (see `MediaReader`).
         audio_shift_ms: delay the audio by this much before scoring; it lowers every offset by as much.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
-        on_faces: called with frames that show faces (see `SyncScorer`).
         keep_picture: keep a small picture of the speaking face, for reports.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
@@ -99,25 +95,18 @@ def score_file(
         faces.add(row)
 
     album = FaceAlbum() if keep_picture else None
-
-    def see_faces(frame: NDArray[np.uint8], time_seconds: float, found: list[Face]) -> None:
-        if album is not None:
-            album.push(frame, time_seconds, found)
-        if on_faces is not None:
-            on_faces(frame, time_seconds, found)
-
     scorer = SyncScorer(
         bundle,
         replace(options, **keywords),
         on_row=lambda row: whole.add(row),
         on_face_row=add_face,
-        on_faces=see_faces,
+        on_faces=None if album is None else album.push,
     )
     step_seconds = bundle.manifest.sync.decision_step_seconds
     whole = WholeFile(scorer.lags_ms, step_seconds)
     if FACE in scorer.paths and bundle.manifest.faces is not None:
         faces = FaceFile(scorer.lags_ms, step_seconds, bundle.manifest.faces.frame_rate_hz)
-    with MediaReader(path, file=file) as reader:
+    with MediaReader(path, file=file, tracks=scorer.options.tracks) as reader:
         records = _push_all(reader, scorer, audio_shift_ms, on_progress)
         media = {**asdict(reader.info), "ignored_frames": scorer.num_ignored_frames}
     start_seconds, end_seconds = scorer.video_span_seconds or (0.0, 0.0)
@@ -132,7 +121,7 @@ def score_file(
     score = summarise(whole, speaking, records, scorer, end_seconds=end_seconds, duration_seconds=duration_seconds)
     early_limit_ms, late_limit_ms = scorer.profile.limits_ms(whole.evidence().frame_period_seconds)
     summary = FileSummary(
-        source=str(path),
+        source=legible(str(path)),
         score=score,
         early_limit_ms=early_limit_ms,
         late_limit_ms=late_limit_ms,
@@ -143,13 +132,15 @@ def score_file(
         undetermined_share=sum(record.state == UNDETERMINED for record in records) / len(records),
         num_windows=len(records),
         path_share=path_share(records),
-        num_faces=max(len(record.faces) for record in records),
+        num_faces=0 if faces is None else faces.most_at_once,
+        audio_stream=reader.tracks.audio_name,
+        notes=[legible(note) for note in reader.notes],
         media=media,
         bundle=describe_bundle(bundle),
         versions={**{name: version(name) for name in REPORTED_PACKAGES}, "onnxruntime": runtime_version()},
     )
     picture = None if album is None or speaking is None else album.picture_of(speaking.tracks)
-    return FileScore(str(path), records, summary, _heat_map(summary, whole, speaking), speaking, picture)
+    return FileScore(summary.source, records, summary, _heat_map(summary, whole, speaking), speaking, picture)
 
 
 def _heat_map(summary: FileSummary, whole: WholeFile, face: SpeakingFace | None) -> HeatMap:

@@ -18,8 +18,9 @@ from cavsync.deploy.live.address import Address, Input
 from cavsync.deploy.live.decoder import Codecs
 from cavsync.deploy.live.relay import Relay
 from cavsync.errors import MediaError
-from cavsync.media.container import MediaInfo, describe, open_file, pick_tracks
+from cavsync.media.container import MediaInfo, describe, index_remedy, open_file
 from cavsync.media.frame_times import forbid_guesses
+from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
 
 WRAPPING_FORMATS = ("mpegts", "hls")
 MAX_DAMAGED_IN_A_ROW = 50
@@ -39,14 +40,15 @@ class Connection:
     """An open source. `packets` iterates over the packets of both tracks; `close` releases everything.
 
     `codecs` are the decoders by kind; they outlive the connection, so that queued packets can be decoded after it has
-    ended. Setting `stopped` ends reading at once where the protocol allows it, else at the time-out.
+    ended. Setting `stopped` ends reading at once where the protocol allows it, else at the time-out. `notes` are
+    sentences about tracks that are not read.
 
     Raises:
         MediaError: the source cannot be opened (with a reason of `MediaError`, or `unsupported`), or lacks video or
             audio.
     """
 
-    def __init__(self, address: Address, stopped: threading.Event) -> None:
+    def __init__(self, address: Address, stopped: threading.Event, choice: TrackChoice = PLAYED) -> None:
         self._address = address
         self._stopped = stopped
         self._containers: list[InputContainer] = []
@@ -60,11 +62,13 @@ class Connection:
                 self._containers.append(self._open(part))
             for container in self._containers:
                 forbid_guesses(container)
-            video, audio = pick_tracks(self._containers, address.shown)
+            tracks = pick_tracks(self._containers, address.shown, choice)
         except BaseException:
             self.close()
             raise
+        video, audio = tracks.video, tracks.audio[0]
         self._tracks = (video, audio)
+        self.notes = tracks.notes
         self._discard_other_tracks()
         video.thread_type = "SLICE" if address.is_live else "AUTO"
         video.codec_context.copy_opaque = True
@@ -134,9 +138,17 @@ class Connection:
                 self.damaged_packets += 1
                 in_a_row += 1
                 if in_a_row > MAX_DAMAGED_IN_A_ROW:
+                    self._require_index(container)
                     raise DisconnectedError(f"{MAX_DAMAGED_IN_A_ROW} packets in a row are damaged") from None
             except (av.error.FFmpegError, OSError) as error:
+                self._require_index(container)
                 raise DisconnectedError(self._why(error, self._address.read_seconds)) from None
+
+    def _require_index(self, container: InputContainer) -> None:
+        """Raise MediaError if nothing was read because the index of an MP4 or MOV cannot be used."""
+        remedy = index_remedy(container, self._address.inputs[0].url)
+        if self._last_seconds is None and remedy is not None:
+            raise MediaError(f"{self._address.shown} gives no packet: {remedy}", reason="unsupported")
 
     def _open(self, part: Input) -> InputContainer:
         if self._address.kind == "file":

@@ -104,7 +104,7 @@ def fix_file(
     output: Path,
     offset_ms: float,
     *,
-    audio_stream: int | None = None,
+    audio_streams: Collection[int] | None = None,
     leave_out: Collection[int] = (),
     stretch: Fraction | None = None,
     overwrite: bool = False,
@@ -117,9 +117,9 @@ def fix_file(
     times were compared with the input's; if anything fails or interrupts before that, no file is left.
 
     Args:
-        audio_stream: index of the one audio stream to move; None moves all of them.
+        audio_streams: numbers of the audio streams to move, from 0 on; None moves all of them.
         leave_out: indices, among all streams, of those that are not copied.
-        stretch: by how much longer that audio stream, or the first, becomes; it is encoded anew, and no other moves.
+        stretch: by how much longer the audio streams that move become; they are encoded anew.
         overwrite: replace an existing `output`.
         check: called with the finished copy before it gets its name; may raise to discard it.
         on_progress: called with the seconds copied and the seconds declared (None where none are declared).
@@ -139,7 +139,7 @@ def fix_file(
                 source,
                 temporary,
                 audio_delay_ms=offset_ms,
-                audio_stream=audio_stream,
+                audio_streams=audio_streams,
                 leave_out=leave_out,
                 stretch=stretch,
                 on_progress=on_progress,

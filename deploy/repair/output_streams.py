@@ -55,7 +55,7 @@ def add_streams(
         if is_cover(stream) and sink.format.name == MATROSKA:
             _attach_cover(stream, sink)
             continue
-        if stream.index == plan.stretched and isinstance(stream, av.AudioStream):
+        if stream.index in plan.stretched and isinstance(stream, av.AudioStream):
             targets[stream.index] = target = add_stretched(stream, sink)
             _copy_description(container, stream, sink, target, keeps_tags=False)
             continue

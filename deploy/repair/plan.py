@@ -14,12 +14,12 @@ from cavsync.media.container import is_cover
 
 @dataclass(frozen=True)
 class Plan:
-    """Delays by stream index, the programme to keep, the streams to leave out, and the one to stretch."""
+    """Delays by stream index, the programme to keep, and the indices of streams to leave out and to stretch."""
 
     delays_seconds: Mapping[int, Fraction]
     programme: Programme | None = None
     left_out: frozenset[int] = frozenset()
-    stretched: int | None = None
+    stretched: frozenset[int] = frozenset()
 
     def video_delay_seconds(self, container: InputContainer) -> Fraction:
         """Return the delay of the first video that is not a cover."""

@@ -44,7 +44,7 @@ def remux(
     output: Path,
     *,
     audio_delay_ms: float,
-    audio_stream: int | None = None,
+    audio_streams: Collection[int] | None = None,
     leave_out: Collection[int] = (),
     stretch: Fraction | None = None,
     on_progress: Progress | None = None,
@@ -55,9 +55,9 @@ def remux(
     streams are delayed. The ending of `output` selects the container.
 
     Args:
-        audio_stream: index, among the audio streams, of the only one to move; None moves all of them.
+        audio_streams: numbers, among the audio streams, of those to move; None moves all of them.
         leave_out: indices, among all streams, of those that are not copied.
-        stretch: by how much longer that audio stream, or the first, becomes; it is encoded anew, and no other moves.
+        stretch: by how much longer the audio streams that move become; they are encoded anew.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
     Returns:
@@ -68,22 +68,28 @@ def remux(
     """
     with _open(source) as container, output.open("wb") as file:
         programme = programme_of(container)
-        _check_left_out(container, leave_out)
-        if stretch is not None:
-            audio_stream = audio_stream or 0
-        delays = delays_seconds(container, audio_delay_ms, audio_stream)
+        delays = delays_seconds(container, audio_delay_ms, audio_streams)
+        moved = _moved_audio(container, audio_streams)
+        if audio_streams is None:
+            moved = [stream for stream in moved if stream.index not in leave_out]
+        _check_left_out(container, leave_out, moved)
         delays = _without_hidden_start(container, source, output, delays)
         clock = PacketClock(delays, is_spliced=is_spliced(container), times=presentation_times(container))
-        stretched = None if stretch is None else container.streams.audio[audio_stream or 0]
-        plan = Plan(delays, programme, frozenset(leave_out), None if stretched is None else stretched.index)
+        stretched = moved if stretch is not None else []
+        plan = Plan(delays, programme, frozenset(leave_out), frozenset(stream.index for stream in stretched))
         sink, targets = start_output(container, output, file, plan)
         traces = {index: trace_of(container.streams[index], delays.get(index, Fraction(0))) for index in targets}
         ends = TrackEnds(container)
         packets = _noted(_packets(container), ends)
-        if stretch is not None and stretched is not None:
-            target = cast("av.AudioStream", targets[stretched.index])
+        if stretch is not None:
             start_seconds = Fraction(container.start_time or 0, av.time_base)
-            packets = stretched_packets(packets, stretched, Stretcher(stretched, target, stretch, start_seconds))
+            packets = stretched_packets(
+                packets,
+                {
+                    stream: Stretcher(stream, cast("av.AudioStream", targets[stream.index]), stretch, start_seconds)
+                    for stream in stretched
+                },
+            )
         try:
             try:
                 _copy(container, packets, sink, targets, clock, traces, on_progress)
@@ -95,7 +101,7 @@ def remux(
             raise MediaError(
                 f"{output} cannot be written ({reason_of(error)}), no file was written: {remedy}"
             ) from None
-        notes = [] if stretched is None else [f"stream {stretched.index} (audio) was stretched and encoded anew"]
+        notes = [f"stream {stream.index} (audio) was stretched and encoded anew" for stream in stretched]
         notes += [f"stream {index} ({container.streams[index].type}) was left out" for index in leave_out]
         if programme is not None and programme.names and sink.format.name not in (TRANSPORT_STREAM, MATROSKA):
             notes.append(f"{output.suffix} has no place for the names of the programme: {programme.all_names}")
@@ -106,13 +112,23 @@ def remux(
         return list(traces.values()), notes
 
 
-def _check_left_out(container: InputContainer, leave_out: Collection[int]) -> None:
-    unknown = [index for index in leave_out if index >= len(container.streams)]
-    if unknown:
-        raise MediaError(f"{container.name} has no stream {unknown[0]}: give 0 to {len(container.streams) - 1}")
+def _moved_audio(container: InputContainer, numbers: Collection[int] | None) -> list[av.AudioStream]:
+    return [stream for number, stream in enumerate(container.streams.audio) if numbers is None or number in numbers]
 
 
-def delays_seconds(container: InputContainer, audio_delay_ms: float, audio_stream: int | None) -> dict[int, Fraction]:
+def _check_left_out(container: InputContainer, leave_out: Collection[int], moved: Collection[Stream]) -> None:
+    kept = {*(stream.index for stream in moved), container.streams.video[0].index}
+    for index in leave_out:
+        if index >= len(container.streams):
+            raise MediaError(f"{container.name} has no stream {index}: give 0 to {len(container.streams) - 1}")
+        if index in kept:
+            kind = container.streams[index].type
+            raise MediaError(f"stream {index} is the {kind} of which the offset is removed: it cannot be left out")
+
+
+def delays_seconds(
+    container: InputContainer, audio_delay_ms: float, audio_streams: Collection[int] | None
+) -> dict[int, Fraction]:
     """Return stream index -> delay for the streams to delay.
 
     Raises:
@@ -122,11 +138,13 @@ def delays_seconds(container: InputContainer, audio_delay_ms: float, audio_strea
     video = [stream.index for stream in container.streams if stream.type == "video"]
     if not audio or not video:
         raise MediaError(f"{container.name} lacks {'audio' if not audio else 'video'}: give a file with both")
-    if audio_stream is not None and audio_stream >= len(audio):
+    numbers = range(len(audio)) if audio_streams is None else audio_streams
+    missing = [number for number in numbers if number >= len(audio)]
+    if missing:
         raise MediaError(
-            f"{container.name} has {len(audio)} audio streams, no stream {audio_stream}: give 0 to {len(audio) - 1}"
+            f"{container.name} has {len(audio)} audio streams, no stream {missing[0]}: give 0 to {len(audio) - 1}"
         )
-    chosen = set(audio if audio_stream is None else [audio[audio_stream]])
+    chosen = {audio[number] for number in numbers}
     delay = Fraction(audio_delay_ms).limit_denominator(1_000_000) / 1000
     if delay >= 0:
         return dict.fromkeys(chosen, delay)

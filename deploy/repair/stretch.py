@@ -1,8 +1,8 @@
-"""Stretching of one audio track, which takes out a drift: its samples are resampled and encoded anew."""
+"""Stretching of audio tracks, which takes out a drift: their samples are resampled and encoded anew."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -148,15 +148,22 @@ def add_stretched(stream: av.AudioStream, sink: OutputContainer) -> av.AudioStre
 
 
 def stretched_packets(
-    packets: Iterator[av.Packet[Stream]], stream: Stream, stretcher: Stretcher
+    packets: Iterator[av.Packet[Stream]], stretchers: Mapping[av.AudioStream, Stretcher]
 ) -> Iterator[av.Packet[Stream]]:
-    """Yield `packets` with those of `stream` replaced by what `stretcher` makes of them, as packets of `stream`."""
-    last = av.Packet()
-    last.stream, last.time_base = stream, stream.time_base
-    for packet in chain(packets, [last]):
-        if packet.stream_index != stream.index:
+    """Yield `packets` with those of some streams replaced by what their stretchers make of them."""
+    by_index = {stream.index: (stream, stretcher) for stream, stretcher in stretchers.items()}
+    for packet in chain(packets, map(_end_of, stretchers)):
+        if packet.stream_index not in by_index:
             yield packet
             continue
+        stream, stretcher = by_index[packet.stream_index]
         for new in stretcher.feed(packet):
             new.stream = stream
             yield new
+
+
+def _end_of(stream: Stream) -> av.Packet[Stream]:
+    """Return the empty packet that ends a decoder."""
+    last = av.Packet()
+    last.stream, last.time_base = stream, stream.time_base
+    return last

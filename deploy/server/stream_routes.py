@@ -211,7 +211,10 @@ class StreamSocket:
 
     def _open(self, wanted: dict[str, Any]) -> PushedStream:
         services = self._services
-        options = ScoreOptions.parsed(wanted).resolved(services.bundle.manifest, services.settings.scoring)
+        asked = ScoreOptions.parsed(wanted)
+        if (asked.audio_stream, asked.video_stream, asked.program) != (None, None, None):
+            raise RefusalError(400, "a pushed stream has no tracks to choose from: push those that are to be scored")
+        options = asked.resolved(services.bundle.manifest, services.settings.scoring)
         face = LiveFace(has_pictures=services.settings.thumbnails)
         self._pushed = PushedStream(services.pool.bundle, self._stream, options, face)
         return self._pushed

@@ -27,7 +27,7 @@ from cavsync.deploy.stream.options import (
 from cavsync.deploy.stream.rows import Row, RowStream
 from cavsync.deploy.stream.search import Search
 from cavsync.deploy.stream.span import Span
-from cavsync.deploy.stream.stray import StrayFilter
+from cavsync.deploy.stream.stray import LONGEST_PACKET_SECONDS, StrayFilter
 from cavsync.deploy.stream.windows import MIN_FACE_SHARE, FaceJudge, Window
 from cavsync.deploy.verdict.confidence import Evidence, judge, lack_of_input
 from cavsync.deploy.verdict.curve import curve_of_rows
@@ -45,8 +45,8 @@ class SyncScorer:
     long as neither is more than `max_lead_seconds` ahead of the other. Timestamps may have holes, jump ahead, and be
     set back (a wrap, a restarted sender): after a hole of more than 10 s, and after a clock that was set back by more
     than 1 s, windows start over; where only one of the two clocks was set back, decisions report missing audio. A
-    single piece with a timestamp out of line is dropped. Memory is bounded. Not thread-safe; several scorers may share
-    one opened bundle.
+    single frame, or up to 0.2 s of audio, with timestamps out of line is dropped. Memory is bounded. Not thread-safe;
+    several scorers may share one opened bundle.
 
     Args:
         bundle: an opened bundle.
@@ -125,8 +125,8 @@ class SyncScorer:
         self._faces = self._new_face_path() if FACE in self.paths else None
         self._windows: deque[Window] = deque()
         self._input = AudioInput()
-        self._video_filter: StrayFilter[NDArray[np.uint8]] = StrayFilter()
-        self._audio_filter: StrayFilter[NDArray[np.float32]] = StrayFilter()
+        self._video_filter: StrayFilter[NDArray[np.uint8]] = StrayFilter(longest_seconds=0.0)
+        self._audio_filter: StrayFilter[NDArray[np.float32]] = StrayFilter(LONGEST_PACKET_SECONDS)
         self._span: Span[Window] | None = None
         self._finished = False
 

@@ -100,8 +100,12 @@ SITUATIONS = [
             options=LEFT_OUT,
         ),
     ),
-    Situation("unknown codec second", unknown_codec(1), 0, repair=Repair(refusal="does not know.*give --leave-out 2")),
-    Situation("unknown codec second to mkv", unknown_codec(1), 0, repair=Repair(".mkv", refusal="give --leave-out 2")),
+    Situation(
+        "unknown codec in a copy", unknown_codec(1), 0, repair=Repair(refusal="does not know.*give --leave-out 2")
+    ),
+    Situation(
+        "unknown codec in a copy to mkv", unknown_codec(1), 0, repair=Repair(".mkv", refusal="give --leave-out 2")
+    ),
     Situation(
         "unknown codec left out",
         unknown_codec(1),

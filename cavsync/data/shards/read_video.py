@@ -18,6 +18,7 @@ from cavsync.data.shards.jpeg import encode_jpeg
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.record import SampleContents
 from cavsync.errors import MediaError
+from cavsync.file_names import ffmpeg_path
 from cavsync.media import AudioChunk, MediaReader
 from cavsync.media.align import SAMPLE_RATE_HZ
 
@@ -114,7 +115,7 @@ def _choose(times: list[float], options: PackOptions) -> list[float]:
 def _packet_times(path: Path, part: _ReadRange) -> list[float]:
     """Return the times in seconds of the part's frames from the packets; empty if the packets cannot be read."""
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(ffmpeg_path(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 return []
             start_seconds = 0.0 if container.start_time is None else container.start_time / av.time_base
