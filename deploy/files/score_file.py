@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +36,7 @@ REPORTED_PACKAGES = ("cavsync", "numpy", "av")
 class FileScore:
     """The score of a file: the decisions in order, the summary, and the similarity by time and lag.
 
+    The `records` have their curves only where these were asked for; the summary's score has that of the whole file.
     `face` is the face that speaks, over time; None where none was there long enough. `picture` shows it at its best
     moment, where pictures were asked for.
     """
@@ -70,9 +71,10 @@ def score_file(
     on_progress: Progress | None = None,
     on_faces: OnFaces | None = None,
     keep_picture: bool = False,
+    keep_curves: bool = False,
     **keywords: Unpack[ScoringKeywords],
 ) -> FileScore:
-    """Score the media file `path` with an opened bundle, in bounded memory.
+    """Score the media file `path` with an opened bundle, in memory that grows by what the result holds.
 
     Args:
         path: a file, or an address that FFmpeg opens.
@@ -83,6 +85,7 @@ def score_file(
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
         on_faces: called with frames that show faces (see `SyncScorer`).
         keep_picture: keep a small picture of the speaking face, for reports.
+        keep_curves: keep `curve` and `features` of every decision and of its faces, which the summary does not need.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
@@ -118,7 +121,8 @@ def score_file(
     if FACE in scorer.paths and bundle.manifest.faces is not None:
         faces = FaceFile(scorer.lags_ms, step_seconds, bundle.manifest.faces.frame_rate_hz)
     with MediaReader(path, file=file) as reader:
-        records = _push_all(reader, scorer, audio_shift_ms, on_progress)
+        decisions = _push_all(reader, scorer, audio_shift_ms, on_progress)
+        records = [record if keep_curves else record.without_curves() for record in decisions]
         media = {**asdict(reader.info), "ignored_frames": scorer.num_ignored_frames}
     start_seconds, end_seconds = scorer.video_span_seconds or (0.0, 0.0)
     duration_seconds = end_seconds - start_seconds
@@ -169,14 +173,14 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
 
 def _push_all(
     reader: MediaReader, scorer: SyncScorer, audio_shift_ms: float, on_progress: Progress | None
-) -> list[SyncScore]:
-    records: list[SyncScore] = []
+) -> Iterator[SyncScore]:
+    """Push the whole file; yield the decisions as they fall due."""
     for item in reader:
         if isinstance(item, VideoFrame):
-            records += scorer.push_video(item.rgb, pts_seconds=item.pts_seconds)
+            yield from scorer.push_video(item.rgb, pts_seconds=item.pts_seconds)
         else:
             shifted_seconds = item.pts_seconds + audio_shift_ms / 1000
-            records += scorer.push_audio(item.samples, pts_seconds=shifted_seconds)
+            yield from scorer.push_audio(item.samples, pts_seconds=shifted_seconds)
         if on_progress is not None:
             on_progress(item.pts_seconds, reader.info.duration_seconds)
-    return records + scorer.flush()
+    yield from scorer.flush()
