@@ -164,16 +164,12 @@ class VideoTrack:
             self._due.popleft()
         return group
 
-    def tubelets(self, group: list[VisualInstant]) -> NDArray[np.uint8]:
-        """Return the tubelets (n, T, H, W, 3) uint8 of instants of the group taken last."""
+    def tubelets(self, group: list[VisualInstant]) -> list[list[NDArray[np.uint8]]]:
+        """Return the T frames (H, W, 3) uint8 of the tubelet of each instant of the group taken last."""
         epoch = self._epochs[0]
         times = np.asarray(epoch.times)
-        return np.stack(
-            [
-                np.stack([epoch.frames[index] for index in nearest_index(times, wanted)])
-                for wanted in (self._wanted_seconds(instant.time_seconds) for instant in group)
-            ]
-        )
+        wanted = (self._wanted_seconds(instant.time_seconds) for instant in group)
+        return [[epoch.frames[index] for index in nearest_index(times, moments)] for moments in wanted]
 
     def _wanted_seconds(self, time_seconds: float) -> NDArray[np.float64]:
         center = np.asarray(time_seconds, dtype=np.float64)
