@@ -1,8 +1,8 @@
 """Windows decided in order, once the rows of all paths are there; the whole picture compared as far as they need it.
 
-Where a face decides surely, the whole picture can only contradict it, so that it is compared thinly: one of
-`sparse_stride` frames, with one of `coarse_step` instants of the audio. If that might become a contradiction, and
-wherever no face is sure, the window is compared in full, so that no window lacks what it rests on.
+Where a face decides, the whole picture can only contradict it, so that it is first compared thinly: one of
+`sparse_stride` frames, with one of `coarse_step` instants of the audio. Where that leaves a contradiction possible, and
+wherever no face decides, the window is compared in full, so that no window lacks what it rests on.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ class WindowQueue:
         path, judge = self._faces
         faces = judge.judge(window, path.rows(window.epoch, window.start_seconds, window.end_seconds))
         path.drop_before(window.epoch, window.start_seconds - 1)
-        if len(window.rows) >= MIN_WINDOW_ROWS * self._thin.stride and judge.is_sure(faces):
+        if len(window.rows) >= MIN_WINDOW_ROWS * self._thin.stride and judge.decides(faces):
             whole = self._whole(window, self._thin)
-            if not judge.may_contradict(whole, faces):
+            if judge.is_settled(whole, faces):
                 return judge.combine(whole, faces)
         return judge.combine(self._whole(window, FULL), faces)
 

@@ -59,23 +59,27 @@ class FaceJudge:
             self._judge(window, face, len(face) / expected, period_seconds) for face in all_faces if len(face) >= enough
         ]
 
-    def is_sure(self, faces: Sequence[SyncScore]) -> bool:
-        """Whether a face decides with `CLEAR_ODDS` to spare, and no other face contradicts it."""
+    def decides(self, faces: Sequence[SyncScore]) -> bool:
+        """Whether the surest face decides, and no other face contradicts it."""
         best = _surest(faces)
-        if best is None or not best.is_measured or self.spec.calibration is None:
+        if best is None or not best.is_measured:
             return False
-        is_clear = _odds(best.confidence) >= CLEAR_ODDS * _odds(self.spec.calibration.threshold)
-        return is_clear and not any(is_disputed(other, best, self._tolerance_ms) for other in faces)
+        return not any(is_disputed(other, best, self._tolerance_ms) for other in faces)
 
-    def may_contradict(self, whole: SyncScore, faces: Sequence[SyncScore]) -> bool:
-        """Whether the whole picture, compared in part, could contradict the surest face if it were compared in full:
-        it says something else, and its odds are at least one `CLEAR_ODDS`-th of those that decide."""
-        best, calibration = _surest(faces), self.manifest.calibration
-        if best is None or calibration is None or whole.confidence is None:
+    def is_settled(self, whole: SyncScore, faces: Sequence[SyncScore]) -> bool:
+        """Whether the whole picture, compared in part, cannot be expected to contradict the face that decides.
+
+        It says the same and is sure of that; or the face has `CLEAR_ODDS` times the odds that decide, and the whole
+        picture says the same or has less than one `CLEAR_ODDS`-th of those that decide.
+        """
+        best, own, other = _surest(faces), self.spec.calibration, self.manifest.calibration
+        if best is None or own is None or other is None:
             return False
         distance_ms = abs((whole.audio_offset_ms or 0.0) - (best.audio_offset_ms or 0.0))
-        is_likely = CLEAR_ODDS * _odds(whole.confidence) >= _odds(calibration.threshold)
-        return is_likely and distance_ms > self._tolerance_ms
+        agrees = whole.audio_offset_ms is not None and distance_ms <= self._tolerance_ms
+        is_clear = _odds(best.confidence) >= CLEAR_ODDS * _odds(own.threshold)
+        is_weak = CLEAR_ODDS * _odds(whole.confidence) < _odds(other.threshold)
+        return (agrees and whole.is_measured) or (is_clear and (agrees or is_weak))
 
     def combine(self, whole: SyncScore, faces: Sequence[SyncScore]) -> SyncScore:
         """Return the decision of both paths."""
