@@ -124,7 +124,7 @@ class RowStream:
         self._search = search
         self._max_lead_seconds = max_lead_seconds
         self._compared = compared
-        self.video = VideoTrack(bundle, grid.frame_rate_hz, group_instants)
+        self.video = VideoTrack(bundle, grid.frame_rate_hz, group_instants, has_tubelets=compared != NEVER)
         group_seconds = group_instants / grid.frame_rate_hz
         self._lags = LagRows(bundle.audio_encoder, grid, 2 * group_seconds + max_lead_seconds + demand_seconds)
         self.audio = self._lags.audio
