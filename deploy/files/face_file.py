@@ -14,7 +14,7 @@ from cavsync.deploy.files.whole_file import HeatMap
 from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.stream.windows import MIN_FACE_SHARE
 from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, Curve, FloatArray, curve_of_sums, mean_of
-from cavsync.deploy.verdict.face_view import FaceView
+from cavsync.deploy.verdict.face_view import FaceView, LipMotion
 from cavsync.deploy.verdict.records import SyncScore
 
 # What is kept of each row, in this order.
@@ -72,6 +72,10 @@ class FaceFile:
         self._rate_hz = rate_hz
         self._blocks: list[dict[int, _Block]] = []
         self._begun = (-1, 0.0)
+        self._moment = (-1, 0.0)
+        self._num_at_once = 0
+        self.most_at_once = 0
+        """Most faces in one frame."""
         self._frame_size = (0, 0)
 
     def add(self, row: FaceRow) -> None:
@@ -80,6 +84,9 @@ class FaceFile:
         if row.epoch != epoch or not begun <= row.time_seconds < begun + self._block_seconds:
             self._blocks.append({})
             self._begun = (row.epoch, row.time_seconds)
+        moment = (row.epoch, row.time_seconds)
+        self._num_at_once = self._num_at_once + 1 if moment == self._moment else 1
+        self._moment, self.most_at_once = moment, max(self.most_at_once, self._num_at_once)
         num_lags = len(self._lags_ms)
         blocks = self._blocks[-1]
         if row.track not in blocks:
@@ -121,7 +128,7 @@ class FaceFile:
     def _view(self, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
         presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(facts[:, 4:], axis=0))
         numbers, counts = np.unique(tracks, return_counts=True)
-        low, high = np.percentile(facts[:, 1], [1, 99])
+        motions = [LipMotion.of(*facts[tracks == number, :2].T) for number in numbers]
         return FaceView(
             track=int(numbers[counts.argmax()]),
             box=(left, top, right, bottom),
@@ -129,7 +136,7 @@ class FaceFile:
             presence=presence,
             frontality=frontality,
             eye_distance_px=eye_distance_px,
-            opening_range=float(high - low),
+            lips=max(motions, key=lambda motion: motion.opening_range),
             share=min(1.0, share),
         )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cavsync.deploy.runtime.audio_encoder import AudioEncoder
 from cavsync.deploy.stream.audio_stretch import AudioStretch
 from cavsync.deploy.stream.clock import EpochClock
-from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
+from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS, PATIENCE_SECONDS
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.resample import SteadyClock
 
@@ -33,15 +33,9 @@ class AudioTrack:
         self.finished = False
 
     @property
-    def progress_seconds(self) -> float:
-        """Progress at the end of the audio; infinite after `finish`, minus infinity before the first sample."""
-        if self.finished:
-            return math.inf
-        return self.clock.progress(self._end_seconds) if self._stretches else -math.inf
-
-    @property
-    def _end_seconds(self) -> float:
-        return self._stretches[-1].end_sample / SAMPLE_RATE_HZ
+    def end_seconds(self) -> float:
+        """Timestamp at the end of the audio; minus infinity before the first sample."""
+        return self._stretches[-1].end_sample / SAMPLE_RATE_HZ if self._stretches else -math.inf
 
     def push(self, samples: NDArray[np.float32], pts_seconds: float) -> None:
         """Place samples (n,) on the clock; jitter of the timestamps does not cut the audio (see `SteadyClock`)."""
@@ -58,6 +52,17 @@ class AudioTrack:
             return True
         last = self._stretches[-1] if self._stretches else None
         return last is not None and last.epoch == epoch and last.end_instant >= stop
+
+    def covers(self, epoch: int, seconds: float, stop: int) -> bool:
+        """Whether a stretch of this epoch reaches from a timestamp to the instant `stop`.
+
+        It may begin up to `PATIENCE_SECONDS` after the timestamp: the tracks need not begin together.
+        """
+        latest_sample = (seconds + PATIENCE_SECONDS) * SAMPLE_RATE_HZ
+        return any(
+            stretch.epoch == epoch and stretch.first_sample <= latest_sample and stretch.end_instant >= stop
+            for stretch in self._stretches
+        )
 
     def embed(self, epoch: int, wanted: NDArray[np.int64]) -> None:
         """Embed the instants `wanted` (ascending) whose audio is present and that are not embedded yet."""
@@ -106,9 +111,9 @@ class AudioTrack:
     def _resume(self, pts_seconds: float) -> None:
         """Continue at a timestamp that does not follow from the last one."""
         self._steady = SteadyClock(pts_seconds)
-        if self._stretches and pts_seconds < self._end_seconds - JUMP_BACK_SECONDS:
-            self.clock.set_back(self._end_seconds, pts_seconds)
-        elif self._stretches and pts_seconds <= self._end_seconds + HOLE_SECONDS:
+        if self._stretches and pts_seconds < self.end_seconds - JUMP_BACK_SECONDS:
+            self.clock.set_back(self.end_seconds, pts_seconds)
+        elif self._stretches and pts_seconds <= self.end_seconds + HOLE_SECONDS:
             return
         start_sample = round(pts_seconds * SAMPLE_RATE_HZ)
         self._stretches.append(AudioStretch(self._encoder, self._hop_frames, start_sample, self.clock.epoch))

@@ -50,7 +50,6 @@ class _Group:
 
     instants: list[FaceInstant]
     epoch: int
-    progress_seconds: float
     elapsed_seconds: float
 
 
@@ -151,9 +150,8 @@ class FacePath:
         instants = self._grid.encode()
         if instants:
             behind_seconds = self._last_seconds - instants[-1].time_seconds
-            progress_seconds = self._clock.progress(instants[0].time_seconds)
             elapsed_seconds = self._elapsed_seconds - behind_seconds
-            self._groups.append(_Group(instants, self._clock.epoch, progress_seconds, elapsed_seconds))
+            self._groups.append(_Group(instants, self._clock.epoch, elapsed_seconds))
 
     def _complete_rows(self) -> Iterator[FaceRow]:
         while self._groups:
@@ -171,7 +169,7 @@ class FacePath:
         """Epoch of the group's audio once it has arrived or is too late; None while it is waited for."""
         is_late = self._elapsed_seconds - group.elapsed_seconds > self._max_lead_seconds
         last_seconds = group.instants[-1].time_seconds
-        return self._lags.epoch_for(self._pairing, group.epoch, group.progress_seconds, last_seconds, is_late=is_late)
+        return self._lags.epoch_for(self._pairing, group.epoch, last_seconds, is_late=is_late)
 
     def _row(self, instant: FaceInstant, epoch: int, audio_epoch: int) -> FaceRow:
         time_seconds, half = instant.time_seconds, self._period_seconds / 2

@@ -36,20 +36,19 @@ class LagRows:
         keep_seconds = 2 * grid.max_offset_ms / 1000 + 2 * self._first_center_seconds + wait_seconds
         self.audio = AudioTrack(encoder, grid.hop_frames, keep_seconds)
 
-    def has(self, epoch: int, last_seconds: float) -> bool:
-        """Whether the audio of all moments up to `last_seconds` has arrived or can no longer arrive."""
-        return self.audio.has(epoch, self._place(last_seconds)[0] + self._grid.reach + 2)
-
-    def epoch_for(
-        self, pairing: EpochPairing, epoch: int, progress_seconds: float, last_seconds: float, *, is_late: bool
-    ) -> int | None:
-        """Epoch of the audio for moments of an epoch of the video, the first at `progress_seconds`, the last at
-        `last_seconds`, once the audio has arrived or is too late; None while it is waited for."""
-        audio_progress = math.inf if is_late else self.audio.progress_seconds
-        found = pairing.epoch_of(epoch, progress_seconds, audio_progress=audio_progress)
+    def epoch_for(self, pairing: EpochPairing, epoch: int, last_seconds: float, *, is_late: bool) -> int | None:
+        """Epoch of the audio for moments of an epoch of the video, the last of them at `last_seconds`, once the audio
+        has arrived or can no longer arrive or is too late; None while it is waited for."""
+        is_awaited = not (is_late or self.audio.finished)
+        found = pairing.epoch_of(
+            epoch,
+            last_seconds,
+            audio_seconds=self.audio.end_seconds if is_awaited else math.inf,
+            covers=lambda number: self._covers(number, last_seconds),
+        )
         if found is None or is_late:
             return found
-        return found if self.has(found, last_seconds) else None
+        return found if self.audio.has(found, self._stop(last_seconds)) else None
 
     def embed(
         self, epoch: int, times_seconds: Sequence[float], lags: NDArray[np.bool_] | None = None, *, step: int = 1
@@ -88,8 +87,19 @@ class LagRows:
         return self.audio.level_dbfs(epoch, below if share_above <= 0.5 else below + 1)
 
     def drop_before(self, epoch: int, time_seconds: float) -> None:
-        """Release the audio that no moment from `time_seconds` on needs."""
-        self.audio.drop_before(epoch, self._place(time_seconds)[0] - self._grid.reach)
+        """Release the audio that no moment from `time_seconds` on needs, once the audio has come as far.
+
+        A moment that the audio did not reach may be that of a clock that jumped ahead and is about to return.
+        """
+        if self._covers(epoch, time_seconds):
+            self.audio.drop_before(epoch, self._place(time_seconds)[0] - self._grid.reach)
+
+    def _covers(self, epoch: int, time_seconds: float) -> bool:
+        return self.audio.covers(epoch, time_seconds, self._stop(time_seconds))
+
+    def _stop(self, time_seconds: float) -> int:
+        """The instant after those that a moment needs."""
+        return self._place(time_seconds)[0] + self._grid.reach + 2
 
     def _place(self, time_seconds: float) -> tuple[int, float]:
         """The grid instant at or below a moment, and the distance from it to that moment as a share of a hop."""

@@ -9,5 +9,9 @@ JUMP_BACK_SECONDS = 1.0
 HOLE_SECONDS = 10.0
 """Longest hole in the timestamps that a window may contain; after a longer one, windows start over."""
 
+JUMP_SECONDS = 1.0
+"""How long a longer hole, or a clock that is set back, counts in what a frame waits for its audio: timestamps that jump
+do not tell how late the audio is."""
+
 PATIENCE_SECONDS = 5.0
 """Clocks of video and audio that are set back within this time of each other were set back together."""

@@ -201,8 +201,7 @@ class RowStream:
         """Epoch of the group's audio once it has arrived or is too late; None while it is waited for."""
         last = group.instants[-1]
         is_late = self.video.elapsed_seconds - last.elapsed_seconds > self._max_lead_seconds
-        progress_seconds = group.instants[0].progress_seconds
-        return self._lags.epoch_for(self._pairing, last.epoch, progress_seconds, last.time_seconds, is_late=is_late)
+        return self._lags.epoch_for(self._pairing, last.epoch, last.time_seconds, is_late=is_late)
 
     def _row(self, group: _Group, index: int, epoch: int) -> Row:
         instant, similarity = group.instants[index], np.full(len(self._grid.lags_ms), np.nan)

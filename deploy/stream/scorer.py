@@ -26,7 +26,7 @@ from cavsync.deploy.stream.options import (
 from cavsync.deploy.stream.rows import AT_ONCE, NEVER, ON_DEMAND, Row, RowStream, evidence_of
 from cavsync.deploy.stream.search import Search
 from cavsync.deploy.stream.span import Span
-from cavsync.deploy.stream.stray import StrayFilter
+from cavsync.deploy.stream.stray import LONGEST_PACKET_SECONDS, StrayFilter
 from cavsync.deploy.stream.window_queue import WindowQueue
 from cavsync.deploy.stream.windows import MIN_FACE_SHARE, FaceJudge, Window
 from cavsync.deploy.verdict.confidence import judge, lack_of_input
@@ -45,8 +45,8 @@ class SyncScorer:
     long as neither is more than `max_lead_seconds` ahead of the other. Timestamps may have holes, jump ahead, and be
     set back (a wrap, a restarted sender): after a hole of more than 10 s, and after a clock that was set back by more
     than 1 s, windows start over; where only one of the two clocks was set back, decisions report missing audio. A
-    single piece with a timestamp out of line is dropped. Memory is bounded. Not thread-safe; several scorers may share
-    one opened bundle.
+    single frame, or up to 0.2 s of audio, with timestamps out of line is dropped. Memory is bounded. Not thread-safe;
+    several scorers may share one opened bundle.
 
     Args:
         bundle: an opened bundle.
@@ -131,8 +131,8 @@ class SyncScorer:
         self._faces = None if faces is None else faces[0]
         self._windows = WindowQueue(self._stream, self.grid, self._judge_whole, faces, self._on_row)
         self._input = AudioInput()
-        self._video_filter: StrayFilter[NDArray[np.uint8]] = StrayFilter()
-        self._audio_filter: StrayFilter[NDArray[np.float32]] = StrayFilter()
+        self._video_filter: StrayFilter[NDArray[np.uint8]] = StrayFilter(longest_seconds=0.0)
+        self._audio_filter: StrayFilter[NDArray[np.float32]] = StrayFilter(LONGEST_PACKET_SECONDS)
         self._span: Span[Window] | None = None
         self._finished = False
 

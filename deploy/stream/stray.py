@@ -7,42 +7,51 @@ from typing import Generic, TypeVar
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
 
 FOLLOWS_SECONDS = 0.5
-"""After a real clock jump, the second piece begins within this distance of the end of the first."""
+"""After a real clock jump, each next piece begins within this distance of the end of the last."""
+LONGEST_PACKET_SECONDS = 0.2
+"""No audio packet of a common codec is longer."""
 
 Piece = TypeVar("Piece")
 
 
 class StrayFilter(Generic[Piece]):
-    """Holds back a piece whose timestamp jumps until the next one shows whether the clock or only this piece jumped."""
+    """Holds pieces back whose timestamps jump until those after them show whether the clock or only these jumped.
 
-    def __init__(self) -> None:
+    What jumps for at most `longest_seconds`, from the start of the first piece to the end of the last, and is followed
+    by a piece in line with those before it, is dropped. So it does not matter how audio was cut into pieces.
+    """
+
+    def __init__(self, longest_seconds: float) -> None:
+        self._longest_seconds = longest_seconds
         self._expected_seconds: float | None = None
-        self._held: tuple[float, float, Piece] | None = None
+        self._held: list[tuple[float, Piece]] = []
+        self._held_end_seconds = 0.0
         self.num_dropped = 0
 
     def push(self, pts_seconds: float, length_seconds: float, piece: Piece) -> list[tuple[float, Piece]]:
         """Add a piece that lasts `length_seconds`; return the accepted pieces with their timestamps."""
-        held_end_seconds = None if self._held is None else self._held[0] + self._held[1]
-        follows_held = held_end_seconds is not None and abs(pts_seconds - held_end_seconds) < FOLLOWS_SECONDS
+        end_seconds = pts_seconds + length_seconds
         passed = []
-        if self._held is not None and (follows_held or not self._is_in_line(pts_seconds)):
+        follows_held = bool(self._held) and abs(pts_seconds - self._held_end_seconds) < FOLLOWS_SECONDS
+        if self._held and not follows_held and not self._is_in_line(pts_seconds):
             passed = self.flush()
-        if not self._is_in_line(pts_seconds):
-            self._held = (pts_seconds, length_seconds, piece)
-            return passed
-        self.num_dropped += self._held is not None
-        self._held = None
-        self._expected_seconds = pts_seconds + length_seconds
-        return [*passed, (pts_seconds, piece)]
+        if not follows_held and self._is_in_line(pts_seconds):
+            self.num_dropped += len(self._held)
+            self._held = []
+            self._expected_seconds = end_seconds
+            return [*passed, (pts_seconds, piece)]
+        self._held.append((pts_seconds, piece))
+        self._held_end_seconds = end_seconds
+        if end_seconds - self._held[0][0] > self._longest_seconds:
+            passed += self.flush()
+        return passed
 
     def flush(self) -> list[tuple[float, Piece]]:
-        """Release the held piece, if any, and trust its timestamp."""
-        if self._held is None:
-            return []
-        pts_seconds, length_seconds, piece = self._held
-        self._held = None
-        self._expected_seconds = pts_seconds + length_seconds
-        return [(pts_seconds, piece)]
+        """Release the held pieces, if any, and trust their timestamps."""
+        passed, self._held = self._held, []
+        if passed:
+            self._expected_seconds = self._held_end_seconds
+        return passed
 
     def _is_in_line(self, pts_seconds: float) -> bool:
         expected = self._expected_seconds

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.stream.clock import EpochClock
-from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
+from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS, JUMP_SECONDS
 from cavsync.media.align import nearest_index, tubelet_times_seconds
 from cavsync.media.frame import resize_center_crop
 
@@ -34,13 +34,12 @@ class VisualInstant:
 
     `motion` is the largest mean absolute difference, in 8-bit levels, between two consecutive frames since the
     previous instant; `period_seconds` is the time since the previous frame, NaN for the first one and after a hole;
-    `progress_seconds` is explained in `EpochClock`; `elapsed_seconds` counts up from the first frame, a hole as at most
-    `HOLE_SECONDS` and a clock set back as `JUMP_BACK_SECONDS`.
+    `elapsed_seconds` counts up from the first frame, a hole longer than `HOLE_SECONDS` and a clock set back as
+    `JUMP_SECONDS` each.
     """
 
     time_seconds: float
     epoch: int
-    progress_seconds: float
     elapsed_seconds: float
     motion: float
     period_seconds: float
@@ -104,7 +103,7 @@ class VideoTrack:
         frame = self._make_small(rgb, self._visual.img_size)
         if pts_seconds <= last_seconds:
             self.clock.set_back(last_seconds, pts_seconds)
-            self.elapsed_seconds += JUMP_BACK_SECONDS
+            self.elapsed_seconds += JUMP_SECONDS
             self._epochs[-1].closed = True
         if not self._epochs or self._epochs[-1].closed:
             self._epochs.append(_Epoch(self.clock.epoch, pts_seconds))
@@ -114,8 +113,9 @@ class VideoTrack:
         epoch = self._epochs[-1]
         if epoch.frames:
             step_seconds = pts_seconds - epoch.last_seconds
-            self.elapsed_seconds += min(step_seconds, HOLE_SECONDS)
-            self.period_seconds = step_seconds if step_seconds <= HOLE_SECONDS else math.nan
+            is_hole = step_seconds > HOLE_SECONDS
+            self.elapsed_seconds += JUMP_SECONDS if is_hole else step_seconds
+            self.period_seconds = math.nan if is_hole else step_seconds
             self._motion = max(self._motion, _mean_difference(frame, epoch.frames[-1]))
         epoch.times.append(pts_seconds)
         epoch.frames.append(frame)
@@ -126,7 +126,6 @@ class VideoTrack:
                 VisualInstant(
                     time_seconds=pts_seconds,
                     epoch=epoch.number,
-                    progress_seconds=self.clock.progress(pts_seconds),
                     elapsed_seconds=self.elapsed_seconds,
                     motion=self._motion,
                     period_seconds=self.period_seconds,

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from cavsync.deploy.stream.stray import StrayFilter
 
 
-def passed(times: list[float], length: float = 0.0) -> tuple[list[float], int]:
+def passed(times: list[float], length: float = 0.0, longest_seconds: float = 0.0) -> tuple[list[float], int]:
     """Timestamps that come through, and how many were dropped."""
-    stray: StrayFilter[int] = StrayFilter()
+    stray: StrayFilter[int] = StrayFilter(longest_seconds)
     found = [item for place, time in enumerate(times) for item in stray.push(time, length, place)]
     found += stray.flush()
     assert [times[place] for _, place in found] == [time for time, _ in found]
@@ -21,6 +21,12 @@ def passed(times: list[float], length: float = 0.0) -> tuple[list[float], int]:
 @pytest.mark.parametrize("wrong", [1e9, -50.0, 20.0])
 def test_one_piece_out_of_line_is_dropped(wrong: float) -> None:
     assert passed([0.0, 0.04, wrong, 0.08, 0.12]) == ([0.0, 0.04, 0.08, 0.12], 1)
+
+
+def test_a_packet_of_audio_is_dropped_whole_or_in_parts() -> None:
+    assert passed([0.0, 0.2, 50.0, 0.4], 0.2, 0.25) == ([0.0, 0.2, 0.4], 1)
+    assert passed([0.0, 0.1, 0.2, 0.3, 50.0, 50.1, 0.4], 0.1, 0.25) == ([0.0, 0.1, 0.2, 0.3, 0.4], 2)
+    assert passed([0.0, 0.1, 50.0, 50.1, 50.2, 0.2], 0.1, 0.25)[1] == 0
 
 
 @pytest.mark.parametrize("start", [1e6, -50.0, 20.0, -1.05])
@@ -40,7 +46,7 @@ def test_two_jumps_in_a_row_and_one_at_the_end_are_taken_at_their_word() -> None
 )
 def test_how_audio_was_cut_decides_nothing(jump: float, pieces: list[float]) -> None:
     """Ten seconds, then a clock that jumps: everything passes, in whatever pieces it comes afterwards."""
-    stray: StrayFilter[None] = StrayFilter()
+    stray: StrayFilter[None] = StrayFilter(0.2)
     assert stray.push(0.0, 10.0, None) == [(0.0, None)]
     now = 10.0 + jump
     count = 0
