@@ -1,4 +1,4 @@
-"""Opening of containers, choice of their video and audio track, and the properties that they declare.
+"""Opening of containers, and the properties that they declare.
 
 Playlists and scripts (HLS, concat, SDP ...) name other files and addresses, which FFmpeg would open. So untrusted files
 are opened by `open_confined`, which recognises only containers that hold their own media and disables every protocol.
@@ -7,7 +7,6 @@ are opened by `open_confined`, which recognises only containers that hold their 
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +18,7 @@ from av.stream import Disposition, Stream
 
 from cavsync.errors import MediaError
 from cavsync.file_names import ffmpeg_path, is_address
+from cavsync.media.frame_times import forbid_guesses
 
 CONFINED_CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "mxf", "ogg", "asf", "nut")
 
@@ -66,29 +66,14 @@ def open_confined(name: str, file: IO[bytes]) -> InputContainer:
     return _open(file, name, wanted, container_options=rules)
 
 
-def pick_tracks(containers: Iterable[InputContainer], source: str) -> tuple[av.VideoStream, av.AudioStream]:
-    """Return the first video track that is not a cover image, and the first audio track.
-
-    Raises:
-        MediaError: one of them is missing, or this FFmpeg has no decoder for its codec.
-    """
-    tracks = [track for container in containers for track in container.streams]
-    # To FFmpeg a cover image is a video track with a single frame.
-    video = [track for track in tracks if isinstance(track, av.VideoStream) and not is_cover(track)]
-    audio = [track for track in tracks if isinstance(track, av.AudioStream)]
-    found = ", ".join(sorted({track.type for track in tracks})) or "nothing"
-    for kind, of_kind in (("video", video), ("audio", audio)):
-        if not of_kind:
-            raise MediaError(
-                f"{source} has no {kind} track (found: {found}): sync needs one video and one audio track",
-                reason=f"no_{kind}",
-            )
-        if of_kind[0].codec_context is None:
-            raise MediaError(
-                f"{source} has a {kind} track in a codec that this FFmpeg cannot decode: convert it",
-                reason="unreadable",
-            )
-    return video[0], audio[0]
+def index_remedy(container: InputContainer, source: str) -> str | None:
+    """Return the advice for a source of which nothing can be read, where its index may be out of reach."""
+    if "mov" in container.format.name.split(",") and not Path(source).is_file():
+        return (
+            "an MP4 or MOV with its index at the end cannot be read through a pipe or from a server without ranges, so "
+            "give the file itself, or move its index to the front (ffmpeg -movflags +faststart)"
+        )
+    return None
 
 
 def describe(container: InputContainer, video: av.VideoStream, audio: av.AudioStream) -> MediaInfo:
@@ -130,7 +115,7 @@ def _require_content(path: str) -> None:
         raise MediaError(f"{path} cannot be opened ({reason_of(error)}): check the path", reason="unreadable") from None
     if stat.S_ISDIR(found.st_mode):
         raise MediaError(f"{path} is a folder: give the path of a video file", reason="missing")
-    if found.st_size == 0:
+    if stat.S_ISREG(found.st_mode) and found.st_size == 0:
         raise _empty(path)
 
 
@@ -146,4 +131,5 @@ def _open(source: str | IO[bytes], name: str, wanted: str, **options: Any) -> In
             f"{name} cannot be opened as audio-visual media ({reason_of(error)}): give a complete file {wanted}",
             reason="unreadable",
         ) from None
+    forbid_guesses(container)
     return container

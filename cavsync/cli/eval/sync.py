@@ -10,6 +10,7 @@ import click
 from cavsync.cli.eval.output import result_options
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import counting_bar
+from cavsync.cli.scoring import track_options
 from cavsync.file_names import printable
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
               help="Write the clips and trials as JSON lines, which repeat the test when given as DATA.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
               help="Model option that the shapes in a .pth do not determine, such as num_heads=12.")  # fmt: skip
+@track_options
 @result_options
 def sync(
     data: Path,
@@ -90,6 +92,9 @@ def sync(
     overrides: dict[str, Any],
     json_out: Path | None,
     html_out: Path | None,
+    audio_stream: str | None,
+    video_stream: int | None,
+    program: int | None,
     **tests: Any,
 ) -> None:
     """Test models on clips that are in sync or whose offset is known.
@@ -108,11 +113,15 @@ def sync(
     from cavsync.evaluate.sync.measure import SyncTests, evaluate_sync
     from cavsync.evaluate.sync.report.protocol import sync_protocol
     from cavsync.evaluate.sync.report.result import sync_result
+    from cavsync.media.tracks import TrackChoice
 
     check_outputs(json_out, html_out)
     selection = {key: str(value) for key, value in only.items()}
     cases = long_enough(sync_cases(data, selection), min_seconds)
-    wanted = SyncTests(**tests)
+    tracks = TrackChoice.parsed(audio_stream, video_stream, program)
+    if len(tracks.audio) > 1:
+        raise click.UsageError("--audio-stream takes one track here: mixes cannot be copied without encoding.")
+    wanted = SyncTests(**tests, tracks=tracks)
     opened = _open(bundles, models, overrides)
     tested = {name: bundle for name, (_, bundle) in opened.items()}
     protocol = sync_protocol(
