@@ -7,7 +7,7 @@ declares; none is derived from a frame counter, so variable frame rates and late
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from cavsync.errors import MediaError
 from cavsync.media.container import describe, index_remedy, open_confined, open_file
 from cavsync.media.frame_times import OrderCheck, ReorderedTimes
+from cavsync.media.packets import late_streams_note, read_packets
 from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
 from cavsync.media.silence import first_sounding
 from cavsync.media.track_ends import TrackEnds, require_end
@@ -63,6 +64,7 @@ class MediaReader:
         file: an opened, seekable file to read instead; `source` then only names it in messages. It is untrusted: it
             cannot make FFmpeg open other files or addresses (see `open_confined`). It is not closed here.
         tracks: the tracks to read; by default those that players play, without audio tracks that are silent.
+        all_audio: whether `apart` will be iterated over instead of the reader itself.
         sample_rate_hz: rate of the returned audio.
         video_threads: decoder threads; 0 lets FFmpeg choose.
 
@@ -80,6 +82,7 @@ class MediaReader:
         *,
         file: IO[bytes] | None = None,
         tracks: TrackChoice = PLAYED,
+        all_audio: bool = False,
         sample_rate_hz: int = 16_000,
         video_threads: int = 0,
     ) -> None:
@@ -93,7 +96,7 @@ class MediaReader:
         except BaseException:
             self._container.close()
             raise
-        self.notes += self.tracks.notes
+        self.notes += self.tracks.notes(all_audio=all_audio)
         video = self.tracks.video
         video.thread_type = "AUTO"
         video.codec_context.thread_count = video_threads
@@ -115,19 +118,34 @@ class MediaReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
-        places = {track.index: place for place, track in enumerate(self.tracks.audio)}
-        converter = FrameConverter(
-            self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds, num_audio=len(places)
-        )
+        return (item for _, item in self._items(self.tracks.audio, is_apart=False))
+
+    def apart(self) -> Iterator[tuple[int, VideoFrame | AudioChunk]]:
+        """Iterate over the frames and all audio tracks that can be decoded: (number of the audio track, item)."""
+        numbers = list(self.tracks.decodable)
+        items = self._items(tuple(self.tracks.decodable.values()), is_apart=True)
+        return ((numbers[place], item) for place, item in items)
+
+    def _items(
+        self, audio: Sequence[av.AudioStream], *, is_apart: bool
+    ) -> Iterator[tuple[int, VideoFrame | AudioChunk]]:
+        """Yield items of the video and of tracks of audio, mixed or apart, each with the place of its audio track."""
+        places = {track.index: place for place, track in enumerate(audio)}
+        num_apart, num_mixed = (len(audio), 1) if is_apart else (1, len(audio))
+        converters = [
+            FrameConverter(self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds, num_audio=num_mixed)
+            for _ in range(num_apart)
+        ]
         damage = _DamageCheck(self.source)
         times, order = ReorderedTimes(), OrderCheck()
         if self._file is None:
             damage.remedy = index_remedy(self._container, self.source) or damage.remedy
-        for packet in self._packets(damage):
+        for packet in self._packets(audio, damage):
             if packet.stream is self.tracks.video:
                 times.add(packet)
+            place = places.get(packet.stream.index, 0)
             try:
-                # Only the video and the audio track are decoded, so no packet holds subtitles.
+                # Only the video and the audio tracks are decoded, so no packet holds subtitles.
                 frames = cast("list[av.VideoFrame | av.AudioFrame]", packet.decode())
             except av.error.FFmpegError as error:
                 damage.count_damaged(packet.stream.type, error)
@@ -136,14 +154,21 @@ class MediaReader:
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
                     times.stamp(frame)
-                for item in converter.convert(frame, places.get(packet.stream.index, 0)):
+                for item in converters[place % num_apart].convert(frame, place % num_mixed):
                     if isinstance(item, VideoFrame):
                         order.add(item.pts_seconds)
-                    yield item
-        yield from converter.flush()
+                    yield place, item
+        for place, converter in enumerate(converters):
+            for chunk in converter.flush():
+                yield place, chunk
         damage.check()
-        require_end(self.source, self._ends.missing((self.tracks.video, *self.tracks.audio)), damage.remedy)
+        require_end(self.source, self._ends.missing((self.tracks.video, *audio)), damage.remedy)
         order.check(self.source)
+        if note := late_streams_note(self._container):
+            self.notes.append(f"{note} not read")
+        self._note_phase(converters[audio.index(self.tracks.audio[0])] if is_apart else converters[0])
+
+    def _note_phase(self, converter: FrameConverter) -> None:
         if converter.cancelled_seconds > NOTED_CANCELLED_SECONDS:
             self.notes.append(
                 f"left and right are in opposite phase and cancel in a mix for {converter.cancelled_seconds:.1f} s: "
@@ -167,10 +192,10 @@ class MediaReader:
         self.notes.append(f"audio track {picked.audio_name} is passed over, because it is silent")
         return pick_tracks([self._container], self.source, replace(choice, audio=(number,)))
 
-    def _packets(self, damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
-        wanted = {self.tracks.video.index, *(track.index for track in self.tracks.audio)}
+    def _packets(self, audio: Sequence[av.AudioStream], damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
+        wanted = {self.tracks.video.index, *(track.index for track in audio)}
         try:
-            for packet in self._container.demux():
+            for packet in read_packets(self._container):
                 self._ends.add(packet)
                 # The empty packets that end decoders have no index of their own.
                 if packet.stream.index in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -20,7 +21,10 @@ from cavsync.deploy.live.relay import Relay
 from cavsync.errors import MediaError
 from cavsync.media.container import MediaInfo, describe, index_remedy, open_file
 from cavsync.media.frame_times import forbid_guesses
+from cavsync.media.packets import late_streams_note, read_packets
 from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
+
+log = logging.getLogger(__name__)
 
 WRAPPING_FORMATS = ("mpegts", "hls")
 MAX_DAMAGED_IN_A_ROW = 50
@@ -68,7 +72,7 @@ class Connection:
             raise
         video, audio = tracks.video, tracks.audio[0]
         self._tracks = (video, audio)
-        self.notes = tracks.notes
+        self.notes = tracks.notes()
         self._discard_other_tracks()
         video.thread_type = "SLICE" if address.is_live else "AUTO"
         video.codec_context.copy_opaque = True
@@ -126,13 +130,15 @@ class Connection:
         in_a_row = 0
         while True:
             try:
-                for packet in container.demux(*wanted):
+                for packet in read_packets(container, *wanted):
                     in_a_row = 0
                     if packet.size:
                         self.damaged_packets += bool(packet.is_corrupt)
                         if packet.dts is not None:
                             self._last_seconds = float(packet.dts * packet.time_base)
                         yield packet.stream.type, packet
+                if note := late_streams_note(container):
+                    log.warning("%s: %s not read", self._address.shown, note)
                 return
             except av.error.InvalidDataError:
                 self.damaged_packets += 1

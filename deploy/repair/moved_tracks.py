@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from av.stream import Disposition
 
 from cavsync.media import MediaReader
 from cavsync.media.container import open_file
@@ -76,7 +77,9 @@ def _are_channels(track: av.AudioStream, other: av.AudioStream) -> bool:
     ours, theirs = track.codec_context, other.codec_context
     if ours is None or theirs is None or not ours.name.startswith(UNCOMPRESSED) or ours.channels != 1:
         return False
-    return (ours.name, ours.channels, ours.sample_rate, track.start_time, track.duration, track.disposition) == (
+    if track.disposition & ~Disposition.default != other.disposition & ~Disposition.default:
+        return False
+    return (ours.name, ours.channels, ours.sample_rate, track.start_time, track.duration) == (
         *(theirs.name, theirs.channels, theirs.sample_rate),
-        *(other.start_time, other.duration, other.disposition),
+        *(other.start_time, other.duration),
     )

@@ -31,6 +31,7 @@ from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover, reason_of
 from cavsync.media.frame_times import forbid_guesses
+from cavsync.media.packets import late_streams_note, read_packets
 from cavsync.media.track_ends import TrackEnds, is_spliced
 
 Progress = Callable[[float, float | None], None]
@@ -103,6 +104,8 @@ def remux(
             ) from None
         notes = [f"stream {stream.index} (audio) was stretched and encoded anew" for stream in stretched]
         notes += [f"stream {index} ({container.streams[index].type}) was left out" for index in leave_out]
+        if note := late_streams_note(container):
+            notes.append(f"{note} not copied")
         if programme is not None and programme.names and sink.format.name not in (TRANSPORT_STREAM, MATROSKA):
             notes.append(f"{output.suffix} has no place for the names of the programme: {programme.all_names}")
         # Subtitles may end anywhere.
@@ -177,7 +180,7 @@ def _without_hidden_start(
 def _video_start_seconds(source: Path, index: int) -> Fraction:
     """Return the presentation time of the first video frame."""
     with _open(source) as container:
-        packets = islice(container.demux(container.streams[index]), MAX_REORDERED_PACKETS)
+        packets = islice(read_packets(container, container.streams[index]), MAX_REORDERED_PACKETS)
         times = [packet.pts * packet.time_base for packet in packets if packet.pts is not None]
     return min(times, default=Fraction(0))
 
@@ -234,7 +237,7 @@ def _noted(packets: Iterator[av.Packet[Stream]], ends: TrackEnds) -> Iterator[av
 def _packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
     """Yield all packets in the order of the file, except the empty ones by which PyAV flushes decoders."""
     try:
-        yield from (packet for packet in container.demux() if packet.size)
+        yield from (packet for packet in read_packets(container) if packet.size)
     except av.error.FFmpegError as error:
         raise MediaError(
             f"{container.name} breaks off ({reason_of(error)}): give a complete file", reason="truncated"

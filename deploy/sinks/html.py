@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from cavsync.deploy.files.row import FAILED, FileRow, row_of
-from cavsync.deploy.files.score_file import FileScore, Outcome
+from cavsync.deploy.files.score_file import AudioTrack, FileScore, Outcome
 from cavsync.deploy.files.summary import FileSummary
 from cavsync.deploy.files.totals import totals
 from cavsync.deploy.sinks.axes import FRAME, Scale, clock, time_chart, time_scale
@@ -18,7 +18,7 @@ from cavsync.deploy.sinks.charts import MAX_POINTS, field_path, offset_chart
 from cavsync.deploy.sinks.face_section import PATH_WORDS, face_section
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.verdict.records import FACE, STATES, WHOLE, rounded
-from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
+from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline, is_trusted
 from cavsync.file_names import printable
 
 MAX_EVENTS = 200
@@ -84,6 +84,7 @@ def _section(score: FileScore, index: int) -> dict[str, Any]:
     reach_ms = float(score.heat_map.lags_ms[-1] - score.heat_map.lags_ms[0]) / 2
     events = [_event(event.to_dict(), summary.duration_seconds) for event in summary.events]
     states = [record.state for record in records]
+    offset_text = _signed(summary.score.audio_offset_ms)
     return {
         "anchor": f"clip-{index}",
         "name": _name(score.source),
@@ -91,6 +92,9 @@ def _section(score: FileScore, index: int) -> dict[str, Any]:
         "state": summary.score.state,
         "headline": headline(summary.score),
         "explanation": explanation(summary.score),
+        "is_trusted": is_trusted(summary.score),
+        # In brackets, as on the terminal: the best match only.
+        "offset_text": offset_text if is_trusted(summary.score) else f"({offset_text})",
         "summary": summary.to_dict(),
         "states": [(state, STATE_WORDS[state], states.count(state)) for state in STATES if state in states],
         "offset": offset,
@@ -131,6 +135,7 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
         ("Duration", f"{summary.duration_seconds:.2f} s, {media['container']}"),
         ("Video", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
         ("Audio", f"track {summary.audio_stream}: {audio}"),
+        *((f"Audio track {track.number}", _track(track)) for track in score.tracks),
         *(("Note", f"{note[0].upper()}{note[1:]}.") for note in summary.notes),
         ("Decoder", media["decoder"]),
         ("Bundle", f"{bundle['name']}, {bundle['precision']}"),
@@ -141,6 +146,11 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
         ("Window", f"{score.records[0].window_seconds:g} s, {summary.num_windows} decisions"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in summary.versions.items())),
     ]
+
+
+def _track(track: AudioTrack) -> str:
+    score = track.summary.score
+    return f"{track.description}: {headline(score)}, {_signed(score.audio_offset_ms)}"
 
 
 def _judged_on(summary: FileSummary) -> str:
