@@ -56,8 +56,8 @@ def add_streams(
             _attach_cover(stream, sink)
             continue
         if stream.index in plan.stretched and isinstance(stream, av.AudioStream):
-            targets[stream.index] = target = add_stretched(stream, sink)
-            _copy_description(container, stream, sink, target, keeps_tags=False)
+            targets[stream.index] = stretched = add_stretched(stream, sink)
+            _copy_description(container, stream, sink, stretched, keeps_tags=False)
             continue
         target = _add(stream, sink)
         if target is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
+from typing import cast
 
 import av
 import av.error
@@ -59,8 +60,9 @@ def _decoded_times(source: str, index: int) -> PacketTimes:
                 times.add(packet)
                 for frame in packet.decode():
                     times.stamp(frame)
-                    shown[frame.opaque] = next_time if frame.pts is None else frame.pts
-                    next_time = shown[frame.opaque] + frame.duration
+                    number = cast("int", frame.opaque)
+                    shown[number] = next_time if frame.pts is None else frame.pts
+                    next_time = shown[number] + frame.duration
         except av.error.FFmpegError as error:
             raise _unknown_order(stream, reason_of(error)) from None
     if len(shown) < len(decoding):
