@@ -47,8 +47,11 @@ def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
               help="Go on with a batch that was interrupted, next to the same --json, --csv or --html: only files that "
               "are new, have changed or failed are scored. The options must be the same.")  # fmt: skip
 @scoring_options
+@click.option("--all-audio", is_flag=True,
+              help="Score every audio track, each by itself, in one pass.")  # fmt: skip
 @click.option("--fail-on", metavar="WHAT[,WHAT]", multiple=True, callback=_conditions,
-              help="Exit with status 3 if the verdict on any input is WHAT: out-of-profile, undetermined.")  # fmt: skip
+              help="Exit with status 3 if the verdict on any input, or with --all-audio on any track, is WHAT: "
+              "out-of-profile, undetermined.")  # fmt: skip
 def score(
     inputs: tuple[str, ...],
     bundle: Path | None,
@@ -109,8 +112,9 @@ def score(
 def _fail_if(fail_on: frozenset[str], rows: Sequence[FileRow]) -> None:
     """End with status 3 if the verdict on a whole file is in `fail_on`."""
     kinds = {False: OUT_OF_PROFILE, None: UNDETERMINED}
-    verdicts = [kinds.get(row.within_profile) for row in rows]
-    found = [f"{verdicts.count(kind)} {kind}" for kind in sorted(fail_on) if kind in verdicts]
+    verdicts = [{kinds.get(one) for one in (row.within_profile, *row.tracks_within_profile)} for row in rows]
+    counts = {kind: sum(kind in found for found in verdicts) for kind in sorted(fail_on)}
+    found = [f"{count} {kind}" for kind, count in counts.items() if count]
     if found:
         end(ExitStatus.CHECK_FAILED, f"failed: {', '.join(found)} of {len(rows)} (--fail-on)")
 
@@ -166,8 +170,8 @@ def _print_table(rows: Sequence[FileRow], *, to_stderr: bool) -> None:
         console = Console(stderr=to_stderr, width=PIPE_WIDTH)
     console.print(table)
     for row in rows:
-        for note in row.notes:
-            console.print(Text(printable(f"note: {Path(row.source).name or row.source}: {note}")))
+        for line in (*row.tracks, *(f"note: {note}" for note in row.notes)):
+            console.print(Text(printable(f"{Path(row.source).name or row.source}: {line}")))
     if len(rows) > 1:
         console.print(f"\n{len(rows)} inputs: {totals_sentence(rows)}", highlight=False)
 

@@ -85,17 +85,19 @@ class Tracks:
         return "+".join(map(str, self.audio_numbers))
 
     @property
-    def notes(self) -> list[str]:
-        """Sentences about audio tracks that are not scored."""
+    def decodable(self) -> dict[int, av.AudioStream]:
+        """All audio tracks that can be decoded, by number."""
+        return {number: track for number, track in enumerate(self.all_audio) if number not in self.unknown}
+
+    def notes(self, *, all_audio: bool = False) -> list[str]:
+        """Return sentences about audio tracks that are not scored; all_audio: whether all that can be decoded are."""
         chosen = set(self.audio_numbers)
         notes = [
             f"audio track {number} is left out: this FFmpeg has no decoder for its codec" for number in self.unknown
         ]
-        others = [
-            f"{number} ({described(track)})"
-            for number, track in enumerate(self.all_audio)
-            if number not in chosen and number not in self.unknown
-        ]
+        if all_audio:
+            return notes
+        others = [f"{number} ({described(track)})" for number, track in self.decodable.items() if number not in chosen]
         if others:
             notes.append(
                 f"audio track {self.audio_name} of {len(self.all_audio)} is scored, not {', '.join(others)}: "

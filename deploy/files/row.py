@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cavsync.deploy.files.score_file import FileFailure, Outcome
+from cavsync.deploy.files.score_file import AudioTrack, FileFailure, Outcome
 from cavsync.deploy.verdict.records import rounded
 from cavsync.deploy.verdict.words import headline, is_trusted
 
@@ -15,6 +15,7 @@ FAILED = "failed"
 class FileRow:
     """One file. `state` is one of `STATES`, or `failed` with the sentence `error`; then the rest is unset.
 
+    `tracks` are the verdicts on all audio tracks in words, where these were asked for.
     `verdict` is the headline; `is_trusted` is False where the offset is only the best match. Numbers are rounded as in
     JSON.
     """
@@ -34,6 +35,8 @@ class FileRow:
     num_windows: int = 0
     has_face: bool = False
     notes: list[str] = field(default_factory=list)
+    tracks: list[str] = field(default_factory=list)
+    tracks_within_profile: list[bool | None] = field(default_factory=list)
 
 
 def row_of(outcome: Outcome) -> FileRow:
@@ -57,4 +60,13 @@ def row_of(outcome: Outcome) -> FileRow:
         num_windows=summary.num_windows,
         has_face=outcome.face is not None,
         notes=summary.notes,
+        tracks=[_sentence(track) for track in outcome.tracks],
+        tracks_within_profile=[track.summary.score.within_profile for track in outcome.tracks],
     )
+
+
+def _sentence(track: AudioTrack) -> str:
+    """Return the verdict on an audio track in a line."""
+    score = track.summary.score
+    confidence = "" if score.confidence is None else f", confidence {score.confidence:.2f}"
+    return f"audio track {track.number} ({track.description}): {headline(score)}{confidence}"

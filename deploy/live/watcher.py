@@ -108,10 +108,8 @@ class Watcher:
             bundle = Bundle.open(bundle, **engine)
         options = options.for_live(bundle.manifest.sync)
         self._scorer = SyncScorer(bundle, options, on_faces=on_faces, on_face_row=on_face_row)
-        if len(options.tracks.audio) > 1:
-            raise ConfigError(
-                f"{options.audio_stream} audio streams cannot be mixed in a live source: give one of them"
-            )
+        if len(options.tracks.audio) > 1 or options.all_audio:
+            raise ConfigError("a live source is watched with one audio track: name it with audio_stream")
         self._reader = Reader(
             address,
             self._queue,

@@ -105,7 +105,7 @@ def remove(job_id: str, services: Shared) -> Response:
 def result(job_id: str, services: Shared) -> dict[str, Any]:
     """Return the decisions in order, with the fields of `cavsync score`'s JSON lines, and the summary."""
     job = _done(services, job_id)
-    return {"summary": job.summary, "windows": job.windows}
+    return {"summary": job.summary, "windows": job.windows, "tracks": job.tracks}
 
 
 @router.get("/{job_id}/report", summary="The report as a page")

@@ -43,6 +43,7 @@ class ScoreOptions(BaseModel):
         None, description="Number of the audio track, from 0 on, or several to mix, as in 2+3; not for pushed streams."
     )
     video_stream: int | None = Field(None, ge=0, description="Number of the video track, from 0 on.")
+    all_audio: bool | None = Field(None, description="Score every audio track of a file, each by itself.")
     program: int | None = Field(None, ge=0, description="Number of the programme whose tracks to score.")
 
     @classmethod

@@ -214,7 +214,7 @@ class StreamSocket:
     def _open(self, wanted: dict[str, Any]) -> PushedStream:
         services = self._services
         asked = ScoreOptions.parsed(wanted)
-        if (asked.audio_stream, asked.video_stream, asked.program) != (None, None, None):
+        if any(getattr(asked, name) is not None for name in ("audio_stream", "video_stream", "program", "all_audio")):
             raise RefusalError(400, "a pushed stream has no tracks to choose from: push those that are to be scored")
         options = asked.resolved(services.bundle.manifest, services.settings.scoring)
         face = LiveFace(has_pictures=services.settings.thumbnails)

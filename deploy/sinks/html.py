@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from cavsync.deploy.files.row import FAILED, FileRow, row_of
-from cavsync.deploy.files.score_file import FileScore, Outcome
+from cavsync.deploy.files.score_file import AudioTrack, FileScore, Outcome
 from cavsync.deploy.files.summary import FileSummary
 from cavsync.deploy.files.totals import totals
 from cavsync.deploy.sinks.axes import FRAME, Scale, clock, time_chart, time_scale
@@ -135,6 +135,7 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
         ("Duration", f"{summary.duration_seconds:.2f} s, {media['container']}"),
         ("Video", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
         ("Audio", f"track {summary.audio_stream}: {audio}"),
+        *((f"Audio track {track.number}", _track(track)) for track in score.tracks),
         *(("Note", f"{note[0].upper()}{note[1:]}.") for note in summary.notes),
         ("Decoder", media["decoder"]),
         ("Bundle", f"{bundle['name']}, {bundle['precision']}"),
@@ -145,6 +146,11 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
         ("Window", f"{score.records[0].window_seconds:g} s, {summary.num_windows} decisions"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in summary.versions.items())),
     ]
+
+
+def _track(track: AudioTrack) -> str:
+    score = track.summary.score
+    return f"{track.description}: {headline(score)}, {_signed(score.audio_offset_ms)}"
 
 
 def _judged_on(summary: FileSummary) -> str:

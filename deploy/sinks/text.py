@@ -40,7 +40,7 @@ def window_object(source: str, score: SyncScore) -> dict[str, Any]:
 def jsonl_text(outcomes: Iterable[Outcome]) -> str:
     """One line per object: each file's decisions, then the file; a failed file gives one object with its error.
 
-    `kind` is `window`, `summary` or `error`.
+    `kind` is `window`, `track` (with all audio tracks), `summary` or `error`.
     """
     return "".join(json_text(item) + "\n" for outcome in outcomes for item in objects_of(outcome))
 
@@ -77,10 +77,11 @@ def vtt_cue(start_seconds: float, record: SyncScore) -> str:
 
 
 def objects_of(outcome: Outcome) -> list[dict[str, Any]]:
-    """The objects of one file: its decisions, then the file; or its error."""
+    """The objects of one file: its decisions, its audio tracks if all were asked for, then the file; or its error."""
     if isinstance(outcome, FileFailure):
         return [{"kind": "error", "source": outcome.source, "error": outcome.error}]
-    return [*(window_object(outcome.source, record) for record in outcome.records), outcome.summary.to_dict()]
+    windows = (window_object(outcome.source, record) for record in outcome.records)
+    return [*windows, *(track.to_dict() for track in outcome.tracks), outcome.summary.to_dict()]
 
 
 def _cell(value: Any) -> Any:

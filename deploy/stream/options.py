@@ -48,6 +48,7 @@ class ScoringKeywords(TypedDict, total=False):
     audio_stream: int | str | None
     video_stream: int | None
     program: int | None
+    all_audio: bool
 
 
 class OpenKeywords(ScoringKeywords, EngineKeywords, total=False):
@@ -76,6 +77,7 @@ class ScoringOptions:
             None stands for the one that players play.
         video_stream: number of the video track, from 0 on; None as for `audio_stream`.
         program: number of the programme (MPEG-TS service, HLS variant) that has the tracks; None for any.
+        all_audio: score every audio track of a file, each by itself, in one pass.
 
     Raises:
         ConfigError: a number outside its limits, or a profile that cannot be used.
@@ -95,6 +97,7 @@ class ScoringOptions:
     audio_stream: int | str | None = None
     video_stream: int | None = None
     program: int | None = None
+    all_audio: bool = False
 
     def __post_init__(self) -> None:
         for name, largest in LARGEST.items():
@@ -105,6 +108,8 @@ class ScoringOptions:
             raise ConfigError(f"hop_ms is {self.hop_ms}: give a multiple of {HOP_UNIT_MS:g} ms")
         if self.path not in PATHS:
             raise ConfigError(f"path is {self.path!r}: choose one of {', '.join(PATHS)}")
+        if self.all_audio and self.audio_stream is not None:
+            raise ConfigError("all_audio scores every audio track: leave audio_stream out")
         # Resolve them now, so that what is unknown is refused here.
         _ = self.limits, self.tracks
 
