@@ -37,7 +37,13 @@ def check_writable(path: Path | str) -> None:
     """
     path = Path(path)
     folder = path.parent
-    if (path.exists() and not path.is_file()) or not folder.is_dir() or not os.access(folder, os.W_OK):
+    try:
+        is_usable = (path.is_file() or not path.exists()) and folder.is_dir() and os.access(folder, os.W_OK)
+    except (OSError, ValueError) as error:
+        # Too long a name, a folder that cannot be entered, a zero byte.
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} cannot be written ({reason}): give another name or folder") from None
+    if not is_usable:
         raise ConfigError(f"{path} cannot be written: give a file in a folder that exists and is yours")
 
 

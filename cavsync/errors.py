@@ -4,9 +4,15 @@ Each message is one sentence: what was wrong, what was expected, what to do. The
 with 2 after a ConfigError; a traceback is reserved for defects of cavsync itself.
 """
 
+from cavsync.file_names import legible
+
 
 class CavsyncError(Exception):
     """Base of every error caused by the input rather than by a defect of cavsync."""
+
+    def __str__(self) -> str:
+        """The sentence; any file name in it is legible, so that every output can hold it."""
+        return legible(super().__str__())
 
 
 class MediaError(CavsyncError):

@@ -14,10 +14,9 @@ from cavsync.deploy import Bundle
 from cavsync.deploy.runtime.classifier import check_classifier
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.artefacts import Artefacts
-from cavsync.export.calibrate import MAX_CLIPS, calibrate
+from cavsync.export.calibrate import MAX_CLIPS, WholeCalibration, calibrate
 from cavsync.export.classifier import trained_mode
 from cavsync.export.draft import draft
-from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.inputs import Say, open_inputs
 from cavsync.export.model_card import model_card
 from cavsync.export.parity import OutputParity, Reference, describe
@@ -104,7 +103,9 @@ def export_bundle(
         manifest = replace(manifest, engines=artefacts.engines)
         _write_reports(fresh, artefacts)
         report = _calibrate(fresh, manifest, clips, calibration_clips is None, on_stage)
-        manifest = replace(manifest, calibration=report.calibration if report else None)
+        if report is not None:
+            windows, files = report.windows.calibration, report.files.calibration
+            manifest = replace(manifest, calibration=windows, file_calibration=files)
         on_stage("writing the manifest")
         card = model_card(manifest, artefacts.parity, artefacts.not_run, artefacts.candidates, report)
         (fresh / CARD_NAME).write_text(card, encoding="utf-8")
@@ -153,7 +154,7 @@ def amend_card(bundle: Path, text: str) -> None:
 
 def _calibrate(
     folder: Path, manifest: Manifest, clips: list[Path], held_out: bool, on_stage: Say
-) -> CalibrationReport | None:
+) -> WholeCalibration | None:
     if not clips:
         on_stage("leaving the bundle uncalibrated: every decision will be undetermined")
         return None
@@ -165,10 +166,11 @@ def _calibrate(
     if report is None:
         on_stage("the clips do not suffice for a calibration (-v says why): every decision will be undetermined")
     else:
-        on_stage(
-            f"across clips {report.accepted_share:.0%} of the windows with an answer are accepted, "
-            f"{report.false_accepted_share:.0%} of those without, and {report.precision:.0%} of the accepted are right"
-        )
+        for name, found in (("windows", report.windows), ("files", report.files)):
+            on_stage(
+                f"across clips {found.accepted_share:.0%} of the {name} with an answer are accepted, "
+                f"{found.false_accepted_share:.0%} of those without; {found.precision:.0%} of the accepted are right"
+            )
     return report
 
 

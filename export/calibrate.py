@@ -1,4 +1,4 @@
-"""Calibrate the confidence on windows of held-out clips whose offsets are known.
+"""Calibrate the confidence on held-out clips whose offsets are known: that of windows on windows, of files on files.
 
 A clip is embedded once, over a range of lags wider than the search range. A part of that range, moved by some hops,
 then equals the curve of the clip with its audio shifted, also by more than the search range, where no peak is right.
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,32 @@ MAX_CLIP_SECONDS = 30.0
 SHIFTS_IN_RANGE = 3
 SHIFTS_OUT_OF_RANGE = 1
 RANGE_SHARE = 0.9
+NUM_PARTS = 3
+"""Parts of random length of each clip that stand for shorter files."""
+SHORTEST_FILE_SECONDS = 2.5
 # Wide enough for every shift that `_centres` draws: 1.25 beyond plus the search range itself, and some for the truth.
 WIDE_RANGE = 2.5
 
 
+Spans = Callable[[list[Row]], Iterator[list[Row]]]
+"""Chooses the rows of a clip that are judged together."""
+
+
+@dataclass(frozen=True)
+class WholeCalibration:
+    """Calibrations of the whole picture for windows and for whole files."""
+
+    windows: CalibrationReport
+    files: CalibrationReport
+
+
 def calibrate(
     bundle: Bundle, clips: Sequence[Path], *, seed: int = 0, source: str = "held-out clips"
-) -> CalibrationReport | None:
-    """Fit the calibration of a bundle on clips that its model never saw; None if they do not suffice.
+) -> WholeCalibration | None:
+    """Fit both calibrations of a bundle on clips that its model never saw; None if they do not suffice.
+
+    A file is longer than a window and its curve clearer, so one fit for both would refuse clear files or trust unclear
+    windows.
 
     Clips with a truth.jsonl in their folder have the offset that it states, others are assumed to be in sync. Of more
     than `MAX_CLIPS` clips, a random choice determined by `seed` is used.
@@ -52,11 +71,14 @@ def calibrate(
     if len(loaded) < MIN_CLIPS:
         log.warning("%d usable clips are too few to calibrate with, %d are needed", len(loaded), MIN_CLIPS)
         return None
-    examples = collect(loaded, bundle.manifest.sync, random)
-    if not examples.right.any() or examples.right.all():
-        log.warning("all %d calibration windows are right, or all are wrong: nothing to fit", len(examples.right))
-        return None
-    return fit(examples, source=source)
+    sync = bundle.manifest.sync
+    windows = collect(loaded, sync, random, lambda rows: window_spans(rows, sync))
+    files = collect(loaded, sync, random, lambda rows: file_spans(rows, random))
+    for name, found in (("windows", windows), ("files", files)):
+        if not found.right.any() or found.right.all():
+            log.warning("all %d calibration %s are right, or all are wrong: nothing to fit", len(found.right), name)
+            return None
+    return WholeCalibration(fit(windows, source=source), fit(files, source=source))
 
 
 def _embedded(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRows | None:
@@ -76,15 +98,15 @@ def _embedded(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRo
         return None
 
 
-def collect(clips: Sequence[ClipRows], sync: SyncSpec, random: np.random.Generator) -> Examples:
-    """Collect every whole clip and its windows, at random shifts inside and outside the search range.
+def collect(clips: Sequence[ClipRows], sync: SyncSpec, random: np.random.Generator, spans: Spans) -> Examples:
+    """Collect the spans of every clip, at random shifts inside and outside the search range.
 
-    Windows that a scorer would not judge (silence, a still image, a peak at the end of the range) are left out.
+    Spans that a scorer would not judge (silence, a still image, a peak at the end of the range) are left out.
     """
     reach = math.floor(sync.max_offset_ms / sync.hop_ms + 1e-9)
     features, errors, numbers = [], [], []
     for number, clip in enumerate(clips):
-        for rows in _windows(clip.rows, sync.window_seconds, sync.decision_step_seconds):
+        for rows in spans(clip.rows):
             similarity, evidence = np.stack([row.similarity for row in rows]), evidence_of(rows)
             for centre in draw_centres(clip.lags_ms, clip.true_lag_ms, reach, random):
                 part = slice(centre - reach, centre + reach + 1)
@@ -111,15 +133,32 @@ def true_offset_ms(path: Path) -> float:
     return 0.0
 
 
-def _windows(rows: list[Row], window_seconds: float, step_seconds: float) -> Iterator[list[Row]]:
-    """Yield the rows of the whole clip, then those of windows at every second decision."""
-    yield rows
+def window_spans(rows: list[Row], sync: SyncSpec) -> Iterator[list[Row]]:
+    """Yield the rows of windows at every second decision; all rows where the clip is shorter than a window."""
     start = rows[0].time_seconds
-    while start + window_seconds <= rows[-1].time_seconds:
-        inside = [row for row in rows if start <= row.time_seconds < start + window_seconds]
+    if start + sync.window_seconds > rows[-1].time_seconds:
+        yield rows
+    while start + sync.window_seconds <= rows[-1].time_seconds:
+        inside = _between(rows, start, start + sync.window_seconds)
         if inside:
             yield inside
-        start += 2 * step_seconds
+        start += 2 * sync.decision_step_seconds
+
+
+def file_spans(rows: list[Row], random: np.random.Generator) -> Iterator[list[Row]]:
+    """Yield all rows, and those of NUM_PARTS parts of random length."""
+    yield rows
+    first_seconds, length_seconds = rows[0].time_seconds, rows[-1].time_seconds - rows[0].time_seconds
+    if length_seconds <= SHORTEST_FILE_SECONDS:
+        return
+    for part_seconds in random.uniform(SHORTEST_FILE_SECONDS, length_seconds, size=NUM_PARTS):
+        start_seconds = first_seconds + random.uniform(0, length_seconds - part_seconds)
+        if inside := _between(rows, start_seconds, start_seconds + part_seconds):
+            yield inside
+
+
+def _between(rows: list[Row], start_seconds: float, end_seconds: float) -> list[Row]:
+    return [row for row in rows if start_seconds <= row.time_seconds < end_seconds]
 
 
 def draw_centres(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cavsync.export.calibrate import WholeCalibration
 from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.parity import OutputParity
 from cavsync.manifest import ClassifierSpec, Manifest
@@ -20,7 +21,7 @@ def model_card(
     parity: list[OutputParity],
     not_run: list[str],
     candidates: dict[str, list[dict[str, Any]]],
-    report: CalibrationReport | None,
+    report: WholeCalibration | None,
 ) -> str:
     """Return the Markdown of the manifest's facts, the parity results, the int8 candidates and the calibration."""
     sync, visual, audio = manifest.sync, manifest.visual, manifest.audio
@@ -99,17 +100,26 @@ def _candidates(candidates: dict[str, list[dict[str, Any]]]) -> list[str]:
     ]
 
 
-def _calibration(report: CalibrationReport | None) -> list[str]:
+def _calibration(report: WholeCalibration | None) -> list[str]:
     if report is None:
         return ["None: every decision of this bundle is `undetermined`. Export again with calibration clips."]
-    calibration = report.calibration
+    calibration = report.windows.calibration
     return [
-        f"Fitted on {calibration.num_windows} windows of {calibration.num_clips} clips ({calibration.source}). An",
-        f"offset counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability under",
-        f"{calibration.threshold:.2f} are `undetermined`. In cross-validation over clips:",
+        f"Fitted on {calibration.num_clips} clips ({calibration.source}): the confidence of windows on",
+        f"{calibration.num_windows} windows, that of whole files on {report.files.calibration.num_windows} clips and",
+        "parts of clips.",
+        f"An offset counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability under the",
+        "threshold are `undetermined`. In cross-validation over clips:",
         "",
-        f"- {report.accepted_share:.0%} of the windows whose offset lies in the search range are accepted;",
-        f"- {report.false_accepted_share:.0%} of those whose offset lies beyond it are accepted, wrongly;",
-        f"- {report.precision:.0%} of all accepted windows are right, with a median error of at most "
-        f"{calibration.resolution_ms:.0f} ms.",
+        "| | threshold | accepted, offset in the search range | accepted, wrongly, offset beyond it "
+        "| right among the accepted | median error |",
+        "|---|---|---|---|---|---|",
+        _calibration_row("windows", report.windows),
+        _calibration_row("whole files", report.files),
     ]
+
+
+def _calibration_row(name: str, report: CalibrationReport) -> str:
+    shares = (report.accepted_share, report.false_accepted_share, report.precision)
+    columns = [name, f"{report.calibration.threshold:.2f}", *(f"{share:.0%}" for share in shares)]
+    return f"| {' | '.join(columns)} | at most {report.calibration.resolution_ms:.0f} ms |"

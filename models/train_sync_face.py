@@ -2,9 +2,10 @@
 
     make sync-face REAL=DATA
 
-DATA is a folder with manifest.csv (columns path, use, split, kind, group). Clips of use `train+test` are trained on
-where their split is `train`, and calibrate the confidence where it is `held`; other clips are only measured. The same
-training with a quarter and a half of the groups shows what more footage is worth. An interrupted run is resumed.
+DATA is a folder with manifest.csv (columns path, use, split, kind, group, source). Clips of use `train+test` are
+trained on where their split is `train`, and calibrate the confidence where it is `held`; other clips are only measured.
+The same training with a quarter and a half of the groups shows what more footage is worth. An interrupted run is
+resumed.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import argparse
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from steps import cavsync, link, percent
 
 from cavsync.atomic import atomic_folder
 from cavsync.export import amend_card
@@ -51,43 +51,31 @@ how many are, and `right` how many of those are within 120 ms. Clips that show n
 figures."""
 
 
-def cavsync(*arguments: object) -> None:
-    """Print and run a command."""
-    words = [str(argument) for argument in arguments]
-    print("cavsync", *words, flush=True)
-    subprocess.run([sys.executable, "-c", "from cavsync.cli.main import main; main()", *words], check=True)
-
-
 def link_clips(real: Path, clips: Path) -> None:
-    """Link the clips to train on into a folder per share and corpus, and those held out into one."""
+    """Link the clips to train on into a folder per share, corpus and source, and those held out into one per source."""
     with (real / "manifest.csv").open(encoding="utf-8") as table:
         rows = [row for row in csv.DictReader(table) if row["use"] == "train+test"]
     groups = sorted({row["group"] for row in rows if row["split"] == "train"})
     order = {groups[place]: rank for rank, place in enumerate(np.random.default_rng(0).permutation(len(groups)))}
     for row in rows:
-        path = (real / row["path"]).resolve()
+        path, source = (real / row["path"]).resolve(), row["source"].replace("/", "_")
+        if row["split"] == "held":
+            link(path, clips / "held" / source)
         if row["split"] != "train":
-            link(path, clips / "held")
             continue
         corpus = "hdtf" if "hdtf" in row["path"].lower() else "grid"
         for name, share in SHARES.items():
             if order[row["group"]] < share * len(groups):
-                link(path, clips / name / corpus / row["source"].replace("/", "_"))
+                link(path, clips / name / corpus / source)
 
 
-def link(path: Path, folder: Path) -> None:
-    """Link a file into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / path.name).exists():
-        (folder / path.name).symlink_to(path)
-
-
-def train(out: Path, name: str) -> None:
+def train(out: Path, name: str, steps: int | None) -> None:
     """Train on one share of the groups, or continue; faces are followed once for all shares."""
     sources = {corpus: folder for corpus in REPEATS if (folder := out / "clips" / name / corpus).exists()}
     data = [word for folder in sources.values() for word in ("--data", folder)]
     repeats = json.dumps([REPEATS[corpus] for corpus in sources])
     options = ("--set", f"repeats={repeats}", "--set", f"face_cache={out / 'faces'}", "--set", "workers=0", "--resume")
+    options += () if steps is None else ("--set", f"max_steps={steps}")
     run = out / name
     cavsync("train", "--preset", "sync-face", *data, "--held-out", out / "clips" / "held", "--out", run, *options)
 
@@ -124,6 +112,9 @@ def card(reports: dict[str, Any]) -> str:
     for name in SETS:
         report = reports[name]
         lines += [f"**{name}**", "", *_table(report["kinds"]["all"], report["shifts_ms"])]
+        # The first method is the bundle.
+        control = next(iter(report["wrong_sound"].values()))
+        lines += [f"With another clip's sound {percent(control['decided'])} % of {control['clips']} were decided.", ""]
     lines += ["**footage: the same training on a quarter, a half and all of the groups**", ""]
     lines += [*_table(reports["footage"]["kinds"]["all"], reports["footage"]["shifts_ms"])]
     lines += [f"**{CONTROL}** (real, not generated)", "", *_table(reports[CONTROL]["kinds"]["all"], [])]
@@ -142,24 +133,17 @@ def _table(content: dict[str, Any], shifts_ms: list[float]) -> list[str]:
     return [*lines, ""]
 
 
-def percent(share: dict[str, float | None]) -> str:
-    """Format a share with its interval."""
-    mean, low, high = share["mean"], share["low"], share["high"]
-    if mean is None:
-        return "-"
-    return f"{100 * mean:.0f}" + ("" if low is None or high is None else f" ({100 * low:.0f}-{100 * high:.0f})")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, required=True, help="folder with manifest.csv")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs, bundles and reports")
+    parser.add_argument("--steps", type=int, help="train so few steps, to try this out")
     options = parser.parse_args()
     out, shipped = options.out.resolve(), Path(__file__).resolve().parent / "sync-tiny"
     link_clips(options.real, out / "clips")
     bundles = {}
     for name in SHARES:
-        train(out, name)
+        train(out, name, options.steps)
         bundles[name] = export(out, name, shipped)
     reports = test(options.real, out, bundles)
     (out / "measured.json").write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")

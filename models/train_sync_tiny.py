@@ -13,11 +13,10 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
+from steps import cavsync, link, percent
 
 from cavsync.export import amend_card
 from cavsync.export.calibrate import MAX_CLIPS
@@ -55,13 +54,6 @@ those are within 120 ms. Two-choice, in the last columns: is the clip in sync, o
 unseen real speakers were tested with a calibration on generated clips only."""
 
 
-def cavsync(*arguments: object) -> None:
-    """Print and run a command."""
-    words = [str(argument) for argument in arguments]
-    print("cavsync", *words, flush=True)
-    subprocess.run([sys.executable, "-c", "from cavsync.cli.main import main; main()", *words], check=True)
-
-
 def link_real_clips(real: Path, clips: Path) -> None:
     """Link the real clips into folders by data set, with held-out speakers apart."""
     with (real / "manifest.csv").open(encoding="utf-8") as table:
@@ -69,11 +61,7 @@ def link_real_clips(real: Path, clips: Path) -> None:
     for row in rows:
         path = (real / row["path"]).resolve()
         held_out = path.name.startswith(HELD_OUT_SPEAKERS)
-        folder = clips / ("held-out-real" if held_out else "hdtf" if "hdtf" in row["path"] else "grid")
-        folder.mkdir(parents=True, exist_ok=True)
-        link = folder / path.name
-        if not link.exists():
-            link.symlink_to(path)
+        link(path, clips / ("held-out-real" if held_out else "hdtf" if "hdtf" in row["path"] else "grid"))
 
 
 def make_clips(real: Path, clips: Path) -> None:
@@ -85,11 +73,8 @@ def make_clips(real: Path, clips: Path) -> None:
     # All held-out real clips, filled up with generated ones to the number that calibration uses.
     chosen = find_media(clips / "held-out-real")
     chosen += find_media(clips / "held-out-generated")[: MAX_CLIPS - len(chosen)]
-    both = clips / "calibration"
-    both.mkdir(exist_ok=True)
     for path in chosen:
-        if not (both / path.name).exists():
-            (both / path.name).symlink_to(path.resolve())
+        link(path.resolve(), clips / "calibration")
 
 
 def train(clips: Path, run: Path, minutes: float) -> None:
@@ -150,16 +135,6 @@ def card(reports: dict[str, dict[str, object]]) -> str:
             lines.append("")
     lines += ["## Made with", "`make sync-tiny REAL=DATA` (models/train_sync_tiny.py), seed 0."]
     return "\n".join(lines) + "\n"
-
-
-def percent(share: dict[str, float | None]) -> str:
-    """Format a share with its interval."""
-    mean, low, high = share["mean"], share["low"], share["high"]
-    if mean is None:
-        return "-"
-    return (
-        f"{100 * mean:.0f}" if low is None or high is None else f"{100 * mean:.0f} ({100 * low:.0f}-{100 * high:.0f})"
-    )
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from cavsync.errors import CavsyncError, ConfigError
+from cavsync.file_names import printable
 
 
 class ExitStatus(IntEnum):
@@ -22,7 +24,6 @@ class ExitStatus(IntEnum):
     FAILURE = 1
     USAGE = 2
     CHECK_FAILED = 3
-    INTERRUPTED = 130
 
 
 # A process that a signal ended has this plus the signal's number as its status, as in a shell.
@@ -39,6 +40,38 @@ EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
 EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
 EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")
 EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM in a block of `stopped_by_signals`."""
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM end the block as Ctrl-C does, so that what was done is kept; the command's status is then 143.
+
+    Yields a function to call often, which raises again after a signal: an exception that a signal raises inside a
+    callback of a library never arrives.
+    """
+    received: list[type[KeyboardInterrupt]] = []
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        received.append(TerminatedError if number == signal.SIGTERM else KeyboardInterrupt)
+        raise received[-1]
+
+    def check() -> None:
+        if received:
+            raise received[0]
+
+    # Whoever started the command may have chosen to have a signal ignored.
+    numbers = (number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield check
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class ErrorHandlingGroup(click.Group):
@@ -84,7 +117,8 @@ def _errors_end_the_process() -> Iterator[None]:
         sys.exit(ExitStatus.FAILURE)
     except KeyboardInterrupt as interrupt:
         # Commands that keep or discard unfinished work raise it again with a note that says so.
-        end(ExitStatus.INTERRUPTED, ": ".join(["interrupted", *map(str, interrupt.args)]))
+        number = signal.SIGTERM if isinstance(interrupt, TerminatedError) else signal.SIGINT
+        end_by_signal(number, ": ".join(["interrupted", *map(str, interrupt.args)]))
 
 
 def _end_by_click(error: click.ClickException) -> NoReturn:
@@ -100,7 +134,7 @@ def _end_by_click(error: click.ClickException) -> NoReturn:
 
 def print_error(message: str) -> None:
     """Print `message` as one line on stderr."""
-    click.echo(f"error: {' '.join(part.strip() for part in message.splitlines())}", err=True)
+    click.echo(printable(f"error: {' '.join(part.strip() for part in message.splitlines())}"), err=True)
 
 
 def end(status: int, message: str = "") -> NoReturn:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ import click
 
 from cavsync.cli.errors import ExitStatus, end
 from cavsync.cli.progress import progress_bar
-from cavsync.cli.scoring import path_option
+from cavsync.cli.scoring import path_option, track_options
 from cavsync.cli.threads import thread_options
+from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, FileSummary, ScoringOptions, SyncScore
@@ -31,8 +33,10 @@ Scorer = Callable[[Path], "FileSummary"]
 @click.option("--bundle", type=click.Path(path_type=Path),
               help="Bundle to measure with, written by `cavsync export`; by default the model that comes with "
               "cavsync. With --offset-ms it only checks the result.")  # fmt: skip
-@click.option("--audio-stream", type=click.IntRange(min=0), metavar="N",
-              help="Move only this audio stream, counted from 0; by default all of them.")  # fmt: skip
+@track_options
+@click.option("--all-audio", is_flag=True,
+              help="Move all audio tracks; by default only the one that is measured, with those that are channels of "
+              "the same sound.")  # fmt: skip
 @click.option("--force", is_flag=True,
               help="Remove the measured offset even if it is not trusted, or counts as in sync.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
@@ -49,7 +53,10 @@ def fix(
     output: Path,
     offset_ms: float | None,
     bundle: Path | None,
-    audio_stream: int | None,
+    audio_stream: str | None,
+    video_stream: int | None,
+    program: int | None,
+    all_audio: bool,
     force: bool,
     overwrite: bool,
     no_check: bool,
@@ -60,17 +67,26 @@ def fix(
 ) -> None:
     """Copy INPUT to OUTPUT with its audio-visual offset removed; no stream is re-encoded.
 
-    The offset is measured, or given by --offset-ms. Nothing is cut: late audio is corrected by delaying all other
-    streams. OUTPUT's file name extension chooses the container; INPUT is never changed. Exit status 1: nothing could
-    be written, or OUTPUT is still out of sync.
+    The offset is measured, or given by --offset-ms. Moved is the audio track that players play, or the one that
+    --audio-stream names. Nothing is cut: late audio is corrected by delaying all other streams. OUTPUT's file name
+    extension chooses the container; INPUT is never changed. Exit status 1: nothing could be written, or OUTPUT is still
+    out of sync.
     """
+    from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.fix import fix_file
+    from cavsync.deploy.repair.moved_tracks import moved_tracks
     from cavsync.deploy.repair.new_file import check_place
 
-    scoring = _checked(offset_ms, audio_stream, profile, path)
+    _checked(offset_ms)
+    scoring = ScoringOptions(
+        profile=profile, path=path, audio_stream=audio_stream, video_stream=video_stream, program=program
+    )
     try:
         check_place(source, output, overwrite=overwrite)
         needs_model = offset_ms is None or (bundle is not None and not no_check)
+        moved = moved_tracks(source, scoring.tracks, all_audio=all_audio, is_measured=needs_model)
+        # The copy keeps the order of the tracks, but not in every container their programmes.
+        scoring = replace(scoring, audio_stream=moved.measured or None, program=None)
         scorer = _scorer(_opened(bundle, threads, cores), scoring) if needs_model else None
         if offset_ms is None:
             assert scorer is not None
@@ -82,26 +98,22 @@ def fix(
                 source,
                 output,
                 offset_ms,
-                audio_stream=audio_stream,
+                audio_streams=moved.numbers,
                 overwrite=overwrite,
                 check=None if no_check else scorer,
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("nothing was written") from None
-    _report(fixed)
+    _report(fixed, moved.notes)
 
 
-def _checked(offset_ms: float | None, audio_stream: int | None, profile: str, path: str) -> ScoringOptions:
-    """Check the options of the command and return those to score with."""
-    from cavsync.deploy import ScoringOptions
+def _checked(offset_ms: float | None) -> None:
+    """Check the offset of the command."""
     from cavsync.deploy.repair.remux import MAX_OFFSET_MS
 
-    if offset_ms is None and audio_stream:
-        raise click.UsageError("only audio stream 0 is measured: give --offset-ms for another one.")
     if offset_ms is not None and (not math.isfinite(offset_ms) or not 0 < abs(offset_ms) <= MAX_OFFSET_MS):
         raise click.UsageError(f"--offset-ms is {offset_ms:g}: give an offset other than 0, of at most an hour.")
-    return ScoringOptions(profile=profile, path=path)
 
 
 def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | None) -> Bundle:
@@ -140,24 +152,26 @@ def _offset(score: SyncScore) -> str:
     return "-" if score.audio_offset_ms is None else f"{round(score.audio_offset_ms) + 0.0:+.0f} ms"
 
 
-def _report(fixed: Fixed[FileSummary]) -> None:
+def _report(fixed: Fixed[FileSummary], moved: Iterable[str]) -> None:
     """Print what was done; end with status 1 if the copy is measured to be out of sync."""
     from cavsync.deploy.verdict.words import headline
 
     verb = "delayed" if fixed.removed_ms > 0 else "advanced"
     click.echo(f"removed:  {fixed.removed_ms:+.1f} ms  (audio {verb}; the times of all packets agree)")
-    for note in fixed.notes:
-        click.echo(f"note: {note}", err=True)
+    for note in (*moved, *fixed.notes):
+        click.echo(printable(f"note: {note}"), err=True)
     if fixed.checked is None:
-        click.echo(f"written:  {fixed.output}")
+        click.echo(printable(f"written:  {fixed.output}"))
         return
     after = fixed.checked.score
     click.echo(f"residual: {_offset(after)}  {headline(after)}")
-    click.echo(f"written:  {fixed.output}")
+    click.echo(printable(f"written:  {fixed.output}"))
     if after.within_profile is False:
         end(
             ExitStatus.FAILURE,
-            f"warning: {fixed.output} is still out of {after.profile} ({headline(after)}): see `cavsync score`",
+            printable(
+                f"warning: {fixed.output} is still out of {after.profile} ({headline(after)}): see `cavsync score`"
+            ),
         )
     if after.within_profile is None:
         reason = after.reason or "the score is undetermined"

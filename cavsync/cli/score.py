@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cavsync.cli.errors import ExitStatus, end, print_error
-from cavsync.cli.progress import progress_bar
+from cavsync.cli.errors import ExitStatus, end, stopped_by_signals
 from cavsync.cli.scoring import bundle_option, scoring_options
+from cavsync.errors import DataError
+from cavsync.file_names import printable
 
 if TYPE_CHECKING:
-    from cavsync.deploy import Bundle, Outcome, ScoringOptions
+    from cavsync.deploy import FileScore, ScoringOptions
+    from cavsync.deploy.files.row import FileRow
+    from cavsync.deploy.files.score_file import Progress
     from cavsync.deploy.runtime.engine_keywords import EngineKeywords
-    from cavsync.deploy.verdict.records import SyncScore
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 PIPE_WIDTH = 240
+STDOUT = "-"
 OUT_OF_PROFILE, UNDETERMINED = "out-of-profile", "undetermined"
 CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not trusted"
 
@@ -39,9 +43,15 @@ def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 @click.option("--csv", "csv_out", type=FILE, help="Write the same as a CSV table.")
 @click.option("--html", "html_out", type=FILE, help="Write a self-contained report page with charts.")
 @click.option("--vtt", "vtt_out", type=FILE, help="Write WebVTT metadata cues; requires a single INPUT.")
+@click.option("--resume", is_flag=True,
+              help="Go on with a batch that was interrupted, next to the same --json, --csv or --html: only files that "
+              "are new, have changed or failed are scored. The options must be the same.")  # fmt: skip
 @scoring_options
+@click.option("--all-audio", is_flag=True,
+              help="Score every audio track, each by itself, in one pass.")  # fmt: skip
 @click.option("--fail-on", metavar="WHAT[,WHAT]", multiple=True, callback=_conditions,
-              help="Exit with status 3 if the verdict on any input is WHAT: out-of-profile, undetermined.")  # fmt: skip
+              help="Exit with status 3 if the verdict on any input, or with --all-audio on any track, is WHAT: "
+              "out-of-profile, undetermined.")  # fmt: skip
 def score(
     inputs: tuple[str, ...],
     bundle: Path | None,
@@ -49,51 +59,64 @@ def score(
     csv_out: Path | None,
     html_out: Path | None,
     vtt_out: Path | None,
+    resume: bool,
     fail_on: frozenset[str],
     scoring: ScoringOptions,
     engine: EngineKeywords,
 ) -> None:
     """Measure how far the audio of each INPUT is early or late.
 
-    INPUT is a media file or a folder of them. A positive offset means that the audio is early (ITU-R BT.1359); SyncNet
-    and some broadcast equipment use the opposite sign. Exit status 1: an input or the bundle could not be used; 3: all
-    inputs were scored, and the verdict on one of them is named by --fail-on.
+    INPUT is a media file or a folder of them, in which hidden files are passed over. A positive offset means that the
+    audio is early (ITU-R BT.1359); SyncNet and some broadcast equipment use the opposite sign. After Ctrl-C, SIGTERM or
+    a full disk nothing that was scored is lost (see --resume). Exit status 1: an input or the bundle could not be used;
+    3: all inputs were scored, and the verdict on one of them is named by --fail-on.
     """
-    from cavsync.deploy import Bundle, FileFailure
-    from cavsync.deploy.sinks import check_writable
+    from cavsync.cli.score_batch import Outputs, open_batch, score_all
+    from cavsync.deploy import Bundle, score_file
+    from cavsync.deploy.files.row import FAILED
 
-    for out in (None if json_out == "-" else json_out, csv_out, html_out, vtt_out):
-        if out is not None:
-            check_writable(out)
+    outputs = Outputs(json_out, csv_out, html_out, vtt_out)
+    outputs.check()
     opened = Bundle.open(bundle, **engine)
     # Report options that suit no file before the first file is opened.
     scoring.check(opened.manifest)
     sources = _media_files(inputs)
-    if vtt_out is not None and len(sources) != 1:
-        raise click.UsageError(f"--vtt takes one input, {len(sources)} were given: score them one by one.")
-    outcomes, stopped = _score_all(sources, opened, scoring, keep_picture=html_out is not None)
-    if outcomes:
-        _write(outcomes, json_out, csv_out, html_out, vtt_out)
-        _print_table(outcomes, to_stderr=json_out == "-")
+    if vtt_out is not None and (len(sources) != 1 or resume):
+        raise click.UsageError(f"--vtt takes one input and no --resume, {len(sources)} were given: score one by one.")
+
+    def score_one(source: str, on_progress: Progress) -> FileScore:
+        return score_file(source, opened, scoring, on_progress=on_progress, keep_picture=html_out is not None)
+
+    with (
+        stopped_by_signals() as check,
+        open_batch(outputs, opened, scoring, engine["engine"], resume=resume) as batch,
+    ):
+        stopped = score_all(sources, batch, score_one, check)
+        rows = batch.rows
+        if isinstance(stopped, DataError):
+            raise DataError(f"{stopped}; {len(rows)} of {len(sources)} inputs were scored and are kept")
+        batch.finish(is_complete=stopped is None)
+        if rows:
+            _print_table(rows, to_stderr=json_out == STDOUT)
     if isinstance(stopped, KeyboardInterrupt):
-        raise KeyboardInterrupt(f"{len(outcomes)} of {len(sources)} inputs were scored and written")
+        rest = "" if batch.file is None or not rows else "; --resume goes on with the rest"
+        raise type(stopped)(f"{len(rows)} of {len(sources)} inputs were scored and written{rest}")
     if stopped is not None:
         raise stopped
-    if any(isinstance(outcome, FileFailure) for outcome in outcomes):
+    if any(row.state == FAILED for row in rows):
         end(ExitStatus.FAILURE)
     if fail_on:
-        _fail_if(fail_on, outcomes)
+        _fail_if(fail_on, rows)
 
 
-def _fail_if(fail_on: frozenset[str], outcomes: Sequence[Outcome]) -> None:
+def _fail_if(fail_on: frozenset[str], rows: Sequence[FileRow]) -> None:
     """End with status 3 if the verdict on a whole file is in `fail_on`."""
-    from cavsync.deploy import FileScore
-
     kinds = {False: OUT_OF_PROFILE, None: UNDETERMINED}
-    verdicts = [kinds.get(item.summary.score.within_profile) for item in outcomes if isinstance(item, FileScore)]
-    found = [f"{verdicts.count(kind)} {kind}" for kind in sorted(fail_on) if kind in verdicts]
+    verdicts = [{kinds.get(one) for one in (row.within_profile, *row.tracks_within_profile)} for row in rows]
+    counts = {kind: sum(kind in found for found in verdicts) for kind in sorted(fail_on)}
+    found = [f"{count} {kind}" for kind, count in counts.items() if count]
     if found:
-        end(ExitStatus.CHECK_FAILED, f"failed: {', '.join(found)} of {len(outcomes)} (--fail-on)")
+        end(ExitStatus.CHECK_FAILED, f"failed: {', '.join(found)} of {len(rows)} (--fail-on)")
 
 
 def _media_files(inputs: Sequence[str]) -> list[str]:
@@ -103,7 +126,8 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
 
     sources: list[str] = []
     for name in inputs:
-        if not Path(name).is_dir():
+        # Not Path.is_dir: a name that is too long is an error of that input alone.
+        if not os.path.isdir(name):  # noqa: PTH112
             sources.append(name)
             continue
         found = [str(path) for path in find_media(Path(name))]
@@ -113,90 +137,48 @@ def _media_files(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(sources))
 
 
-def _score_all(
-    sources: Sequence[str], opened: Bundle, scoring: ScoringOptions, *, keep_picture: bool
-) -> tuple[list[Outcome], BaseException | None]:
-    """Score every input. Also return what ended the batch early: Ctrl-C, or an error that all files would meet."""
-    from cavsync.deploy import FileFailure, score_file
-    from cavsync.errors import BundleError, CavsyncError, ConfigError
-
-    outcomes: list[Outcome] = []
-    for index, source in enumerate(sources, start=1):
-        with progress_bar(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
-            try:
-                outcomes.append(score_file(source, opened, scoring, on_progress=on_progress, keep_picture=keep_picture))
-                continue
-            except (KeyboardInterrupt, BundleError, ConfigError) as error:
-                return outcomes, error
-            except CavsyncError as error:
-                failure = FileFailure(source, str(error))
-        outcomes.append(failure)
-        print_error(failure.error)
-    return outcomes, None
-
-
-def _write(
-    outcomes: Sequence[Outcome], json_out: str | None, csv_out: Path | None, html_out: Path | None, vtt_out: Path | None
-) -> None:
-    from cavsync.deploy import FileScore
-    from cavsync.deploy.sinks import csv_text, jsonl_text, vtt_text, write_text_atomically
-    from cavsync.deploy.sinks.html import html_text
-
-    if json_out == "-":
-        click.echo(jsonl_text(outcomes), nl=False)
-    elif json_out is not None:
-        write_text_atomically(json_out, jsonl_text(outcomes))
-    if csv_out is not None:
-        write_text_atomically(csv_out, csv_text(outcomes))
-    if html_out is not None:
-        write_text_atomically(html_out, html_text(outcomes))
-    if vtt_out is not None and isinstance(outcomes[0], FileScore):
-        write_text_atomically(vtt_out, vtt_text(outcomes[0]))
-
-
-def _print_table(outcomes: Sequence[Outcome], *, to_stderr: bool) -> None:
+def _print_table(rows: Sequence[FileRow], *, to_stderr: bool) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from cavsync.deploy import FileFailure
+    from cavsync.deploy.files.row import FAILED
     from cavsync.deploy.files.totals import totals_sentence
-    from cavsync.deploy.verdict.words import headline
 
     table = Table(caption=CAPTION, caption_justify="left", box=None, pad_edge=False)
     for column in ("clip", "verdict", "path"):
         table.add_column(column, overflow="fold")
     for column in ("offset ms", "confidence", "drift ms/min", "windows undetermined"):
         table.add_column(column, justify="right")
-    for outcome in outcomes:
-        name = Text(Path(outcome.source).name or outcome.source)
-        if isinstance(outcome, FileFailure):
+    for row in rows:
+        name = Text(printable(Path(row.source).name or row.source))
+        if row.state == FAILED:
             table.add_row(name, "not scored")
             continue
-        summary = outcome.summary
-        total = summary.score
         table.add_row(
             name,
-            headline(total),
-            total.path,
-            _offset(total),
-            _number(total.confidence, ".2f", 2),
-            _number(summary.drift_ms_per_minute, "+.1f", 1),
-            f"{summary.undetermined_share:.0%} of {summary.num_windows}",
+            row.verdict,
+            row.path,
+            _offset(row),
+            _number(row.confidence, ".2f", 2),
+            _number(row.drift_ms_per_minute, "+.1f", 1),
+            f"{row.undetermined_share:.0%} of {row.num_windows}",
         )
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
         # Wrapped file names could not be searched for.
         console = Console(stderr=to_stderr, width=PIPE_WIDTH)
     console.print(table)
-    if len(outcomes) > 1:
-        console.print(f"\n{len(outcomes)} inputs: {totals_sentence(outcomes)}", highlight=False)
+    for row in rows:
+        for line in (*row.tracks, *(f"note: {note}" for note in row.notes)):
+            console.print(Text(printable(f"{Path(row.source).name or row.source}: {line}")))
+    if len(rows) > 1:
+        console.print(f"\n{len(rows)} inputs: {totals_sentence(rows)}", highlight=False)
 
 
-def _offset(score: SyncScore) -> str:
-    number = _number(score.audio_offset_ms, "+.0f", 0)
-    is_trusted = score.audio_offset_ms is None or score.is_measured or score.is_varying
-    return number if is_trusted else f"({number})"
+def _offset(row: FileRow) -> str:
+    number = _number(row.audio_offset_ms, "+.0f", 0)
+    return number if row.is_trusted else f"({number})"
 
 
 def _number(value: float | None, form: str, decimals: int) -> str:

@@ -1,4 +1,4 @@
-"""The options of the commands that score: profile, grid, path and engine."""
+"""The options of the commands that score: profile, grid, tracks, path and engine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from cavsync.cli.threads import thread_options
+
+Command = Callable[..., Any]
 
 PROFILE_OPTIONS = (
     click.option("--profile", default="itu-bt1359-detect", show_default=True, metavar="NAME",
@@ -29,6 +31,15 @@ GRID_OPTIONS = (
     click.option("--adaptive", is_flag=True,
                  help="Search coarsely, then track the offset found; search everything again where it is lost."),
 )  # fmt: skip
+TRACK_OPTIONS = (
+    click.option("--audio-stream", metavar="N[+N]",
+                 help="Number of the audio track to score, from 0 on, or several to mix, as in 2+3; by default the one "
+                 "that players play."),
+    click.option("--video-stream", type=click.IntRange(min=0), metavar="N",
+                 help="Number of the video track, from 0 on; by default the one that players play."),
+    click.option("--program", type=click.IntRange(min=0), metavar="N",
+                 help="Number of the programme (MPEG-TS service, HLS variant) whose tracks to score."),
+)  # fmt: skip
 path_option = click.option(
     "--path", type=click.Choice(["auto", "face", "whole"]), default="auto", show_default=True,
     help="What to judge: the faces, the whole picture, or both by the clearer evidence; auto is whole with a bundle "
@@ -42,11 +53,16 @@ bundle_option = click.option(
     "--bundle", type=click.Path(path_type=Path),
     help="Bundle written by `cavsync export`; by default the model that comes with cavsync.")  # fmt: skip
 
-Command = Callable[..., Any]
+
+def track_options(command: Command) -> Command:
+    """Add the options that name tracks; the command gets `audio_stream`, `video_stream` and `program`."""
+    for option in reversed(TRACK_OPTIONS):
+        command = option(command)
+    return command
 
 
 def scoring_options(command: Command) -> Command:
-    """Add profile, grid, path and engine; the command gets them as `scoring: ScoringOptions`, `engine: EngineKeywords`.
+    """Add profile, grid, tracks, path and engine, which the command gets as `scoring` and `engine`.
 
     Raises ConfigError, before the command runs, if an option cannot be used with any bundle.
     """
@@ -60,8 +76,8 @@ def scoring_options(command: Command) -> Command:
         scoring = ScoringOptions(**_taken(values, ScoringKeywords.__annotations__))
         return command(scoring=scoring, engine=engine, **values)
 
-    decorated: Command = path_option(thread_options(with_options))
-    for option in reversed((*PROFILE_OPTIONS, *GRID_OPTIONS, ENGINE_OPTION)):
+    decorated: Command = track_options(ENGINE_OPTION(path_option(thread_options(with_options))))
+    for option in reversed((*PROFILE_OPTIONS, *GRID_OPTIONS)):
         decorated = option(decorated)
     return decorated
 

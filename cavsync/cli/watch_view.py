@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cavsync.file_names import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -63,7 +65,7 @@ class TerminalView:
 
         from cavsync.deploy.verdict.words import headline
 
-        line = Text(self._source + "  ", no_wrap=True, overflow="ellipsis")
+        line = Text(printable(self._source) + "  ", no_wrap=True, overflow="ellipsis")
         if self._score is None:
             line.append("no decision yet", "yellow")
         else:

@@ -13,6 +13,7 @@ from cavsync.data.parallel import map_clips
 from cavsync.data.sampling import SamplePlan, usable_instants
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
+from cavsync.file_names import legible
 
 # Frames are only decoded, not used: a small size saves time and memory.
 IMG_SIZE = 32
@@ -62,9 +63,9 @@ def check_source(
     found = map_clips(partial(_seconds, plan), source, IMG_SIZE, workers=workers, progress=progress)
     return CheckReport(
         [
-            ClipCheck(name, reason=result.reason, error=str(result))
+            ClipCheck(legible(name), reason=result.reason, error=str(result))
             if isinstance(result, MediaError)
-            else ClipCheck(name, result)
+            else ClipCheck(legible(name), result)
             for name, result in zip(source.names, found, strict=True)
         ]
     )

@@ -1,4 +1,4 @@
-"""Opening of containers, choice of their video and audio track, and the properties that they declare.
+"""Opening of containers, and the properties that they declare.
 
 Playlists and scripts (HLS, concat, SDP ...) name other files and addresses, which FFmpeg would open. So untrusted files
 are opened by `open_confined`, which recognises only containers that hold their own media and disables every protocol.
@@ -6,7 +6,7 @@ are opened by `open_confined`, which recognises only containers that hold their 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from cavsync.errors import MediaError
+from cavsync.file_names import ffmpeg_path, is_address
 
 CONFINED_CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "mxf", "ogg", "asf", "nut")
 
@@ -44,15 +45,10 @@ def open_file(source: str) -> InputContainer:
     Raises:
         MediaError: `source` is missing, empty, a folder, or not readable by FFmpeg.
     """
-    path = Path(source)
-    if "://" not in source:
-        if not path.exists():
-            raise MediaError(f"{source} does not exist: give the path of a video file", reason="missing")
-        if path.is_dir():
-            raise MediaError(f"{source} is a folder: give the path of a video file", reason="missing")
-        if path.stat().st_size == 0:
-            raise _empty(source)
-    return _open(source, source, "that FFmpeg reads")
+    if is_address(source):
+        return _open(source, source, "that FFmpeg reads")
+    _require_content(source)
+    return _open(ffmpeg_path(source), source, "that FFmpeg reads")
 
 
 def open_confined(name: str, file: IO[bytes]) -> InputContainer:
@@ -69,29 +65,14 @@ def open_confined(name: str, file: IO[bytes]) -> InputContainer:
     return _open(file, name, wanted, container_options=rules)
 
 
-def pick_tracks(containers: Iterable[InputContainer], source: str) -> tuple[av.VideoStream, av.AudioStream]:
-    """Return the first video track that is not a cover image, and the first audio track.
-
-    Raises:
-        MediaError: one of them is missing, or this FFmpeg has no decoder for its codec.
-    """
-    tracks = [track for container in containers for track in container.streams]
-    # To FFmpeg a cover image is a video track with a single frame.
-    video = [track for track in tracks if isinstance(track, av.VideoStream) and not is_cover(track)]
-    audio = [track for track in tracks if isinstance(track, av.AudioStream)]
-    found = ", ".join(sorted({track.type for track in tracks})) or "nothing"
-    for kind, of_kind in (("video", video), ("audio", audio)):
-        if not of_kind:
-            raise MediaError(
-                f"{source} has no {kind} track (found: {found}): sync needs one video and one audio track",
-                reason=f"no_{kind}",
-            )
-        if of_kind[0].codec_context is None:
-            raise MediaError(
-                f"{source} has a {kind} track in a codec that this FFmpeg cannot decode: convert it",
-                reason="unreadable",
-            )
-    return video[0], audio[0]
+def index_remedy(container: InputContainer, source: str) -> str | None:
+    """Return the advice for a source of which nothing can be read, where its index may be out of reach."""
+    if "mov" in container.format.name.split(",") and not Path(source).is_file():
+        return (
+            "an MP4 or MOV with its index at the end cannot be read through a pipe or from a server without ranges, so "
+            "give the file itself, or move its index to the front (ffmpeg -movflags +faststart)"
+        )
+    return None
 
 
 def describe(container: InputContainer, video: av.VideoStream, audio: av.AudioStream) -> MediaInfo:
@@ -120,6 +101,21 @@ def is_cover(track: Stream) -> bool:
 def reason_of(error: Exception) -> str:
     """Return the text of an error of FFmpeg or the operating system, without numbers and paths where it has one."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def _require_content(path: str) -> None:
+    """Raise MediaError for a path at which there is no file with content."""
+    try:
+        found = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise MediaError(f"{path} does not exist: give the path of a video file", reason="missing") from None
+    except (OSError, ValueError) as error:
+        # Too long a name, a folder that is not the user's, a zero byte.
+        raise MediaError(f"{path} cannot be opened ({reason_of(error)}): check the path", reason="unreadable") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise MediaError(f"{path} is a folder: give the path of a video file", reason="missing")
+    if stat.S_ISREG(found.st_mode) and found.st_size == 0:
+        raise _empty(path)
 
 
 def _empty(name: str) -> MediaError:

@@ -7,20 +7,25 @@ declares; none is derived from a frame counter, so variable frame rates and late
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
 import av
 import av.error
 import numpy as np
+from av.container import InputContainer
 from av.stream import Stream
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
-from cavsync.media.container import MediaInfo, describe, open_confined, open_file, pick_tracks
+from cavsync.media.container import MediaInfo, describe, index_remedy, open_confined, open_file
+from cavsync.media.packets import late_streams_note, read_packets
 from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
+from cavsync.media.silence import first_sounding
+from cavsync.media.track_mix import TrackMix
+from cavsync.media.tracks import PLAYED, TrackChoice, Tracks, pick_tracks
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +34,7 @@ DEFAULT_FRAME_SECONDS = 0.04
 # For untrusted files. A little more than 8K UHD; a frame of this size takes 106 MB as RGB.
 MAX_FRAME_PIXELS = 8192 * 4320
 MAX_DAMAGED_SHARE = 0.2
+NOTED_CANCELLED_SECONDS = 0.5
 TRUNCATION_TOLERANCE_SECONDS = 1.0
 TRUNCATION_TOLERANCE_SHARE = 0.05
 
@@ -57,8 +63,12 @@ class MediaReader:
         source: a path, or an address that FFmpeg opens.
         file: an opened, seekable file to read instead; `source` then only names it in messages. It is untrusted: it
             cannot make FFmpeg open other files or addresses (see `open_confined`). It is not closed here.
+        tracks: the tracks to read; by default those that players play, without audio tracks that are silent.
+        all_audio: whether `apart` will be iterated over instead of the reader itself.
         sample_rate_hz: rate of the returned audio.
         video_threads: decoder threads; 0 lets FFmpeg choose.
+
+    `tracks` are those that are read, `notes` sentences about what is left out or was changed, complete after the end.
 
     Raises:
         MediaError: on opening: missing, empty or unreadable file, no video track, no audio track. While iterating:
@@ -71,23 +81,29 @@ class MediaReader:
         source: str | Path,
         *,
         file: IO[bytes] | None = None,
+        tracks: TrackChoice = PLAYED,
+        all_audio: bool = False,
         sample_rate_hz: int = 16_000,
         video_threads: int = 0,
     ) -> None:
         self.source = str(source)
         self.sample_rate_hz = sample_rate_hz
-        self._container = open_file(self.source) if file is None else open_confined(self.source, file)
+        self.notes: list[str] = []
+        self._file = file
+        self._container = self._open()
         try:
-            self._video, self._audio = pick_tracks([self._container], self.source)
-        except MediaError:
+            self.tracks = self._picked(tracks)
+        except BaseException:
             self._container.close()
             raise
-        self._video.thread_type = "AUTO"
-        self._video.codec_context.thread_count = video_threads
+        self.notes += self.tracks.notes(all_audio=all_audio)
+        video = self.tracks.video
+        video.thread_type = "AUTO"
+        video.codec_context.thread_count = video_threads
         if file is not None:
             # Applies also where the size changes mid-file.
-            self._video.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
-        self.info = describe(self._container, self._video, self._audio)
+            video.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+        self.info = describe(self._container, video, self.tracks.audio[0])
 
     def __enter__(self) -> MediaReader:
         return self
@@ -100,33 +116,81 @@ class MediaReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
-        converter = FrameConverter(self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds)
+        return (item for _, item in self._items(self.tracks.audio, is_apart=False))
+
+    def apart(self) -> Iterator[tuple[int, VideoFrame | AudioChunk]]:
+        """Iterate over the frames and all audio tracks that can be decoded: (number of the audio track, item)."""
+        numbers = list(self.tracks.decodable)
+        items = self._items(tuple(self.tracks.decodable.values()), is_apart=True)
+        return ((numbers[place], item) for place, item in items)
+
+    def _items(
+        self, audio: Sequence[av.AudioStream], *, is_apart: bool
+    ) -> Iterator[tuple[int, VideoFrame | AudioChunk]]:
+        """Yield items of the video and of tracks of audio, mixed or apart, each with the place of its audio track."""
+        places = {track.index: place for place, track in enumerate(audio)}
+        num_apart, num_mixed = (len(audio), 1) if is_apart else (1, len(audio))
+        converters = [
+            FrameConverter(self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds, num_audio=num_mixed)
+            for _ in range(num_apart)
+        ]
         damage = _DamageCheck(self.source, self.info)
-        for packet in self._packets(damage):
+        if self._file is None:
+            damage.remedy = index_remedy(self._container, self.source) or damage.remedy
+        for packet in self._packets(audio, damage):
+            place = places.get(packet.stream_index, 0)
             try:
-                # Only the video and the audio track are demuxed, so no packet holds subtitles.
+                # Only the video and the audio tracks are demuxed, so no packet holds subtitles.
                 frames = cast("list[av.VideoFrame | av.AudioFrame]", packet.decode())
             except av.error.FFmpegError as error:
                 damage.count_damaged(packet.stream.type, error)
                 continue
             damage.count_decoded(packet.stream.type, len(frames))
             for frame in frames:
-                for item in converter.convert(frame):
+                for item in converters[place % num_apart].convert(frame, place % num_mixed):
                     damage.note_end(self._end_seconds(item))
-                    yield item
-        for chunk in converter.flush():
-            damage.note_end(self._end_seconds(chunk))
-            yield chunk
+                    yield place, item
+        for place, converter in enumerate(converters):
+            for chunk in converter.flush():
+                damage.note_end(self._end_seconds(chunk))
+                yield place, chunk
         damage.check()
+        if note := late_streams_note(self._container):
+            self.notes.append(f"{note} not read")
+        self._note_phase(converters[audio.index(self.tracks.audio[0])] if is_apart else converters[0])
+
+    def _note_phase(self, converter: FrameConverter) -> None:
+        if converter.cancelled_seconds > NOTED_CANCELLED_SECONDS:
+            self.notes.append(
+                f"left and right are in opposite phase and cancel in a mix for {converter.cancelled_seconds:.1f} s: "
+                "their difference is scored there"
+            )
+
+    def _open(self) -> InputContainer:
+        return open_file(self.source) if self._file is None else open_confined(self.source, self._file)
+
+    def _picked(self, choice: TrackChoice) -> Tracks:
+        """Return the tracks to read; a silent audio track gives way to one that can be heard."""
+        picked = pick_tracks([self._container], self.source, choice)
+        if not picked.spares or (self._file is None and not Path(self.source).is_file()):
+            return picked
+        heard = first_sounding(self._container, (*picked.audio, *picked.spares))
+        self._container.close()
+        self._container = self._open()
+        if heard is None or heard is picked.audio[0]:
+            return pick_tracks([self._container], self.source, choice)
+        number = picked.all_audio.index(heard)
+        self.notes.append(f"audio track {picked.audio_name} is passed over, because it is silent")
+        return pick_tracks([self._container], self.source, replace(choice, audio=(number,)))
 
     def _end_seconds(self, item: VideoFrame | AudioChunk) -> float:
         if isinstance(item, VideoFrame):
             return item.end_seconds
         return item.pts_seconds + len(item.samples) / self.sample_rate_hz
 
-    def _packets(self, damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
+    def _packets(self, audio: Sequence[av.AudioStream], damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
         try:
-            yield from self._container.demux(self._video, self._audio)
+            yield from read_packets(self._container, self.tracks.video, *audio)
         except av.error.FFmpegError as error:
             damage.count_damaged("container", error)
 
@@ -135,25 +199,43 @@ class FrameConverter:
     """Converter of PyAV's decoded frames to upright RGB frames and mono audio with times in seconds.
 
     A frame without a timestamp is placed one nominal period after the one before. Times are counted from
-    `zero_seconds` of the container's clock.
+    `zero_seconds` of the container's clock. With several tracks of audio, their mix is returned.
     """
 
-    def __init__(self, frame_rate_hz: float | None, sample_rate_hz: int, zero_seconds: float = 0.0) -> None:
+    def __init__(
+        self, frame_rate_hz: float | None, sample_rate_hz: int, zero_seconds: float = 0.0, *, num_audio: int = 1
+    ) -> None:
         self._zero_seconds = zero_seconds
         self._period_seconds = 1.0 / frame_rate_hz if frame_rate_hz else DEFAULT_FRAME_SECONDS
         self._next_seconds = 0.0
-        self._resampler = MonoResampler(sample_rate_hz, zero_seconds=zero_seconds)
+        self._resamplers = [MonoResampler(sample_rate_hz, zero_seconds=zero_seconds) for _ in range(num_audio)]
+        self._mix = TrackMix(num_audio, sample_rate_hz) if num_audio > 1 else None
 
-    def convert(self, frame: av.VideoFrame | av.AudioFrame) -> Iterator[VideoFrame | AudioChunk]:
-        """Convert one decoded frame; audio is delayed while the resampling filter fills."""
+    def convert(self, frame: av.VideoFrame | av.AudioFrame, place: int = 0) -> Iterator[VideoFrame | AudioChunk]:
+        """Convert one decoded frame, of the audio track number `place`; audio is delayed while filters fill."""
         if isinstance(frame, av.VideoFrame):
             yield VideoFrame(self._pts_seconds(frame), _upright_rgb(frame), self._duration_seconds(frame))
         else:
-            yield from self._resampler.push(frame)
+            yield from self._mixed(place, self._resamplers[place].push(frame))
 
     def flush(self) -> Iterator[AudioChunk]:
-        """Return the audio that the resampling filter still holds."""
-        return self._resampler.flush()
+        """Return the audio that the resampling filters still hold."""
+        for place, resampler in enumerate(self._resamplers):
+            yield from self._mixed(place, resampler.flush())
+        if self._mix is not None:
+            yield from self._mix.flush()
+
+    @property
+    def cancelled_seconds(self) -> float:
+        """Duration of stereo in opposite phase, of which the difference was returned instead of the mix."""
+        return max(resampler.cancelled_seconds for resampler in self._resamplers)
+
+    def _mixed(self, place: int, chunks: Iterator[AudioChunk]) -> Iterator[AudioChunk]:
+        if self._mix is None:
+            yield from chunks
+            return
+        for chunk in chunks:
+            yield from self._mix.push(place, chunk)
 
     def _pts_seconds(self, frame: av.VideoFrame) -> float:
         container_seconds = frame_pts_seconds(frame)
@@ -184,6 +266,7 @@ class _DamageCheck:
         self._decoded = {"video": 0, "audio": 0}
         self._damaged = 0
         self._container_error = ""
+        self.remedy = "give a complete file"
         self._end_seconds = 0.0
 
     def count_decoded(self, kind: str, count: int) -> None:
@@ -202,7 +285,7 @@ class _DamageCheck:
         for kind, count in self._decoded.items():
             if count == 0:
                 raise MediaError(
-                    f"{self._source} has a {kind} track of which nothing decodes: give a complete file",
+                    f"{self._source} has a {kind} track of which nothing decodes: {self.remedy}",
                     reason="corrupt",
                 )
         total = sum(self._decoded.values()) + self._damaged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cavsync.atomic import is_leftover
+from cavsync.file_names import is_hidden
 
 MEDIA_ENDINGS = frozenset(
     (
@@ -17,7 +17,7 @@ MEDIA_ENDINGS = frozenset(
 def find_media(folder: Path) -> list[Path]:
     """Return every file below `folder` that ends in one of `MEDIA_ENDINGS`, sorted by path.
 
-    Files that a killed process left unfinished are skipped.
+    Hidden files and folders are skipped: those of a Mac (`._*`), and files that a killed process left unfinished.
     """
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_ENDINGS and path.is_file())
-    return sorted(path for path in found if not is_leftover(path.name))
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_ENDINGS)
+    return sorted(path for path in found if not is_hidden(path, folder) and path.is_file())

@@ -1,12 +1,14 @@
 """Resampling of decoded audio to mono float32 at one rate, with jitter removed from its timestamps.
 
-libswresample mixes and resamples. Times are the count of samples since the last break, because containers round
-timestamps (Matroska to a millisecond) and following that jitter would cut and stretch the audio. Where timestamps stay
-away from the count, as after an edit or a lost packet, the count restarts from them, so that audio is not displaced.
+libswresample mixes and resamples; stereo is mixed here, because its channels may cancel. Times are the count of samples
+since the last break, because containers round timestamps (Matroska to a millisecond) and following that jitter would
+cut and stretch the audio. Where timestamps stay away from the count, as after an edit or a lost packet, the count
+restarts from them, so that audio is not displaced.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,6 +23,10 @@ BREAK_SECONDS = 0.03
 # Largest mean error over about a second: rounding averages out, a displacement does not.
 DISPLACED_SECONDS = 0.005
 SETTLE_SECONDS = 1.0
+# Two channels in opposite phase leave at most this share of their power in a mix; they count as such until their mix
+# has a larger share again.
+CANCELLED_SHARE, RESTORED_SHARE = 0.01, 0.04
+STEREO_LAYOUTS = ("stereo", "2 channels", "downmix")
 
 
 class AudioChunk(NamedTuple):
@@ -75,6 +81,34 @@ def mix_gain(layout: str) -> np.float32:
     return np.float32(1.0 / mixed[0].to_ndarray().reshape(-1)[:32].mean())
 
 
+class StereoMix:
+    """The mean of two channels, or half their difference while they cancel in the mean (opposite phase).
+
+    What counts is the power of both over about a second, so that the choice does not flicker.
+    `cancelled_seconds` is the duration of the audio that the mean would have lost.
+    """
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._rate_hz = sample_rate_hz
+        self._powers = np.zeros(2)
+        self._is_opposite = False
+        self.cancelled_seconds = 0.0
+
+    def mix(self, stereo: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mix samples (n, 2) to (n,)."""
+        mean = np.float32(0.5) * (stereo[:, 0] + stereo[:, 1])
+        difference = np.float32(0.5) * (stereo[:, 0] - stereo[:, 1])
+        if len(stereo):
+            seconds = len(stereo) / self._rate_hz
+            kept = math.exp(-seconds / SETTLE_SECONDS)
+            powers = np.array([np.mean(np.square(part, dtype=np.float64)) for part in (mean, difference)])
+            self._powers = kept * self._powers + (1 - kept) * powers
+            limit = RESTORED_SHARE if self._is_opposite else CANCELLED_SHARE
+            self._is_opposite = bool(self._powers[0] < limit * self._powers[1])
+            self.cancelled_seconds += seconds * self._is_opposite
+        return difference if self._is_opposite else mean
+
+
 class MonoResampler:
     """Resampler of decoded audio frames to `AudioChunk`s of mono float32 at `sample_rate_hz`.
 
@@ -89,6 +123,8 @@ class MonoResampler:
         self._resampler: av.AudioResampler | None = None
         self._source_format: tuple[int, str, str] | None = None
         self._gain = np.float32(1.0)
+        self._is_stereo = False
+        self._stereo = StereoMix(sample_rate_hz)
         self._clock = SteadyClock(0.0)
         self._origin_seconds = 0.0
         self._samples_out = 0
@@ -102,9 +138,11 @@ class MonoResampler:
         if self._resampler is not None and (is_break or source_format != self._source_format):
             yield from self.flush()
         if self._resampler is None:
-            self._resampler = av.AudioResampler(format="flt", layout="mono", rate=self._rate_hz)
+            self._is_stereo = frame.layout.name in STEREO_LAYOUTS
+            layout = "stereo" if self._is_stereo else "mono"
+            self._resampler = av.AudioResampler(format="flt", layout=layout, rate=self._rate_hz)
             self._source_format = source_format
-            self._gain = mix_gain(frame.layout.name)
+            self._gain = np.float32(1.0) if self._is_stereo else mix_gain(frame.layout.name)
             self._origin_seconds = self._now_seconds() if pts_seconds is None else pts_seconds
             self._clock = SteadyClock(self._origin_seconds)
             self._samples_out = 0
@@ -120,12 +158,18 @@ class MonoResampler:
             self._samples_out = 0
             self._resampler = None
 
+    @property
+    def cancelled_seconds(self) -> float:
+        """Duration of stereo in opposite phase, of which the difference was returned instead of the mix."""
+        return self._stereo.cancelled_seconds
+
     def _now_seconds(self) -> float:
         return self._origin_seconds + self._samples_out / self._rate_hz
 
     def _emit(self, frames: list[av.AudioFrame]) -> Iterator[AudioChunk]:
         for frame in frames:
-            samples = frame.to_ndarray().reshape(-1).astype(np.float32, copy=False) * self._gain
+            samples = frame.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+            samples = self._stereo.mix(samples.reshape(-1, 2)) if self._is_stereo else samples * self._gain
             pts_seconds = self._now_seconds()
             self._samples_out += len(samples)
             if len(samples):

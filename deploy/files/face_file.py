@@ -14,7 +14,7 @@ from cavsync.deploy.files.whole_file import HeatMap
 from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.stream.windows import MIN_FACE_SHARE
 from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, Curve, FloatArray, curve_of_sums, mean_of
-from cavsync.deploy.verdict.face_view import FaceView
+from cavsync.deploy.verdict.face_view import FaceView, LipMotion
 from cavsync.deploy.verdict.records import SyncScore
 
 # What is kept of each row besides its time, in this order; the box follows.
@@ -73,6 +73,10 @@ class FaceFile:
         self._rate_hz = rate_hz
         self._blocks: list[dict[int, _Block]] = []
         self._begun = (-1, 0.0)
+        self._moment = (-1, 0.0)
+        self._num_at_once = 0
+        self.most_at_once = 0
+        """Most faces in one frame."""
         self._frame_size = (0, 0)
 
     def add(self, row: FaceRow) -> None:
@@ -81,6 +85,9 @@ class FaceFile:
         if row.epoch != epoch or not begun <= row.time_seconds < begun + self._block_seconds:
             self._blocks.append({})
             self._begun = (row.epoch, row.time_seconds)
+        moment = (row.epoch, row.time_seconds)
+        self._num_at_once = self._num_at_once + 1 if moment == self._moment else 1
+        self._moment, self.most_at_once = moment, max(self.most_at_once, self._num_at_once)
         num_lags = len(self._lags_ms)
         blocks = self._blocks[-1]
         if row.track not in blocks:
@@ -104,12 +111,13 @@ class FaceFile:
         if num_rows < max(MIN_ROWS, MIN_FACE_SHARE * expected):
             return None
         facts = np.concatenate([block.facts for _, block in chosen], dtype=np.float64).reshape(-1, NUM_FACTS)
+        times = np.concatenate([block.times_seconds for _, block in chosen])
         tracks = np.repeat([track for track, _ in chosen], lengths)
         sums = np.array([block.sums for _, block in chosen], dtype=np.float64)
         counts = np.array([block.counts for _, block in chosen], dtype=np.int64)
         starts = np.array([block.start_seconds for _, block in chosen])
         return SpeakingFace(
-            times_seconds=np.concatenate([block.times_seconds for _, block in chosen]),
+            times_seconds=times,
             tracks=tracks,
             mouth_opening=facts[:, 0],
             sound_dbfs=facts[:, 2],
@@ -117,14 +125,14 @@ class FaceFile:
             boxes=facts[:, len(FACTS) :],
             frame_size=self._frame_size,
             curve=curve_of_sums(self._lags_ms, sums, counts, num_rows, prior_rows=FACE_PRIOR_ROWS),
-            view=self._view(facts, tracks, num_rows / expected),
+            view=self._view(times, facts, tracks, num_rows / expected),
             heat_map=HeatMap(starts, self._lags_ms, mean_of(sums, counts)),
         )
 
-    def _view(self, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
+    def _view(self, times: FloatArray, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
         presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(facts[:, 3:], axis=0))
         numbers, counts = np.unique(tracks, return_counts=True)
-        low, high = np.percentile(facts[:, 0], [1, 99])
+        motions = [LipMotion.of(times[tracks == number], facts[tracks == number, 0]) for number in numbers]
         return FaceView(
             track=int(numbers[counts.argmax()]),
             box=(left, top, right, bottom),
@@ -132,7 +140,7 @@ class FaceFile:
             presence=presence,
             frontality=frontality,
             eye_distance_px=eye_distance_px,
-            opening_range=float(high - low),
+            lips=max(motions, key=lambda motion: motion.opening_range),
             share=min(1.0, share),
         )
 

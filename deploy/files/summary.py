@@ -30,7 +30,9 @@ AGREEING_SHARE = 0.7
 class FileSummary:
     """Record of a whole file: its `score`, and the fields that only a whole file has.
 
-    `path_share` is the share of the windows judged on each path, `num_faces` the most faces judged in one window.
+    `path_share` is the share of the windows judged on each path, `num_faces` the most faces in one frame.
+    `audio_stream` is the number of the audio track, or of those that were mixed, as in `2+3`; `notes` are sentences
+    about other tracks and about what was changed to score this one.
     The limits are the profile's; NaN where they depend on an unknown frame period. `media`, `bundle` and `versions`
     identify the decoded media, the model and the software.
     """
@@ -47,6 +49,8 @@ class FileSummary:
     num_windows: int
     path_share: dict[str, float]
     num_faces: int
+    audio_stream: str
+    notes: list[str]
     media: dict[str, Any]
     bundle: dict[str, Any]
     versions: dict[str, str]

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from cavsync.deploy.live.redact import redact
 from cavsync.errors import ConfigError
+from cavsync.file_names import legible
 
 BLOCK = "block"
 DROP_OLDEST = "drop_oldest"
@@ -76,7 +77,7 @@ def parse_address(text: str, options: Mapping[str, str] | None = None) -> Addres
         return Address("pipe", STDIN, (Input("pipe:0", None, given),), None, None, BLOCK)
     if not separator or scheme == "file":
         path = rest if separator else text
-        return Address("file", text, (Input(str(Path(path)), None, given),), None, None, BLOCK)
+        return Address("file", legible(text), (Input(str(Path(path)), None, given),), None, None, BLOCK)
     if scheme in CAPTURE_FORMATS:
         return _capture(scheme, text, rest, given)
     if scheme not in NETWORK_SCHEMES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -18,7 +19,11 @@ from cavsync.deploy.live.address import Address, Input
 from cavsync.deploy.live.decoder import Codecs
 from cavsync.deploy.live.relay import Relay
 from cavsync.errors import MediaError
-from cavsync.media.container import MediaInfo, describe, open_file, pick_tracks
+from cavsync.media.container import MediaInfo, describe, index_remedy, open_file
+from cavsync.media.packets import late_streams_note, read_packets
+from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
+
+log = logging.getLogger(__name__)
 
 WRAPPING_FORMATS = ("mpegts", "hls")
 MAX_DAMAGED_IN_A_ROW = 50
@@ -38,14 +43,15 @@ class Connection:
     """An open source. `packets` iterates over the packets of both tracks; `close` releases everything.
 
     `codecs` are the decoders by kind; they outlive the connection, so that queued packets can be decoded after it has
-    ended. Setting `stopped` ends reading at once where the protocol allows it, else at the time-out.
+    ended. Setting `stopped` ends reading at once where the protocol allows it, else at the time-out. `notes` are
+    sentences about tracks that are not read.
 
     Raises:
         MediaError: the source cannot be opened (with a reason of `MediaError`, or `unsupported`), or lacks video or
             audio.
     """
 
-    def __init__(self, address: Address, stopped: threading.Event) -> None:
+    def __init__(self, address: Address, stopped: threading.Event, choice: TrackChoice = PLAYED) -> None:
         self._address = address
         self._stopped = stopped
         self._containers: list[InputContainer] = []
@@ -57,11 +63,13 @@ class Connection:
         try:
             for part in address.inputs:
                 self._containers.append(self._open(part))
-            video, audio = pick_tracks(self._containers, address.shown)
+            tracks = pick_tracks(self._containers, address.shown, choice)
         except BaseException:
             self.close()
             raise
+        video, audio = tracks.video, tracks.audio[0]
         self._tracks = (video, audio)
+        self.notes = tracks.notes()
         self._discard_other_tracks()
         video.thread_type = "SLICE" if address.is_live else "AUTO"
         self.codecs: Codecs = {"video": video.codec_context, "audio": audio.codec_context}
@@ -118,21 +126,31 @@ class Connection:
         in_a_row = 0
         while True:
             try:
-                for packet in container.demux(*wanted):
+                for packet in read_packets(container, *wanted):
                     in_a_row = 0
                     if packet.size:
                         self.damaged_packets += bool(packet.is_corrupt)
                         if packet.dts is not None:
                             self._last_seconds = float(packet.dts * packet.time_base)
                         yield packet.stream.type, packet
+                if note := late_streams_note(container):
+                    log.warning("%s: %s not read", self._address.shown, note)
                 return
             except av.error.InvalidDataError:
                 self.damaged_packets += 1
                 in_a_row += 1
                 if in_a_row > MAX_DAMAGED_IN_A_ROW:
+                    self._require_index(container)
                     raise DisconnectedError(f"{MAX_DAMAGED_IN_A_ROW} packets in a row are damaged") from None
             except (av.error.FFmpegError, OSError) as error:
+                self._require_index(container)
                 raise DisconnectedError(self._why(error, self._address.read_seconds)) from None
+
+    def _require_index(self, container: InputContainer) -> None:
+        """Raise MediaError if nothing was read because the index of an MP4 or MOV cannot be used."""
+        remedy = index_remedy(container, self._address.inputs[0].url)
+        if self._last_seconds is None and remedy is not None:
+            raise MediaError(f"{self._address.shown} gives no packet: {remedy}", reason="unsupported")
 
     def _open(self, part: Input) -> InputContainer:
         if self._address.kind == "file":

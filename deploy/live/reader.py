@@ -15,6 +15,7 @@ from cavsync.deploy.live.clock import SenderClock
 from cavsync.deploy.live.connection import Connection, DisconnectedError
 from cavsync.deploy.live.packet_queue import NOTICE, VIDEO, End, Notice, PacketQueue, QueueItem, Stretch, Waiting
 from cavsync.errors import MediaError
+from cavsync.media.tracks import PLAYED, TrackChoice
 
 HEALTHY_SECONDS = 10.0
 """A connection that lasted this long counts as a success, so the back-off restarts."""
@@ -32,12 +33,21 @@ class Reader:
         reconnect: reconnect to a live source that broke or ended; has no effect for files and pipes.
         max_tries: consecutive failures after which to give up; None for never.
         backoff: waits between tries.
+        tracks: the tracks to read.
     """
 
     def __init__(
-        self, address: Address, queue: PacketQueue, *, reconnect: bool, max_tries: int | None, backoff: Backoff
+        self,
+        address: Address,
+        queue: PacketQueue,
+        *,
+        reconnect: bool,
+        max_tries: int | None,
+        backoff: Backoff,
+        tracks: TrackChoice = PLAYED,
     ) -> None:
         self._address = address
+        self._tracks = tracks
         self._queue = queue
         self._reconnect = reconnect and address.is_live
         self._max_tries = max_tries
@@ -92,7 +102,7 @@ class Reader:
         """Return why the connection failed or broke, None where the source ended; raises an error that is final."""
         begin = time.monotonic()
         try:
-            connection = self._connection = Connection(self._address, self._stopped)
+            connection = self._connection = Connection(self._address, self._stopped, self._tracks)
             self._num_connections += 1
             try:
                 self._read(connection)
@@ -106,7 +116,8 @@ class Reader:
         except MediaError as error:
             if isinstance(error, DisconnectedError) and time.monotonic() - begin >= HEALTHY_SECONDS:
                 self._backoff.reset()
-            is_hopeless = self._num_connections == 0 and error.reason in FINAL_REASONS
+            is_first = self._num_connections == 0 or error.reason == "unsupported"
+            is_hopeless = is_first and error.reason in FINAL_REASONS
             is_last_try = self._max_tries is not None and self._backoff.tries + 1 >= self._max_tries
             if is_hopeless or is_last_try or not self._reconnect:
                 raise self._final(error) from None
@@ -124,7 +135,7 @@ class Reader:
         is_reconnection = self._num_connections > 1
         self._clock.restart(time.monotonic() - self._last_packet_time)
         stretch = self._clock.stretch
-        why = "connected again" if is_reconnection else ""
+        why = "; ".join([*(["connected again"] if is_reconnection else []), *connection.notes])
         self._notify(Stretch(connection.codecs, connection.info, why, is_reconnection))
         for kind, packet in connection.packets():
             if self._stopped.is_set():

@@ -108,8 +108,15 @@ class Watcher:
             bundle = Bundle.open(bundle, **engine)
         options = options.for_live(bundle.manifest.sync)
         self._scorer = SyncScorer(bundle, options, on_faces=on_faces, on_face_row=on_face_row)
+        if len(options.tracks.audio) > 1 or options.all_audio:
+            raise ConfigError("a live source is watched with one audio track: name it with audio_stream")
         self._reader = Reader(
-            address, self._queue, reconnect=reconnect, max_tries=max_tries, backoff=backoff or Backoff()
+            address,
+            self._queue,
+            reconnect=reconnect,
+            max_tries=max_tries,
+            backoff=backoff or Backoff(),
+            tracks=options.tracks,
         )
         self._sinks = list(sinks)
         self._duration_seconds = math.inf if duration_seconds is None else duration_seconds

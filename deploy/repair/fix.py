@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -64,7 +64,7 @@ def fix_file(
     output: Path,
     offset_ms: float,
     *,
-    audio_stream: int | None = None,
+    audio_streams: Collection[int] | None = None,
     overwrite: bool = False,
     check: Callable[[Path], T] | None = None,
     on_progress: Progress | None = None,
@@ -75,7 +75,7 @@ def fix_file(
     input's; if anything fails or interrupts before that, no file is left.
 
     Args:
-        audio_stream: index of the one audio stream to move; None moves all of them.
+        audio_streams: numbers of the audio streams to move, from 0 on; None moves all of them.
         overwrite: replace an existing `output`.
         check: called with the finished copy before it gets its name; may raise to discard it.
         on_progress: called with the seconds copied and the seconds declared (None where none are declared).
@@ -92,7 +92,7 @@ def fix_file(
     with new_file(output, overwrite=overwrite) as temporary:
         try:
             traces, notes = remux(
-                source, temporary, audio_delay_ms=offset_ms, audio_stream=audio_stream, on_progress=on_progress
+                source, temporary, audio_delay_ms=offset_ms, audio_streams=audio_streams, on_progress=on_progress
             )
             compare(traces, trace_file(temporary), output)
             checked = None if check is None else check(temporary)

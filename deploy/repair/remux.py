@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from cavsync.deploy.repair.packet_clock import PacketClock
 from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
 from cavsync.media.container import reason_of
+from cavsync.media.packets import late_streams_note, read_packets
 
 Progress = Callable[[float, float | None], None]
 # Greatest number of packets by which any codec reorders frames.
@@ -40,7 +41,7 @@ def remux(
     output: Path,
     *,
     audio_delay_ms: float,
-    audio_stream: int | None = None,
+    audio_streams: Collection[int] | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[list[Trace], list[str]]:
     """Copy `source` to `output` with its audio `audio_delay_ms` later (earlier where negative) relative to the rest.
@@ -49,7 +50,7 @@ def remux(
     streams are delayed. The ending of `output` selects the container.
 
     Args:
-        audio_stream: index, among the audio streams, of the only one to move; None moves all of them.
+        audio_streams: numbers, among the audio streams, of those to move; None moves all of them.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
     Returns:
@@ -59,7 +60,7 @@ def remux(
         MediaError: `source` is unreadable or damaged, lacks the stream, or has streams that the container cannot hold.
     """
     with _open(source) as container:
-        delays = delays_seconds(container, audio_delay_ms, audio_stream)
+        delays = delays_seconds(container, audio_delay_ms, audio_streams)
         delays = _without_hidden_start(container, source, output, delays)
         clock = PacketClock(delays, is_spliced=is_spliced(container))
         sink, targets, left_out = _start(container, output, delays)
@@ -75,6 +76,8 @@ def remux(
             raise MediaError(
                 f"{output} cannot be written ({reason_of(error)}), no file was written: {remedy}"
             ) from None
+        if note := late_streams_note(container):
+            left_out.append(f"{note} not copied")
         return list(traces.values()), [*left_out, *_missing_end(container, traces.values())]
 
 
@@ -89,7 +92,9 @@ def _missing_end(container: InputContainer, traces: Iterable[Trace]) -> Iterator
         yield f"INPUT ends after {found_seconds:.1f} s of the {declared_seconds:.1f} s that its header declares"
 
 
-def delays_seconds(container: InputContainer, audio_delay_ms: float, audio_stream: int | None) -> dict[int, Fraction]:
+def delays_seconds(
+    container: InputContainer, audio_delay_ms: float, audio_streams: Collection[int] | None
+) -> dict[int, Fraction]:
     """Return stream index -> delay for the streams to delay.
 
     Raises:
@@ -99,11 +104,13 @@ def delays_seconds(container: InputContainer, audio_delay_ms: float, audio_strea
     video = [stream.index for stream in container.streams if stream.type == "video"]
     if not audio or not video:
         raise MediaError(f"{container.name} lacks {'audio' if not audio else 'video'}: give a file with both")
-    if audio_stream is not None and audio_stream >= len(audio):
+    numbers = range(len(audio)) if audio_streams is None else audio_streams
+    missing = [number for number in numbers if number >= len(audio)]
+    if missing:
         raise MediaError(
-            f"{container.name} has {len(audio)} audio streams, no stream {audio_stream}: give 0 to {len(audio) - 1}"
+            f"{container.name} has {len(audio)} audio streams, no stream {missing[0]}: give 0 to {len(audio) - 1}"
         )
-    chosen = set(audio if audio_stream is None else [audio[audio_stream]])
+    chosen = {audio[number] for number in numbers}
     delay = Fraction(audio_delay_ms).limit_denominator(1_000_000) / 1000
     if delay >= 0:
         return dict.fromkeys(chosen, delay)
@@ -136,7 +143,7 @@ def _without_hidden_start(
 def _video_start_seconds(source: Path, index: int) -> Fraction:
     """Return the presentation time of the first video frame."""
     with _open(source) as container:
-        packets = islice(container.demux(container.streams[index]), MAX_REORDERED_PACKETS)
+        packets = islice(read_packets(container, container.streams[index]), MAX_REORDERED_PACKETS)
         times = [packet.pts * packet.time_base for packet in packets if packet.pts is not None]
     return min(times, default=Fraction(0))
 
@@ -232,7 +239,7 @@ def _copy(
 def _packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
     """Yield all packets in the order of the file, except the empty ones by which PyAV flushes decoders."""
     try:
-        yield from (packet for packet in container.demux() if packet.size)
+        yield from (packet for packet in read_packets(container) if packet.size)
     except av.error.FFmpegError as error:
         raise MediaError(
             f"{container.name} breaks off ({reason_of(error)}): give a complete file", reason="truncated"

@@ -18,10 +18,12 @@ from cavsync.deploy.server.score_options import ScoreOptions
 from cavsync.deploy.server.services import Services, Shared
 from cavsync.deploy.server.settings import MAX_JSON_BYTES
 from cavsync.deploy.server.upload import read_body, read_upload, shown_name
+from cavsync.file_names import legible
 
 # The report contains its style and no script; the sandbox is a second line of defence.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 MULTIPART = "multipart/form-data"
+FORM = f"send a file as {MULTIPART} in the field 'file' (curl -F file=@clip.mp4), or the JSON {{\"url\": ...}}"
 router = APIRouter(prefix="/v1/jobs", tags=["files"])
 
 
@@ -103,7 +105,7 @@ def remove(job_id: str, services: Shared) -> Response:
 def result(job_id: str, services: Shared) -> dict[str, Any]:
     """Return the decisions in order, with the fields of `cavsync score`'s JSON lines, and the summary."""
     job = _done(services, job_id)
-    return {"summary": job.summary, "windows": job.windows}
+    return {"summary": job.summary, "windows": job.windows, "tracks": job.tracks}
 
 
 @router.get("/{job_id}/report", summary="The report as a page")
@@ -128,7 +130,7 @@ def _opener(text: str, services: Services) -> tuple[str, Callable[[Job], IO[byte
     settings = services.settings
     path = local_file(text, settings.allow_paths)
     if path is not None:
-        return path.name, lambda _: path.open("rb")
+        return legible(path.name), lambda _: path.open("rb")
     url = checked_url(text)
 
     def download(job: Job) -> IO[bytes]:
@@ -144,8 +146,11 @@ def _opener(text: str, services: Services) -> tuple[str, Callable[[Job], IO[byte
 
 
 async def _json(request: Request) -> Any:
-    body = await read_body(request, MAX_JSON_BYTES)
     try:
-        return json.loads(body)
+        return json.loads(await read_body(request, MAX_JSON_BYTES))
+    except RefusalError as refusal:
+        raise RefusalError(
+            refusal.status, f"the body is larger than the {MAX_JSON_BYTES} bytes of a request: {FORM}"
+        ) from None
     except (ValueError, RecursionError):
-        raise RefusalError(400, f'the body is neither {MULTIPART} nor JSON: send a file or {{"url": ...}}') from None
+        raise RefusalError(400, f"the body is neither {MULTIPART} nor JSON: {FORM}") from None

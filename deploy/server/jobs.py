@@ -35,7 +35,7 @@ class JobCancelledError(Exception):
 
 @dataclass
 class Job:
-    """One file to score. `summary`, `windows` and `report_html` are set when it is done."""
+    """One file to score. `summary`, `windows`, `tracks` and `report_html` are set when it is done."""
 
     name: str
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
@@ -48,6 +48,7 @@ class Job:
     summary: dict[str, Any] | None = None
     verdict: str | None = None
     windows: list[dict[str, Any]] = field(default_factory=list)
+    tracks: list[dict[str, Any]] = field(default_factory=list)
     report_html: str = ""
     stop: threading.Event = field(default_factory=threading.Event, repr=False)
     discard: Callable[[], None] = field(default=lambda: None, repr=False)
@@ -206,6 +207,7 @@ class JobQueue:
                     keep_picture=self._settings.thumbnails,
                 )
                 job.windows = [record.to_dict() for record in score.records]
+                job.tracks = [track.to_dict() for track in score.tracks]
                 job.report_html = html_text([score])
                 job.verdict = headline(score.summary.score)
                 job.summary = score.summary.to_dict()

@@ -39,6 +39,12 @@ class ScoreOptions(BaseModel):
     path: Literal["auto", "face", "whole"] | None = Field(
         None, description="Judge the faces, the whole picture, or both by the clearer evidence."
     )
+    audio_stream: int | str | None = Field(
+        None, description="Number of the audio track, from 0 on, or several to mix, as in 2+3; not for pushed streams."
+    )
+    video_stream: int | None = Field(None, ge=0, description="Number of the video track, from 0 on.")
+    all_audio: bool | None = Field(None, description="Score every audio track of a file, each by itself.")
+    program: int | None = Field(None, ge=0, description="Number of the programme whose tracks to score.")
 
     @classmethod
     def parsed(cls, values: Any) -> Self:

@@ -169,10 +169,12 @@ class StreamSocket:
         """Return the next message; None if the server stops or nothing arrives within `idle_seconds`."""
         arrived: asyncio.Task[Any] = asyncio.create_task(self._socket.receive())
         timeout = self._services.settings.idle_seconds
-        await asyncio.wait({arrived, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if not arrived.done() or stopped.done():
+        try:
+            await asyncio.wait({arrived, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if not arrived.done() or stopped.done():
+                return None
+        finally:
             arrived.cancel()
-            return None
         message: dict[str, Any] = dict(arrived.result())
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NORMAL))
@@ -211,7 +213,10 @@ class StreamSocket:
 
     def _open(self, wanted: dict[str, Any]) -> PushedStream:
         services = self._services
-        options = ScoreOptions.parsed(wanted).resolved(services.bundle.manifest, services.settings.scoring)
+        asked = ScoreOptions.parsed(wanted)
+        if any(getattr(asked, name) is not None for name in ("audio_stream", "video_stream", "program", "all_audio")):
+            raise RefusalError(400, "a pushed stream has no tracks to choose from: push those that are to be scored")
+        options = asked.resolved(services.bundle.manifest, services.settings.scoring)
         face = LiveFace(has_pictures=services.settings.thumbnails)
         self._pushed = PushedStream(services.pool.bundle, self._stream, options, face)
         return self._pushed

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from cavsync.deploy.server.refusals import RefusalError
 from cavsync.deploy.server.settings import MAX_JSON_BYTES
 
-MAX_FIELDS = 8
+MAX_FIELDS = 16
 MAX_NAME_LETTERS = 120
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome
+from cavsync.deploy.files.row import FAILED, FileRow, row_of
+from cavsync.deploy.files.score_file import AudioTrack, FileScore, Outcome
 from cavsync.deploy.files.summary import FileSummary
 from cavsync.deploy.files.totals import totals
 from cavsync.deploy.sinks.axes import FRAME, Scale, clock, time_chart, time_scale
@@ -16,7 +18,8 @@ from cavsync.deploy.sinks.charts import MAX_POINTS, field_path, offset_chart
 from cavsync.deploy.sinks.face_section import PATH_WORDS, face_section
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.verdict.records import FACE, STATES, WHOLE, rounded
-from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
+from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline, is_trusted
+from cavsync.file_names import printable
 
 MAX_EVENTS = 200
 
@@ -36,17 +39,38 @@ def page_environment(*folders: Path) -> Environment:
 
 def html_text(outcomes: Sequence[Outcome]) -> str:
     """The report page; everything from files is escaped."""
+    rows = {place: row_of(outcome) for place, outcome in enumerate(outcomes, start=1)}
+    scores = ((place, outcome) for place, outcome in enumerate(outcomes, start=1) if isinstance(outcome, FileScore))
+    return "".join(html_parts(rows, (section_html(score, place) for place, score in scores)))
+
+
+def html_parts(rows: dict[int, FileRow], sections: Iterable[str]) -> Iterator[str]:
+    """Yield the report page in parts: an overview of the rows, by the number of the file, and a section per score."""
+    scored = {place: row for place, row in rows.items() if row.state != FAILED}
+    yield from _template("report.html.j2").generate(
+        scored={place: (row, _name(row.source)) for place, row in scored.items()},
+        sections=sections,
+        has_faces=any(row.has_face for row in scored.values()),
+        path_words=PATH_WORDS,
+        failures=[(printable(row.source), row.error) for row in rows.values() if row.state == FAILED],
+        totals=[(name, STATE_WORDS.get(name, name), count) for name, count in totals(rows.values()).items()],
+    )
+
+
+def section_html(score: FileScore, place: int) -> str:
+    """The section of one file, the `place`-th of the report."""
+    return _template("report_section.html.j2").render(section=_section(score, place), state_words=STATE_WORDS)
+
+
+@cache
+def _template(name: str) -> Template:
     environment = page_environment()
     environment.filters["signed"] = _signed
-    scores = [outcome for outcome in outcomes if isinstance(outcome, FileScore)]
-    return environment.get_template("report.html.j2").render(
-        sections=[_section(score, index) for index, score in enumerate(scores, start=1)],
-        has_faces=any(score.face is not None for score in scores),
-        state_words=STATE_WORDS,
-        path_words=PATH_WORDS,
-        failures=[outcome for outcome in outcomes if isinstance(outcome, FileFailure)],
-        totals=[(name, STATE_WORDS.get(name, name), count) for name, count in totals(outcomes).items()],
-    )
+    return environment.get_template(name)
+
+
+def _name(source: str) -> str:
+    return printable(Path(source).name or source)
 
 
 def _section(score: FileScore, index: int) -> dict[str, Any]:
@@ -60,13 +84,17 @@ def _section(score: FileScore, index: int) -> dict[str, Any]:
     reach_ms = float(score.heat_map.lags_ms[-1] - score.heat_map.lags_ms[0]) / 2
     events = [_event(event.to_dict(), summary.duration_seconds) for event in summary.events]
     states = [record.state for record in records]
+    offset_text = _signed(summary.score.audio_offset_ms)
     return {
         "anchor": f"clip-{index}",
-        "name": Path(score.source).name or score.source,
-        "source": score.source,
+        "name": _name(score.source),
+        "source": printable(score.source),
         "state": summary.score.state,
         "headline": headline(summary.score),
         "explanation": explanation(summary.score),
+        "is_trusted": is_trusted(summary.score),
+        # In brackets, as on the terminal: the best match only.
+        "offset_text": offset_text if is_trusted(summary.score) else f"({offset_text})",
         "summary": summary.to_dict(),
         "states": [(state, STATE_WORDS[state], states.count(state)) for state in STATES if state in states],
         "offset": offset,
@@ -102,10 +130,13 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
     frame = f"{media['video_codec']}, {media['width']} by {media['height']}"
     limits = f"+{summary.early_limit_ms:.0f} / \N{MINUS SIGN}{summary.late_limit_ms:.0f} ms"
     resolution = summary.score.offset_resolution_ms
+    audio = f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {channels} channel{'s' * (channels != 1)}"
     return [
         ("Duration", f"{summary.duration_seconds:.2f} s, {media['container']}"),
         ("Video", frame if rate is None else f"{frame}, {rate:.5g} frames/s"),
-        ("Audio", f"{media['audio_codec']}, {media['audio_rate_hz']} Hz, {channels} channel{'s' * (channels != 1)}"),
+        ("Audio", f"track {summary.audio_stream}: {audio}"),
+        *((f"Audio track {track.number}", _track(track)) for track in score.tracks),
+        *(("Note", f"{note[0].upper()}{note[1:]}.") for note in summary.notes),
         ("Decoder", media["decoder"]),
         ("Bundle", f"{bundle['name']}, {bundle['precision']}"),
         ("Encoders", f"visual {bundle['visual_encoder']}, audio {bundle['audio_encoder']}"),
@@ -115,6 +146,11 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
         ("Window", f"{score.records[0].window_seconds:g} s, {summary.num_windows} decisions"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in summary.versions.items())),
     ]
+
+
+def _track(track: AudioTrack) -> str:
+    score = track.summary.score
+    return f"{track.description}: {headline(score)}, {_signed(score.audio_offset_ms)}"
 
 
 def _judged_on(summary: FileSummary) -> str:

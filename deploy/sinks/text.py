@@ -18,6 +18,7 @@ SUMMARY_FIELDS = (
     "undetermined_share",
     "num_windows",
     "num_faces",
+    "audio_stream",
 )
 COLUMNS = ("kind", "source", *RECORD_FIELDS, *SUMMARY_FIELDS)
 # Spreadsheets run cells that begin with these as formulas, and a file name may come from anyone.
@@ -39,25 +40,19 @@ def window_object(source: str, score: SyncScore) -> dict[str, Any]:
 def jsonl_text(outcomes: Iterable[Outcome]) -> str:
     """One line per object: each file's decisions, then the file; a failed file gives one object with its error.
 
-    `kind` is `window`, `summary` or `error`.
+    `kind` is `window`, `track` (with all audio tracks), `summary` or `error`.
     """
-    return "".join(json_text(item) + "\n" for outcome in outcomes for item in _objects(outcome))
-
-
-def csv_text(outcomes: Iterable[Outcome]) -> str:
-    """A header row, then a row per decision, per file and per error, distinguished by the column `kind`.
-
-    Unknown values are empty cells; the error is in the column `reason`.
-    """
-    rows = (item for outcome in outcomes for item in _objects(outcome))
-    return CSV_HEADER + "".join(csv_row({"reason": row.get("error"), **row}) for row in rows)
+    return "".join(json_text(item) + "\n" for outcome in outcomes for item in objects_of(outcome))
 
 
 def csv_row(row: dict[str, Any]) -> str:
-    """One row; entries that are not columns are left out."""
+    """One row of the table: a decision, a file or an error, distinguished by the column `kind`.
+
+    Unknown values are empty cells; the error is in the column `reason`. Entries that are not columns are left out.
+    """
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, restval="", extrasaction="ignore")
-    writer.writerow({name: _cell(value) for name, value in row.items()})
+    writer.writerow({name: _cell(value) for name, value in {"reason": row.get("error"), **row}.items()})
     return out.getvalue()
 
 
@@ -81,10 +76,12 @@ def vtt_cue(start_seconds: float, record: SyncScore) -> str:
     return f"{_timestamp(start_seconds)} --> {_timestamp(record.time_seconds)}\n{payload}\n"
 
 
-def _objects(outcome: Outcome) -> list[dict[str, Any]]:
+def objects_of(outcome: Outcome) -> list[dict[str, Any]]:
+    """The objects of one file: its decisions, its audio tracks if all were asked for, then the file; or its error."""
     if isinstance(outcome, FileFailure):
         return [{"kind": "error", "source": outcome.source, "error": outcome.error}]
-    return [*(window_object(outcome.source, record) for record in outcome.records), outcome.summary.to_dict()]
+    windows = (window_object(outcome.source, record) for record in outcome.records)
+    return [*windows, *(track.to_dict() for track in outcome.tracks), outcome.summary.to_dict()]
 
 
 def _cell(value: Any) -> Any:

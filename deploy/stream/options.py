@@ -13,6 +13,7 @@ from cavsync.deploy.verdict.records import FACE, WHOLE
 from cavsync.errors import ConfigError
 from cavsync.manifest import Manifest, SyncSpec
 from cavsync.manifest.specs import HOP_UNIT_MS, MAX_FRAME_RATE_HZ, MAX_OFFSET_MS, MAX_WINDOW_SECONDS, is_whole_hop
+from cavsync.media.tracks import TrackChoice
 
 FILE_LEAD_SECONDS = 30.0
 LIVE_PATIENCE_SECONDS = 5.0
@@ -44,6 +45,10 @@ class ScoringKeywords(TypedDict, total=False):
     late_ms: float | None
     max_lead_seconds: float | None
     group_seconds: float
+    audio_stream: int | str | None
+    video_stream: int | None
+    program: int | None
+    all_audio: bool
 
 
 class OpenKeywords(ScoringKeywords, EngineKeywords, total=False):
@@ -68,6 +73,11 @@ class ScoringOptions:
         max_lead_seconds: how long, in stream time, a frame waits for its audio and audio for its frames. None stands
             for 30 s, in a live stream for 5 s more than the search range.
         group_seconds: frames of this length of time are embedded together: less lowers the delay, more the cost.
+        audio_stream: number of the audio track of a file or live source, from 0 on, or several to mix, as in `2+3`;
+            None stands for the one that players play.
+        video_stream: number of the video track, from 0 on; None as for `audio_stream`.
+        program: number of the programme (MPEG-TS service, HLS variant) that has the tracks; None for any.
+        all_audio: score every audio track of a file, each by itself, in one pass.
 
     Raises:
         ConfigError: a number outside its limits, or a profile that cannot be used.
@@ -84,6 +94,10 @@ class ScoringOptions:
     late_ms: float | None = None
     max_lead_seconds: float | None = None
     group_seconds: float = 0.64
+    audio_stream: int | str | None = None
+    video_stream: int | None = None
+    program: int | None = None
+    all_audio: bool = False
 
     def __post_init__(self) -> None:
         for name, largest in LARGEST.items():
@@ -94,8 +108,10 @@ class ScoringOptions:
             raise ConfigError(f"hop_ms is {self.hop_ms}: give a multiple of {HOP_UNIT_MS:g} ms")
         if self.path not in PATHS:
             raise ConfigError(f"path is {self.path!r}: choose one of {', '.join(PATHS)}")
-        # Resolve it now, so that an unknown profile is refused here.
-        _ = self.limits
+        if self.all_audio and self.audio_stream is not None:
+            raise ConfigError("all_audio scores every audio track: leave audio_stream out")
+        # Resolve them now, so that what is unknown is refused here.
+        _ = self.limits, self.tracks
 
     def __str__(self) -> str:
         """The options that are set, as in `adaptive=False, profile=ebu-r37, group_seconds=0.64`."""
@@ -108,6 +124,11 @@ class ScoringOptions:
         if isinstance(self.profile, Profile):
             return self.profile
         return resolve_profile(self.profile, self.early_ms, self.late_ms)
+
+    @cached_property
+    def tracks(self) -> TrackChoice:
+        """The tracks that are named."""
+        return TrackChoice.parsed(self.audio_stream, self.video_stream, self.program)
 
     @property
     def lead_seconds(self) -> float:

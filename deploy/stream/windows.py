@@ -10,7 +10,7 @@ import numpy as np
 from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.verdict.confidence import Evidence
 from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, FloatArray, curve_of_rows
-from cavsync.deploy.verdict.face_view import FaceView
+from cavsync.deploy.verdict.face_view import FaceView, LipMotion
 from cavsync.deploy.verdict.paths import combine, judge_face, tolerance_ms
 from cavsync.deploy.verdict.profiles import Profile
 from cavsync.deploy.verdict.records import SyncScore
@@ -72,7 +72,7 @@ def view_of(rows: Sequence[FaceRow], share: float) -> FaceView:
     looks = [row.look for row in rows]
     quality = np.array([(look.presence, look.frontality, look.eye_distance_px, *look.box) for look in looks])
     presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(quality, axis=0))
-    low, high = np.percentile([look.mouth_opening for look in looks], [1, 99])
+    times_seconds, opening = np.array([(row.time_seconds, row.look.mouth_opening) for row in rows]).T
     return FaceView(
         track=rows[0].track,
         box=(left, top, right, bottom),
@@ -80,6 +80,6 @@ def view_of(rows: Sequence[FaceRow], share: float) -> FaceView:
         presence=presence,
         frontality=frontality,
         eye_distance_px=eye_distance_px,
-        opening_range=float(high - low),
+        lips=LipMotion.of(times_seconds, opening),
         share=share,
     )

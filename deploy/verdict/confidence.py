@@ -24,6 +24,8 @@ MOTION_LEVELS = 0.05
 MOVING_SHARE = 0.05
 LARGE_MOTION_LEVELS = 2.0
 MIN_LAGS = 5
+SPARSE_SECONDS = 0.25
+"""Frames farther apart than this are too few for a window, and their groups take longer than audio is kept."""
 FLAT_CONTRAST = 1e-4
 
 
@@ -56,6 +58,9 @@ def lack_of_input(num_frames: int, evidence: Evidence) -> str | None:
     """Return a sentence on why these frames and their audio can show nothing, or None if they can."""
     if num_frames < MIN_ROWS:
         return f"only {num_frames} video frames in the window, at least {MIN_ROWS} are needed"
+    period_seconds = evidence.frame_period_seconds
+    if period_seconds > SPARSE_SECONDS:
+        return f"the video has only one frame every {period_seconds:.1f} s, {SPARSE_SECONDS:g} s or less are needed"
     levels = evidence.level_dbfs[np.isfinite(evidence.level_dbfs)]
     if len(levels) < MIN_ROWS:
         return "there is no audio in the window"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cavsync.deploy.verdict.confidence import Evidence, judge, lack_of_input
+import numpy as np
+
+from cavsync.deploy.verdict.confidence import Evidence, judge, lack_of_evidence, lack_of_input
 from cavsync.deploy.verdict.curve import Curve
 from cavsync.deploy.verdict.face_view import FaceView
 from cavsync.deploy.verdict.profiles import Profile
@@ -14,6 +16,10 @@ from cavsync.manifest import Calibration
 
 CLEAR_ODDS = 4.0
 """How many times the odds of one face must be those of another for it to decide against that one."""
+LIKELY = 0.9
+"""Confidence from which an offset that is not decided on is more likely right than not."""
+STEADY_SOUND_DB = 3.0
+"""Range of the level of the sound's segments (5th to 95th percentile) below which it hardly changes."""
 
 
 def judge_face(
@@ -40,11 +46,33 @@ def judge_face(
         time_seconds=time_seconds,
         window_seconds=window_seconds,
         resolution_floor_ms=resolution_floor_ms,
-        lack=lack or (view.shortcoming if view.is_still else None),
+        lack=lack or (view.shortcoming if view.is_mute else None),
     )
-    # Sound that is missing says more than a face that is hard to see, and that more than a low confidence.
-    is_hard_to_see = lack is None and not score.is_measured and view.shortcoming is not None
-    return replace(score, path=FACE, face=view, reason=view.shortcoming if is_hard_to_see else score.reason)
+    score = replace(score, path=FACE, face=view)
+    if lack is not None or score.is_measured:
+        return score
+    # A face that is hard to see says more than what else is missing, and that more than why no lag stands out.
+    cause = None
+    if calibration is not None and lack_of_evidence(curve, evidence) is None:
+        cause = view.doubt or _cause(curve, evidence, score.confidence)
+    return replace(score, reason=view.shortcoming or cause or score.reason)
+
+
+def _cause(curve: Curve, evidence: Evidence, confidence: float | None) -> str | None:
+    """Return a clause on why lips that move fit the sound at no lag; None where one fits, but not surely enough.
+
+    confidence: None where the best lag is the first or the last.
+    """
+    levels = evidence.level_dbfs[np.isfinite(evidence.level_dbfs)]
+    if np.ptp(np.percentile(levels, [5, 95])) < STEADY_SOUND_DB:
+        return "the sound hardly changes, so it shows no moment that the lips could fit"
+    if confidence is not None and confidence >= LIKELY:
+        return None
+    reach_ms = max(abs(curve.lags_ms[0]), abs(curve.lags_ms[-1]))
+    return (
+        f"lips and sound move, but no offset within ±{reach_ms:.0f} ms fits (dubbed, another speaker, or an offset "
+        "beyond the range)"
+    )
 
 
 def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -> SyncScore:
@@ -70,9 +98,8 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
         chosen = _disputed(face, f"the face says {_offset(face)} and the whole picture {_offset(whole)}")
     elif whole.is_measured and not face.is_measured:
         chosen = whole
-    elif not face.is_measured and face.confidence is not None and face.face_shortcoming is None:
-        subject = "the face does not match" if len(faces) == 1 else f"none of the {len(faces)} faces matches"
-        chosen = replace(face, reason=f"{subject} the sound: {face.reason}")
+    elif not face.is_measured and face.confidence is not None and len(faces) > 1:
+        chosen = replace(face, reason=f"none of the {len(faces)} faces is sure to fit; of the best one, {face.reason}")
     else:
         chosen = face
     return replace(chosen, face=face.face, faces=tuple(faces))

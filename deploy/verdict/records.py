@@ -68,11 +68,6 @@ class SyncScore:
     face: FaceView | None = field(default=None, repr=False, compare=False)
     faces: tuple[SyncScore, ...] = field(default=(), repr=False, compare=False)
 
-    @property
-    def face_shortcoming(self) -> str | None:
-        """Why the face may tell nothing (see `FaceView`); None without a face."""
-        return None if self.face is None else self.face.shortcoming
-
     def without_basis(self) -> SyncScore:
         """Return the decision without what it rests on, which takes a hundred times as much memory."""
         return replace(self, curve=None, features=None, face=None, faces=())

@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from cavsync.atomic import atomic_folder
+from cavsync.data.faces.footage_offsets import FaceOffsets
 from cavsync.deploy import Bundle
 from cavsync.deploy.faces.graphs import FULL_RANGE_GRAPH, MESH_GRAPH, SHORT_RANGE_GRAPH, default_folder, default_graph
 from cavsync.errors import ExportError
@@ -92,7 +94,7 @@ def add_face_path(
             frame_rate_hz=model.config.frame_rate_hz,
             num_frames=NUM_FRAMES,
             segment_frames=SEGMENT_FRAMES,
-            source=source_of(run, model),
+            source=source_of(run, model) | _footage_offsets(run),
             licences={"encoders": weights_licence, "finder": FINDER_LICENCE},
         )
         manifest = replace(manifest, faces=faces)
@@ -105,6 +107,14 @@ def add_face_path(
         manifest = write_manifest(fresh, manifest)
         Bundle.open(fresh)
     return manifest, parity
+
+
+def _footage_offsets(run: Run) -> dict[str, Any]:
+    """The offsets of the footage that were taken out of the training up to the run's step, as an entry of `source`."""
+    offsets = FaceOffsets.read(run.folder.face_offsets_file)
+    if offsets is None or offsets.step >= run.step:
+        return {}
+    return {"footage_offsets": offsets.model_dump(mode="json", exclude={"format"})}
 
 
 def _face_files(manifest: Manifest) -> set[str]:

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from cavsync.deploy import Bundle
+from cavsync.deploy.files.face_file import FaceFile
 from cavsync.deploy.stream.face_path import FaceRow
-from cavsync.deploy.stream.windows import MIN_FACE_SHARE
-from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, FloatArray, curve_features, curve_of_rows, find_peak
+from cavsync.deploy.stream.windows import MIN_FACE_SHARE, view_of
+from cavsync.deploy.verdict.curve import (
+    FACE_PRIOR_ROWS,
+    MIN_ROWS,
+    Curve,
+    FloatArray,
+    curve_features,
+    curve_of_rows,
+    find_peak,
+)
 from cavsync.errors import CavsyncError
 from cavsync.export.calibrate import MAX_CLIP_SECONDS, WIDE_RANGE, draw_centres, true_offset_ms
 from cavsync.export.faces.clip_stream import Clip, FaceStream, play
 from cavsync.export.faces.disturb import Disturbance
 from cavsync.export.fit_calibration import CalibrationReport, Examples, Goal, fit
-from cavsync.manifest import SyncSpec
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +69,10 @@ class FaceCalibration:
 
 @dataclass(frozen=True)
 class _Part:
-    """Similarities (rows, lags) of one face over `lags_ms`, the lag of its audio (NaN: it is another clip's), and the
-    number of the clip."""
+    """Rows of all faces over `lags_ms`, the lag of the audio (NaN: it is another clip's), and the number of the
+    clip."""
 
-    similarity: FloatArray
+    rows: list[FaceRow]
     lags_ms: FloatArray
     true_lag_ms: float
     clip: int
@@ -75,8 +82,9 @@ def calibrate_faces(bundle: Bundle, clips: Sequence[Path], *, seed: int = 0, sou
     """Fit both calibrations on clips that the face model never saw; None, with a log line, if they do not suffice.
 
     Files are the clips and parts of them. Windows are those of a stream of all clips in a row, because a stream has
-    audio before and after a window. Clips without a face are left out. Of more than MAX_CLIPS, a random choice
-    determined by `seed` is used.
+    audio before and after a window. Of several faces the one that scoring would take is taken, for each shift of the
+    audio: the more faces, the better the best of them matches by chance. Clips without a face are left out. Of
+    more than MAX_CLIPS, a random choice determined by `seed` is used.
     """
     random = np.random.default_rng(seed)
     clips = [clips[index] for index in sorted(random.permutation(len(clips))[:MAX_CLIPS])]
@@ -90,7 +98,10 @@ def calibrate_faces(bundle: Bundle, clips: Sequence[Path], *, seed: int = 0, sou
             "%d clips with a face are too few to calibrate the face path, %d are needed", len(usable), MIN_CLIPS
         )
         return None
-    examples = [_examples(parts, bundle.manifest.sync, random) for parts in (_windows(bundle, usable, random), files)]
+    examples = [
+        _examples(_windows(bundle, usable, random), bundle, random, _window_curve),
+        _examples(files, bundle, random, _file_curve),
+    ]
     if any(not found.right.any() or found.right.all() for found in examples):
         log.warning("all examples of the face path are right, or all are wrong: nothing to fit")
         return None
@@ -110,15 +121,13 @@ def _files(bundle: Bundle, clips: Sequence[Path], number: int, random: np.random
             except CavsyncError as error:
                 log.warning("not used for calibration: %s", error)
                 return
-            tracks = Counter(row.track for row in stream.rows)
-            main = max(tracks, key=lambda track: tracks[track], default=-1)
-            rows = [row for row in stream.rows if row.track == main]
+            rows = stream.rows
             if len(rows) < MIN_ROWS and disturbance is None:
                 log.warning("not used to calibrate the face path: %s shows no face, or for too short a time", path)
                 return
             true_lag_ms = shift_ms - true_offset_ms(path) if audio == path else math.nan
             for part in _parts(rows, random) if len(rows) >= MIN_ROWS else ():
-                yield _Part(np.stack([row.similarity for row in part]), stream.lags_ms, true_lag_ms, number)
+                yield _Part(part, stream.lags_ms, true_lag_ms, number)
 
 
 def _parts(rows: list[FaceRow], random: np.random.Generator) -> Iterator[list[FaceRow]]:
@@ -137,7 +146,6 @@ def _parts(rows: list[FaceRow], random: np.random.Generator) -> Iterator[list[Fa
 def _windows(bundle: Bundle, clips: Sequence[Path], random: np.random.Generator) -> Iterator[_Part]:
     """Yield the windows of a stream of all clips, with their own audio and with each other's."""
     sync = bundle.manifest.sync
-    enough = max(MIN_ROWS, MIN_FACE_SHARE * sync.window_seconds * bundle.manifest.faces.frame_rate_hz)  # type: ignore[union-attr]
     order = [clips[index] for index in random.permutation(len(clips))]
     truths_ms = np.array([true_offset_ms(path) for path in order])
     for turn, is_disturbed in [
@@ -155,13 +163,11 @@ def _windows(bundle: Bundle, clips: Sequence[Path], random: np.random.Generator)
         while start_seconds + sync.window_seconds <= end_seconds:
             until_seconds = start_seconds + sync.window_seconds
             inside = [row for row in stream.rows if start_seconds <= row.time_seconds < until_seconds]
-            tracks = Counter(row.track for row in inside)
-            rows = [row for row in inside if row.track == max(tracks, key=lambda track: tracks[track])]
             first, last = np.searchsorted(stream.starts_seconds, [start_seconds, until_seconds], side="right") - 1
             is_one_truth = np.ptp(truths_ms[first : last + 1]) == 0
-            if len(rows) >= enough and is_one_truth:
+            if inside and is_one_truth:
                 true_lag_ms = shift_ms - truths_ms[first] if turn == 0 else math.nan
-                yield _Part(np.stack([row.similarity for row in rows]), stream.lags_ms, true_lag_ms, int(first))
+                yield _Part(inside, stream.lags_ms, true_lag_ms, int(first))
             start_seconds += sync.decision_step_seconds
 
 
@@ -179,17 +185,61 @@ def _play(bundle: Bundle, clips: Sequence[Clip], random: np.random.Generator) ->
     return stream, shift_ms
 
 
-def _examples(parts: Iterable[_Part], sync: SyncSpec, random: np.random.Generator) -> Examples:
+def _window_curve(bundle: Bundle, rows: list[FaceRow], lags_ms: FloatArray) -> Curve | None:
+    """Return the curve of the face that decides in a window, as in `combine`; None where no face fills enough of it
+    and moves its lips.
+
+    The strength stands for the confidence, which is yet to be fitted.
+    """
+    expected = bundle.manifest.sync.window_seconds * _rate_hz(bundle)
+    faces = [[row for row in rows if row.track == track] for track in sorted({row.track for row in rows})]
+    curves = [
+        curve_of_rows(lags_ms, np.stack([row.similarity for row in face]), prior_rows=FACE_PRIOR_ROWS)
+        for face in faces
+        if len(face) >= max(MIN_ROWS, MIN_FACE_SHARE * expected) and not view_of(face, 1.0).is_mute
+    ]
+    return max(curves, key=_strength, default=None)
+
+
+def _strength(curve: Curve) -> float:
+    peak = find_peak(curve.lags_ms, curve.similarity)
+    return -1.0 if peak is None or peak.at_edge else curve_features(curve)["strength"]
+
+
+def _file_curve(bundle: Bundle, rows: list[FaceRow], lags_ms: FloatArray) -> Curve | None:
+    """Return the curve of the face that speaks in a file; None where faces fill too little of it or move no lips.
+
+    At each time it is the face that matches best: no windows vote for one, which would need their calibration.
+    """
+    faces = FaceFile(lags_ms, bundle.manifest.sync.decision_step_seconds, _rate_hz(bundle))
+    for row in rows:
+        faces.add(row)
+    found = faces.speaking((), rows[-1].time_seconds - rows[0].time_seconds)
+    return None if found is None or found.view.is_mute else found.curve
+
+
+def _rate_hz(bundle: Bundle) -> float:
+    assert bundle.manifest.faces is not None
+    return bundle.manifest.faces.frame_rate_hz
+
+
+def _examples(
+    parts: Iterable[_Part],
+    bundle: Bundle,
+    random: np.random.Generator,
+    curve_of: Callable[[Bundle, list[FaceRow], FloatArray], Curve | None],
+) -> Examples:
     """Collect the peaks of all parts at random shifts inside and outside the search range."""
+    sync = bundle.manifest.sync
     reach = math.floor(sync.max_offset_ms / sync.hop_ms + 1e-9)
     features, errors, numbers = [], [], []
     for found in parts:
         for centre in draw_centres(found.lags_ms, found.true_lag_ms, reach, random, RANGE_SHARE):
             near = slice(centre - reach, centre + reach + 1)
-            lags_ms = found.lags_ms[near] - found.lags_ms[centre]
-            curve = curve_of_rows(lags_ms, found.similarity[:, near], prior_rows=FACE_PRIOR_ROWS)
-            peak = find_peak(curve.lags_ms, curve.similarity)
-            if peak is None or peak.at_edge:
+            rows = [replace(row, similarity=row.similarity[near]) for row in found.rows]
+            curve = curve_of(bundle, rows, found.lags_ms[near] - found.lags_ms[centre])
+            peak = None if curve is None else find_peak(curve.lags_ms, curve.similarity)
+            if curve is None or peak is None or peak.at_edge:
                 continue
             truth_ms = found.true_lag_ms - found.lags_ms[centre]
             named = curve_features(curve)

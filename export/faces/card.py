@@ -5,7 +5,7 @@ from __future__ import annotations
 from cavsync.export.faces.calibrate import FaceCalibration
 from cavsync.export.fit_calibration import CalibrationReport
 from cavsync.export.parity import OutputParity
-from cavsync.manifest import Manifest
+from cavsync.manifest import FaceSpec, Manifest
 
 FACE_TITLE = "## Face path"
 
@@ -28,6 +28,8 @@ def face_section(manifest: Manifest, parity: list[OutputParity], found: FaceCali
         f"| mouth | {faces.num_frames} frames at {faces.frame_rate_hz:g} frames per second |",
         f"| audio | log-mel segments of {faces.segment_frames * 10} ms |",
         "",
+        *footage_lines(faces),
+        "",
         "| artefact | output | largest error | cosine |",
         "|---|---|---|---|",
         *(f"| {row.artefact} | {row.output} | {row.max_abs_error:.2e} | {row.cosine:.7f} |" for row in parity),
@@ -36,6 +38,27 @@ def face_section(manifest: Manifest, parity: list[OutputParity], found: FaceCali
         "",
     ]
     return "\n".join(lines)
+
+
+def footage_lines(faces: FaceSpec) -> list[str]:
+    """Return Markdown on the offsets of the training footage that were taken out."""
+    found = faces.source.get("footage_offsets")
+    if found is None:
+        return ["The training footage was taken as it is: scores contain the average of the offsets that it has."]
+    rows = ((name.replace("|", "\\|"), group) for name, group in sorted(found["groups"].items()))
+    return [
+        f"Offsets of the footage that were taken out after step {found['step']}, per group, measured by the model",
+        "itself (positive: audio early). A group of fewer than three clips, or whose clips do not agree, is left as it",
+        "is (0), and scores may contain its offset:",
+        "",
+        "| group | clips | offset taken out |",
+        "|---|---|---|",
+        *(f"| {name} | {group['clips']} | {_signed_ms(group['audio_offset_ms'])} |" for name, group in rows),
+    ]
+
+
+def _signed_ms(offset_ms: float) -> str:
+    return f"{offset_ms:+.1f} ms" if offset_ms else "0"
 
 
 def _calibration(found: FaceCalibration | None) -> list[str]:

@@ -122,7 +122,7 @@ def test_faults_are_one_sentence(early: Path, bundle_path: Path, tmp_path: Path)
         ["in.mp4", "out.mp4", "--offset-ms", "nan"],
         ["in.mp4", "out.mp4", "--offset-ms", "1e9"],
         ["in.mp4", "out.mp4", "--offset-ms", "soon"],
-        ["in.mp4", "out.mp4", "--audio-stream", "1"],
+        ["in.mp4", "out.mp4", "--audio-stream", "1+"],
         ["in.mp4", "out.mp4", "--audio-stream", "-1", "--offset-ms", "3"],
         ["in.mp4", "out.mp4", "--profile", "nobody"],
     ],

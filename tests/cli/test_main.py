@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from generated_clips import make_clips
 
 from cavsync.cli.main import main
+from cavsync.run import RunFolder
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -71,9 +72,12 @@ def test_data_check_reports_and_fails(tmp_path: Path) -> None:
 def test_demo_in_miniature(tmp_path: Path) -> None:
     """The whole line on few clips and seconds: every promised file is there, and the summary adds up."""
     out = tmp_path / "demo"
-    arguments = ["demo", "--out", str(out), "--clips", "20", "--test-clips", "4", "--minutes", "0.2"]
+    arguments = ["demo", "--out", str(out), "--clips", "20", "--test-clips", "4", "--steps", "12"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
+    # So few steps measure nothing, so all rounds are trained.
+    assert RunFolder(out / "run").latest_step() == 36
+    assert "held-out clips are measured within ±120 ms after 36 steps" in result.output
     summary = json.loads((out / "summary.json").read_text())
     assert summary["n"] == 4
     assert len(summary["rows"]) == 4
@@ -87,6 +91,6 @@ def test_demo_in_miniature(tmp_path: Path) -> None:
     assert {path.name for path in out.iterdir()} == {
         *("clips", "run", "bundle", "demo.json", "scores.jsonl", "summary.json", "report.html")
     }
-    again = CliRunner().invoke(main, [*arguments[:-1], "0.3"])
+    again = CliRunner().invoke(main, [*arguments[:-1], "13"])
     assert again.exit_code == 2
     assert "other settings" in again.output

@@ -1,12 +1,14 @@
 """The calibration recovers a known truth."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cavsync.deploy.stream.rows import Row
-from cavsync.export.calibrate import ClipRows, collect
+from cavsync.export.calibrate import ClipRows, collect, file_spans, window_spans
 from cavsync.export.fit_calibration import FEATURES, Examples, fit
 from cavsync.export.logistic import fit_logistic
 from cavsync.manifest import SyncSpec
@@ -77,11 +79,33 @@ def made_clip(true_lag_ms: float, *, level_dbfs: float = -20.0, motion: float = 
     return ClipRows("clip", rows, lags, true_lag_ms)
 
 
+def windows(rows: list[Row]) -> Iterator[list[Row]]:
+    """The windows of SYNC."""
+    return window_spans(rows, SYNC)
+
+
+@given(seconds=st.floats(0.2, 20), seed=st.integers(0, 2**31))
+def test_windows_and_files_are_spans_of_the_clip(seconds: float, seed: int) -> None:
+    """Windows have the length of a decision, or that of a shorter clip; files begin with the whole clip, and every
+    span is without holes."""
+    rows = [Row(index * 0.04, np.zeros(3), 1.0, -20.0, 0.04) for index in range(max(2, round(seconds / 0.04)))]
+    length_seconds = rows[-1].time_seconds
+    for span in windows(rows):
+        wanted_seconds = min(SYNC.window_seconds, length_seconds)
+        assert span[-1].time_seconds - span[0].time_seconds == pytest.approx(wanted_seconds, abs=0.05)
+    files = list(file_spans(rows, np.random.default_rng(seed)))
+    assert files[0] == rows
+    assert len(files) == 1 or length_seconds > 2.5
+    for span in files[1:]:
+        assert 2.4 <= span[-1].time_seconds - span[0].time_seconds <= length_seconds
+        assert span == rows[rows.index(span[0]) : rows.index(span[-1]) + 1]
+
+
 @settings(max_examples=20, deadline=None)
 @given(true_lag_ms=st.floats(-120, 120), seed=st.integers(0, 2**31))
 def test_known_bumps_are_right_where_a_right_answer_exists(true_lag_ms: float, seed: int) -> None:
     """Shifts inside the range give errors within half a hop; shifts beyond it are marked as having no answer."""
-    examples = collect([made_clip(true_lag_ms)], SYNC, np.random.default_rng(seed))
+    examples = collect([made_clip(true_lag_ms)], SYNC, np.random.default_rng(seed), windows)
     solvable = np.isfinite(examples.errors_ms)
     assert solvable.any()
     assert np.abs(examples.errors_ms[solvable]).max() <= 20
@@ -91,7 +115,7 @@ def test_known_bumps_are_right_where_a_right_answer_exists(true_lag_ms: float, s
 @pytest.mark.parametrize("lack", [{"level_dbfs": -90.0}, {"motion": 0.0}])
 def test_silence_and_still_frames_teach_nothing(lack: dict[str, float]) -> None:
     """The scorer never judges them, so they must not shape its confidence."""
-    assert len(collect([made_clip(0.0, **lack)], SYNC, np.random.default_rng(0)).right) == 0
+    assert len(collect([made_clip(0.0, **lack)], SYNC, np.random.default_rng(0), windows).right) == 0
 
 
 def test_few_windows_without_an_answer_are_accepted() -> None:

@@ -13,6 +13,7 @@ from small_models import small_model
 from talking_clips import open_finder, syllables, write_talking_clip, write_talking_clips
 
 from cavsync.cli.main import main
+from cavsync.data.faces.footage_offsets import FaceOffsets
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack
 from cavsync.errors import CheckpointError, ConfigError, DataError
@@ -21,7 +22,6 @@ from cavsync.model.load import load_any
 from cavsync.run import Run, RunConfig, RunFolder
 from cavsync.train import RunResult, TrainConfig, Trainer, override, preset
 from cavsync.train.averaging import write_average
-from cavsync.train.face_offsets import FaceOffsets
 
 SMALL: dict[str, Any] = {
     "accelerator": "cpu",

@@ -10,6 +10,7 @@ import click
 
 from cavsync.cli.errors import ExitStatus, end
 from cavsync.cli.progress import counting_bar
+from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from cavsync.data.check import CheckReport
@@ -63,4 +64,4 @@ def _print(report: CheckReport) -> None:
     for reason, count in report.reasons.most_common():
         click.echo(f"{count:6}  {reason}")
     for clip in report.rejected:
-        click.echo(f"rejected: {clip.error}")
+        click.echo(printable(f"rejected: {clip.error}"))

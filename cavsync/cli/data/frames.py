@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cavsync.cli.progress import counting_bar
+from cavsync.file_names import printable
 
 
 @click.command("frames")
@@ -27,5 +28,5 @@ def frames(source: Path, out: Path, frames: int, img_size: int) -> None:
     with counting_bar("extracting frames") as progress:
         rejects = write_cav_mae_list(source, out, frames=frames, img_size=img_size, progress=progress)
     for sentence in rejects.sentences.values():
-        click.echo(f"rejected: {sentence}", err=True)
-    click.echo(f"{out / 'list.json'} and {out / 'class_labels.csv'}")
+        click.echo(printable(f"rejected: {sentence}"), err=True)
+    click.echo(printable(f"{out / 'list.json'} and {out / 'class_labels.csv'}"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavsync.cli.progress import counting_bar
+from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from cavsync.data.faces.follow import OpenFinder
@@ -84,11 +85,12 @@ def _face_finder() -> OpenFinder:
 
 def _print(out: Path, manifest: ShardManifest) -> None:
     megabytes = sum(shard.bytes for shard in manifest.shards) / 1e6
+    shown = printable(str(out))
     click.echo(
         f"{manifest.clips} clips ({manifest.hours:.2f} hours) in {len(manifest.shards)} shards ({megabytes:.1f} MB) in "
-        f"{out}, {manifest.rejects} rejected"
+        f"{shown}, {manifest.rejects} rejected"
     )
     for reason, count in manifest.reasons.most_common():
         click.echo(f"{count:6}  {reason}")
     if manifest.rejects:
-        click.echo(f"rejects are listed in {out / 'rejects.jsonl'}")
+        click.echo(f"rejects are listed in {shown}/rejects.jsonl")

@@ -10,6 +10,7 @@ import click
 from cavsync.cli.eval.output import check_outputs, deliver, result_options
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import counting_bar
+from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from cavsync.evaluate.inputs.encoders import Encoder
@@ -104,7 +105,7 @@ def _overlay(encoder: Encoder, data: Path, out: Path, max_seconds: float, scale:
     with counting_bar("drawing heat maps") as progress:
         written, rejects = overlay_clips(encoder, clips, out, max_seconds=max_seconds, scale=scale, progress=progress)
     for reason in rejects.values():
-        click.echo(f"rejected: {reason}", err=True)
+        click.echo(printable(f"rejected: {reason}"), err=True)
     if not written:
         raise DataError(f"No clip of {data} could be used: see `cavsync data check {data}`.")
-    click.echo(f"{len(written)} overlays in {out}")
+    click.echo(printable(f"{len(written)} overlays in {out}"))

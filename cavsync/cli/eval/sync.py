@@ -10,6 +10,8 @@ import click
 from cavsync.cli.eval.output import result_options
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import counting_bar
+from cavsync.cli.scoring import track_options
+from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle
@@ -77,6 +79,7 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
               help="Write the clips and trials as JSON lines, which repeat the test when given as DATA.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
               help="Model option that the shapes in a .pth do not determine, such as num_heads=12.")  # fmt: skip
+@track_options
 @result_options
 def sync(
     data: Path,
@@ -89,6 +92,9 @@ def sync(
     overrides: dict[str, Any],
     json_out: Path | None,
     html_out: Path | None,
+    audio_stream: str | None,
+    video_stream: int | None,
+    program: int | None,
     **tests: Any,
 ) -> None:
     """Test models on clips that are in sync or whose offset is known.
@@ -107,11 +113,15 @@ def sync(
     from cavsync.evaluate.sync.measure import SyncTests, evaluate_sync
     from cavsync.evaluate.sync.report.protocol import sync_protocol
     from cavsync.evaluate.sync.report.result import sync_result
+    from cavsync.media.tracks import TrackChoice
 
     check_outputs(json_out, html_out)
     selection = {key: str(value) for key, value in only.items()}
     cases = long_enough(sync_cases(data, selection), min_seconds)
-    wanted = SyncTests(**tests)
+    tracks = TrackChoice.parsed(audio_stream, video_stream, program)
+    if len(tracks.audio) > 1:
+        raise click.UsageError("--audio-stream takes one track here: mixes cannot be copied without encoding.")
+    wanted = SyncTests(**tests, tracks=tracks)
     opened = _open(bundles, models, overrides)
     tested = {name: bundle for name, (_, bundle) in opened.items()}
     protocol = sync_protocol(
@@ -126,7 +136,7 @@ def sync(
     with counting_bar("testing clips") as progress:
         found = evaluate_sync(tested, cases, wanted, seed=seed, progress=progress)
     for error in found.rejects.values():
-        click.echo(f"rejected: {error}", err=True)
+        click.echo(printable(f"rejected: {error}"), err=True)
     if not found.clips:
         raise DataError(f"No clip of {data} could be tested: see `cavsync data check {data}`.")
     files = [*(case.path for case in cases if case.path.is_file()), *truth_files(data)]

@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
-from cavsync.atomic import is_leftover
 from cavsync.errors import DataError
 from cavsync.media.files import MEDIA_ENDINGS
 
 
 def media_below(folder: Path) -> list[str]:
-    """Return every media file below a folder, judged by its ending: paths relative to it with slashes, sorted."""
-    return sorted(
-        Path(parent, name).relative_to(folder).as_posix()
-        for parent, _, names in os.walk(folder, onerror=_raise_data_error)
-        for name in names
-        # Not pathlib: data sets have two million files.
-        if os.path.splitext(name)[1].lower() in MEDIA_ENDINGS and not is_leftover(name)  # noqa: PTH122
-    )
+    """Return every media file below a folder, judged by its ending: paths relative to it with slashes, sorted.
+
+    Hidden files and folders are skipped.
+    """
+    found: list[str] = []
+    for parent, folders, names in os.walk(folder, onerror=_raise_data_error):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += (
+            Path(parent, name).relative_to(folder).as_posix()
+            for name in names
+            # Not pathlib: data sets have two million files.
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in MEDIA_ENDINGS  # noqa: PTH122
+        )
+    return sorted(found)
 
 
 def _raise_data_error(error: OSError) -> None:

@@ -23,6 +23,7 @@ from cavsync.data.shards.record import FACES_SUFFIX, FLAC_SUFFIX, JSON_SUFFIX, S
 from cavsync.data.shards.tar_writer import TarWriter
 from cavsync.data.worker_process import leave_stopping_to_parent
 from cavsync.errors import MediaError
+from cavsync.file_names import legible
 from cavsync.media.align import SAMPLE_RATE_HZ
 
 Members = list[tuple[str, bytes]]
@@ -48,8 +49,8 @@ class PackedClips:
         flac = encode_flac(contents.samples)
         width, height = jpeg_size(contents.frames[0], name)
         record = SampleRecord(
-            id=item.id,
-            file=item.file,
+            id=legible(item.id),
+            file=legible(item.file),
             licence=self.options.licence,
             labels=item.labels,
             cut_seconds=contents.cut_seconds,
@@ -109,7 +110,7 @@ def write_shard(job: ShardJob, advance: Callable[[], None] | None = None) -> Non
             try:
                 clip_seconds, members = job.clips.read(item)
             except MediaError as error:
-                rejects.append(PackReject(name=item.file or item.id, reason=error.reason, error=str(error)))
+                rejects.append(PackReject(name=legible(item.file or item.id), reason=error.reason, error=str(error)))
                 continue
             samples.append(_append(tar, f"{place:09d}", members))
             seconds += clip_seconds

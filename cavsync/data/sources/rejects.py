@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from cavsync.data.shards import ShardFolder
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
+from cavsync.file_names import legible
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Rejects:
 
     def add(self, name: str, error: MediaError) -> None:
         """Count a clip; adding the same clip again changes nothing."""
+        name = legible(name)
         if name not in self.sentences:
             self._count(name, str(error), error.reason)
             self._has_changed = True

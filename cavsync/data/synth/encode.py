@@ -14,6 +14,7 @@ from cavsync.data.synth.camera import Frame
 from cavsync.data.synth.scene import AudioArray
 from cavsync.data.synth.spec import ENCODINGS, ClipSpec
 from cavsync.errors import ConfigError
+from cavsync.file_names import ffmpeg_path
 
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 # Fast settings, and one thread, so that a file depends on its description only.
@@ -39,7 +40,7 @@ def write_media(spec: ClipSpec, frames: Iterator[tuple[float, Frame]], audio: Au
     combination of container, codecs, rate and channels that is not in ENCODINGS.
     """
     _check_encoding(spec)
-    with av.open(str(path), "w", format=_FORMATS.get(spec.container, spec.container)) as output:
+    with av.open(ffmpeg_path(path), "w", format=_FORMATS.get(spec.container, spec.container)) as output:
         options = _VIDEO_OPTIONS[spec.video_codec]
         video_stream = cast(av.VideoStream, output.add_stream(spec.video_codec, rate=spec.fps, options=options))
         video_stream.width, video_stream.height, video_stream.pix_fmt = spec.width, spec.height, "yuv420p"

@@ -21,6 +21,7 @@ from cavsync.evaluate.inputs.clip_inputs import ClipInputs, clip_inputs, load_ah
 from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.eval_clips import EvalClips
 from cavsync.evaluate.inputs.on_device import on_device
+from cavsync.file_names import legible
 from cavsync.model.classifier import AUDIO_MODES, CAVMAEFT, FRAME_MODES, Mode
 
 FloatArray = NDArray[np.float64]
@@ -93,7 +94,7 @@ def classify(
             progress(done, len(usable))
     if not kept:
         raise DataError(f"No clip of {clips.data.name} could be classified ({dict(rejects.reasons)}): see `data check`")
-    names = [source.names[index] for index in kept]
+    names = [legible(source.names[index]) for index in kept]
     found = [classes.of_clip[index] for index in kept]
     return ClassificationScores(
         target=wanted,

@@ -23,6 +23,7 @@ from cavsync.data.sources.rejects import Rejects
 from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.evaluate.inpaint.reconstruct import Inpainted, reconstruct
 from cavsync.evaluate.inputs.clip_inputs import plan_for_model
+from cavsync.file_names import legible
 from cavsync.model import CAVMAESync
 from cavsync.model.config import MaskMode
 from cavsync.model.masking import Masking, draw_masking
@@ -102,9 +103,9 @@ def inpaint(
     scores = InpaintScores(rejects=damaged.sentences)
     for done, (index, found) in enumerate(_clips(model, source, indices, moments_per_clip), start=1):
         if isinstance(found, MediaError):
-            scores.rejects[source.names[index]] = str(found)
+            scores.rejects[legible(source.names[index])] = str(found)
         else:
-            scores.names.append(source.names[index])
+            scores.names.append(legible(source.names[index]))
             for number, mask in enumerate(masks):
                 drawn = np.random.SeedSequence((seed, index, number)).generate_state(1)
                 result = _inpaint_moments(model, found, mask, torch.Generator().manual_seed(int(drawn[0])))

@@ -13,6 +13,7 @@ from cavsync.data.sources.cav_mae_list import CavMaeList
 from cavsync.data.sources.clips import ClipSource
 from cavsync.data.sources.listed_videos import ListedVideos
 from cavsync.errors import DataError, MediaError
+from cavsync.file_names import legible
 from cavsync.media.files import MEDIA_ENDINGS
 
 # Number of classes that a note lists by name.
@@ -31,7 +32,7 @@ class ClipSelection:
 
 def clip_name(name: str) -> str:
     """Return the id of a clip: the last part of its name in the source, without the ending of a media file."""
-    last = name.rpartition("/")[2]
+    last = legible(name).rpartition("/")[2]
     stem, dot, ending = last.rpartition(".")
     return stem if dot and f".{ending.lower()}" in MEDIA_ENDINGS else last
 
@@ -73,7 +74,7 @@ def clips_per_class(
     for index in among.indices:
         problem = _problem(source, index)
         if problem is not None:
-            rejects[source.names[index]] = problem
+            rejects[legible(source.names[index])] = problem
         for label in source.labels(index):
             by_class.setdefault(label, []).extend([] if problem else [index])
     if not by_class:

@@ -22,6 +22,7 @@ from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.localize.case import centred_segment
 from cavsync.evaluate.localize.heat_map import cosine_heat
 from cavsync.evaluate.localize.overlay import overlay
+from cavsync.file_names import ffmpeg_path
 from cavsync.media import MediaReader, VideoFrame
 from cavsync.media.align import SAMPLE_RATE_HZ
 
@@ -76,7 +77,7 @@ def write_overlay_video(
     lows, highs = (np.broadcast_to(ends, len(heats)) for ends in np.percentile(heats, SCALE_PERCENTILES, axis=axis))
     assert isinstance(clip.audio, Waveform)
     try:
-        with atomic_path(target) as temporary, av.open(str(temporary), "w", format="mp4") as output:
+        with atomic_path(target) as temporary, av.open(ffmpeg_path(temporary), "w", format="mp4") as output:
             frames = _overlaid(source, clip.pts_seconds, heats, lows, highs)
             _encode(output, frames, clip.audio.samples, clip.audio_start_seconds)
     except av.error.FFmpegError as error:

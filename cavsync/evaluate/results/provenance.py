@@ -15,6 +15,7 @@ from PIL import features
 from cavsync import __version__
 from cavsync.errors import DataError
 from cavsync.evaluate.results.result import DataId, ModelId, Provenance
+from cavsync.file_names import legible
 from cavsync.manifest import sha256_file
 
 PACKAGES = ("numpy", "scipy", "torch", "torchaudio", "onnxruntime", "openvino", "av", "pillow")
@@ -65,7 +66,7 @@ def named_data_id(name: str, files: Iterable[tuple[str, Path]], chosen: Iterable
 
 def relative_name(path: Path, root: Path) -> str:
     """A path relative to `root`, also where it lies outside."""
-    return Path(os.path.relpath(path, root)).as_posix()
+    return legible(Path(os.path.relpath(path, root)).as_posix())
 
 
 def _content(path: Path) -> str:

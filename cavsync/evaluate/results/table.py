@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from cavsync.evaluate.results.result import EvalResult, Table, shown
+from cavsync.file_names import printable
 
 MIN_WIDTH = 120
 
@@ -27,7 +28,7 @@ def print_tables(tables: Sequence[Table], notes: Sequence[str], console: Console
     for table in tables:
         wide.print(rich_table(table))
     for note in notes:
-        wide.print(f"note: {escape(note)}")
+        wide.print(f"note: {escape(printable(note))}")
 
 
 def metrics_table(result: EvalResult) -> Table:
@@ -46,5 +47,5 @@ def rich_table(table: Table) -> RichTable:
     for place, name in enumerate(table.columns):
         drawn.add_column(escape(name), justify="right" if holds_numbers(table, place) else "left", overflow="fold")
     for row in table.rows:
-        drawn.add_row(*(escape(shown(cell)) for cell in row))
+        drawn.add_row(*(escape(printable(shown(cell))) for cell in row))
     return drawn

@@ -21,6 +21,7 @@ from cavsync.evaluate.inputs.clip_selection import clip_name
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.inputs.eval_clips import EvalClips
 from cavsync.evaluate.results.provenance import decoders, versions
+from cavsync.file_names import legible
 from cavsync.manifest import sha256_file
 
 FORMAT = 1
@@ -114,7 +115,7 @@ def _write(
         waiting: list[ClipInputs] = []
         for done, (index, found) in enumerate(load_ahead(clips.indices, load, threads), start=1):
             if isinstance(found, MediaError):
-                rejects[clips.source.names[index]] = str(found)
+                rejects[legible(clips.source.names[index])] = str(found)
             else:
                 kept.append(index)
                 hashes.append((found.frames_sha256, found.audio_sha256))

@@ -6,7 +6,7 @@ Every test writes a temporary file and judges it from its first frame to its las
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +21,7 @@ from cavsync.evaluate.sync.files.variant_file import write_variant_file
 from cavsync.evaluate.sync.files.wrong_sound import assign_sounds
 from cavsync.evaluate.sync.judges import Answer, Judge, bundle_judges, judge_by_motion
 from cavsync.evaluate.sync.plan import SyncPlan, plan_of
+from cavsync.media.tracks import PLAYED, TrackChoice
 
 DEFAULT_OFFSETS_MS = (0.0, 200.0, -200.0, 400.0, -400.0)
 Progress = Callable[[int, int], None]
@@ -71,8 +72,8 @@ class SyncTrials:
 @dataclass(frozen=True)
 class SyncTests:
     """What to test: the offsets in ms, how many of the 21 classes per clip, the names of the variants, whether to test
-    with other clips' sounds, the paths of the bundles (all by default), and the length of windows (None: that of each
-    bundle), which is also that of the shortest file."""
+    with other clips' sounds, the paths of the bundles (all by default), the length of windows (None: that of each
+    bundle), which is also that of the shortest file, and the tracks of the clips."""
 
     offsets_ms: tuple[float, ...] = DEFAULT_OFFSETS_MS
     classes_per_clip: int = 0
@@ -80,6 +81,7 @@ class SyncTests:
     wrong_sound: bool = False
     paths: tuple[str, ...] = ()
     window_seconds: float | None = None
+    tracks: TrackChoice = PLAYED
 
 
 def evaluate_sync(
@@ -101,15 +103,7 @@ def evaluate_sync(
         plan = plan_of(case, offsets_ms=tests.offsets_ms, classes_per_clip=tests.classes_per_clip, seed=seed)
         try:
             with TemporaryDirectory(prefix="cavsync-eval-") as folder:
-                result.clips.append(
-                    ClipResult(
-                        case,
-                        _offset_trials([*learned, judge_by_motion], case, plan, Path(folder)),
-                        class_answers(bundles, case, plan),
-                        _variant_answers(learned, case, tests.variants, Path(folder), result.rejects),
-                        _swapped_trial(learned, case, sounds.get(case.path), Path(folder), result.rejects),
-                    )
-                )
+                result.clips.append(_tested(bundles, learned, case, plan, tests, sounds, Path(folder), result.rejects))
         except MediaError as error:
             result.rejects[str(case.path)] = str(error)
         except KeyboardInterrupt:
@@ -119,6 +113,32 @@ def evaluate_sync(
             break
         progress(number + 1, len(cases))
     return result
+
+
+def _tested(
+    bundles: dict[str, Bundle],
+    learned: Sequence[Judge],
+    case: SyncCase,
+    plan: SyncPlan,
+    tests: SyncTests,
+    sounds: dict[Path, tuple[SyncCase, bool]],
+    folder: Path,
+    rejects: dict[str, str],
+) -> ClipResult:
+    """Run all tests of one clip, on a copy of its named tracks where some are named."""
+    used = case
+    if tests.tracks != PLAYED:
+        used = replace(case, path=write_swapped_file(case.path, case.path, folder, tests.tracks))
+    try:
+        return ClipResult(
+            case,
+            _offset_trials([*learned, judge_by_motion], used, plan, folder),
+            class_answers(bundles, used, plan),
+            _variant_answers(learned, used, tests.variants, folder, rejects),
+            _swapped_trial(learned, case, sounds.get(case.path), tests.tracks, folder, rejects),
+        )
+    except MediaError as error:
+        raise MediaError(str(error).replace(str(used.path), str(case.path)), reason=error.reason) from None
 
 
 def _offset_trials(
@@ -156,6 +176,7 @@ def _swapped_trial(
     judges: Sequence[Judge],
     case: SyncCase,
     sound: tuple[SyncCase, bool] | None,
+    tracks: TrackChoice,
     folder: Path,
     rejects: dict[str, str],
 ) -> SwappedTrial | None:
@@ -163,7 +184,7 @@ def _swapped_trial(
         return None
     other, is_shorter = sound
     try:
-        file = write_swapped_file(case.path, other.path, folder)
+        file = write_swapped_file(case.path, other.path, folder, tracks)
         return SwappedTrial(other.name, is_shorter, _answers(judges, file, case))
     except MediaError as error:
         rejects[f"{case.path} (another clip's sound)"] = str(error)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cavsync.data.face_batches import FaceBatch
+from cavsync.data.faces.footage_offsets import FaceOffsets
 from cavsync.errors import CheckpointError, DataError, MediaError
 from cavsync.model.checkpoint import load_face
 from cavsync.model.face_config import FaceConfig
@@ -18,7 +19,7 @@ from cavsync.model.face_sync import NUM_FRAMES, FaceSync, parted
 from cavsync.run import RunFolder
 from cavsync.train.config import TrainConfig
 from cavsync.train.data import RunData
-from cavsync.train.face_offsets import FaceOffsets, measure_offsets
+from cavsync.train.face_offsets import measure_offsets
 from cavsync.train.ranks import Ranks
 from cavsync.train.tasks.task import Draw
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from face_clips import closed, frames_of, speaking
+from face_clips import absent, closed, frames_of, speaking
 from fake_bundle import write_fake_bundle
 from fake_heads import CLOSED, OPENED
 from sync_clips import course, make_audio, write_clip
@@ -71,6 +71,23 @@ def test_reports_get_mouth_sound_and_place(dialogue: FileScore, times: Array) ->
     np.testing.assert_array_equal(dialogue.heat_map.similarity, face.heat_map.similarity)
 
 
+def test_one_person_after_a_cut_is_one_face(face_bundle: Bundle, times: Array, tmp_path: Path) -> None:
+    """Faces are counted in one frame, and still lips stay still though the next face's are wider open."""
+    is_early = times < SECONDS / 2
+    left, right = (
+        np.where(is_early, closed(times), absent(times)),
+        np.where(is_early, absent(times), closed(times) + 60),
+    )
+    score = score_file(clip(tmp_path / "cut.mkv", left, right, 0.0), face_bundle, path="face")
+    assert (score.summary.num_faces, score.summary.path_share["face"]) == (1, 1.0)
+    face = score.face
+    assert face is not None
+    assert set(face.tracks) == {0, 1}
+    assert np.ptp(face.mouth_opening) > 0.05
+    assert face.view.lips.opening_range < 0.001
+    assert not score.summary.score.is_measured
+
+
 def test_an_offset_that_jumps_is_called_varying(face_bundle: Bundle, times: Array, tmp_path: Path) -> None:
     path = clip(
         tmp_path / "jump.mkv", speaking(times), closed(times), lambda at: np.where(at < SECONDS / 2, 200.0, -200.0)
@@ -124,19 +141,6 @@ def test_curves_of_the_windows_are_kept_where_they_are_asked_for(
         assert [face.face for face in record.faces] == [face.face for face in whole.faces]
         assert len(record.faces) == 2
         assert None not in [one for decision in (whole, *whole.faces) for one in (decision.curve, decision.features)]
-
-
-def test_frames_with_faces_are_handed_out(face_bundle: Bundle, times: Array, tmp_path: Path) -> None:
-    path = clip(tmp_path / "one.mkv", speaking(times), closed(times), 0.0)
-    seen: list[tuple[float, list[int]]] = []
-
-    def note(frame: Array, seconds: float, faces: list[Any]) -> None:
-        assert frame.shape == (96, 192, 3)
-        seen.append((seconds, [face.track for face in faces]))
-
-    score_file(path, face_bundle, on_faces=note, path="face")
-    assert len(seen) == len(times)
-    assert all(tracks == [0, 1] for _, tracks in seen)
 
 
 def test_the_file_has_a_calibration_of_its_own(times: Array, tmp_path: Path) -> None:

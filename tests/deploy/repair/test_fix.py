@@ -138,12 +138,12 @@ def test_all_audio_streams_move_or_only_the_one_that_was_asked_for(tmp_path: Pat
     fix_file(source, tmp_path / "all.mp4", offset_ms)
     moves = relative_moves_ms(packets(source), packets(tmp_path / "all.mp4"))
     assert moves == pytest.approx([offset_ms] * len(moves), abs=1)
-    fix_file(source, tmp_path / "one.mp4", offset_ms, audio_stream=2)
+    fix_file(source, tmp_path / "one.mp4", offset_ms, audio_streams=[2])
     moves = relative_moves_ms(packets(source), packets(tmp_path / "one.mp4"))
     count = len(moves) // 4
     assert moves == pytest.approx([0] * 2 * count + [offset_ms] * count + [0] * count, abs=1)
     with pytest.raises(MediaError, match="4 audio streams, no stream 4: give 0 to 3"):
-        fix_file(source, tmp_path / "none.mp4", offset_ms, audio_stream=4)
+        fix_file(source, tmp_path / "none.mp4", offset_ms, audio_streams=[4])
 
 
 def all_scores(**changes: object) -> SyncScore:

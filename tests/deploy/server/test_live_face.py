@@ -23,7 +23,7 @@ from cavsync.deploy.faces.tracks import Face
 from cavsync.deploy.server.live_face import LOOKED_AT_SECONDS, PICTURE_SECONDS, SPAN_SECONDS, LiveFace
 from cavsync.deploy.stream.face_grid import FaceLook
 from cavsync.deploy.stream.face_path import FaceRow
-from cavsync.deploy.verdict.face_view import FaceView
+from cavsync.deploy.verdict.face_view import FaceView, LipMotion
 from cavsync.deploy.verdict.records import AUDIO_LATE, SyncScore
 from cavsync.media.face import NUM_POINTS
 
@@ -41,7 +41,7 @@ def row(track: int, time_seconds: float, opening: float = 0.1, sound_dbfs: float
 
 def chose(track: int, time_seconds: float) -> SyncScore:
     """A decision that chose this face."""
-    view = FaceView(track, (0, 0, 1, 1), (160, 90), 0.9, 0.9, 50.0, 0.2, 1.0)
+    view = FaceView(track, (0, 0, 1, 1), (160, 90), 0.9, 0.9, 50.0, LipMotion(0.2, 0.5), 1.0)
     return replace(SCORE, time_seconds=time_seconds, face=view)
 
 

@@ -18,6 +18,7 @@ from sync_clips import make_audio, make_frames
 
 from cavsync.deploy import Bundle, SyncScore, SyncScorer
 from cavsync.deploy.stream.face_path import FaceRow
+from cavsync.deploy.verdict.face_view import HARDLY_MOVE
 from cavsync.errors import ConfigError
 
 Array = np.ndarray[Any, Any]
@@ -137,7 +138,7 @@ def test_a_face_that_does_not_speak_gives_no_offset(face_bundle: Bundle) -> None
     moving = frames_of(closed(times), absent(times))
     moving[:, :8] = make_frames(times)[:, :8, :1]
     records = feed(SyncScorer(face_bundle, path="face"), times, moving, audio(6.0))
-    assert {record.reason for record in records} == {"the mouth does not move"}
+    assert {record.reason for record in records} == {HARDLY_MOVE}
     assert {(record.path, record.audio_offset_ms) for record in records} == {("face", None)}
 
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cavsync.deploy.verdict.confidence import Evidence
 from cavsync.deploy.verdict.curve import Curve, curve_of_rows, lag_grid_ms
-from cavsync.deploy.verdict.face_view import MIN_EYE_DISTANCE_PX, MIN_FRONTALITY, STILL_OPENING, FaceView
-from cavsync.deploy.verdict.paths import combine, judge_face, tolerance_ms
+from cavsync.deploy.verdict.face_view import (
+    HARDLY_MOVE,
+    JITTER,
+    JITTERING_OPENING,
+    LITTLE_OPENING,
+    MIN_EYE_DISTANCE_PX,
+    MIN_FRONTALITY,
+    STILL_OPENING,
+    FaceView,
+    LipMotion,
+)
+from cavsync.deploy.verdict.paths import LIKELY, combine, judge_face, tolerance_ms
 from cavsync.deploy.verdict.profiles import resolve_profile
 from cavsync.deploy.verdict.records import AUDIO_EARLY, FACE, UNDETERMINED, WHOLE, SyncScore
 from cavsync.manifest import Calibration
@@ -19,7 +31,7 @@ PROFILE = resolve_profile("ebu-r37")
 TOLERANCE_MS = 60.0
 LAGS = lag_grid_ms(600, 40)
 CALIBRATION = Calibration(["peak_z"], [0.5], -3.0, 0.6, 40.0, 10.0, 0.0, 1, 1, "made up")
-VIEW = FaceView(0, (10, 20, 60, 90), (192, 96), 1.0, 0.9, 60.0, 0.2, 1.0)
+VIEW = FaceView(0, (10, 20, 60, 90), (192, 96), 1.0, 0.9, 60.0, LipMotion(0.2, 0.4), 1.0)
 
 
 def curve(offset_ms: float, height: float = 1.0, num_rows: int = 50) -> Curve:
@@ -27,15 +39,22 @@ def curve(offset_ms: float, height: float = 1.0, num_rows: int = 50) -> Curve:
     return curve_of_rows(LAGS, height * np.exp(-(((LAGS + offset_ms) / 60) ** 2)) + noise)
 
 
-def evidence(num_rows: int = 50, level_dbfs: float = -20.0) -> Evidence:
-    return Evidence(None, np.full(num_rows, level_dbfs), np.full(num_rows, 0.04))
+def evidence(level_dbfs: float, range_db: float) -> Evidence:
+    levels = np.linspace(level_dbfs - range_db / 2, level_dbfs + range_db / 2, 50)
+    return Evidence(None, levels, np.full(50, 0.04))
 
 
-def face(offset_ms: float = 100.0, height: float = 1.0, view: FaceView = VIEW, level_dbfs: float = -20.0) -> SyncScore:
+def face(
+    offset_ms: float = 100.0,
+    height: float = 1.0,
+    view: FaceView = VIEW,
+    level_dbfs: float = -20.0,
+    range_db: float = 20.0,
+) -> SyncScore:
     return judge_face(
         curve(offset_ms, height),
         view,
-        evidence(level_dbfs=level_dbfs),
+        evidence(level_dbfs, range_db),
         CALIBRATION,
         PROFILE,
         time_seconds=2.0,
@@ -110,34 +129,80 @@ def test_the_face_of_the_highest_confidence_speaks() -> None:
     assert [item.face for item in score.faces] == [VIEW, other]
 
 
+LITTLE, STILL = LipMotion(LITTLE_OPENING - 0.001, 0.4), LipMotion(STILL_OPENING - 0.001, -0.4)
+JITTERING, HIDDEN = LipMotion(JITTERING_OPENING, -0.1), LipMotion(JITTERING_OPENING - 0.001, -0.1)
+NO_OFFSET = (
+    "lips and sound move, but no offset within ±600 ms fits (dubbed, another speaker, or an offset beyond the range)"
+)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"frontality": MIN_FRONTALITY - 0.01}, "turned away"),
+        ({"frontality": MIN_FRONTALITY - 0.01, "lips": STILL}, "turned away"),
         ({"eye_distance_px": MIN_EYE_DISTANCE_PX - 1}, "too small (15 pixels between the eyes, at least 16"),
-        ({"opening_range": STILL_OPENING - 0.001}, "the mouth does not move"),
-        ({}, "the confidence"),
+        ({"lips": STILL}, HARDLY_MOVE),
+        ({"lips": LITTLE}, HARDLY_MOVE),
+        ({"lips": JITTERING}, JITTER),
+        ({"lips": HIDDEN}, JITTER),
+        ({"lips": LipMotion(0.2, math.nan)}, NO_OFFSET),
+        ({}, NO_OFFSET),
     ],
 )
-def test_where_neither_decides_the_face_gives_the_reason(change: dict[str, float], words: str) -> None:
-    score = combine(whole(is_measured=False), [face(height=WEAK, view=replace(VIEW, **change))], TOLERANCE_MS)  # type: ignore[arg-type]
+def test_where_neither_decides_the_face_gives_the_reason(change: dict[str, Any], words: str) -> None:
+    score = combine(whole(is_measured=False), [face(height=WEAK, view=replace(VIEW, **change))], TOLERANCE_MS)
     assert (score.state, score.path) == (UNDETERMINED, FACE)
     assert words in (score.reason or "")
 
 
-def test_a_still_mouth_is_never_measured_however_well_it_seems_to_match() -> None:
-    still = face(view=replace(VIEW, opening_range=STILL_OPENING / 2))
-    assert (still.is_measured, still.audio_offset_ms, still.reason) == (False, None, "the mouth does not move")
-    turned = face(view=replace(VIEW, frontality=0.1))
-    assert turned.is_measured
+def test_a_still_or_hidden_mouth_is_never_measured_however_well_it_seems_to_match() -> None:
+    for lips, words in ((STILL, HARDLY_MOVE), (HIDDEN, JITTER)):
+        mute = face(view=replace(VIEW, lips=lips))
+        assert (mute.is_measured, mute.audio_offset_ms, mute.reason) == (False, None, words)
+    for change in ({"frontality": 0.1}, {"lips": LITTLE}, {"lips": JITTERING}):
+        assert face(view=replace(VIEW, **change)).is_measured  # type: ignore[arg-type]
+
+
+def test_a_sound_that_hardly_changes_fits_nothing() -> None:
+    hum = face(height=WEAK, range_db=1.0)
+    assert not hum.is_measured
+    assert "the sound hardly changes" in (hum.reason or "")
+
+
+def test_an_offset_that_is_almost_sure_is_not_called_absent() -> None:
+    """The reason is then the confidence; at the end of the range nothing fits."""
+    strict = replace(CALIBRATION, threshold=1.0)
+    options: dict[str, Any] = {"time_seconds": 2.0, "window_seconds": 2.0}
+    likely = judge_face(curve(100.0), VIEW, evidence(-20.0, 20.0), strict, PROFILE, **options)
+    assert (likely.confidence or 0) > LIKELY
+    assert (likely.reason or "").startswith("the confidence ")
+    beyond = judge_face(curve(600.0), VIEW, evidence(-20.0, 20.0), CALIBRATION, PROFILE, **options)
+    assert (beyond.reason, beyond.confidence) == (NO_OFFSET, None)
+    uncalibrated = judge_face(curve(100.0), VIEW, evidence(-20.0, 20.0), None, PROFILE, **options)
+    assert "not calibrated" in (uncalibrated.reason or "")
 
 
 def test_several_faces_of_which_none_matches() -> None:
     faces = [face(height=WEAK), face(height=WEAK, view=replace(VIEW, track=1))]
     score = combine(whole(is_measured=False), faces, TOLERANCE_MS)
-    assert (score.reason or "").startswith("none of the 2 faces matches the sound: the confidence ")
+    assert score.reason == f"none of the 2 faces is sure to fit; of the best one, {NO_OFFSET}"
     alone = combine(whole(is_measured=False), faces[:1], TOLERANCE_MS)
-    assert (alone.reason or "").startswith("the face does not match the sound: the confidence ")
+    assert alone.reason == NO_OFFSET
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lips_that_speak_are_told_from_lips_that_jitter(seed: int) -> None:
+    """Syllables at 4 Hz have the range put in; independent errors of every frame jitter; a gap is no change."""
+    random, times = np.random.default_rng(seed), np.arange(50) / 25
+    syllables = 0.05 * np.sin(2 * np.pi * (4 * times + random.random()))
+    speaking = LipMotion.of(times, syllables + random.normal(0, 0.005, 50))
+    assert speaking.opening_range == pytest.approx(0.1, rel=0.25)
+    assert speaking.steadiness > 0.3
+    hidden = LipMotion.of(times, random.normal(0, 0.02, 50))
+    assert hidden.steadiness < -0.2
+    gap = LipMotion.of(np.where(times < 1, times, times + 5), syllables + np.where(times < 1, 0.0, 0.5))
+    assert gap.steadiness > 0.3
+    assert math.isnan(LipMotion.of(times, np.zeros(50)).steadiness)
 
 
 def test_faces_that_contradict_each_other_decide_nothing() -> None:

@@ -12,13 +12,16 @@ import av.error
 from av.container import InputContainer, OutputContainer
 
 from cavsync.errors import MediaError
-from cavsync.media.container import open_file, pick_tracks, reason_of
+from cavsync.file_names import ffmpeg_path
+from cavsync.media.container import open_file, reason_of
+from cavsync.media.packets import read_packets
+from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
 
 Packets = Iterator[tuple[Fraction, Any]]
 
 
-def write_swapped_file(video: Path, sound: Path, folder: Path) -> Path:
-    """Write the first video track of one clip and the first audio track of another to a Matroska file in `folder`.
+def write_swapped_file(video: Path, sound: Path, folder: Path, tracks: TrackChoice = PLAYED) -> Path:
+    """Write a video track of one clip and an audio track of another (see `pick_tracks`) to a Matroska file in `folder`.
 
     Video packets are copied, audio packets too where Matroska holds their codec, and decoded to 16-bit PCM otherwise.
     Each track keeps its times from the start of its own clip. Raises MediaError for clips that cannot be joined.
@@ -26,8 +29,12 @@ def write_swapped_file(video: Path, sound: Path, folder: Path) -> Path:
     out = folder / f"{video.stem}-with-another-sound.mkv"
     for as_pcm in (False, True):
         try:
-            with open_file(str(video)) as images, open_file(str(sound)) as voice, av.open(str(out), "w") as sink:
-                _join(images, voice, sink, as_pcm=as_pcm)
+            with (
+                open_file(str(video)) as images,
+                open_file(str(sound)) as voice,
+                av.open(ffmpeg_path(out), "w") as sink,
+            ):
+                _join(images, voice, sink, tracks, as_pcm=as_pcm)
             return out
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if as_pcm:
@@ -37,16 +44,20 @@ def write_swapped_file(video: Path, sound: Path, folder: Path) -> Path:
     raise AssertionError("the second way either joins the clips or raises")
 
 
-def _join(images: InputContainer, voice: InputContainer, sink: OutputContainer, *, as_pcm: bool) -> None:
-    video, _ = pick_tracks([images], images.name)
+def _join(
+    images: InputContainer, voice: InputContainer, sink: OutputContainer, tracks: TrackChoice, *, as_pcm: bool
+) -> None:
+    video = pick_tracks([images], images.name, tracks).video
     target = sink.add_stream_from_template(video, opaque=True)
-    sounds = copied_audio(voice, sink, as_pcm=as_pcm)
+    sounds = copied_audio(voice, sink, tracks, as_pcm=as_pcm)
     write_in_order(_copied(images, video, target), sounds, sink)
 
 
-def copied_audio(voice: InputContainer, sink: OutputContainer, *, as_pcm: bool = False) -> Packets:
-    """Add a copy of the first audio track to `sink`; yields (seconds, packet), times from the start of the clip."""
-    _, audio = pick_tracks([voice], voice.name)
+def copied_audio(
+    voice: InputContainer, sink: OutputContainer, tracks: TrackChoice = PLAYED, *, as_pcm: bool = False
+) -> Packets:
+    """Add a copy of an audio track to `sink`; yields (seconds, packet), times from the start of the clip."""
+    audio = pick_tracks([voice], voice.name, tracks).audio[0]
     if as_pcm:
         target: Any = sink.add_stream("pcm_s16le", rate=audio.codec_context.sample_rate)
         target.layout = audio.codec_context.layout.name
@@ -57,7 +68,7 @@ def copied_audio(voice: InputContainer, sink: OutputContainer, *, as_pcm: bool =
 def _copied(container: InputContainer, stream: Any, target: Any) -> Packets:
     start = _start_seconds(container)
     last_dts: int | None = None
-    for packet in container.demux(stream):
+    for packet in read_packets(container, stream):
         if not packet.size:
             continue
         base = packet.time_base
@@ -73,7 +84,8 @@ def _copied(container: InputContainer, stream: Any, target: Any) -> Packets:
 
 def _decoded(container: InputContainer, stream: Any, target: Any) -> Packets:
     start = _start_seconds(container)
-    for frame in container.decode(stream):
+    frames: Iterator[Any] = (frame for packet in read_packets(container, stream) for frame in packet.decode())
+    for frame in frames:
         if frame.pts is None:
             continue
         frame.pts -= round(start / frame.time_base)

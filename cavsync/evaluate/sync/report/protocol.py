@@ -19,6 +19,7 @@ from cavsync.evaluate.sync.report.control_metrics import LARGEST_MOVEMENT_MS
 from cavsync.evaluate.sync.report.metrics import RIGHT_MS, TOLERANCES_MS
 from cavsync.evaluate.sync.two_choices import TWO_CHOICE_SHIFTS_MS
 from cavsync.manifest import Manifest
+from cavsync.media.tracks import PLAYED
 
 
 def sync_protocol(
@@ -53,6 +54,8 @@ def sync_protocol(
         "without_source_offsets": source_offsets.HOW,
         "intervals": "95 %, bootstrap over the groups of clips",
     }
+    if tests.tracks != PLAYED:
+        protocol["tracks"] = str(tests.tracks)
     if tests.wrong_sound:
         protocol["wrong_sound"] = (
             "each sound once where possible, put to a clip of another group; as many as possible as long as the video"

@@ -1,0 +1,1 @@
+../../cavsync/file_names.py

@@ -1,0 +1,73 @@
+"""Which audio tracks a repair moves: those that were measured, and those that belong together with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from cavsync.media import MediaReader
+from cavsync.media.container import open_file
+from cavsync.media.tracks import TrackChoice, described
+
+UNCOMPRESSED = "pcm_"
+
+
+@dataclass(frozen=True)
+class MovedTracks:
+    """The audio tracks to move: their numbers, from 0 on; the name of those that are measured, as in `2+3`; and
+    sentences about which are moved and which are not."""
+
+    numbers: frozenset[int]
+    measured: str
+    notes: tuple[str, ...]
+
+
+def moved_tracks(source: Path, choice: TrackChoice, *, all_audio: bool, is_measured: bool) -> MovedTracks:
+    """Return the tracks of `source` to move: all, those that `choice` names, or those that players play.
+
+    is_measured: whether the tracks must be fit for scoring.
+
+    Raises:
+        MediaError: the file cannot be opened or lacks the tracks.
+    """
+    if is_measured or not (choice.audio or all_audio):
+        with MediaReader(source, tracks=choice) as reader:
+            return _moved(reader.tracks.all_audio, reader.tracks.audio_numbers, bool(choice.audio), all_audio)
+    with open_file(str(source)) as container:
+        return _moved(container.streams.audio, choice.audio, True, all_audio)
+
+
+def _moved(audio: Sequence[av.AudioStream], measured: Sequence[int], is_named: bool, all_audio: bool) -> MovedTracks:
+    """Choose from the tracks of a file.
+
+    Uncompressed tracks of one channel and equal times are the channels of one sound, as cameras and broadcasters store
+    them; moving one of them would tear the others away from it. Whoever names a track wants that one.
+    """
+    name = "+".join(map(str, measured))
+    if all_audio:
+        notes = ["all audio tracks are moved"] if len(audio) > 1 else []
+        return MovedTracks(frozenset(range(len(audio))), name, tuple(notes))
+    together = () if is_named else (n for n, track in enumerate(audio) if _are_channels(track, audio[measured[0]]))
+    numbers = frozenset((*measured, *together))
+    shown = ", ".join(str(number) for number in sorted(numbers))
+    rest = [f"{number} ({described(track)})" for number, track in enumerate(audio) if number not in numbers]
+    notes = []
+    if len(numbers) > len(measured):
+        notes.append(f"audio tracks {shown} are moved: of one channel and equal times, they are one sound")
+    if rest:
+        kind = "track" if len(numbers) == 1 else "tracks"
+        notes.append(f"only audio {kind} {shown} moved, not {', '.join(rest)}: --all-audio moves all")
+    return MovedTracks(numbers, name, tuple(notes))
+
+
+def _are_channels(track: av.AudioStream, other: av.AudioStream) -> bool:
+    ours, theirs = track.codec_context, other.codec_context
+    if ours is None or theirs is None or not ours.name.startswith(UNCOMPRESSED) or ours.channels != 1:
+        return False
+    return (ours.name, ours.channels, ours.sample_rate, track.start_time, track.duration, track.disposition) == (
+        *(theirs.name, theirs.channels, theirs.sample_rate),
+        *(other.start_time, other.duration, other.disposition),
+    )
