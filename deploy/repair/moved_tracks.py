@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from av.stream import Disposition
 
 from cavsync.media import MediaReader
 from cavsync.media.container import open_file
@@ -40,6 +41,15 @@ def moved_tracks(source: Path, choice: TrackChoice, *, all_audio: bool, is_measu
         return _moved(container.streams.audio, choice.audio, True, all_audio)
 
 
+def measured_in_copy(source: Path, measured: str, leave_out: Collection[int]) -> str:
+    """Return the name, as in `2+3`, that measured audio tracks have in a copy without the streams `leave_out`."""
+    if not measured or not leave_out:
+        return measured
+    with open_file(str(source)) as container:
+        gone = [number for number, track in enumerate(container.streams.audio) if track.index in leave_out]
+    return "+".join(str(number - sum(one < number for one in gone)) for number in map(int, measured.split("+")))
+
+
 def _moved(audio: Sequence[av.AudioStream], measured: Sequence[int], is_named: bool, all_audio: bool) -> MovedTracks:
     """Choose from the tracks of a file.
 
@@ -67,7 +77,9 @@ def _are_channels(track: av.AudioStream, other: av.AudioStream) -> bool:
     ours, theirs = track.codec_context, other.codec_context
     if ours is None or theirs is None or not ours.name.startswith(UNCOMPRESSED) or ours.channels != 1:
         return False
-    return (ours.name, ours.channels, ours.sample_rate, track.start_time, track.duration, track.disposition) == (
+    if track.disposition & ~Disposition.default != other.disposition & ~Disposition.default:
+        return False
+    return (ours.name, ours.channels, ours.sample_rate, track.start_time, track.duration) == (
         *(theirs.name, theirs.channels, theirs.sample_rate),
-        *(other.start_time, other.duration, other.disposition),
+        *(other.start_time, other.duration),
     )

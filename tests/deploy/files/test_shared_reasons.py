@@ -22,7 +22,8 @@ pytestmark = pytest.mark.shared
 
 Array = np.ndarray[Any, Any]
 NO_OFFSET = (
-    "lips and sound move, but no offset within ±1000 ms fits (dubbed, another speaker, or an offset beyond the range)"
+    "lips and sound move, but no offset within ±1000 ms fits clearly (dubbed, another speaker, an offset beyond the "
+    "range, or too little speech)"
 )
 SPEAKER = "grid/brbk7n.mpg"
 # Sentences of GRID have one rhythm, so that one may fit another speaker's lips.
