@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base lint types kernel-table docs-cli gpu-check gpu-wheels face-graphs sync-tiny sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types kernel-table docs-cli gpu-check gpu-wheels face-graphs sync-tiny sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -27,6 +27,11 @@ test: setup
 # Run the longest tests: training that must learn something, killed and distributed runs, full exports.
 test-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS) -m slow
+
+# Damaged media, bundles, shards, checkpoints and requests, for so long each; `make test` tries a few of each.
+FUZZ_SECONDS ?= 600
+fuzz: setup
+	FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest --durations=15 tests/fuzz
 
 # Tests of a regular install of the wheel; its dependencies come from $(VENV).
 WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy tests/data

@@ -17,9 +17,9 @@ import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cavsync.errors import CheckpointError, ConfigError
 
@@ -38,7 +38,7 @@ class RunConfig(BaseModel):
     """A `ModelConfig` as JSON values; a `FaceConfig` where `kind` is "face"."""
     kind: Literal["face"] | None = None
     """"face" for the face model; None for all others."""
-    label_dim: int | None = None
+    label_dim: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Number of classes of a classifier; None for a pretraining model."""
     head: Literal["linear", "attention"] = "linear"
     """The classifier's `Head`."""
@@ -56,7 +56,7 @@ class RunConfig(BaseModel):
             raise CheckpointError(
                 f"'{path.parent}' is not a run: it has no readable {path.name}, check the path."
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"'{path}' is not valid JSON: restore it, or train or convert again.") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise CheckpointError(
@@ -234,7 +234,7 @@ class Run:
             return []
         try:
             return [Path(name) for name in json.loads(path.read_text(encoding="utf-8"))["clips"]]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise CheckpointError(f"'{path}' is damaged: restore it, or name calibration clips yourself.") from None
 
 

@@ -24,7 +24,6 @@ class ExitStatus(IntEnum):
     FAILURE = 1
     USAGE = 2
     CHECK_FAILED = 3
-    INTERRUPTED = 130
 
 
 # A process that a signal ended has this plus the signal's number as its status, as in a shell.

@@ -23,7 +23,7 @@ class LazyGroup(click.Group):
         self._lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which they are used."""
+        """Names in the order of the help: what most people look for first."""
         return [*self._lazy, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -82,19 +82,19 @@ class LogFormatter(logging.Formatter):
 
 
 COMMANDS = {
-    "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole pipeline in minutes."),
-    "data": ("cavsync.cli.main:data", "Make and check data sets."),
-    "train": ("cavsync.cli.train:train", "Pretrain a model, fine-tune it, or probe it."),
-    "average": ("cavsync.cli.average:average", "Average the weights of several checkpoints."),
-    "convert": ("cavsync.cli.convert:convert", "Convert a checkpoint of the authors into a run."),
-    "export": ("cavsync.cli.export:export", "Export the encoders as ONNX graphs, checked against the PyTorch model."),
-    "bundle": ("cavsync.cli.bundle:bundle", "Show a bundle's manifest, or verify its contents against it."),
     "score": ("cavsync.cli.score:score", "Measure the audio-visual offset of files."),
     "watch": ("cavsync.cli.watch:watch", "Score a live source as it plays."),
-    "serve": ("cavsync.cli.serve:serve", "Score files and live streams over HTTP, with a live page."),
     "fix": ("cavsync.cli.fix:fix", "Remove a file's offset without re-encoding it."),
+    "serve": ("cavsync.cli.serve:serve", "Score files and live streams over HTTP, with a live page."),
+    "train": ("cavsync.cli.train:train", "Pretrain a model, fine-tune it, or probe it."),
+    "export": ("cavsync.cli.export:export", "Export the encoders as ONNX graphs, checked against the PyTorch model."),
     "eval": ("cavsync.cli.main:evaluate", "Evaluate a model."),
+    "data": ("cavsync.cli.main:data", "Make and check data sets."),
+    "bundle": ("cavsync.cli.bundle:bundle", "Show a bundle's manifest, or verify its contents against it."),
+    "convert": ("cavsync.cli.convert:convert", "Convert a checkpoint of the authors into a run."),
+    "average": ("cavsync.cli.average:average", "Average the weights of several checkpoints."),
     "info": ("cavsync.cli.info:info", "List versions, devices and backends, with the reasons against unusable ones."),
+    "demo": ("cavsync.cli.demo:demo", "Generate clips, train, export and score: the whole pipeline in minutes."),
 }
 
 
@@ -106,7 +106,7 @@ class RootGroup(ErrorHandlingGroup, LazyGroup):
 @click.version_option(__version__, prog_name="cavsync")
 @click.option("-v", "--verbose", is_flag=True, help="Log progress, choices of backends and every rejected clip.")
 def main(verbose: bool) -> None:
-    """Pretrain CAV-MAE Sync, export its encoders, and score audio-visual sync."""
+    """Score audio-visual sync in files and live streams; pretrain CAV-MAE Sync and export its encoders."""
     log = logging.StreamHandler()
     log.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, handlers=[log])

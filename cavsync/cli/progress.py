@@ -1,4 +1,4 @@
-"""Progress bars on stderr, shown only if it is a terminal."""
+"""Progress on stderr: bars if it is a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from cavsync.deploy.files.score_file import Progress
 
 REFRESH_SECONDS = 0.2
+LINE_SECONDS = 15.0
+"""Time between two lines where stderr is no terminal; short work is silent."""
 Count = Callable[[int, int], None]
 
 
 @contextmanager
 def counting_bar(description: str) -> Iterator[Count]:
-    """Show a bar for a number of clips. Yields a function to call with how many are done and how many there are."""
+    """Show how many clips are done. Yields a function to call with how many are done and how many there are."""
+    from time import monotonic
+
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,7 +31,16 @@ def counting_bar(description: str) -> Iterator[Count]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        due = monotonic() + LINE_SECONDS
+
+        def count(done: int, total: int) -> None:
+            nonlocal due
+            bar.update(task, completed=done, total=total)
+            if not console.is_terminal and monotonic() >= due:
+                due = monotonic() + LINE_SECONDS
+                click.echo(f"{description}: {done} of {total}", err=True)
+
+        yield count
 
 
 @contextmanager

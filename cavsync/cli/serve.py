@@ -55,7 +55,19 @@ def named_urls(
 @click.option(
     "--max-body-mb", default=1024.0, show_default=True, type=POSITIVE, help="Largest upload or download, MiB."
 )
-@click.option("--max-duration-seconds", default=3600.0, show_default=True, type=POSITIVE, help="Longest file accepted.")
+@click.option(
+    "--max-duration-seconds",
+    default=3600.0,
+    show_default=True,
+    type=POSITIVE,
+    help="Longest file accepted, and longest time that an upload or a download may take.",
+)
+@click.option("--max-client-connections", default=128, show_default=True, type=click.IntRange(min=1),
+              help="Maximum number of open connections of one client address; a reverse proxy is one.")  # fmt: skip
+@click.option("--max-client-uploads", default=3, show_default=True, type=click.IntRange(min=1),
+              help="Maximum number of files sent concurrently by one client address; others wait.")  # fmt: skip
+@click.option("--min-upload-kb-per-second", default=4.0, show_default=True, type=POSITIVE,
+              help="Slowest upload, KiB/s over ten seconds; a slower one is ended.")  # fmt: skip
 @click.option(
     "--max-streams",
     default=16,
@@ -81,6 +93,7 @@ def named_urls(
 def serve(
     bundle: Path | None,
     max_body_mb: float,
+    min_upload_kb_per_second: float,
     scoring: ScoringOptions,
     engine: EngineKeywords,
     **options: Any,
@@ -95,7 +108,12 @@ def serve(
     from cavsync.deploy.server.run import run_server
     from cavsync.deploy.server.settings import MEBIBYTE, ServerSettings
 
-    settings = ServerSettings(scoring=scoring, max_body_bytes=round(max_body_mb * MEBIBYTE), **options)
+    settings = ServerSettings(
+        scoring=scoring,
+        max_body_bytes=round(max_body_mb * MEBIBYTE),
+        min_upload_bytes_per_second=round(1024 * min_upload_kb_per_second),
+        **options,
+    )
     opened = Bundle.open(bundle, **engine)
 
     def on_listening(url: str) -> None:

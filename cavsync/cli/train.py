@@ -68,8 +68,12 @@ def train(
         show_explanation(explained, values, **explain_values)
         return
     if preset_name is None or run_dir is None or not data_paths:
+        given = {"--preset": preset_name, "--data": data_paths, "--out": run_dir}
+        missing = [name for name, value in given.items() if not value]
         raise click.UsageError(
-            "Training needs --preset, --data and --out; --explain PRESET describes a run without them."
+            f"Training also needs {' and '.join(missing)}; --explain PRESET describes a run without them."
+            if len(missing) < len(given)
+            else "Training needs --preset, --data and --out; --explain PRESET describes a run without them."
         )
     recipe = preset(preset_name)
     if labels is not None:

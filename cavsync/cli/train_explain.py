@@ -76,11 +76,14 @@ def print_explanation(console: Console, found: Explanation) -> None:
 def _print_options(console: Console, title: str, options: tuple[Option, ...]) -> None:
     from rich.table import Table
 
-    table = Table("", "option", "value", "default", title=f"Options of the {title} (* differs from the default)")
+    table = Table(title=f"Options of the {title} (* differs from the default)", box=None, pad_edge=False)
+    for column in ("", "option", "value", "default", "meaning"):
+        table.add_column(column, no_wrap=column == "option", overflow="fold")
     for option in options:
         changed = ("*", _text(option.default)) if option.differs else ("", "")
         table.add_row(
-            changed[0], option.name, _text(option.value), changed[1], style="bold" if option.differs else None
+            *(changed[0], option.name, _text(option.value), changed[1], option.meaning),
+            style="bold" if option.differs else None,
         )
     console.print(table)
 

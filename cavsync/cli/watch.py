@@ -123,6 +123,10 @@ def _sinks(
         from cavsync.cli.watch_view import TerminalView
 
         yield TerminalView(source)
+    elif json_out != "-" and not sys.stderr.isatty():
+        from cavsync.cli.watch_lines import StatusLines
+
+        yield StatusLines(source)
 
 
 def _metrics(port: int, opened: Bundle, stack: ExitStack) -> tuple[LiveSink, Bundle]:

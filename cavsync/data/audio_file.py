@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import wave
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
@@ -16,6 +16,7 @@ from cavsync.file_names import ffmpeg_path
 from cavsync.media import AudioChunk
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.container import reason_of
+from cavsync.media.packets import read_packets
 from cavsync.media.resample import MonoResampler
 
 
@@ -28,8 +29,9 @@ def read_audio(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
         with av.open(ffmpeg_path(path)) as container:
             if not container.streams.audio:
                 raise MediaError(f"{path} has no audio track: give the clip's audio", reason="no_audio")
-            for frame in container.decode(audio=0):
-                chunks += resampler.push(frame)
+            for packet in read_packets(container, container.streams.audio[0]):
+                for frame in cast("list[av.AudioFrame]", packet.decode()):
+                    chunks += resampler.push(frame)
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(
             f"{path} is not readable audio ({reason_of(error)}): extract it again", reason="unreadable"

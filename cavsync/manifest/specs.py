@@ -21,6 +21,8 @@ FACE_GRAPHS = (
 )
 OPTIONAL_ENTRIES = ("classifier", "faces", "file_calibration")
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
+PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8")
+DTYPES = ("float32", "float16", "uint8")
 # Limits of untrusted numbers; real models stay far below all of them.
 MAX_NUMBER = 10**18
 MAX_WEIGHT = 1e9
@@ -33,9 +35,24 @@ MAX_FILES = 256
 MAX_FILE_BYTES = 16 << 30
 MAX_BUNDLE_BYTES = 64 << 30
 MAX_NAME_BYTES = 200
+MAX_DIMENSIONS = 8
+MAX_TENSOR_SIZE = 1 << 31
+MAX_EMBEDDING_WIDTH = 1 << 16
+MAX_MODEL_ENTRIES = 200
 
 Whole = Annotated[int, Interval(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
-Size = Annotated[int | str, Rule(lambda size: isinstance(size, str) or abs(size) < MAX_NUMBER, "should be below 1e18")]
+
+
+def _is_name(text: Any) -> bool:
+    return isinstance(text, str) and 0 < len(text.encode()) <= MAX_NAME_BYTES and text.isprintable()
+
+
+def _is_size(size: int | str) -> bool:
+    return 0 < size < MAX_TENSOR_SIZE if isinstance(size, int) else _is_name(size)
+
+
+Size = Annotated[int | str, Rule(_is_size, f"should be from 1 to {MAX_TENSOR_SIZE - 1}, or the name of a dimension")]
+Name = Annotated[str, Rule(_is_name, "should be a printable name")]
 Number = Annotated[float, Interval(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
 Weight = Annotated[float, Interval(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
 Distance = Annotated[float, Interval(ge=0, le=MAX_OFFSET_MS)]
@@ -45,9 +62,9 @@ Distance = Annotated[float, Interval(ge=0, le=MAX_OFFSET_MS)]
 class TensorSpec(Record):
     """One input or output of a graph. A `shape` entry is a number of elements or the name of a dynamic dimension."""
 
-    name: str
-    shape: list[Size]
-    dtype: str
+    name: Name
+    shape: Annotated[list[Size], Len(1, MAX_DIMENSIONS)]
+    dtype: Annotated[str, one_of(DTYPES)]
 
 
 @dataclass(frozen=True)
@@ -184,7 +201,7 @@ class EngineSpec(Record):
 
     graph: Annotated[str, one_of(GRAPHS)]
     runtime: Annotated[str, one_of(RUNTIMES)]
-    precision: str
+    precision: Annotated[str, one_of(PRECISIONS)]
     file: str
     companions: list[str] = field(default_factory=list)
 
@@ -219,6 +236,32 @@ SYNC_RULES = (
         f"should have at most {MAX_WINDOW_INSTANTS} frames in a window",
     ),
 )
+MODEL_SIZES = {"patch_size", "img_size", "num_frames", "audio_length", "embed_dim"}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value can be an entry of a model's configuration: one of a few kinds, or a list of such."""
+    if isinstance(value, list):
+        return len(value) <= MAX_MODEL_ENTRIES and all(not isinstance(item, list) and _is_plain(item) for item in value)
+    if isinstance(value, float | int):
+        return abs(value) < MAX_NUMBER
+    return value is None or _is_name(value)
+
+
+MODEL_RULES = (
+    Rule(
+        lambda model: (
+            len(model) <= MAX_MODEL_ENTRIES and all(map(_is_name, model)) and all(map(_is_plain, model.values()))
+        ),
+        "should hold numbers, names, and lists of them",
+    ),
+    Rule(
+        lambda model: all(
+            type(model[name]) is int and 0 < model[name] < MAX_TENSOR_SIZE for name in MODEL_SIZES & model.keys()
+        ),
+        f"should have whole, positive numbers as {', '.join(sorted(MODEL_SIZES))}",
+    ),
+)
 FILES_RULES = (
     # Some file systems ignore the case of names.
     Rule(lambda files: len({name.casefold() for name in files}) == len(files), "should not differ in case alone"),
@@ -234,8 +277,8 @@ class Manifest(Record):
     """Everything a runtime needs to know before it opens a graph."""
 
     name: str
-    model: dict[str, Any]
-    precision: str
+    model: Annotated[dict[str, Any], *MODEL_RULES]
+    precision: Annotated[str, one_of(PRECISIONS)]
     frontend: FrontendSpec
     audio: AudioSpec
     visual: Annotated[VisualSpec, VISUAL_RULE]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
 from cavsync.media.container import MediaInfo, describe, index_remedy, open_confined, open_file
+from cavsync.media.packets import late_streams_note, read_packets
 from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
 from cavsync.media.silence import first_sounding
 from cavsync.media.track_mix import TrackMix
@@ -154,6 +155,8 @@ class MediaReader:
                 damage.note_end(self._end_seconds(chunk))
                 yield place, chunk
         damage.check()
+        if note := late_streams_note(self._container):
+            self.notes.append(f"{note} not read")
         self._note_phase(converters[audio.index(self.tracks.audio[0])] if is_apart else converters[0])
 
     def _note_phase(self, converter: FrameConverter) -> None:
@@ -187,7 +190,7 @@ class MediaReader:
 
     def _packets(self, audio: Sequence[av.AudioStream], damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
         try:
-            yield from self._container.demux(self.tracks.video, *audio)
+            yield from read_packets(self._container, self.tracks.video, *audio)
         except av.error.FFmpegError as error:
             damage.count_damaged("container", error)
 

@@ -10,6 +10,7 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 
+from cavsync.media.packets import read_packets
 from cavsync.media.resample import MonoResampler, frame_pts_seconds
 
 SILENT_LEVEL = 1e-3
@@ -42,7 +43,7 @@ def first_sounding(container: InputContainer, tracks: Sequence[av.AudioStream]) 
 def _frames(container: InputContainer, tracks: Sequence[av.AudioStream]) -> Iterator[tuple[int, av.AudioFrame]]:
     """Yield decoded frames with the index of their track; damage is left to the reading that follows."""
     try:
-        for packet in container.demux(*tracks):
+        for packet in read_packets(container, *tracks):
             try:
                 frames = cast("list[av.AudioFrame]", packet.decode())
             except av.error.FFmpegError:

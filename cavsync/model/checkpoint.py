@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -10,14 +10,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cavsync.atomic import atomic_folder, write_text_atomically
-from cavsync.errors import CheckpointError
+from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model.cav_mae_sync import CAVMAESync
 from cavsync.model.classifier import CAVMAEFT, Head
-from cavsync.model.config import ModelConfig
+from cavsync.model.config import ModelConfig, ModelOptions
 from cavsync.model.face_config import FaceConfig
 from cavsync.model.face_sync import FaceSync
 from cavsync.model.state import load_strict
 from cavsync.run import CheckpointFiles, Run, RunConfig, RunFolder
+
+C = TypeVar("C", bound=ModelOptions)
 
 
 def save_model(
@@ -89,7 +91,7 @@ def model_of(run: Run, *, averaged: bool = True) -> CAVMAESync | CAVMAEFT:
         raise CheckpointError(
             f"'{run.folder.path}' holds a face model, which this does not take: give a run of another preset."
         )
-    config = ModelConfig.model_validate(run.config.model)
+    config = _config_of(run, ModelConfig)
     with torch.device("meta"):
         if run.config.label_dim is None:
             model: CAVMAESync | CAVMAEFT = CAVMAESync(config)
@@ -104,11 +106,22 @@ def load_face(path: str | Path, step: int | None = None, *, averaged: bool = Tru
     run = Run.open(path).at(step)
     if not run.is_face:
         raise CheckpointError(f"'{path}' holds no face model: give a run of the preset sync-face.")
-    config = FaceConfig.model_validate(run.config.model)
+    config = _config_of(run, FaceConfig)
     with torch.device("meta"):
         model = FaceSync(config)
     load_state(model, run, averaged=averaged)
     return model
+
+
+def _config_of(run: Run, kind: type[C]) -> C:
+    """Return the configuration of a run's model. CheckpointError where its config.json does not hold a possible one."""
+    try:
+        return kind.model_validate(run.config.model)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"'{run.folder.config_file}' describes no model ({str(error).rstrip('.')}): restore the file, or train or "
+            "convert again."
+        ) from None
 
 
 def load_state(model: CAVMAESync | CAVMAEFT | FaceSync, run: Run, *, averaged: bool = False) -> None:

@@ -14,14 +14,17 @@ NUM_MEL_BINS = 128
 
 MaskMode = Literal["unstructured", "time", "frequency", "time-frequency"]
 PatchGrid = tuple[int, int]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=1 << 16)]
+Depth = Annotated[int, Field(ge=0, le=1000)]
+MAX_TOKEN_VALUES = 1 << 28
+"""Numbers in the tokens of one input: a configuration of a stranger may not take all memory."""
 Ratio = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class ModelOptions(BaseModel):
     """Base of the models' configurations: immutable; a value out of range is a ConfigError of one sentence."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -40,19 +43,25 @@ class ModelConfig(ModelOptions):
     img_size: Positive = 224
     """Height and width of a frame in pixels; a multiple of patch_size."""
     patch_size: Positive = 16
+    """Side of a patch, in pixels of a frame and in bins and frames of the log-mel."""
     in_chans: Literal[3] = 3
+    """Colour channels of a frame."""
 
     embed_dim: Positive = 768
+    """Width of the tokens and of the embedding; a multiple of num_heads."""
     num_heads: Positive = 12
-    modality_specific_depth: Annotated[int, Field(ge=0)] = 11
-    depth: Positive = 12
+    """Attention heads of each block."""
+    modality_specific_depth: Depth = 11
+    """Blocks that only the audio, and as many that only the frames pass."""
+    depth: Annotated[Depth, Field(ge=1)] = 12
     """Blocks that a token passes in all: modality-specific ones, then `depth - modality_specific_depth` joint ones."""
-    mlp_ratio: Annotated[float, Field(gt=0.0)] = 4.0
+    mlp_ratio: Annotated[float, Field(gt=0.0, le=64.0)] = 4.0
+    """Width of the hidden layer of each block, in multiples of embed_dim."""
     chain_joint_blocks: bool = False
     """Contrastive streams with several joint blocks: True feeds each block's output to the next. False, as in the
     public Sync code: each block is applied to the streams' input, so only the last one counts."""
 
-    num_register_tokens: Annotated[int, Field(ge=0)] = 8
+    num_register_tokens: Annotated[int, Field(ge=0, le=1 << 16)] = 8
     """Register tokens per modality."""
     keep_register_tokens: bool = False
     """Registers go through the joint blocks too; they are never part of the features."""
@@ -77,9 +86,13 @@ class ModelConfig(ModelOptions):
     """Spacing of a tubelet's frames; used by the data pipeline, not by the model."""
 
     has_decoder: bool = True
+    """Whether a decoder reconstructs the hidden patches."""
     decoder_embed_dim: Positive = 512
-    decoder_depth: Positive = 8
+    """Width of the decoder's tokens."""
+    decoder_depth: Annotated[Depth, Field(ge=1)] = 8
+    """Blocks of the decoder."""
     decoder_num_heads: Positive = 16
+    """Attention heads of each block of the decoder."""
     norm_pix_loss: bool = False
     """Reconstruct each patch normalised by its own mean and variance."""
 
@@ -88,10 +101,14 @@ class ModelConfig(ModelOptions):
     bidirectional_contrast: bool = False
     """Softmax over the frames for each audio too, half each."""
     contrastive_temperature: Annotated[float, Field(gt=0.0)] = 0.05
+    """Divides the similarities before the softmax; its first value if it is learned."""
     learnable_temperature: bool = False
+    """Whether the temperature is trained."""
 
     mask_mode_audio: MaskMode = "unstructured"
+    """Which audio patches are hidden: any, or whole steps of time, frequency bands, or both."""
     mask_mode_visual: Literal["unstructured"] = "unstructured"
+    """Which frame patches are hidden: any."""
     multi_ratio_masking: bool = False
     """Each pretraining forward draws its own mask ratios, one per modality, and ignores those passed to it."""
     mask_ratio_range: tuple[Ratio, Ratio] = (0.6, 0.9)
@@ -123,6 +140,7 @@ class ModelConfig(ModelOptions):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _require_sizes(self)
+        _require_memory(self)
         _require_widths(self)
         _require_options(self)
         return self
@@ -146,6 +164,16 @@ def _require_sizes(config: ModelConfig) -> None:
             )
     if NUM_MEL_BINS % patch:
         raise ConfigError(f"patch_size is {patch}, but it must divide the {NUM_MEL_BINS} mel bins: use 8, 16 or 32.")
+
+
+def _require_memory(config: ModelConfig) -> None:
+    for name, (rows, columns) in (("audio_length", config.audio_grid), ("img_size", config.visual_grid)):
+        for width in ("embed_dim", "decoder_embed_dim"):
+            if rows * columns * getattr(config, width) > MAX_TOKEN_VALUES:
+                raise ConfigError(
+                    f"{name} and patch_size make {rows * columns} tokens of {width} {getattr(config, width)}: at most "
+                    f"{MAX_TOKEN_VALUES} numbers in all are possible, lower one of them."
+                )
 
 
 def _require_widths(config: ModelConfig) -> None:

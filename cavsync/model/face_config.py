@@ -16,7 +16,7 @@ class FaceConfig(ModelOptions):
     """Rate of the frames that the model sees: its audio towers step by four log-mel frames of 10 ms."""
     embed_dim: Positive = 128
     """Width of the embedding of each member."""
-    landmark_members: Positive = 4
+    landmark_members: Annotated[int, Field(ge=1, le=256)] = 4
     """Members on the landmarks, besides the one on the image of the mouth."""
     width: Positive = 96
     """Channels of each tower."""

@@ -1,7 +1,5 @@
 """Reading state dicts from foreign files, and loading them strictly: no key missing or left over."""
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +22,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"There is no checkpoint file '{path}': check the path.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
         raise CheckpointError(
             f"'{path}' cannot be read as a PyTorch checkpoint of plain tensors: download it again, or save its "
             "state dict alone with torch.save."
@@ -57,6 +55,12 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str, advi
     }
     missing = [name for name in expected if name not in state]
     left_over = [name for name in state if name not in expected]
+    no_numbers = [
+        name
+        for name, value in expected.items()
+        if name in state
+        and (state[name].layout != torch.strided or state[name].is_floating_point() < value.is_floating_point())
+    ]
     reshaped = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}"
         for name, value in expected.items()
@@ -64,7 +68,12 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str, advi
     ]
     faults = [
         f"{len(names)} {what} ({', '.join(names[:NUM_NAMED])}{', ...' if len(names) > NUM_NAMED else ''})"
-        for what, names in (("missing", missing), ("left over", left_over), ("of another shape", reshaped))
+        for what, names in (
+            ("missing", missing),
+            ("left over", left_over),
+            ("of another shape", reshaped),
+            ("without numbers", no_numbers),
+        )
         if names
     ]
     if faults:

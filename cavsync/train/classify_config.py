@@ -13,7 +13,7 @@ from cavsync.model.classifier import Head, TrainedMode
 class ClassifyConfig(BaseModel):
     """Options of fine-tuning and probing; the defaults fine-tune without the extras of CAV-MAE's recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     target: Target = "multi-label"
     """Any number of classes per clip (binary cross-entropy for each), or exactly one (cross-entropy)."""

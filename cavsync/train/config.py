@@ -34,16 +34,19 @@ def _is_unset(value: Any) -> bool:
 class TrainConfig(BaseModel):
     """Options of a run. Raises ConfigError with one sentence for any bad value."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     preset: str = "debug"
+    """Name of the preset that the options come from."""
     seed: Count = 0
+    """Start of all random numbers: of the weights, the order of the clips and their changes."""
 
     max_steps: Positive | None = None
     """Optimiser steps; None trains for `epochs`."""
     max_minutes: Annotated[float, Field(gt=0.0)] | None = None
     """Wall-clock budget; the schedule then follows whichever of steps and time is further along."""
     epochs: Positive = 25
+    """Passes over the training clips, where `max_steps` is not set."""
     batch_clips: Positive = 48
     """Clips per optimiser step, over all processes and parts together."""
     instants_per_clip: Positive = 1
@@ -53,9 +56,9 @@ class TrainConfig(BaseModel):
     guard_seconds: NonNegative = 0.0
     """Instants of one clip closer than this are not negatives of each other."""
     guard_start_seconds: NonNegative = 0.0
-    """Curriculum from distant to near negatives: the guard shrinks from this value to `guard_seconds`..."""
+    """Curriculum from distant to near negatives: the guard begins with this value and shrinks to `guard_seconds`."""
     curriculum_share: ShareBelowOne = 0.0
-    """...over this share of the run."""
+    """Share of the run over which the guard shrinks."""
     negatives: Literal["batch", "clip"] = "batch"
     """Negatives are all other pairs of the batch, or other moments of the same clip only."""
     pad_segments: bool = True
@@ -71,20 +74,32 @@ class TrainConfig(BaseModel):
     """Share of the clips that is not trained on: they measure the run and calibrate the exported bundle."""
 
     optimizer: Literal["adam", "adamw"] = "adam"
+    """Adam with decay as part of the gradient, as upstream, or with decoupled decay."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 5e-5
+    """Highest learning rate, at the end of the warm-up."""
     betas: tuple[ShareBelowOne, ShareBelowOne] = (0.95, 0.999)
+    """Decay of the optimiser's running means of the gradient and of its square."""
     weight_decay: NonNegative = 5e-7
+    """Strength with which weights are pulled towards zero."""
     schedule: Literal["halving", "cosine"] = "halving"
+    """How the learning rate falls: by halves after some epochs, or along half a cosine to the end."""
     warmup_steps: Count = 0
+    """Steps over which the learning rate rises from zero."""
     halve_from_epoch: Positive = 11
+    """First epoch after which the learning rate is halved, with the schedule "halving"."""
     halve_every_epochs: Positive = 5
+    """Epochs between two halvings."""
     clip_gradient_norm: NonNegative = 0.0
     """Largest gradient norm; 0 does not clip."""
 
     mask_ratio_audio: ShareBelowOne = 0.75
+    """Share of the audio patches that are hidden and reconstructed."""
     mask_ratio_visual: ShareBelowOne = 0.75
+    """Share of the frame patches that are hidden and reconstructed."""
     mae_loss_weight: NonNegative = 1.0
+    """Weight of the loss of the reconstruction."""
     contrast_loss_weight: NonNegative = 0.01
+    """Weight of the contrastive loss, which pairs frames with their audio."""
 
     classify: ClassifyConfig | None = None
     """Train a classifier instead of pretraining; None pretrains."""
@@ -105,9 +120,11 @@ class TrainConfig(BaseModel):
     """A run, or a checkpoint of the authors, to take the initial weights from; a classifier also takes its sizes."""
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device to train on; "auto" takes a GPU if there is one."""
     devices: Positive = 1
     """Processes per node; torchrun's number overrides it."""
     nodes: Positive = 1
+    """Machines that train together."""
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     """ddp: each process has a copy of the model; fsdp: each has a part of the weights; "auto" is ddp."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
@@ -121,12 +138,15 @@ class TrainConfig(BaseModel):
     cache_clips: bool = False
     """Keep all decoded clips in memory; for data sets that fit."""
     workers: Count = 2
+    """Processes that decode clips, per training process; 0 decodes in the training process itself."""
     log_every_steps: Positive = 10
+    """Steps between two entries of the metrics."""
     checkpoint_every_steps: Positive = 1000
+    """Steps between two checkpoints."""
     keep_checkpoints: Positive = 3
-    """Number of latest checkpoints to keep; older ones are deleted..."""
+    """Number of latest checkpoints to keep; older ones are deleted."""
     keep_every_steps: Count = 0
-    """...except those of steps that are a multiple of this; 0 makes no exception."""
+    """Also keep older checkpoints of steps that are a multiple of this; 0 keeps none."""
     max_rejected_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     """The run stops when more than this share of the clips turns out to be unusable."""
     vision_mae: str | None = None

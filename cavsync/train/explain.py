@@ -48,6 +48,7 @@ class Option:
     value: Any
     default: Any
     differs: bool
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ def _options(record: BaseModel) -> tuple[Option, ...]:
         if isinstance(inner, BaseModel):
             found += _options(inner)
         else:
-            found.append(Option(name, value, defaults[name], value != defaults[name]))
+            meaning = type(record).model_fields[name].description or ""
+            found.append(Option(name, value, defaults[name], value != defaults[name], " ".join(meaning.split())))
     return tuple(found)
 
 

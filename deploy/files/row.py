@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from cavsync.deploy.files.score_file import AudioTrack, FileFailure, Outcome
 from cavsync.deploy.verdict.records import rounded
-from cavsync.deploy.verdict.words import headline
+from cavsync.deploy.verdict.words import headline, is_trusted
 
 FAILED = "failed"
 
@@ -51,7 +51,7 @@ def row_of(outcome: Outcome) -> FileRow:
         verdict=headline(score),
         path=score.path,
         audio_offset_ms=rounded("_ms", score.audio_offset_ms),
-        is_trusted=score.audio_offset_ms is None or score.is_measured or score.is_varying,
+        is_trusted=is_trusted(score),
         within_profile=score.within_profile,
         confidence=rounded("confidence", score.confidence),
         drift_ms_per_minute=rounded("_ms_per_minute", summary.drift_ms_per_minute),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -19,7 +20,10 @@ from cavsync.deploy.live.decoder import Codecs
 from cavsync.deploy.live.relay import Relay
 from cavsync.errors import MediaError
 from cavsync.media.container import MediaInfo, describe, index_remedy, open_file
+from cavsync.media.packets import late_streams_note, read_packets
 from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
+
+log = logging.getLogger(__name__)
 
 WRAPPING_FORMATS = ("mpegts", "hls")
 MAX_DAMAGED_IN_A_ROW = 50
@@ -122,13 +126,15 @@ class Connection:
         in_a_row = 0
         while True:
             try:
-                for packet in container.demux(*wanted):
+                for packet in read_packets(container, *wanted):
                     in_a_row = 0
                     if packet.size:
                         self.damaged_packets += bool(packet.is_corrupt)
                         if packet.dts is not None:
                             self._last_seconds = float(packet.dts * packet.time_base)
                         yield packet.stream.type, packet
+                if note := late_streams_note(container):
+                    log.warning("%s: %s not read", self._address.shown, note)
                 return
             except av.error.InvalidDataError:
                 self.damaged_packets += 1

@@ -26,6 +26,7 @@ from cavsync.deploy.repair.packet_clock import PacketClock
 from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
 from cavsync.media.container import reason_of
+from cavsync.media.packets import late_streams_note, read_packets
 
 Progress = Callable[[float, float | None], None]
 # Greatest number of packets by which any codec reorders frames.
@@ -75,6 +76,8 @@ def remux(
             raise MediaError(
                 f"{output} cannot be written ({reason_of(error)}), no file was written: {remedy}"
             ) from None
+        if note := late_streams_note(container):
+            left_out.append(f"{note} not copied")
         return list(traces.values()), [*left_out, *_missing_end(container, traces.values())]
 
 
@@ -140,7 +143,7 @@ def _without_hidden_start(
 def _video_start_seconds(source: Path, index: int) -> Fraction:
     """Return the presentation time of the first video frame."""
     with _open(source) as container:
-        packets = islice(container.demux(container.streams[index]), MAX_REORDERED_PACKETS)
+        packets = islice(read_packets(container, container.streams[index]), MAX_REORDERED_PACKETS)
         times = [packet.pts * packet.time_base for packet in packets if packet.pts is not None]
     return min(times, default=Fraction(0))
 
@@ -236,7 +239,7 @@ def _copy(
 def _packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
     """Yield all packets in the order of the file, except the empty ones by which PyAV flushes decoders."""
     try:
-        yield from (packet for packet in container.demux() if packet.size)
+        yield from (packet for packet in read_packets(container) if packet.size)
     except av.error.FFmpegError as error:
         raise MediaError(
             f"{container.name} breaks off ({reason_of(error)}): give a complete file", reason="truncated"

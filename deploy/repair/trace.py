@@ -14,6 +14,7 @@ from av.stream import Stream
 from cavsync.deploy.repair.output_streams import container_remedy
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover, reason_of
+from cavsync.media.packets import read_packets
 
 TIMED_KINDS = ("video", "audio", "subtitle")
 # Containers with a time base of a millisecond round video and audio by half of it each.
@@ -77,7 +78,7 @@ def trace_file(path: Path) -> list[Trace]:
     try:
         with av.open(str(path.absolute()), metadata_errors="surrogateescape") as container:
             traces = [trace_of(stream) for stream in container.streams]
-            for packet in container.demux():
+            for packet in read_packets(container):
                 if packet.size:
                     base = packet.time_base
                     pts_seconds = None if packet.pts is None else packet.pts * base

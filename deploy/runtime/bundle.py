@@ -18,6 +18,7 @@ from cavsync.deploy.runtime.face_engines import FaceEngines
 from cavsync.deploy.verdict.curve import FEATURE_NAMES
 from cavsync.errors import BundleError
 from cavsync.manifest import ENCODERS, Manifest, read_manifest
+from cavsync.manifest.specs import MAX_EMBEDDING_WIDTH
 from cavsync.media.align import num_log_mel_frames
 from cavsync.records import shown
 
@@ -159,9 +160,54 @@ def _check_graphs(path: Path, manifest: Manifest) -> int:
         for tensor in manifest.graphs[name].outputs
         if tensor.name == "embedding"
     ]
-    if not isinstance(widths[0], int) or widths[0] < 1 or widths[0] != widths[1]:
+    if not isinstance(widths[0], int) or widths[0] > MAX_EMBEDDING_WIDTH or widths[0] != widths[1]:
         raise BundleError(
             f"{path} declares audio embeddings of width {widths[0]!s:.40} and visual ones of width {widths[1]!s:.40}, "
             "they should be the same number: export the bundle again"
         )
+    _check_shapes(path, manifest, widths[0])
+    _check_model(path, manifest)
     return widths[0]
+
+
+def _check_shapes(path: Path, manifest: Manifest, width: int) -> None:
+    """Check that the graphs take and give what the rest of the manifest says, apart from the number of items."""
+    audio, visual, bins = manifest.audio, manifest.visual, manifest.frontend.num_mel_bins
+    size = visual.img_size
+    # None stands for a size that differs from call to call.
+    wanted: list[tuple[str, str, list[int | None]]] = [
+        ("audio_frontend", "float32", [None]),
+        ("audio_frontend", "", [None, bins]),
+        ("audio_encoder", "float32", [audio.segment_frames, bins]),
+        ("audio_encoder", "", [width]),
+        ("visual_encoder", "uint8", [visual.num_frames, size, size, 3]),
+        ("visual_encoder", "", [width]),
+    ]
+    for graph, dtype, shape in wanted:
+        spec, names = manifest.graphs[graph], TENSORS[graph]
+        (tensor,) = (one for one in (spec.inputs if dtype else spec.outputs) if one.name in names)
+        sizes = [None if want is None else have for want, have in zip(shape, tensor.shape[1:], strict=False)]
+        if len(tensor.shape) != len(shape) + 1 or sizes != shape or dtype not in ("", tensor.dtype):
+            raise BundleError(
+                f"{path} declares {tensor.name} of {graph} as {tensor.dtype} {shown(tensor.shape)}, which its other "
+                "entries contradict: export the bundle again"
+            )
+
+
+def _check_model(path: Path, manifest: Manifest) -> None:
+    """Check that the sizes of the model are those of the graphs, where it states any."""
+    audio, visual = manifest.audio, manifest.visual
+    sizes = {
+        "audio_length": audio.segment_frames,
+        "img_size": visual.img_size,
+        "num_frames": visual.num_frames,
+    }
+    for name, size in sizes.items():
+        if manifest.model.get(name, size) != size:
+            raise BundleError(
+                f"{path} declares model.{name} = {shown(manifest.model[name])}, its graphs have {size}: "
+                "export the bundle again"
+            )
+    patch = manifest.model.get("patch_size", 1)
+    if patch > min(visual.img_size, audio.segment_frames):
+        raise BundleError(f"{path} declares model.patch_size = {shown(patch)}, more than a frame has: export it again")

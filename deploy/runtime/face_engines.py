@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cavsync.deploy.runtime.engines import Engine, open_engine
 from cavsync.errors import BundleError
 from cavsync.manifest import FaceSpec, Manifest, TensorSpec
+from cavsync.manifest.specs import MAX_EMBEDDING_WIDTH
 from cavsync.media.face import NUM_POINTS
 from cavsync.media.mouth import NUM_FEATURES
 
@@ -133,6 +134,6 @@ def _interface(tensor: TensorSpec) -> tuple[str, list[int | str], str]:
 def _width(path: Path, spec: FaceSpec, graph: str) -> int:
     outputs = spec.graphs[graph].outputs
     width = outputs[0].shape[-1] if outputs and outputs[0].shape else None
-    if not isinstance(width, int) or width < 1:
+    if not isinstance(width, int) or width > MAX_EMBEDDING_WIDTH:
         raise BundleError(f"{path} declares {graph} without an output of known width: export the bundle again")
     return width

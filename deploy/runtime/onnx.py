@@ -51,14 +51,17 @@ class OnnxGraph:
         self._path = folder / spec.file
         content = read_graph(folder, spec.file, entry)
         check_self_contained(self._path, content)
-        self._session = _open_session(self._path, content, providers, threads, cores)
-        for side, declared, found in (
-            ("input", spec.inputs, self._session.get_inputs()),
-            ("output", spec.outputs, self._session.get_outputs()),
-        ):
-            _check_tensors(self._path, side, declared, found)
+        try:
+            self._session = _open_session(self._path, content, providers, threads, cores)
+            inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+            _check_tensors(self._path, "input", spec.inputs, inputs)
+            _check_tensors(self._path, "output", spec.outputs, outputs)
+        except UnicodeError:
+            raise BundleError(
+                f"{self._path} is not a usable ONNX graph (a name in it is not UTF-8): export the bundle again"
+            ) from None
         self._input = spec.inputs[0].name
-        self._takes_one = self._session.get_inputs()[0].shape[0] == 1
+        self._takes_one = inputs[0].shape[0] == 1
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
         """Return the output named `output` for the one input `values`, as float32.
@@ -130,11 +133,12 @@ def _open_session(
         affinities = ";".join(str(core + 1) for core in cores[1:])
         options.add_session_config_entry("session.intra_op_thread_affinities", affinities)
     try:
-        session = ort.InferenceSession(content, sess_options=options, providers=wanted, read_config_from_model=0)
+        session = ort.InferenceSession(
+            content, sess_options=options, providers=wanted, read_config_from_model=0, enable_fallback=0
+        )
     except _runtime_errors() as error:
         raise BundleError(f"{path} is not a usable ONNX graph ({reason(error)}): export the bundle again") from None
-    # It keeps the bytes in order to restart on other providers, which must not happen.
-    session.disable_fallback()
+    # It keeps the bytes in order to restart on other providers, which `enable_fallback` forbids.
     session._model_bytes = None
     # The runtime silently uses the CPU when a provider's libraries do not load.
     if session.get_providers()[0] != wanted[0]:

@@ -22,7 +22,7 @@ from cavsync.deploy.runtime.tensorrt_library import PRODUCTS
 from cavsync.errors import BundleError
 from cavsync.manifest import GRAPHS, TensorSpec
 from cavsync.manifest.reading import open_plain
-from cavsync.manifest.specs import MAX_FILE_BYTES
+from cavsync.manifest.specs import DTYPES, MAX_FILE_BYTES
 from cavsync.records import Record, Rule, UnfitError, one_of, parse, shown
 
 SIDECAR_VERSION = 1
@@ -31,7 +31,6 @@ MAX_BATCH = 4096
 # Per tensor and item; real models stay far below.
 MAX_ITEM_VALUES = 1 << 26
 MAX_DIMENSIONS = 8
-DTYPES = ("float32", "float16", "uint8")
 # An engine of TensorRT-RTX for no named compute capability runs on these and later ones, data-centre GPUs excepted.
 RTX_PORTABLE = ("80", "86", "89", "120", "121")
 EXAMPLE = "cavsync export RUN --out BUNDLE"

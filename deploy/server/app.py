@@ -8,6 +8,7 @@ from cavsync import __version__
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server import inference_routes, job_routes, page_routes, stream_routes
 from cavsync.deploy.server.guard import Guard
+from cavsync.deploy.server.limits.bodies import BodyLimits
 from cavsync.deploy.server.refusals import handle_errors
 from cavsync.deploy.server.services import make_services
 from cavsync.deploy.server.settings import MAX_JSON_BYTES, ServerSettings
@@ -37,5 +38,7 @@ def create_app(bundle: Bundle, settings: ServerSettings) -> FastAPI:
     app.include_router(job_routes.router, max_body_size=settings.max_body_bytes + MAX_JSON_BYTES)
     for module in (stream_routes, inference_routes, page_routes):
         app.include_router(module.router)
+    app.add_middleware(BodyLimits, settings=settings)
+    # The last one added is the first to see a request.
     app.add_middleware(Guard, settings=settings)
     return app

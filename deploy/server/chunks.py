@@ -111,7 +111,9 @@ def _jpeg_frame(content: memoryview) -> NDArray[np.uint8]:
                     f"the frame is {frame.width} by {frame.height}: send at most {MAX_FRAME_PIXELS} pixels"
                 )
             return np.asarray(frame.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        raise MediaError(f"the frame has more than {MAX_FRAME_PIXELS} pixels: send at most as many") from None
+    except (OSError, ValueError, SyntaxError):
         raise MediaError("the frame is not a complete JPEG: send a whole baseline or progressive file") from None
 
 
@@ -136,7 +138,7 @@ def _number(header: dict[str, Any], name: str) -> float:
     value = header[name]
     if type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
-    raise MediaError(f"{name} is {shown(value)}: give a finite number")
+    raise MediaError(f"{name} is {shown(value)}: give a number within ±1.8e308")
 
 
 def _count(header: dict[str, Any], name: str) -> int:

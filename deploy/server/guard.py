@@ -126,4 +126,8 @@ class Guard:
 
 def _is_same_origin(origin: str, host: str) -> bool:
     """Return whether `origin` is this server. The scheme is ignored because a proxy may add TLS."""
-    return urlsplit(origin).netloc.lower() == host.lower() != ""
+    try:
+        netloc = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return netloc.lower() == host.lower() != ""

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cavsync.errors import BundleError, CavsyncError
 
@@ -24,8 +25,8 @@ class RefusalError(CavsyncError):
 
 
 def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Return the error response; status 503 includes Retry-After."""
-    extra = {"Retry-After": "5"} if status == 503 else {}
+    """Return the error response; 503 says when to try again, and 408 ends the connection, whose body is unread."""
+    extra = {503: {"Retry-After": "5"}, 408: {"Connection": "close"}}.get(status, {})
     return JSONResponse({"error": message}, status, headers={**extra, **(headers or {})})
 
 
@@ -34,6 +35,7 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(CavsyncError, _from_cavsync)
     app.add_exception_handler(HTTPException, _from_http)
     app.add_exception_handler(RequestValidationError, _from_validation)
+    app.add_exception_handler(ClientDisconnect, _from_departure)
     app.add_exception_handler(Exception, _from_defect)
 
 
@@ -59,6 +61,11 @@ async def _from_validation(_request: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
     return refusal(400, f"{place}: {first['msg']}: see /openapi.json")
+
+
+async def _from_departure(request: Request, _error: Exception) -> JSONResponse:
+    log.info("the client left before the end of its body: %s", request.url.path)
+    return refusal(400, "the body ended too early: send it again")
 
 
 async def _from_defect(_request: Request, _error: Exception) -> JSONResponse:

@@ -10,11 +10,13 @@ from dataclasses import replace
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.server.app import create_app
+from cavsync.deploy.server.limits.http import bounded_http
+from cavsync.deploy.server.limits.websocket import BoundedWebSocket
 from cavsync.deploy.server.settings import MAX_CHUNK_BYTES, ServerSettings
-from cavsync.deploy.server.websocket import BoundedWebSocket
 from cavsync.errors import ConfigError
 
 GRACE_SECONDS = 10
@@ -50,20 +52,25 @@ def run_server(bundle: Bundle, settings: ServerSettings, on_listening: Callable[
     listener = _listener(settings)
     with listener:
         app = create_app(bundle, settings)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            ws=BoundedWebSocket,
-            ws_max_size=MAX_CHUNK_BYTES,
-            # A compressed message may unpack to far more than the size limit.
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
         on_listening(replace(settings, port=listener.getsockname()[1]).url)
-        _Server(config, app.state.services.stopping).run(sockets=[listener])
+        _Server(server_config(app, settings), app.state.services.stopping).run(sockets=[listener])
+
+
+def server_config(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
+    """Return how uvicorn serves the application, with the limits that only a connection can have."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        http=bounded_http(settings),
+        ws=BoundedWebSocket,
+        ws_max_size=MAX_CHUNK_BYTES,
+        # A compressed message may unpack to far more than the size limit.
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 def _listener(settings: ServerSettings) -> socket.socket:

@@ -38,7 +38,13 @@ class ServerSettings:
         allow_paths: folders of this machine whose files may be scored by their path.
         allow_private_addresses: whether loopback and private addresses may be fetched.
         max_body_bytes: largest upload and largest fetched file.
-        max_duration_seconds: longest file that is scored, and longest time a download may take.
+        max_duration_seconds: longest file that is scored, and longest time an upload or a download may take.
+        max_client_connections: connections that one client address may have open.
+        max_client_uploads: bodies that one client address may send at a time; others of it wait. Fewer than
+            `MAX_INFERENCES`, so that no client alone takes all of those.
+        min_upload_bytes_per_second: slowest upload, over `slow_upload_seconds`.
+        slow_upload_seconds: how long an upload may be slower than that.
+        header_seconds: how long a connection may take to send the headers of a request.
         max_streams: live streams at a time.
         max_jobs: jobs that wait or run at a time.
         workers: jobs that run at a time.
@@ -61,6 +67,11 @@ class ServerSettings:
     allow_private_addresses: bool = False
     max_body_bytes: int = 1024 * MEBIBYTE
     max_duration_seconds: float = 3600.0
+    max_client_connections: int = 128
+    max_client_uploads: int = 3
+    min_upload_bytes_per_second: int = 4096
+    slow_upload_seconds: float = 10.0
+    header_seconds: float = 10.0
     max_streams: int = 16
     max_jobs: int = 16
     workers: int = 1

@@ -169,10 +169,12 @@ class StreamSocket:
         """Return the next message; None if the server stops or nothing arrives within `idle_seconds`."""
         arrived: asyncio.Task[Any] = asyncio.create_task(self._socket.receive())
         timeout = self._services.settings.idle_seconds
-        await asyncio.wait({arrived, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if not arrived.done() or stopped.done():
+        try:
+            await asyncio.wait({arrived, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if not arrived.done() or stopped.done():
+                return None
+        finally:
             arrived.cancel()
-            return None
         message: dict[str, Any] = dict(arrived.result())
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NORMAL))

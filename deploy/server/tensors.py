@@ -18,6 +18,7 @@ from cavsync.manifest import TensorSpec
 
 DATATYPES = {"float32": "FP32", "float16": "FP16", "uint8": "UINT8"}
 MAX_BATCH = 256
+MAX_SIZE = 2**31 - 1
 
 
 def split_body(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
@@ -124,10 +125,13 @@ def _checked_shape(shape: Any, spec: TensorSpec) -> tuple[int, ...]:
     if (
         not isinstance(shape, list)
         or len(shape) != len(declared)
-        or not all(type(size) is int and 1 <= size < 2**31 for size in shape)
+        or not all(type(size) is int and 1 <= size <= MAX_SIZE for size in shape)
         or not all(want in (-1, have) for want, have in zip(declared, shape, strict=True))
     ):
-        raise RefusalError(400, f"the shape of {spec.name} is {shape!r:.60}: send {declared}, where -1 is any size")
+        limit = MAX_BATCH if declared[0] == -1 else MAX_SIZE
+        raise RefusalError(
+            400, f"the shape of {spec.name} is {shape!r:.60}: send {declared}, where -1 is any size up to {limit}"
+        )
     if declared[0] == -1 and shape[0] > MAX_BATCH:
         raise RefusalError(400, f"the batch has {shape[0]} entries: send at most {MAX_BATCH} at a time")
     return tuple(shape)

@@ -5,6 +5,6 @@ Public through the options of `cavsync score`; the formats are public, these fun
 """
 
 from cavsync.atomic import check_writable, write_text_atomically
-from cavsync.deploy.sinks.text import csv_text, jsonl_text, objects_of, vtt_text
+from cavsync.deploy.sinks.text import jsonl_text, objects_of, vtt_text
 
-__all__ = ["check_writable", "csv_text", "jsonl_text", "objects_of", "vtt_text", "write_text_atomically"]
+__all__ = ["check_writable", "jsonl_text", "objects_of", "vtt_text", "write_text_atomically"]

@@ -18,7 +18,7 @@ from cavsync.deploy.sinks.charts import MAX_POINTS, field_path, offset_chart
 from cavsync.deploy.sinks.face_section import PATH_WORDS, face_section
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
 from cavsync.deploy.verdict.records import FACE, STATES, WHOLE, rounded
-from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline
+from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline, is_trusted
 from cavsync.file_names import printable
 
 MAX_EVENTS = 200
@@ -84,6 +84,7 @@ def _section(score: FileScore, index: int) -> dict[str, Any]:
     reach_ms = float(score.heat_map.lags_ms[-1] - score.heat_map.lags_ms[0]) / 2
     events = [_event(event.to_dict(), summary.duration_seconds) for event in summary.events]
     states = [record.state for record in records]
+    offset_text = _signed(summary.score.audio_offset_ms)
     return {
         "anchor": f"clip-{index}",
         "name": _name(score.source),
@@ -91,6 +92,9 @@ def _section(score: FileScore, index: int) -> dict[str, Any]:
         "state": summary.score.state,
         "headline": headline(summary.score),
         "explanation": explanation(summary.score),
+        "is_trusted": is_trusted(summary.score),
+        # In brackets, as on the terminal: the best match only.
+        "offset_text": offset_text if is_trusted(summary.score) else f"({offset_text})",
         "summary": summary.to_dict(),
         "states": [(state, STATE_WORDS[state], states.count(state)) for state in STATES if state in states],
         "offset": offset,

@@ -45,16 +45,11 @@ def jsonl_text(outcomes: Iterable[Outcome]) -> str:
     return "".join(json_text(item) + "\n" for outcome in outcomes for item in objects_of(outcome))
 
 
-def csv_text(outcomes: Iterable[Outcome]) -> str:
-    """A header row, then a row per decision, per file and per error, distinguished by the column `kind`.
-
-    Unknown values are empty cells; the error is in the column `reason`.
-    """
-    return CSV_HEADER + "".join(csv_row(item) for outcome in outcomes for item in objects_of(outcome))
-
-
 def csv_row(row: dict[str, Any]) -> str:
-    """One row; entries that are not columns are left out."""
+    """One row of the table: a decision, a file or an error, distinguished by the column `kind`.
+
+    Unknown values are empty cells; the error is in the column `reason`. Entries that are not columns are left out.
+    """
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, restval="", extrasaction="ignore")
     writer.writerow({name: _cell(value) for name, value in {"reason": row.get("error"), **row}.items()})

@@ -54,6 +54,11 @@ class AudioStretch:
         return self._samples.end - self._samples.first
 
     @property
+    def first_sample(self) -> int:
+        """Position of the first kept sample."""
+        return self._samples.first
+
+    @property
     def end_sample(self) -> int:
         """Position of the next sample."""
         return self._samples.end

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cavsync.deploy.runtime.audio_encoder import AudioEncoder
 from cavsync.deploy.stream.audio_stretch import AudioStretch
 from cavsync.deploy.stream.clock import EpochClock
-from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS
+from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS, PATIENCE_SECONDS
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.resample import SteadyClock
 
@@ -53,10 +53,14 @@ class AudioTrack:
         last = self._stretches[-1] if self._stretches else None
         return last is not None and last.epoch == epoch and last.end_instant >= stop
 
-    def covers(self, epoch: int, instant: int, stop: int) -> bool:
-        """Whether the audio of an epoch is kept, without a long hole, from `instant` to `stop`."""
+    def covers(self, epoch: int, seconds: float, stop: int) -> bool:
+        """Whether a stretch of this epoch reaches from a timestamp to the instant `stop`.
+
+        It may begin up to `PATIENCE_SECONDS` after the timestamp: the tracks need not begin together.
+        """
+        latest_sample = (seconds + PATIENCE_SECONDS) * SAMPLE_RATE_HZ
         return any(
-            stretch.epoch == epoch and stretch.first_instant <= instant and stretch.end_instant >= stop
+            stretch.epoch == epoch and stretch.first_sample <= latest_sample and stretch.end_instant >= stop
             for stretch in self._stretches
         )
 

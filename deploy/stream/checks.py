@@ -26,5 +26,5 @@ def checked_seconds(pts_seconds: Any) -> float:
         seconds = math.nan
     # Beyond 2^40 s, a float cannot represent the distance between two samples.
     if not abs(seconds) < 2.0**40:
-        raise MediaError(f"the timestamp is {pts_seconds!r}: give seconds as a finite number")
+        raise MediaError(f"the timestamp is {pts_seconds!r}: give seconds within ±2^40")
     return seconds

@@ -78,7 +78,7 @@ class EpochPairing:
         """Epoch of the audio for a frame at `seconds` of `epoch`; None while more audio could give another answer.
 
         `audio_seconds` is the timestamp at the end of the audio, infinite if no more is waited for. `covers` tells
-        whether an epoch of the audio has arrived, without a hole, around the frame's timestamp.
+        whether an epoch of the audio has arrived around the frame's timestamp.
         """
         while epoch != self._video_epoch:
             if not self._pass_end(audio_seconds):

@@ -82,7 +82,7 @@ class LagRows:
             self.audio.drop_before(epoch, self._place(time_seconds)[0] - self._grid.reach)
 
     def _covers(self, epoch: int, time_seconds: float) -> bool:
-        return self.audio.covers(epoch, self._place(time_seconds)[0], self._stop(time_seconds))
+        return self.audio.covers(epoch, time_seconds, self._stop(time_seconds))
 
     def _stop(self, time_seconds: float) -> int:
         """The instant after those that a moment needs."""

@@ -61,6 +61,8 @@ def judge_face(
 def _cause(curve: Curve, evidence: Evidence, confidence: float | None) -> str | None:
     """Return a clause on why lips that move fit the sound at no lag; None where one fits, but not surely enough.
 
+    The curve does not tell its causes apart: syllables and dubbed speech reach the same confidence.
+
     confidence: None where the best lag is the first or the last.
     """
     levels = evidence.level_dbfs[np.isfinite(evidence.level_dbfs)]
@@ -70,8 +72,8 @@ def _cause(curve: Curve, evidence: Evidence, confidence: float | None) -> str | 
         return None
     reach_ms = max(abs(curve.lags_ms[0]), abs(curve.lags_ms[-1]))
     return (
-        f"lips and sound move, but no offset within ±{reach_ms:.0f} ms fits (dubbed, another speaker, or an offset "
-        "beyond the range)"
+        f"lips and sound move, but no offset within ±{reach_ms:.0f} ms fits clearly (dubbed, another speaker, an offset "
+        "beyond the range, or too little speech)"
     )
 
 

@@ -23,6 +23,11 @@ def headline(score: SyncScore) -> str:
     return f"{STATE_WORDS[score.state].capitalize()} by {abs(score.audio_offset_ms):.0f} ms"
 
 
+def is_trusted(score: SyncScore) -> bool:
+    """Whether the offset, if there is one, is more than a best match; texts put others in brackets."""
+    return score.audio_offset_ms is None or score.is_measured or score.is_varying
+
+
 def explanation(score: SyncScore) -> str:
     """Return sentences on what the offset means, how to repair it, and the reason for the state."""
     sentences = []

@@ -53,8 +53,12 @@ def footage_lines(faces: FaceSpec) -> list[str]:
         "",
         "| group | clips | offset taken out |",
         "|---|---|---|",
-        *(f"| {name} | {group['clips']} | {group['audio_offset_ms'] or 0:+.1f} ms |" for name, group in rows),
+        *(f"| {name} | {group['clips']} | {_signed_ms(group['audio_offset_ms'])} |" for name, group in rows),
     ]
+
+
+def _signed_ms(offset_ms: float) -> str:
+    return f"{offset_ms:+.1f} ms" if offset_ms else "0"
 
 
 def _calibration(found: FaceCalibration | None) -> list[str]:

@@ -190,10 +190,10 @@ def test_every_optional_package_names_its_extra() -> None:
 # Handlers inside commands that decide how a command goes on, not how it ends.
 ALLOWED_HANDLERS = {
     # A file that cannot be used does not end a batch; what was scored before Ctrl-C is kept.
-    ("cavsync.cli.score", "BundleError"),
-    ("cavsync.cli.score", "ConfigError"),
-    ("cavsync.cli.score", "CavsyncError"),
-    ("cavsync.cli.score", "KeyboardInterrupt"),
+    ("cavsync.cli.score_batch", "BundleError"),
+    ("cavsync.cli.score_batch", "ConfigError"),
+    ("cavsync.cli.score_batch", "CavsyncError"),
+    ("cavsync.cli.score_batch", "KeyboardInterrupt"),
     ("cavsync.cli.demo", "MediaError"),
     # Says that nothing was written, and raises it again.
     ("cavsync.cli.fix", "KeyboardInterrupt"),

@@ -13,7 +13,7 @@ Range = tuple[PositiveFloat, PositiveFloat]
 class Augmentation(BaseModel):
     """Chances and strengths of the changes; the defaults change nothing."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     mirror: ShareUpToOne = 0.0
     """Chance that the frames are mirrored."""

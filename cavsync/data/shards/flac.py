@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from typing import cast
 
 import av
 import av.error
 import numpy as np
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.packets import read_packets
 from cavsync.media.resample import MonoResampler
 
 AudioArray = NDArray[np.float32]
 FULL_SCALE = 32_768
+MAX_SECONDS = 3 * 3600
+"""Longest audio of a sample. FLAC of silence is a thousandth of its samples, so its size tells nothing."""
 
 
 def encode_flac(samples: AudioArray) -> bytes:
@@ -37,13 +43,26 @@ def decode_flac(data: bytes, where: str) -> AudioArray:
         with av.open(io.BytesIO(data), "r") as container:
             if not container.streams.audio:
                 raise MediaError(f"{where} holds no audio: write it again", reason="corrupt")
-            frames = list(container.decode(audio=0))
+            frames = list(_decoded(container, where))
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{where} is not readable audio ({error}): write it again", reason="corrupt") from None
     samples = _mono(frames)
     if not len(samples):
         raise MediaError(f"{where} holds no audio: write it again", reason="corrupt")
     return samples
+
+
+def _decoded(container: InputContainer, where: str) -> Iterator[av.AudioFrame]:
+    """Yield the frames of the first audio stream, at most `MAX_SECONDS` of them."""
+    seconds = 0.0
+    for packet in read_packets(container, container.streams.audio[0]):
+        for frame in cast("list[av.AudioFrame]", packet.decode()):
+            seconds += frame.samples / max(1, frame.sample_rate)
+            if seconds > MAX_SECONDS:
+                raise MediaError(
+                    f"{where} is longer than {MAX_SECONDS / 3600:g} hours: pack shorter parts of it", reason="corrupt"
+                )
+            yield frame
 
 
 def _mono(frames: list[av.AudioFrame]) -> AudioArray:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ from cavsync.atomic import atomic_file
 log = logging.getLogger(__name__)
 
 IDX_ENDING = ".idx"
+MIN_MEMBERS = 3
+"""Of a sample: its description, its audio and a frame."""
+MAX_BYTES = 1 << 50
+Place = Annotated[int, Field(ge=0, le=MAX_BYTES)]
 
 
 @dataclass(frozen=True)
@@ -85,16 +90,16 @@ class ShardReport(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["cavsync-shard-index-1"] = "cavsync-shard-index-1"
-    bytes: int
+    bytes: Place
     sha256: str
     seconds: float
     rejects: list[PackReject]
     keys: list[str]
-    members: list[int]
-    offsets: list[int]
-    sizes: list[int]
-    face_offsets: list[int] = Field(default_factory=list, exclude_if=_is_empty)
-    face_sizes: list[int] = Field(default_factory=list, exclude_if=_is_empty)
+    members: list[Annotated[int, Field(ge=MIN_MEMBERS, le=MAX_BYTES)]]
+    offsets: list[Place]
+    sizes: list[Place]
+    face_offsets: list[Place] = Field(default_factory=list, exclude_if=_is_empty)
+    face_sizes: list[Place] = Field(default_factory=list, exclude_if=_is_empty)
 
     @property
     def index(self) -> ShardIndex:
@@ -128,7 +133,14 @@ def read_report(tar_path: Path) -> ShardReport | None:
         any(count != len(report.keys) for count in counts)
         or not members == len(report.offsets) == len(report.sizes)
         or len(report.face_offsets) != len(report.face_sizes)
+        or any(offset + size > report.bytes for offset, size in _places(report))
     ):
         log.warning("%s contradicts itself and is ignored", path)
         return None
     return report
+
+
+def _places(report: ShardReport) -> Iterator[tuple[int, int]]:
+    """Iterate over the byte ranges of all members."""
+    yield from zip(report.offsets, report.sizes, strict=True)
+    yield from zip(report.face_offsets, report.face_sizes, strict=True)

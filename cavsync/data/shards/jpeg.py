@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,8 @@ from cavsync.media import resize_center_crop
 # The codec itself may decode at a half, a quarter or an eighth of the size, but at no less than this many times the
 # wanted size, so that the bicubic filter still halves it at least (Pillow's own `reducing_gap` of 2).
 DRAFT_FACTOR = 2
+MAX_PIXELS = 8192 * 4320
+"""As for frames of untrusted videos."""
 
 
 def encode_jpeg(rgb: NDArray[np.uint8], short_side_px: int, quality: int) -> bytes:
@@ -61,7 +64,14 @@ def _opened(data: bytes, where: str) -> Iterator[Image.Image]:
     """Open an image. Raises MediaError that names `where` for an error inside the block, such as in decoding."""
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
             yield image
+    except Image.DecompressionBombError:
+        raise MediaError(
+            f"{where} declares more than {MAX_PIXELS} pixels, which no frame has: write it again smaller",
+            reason="corrupt",
+        ) from None
     # For damaged headers, Pillow's decoders raise SyntaxError and ValueError as well as OSError.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, TypeError, struct.error, OverflowError) as error:
         raise MediaError(f"{where} is not a readable frame ({error}): write it again", reason="corrupt") from None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from tarfile import BLOCKSIZE
+from typing import Annotated, Literal, Self
 
 import av
 import PIL
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cavsync.atomic import atomic_file
 from cavsync.data.labels import Label
+from cavsync.data.shards.index import MIN_MEMBERS
 from cavsync.data.shards.options import PackOptions
 from cavsync.errors import DataError
 from cavsync.records import problem
@@ -32,10 +34,17 @@ class ShardEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    clips: int
-    bytes: int
+    name: Annotated[str, Field(pattern=r"^[^/\\\x00]{1,200}\.tar$")]
+    clips: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0)]
     sha256: str
+
+    @model_validator(mode="after")
+    def _holds_its_clips(self) -> Self:
+        # A tar has a header of a block for each member.
+        if self.clips * MIN_MEMBERS * BLOCKSIZE > self.bytes:
+            raise ValueError(f"{self.bytes} bytes do not hold {self.clips} clips")
+        return self
 
 
 def _versions() -> dict[str, str]:
@@ -54,8 +63,8 @@ class ShardManifest(BaseModel):
     options: PackOptions
     labels: list[Label] | None
     source_sha256: str
-    items: int
-    clips_per_shard: int
+    items: Annotated[int, Field(ge=0)]
+    clips_per_shard: Annotated[int, Field(ge=1)]
     made_with: dict[str, str] = Field(default_factory=_versions)
     clips: int = 0
     rejects: int = 0
@@ -84,6 +93,6 @@ def read_manifest(folder: Path) -> ShardManifest | None:
         return ShardManifest.model_validate(content)
     except FileNotFoundError:
         return None
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, RecursionError) as error:
         reason = problem(error) if isinstance(error, ValidationError) else error
         raise DataError(f"{path} is no manifest of shards ({reason}): restore it or pack into a new folder") from None

@@ -21,6 +21,7 @@ from cavsync.errors import MediaError
 from cavsync.file_names import ffmpeg_path
 from cavsync.media import AudioChunk, MediaReader
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.packets import read_packets
 
 # Durations in headers are rounded and may leave out the last frame's.
 DURATION_TOLERANCE_SECONDS = 0.5
@@ -121,7 +122,7 @@ def _packet_times(path: Path, part: _ReadRange) -> list[float]:
             start_seconds = 0.0 if container.start_time is None else container.start_time / av.time_base
             times = {
                 float(packet.pts * packet.time_base) - start_seconds - part.zero_seconds
-                for packet in container.demux(container.streams.video[0])
+                for packet in read_packets(container, container.streams.video[0])
                 if packet.pts is not None and packet.time_base is not None and not packet.is_discard
             }
     except (av.error.FFmpegError, OSError, ValueError):

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 # After the end-of-archive marker, tools pad with zeros to a multiple of their record size.
 LONGEST_PADDING_BYTES = 1 << 20
+# A forged header may also declare a size that no memory holds, or refer to a further header again and again.
+UNREADABLE = (tarfile.ReadError, RecursionError, MemoryError, OverflowError, ValueError)
 # WebDataset's rule: the key ends at the first dot of the last part of the path.
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
 
@@ -95,17 +97,20 @@ def _groups(path: Path) -> tuple[list[_Members], str]:
     with path.open("rb") as stream:
         try:
             tar = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115 (it owns nothing but the stream)
-        except tarfile.ReadError:
+        except UNREADABLE:
             return [], _end(stream, 0)
         try:
             for info in tar:
+                if info.size < 0:
+                    # Python before 3.11.14 would go backwards, for ever.
+                    break
                 match = _NAME.fullmatch(info.name) if info.isreg() else None
                 if match is None:
                     continue
                 if not groups or groups[-1].key != match[1]:
                     groups.append(_Members(match[1]))
                 groups[-1].add(match[2].lower(), (info.offset_data, info.size))
-        except tarfile.ReadError:
+        except UNREADABLE:
             log.debug("%s: no complete header at byte %d", path, tar.offset)
         return groups, _end(stream, tar.offset)
 

@@ -157,6 +157,15 @@ def test_the_walk_knows_every_way_to_a_tensor() -> None:
     assert node["op_type"].number == self_contained.OP_TYPE
 
 
+@pytest.mark.parametrize("name", ["log_mel", "embedding", "ReduceMean"])
+def test_names_that_are_no_text(name: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of an input, an output and an operator; and nothing is printed by others."""
+    content = (folder / AUDIO).read_bytes().replace(name.encode(), b"\xff\xfe" + name.encode()[2:])
+    sentence = refusal(folder, hashed(AUDIO, content))
+    assert "is not a usable ONNX graph (a name in it is not UTF-8)" in sentence
+    assert capfd.readouterr() == ("", "")
+
+
 def points_outside(made: onnx.ModelProto) -> bool:
     """ONNX's own reading of the graph's initializers."""
     return any(tensor.data_location == TensorProto.EXTERNAL for tensor in made.graph.initializer)

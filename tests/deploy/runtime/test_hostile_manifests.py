@@ -68,7 +68,64 @@ TYPES: dict[str, tuple[Attack, str]] = {
         put("audio_encoder", "inputs", 0, "shape", 0, value=[]),
         "a valid integer or should be a valid string",
     ),
-    "no shape": (put("audio_encoder", "outputs", 0, "shape", value=[]), "audio embeddings of width none"),
+    "no shape": (
+        put("audio_encoder", "outputs", 0, "shape", value=[]),
+        "audio_encoder.outputs[0].shape = [], which should have at least 1 item",
+    ),
+    "many dimensions": (
+        put("visual_encoder", "outputs", 0, "shape", value=[1] * 9),
+        "visual_encoder.outputs[0].shape = [1, 1, 1, 1, 1, 1, 1, 1, 1], which should have at most 8 items",
+    ),
+    "no size": (put("audio_encoder", "outputs", 0, "shape", 1, value=0), "which should be from 1 to 2147483647"),
+    "huge size": (put("audio_encoder", "outputs", 0, "shape", 1, value=1 << 40), "should be from 1 to 2147483647"),
+    "endless name of a size": (
+        put("audio_encoder", "outputs", 0, "shape", 0, value="x" * 300),
+        "or the name of a dimension",
+    ),
+    "unknown kind of number": (
+        put("audio_encoder", "outputs", 0, "dtype", value="complex"),
+        "dtype = 'complex', which should be float32 or float16 or uint8",
+    ),
+    "other embeddings": (
+        put("visual_encoder", "outputs", 0, "shape", value=["batch", 7, 2]),
+        "embedding of visual_encoder as float32 ['batch', 7, 2], which its other entries contradict",
+    ),
+    "widest embeddings": (
+        forge(
+            lambda content: [
+                content[name]["outputs"][0].update(shape=["batch", 1 << 20])
+                for name in ("audio_encoder", "visual_encoder")
+            ]
+        ),
+        "audio embeddings of width 1048576",
+    ),
+    "other frames": (
+        put("visual_encoder", "inputs", 0, "shape", 2, value=64),
+        "frames of visual_encoder as uint8 ['batch', 3, 64, 16, 3]",
+    ),
+    "frames in another kind of number": (
+        put("visual_encoder", "inputs", 0, "dtype", value="float32"),
+        "frames of visual_encoder as float32 ['batch', 3, 16, 16, 3]",
+    ),
+    "another segment": (put("audio", "segment_frames", value=7), "log_mel of audio_encoder as float32"),
+    "log-mel of fewer bands": (
+        put("audio_frontend", "outputs", 0, "shape", 2, value=64),
+        "log_mel of audio_frontend as float32 [1, 'frames', 64]",
+    ),
+    "unknown precision": (put("precision", value="fp7"), "precision = 'fp7', which should be fp32 or fp16 or"),
+    "unknown precision of an engine": (
+        put("engines", value=[engine(precision="any")]),
+        "engines[0].precision = 'any', which should be fp32 or",
+    ),
+    "a model of objects": (put("model", value={"depth": {"x": 1}}), "which should hold numbers, names, and lists of"),
+    "a model of lists in lists": (put("model", value={"depth": [[1]]}), "which should hold numbers, names, and lists"),
+    "a model of prose": (put("model", value={"depth": "x" * 500}), "which should hold numbers, names, and lists of"),
+    "a model of too much": (put("model", value={str(n): n for n in range(300)}), "should hold numbers, names"),
+    "a model without size": (put("model", value={"patch_size": 0}), "should have whole, positive numbers as"),
+    "a model of half a size": (put("model", value={"img_size": 8.5}), "should have whole, positive numbers as"),
+    "a model of true size": (put("model", value={"num_frames": True}), "should have whole, positive numbers as"),
+    "another model": (put("model", value={"img_size": 224}), "model.img_size = 224, its graphs have 16"),
+    "a model of large patches": (put("model", value={"patch_size": 17}), "model.patch_size = 17, more than a frame"),
     "no input": (put("audio_encoder", "inputs", value=[]), "without the input log_mel"),
     "version is text": (put("format_version", value="2"), "has bundle format '2'"),
     "version is broken": (put("format_version", value=2.0), "has bundle format 2.0"),

@@ -62,6 +62,14 @@ def jpeg(width: int = 32, height: int = 16) -> bytes:
     return out.getvalue()
 
 
+def huge_jpeg() -> bytes:
+    """A small JPEG that claims to be 30,000 pixels wide and high."""
+    data = bytearray(jpeg())
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = 2 * (30_000).to_bytes(2, "big")
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("message", "words"),
     [
@@ -94,6 +102,7 @@ def jpeg(width: int = 32, height: int = 16) -> bytes:
         (chunk(b"12345678", **AUDIO | {"channels": 0}), "channels"),
         (chunk(b"12345678", **AUDIO | {"sample_rate_hz": 44100.5}), "sample_rate_hz"),
         (chunk(b"\0" * 8 * 160_001, **AUDIO), "more than 10 s"),
+        (chunk(huge_jpeg(), type="video", pts_seconds=0, format="jpeg"), "the frame has more than 35389440 pixels"),
         (chunk(b"no frame", type="video", pts_seconds=0, format="jpeg"), "not a complete JPEG"),
         (chunk(jpeg()[:-300], type="video", pts_seconds=0, format="jpeg"), "not a complete JPEG"),
     ],

@@ -119,6 +119,13 @@ def test_one_clock_set_back_alone_gives_no_offset(bundle: Bundle, lone: str) -> 
     assert all(record.audio_offset_ms is None and "no audio" in (record.reason or "") for record in alone)
 
 
+def test_frames_that_jump_ahead_alone_and_return_are_scored(bundle: Bundle) -> None:
+    records = run(SyncScorer(bundle), pushes([both(5, 0.0), Part(1, 400.0, 5.0), both(8, 6.0)]))
+    late = [record for record in records if 8 <= record.time_seconds <= 14]
+    assert len(late) >= 10
+    assert all(math.isclose(record.audio_offset_ms or 0.0, OFFSET_MS, abs_tol=8) for record in late)
+
+
 @pytest.mark.parametrize("ending", ["audio", "video"])
 def test_one_track_ends_early(bundle: Bundle, ending: str) -> None:
     parts = [both(5, 0.0), Part(100, None if ending == "video" else 5.0, None if ending == "audio" else 5.0)]
@@ -155,6 +162,14 @@ def test_late_audio_is_still_used(bundle: Bundle) -> None:
     assert all(record.audio_offset_ms is None for record in too_late if record.time_seconds < 6)
 
 
+def test_timestamps_that_jump_ahead_do_not_make_audio_late(bundle: Bundle) -> None:
+    found = pushes([both(3, pts) for pts in (0.0, 40.0, 90_000.0, 5.0)])
+    in_time = run(SyncScorer(bundle, max_lead_seconds=8.0), found)
+    later = run(SyncScorer(bundle, max_lead_seconds=8.0), found, audio_leads_by=-2.0)
+    assert [record.to_dict() for record in later] == [record.to_dict() for record in in_time]
+    assert all(record.is_measured for record in in_time)
+
+
 PARTS = st.lists(
     st.builds(
         Part,
@@ -167,9 +182,25 @@ PARTS = st.lists(
 )
 
 
+# A clock jumps ahead after it was set back: the audio that has come as far is of another epoch.
 @example(
     parts=[Part(1.0, 0.0, None), Part(1.0, -300.0, 5.0), Part(1.0, 0.0, 0.0)], together=False, piece=200, lead=-2.0
 )
+@example(
+    parts=[
+        both(0.4, 90_000.0),
+        Part(8.0, 40.0, None),
+        both(8.0, 40.0),
+        both(2.0, 60.0),
+        Part(4.0, -1.5, 0.0),
+        Part(0.4, 2.2, -300.0),
+    ],
+    together=False,
+    piece=200,
+    lead=2.0,
+)
+# A second of audio with timestamps out of line, whether in one piece or in many.
+@example(parts=[both(3, 0.0), both(1, 0.0), both(3, 5.0), both(4, 5.0)], together=False, piece=19_026, lead=2.0)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parts=PARTS, together=st.booleans(), piece=st.integers(200, 40_000), lead=st.sampled_from([-2.0, -0.1, 0.3, 2.0])

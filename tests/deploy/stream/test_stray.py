@@ -23,6 +23,12 @@ def test_one_piece_out_of_line_is_dropped(wrong: float) -> None:
     assert passed([0.0, 0.04, wrong, 0.08, 0.12]) == ([0.0, 0.04, 0.08, 0.12], 1)
 
 
+def test_a_packet_of_audio_is_dropped_whole_or_in_parts() -> None:
+    assert passed([0.0, 0.2, 50.0, 0.4], 0.2, 0.25) == ([0.0, 0.2, 0.4], 1)
+    assert passed([0.0, 0.1, 0.2, 0.3, 50.0, 50.1, 0.4], 0.1, 0.25) == ([0.0, 0.1, 0.2, 0.3, 0.4], 2)
+    assert passed([0.0, 0.1, 50.0, 50.1, 50.2, 0.2], 0.1, 0.25)[1] == 0
+
+
 @pytest.mark.parametrize("start", [1e6, -50.0, 20.0, -1.05])
 def test_a_jump_of_the_clock_is_none(start: float) -> None:
     times = [0.0, 0.04, start, start + 0.04, start + 0.08]

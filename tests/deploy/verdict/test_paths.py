@@ -132,7 +132,8 @@ def test_the_face_of_the_highest_confidence_speaks() -> None:
 LITTLE, STILL = LipMotion(LITTLE_OPENING - 0.001, 0.4), LipMotion(STILL_OPENING - 0.001, -0.4)
 JITTERING, HIDDEN = LipMotion(JITTERING_OPENING, -0.1), LipMotion(JITTERING_OPENING - 0.001, -0.1)
 NO_OFFSET = (
-    "lips and sound move, but no offset within ±600 ms fits (dubbed, another speaker, or an offset beyond the range)"
+    "lips and sound move, but no offset within ±600 ms fits clearly (dubbed, another speaker, an offset beyond the "
+    "range, or too little speech)"
 )
 
 

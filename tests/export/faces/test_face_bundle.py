@@ -18,6 +18,7 @@ from face_runs import face_model, write_face_run
 from talking_clips import write_talking_clips
 
 from cavsync.cli.main import main
+from cavsync.data.faces.footage_offsets import FaceOffsets, GroupOffset
 from cavsync.deploy import Bundle, score_file
 from cavsync.deploy.faces.graphs import FACE_GRAPHS, default_folder, default_graph
 from cavsync.errors import BundleError, CheckpointError, ConfigError, ExportError
@@ -26,6 +27,7 @@ from cavsync.export.faces.bundle import add_face_path
 from cavsync.export.faces.card import FACE_TITLE
 from cavsync.manifest import MANIFEST_NAME, Manifest, read_manifest, sha256_file
 from cavsync.model.face_sync import NUM_FRAMES, SEGMENT_FRAMES, FaceSync
+from cavsync.run import RunFolder
 
 ENCODERS = {"face_frame_encoder.onnx", "face_visual_encoder.onnx", "face_audio_encoder.onnx"}
 ADDED = ENCODERS | {graph.file for graph in FACE_GRAPHS} | {"FACES_LICENSE", "FACES_NOTICE", "face_parity.json"}
@@ -102,6 +104,29 @@ def test_the_card_has_a_section_and_parity_a_file(base: Path, joined: Path) -> N
     rows = json.loads((joined / "face_parity.json").read_text())["outputs"]
     assert [row["output"] for row in rows] == ["encoded", "embedding", "embedding"]
     assert all(row["passed"] for row in rows)
+
+
+def test_the_offsets_of_the_footage_stand_in_manifest_and_card(base: Path, joined: Path, tmp_path: Path) -> None:
+    """Where they were taken out before the exported step; a run that took out none says so."""
+    run = write_face_run(tmp_path / "run")
+    groups = {"a|b": GroupOffset(audio_offset_ms=-41.5, clips=4), "c": GroupOffset(audio_offset_ms=0.0, clips=2)}
+    FaceOffsets(step=3, groups=groups).write(RunFolder(run).face_offsets_file)
+    add_face_path(run, base, tmp_path / "bundle", calibration_clips=[])
+    faces = read_manifest(tmp_path / "bundle").faces
+    assert faces is not None
+    found = {"step": 3, "groups": {name: group.model_dump() for name, group in groups.items()}}
+    assert faces.source["footage_offsets"] == found
+    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    assert "taken out after step 3, per group" in card
+    assert "| a\\|b | 4 | -41.5 ms |" in card
+    assert "| c | 2 | 0 |" in card
+    FaceOffsets(step=7, groups=groups).write(RunFolder(run).face_offsets_file)
+    add_face_path(run, base, tmp_path / "bundle", calibration_clips=[], overwrite=True)
+    late, without = read_manifest(tmp_path / "bundle").faces, read_manifest(joined).faces
+    for spec, folder in ((late, tmp_path / "bundle"), (without, joined)):
+        assert spec is not None
+        assert "footage_offsets" not in spec.source
+        assert "The training footage was taken as it is" in (folder / "MODEL_CARD.md").read_text()
 
 
 def test_the_graphs_compute_what_the_model_does(joined: Path) -> None:

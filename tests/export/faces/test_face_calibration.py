@@ -13,7 +13,11 @@ from fake_bundle import write_fake_bundle
 from sync_clips import make_audio, write_clip
 
 from cavsync.deploy import Bundle
-from cavsync.export.faces.calibrate import GOAL, FaceCalibration, calibrate_faces
+from cavsync.deploy.stream.face_grid import FaceLook
+from cavsync.deploy.stream.face_path import FaceRow
+from cavsync.deploy.verdict.curve import FloatArray, lag_grid_ms
+from cavsync.deploy.verdict.face_view import STILL_OPENING
+from cavsync.export.faces.calibrate import GOAL, FaceCalibration, _file_curve, _window_curve, calibrate_faces
 from cavsync.export.faces.clip_stream import Clip, play
 from cavsync.media.align import SAMPLE_RATE_HZ
 
@@ -121,3 +125,29 @@ def test_the_audio_of_another_clip_starts_with_the_pictures(meter: Bundle, clips
     assert stream.starts_seconds == pytest.approx([0, 3.04], abs=0.05)
     similarity = np.nanmean([row.similarity for row in stream.rows], axis=0)
     assert similarity.max() < 0.95
+
+
+def rows_of(track: int, height: float, lags_ms: FloatArray, first: float = 0.0, opening: float = 0.1) -> list[FaceRow]:
+    """A second of a face that matches the sound at +80 ms by `height`, with lips that open by `opening`."""
+    random, rows = np.random.default_rng(track), []
+    for index in range(25):
+        similarity = height * np.exp(-(((lags_ms - 80) / 60) ** 2)) + random.normal(0, 0.05, len(lags_ms))
+        look = FaceLook(1.0, 1.0, 60.0, opening * np.sin(index / 2), (0.0, 0.0, 9.0, 9.0), (9, 9))
+        rows.append(FaceRow(track, first + index / 25, 0, similarity, -20.0, -20.0, look))
+    return rows
+
+
+def test_of_several_faces_the_one_that_scoring_takes_is_calibrated_on(meter: Bundle) -> None:
+    """The best match, though another face is there for longer; in a file at each time; none whose lips do not move."""
+    lags_ms = lag_grid_ms(600, 40)
+    other = [*rows_of(0, 0.0, lags_ms), *rows_of(0, 0.0, lags_ms, first=1.0)]
+    speaker = rows_of(1, 1.0, lags_ms)
+    both = sorted([*other, *speaker], key=lambda row: (row.time_seconds, row.track))
+    window, whole = (curve_of(meter, both, lags_ms) for curve_of in (_window_curve, _file_curve))
+    assert window is not None
+    assert whole is not None
+    assert (window.num_frames, whole.num_frames) == (25, 50)
+    for curve in (window, whole):
+        assert curve.peak_lag_ms == pytest.approx(80, abs=10)
+    still = rows_of(1, 1.0, lags_ms, opening=STILL_OPENING / 3)
+    assert [curve_of(meter, still, lags_ms) for curve_of in (_window_curve, _file_curve)] == [None, None]

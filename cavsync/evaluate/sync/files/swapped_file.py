@@ -14,6 +14,7 @@ from av.container import InputContainer, OutputContainer
 from cavsync.errors import MediaError
 from cavsync.file_names import ffmpeg_path
 from cavsync.media.container import open_file, reason_of
+from cavsync.media.packets import read_packets
 from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
 
 Packets = Iterator[tuple[Fraction, Any]]
@@ -67,7 +68,7 @@ def copied_audio(
 def _copied(container: InputContainer, stream: Any, target: Any) -> Packets:
     start = _start_seconds(container)
     last_dts: int | None = None
-    for packet in container.demux(stream):
+    for packet in read_packets(container, stream):
         if not packet.size:
             continue
         base = packet.time_base
@@ -83,7 +84,8 @@ def _copied(container: InputContainer, stream: Any, target: Any) -> Packets:
 
 def _decoded(container: InputContainer, stream: Any, target: Any) -> Packets:
     start = _start_seconds(container)
-    for frame in container.decode(stream):
+    frames: Iterator[Any] = (frame for packet in read_packets(container, stream) for frame in packet.decode())
+    for frame in frames:
         if frame.pts is None:
             continue
         frame.pts -= round(start / frame.time_base)

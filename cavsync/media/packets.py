@@ -1,0 +1,51 @@
+"""The packets of a container, also where FFmpeg finds further streams while it reads."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+
+import av
+import av.logging
+from av.container import InputContainer
+from av.stream import Stream
+
+_STREAM_LINE = re.compile(r"^ *Stream #0:(\d+)", re.MULTILINE)
+_log_level = threading.Lock()
+
+
+def read_packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet[Stream]]:
+    """Iterate over the packets of `streams` (of all where none is given), then over the empty ones that end decoders.
+
+    A stream that begins after the container was opened, as in a broadcast that gains a second sound, is left out.
+
+    Raises:
+        av.error.FFmpegError: the container cannot be read further.
+    """
+    try:
+        yield from container.demux(*streams)
+    except IndexError:
+        # PyAV knows the streams of the opening only, and at the end stumbles over those that FFmpeg added later. They
+        # come last, so everything that was wanted has been read.
+        return
+
+
+def late_streams_note(container: InputContainer) -> str:
+    """Return a clause about the streams that began after the container was opened; empty where there are none."""
+    num_late = _num_streams(container) - len(container.streams)
+    if num_late <= 0:
+        return ""
+    return "one stream that begins later was" if num_late == 1 else f"{num_late} streams that begin later were"
+
+
+def _num_streams(container: InputContainer) -> int:
+    # PyAV does not tell the number, except in FFmpeg's own description, which is a log message.
+    with _log_level:
+        before = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
+            description = container.dumps_format()
+        finally:
+            av.logging.set_level(before)
+    return 1 + max((int(index) for index in _STREAM_LINE.findall(description)), default=-1)

@@ -1,0 +1,111 @@
+"""Run a check on many damaged inputs, each within limits of time and memory, and keep the one that breaks them.
+
+`make test` tries a few, always the same. With FUZZ_SECONDS set, each target goes on for so long with new ones.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+T = TypeVar("T")
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
+KEPT = Path(__file__).resolve().parents[2] / "build" / "fuzz"
+MAX_SECONDS = 20.0
+"""Longest time for one input. It is only looked at with FUZZ_SECONDS: a busy machine must fail no test."""
+HANG_SECONDS = 300.0
+MAX_PEAK_BYTES = 3 << 29
+"""Memory of the whole process while it reads one input: 1.5 GB."""
+
+
+def fuzz(target: str, check: Callable[[T], object], inputs: st.SearchStrategy[T], *, examples: int) -> None:
+    """Call `check` with `examples` inputs, and with FUZZ_SECONDS with further ones until the time is over.
+
+    An input that ends the process is left in build/fuzz/TARGET, as text.
+    """
+    KEPT.mkdir(parents=True, exist_ok=True)
+    first = random.SystemRandom().randrange(1 << 32) if SECONDS else 0
+    end = time.monotonic() + SECONDS
+    for number in range(1 << 30):
+        options = settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            derandomize=False,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        )
+        options(seed(first + number)(given(inputs)(_limited(target, check))))()
+        if time.monotonic() >= end:
+            break
+
+
+def _limited(target: str, check: Callable[[T], object]) -> Callable[[T], None]:
+    def limited(value: T) -> None:
+        (KEPT / target).write_text(repr(value))
+        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+        _forget_peak()
+        begin = time.monotonic()
+        try:
+            check(value)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        seconds, peak_bytes = time.monotonic() - begin, _peak_bytes()
+        assert not SECONDS or seconds < MAX_SECONDS, f"the input took {seconds:.1f} s"
+        assert peak_bytes < MAX_PEAK_BYTES, f"the input took {peak_bytes >> 20} MiB"
+
+    return limited
+
+
+def _forget_peak() -> None:
+    """Make Linux count the peak of this process from here; elsewhere none is known."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak_bytes() -> int:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+INTERESTING = (b"\x00", b"\xff", b"\x7f\xff\xff\x00", b"\x00\xff\xff\x7f", b"\xff" * 4, b"\x80" + bytes(7), bytes(8))
+
+
+@st.composite
+def damaged(draw: st.DrawFn, wholes: Sequence[bytes], most: int = 6) -> bytes:
+    """One of the wholes with up to `most` bytes changed, numbers made huge, and stretches cut, doubled or moved."""
+    data = bytearray(draw(st.sampled_from(wholes)))
+    for _ in range(draw(st.integers(1, most))):
+        # Headers are short and at the front, so half of the changes are there.
+        reach = min(len(data), 512) if draw(st.booleans()) else len(data)
+        place = draw(st.integers(0, max(0, reach - 1)))
+        kind = draw(st.sampled_from(("byte", "number", "cut", "end", "double", "bytes")))
+        length = draw(st.integers(1, 64))
+        if kind == "byte":
+            data[place : place + 1] = bytes([draw(st.integers(0, 255))])
+        elif kind == "number":
+            value = draw(st.sampled_from(INTERESTING))
+            data[place : place + len(value)] = value
+        elif kind == "cut":
+            del data[place : place + length]
+        elif kind == "end":
+            del data[place:]
+        elif kind == "double":
+            data[place:place] = data[place : place + length] * draw(st.integers(1, 50))
+        else:
+            data[place:place] = draw(st.binary(max_size=16))
+    return bytes(data)
