@@ -28,6 +28,11 @@ def description(container: InputContainer) -> str:
             av.logging.set_level(before)
 
 
+def num_streams(container: InputContainer) -> int:
+    """Return the number of streams that FFmpeg has found up to now; PyAV knows those of the opening only."""
+    return 1 + max((int(index) for index in STREAM_LINE.findall(description(container))), default=-1)
+
+
 def programs(container: InputContainer) -> dict[int, frozenset[int]]:
     """Return the number of each programme (MPEG-TS service, HLS variant) and the indices of its tracks."""
     # What follows the last programme, under "No Program", belongs to none.
