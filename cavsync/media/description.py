@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from typing import Any, cast
 
 import av.logging
 from av.container import InputContainer
@@ -23,7 +24,8 @@ def description(container: InputContainer) -> str:
         before = av.logging.get_level()
         av.logging.set_level(av.logging.INFO)
         try:
-            return container.dumps_format()
+            # PyAV's stubs leave this method out.
+            return str(cast("Any", container).dumps_format())
         finally:
             av.logging.set_level(before)
 

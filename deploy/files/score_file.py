@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -118,6 +118,7 @@ def score_file(
     options = replace(options, **keywords)
     options.check(bundle.manifest)
     with MediaReader(path, file=file, tracks=options.tracks, all_audio=options.all_audio) as reader:
+        items: Iterable[tuple[int, VideoFrame | AudioChunk]]
         if not options.all_audio:
             played, runs = 0, {0: _TrackRun(bundle, options, keep_picture=keep_picture)}
             items = ((0, item) for item in reader)
