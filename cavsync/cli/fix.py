@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,11 @@ from cavsync.cli.threads import thread_options
 from cavsync.file_names import printable
 
 if TYPE_CHECKING:
-    from cavsync.deploy import Bundle, FileSummary, ScoringOptions, SyncScore
+    from cavsync.deploy import Bundle, FileScore, FileSummary, ScoringOptions, SyncScore
     from cavsync.deploy.repair.fix import Fixed
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-Scorer = Callable[[Path], "FileSummary"]
+Scorer = Callable[[Path], "FileScore"]
 
 
 @click.command("fix")
@@ -37,6 +38,11 @@ Scorer = Callable[[Path], "FileSummary"]
 @click.option("--all-audio", is_flag=True,
               help="Move all audio tracks; by default only the one that is measured, with those that are channels of "
               "the same sound.")  # fmt: skip
+@click.option("--leave-out", type=click.IntRange(min=0), multiple=True, metavar="N",
+              help="Do not copy this stream, counted from 0 over all streams; may be repeated.")  # fmt: skip
+@click.option("--stretch", is_flag=True,
+              help="Take out a measured drift: resample the audio stream that was measured, which encodes it anew. "
+              "The other streams are copied.")  # fmt: skip
 @click.option("--force", is_flag=True,
               help="Remove the measured offset even if it is not trusted, or counts as in sync.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
@@ -57,6 +63,8 @@ def fix(
     video_stream: int | None,
     program: int | None,
     all_audio: bool,
+    leave_out: tuple[int, ...],
+    stretch: bool,
     force: bool,
     overwrite: bool,
     no_check: bool,
@@ -65,7 +73,7 @@ def fix(
     threads: int | None,
     cores: tuple[int, ...] | None,
 ) -> None:
-    """Copy INPUT to OUTPUT with its audio-visual offset removed; no stream is re-encoded.
+    """Copy INPUT to OUTPUT with its audio-visual offset removed; no stream is re-encoded unless --stretch is given.
 
     The offset is measured, or given by --offset-ms. Moved is the audio track that players play, or the one that
     --audio-stream names. Nothing is cut: late audio is corrected by delaying all other streams. OUTPUT's file name
@@ -74,10 +82,10 @@ def fix(
     """
     from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.fix import fix_file
-    from cavsync.deploy.repair.moved_tracks import moved_tracks
+    from cavsync.deploy.repair.moved_tracks import measured_in_copy, moved_tracks
     from cavsync.deploy.repair.new_file import check_place
 
-    _checked(offset_ms)
+    _checked(offset_ms, stretch=stretch)
     scoring = ScoringOptions(
         profile=profile, path=path, audio_stream=audio_stream, video_stream=video_stream, program=program
     )
@@ -87,10 +95,19 @@ def fix(
         moved = moved_tracks(source, scoring.tracks, all_audio=all_audio, is_measured=needs_model)
         # The copy keeps the order of the tracks, but not in every container their programmes.
         scoring = replace(scoring, audio_stream=moved.measured or None, program=None)
-        scorer = _scorer(_opened(bundle, threads, cores), scoring) if needs_model else None
+        scorer = copy_scorer = None
+        if needs_model:
+            opened = _opened(bundle, threads, cores)
+            scorer = _scorer(opened, scoring)
+            name = measured_in_copy(source, moved.measured, leave_out)
+            copy_scorer = _scorer(opened, replace(scoring, audio_stream=name or None))
+        ratio: Fraction | None = None
         if offset_ms is None:
             assert scorer is not None
-            offset_ms = _measured(source, scorer, force=force)
+            if stretch:
+                offset_ms, ratio = _measured_drift(source, scorer)
+            else:
+                offset_ms = _measured(source, scorer, force=force)
             if offset_ms is None:
                 return
         with progress_bar(f"copying {source.name}") as on_progress:
@@ -99,8 +116,10 @@ def fix(
                 output,
                 offset_ms,
                 audio_streams=moved.numbers,
+                leave_out=leave_out,
+                stretch=ratio,
                 overwrite=overwrite,
-                check=None if no_check else scorer,
+                check=None if no_check or copy_scorer is None else _checker(copy_scorer, is_stretched=stretch),
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
@@ -108,10 +127,12 @@ def fix(
     _report(fixed, moved.notes)
 
 
-def _checked(offset_ms: float | None) -> None:
+def _checked(offset_ms: float | None, *, stretch: bool) -> None:
     """Check the offset of the command."""
     from cavsync.deploy.repair.remux import MAX_OFFSET_MS
 
+    if offset_ms is not None and stretch:
+        raise click.UsageError("--stretch takes out a measured drift: leave out --offset-ms.")
     if offset_ms is not None and (not math.isfinite(offset_ms) or not 0 < abs(offset_ms) <= MAX_OFFSET_MS):
         raise click.UsageError(f"--offset-ms is {offset_ms:g}: give an offset other than 0, of at most an hour.")
 
@@ -123,14 +144,39 @@ def _opened(bundle: Path | None, threads: int | None, cores: tuple[int, ...] | N
 
 
 def _scorer(bundle: Bundle, scoring: ScoringOptions) -> Scorer:
-    """Return a function that scores a file, with a progress bar, and returns its summary."""
+    """Return a function that scores a file, with a progress bar."""
     from cavsync.deploy import score_file
 
-    def summary_of(path: Path) -> FileSummary:
+    def score_of(path: Path) -> FileScore:
         with progress_bar("measuring") as on_progress:
-            return score_file(path, bundle, scoring, on_progress=on_progress).summary
+            return score_file(path, bundle, scoring, on_progress=on_progress)
+
+    return score_of
+
+
+def _checker(scorer: Scorer, *, is_stretched: bool) -> Callable[[Path], FileSummary]:
+    """Return a function that scores the copy; it raises MediaError where stretching left a drift."""
+    from cavsync.deploy.repair.fix import check_stretched
+
+    def summary_of(path: Path) -> FileSummary:
+        summary = scorer(path).summary
+        if is_stretched:
+            check_stretched(path, summary.score, summary.drift_ms_per_minute)
+        return summary
 
     return summary_of
+
+
+def _measured_drift(source: Path, scorer: Scorer) -> tuple[float, Fraction]:
+    """Return the offset to remove at the start of the file, and by how much longer the audio must become."""
+    from cavsync.deploy.repair.fix import drift_to_remove
+    from cavsync.deploy.verdict.words import headline
+
+    before = scorer(source)
+    drift = drift_to_remove(source, before.records, before.summary.drift_ms_per_minute)
+    score = before.summary.score
+    click.echo(f"before:   {_offset(score)}  {headline(score)}, drifting by {drift.ms_per_minute:+.1f} ms per minute")
+    return drift.start_ms, drift.ratio
 
 
 def _measured(source: Path, scorer: Scorer, *, force: bool) -> float | None:
@@ -138,8 +184,9 @@ def _measured(source: Path, scorer: Scorer, *, force: bool) -> float | None:
     from cavsync.deploy.repair.fix import offset_to_remove
     from cavsync.deploy.verdict.words import headline
 
-    before = scorer(source).score
-    offset_ms = offset_to_remove(source, before, force=force)
+    summary = scorer(source).summary
+    before = summary.score
+    offset_ms = offset_to_remove(source, before, drift_ms_per_minute=summary.drift_ms_per_minute, force=force)
     click.echo(f"before:   {_offset(before)}  {headline(before)}")
     if not offset_ms:
         click.echo("in sync already: nothing was written (--force removes the remaining offset)")

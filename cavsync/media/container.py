@@ -18,6 +18,7 @@ from av.stream import Disposition, Stream
 
 from cavsync.errors import MediaError
 from cavsync.file_names import ffmpeg_path, is_address
+from cavsync.media.frame_times import forbid_guesses
 
 CONFINED_CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "mxf", "ogg", "asf", "nut")
 
@@ -130,4 +131,5 @@ def _open(source: str | IO[bytes], name: str, wanted: str, **options: Any) -> In
             f"{name} cannot be opened as audio-visual media ({reason_of(error)}): give a complete file {wanted}",
             reason="unreadable",
         ) from None
+    forbid_guesses(container)
     return container

@@ -20,10 +20,12 @@ from av.stream import Stream
 from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
-from cavsync.media.container import MediaInfo, describe, index_remedy, open_confined, open_file
+from cavsync.media.container import describe, index_remedy, open_confined, open_file
+from cavsync.media.frame_times import OrderCheck, ReorderedTimes
 from cavsync.media.packets import late_streams_note, read_packets
 from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
 from cavsync.media.silence import first_sounding
+from cavsync.media.track_ends import TrackEnds, require_end
 from cavsync.media.track_mix import TrackMix
 from cavsync.media.tracks import PLAYED, TrackChoice, Tracks, pick_tracks
 
@@ -35,8 +37,6 @@ DEFAULT_FRAME_SECONDS = 0.04
 MAX_FRAME_PIXELS = 8192 * 4320
 MAX_DAMAGED_SHARE = 0.2
 NOTED_CANCELLED_SECONDS = 0.5
-TRUNCATION_TOLERANCE_SECONDS = 1.0
-TRUNCATION_TOLERANCE_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class MediaReader:
 
     Raises:
         MediaError: on opening: missing, empty or unreadable file, no video track, no audio track. While iterating:
-            nothing decodes, too many packets are damaged, or the file ends long before the end that its header
-            declares.
+            nothing decodes, too many packets are damaged, the pictures' times contradict their order, or the file ends
+            long before the end that its header declares of these tracks.
     """
 
     def __init__(
@@ -100,6 +100,8 @@ class MediaReader:
         video = self.tracks.video
         video.thread_type = "AUTO"
         video.codec_context.thread_count = video_threads
+        video.codec_context.copy_opaque = True
+        self._ends = TrackEnds(self._container)
         if file is not None:
             # Applies also where the size changes mid-file.
             video.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
@@ -134,27 +136,34 @@ class MediaReader:
             FrameConverter(self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds, num_audio=num_mixed)
             for _ in range(num_apart)
         ]
-        damage = _DamageCheck(self.source, self.info)
+        damage = _DamageCheck(self.source)
+        times, order = ReorderedTimes(), OrderCheck()
         if self._file is None:
             damage.remedy = index_remedy(self._container, self.source) or damage.remedy
         for packet in self._packets(audio, damage):
-            place = places.get(packet.stream_index, 0)
+            if packet.stream is self.tracks.video:
+                times.add(packet)
+            place = places.get(packet.stream.index, 0)
             try:
-                # Only the video and the audio tracks are demuxed, so no packet holds subtitles.
+                # Only the video and the audio tracks are decoded, so no packet holds subtitles.
                 frames = cast("list[av.VideoFrame | av.AudioFrame]", packet.decode())
             except av.error.FFmpegError as error:
                 damage.count_damaged(packet.stream.type, error)
                 continue
             damage.count_decoded(packet.stream.type, len(frames))
             for frame in frames:
+                if isinstance(frame, av.VideoFrame):
+                    times.stamp(frame)
                 for item in converters[place % num_apart].convert(frame, place % num_mixed):
-                    damage.note_end(self._end_seconds(item))
+                    if isinstance(item, VideoFrame):
+                        order.add(item.pts_seconds)
                     yield place, item
         for place, converter in enumerate(converters):
             for chunk in converter.flush():
-                damage.note_end(self._end_seconds(chunk))
                 yield place, chunk
         damage.check()
+        require_end(self.source, self._ends.missing((self.tracks.video, *audio)), damage.remedy)
+        order.check(self.source)
         if note := late_streams_note(self._container):
             self.notes.append(f"{note} not read")
         self._note_phase(converters[audio.index(self.tracks.audio[0])] if is_apart else converters[0])
@@ -183,14 +192,14 @@ class MediaReader:
         self.notes.append(f"audio track {picked.audio_name} is passed over, because it is silent")
         return pick_tracks([self._container], self.source, replace(choice, audio=(number,)))
 
-    def _end_seconds(self, item: VideoFrame | AudioChunk) -> float:
-        if isinstance(item, VideoFrame):
-            return item.end_seconds
-        return item.pts_seconds + len(item.samples) / self.sample_rate_hz
-
     def _packets(self, audio: Sequence[av.AudioStream], damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
+        wanted = {self.tracks.video.index, *(track.index for track in audio)}
         try:
-            yield from read_packets(self._container, self.tracks.video, *audio)
+            for packet in read_packets(self._container):
+                self._ends.add(packet)
+                # The empty packets that end decoders have no index of their own.
+                if packet.stream.index in wanted:
+                    yield packet
         except av.error.FFmpegError as error:
             damage.count_damaged("container", error)
 
@@ -258,16 +267,14 @@ def _upright_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 class _DamageCheck:
-    """Counts damaged packets and notes where the file ends, to reject a file that is too damaged or truncated."""
+    """Counts damaged packets, to reject a file that is too damaged."""
 
-    def __init__(self, source: str, info: MediaInfo) -> None:
+    def __init__(self, source: str) -> None:
         self._source = source
-        self._info = info
         self._decoded = {"video": 0, "audio": 0}
         self._damaged = 0
         self._container_error = ""
         self.remedy = "give a complete file"
-        self._end_seconds = 0.0
 
     def count_decoded(self, kind: str, count: int) -> None:
         self._decoded[kind] += count
@@ -277,9 +284,6 @@ class _DamageCheck:
         if kind == "container":
             self._container_error = str(error)
         log.debug("%s: damaged %s packet: %s", self._source, kind, error)
-
-    def note_end(self, end_seconds: float) -> None:
-        self._end_seconds = max(self._end_seconds, end_seconds)
 
     def check(self) -> None:
         for kind, count in self._decoded.items():
@@ -294,19 +298,9 @@ class _DamageCheck:
                 f"{self._source} is corrupt ({self._damaged} of {total} packets do not decode): give an undamaged file",
                 reason="corrupt",
             )
-        declared = self._info.duration_seconds
-        missing_seconds = 0.0 if declared is None else declared - self._end_seconds
-        if missing_seconds > max(TRUNCATION_TOLERANCE_SECONDS, TRUNCATION_TOLERANCE_SHARE * (declared or 0.0)):
-            raise MediaError(
-                f"{self._source} is truncated (it ends after {self._end_seconds:.1f} s of the {declared:.1f} s that "
-                "its header declares): give a complete file",
-                reason="truncated",
-            )
         if self._container_error:
             raise MediaError(
-                f"{self._source} breaks off after {self._end_seconds:.1f} s ({self._container_error}): "
-                "give a complete file",
-                reason="truncated",
+                f"{self._source} breaks off ({self._container_error}): give a complete file", reason="truncated"
             )
         if self._damaged:
             log.warning("%s: %d damaged packets were skipped", self._source, self._damaged)

@@ -20,6 +20,7 @@ from cavsync.deploy.live.decoder import Codecs
 from cavsync.deploy.live.relay import Relay
 from cavsync.errors import MediaError
 from cavsync.media.container import MediaInfo, describe, index_remedy, open_file
+from cavsync.media.frame_times import forbid_guesses
 from cavsync.media.packets import late_streams_note, read_packets
 from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
 
@@ -63,6 +64,8 @@ class Connection:
         try:
             for part in address.inputs:
                 self._containers.append(self._open(part))
+            for container in self._containers:
+                forbid_guesses(container)
             tracks = pick_tracks(self._containers, address.shown, choice)
         except BaseException:
             self.close()
@@ -72,6 +75,7 @@ class Connection:
         self.notes = tracks.notes()
         self._discard_other_tracks()
         video.thread_type = "SLICE" if address.is_live else "AUTO"
+        video.codec_context.copy_opaque = True
         self.codecs: Codecs = {"video": video.codec_context, "audio": audio.codec_context}
         self.info: MediaInfo = describe(self._containers[0], video, audio)
         self.wraps = self.info.container in WRAPPING_FORMATS

@@ -13,6 +13,7 @@ from av.stream import Stream
 from cavsync.media import AudioChunk, MediaInfo, VideoFrame
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.decode import FrameConverter
+from cavsync.media.frame_times import ReorderedTimes
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class PacketDecoder:
     def __init__(self, codecs: Codecs, info: MediaInfo) -> None:
         self._codecs = codecs
         self._converter = FrameConverter(info.frame_rate_hz, SAMPLE_RATE_HZ)
+        self._times = ReorderedTimes()
         self._time_bases: dict[str, Fraction] = {}
         self._timed: set[str] = set()
         self.damaged_packets = 0
@@ -36,6 +38,8 @@ class PacketDecoder:
     def decode(self, kind: str, packet: av.Packet[Stream]) -> Iterator[VideoFrame | AudioChunk]:
         """Decode one packet; yields the frames and audio that it completes."""
         self._time_bases[kind] = packet.time_base
+        if kind == "video":
+            self._times.add(packet)
         try:
             frames = self._codecs[kind].decode(packet)
         except av.error.EOFError:
@@ -45,6 +49,8 @@ class PacketDecoder:
             log.debug("damaged %s packet: %s", kind, error)
             return
         for frame in frames:
+            if isinstance(frame, av.VideoFrame):
+                self._times.stamp(frame)
             # The first frames of an RTSP session may lack a timestamp; they cannot be placed, so they are skipped.
             if frame.pts is not None:
                 self._timed.add(kind)

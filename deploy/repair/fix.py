@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,13 +12,17 @@ from typing import Generic, TypeVar
 from cavsync.deploy.repair.new_file import check_place, new_file
 from cavsync.deploy.repair.output_streams import ISO_ENDINGS
 from cavsync.deploy.repair.remux import MAX_OFFSET_MS, Progress, remux
-from cavsync.deploy.repair.trace import Trace, compare, trace_file
+from cavsync.deploy.repair.stretch import Drift, drift_of
+from cavsync.deploy.repair.trace import Trace, check_chapters, compare, trace_file
 from cavsync.deploy.verdict.records import IN_SYNC, SyncScore
 from cavsync.errors import CavsyncError, ConfigError, MediaError
 
 T = TypeVar("T")
 # Shorter hidden starts are not noted: an audio codec's priming is shorter than this, and silent.
 MIN_NOTED_SECONDS = 0.1
+# A change over the whole file below this is within a frame, and may come from the measurement.
+DRIFT_LIMIT_MS = 30.0
+STRETCH_REMEDY = "give --stretch to resample its audio, which encodes that track anew"
 
 
 @dataclass(frozen=True)
@@ -34,20 +38,32 @@ class Fixed(Generic[T]):
     notes: list[str]
 
 
-def offset_to_remove(source: Path | str, score: SyncScore, *, force: bool = False) -> float | None:
+def offset_to_remove(
+    source: Path | str, score: SyncScore, *, drift_ms_per_minute: float | None = None, force: bool = False
+) -> float | None:
     """Return the measured offset to remove, in ms (> 0: the audio is early); None where the file is in sync.
 
     Args:
         source: the file's name, for error messages.
         score: the verdict on the whole file.
+        drift_ms_per_minute: how the offset changes over the file; None where that is not known.
         force: use the best match even if it is not trusted, and remove even an offset that counts as in sync.
 
     Raises:
         MediaError: the offset is not trusted, or not constant.
     """
     best_ms = score.audio_offset_ms
+    drift_ms = abs(drift_ms_per_minute or 0.0) * score.window_seconds / 60
     if score.is_varying:
-        raise MediaError(f"{source} cannot be repaired by one delay ({score.reason}): repair its parts separately")
+        remedy = "repair its parts separately"
+        if drift_ms >= DRIFT_LIMIT_MS:
+            remedy = f"{STRETCH_REMEDY}, or {remedy}"
+        raise MediaError(f"{source} cannot be repaired by one delay ({score.reason}): {remedy}")
+    if drift_ms >= DRIFT_LIMIT_MS and not force:
+        raise MediaError(
+            f"the offset of {source} drifts by {drift_ms_per_minute:+.0f} ms per minute, {drift_ms:.0f} ms in all, "
+            f"which one delay does not take out: {STRETCH_REMEDY}, or --force to remove its mean alone"
+        )
     if score.suggested_audio_delay_ms is None:
         if force and best_ms is not None:
             return best_ms
@@ -59,23 +75,51 @@ def offset_to_remove(source: Path | str, score: SyncScore, *, force: bool = Fals
     return score.suggested_audio_delay_ms
 
 
+def drift_to_remove(source: Path | str, records: Sequence[SyncScore], summary_ms_per_minute: float | None) -> Drift:
+    """Return the measured drift to take out, with the offset at the start.
+
+    Raises:
+        MediaError: no drift is measured, or less than a constant delay leaves.
+    """
+    seconds = max((record.time_seconds for record in records), default=0.0)
+    if summary_ms_per_minute is None or abs(summary_ms_per_minute) * seconds / 60 < DRIFT_LIMIT_MS:
+        raise MediaError(
+            f"{source} has no measurable drift (it takes half a minute of trusted offsets, and a change by "
+            f"{DRIFT_LIMIT_MS:.0f} ms): leave out --stretch"
+        )
+    return drift_of(records, summary_ms_per_minute)
+
+
+def check_stretched(source: Path | str, score: SyncScore, ms_per_minute: float | None) -> None:
+    """Raise MediaError if a stretched copy still drifts or varies: its input has jumps rather than a steady drift."""
+    if score.is_varying or abs(ms_per_minute or 0.0) * score.window_seconds / 60 >= DRIFT_LIMIT_MS:
+        raise MediaError(
+            f"{source} would still be out of sync in parts ({score.reason or 'it drifts'}), so its offset does not "
+            "change steadily: no file was written, repair its parts separately"
+        )
+
+
 def fix_file(
     source: Path,
     output: Path,
     offset_ms: float,
     *,
     audio_streams: Collection[int] | None = None,
+    leave_out: Collection[int] = (),
+    stretch: Fraction | None = None,
     overwrite: bool = False,
     check: Callable[[Path], T] | None = None,
     on_progress: Progress | None = None,
 ) -> Fixed[T]:
     """Copy `source` to `output` without the offset `offset_ms` (> 0: the audio is early, so it is delayed).
 
-    No packet is re-encoded. The copy appears under its name only after its packet times were compared with the
-    input's; if anything fails or interrupts before that, no file is left.
+    No packet is re-encoded, except those of a stretched stream. The copy appears under its name only after its packet
+    times were compared with the input's; if anything fails or interrupts before that, no file is left.
 
     Args:
         audio_streams: numbers of the audio streams to move, from 0 on; None moves all of them.
+        leave_out: indices, among all streams, of those that are not copied.
+        stretch: by how much longer the audio streams that move become; they are encoded anew.
         overwrite: replace an existing `output`.
         check: called with the finished copy before it gets its name; may raise to discard it.
         on_progress: called with the seconds copied and the seconds declared (None where none are declared).
@@ -84,7 +128,7 @@ def fix_file(
         ConfigError: the offset is zero, not finite or too large, or `output` cannot be written.
         MediaError: `source` is unusable, or the container of `output` cannot hold it.
     """
-    if not math.isfinite(offset_ms) or offset_ms == 0 or abs(offset_ms) > MAX_OFFSET_MS:
+    if not math.isfinite(offset_ms) or (offset_ms == 0 and stretch is None) or abs(offset_ms) > MAX_OFFSET_MS:
         raise ConfigError(f"the offset is {offset_ms:g} ms: give one other than 0, of at most an hour")
     if not source.is_file():
         raise MediaError(f"{source} is not a file: give the path of a video file", reason="missing")
@@ -92,9 +136,16 @@ def fix_file(
     with new_file(output, overwrite=overwrite) as temporary:
         try:
             traces, notes = remux(
-                source, temporary, audio_delay_ms=offset_ms, audio_streams=audio_streams, on_progress=on_progress
+                source,
+                temporary,
+                audio_delay_ms=offset_ms,
+                audio_streams=audio_streams,
+                leave_out=leave_out,
+                stretch=stretch,
+                on_progress=on_progress,
             )
             compare(traces, trace_file(temporary), output)
+            check_chapters(source, temporary, output)
             checked = None if check is None else check(temporary)
         except ConfigError:
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,15 @@ def moved_tracks(source: Path, choice: TrackChoice, *, all_audio: bool, is_measu
             return _moved(reader.tracks.all_audio, reader.tracks.audio_numbers, bool(choice.audio), all_audio)
     with open_file(str(source)) as container:
         return _moved(container.streams.audio, choice.audio, True, all_audio)
+
+
+def measured_in_copy(source: Path, measured: str, leave_out: Collection[int]) -> str:
+    """Return the name, as in `2+3`, that measured audio tracks have in a copy without the streams `leave_out`."""
+    if not measured or not leave_out:
+        return measured
+    with open_file(str(source)) as container:
+        gone = [number for number, track in enumerate(container.streams.audio) if track.index in leave_out]
+    return "+".join(str(number - sum(one < number for one in gone)) for number in map(int, measured.split("+")))
 
 
 def _moved(audio: Sequence[av.AudioStream], measured: Sequence[int], is_named: bool, all_audio: bool) -> MovedTracks:

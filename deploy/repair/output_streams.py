@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -11,87 +10,110 @@ import av.error
 from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Stream
 
+from cavsync.deploy.repair.plan import Plan
+from cavsync.deploy.repair.stretch import add_stretched
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover
 
 ISO_FORMATS = frozenset({"mov", "mp4", "ipod", "3gp", "3g2", "ismv", "psp"})
 ISO_ENDINGS = frozenset({".mp4", ".mov", ".m4v", ".3gp"})
-COVER_FORMATS = frozenset({"mov", "mp4", "ipod", "matroska"})
-TRANSPORT_ENDINGS = frozenset({".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob"})
-CLOCK_LEAD_MS = 700
+MATROSKA = "matroska"
+COVER_FORMATS = frozenset({"mov", "mp4", "ipod"})
 TRANSPORT_STREAM = "mpegts"
 # Packet identifiers (PID) available to streams; the muxer puts its own tables at 0x1000.
 FREE_PIDS = range(0x20, 0x1FFF)
-# Unit of edit lists in ISO files, which delay a stream; the default of 1/1000 s would round to 1 ms.
-MOVIE_TIMESCALE = 90_000
-INTERLEAVE_SECONDS = 10
 
 
 def container_remedy(output: Path) -> str:
-    """Return the advice for an error message about a container that cannot hold the streams."""
-    return "give an OUTPUT " + ("with the ending of INPUT" if output.suffix.lower() == ".mkv" else "that ends in .mkv")
+    """Return the advice for an error message about a container that cannot hold the streams as they are."""
+    if output.suffix.lower() == ".mkv":
+        return "convert INPUT to a container of another kind first"
+    return "give an OUTPUT that ends in .mkv"
 
 
-def muxer_options(container: InputContainer, output: Path, delay_seconds: Fraction) -> dict[str, str]:
-    """Return the muxer's options, which keep delayed streams interleaved and the delays exact."""
-    interleave_seconds = INTERLEAVE_SECONDS + math.ceil(delay_seconds)
-    options = {"max_interleave_delta": str(interleave_seconds * 1_000_000)}
-    if output.suffix.lower() in TRANSPORT_ENDINGS:
-        # As in FFmpeg's own tool, the clock reference leads the packets, so that receivers can buffer.
-        options["max_delay"] = str(CLOCK_LEAD_MS * 1000)
-    if output.suffix.lower() in ISO_ENDINGS:
-        options["movie_timescale"] = str(MOVIE_TIMESCALE)
-        if any("." in key for key in container.metadata):
-            # The default table has no place for keys such as com.apple.quicktime.location, which cameras write.
-            options["movflags"] = "+use_metadata_tags"
-    return options
+def _matroska_holds(stream: Stream) -> bool:
+    with av.open(BytesIO(), "w", format=MATROSKA) as matroska:
+        return stream.type == "attachment" or is_cover(stream) or codec_name(stream) in matroska.supported_codecs
 
 
 def add_streams(
-    container: InputContainer, sink: OutputContainer, *, keeps_tags: bool, keeps_data: bool
-) -> tuple[dict[int, Stream], list[str]]:
-    """Add a stream to the output for each of the input.
+    container: InputContainer, sink: OutputContainer, plan: Plan, *, keeps_tags: bool = True
+) -> dict[int, Stream]:
+    """Add a stream to the output for each of the input that is not left out, and attach Matroska's covers.
 
     Returns:
-        Input index -> output stream, and a sentence for each stream that is left out because the container cannot hold
-        it: attachments, covers and data, never video, audio or subtitles.
+        Input index -> output stream. Covers that became attachments have none, nor have tracks of chapters and time
+        codes, which the muxer writes anew.
 
     Raises:
-        MediaError: video, audio or subtitles in a codec that the container cannot hold.
+        MediaError: a stream that the container cannot hold, or that cannot be copied.
     """
     targets: dict[int, Stream] = {}
-    left_out: list[str] = []
     for stream in container.streams:
-        if _is_chapter_track(container, stream):
+        if stream.index in plan.left_out or _is_chapter_track(container, stream) or is_rewritten_timecode(stream, sink):
             continue
-        is_data = stream.type not in ("video", "audio", "subtitle") or is_cover(stream)
-        target = _add(stream, sink) if not is_data or _may_hold(sink, stream, keeps_data) else None
+        if is_cover(stream) and sink.format.name == MATROSKA:
+            _attach_cover(stream, sink)
+            continue
+        if stream.index in plan.stretched and isinstance(stream, av.AudioStream):
+            targets[stream.index] = target = add_stretched(stream, sink)
+            _copy_description(container, stream, sink, target, keeps_tags=False)
+            continue
+        target = _add(stream, sink)
         if target is None:
-            if not is_data:
-                raise MediaError(
-                    f"{Path(sink.name).suffix} cannot hold {stream.type} in {_codec_name(stream)}: "
-                    f"no file was written, {container_remedy(Path(sink.name))}"
-                )
-            left_out.append(
-                f"stream {stream.index} ({stream.type} {_codec_name(stream)}) was left out: the container has no place"
-            )
-            continue
-        _copy_description(container, stream, sink, target, keeps_tags)
+            raise MediaError(refusal(stream, Path(sink.name)))
+        _copy_description(container, stream, sink, target, keeps_tags=keeps_tags)
+        if any("timecode" in container.streams[index].metadata for index in plan.left_out):
+            target.metadata.pop("timecode", None)
         targets[stream.index] = target
-    return targets, left_out
+    return targets
 
 
-def _may_hold(sink: OutputContainer, stream: Stream, keeps_data: bool) -> bool:
-    """Return whether to try a cover, attachment or data stream, which not every muxer refuses when it should."""
-    if stream.type == "attachment":
-        return sink.format.name == "matroska"
-    if is_cover(stream):
-        return sink.format.name in COVER_FORMATS
-    return keeps_data
+def refusal(stream: Stream, output: Path) -> str:
+    """Return the sentence about a stream that cannot be copied to `output`, with a way out."""
+    leave = f"--leave-out {stream.index} to copy the others"
+    kind = "a cover" if is_cover(stream) else stream.type
+    if stream.type not in ("video", "audio") or stream.codec_context is not None:
+        sentence = f"{output.suffix} cannot hold {kind} in {codec_name(stream)} (stream {stream.index})"
+        is_better = output.suffix.lower() != ".mkv" and _matroska_holds(stream)
+        other = f"{container_remedy(output)}, or " if is_better else "give "
+        return f"{sentence}: no file was written, {other}{leave}"
+    return (
+        f"stream {stream.index} is {kind} in a codec that this FFmpeg does not know, so it cannot be copied to any "
+        f"container: no file was written, give {leave}"
+    )
+
+
+def is_rewritten_timecode(stream: Stream, sink: OutputContainer) -> bool:
+    """Return whether the muxer writes this track of time codes anew, from the tag of the video that it belongs to."""
+    code = stream.metadata.get("timecode")
+    if stream.type != "data" or code is None or sink.format.name not in ISO_FORMATS:
+        return False
+    return any(track.metadata.get("timecode") == code for track in stream.container.streams.video)
+
+
+def _attach_cover(stream: Stream, sink: OutputContainer) -> None:
+    """Attach a cover image, which FFmpeg reads as a video track of one packet."""
+    codec = codec_name(stream)
+    kind = "jpeg" if codec == "mjpeg" else codec
+    with av.open(stream.container.name, metadata_errors="surrogateescape") as container:
+        packet = next((packet for packet in container.demux(container.streams[stream.index]) if packet.size), None)
+    if packet is None:
+        raise MediaError(f"the cover (stream {stream.index}) is empty: give --leave-out {stream.index}")
+    name = stream.metadata.get("filename", f"cover.{'jpg' if kind == 'jpeg' else kind}")
+    target = sink.add_attachment(name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet))
+    given = {key: value for key, value in stream.metadata.items() if key not in ("filename", "mimetype", "DURATION")}
+    target.metadata.update(given)
 
 
 def _add(stream: Stream, sink: OutputContainer) -> Stream | None:
     """Add a copy of `stream` to the output; returns None where the container cannot hold its codec."""
+    if stream.type == "attachment" and sink.format.name != MATROSKA:
+        return None
+    if is_cover(stream) and sink.format.name not in COVER_FORMATS:
+        return None
+    if stream.type == "data" and sink.format.name == MATROSKA:
+        return None
     try:
         if stream.codec_context is None and stream.type == "subtitle" and stream.name is not None:
             return sink.add_mux_stream(stream.name)
@@ -101,7 +123,7 @@ def _add(stream: Stream, sink: OutputContainer) -> Stream | None:
 
 
 def _copy_description(
-    container: InputContainer, stream: Stream, sink: OutputContainer, target: Stream, keeps_tags: bool
+    container: InputContainer, stream: Stream, sink: OutputContainer, target: Stream, *, keeps_tags: bool
 ) -> None:
     # The muxer writes Matroska's DURATION itself; a copied one would take precedence.
     target.metadata.update({key: value for key, value in stream.metadata.items() if key != "DURATION"})
@@ -125,7 +147,8 @@ def _is_chapter_track(container: InputContainer, stream: Stream) -> bool:
     return is_text and stream.discard == Discard.all and bool(container.chapters())
 
 
-def _codec_name(stream: Stream) -> str:
+def codec_name(stream: Stream) -> str:
+    """Return the name of a stream's codec for messages."""
     if stream.codec_context is not None:
         return str(stream.codec_context.codec.canonical_name)
-    return str(getattr(stream, "name", None) or "an unknown codec")
+    return str(getattr(stream, "name", None) or ("time codes" if "timecode" in stream.metadata else "an unknown codec"))

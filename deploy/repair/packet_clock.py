@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 
 import av
 from av.stream import Stream
+
+from cavsync.deploy.repair.presentation import PacketTimes
 
 # A jump of a stream by more than this marks a splice if no other stream fills the gap (FFmpeg's own tool agrees).
 MAX_JUMP_SECONDS = Fraction(10)
@@ -71,10 +75,18 @@ class PacketClock:
     Args:
         delays_seconds: stream index -> delay of its packets; never negative.
         is_spliced: whether the container's times may jump (MPEG transport and programme streams).
+        times: stream index -> presentation and decoding times of its packets, in place of the container's.
     """
 
-    def __init__(self, delays_seconds: dict[int, Fraction], *, is_spliced: bool) -> None:
+    def __init__(
+        self,
+        delays_seconds: dict[int, Fraction],
+        *,
+        is_spliced: bool,
+        times: Mapping[int, PacketTimes] = MappingProxyType({}),
+    ) -> None:
         self._delays_seconds = delays_seconds
+        self._times = {index: iter(of_stream) for index, of_stream in times.items()}
         self._splicer = Splicer() if is_spliced else None
         self._last: dict[int, int] = {}
 
@@ -88,6 +100,8 @@ class PacketClock:
         split = -int(-coarse // FINEST_STEP_SECONDS)
         step = coarse / split
         delay = round(self._delays_seconds.get(index, Fraction(0)) / step)
+        if index in self._times:
+            packet.pts, packet.dts = next(self._times[index])
         pts, dts = packet.pts, packet.dts
         moved = round(self._splice_seconds(packet) / step)
         duration = (packet.duration or 0) * split

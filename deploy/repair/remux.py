@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -12,27 +12,31 @@ from typing import cast
 import av
 import av.error
 from av.container import InputContainer, OutputContainer
-from av.format import Flags
 from av.stream import Stream
 
+from cavsync.deploy.repair.output_file import start_output
 from cavsync.deploy.repair.output_streams import (
     ISO_ENDINGS,
     ISO_FORMATS,
-    add_streams,
+    MATROSKA,
+    TRANSPORT_STREAM,
     container_remedy,
-    muxer_options,
 )
 from cavsync.deploy.repair.packet_clock import PacketClock
+from cavsync.deploy.repair.plan import Plan
+from cavsync.deploy.repair.presentation import presentation_times
+from cavsync.deploy.repair.programme import programme_of
+from cavsync.deploy.repair.stretch import Stretcher, stretched_packets
 from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
-from cavsync.media.container import reason_of
+from cavsync.media.container import is_cover, reason_of
+from cavsync.media.frame_times import forbid_guesses
 from cavsync.media.packets import late_streams_note, read_packets
+from cavsync.media.track_ends import TrackEnds, is_spliced
 
 Progress = Callable[[float, float | None], None]
 # Greatest number of packets by which any codec reorders frames.
 MAX_REORDERED_PACKETS = 32
-# Tolerances of declared durations, as in `cavsync.media.decode`.
-MISSING_SECONDS, MISSING_SHARE = 1.0, 0.05
 MAX_OFFSET_MS = 3_600_000.0
 
 
@@ -42,6 +46,8 @@ def remux(
     *,
     audio_delay_ms: float,
     audio_streams: Collection[int] | None = None,
+    leave_out: Collection[int] = (),
+    stretch: Fraction | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[list[Trace], list[str]]:
     """Copy `source` to `output` with its audio `audio_delay_ms` later (earlier where negative) relative to the rest.
@@ -51,23 +57,43 @@ def remux(
 
     Args:
         audio_streams: numbers, among the audio streams, of those to move; None moves all of them.
+        leave_out: indices, among all streams, of those that are not copied.
+        stretch: by how much longer the audio streams that move become; they are encoded anew.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
     Returns:
-        The trace of every stream passed to the muxer, and sentences about parts that are missing in the copy.
+        The trace of every stream passed to the muxer, and sentences about what the copy lacks.
 
     Raises:
-        MediaError: `source` is unreadable or damaged, lacks the stream, or has streams that the container cannot hold.
+        MediaError: `source` is unreadable or damaged, lacks the stream, or has what the container cannot hold.
     """
-    with _open(source) as container:
+    with _open(source) as container, output.open("wb") as file:
+        programme = programme_of(container)
         delays = delays_seconds(container, audio_delay_ms, audio_streams)
+        moved = _moved_audio(container, audio_streams)
+        if audio_streams is None:
+            moved = [stream for stream in moved if stream.index not in leave_out]
+        _check_left_out(container, leave_out, moved)
         delays = _without_hidden_start(container, source, output, delays)
-        clock = PacketClock(delays, is_spliced=is_spliced(container))
-        sink, targets, left_out = _start(container, output, delays)
+        clock = PacketClock(delays, is_spliced=is_spliced(container), times=presentation_times(container))
+        stretched = moved if stretch is not None else []
+        plan = Plan(delays, programme, frozenset(leave_out), frozenset(stream.index for stream in stretched))
+        sink, targets = start_output(container, output, file, plan)
         traces = {index: trace_of(container.streams[index], delays.get(index, Fraction(0))) for index in targets}
+        ends = TrackEnds(container)
+        packets = _noted(_packets(container), ends)
+        if stretch is not None:
+            start_seconds = Fraction(container.start_time or 0, av.time_base)
+            packets = stretched_packets(
+                packets,
+                {
+                    stream: Stretcher(stream, cast("av.AudioStream", targets[stream.index]), stretch, start_seconds)
+                    for stream in stretched
+                },
+            )
         try:
             try:
-                _copy(container, sink, targets, clock, traces, on_progress)
+                _copy(container, packets, sink, targets, clock, traces, on_progress)
             finally:
                 sink.close()
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -76,20 +102,31 @@ def remux(
             raise MediaError(
                 f"{output} cannot be written ({reason_of(error)}), no file was written: {remedy}"
             ) from None
+        notes = [f"stream {stream.index} (audio) was stretched and encoded anew" for stream in stretched]
+        notes += [f"stream {index} ({container.streams[index].type}) was left out" for index in leave_out]
         if note := late_streams_note(container):
-            left_out.append(f"{note} not copied")
-        return list(traces.values()), [*left_out, *_missing_end(container, traces.values())]
+            notes.append(f"{note} not copied")
+        if programme is not None and programme.names and sink.format.name not in (TRANSPORT_STREAM, MATROSKA):
+            notes.append(f"{output.suffix} has no place for the names of the programme: {programme.all_names}")
+        # Subtitles may end anywhere.
+        played = [container.streams[index] for index, trace in traces.items() if trace.kind in ("video", "audio")]
+        missing = ends.missing([stream for stream in played if not is_cover(stream)])
+        notes += [f"INPUT was cut off ({missing})"] if missing is not None else []
+        return list(traces.values()), notes
 
 
-def _missing_end(container: InputContainer, traces: Iterable[Trace]) -> Iterator[str]:
-    """Yield a note where a truncated file, which is copied as far as it goes, ends before its declared end."""
-    ends_seconds = [float(trace.end_seconds) for trace in traces if trace.end_seconds is not None]
-    if container.duration is None or not ends_seconds:
-        return
-    declared_seconds = container.duration / av.time_base
-    found_seconds = max(ends_seconds) - (container.start_time or 0) / av.time_base
-    if declared_seconds - found_seconds > max(MISSING_SECONDS, MISSING_SHARE * declared_seconds):
-        yield f"INPUT ends after {found_seconds:.1f} s of the {declared_seconds:.1f} s that its header declares"
+def _moved_audio(container: InputContainer, numbers: Collection[int] | None) -> list[av.AudioStream]:
+    return [stream for number, stream in enumerate(container.streams.audio) if numbers is None or number in numbers]
+
+
+def _check_left_out(container: InputContainer, leave_out: Collection[int], moved: Collection[Stream]) -> None:
+    kept = {*(stream.index for stream in moved), container.streams.video[0].index}
+    for index in leave_out:
+        if index >= len(container.streams):
+            raise MediaError(f"{container.name} has no stream {index}: give 0 to {len(container.streams) - 1}")
+        if index in kept:
+            kind = container.streams[index].type
+            raise MediaError(f"stream {index} is the {kind} of which the offset is removed: it cannot be left out")
 
 
 def delays_seconds(
@@ -148,73 +185,22 @@ def _video_start_seconds(source: Path, index: int) -> Fraction:
     return min(times, default=Fraction(0))
 
 
-def is_spliced(container: InputContainer) -> bool:
-    """Return whether the format's times may jump."""
-    # PyAV's stubs declare the value of a flag as a flag.
-    return bool(container.format.flags & cast("int", Flags.ts_discont.value))
-
-
 def _open(source: Path) -> InputContainer:
     try:
         # Metadata that is not UTF-8 is copied byte for byte.
-        return av.open(str(source.absolute()), metadata_errors="surrogateescape")
+        container = av.open(str(source.absolute()), metadata_errors="surrogateescape")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
             f"{source} cannot be opened as media ({reason_of(error)}): give a complete file that FFmpeg reads",
             reason="unreadable",
         ) from None
-
-
-def _start(
-    container: InputContainer, output: Path, delays: dict[int, Fraction]
-) -> tuple[OutputContainer, dict[int, Stream], list[str]]:
-    """Open the output and write its header, without codec tags or data streams where the muxer refuses them."""
-    refusal = ""
-    for keeps_tags, keeps_data in ((True, True), (False, True), (True, False), (False, False)):
-        try:
-            sink = av.open(
-                str(output.absolute()),
-                "w",
-                metadata_errors="surrogateescape",
-                container_options=muxer_options(container, output, max(delays.values(), default=Fraction(0))),
-            )
-        except ValueError:
-            raise MediaError(
-                f"{output.name} has no ending that names a container: give one such as .mp4, .mkv, .mov or .ts"
-            ) from None
-        targets, left_out = add_streams(container, sink, keeps_tags=keeps_tags, keeps_data=keeps_data)
-        _describe(container, sink, delays)
-        try:
-            sink.start_encoding()
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            refusal = reason_of(error)
-            sink.close()
-            continue
-        return sink, targets, left_out
-    codecs = ", ".join(trace_of(stream).codec or stream.type for stream in container.streams)
-    raise MediaError(
-        f"{output.suffix} cannot hold these streams ({codecs}: {refusal}): no file was written, "
-        f"{container_remedy(output)}"
-    )
-
-
-def _describe(container: InputContainer, sink: OutputContainer, delays: dict[int, Fraction]) -> None:
-    """Copy metadata and chapters; chapters get the delay of the video."""
-    brands = ("major_brand", "minor_version", "compatible_brands")
-    sink.metadata.update({key: value for key, value in container.metadata.items() if key not in brands})
-    video = next(stream.index for stream in container.streams if stream.type == "video")
-    chapters = container.chapters()
-    for chapter in chapters:
-        # FFmpeg's chapters always have a time base.
-        delay = round(delays.get(video, Fraction(0)) / cast("Fraction", chapter["time_base"]))
-        chapter["start"] += delay
-        chapter["end"] += delay
-    if chapters:
-        sink.set_chapters(chapters)
+    forbid_guesses(container)
+    return container
 
 
 def _copy(
     container: InputContainer,
+    packets: Iterator[av.Packet[Stream]],
     sink: OutputContainer,
     targets: dict[int, Stream],
     clock: PacketClock,
@@ -223,17 +209,29 @@ def _copy(
 ) -> None:
     start_seconds = (container.start_time or 0) / av.time_base
     declared_seconds = None if container.duration is None else container.duration / av.time_base
-    for packet in _packets(container):
+    for packet in packets:
         target = targets.get(packet.stream_index)
         if target is None:
             continue
         trace, is_hidden = traces[packet.stream_index], packet.is_discard
         pts_seconds = clock.stamp(packet)
-        trace.add(pts_seconds, (packet.duration or 0) * packet.time_base, is_hidden)
+        if pts_seconds is None and trace.kind == "video" and not trace.is_cover:
+            raise MediaError(
+                f"{container.name} lacks the times at which some of its pictures are shown: no file was written, "
+                "convert the file first"
+            )
+        duration_seconds = (packet.duration or 0) * packet.time_base
+        trace.add(pts_seconds, duration_seconds, is_hidden=is_hidden)
         packet.stream = target
         sink.mux_one(packet)
         if on_progress is not None and pts_seconds is not None:
             on_progress(float(pts_seconds) - start_seconds, declared_seconds)
+
+
+def _noted(packets: Iterator[av.Packet[Stream]], ends: TrackEnds) -> Iterator[av.Packet[Stream]]:
+    for packet in packets:
+        ends.add(packet)
+        yield packet
 
 
 def _packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:

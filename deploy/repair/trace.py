@@ -1,9 +1,10 @@
-"""Packet times of a file's streams, and the check that a copy has moved the right streams and nothing else."""
+"""Packet times of a file's streams, and the check that a copy has moved the right packets and nothing else."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,14 +19,21 @@ from cavsync.media.packets import read_packets
 
 TIMED_KINDS = ("video", "audio", "subtitle")
 # Containers with a time base of a millisecond round video and audio by half of it each.
-START_TOLERANCE_SECONDS = Fraction(2, 1000)
+TIME_TOLERANCE_SECONDS = 0.002
+NO_TIME = -(2**63)
+# Muxers of transport streams put several frames of audio into one packet with one time, across a gap too, so the frames
+# after a gap are not compared.
+GAP_SECONDS = Fraction(5, 1000)
+INEXACT_SECONDS = Fraction(1, 2)
 # Muxers repacketise uncompressed audio, and some omit the duration of the last packet.
 END_TOLERANCE_SECONDS = Fraction(1, 5)
 
 
 @dataclass
 class Trace:
-    """Number and time range of one stream's packets (presentation times in seconds).
+    """Presentation times of one stream's packets, in seconds.
+
+    `times_us` are those of all packets in file order, with NO_TIME for those that cannot be compared.
 
     `delay_seconds` is the delay that the copy adds; `shown_seconds` is the start without packets that are hidden.
     """
@@ -34,17 +42,22 @@ class Trace:
     codec: str
     is_cover: bool
     delay_seconds: Fraction = Fraction(0)
-    num_packets: int = 0
+    times_us: array[int] = field(default_factory=lambda: array("q"))
     start_seconds: Fraction | None = None
     end_seconds: Fraction | None = None
     shown_seconds: Fraction | None = None
+    _next_seconds: Fraction | None = None
+    _inexact_until_seconds: Fraction = Fraction(-(2**63))
 
-    def add(self, pts_seconds: Fraction | None, duration_seconds: Fraction, is_hidden: bool = False) -> None:
+    def add(self, pts_seconds: Fraction | None, duration_seconds: Fraction, *, is_hidden: bool = False) -> None:
         """Add a packet; `is_hidden` if an edit list excludes it from presentation."""
-        self.num_packets += 1
         if pts_seconds is None:
+            self.times_us.append(NO_TIME)
             return
-        end_seconds = pts_seconds + duration_seconds
+        if self.kind == "audio" and abs(pts_seconds - (self._next_seconds or pts_seconds)) > GAP_SECONDS:
+            self._inexact_until_seconds = pts_seconds + INEXACT_SECONDS
+        end_seconds = self._next_seconds = pts_seconds + duration_seconds
+        self.times_us.append(NO_TIME if pts_seconds < self._inexact_until_seconds else round(pts_seconds * 1_000_000))
         self.start_seconds = pts_seconds if self.start_seconds is None else min(self.start_seconds, pts_seconds)
         self.end_seconds = end_seconds if self.end_seconds is None else max(self.end_seconds, end_seconds)
         if not is_hidden:
@@ -90,6 +103,18 @@ def trace_file(path: Path) -> list[Trace]:
     return traces
 
 
+def check_chapters(source: Path, written: Path, output: Path) -> None:
+    """Raise MediaError if the copy lacks chapters, which not every container holds."""
+    counts = []
+    for path in (source, written):
+        with av.open(str(path.absolute()), metadata_errors="surrogateescape") as container:
+            counts.append(len(container.chapters()))
+    if counts[1] < counts[0]:
+        raise MediaError(
+            f"{output.suffix} cannot hold chapters: no file was written, give an OUTPUT that ends in .mkv or .mp4"
+        )
+
+
 def compare(planned: Sequence[Trace], written: Sequence[Trace], output: Path) -> None:
     """Compare the packets of the copy with those that were passed to the muxer.
 
@@ -100,20 +125,37 @@ def compare(planned: Sequence[Trace], written: Sequence[Trace], output: Path) ->
     clock = next((pair for pair in pairs if pair[0].kind == "video"), pairs[0])
     zero_seconds = _start(clock[1]) - clock[0].delay_seconds - _start(clock[0])
     for before, after in pairs:
-        expected_seconds = _start(before) + before.delay_seconds + zero_seconds
-        error_seconds = _start(after) - expected_seconds
-        end_error_seconds = _end(after) - (_end(before) + before.delay_seconds + zero_seconds)
         # The times of subtitles are not compared: containers fill the gaps between lines in different ways.
-        is_moved = before.kind != "subtitle" and abs(error_seconds) > START_TOLERANCE_SECONDS
-        is_cut = before.kind != "subtitle" and end_error_seconds < -END_TOLERANCE_SECONDS
+        if before.kind == "subtitle":
+            continue
+        delay_seconds = before.delay_seconds + zero_seconds
+        error_seconds = _largest_error_seconds(before, after, delay_seconds)
+        is_moved = abs(error_seconds) > TIME_TOLERANCE_SECONDS
+        is_cut = _end(after) - _end(before) - delay_seconds < -END_TOLERANCE_SECONDS
         if before.kind == "video":
-            is_cut |= after.num_packets < before.num_packets
+            is_cut |= len(after.times_us) != len(before.times_us)
         if is_moved or is_cut:
             fault = f"moves its {before.kind} by {float(error_seconds) * 1000:+.1f} ms" if is_moved else "cuts it"
             raise MediaError(
                 f"{output.suffix} cannot hold this file with these times (it {fault}): "
                 f"no file was written, {container_remedy(output)}"
             )
+
+
+def _largest_error_seconds(before: Trace, after: Trace, delay_seconds: Fraction) -> float:
+    """Return by how much the packet that is displaced most lies off its place.
+
+    Where the muxer has divided a stream into other packets, as it does with uncompressed audio, only the first counts.
+    """
+    if len(before.times_us) != len(after.times_us):
+        return float(_start(after) - _start(before) - delay_seconds)
+    delay_us = round(delay_seconds * 1_000_000)
+    errors_us = [
+        late - early - delay_us
+        for early, late in zip(before.times_us, after.times_us, strict=True)
+        if NO_TIME not in (early, late)
+    ]
+    return max(errors_us, key=abs, default=0) / 1_000_000
 
 
 def _pairs(planned: Sequence[Trace], written: Sequence[Trace], output: Path) -> list[tuple[Trace, Trace]]:

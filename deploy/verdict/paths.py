@@ -72,8 +72,8 @@ def _cause(curve: Curve, evidence: Evidence, confidence: float | None) -> str | 
         return None
     reach_ms = max(abs(curve.lags_ms[0]), abs(curve.lags_ms[-1]))
     return (
-        f"lips and sound move, but no offset within ±{reach_ms:.0f} ms fits clearly (dubbed, another speaker, an offset "
-        "beyond the range, or too little speech)"
+        f"lips and sound move, but no offset within ±{reach_ms:.0f} ms fits clearly (dubbed, another speaker, an "
+        "offset beyond the range, or too little speech)"
     )
 
 

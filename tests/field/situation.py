@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+Write = Callable[[Path, Path], Path]
+"""A function of the base clip and an empty folder that writes a file there and returns its path."""
+
 
 @dataclass(frozen=True)
 class Repair:
@@ -50,7 +53,7 @@ class Situation:
     """
 
     name: str
-    write: Callable[[Path, Path], Path]
+    write: Write
     offset_ms: float | None
     says: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
@@ -72,7 +75,7 @@ def ffmpeg(*arguments: str | Path) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
-def converted(name: str, *options: str) -> Callable[[Path, Path], Path]:
+def converted(name: str, *options: str) -> Write:
     """Return a `write` that runs `ffmpeg -i BASE OPTIONS NAME`; "CLIP" among the options is the base clip again."""
 
     def write(base: Path, folder: Path) -> Path:

@@ -126,7 +126,7 @@ def test_a_file_that_was_cut_off_is_copied_with_a_word(tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
     source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (note,) = fix_file(source, tmp_path / "out.mkv", 80).notes
-    assert note.startswith("INPUT ends after")
+    assert note.startswith("INPUT was cut off (it ends after")
     assert "of the 6.0 s" in note
 
 

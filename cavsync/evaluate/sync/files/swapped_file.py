@@ -12,7 +12,6 @@ import av.error
 from av.container import InputContainer, OutputContainer
 
 from cavsync.errors import MediaError
-from cavsync.file_names import ffmpeg_path
 from cavsync.media.container import open_file, reason_of
 from cavsync.media.packets import read_packets
 from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
@@ -29,10 +28,12 @@ def write_swapped_file(video: Path, sound: Path, folder: Path, tracks: TrackChoi
     out = folder / f"{video.stem}-with-another-sound.mkv"
     for as_pcm in (False, True):
         try:
+            # PyAV leaves a file that it opened itself open when the header is refused.
             with (
                 open_file(str(video)) as images,
                 open_file(str(sound)) as voice,
-                av.open(ffmpeg_path(out), "w") as sink,
+                out.open("wb") as file,
+                av.open(file, "w") as sink,
             ):
                 _join(images, voice, sink, tracks, as_pcm=as_pcm)
             return out

@@ -17,7 +17,6 @@ from av.container import OutputContainer
 from cavsync.errors import MediaError
 from cavsync.evaluate.sync.files.swapped_file import Packets, copied_audio, write_in_order
 from cavsync.evaluate.sync.files.variants import MAKERS, Frame, Variant
-from cavsync.file_names import ffmpeg_path
 from cavsync.media import MediaReader, VideoFrame
 from cavsync.media.container import open_file, reason_of
 
@@ -33,7 +32,8 @@ def write_variant_file(source: Path, folder: Path, name: str) -> Path:
     """
     variant, out = MAKERS[name](), folder / f"{source.stem}-{name}.mkv"
     try:
-        with open_file(str(source)) as voice, av.open(ffmpeg_path(out), "w") as sink:
+        # PyAV leaves a file that it opened itself open when the header is refused.
+        with open_file(str(source)) as voice, out.open("wb") as file, av.open(file, "w") as sink:
             frames = _changed(_at_rate(_frames(source), variant.rate_hz), variant)
             first = next(frames, None)
             if first is None:

@@ -1,0 +1,145 @@
+"""Files that hold more than a picture and a sound, all of which a repair keeps, or refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from situation import Repair, Situation, Write, converted, ffmpeg
+
+TIMECODE = converted("clip.mov", "-c", "copy", "-timecode", "10:00:00:00")
+SERVICE = ("-metadata", "service_name=Test TV", "-metadata", "service_provider=Prov", "-mpegts_service_id", "68")
+TWO_PROGRAMMES = ("-i", "CLIP", "-map", "0", "-map", "1", "-c", "copy")
+PROGRAMMES = ("-program", "program_num=1:st=0:st=1", "-program", "program_num=2:st=2:st=3")
+LEFT_OUT = {"leave_out": (2,)}
+
+
+def unknown_codec(first: int) -> Write:
+    """Return a `write` of MOV with two audio tracks, of which track `first` is in a codec that FFmpeg does not know."""
+
+    def write(base: Path, folder: Path) -> Path:
+        path = converted("clip.mov", "-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy")(base, folder)
+        content = path.read_bytes()
+        place = content.index(b"stsd")
+        for _ in range(first + 1):
+            place = content.index(b"mp4a", content.index(b"stsd", place + 4))
+        # Without its description, which names AAC.
+        described = content.index(b"esds", place)
+        path.write_bytes(
+            content[:place] + b"apac" + content[place + 4 : described] + b"free" + content[described + 4 :]
+        )
+        return path
+
+    return write
+
+
+def with_cover(ending: str) -> Write:
+    def write(base: Path, folder: Path) -> Path:
+        cover, path = folder / "cover.png", folder / f"clip.{ending}"
+        ffmpeg("-i", base, "-frames:v", "1", cover)
+        if ending == "mkv":
+            ffmpeg("-i", base, "-c", "copy", "-attach", cover, "-metadata:s:t", "mimetype=image/png", path)
+        else:
+            options = ("-map", "0", "-map", "1", "-c", "copy", "-disposition:v:1", "attached_pic")
+            ffmpeg("-i", base, "-i", cover, *options, path)
+        return path
+
+    return write
+
+
+def with_font(base: Path, folder: Path) -> Path:
+    (folder / "font.ttf").write_bytes(bytes(range(256)) * 8)
+    attached = ("-attach", folder / "font.ttf", "-metadata:s:t", "mimetype=application/x-truetype-font")
+    ffmpeg("-i", base, "-c", "copy", *attached, folder / "clip.mkv")
+    return folder / "clip.mkv"
+
+
+def with_chapters(ending: str) -> Write:
+    def write(base: Path, folder: Path) -> Path:
+        parts = "".join(
+            f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={3000 * part}\nEND={3000 * part + 3000}\ntitle=part {part}\n"
+            for part in range(2)
+        )
+        (folder / "parts.txt").write_text(f";FFMETADATA1\ntitle=Grüße\n{parts}")
+        path = folder / f"clip.{ending}"
+        ffmpeg("-i", base, "-i", folder / "parts.txt", "-map_metadata", "1", "-map_chapters", "1", "-c", "copy", path)
+        return path
+
+    return write
+
+
+def with_subtitles(base: Path, folder: Path) -> Path:
+    (folder / "lines.srt").write_text(
+        "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\n2\n00:00:03,000 --> 00:00:04,000\nlast\n"
+    )
+    options = ("-map", "0", "-map", "1", "-c", "copy", "-metadata:s:s:0", "language=deu", "-disposition:s:0", "forced")
+    ffmpeg("-i", base, "-i", folder / "lines.srt", *options, folder / "clip.mkv")
+    return folder / "clip.mkv"
+
+
+LINES = "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\n2\n00:00:03,000 --> 00:00:04,000\nlast\n"
+PLAIN = converted("clip.mp4", "-c", "copy")
+COMMENTARY = (
+    *("-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy", "-disposition:a:0", "default"),
+    *("-disposition:a:1", "comment", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "title=Commentary"),
+)
+
+SITUATIONS = [
+    Situation("time codes", TIMECODE, 0, repair=Repair()),
+    Situation(
+        "time codes and late audio", TIMECODE, 0, repair=Repair(offset_ms=-300, refusal="time codes.*--leave-out 2")
+    ),
+    Situation("time codes to mkv", TIMECODE, 0, repair=Repair(".mkv", refusal="time codes.*give --leave-out 2")),
+    Situation(
+        "time codes left out",
+        TIMECODE,
+        0,
+        repair=Repair(
+            offset_ms=-300,
+            notes="stream 2 .* was left out",
+            loses=frozenset({"streams", "languages", "stream tags", "dispositions"}),
+            options=LEFT_OUT,
+        ),
+    ),
+    Situation(
+        "unknown codec in a copy", unknown_codec(1), 0, repair=Repair(refusal="does not know.*give --leave-out 2")
+    ),
+    Situation(
+        "unknown codec in a copy to mkv", unknown_codec(1), 0, repair=Repair(".mkv", refusal="give --leave-out 2")
+    ),
+    Situation(
+        "unknown codec left out",
+        unknown_codec(1),
+        0,
+        repair=Repair(
+            notes="stream 2 .* was left out",
+            loses=frozenset({"streams", "languages", "stream tags", "dispositions"}),
+            options=LEFT_OUT,
+        ),
+    ),
+    Situation("service of a transport stream", converted("clip.ts", "-c", "copy", *SERVICE), 0, repair=Repair()),
+    Situation(
+        "service to mp4",
+        converted("clip.ts", "-c", "copy", *SERVICE),
+        0,
+        repair=Repair(".mp4", notes="Test TV", loses=frozenset({"programmes", "languages", "dispositions"})),
+    ),
+    Situation(
+        "two programmes",
+        converted("clip.ts", *TWO_PROGRAMMES, *PROGRAMMES),
+        0,
+        repair=Repair(refusal=r"several programmes \(1, 2\).*-map 0:p:1"),
+    ),
+    Situation("cover in mkv", with_cover("mkv"), 0, repair=Repair()),
+    Situation("cover in mp4", with_cover("mp4"), 0, repair=Repair(offset_ms=-300)),
+    Situation("cover to ts", with_cover("mkv"), 0, repair=Repair(".ts", refusal="cannot hold a cover.*--leave-out 2")),
+    Situation("font", with_font, 0, repair=Repair()),
+    Situation("font to mp4", with_font, 0, repair=Repair(".mp4", refusal="cannot hold attachment.*--leave-out 2")),
+    Situation("chapters in mkv", with_chapters("mkv"), 0, repair=Repair(offset_ms=-300)),
+    Situation("chapters in mp4", with_chapters("mp4"), 0, repair=Repair()),
+    Situation("chapters to ts", with_chapters("mkv"), 0, repair=Repair(".ts", refusal="cannot hold chapters")),
+    Situation("subtitles", with_subtitles, 0, repair=Repair(offset_ms=-300)),
+    Situation("commentary", converted("clip.mkv", *COMMENTARY), 0, repair=Repair()),
+    Situation("several files as HLS", PLAIN, 0, repair=Repair(".m3u8", refusal="several files")),
+    Situation("several files as DASH", PLAIN, 0, repair=Repair(".mpd", refusal="several files")),
+    Situation("pictures as files", PLAIN, 0, repair=Repair(".png", refusal="several files")),
+]
