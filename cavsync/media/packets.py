@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import threading
 from collections.abc import Iterator
 
 import av
-import av.logging
 from av.container import InputContainer
 from av.stream import Stream
 
-_STREAM_LINE = re.compile(r"^ *Stream #0:(\d+)", re.MULTILINE)
-_log_level = threading.Lock()
+from cavsync.media.description import num_streams
 
 
 def read_packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet[Stream]]:
@@ -33,19 +29,7 @@ def read_packets(container: InputContainer, *streams: Stream) -> Iterator[av.Pac
 
 def late_streams_note(container: InputContainer) -> str:
     """Return a clause about the streams that began after the container was opened; empty where there are none."""
-    num_late = _num_streams(container) - len(container.streams)
+    num_late = num_streams(container) - len(container.streams)
     if num_late <= 0:
         return ""
     return "one stream that begins later was" if num_late == 1 else f"{num_late} streams that begin later were"
-
-
-def _num_streams(container: InputContainer) -> int:
-    # PyAV does not tell the number, except in FFmpeg's own description, which is a log message.
-    with _log_level:
-        before = av.logging.get_level()
-        av.logging.set_level(av.logging.INFO)
-        try:
-            description = container.dumps_format()
-        finally:
-            av.logging.set_level(before)
-    return 1 + max((int(index) for index in _STREAM_LINE.findall(description)), default=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -122,6 +122,7 @@ def score_file(
     options.check(bundle.manifest)
     keep = _Keep(picture=keep_picture, curves=keep_curves)
     with MediaReader(path, file=file, tracks=options.tracks, all_audio=options.all_audio) as reader:
+        items: Iterable[tuple[int, VideoFrame | AudioChunk]]
         if not options.all_audio:
             played, runs = 0, {0: _TrackRun(bundle, options, keep)}
             items = ((0, item) for item in reader)
