@@ -111,7 +111,6 @@ class FaceFile:
         if num_rows < max(MIN_ROWS, MIN_FACE_SHARE * expected):
             return None
         facts = np.concatenate([block.facts for _, block in chosen], dtype=np.float64).reshape(-1, NUM_FACTS)
-        times = np.concatenate([block.times_seconds for _, block in chosen])
         tracks = np.repeat([track for track, _ in chosen], lengths)
         sums = np.array([block.sums for _, block in chosen], dtype=np.float64)
         counts = np.array([block.counts for _, block in chosen], dtype=np.int64)
