@@ -59,7 +59,7 @@ def _decoded_times(source: str, index: int) -> PacketTimes:
                     packet.opaque = len(decoding)
                     decoding.append(packet.dts)
                 times.add(packet)
-                for frame in cast("list[av.VideoFrame]", packet.decode()):
+                for frame in packet.decode():
                     times.stamp(frame)
                     number = cast("int", frame.opaque)
                     shown[number] = next_time if frame.pts is None else frame.pts
