@@ -1,6 +1,7 @@
 """Run a check on many damaged inputs, each within limits of time and memory, and keep the one that breaks them.
 
-`make test` tries a few, always the same. With FUZZ_SECONDS set, each target goes on for so long with new ones.
+`make test` tries a few, always the same. With FUZZ_SECONDS set, each target goes on for so long with others: those that
+FUZZ_SEED determines, or new ones every time.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def fuzz(target: str, check: Callable[[T], object], inputs: st.SearchStrategy[T]
     of one that failed is in TARGET.failed.
     """
     KEPT.mkdir(parents=True, exist_ok=True)
-    first = random.SystemRandom().randrange(1 << 32) if SECONDS else 0
+    anything = random.SystemRandom().randrange(1 << 32) if SECONDS else 0
+    first = int(os.environ.get("FUZZ_SEED", anything))
     end = time.monotonic() + SECONDS
     for number in range(1 << 30):
         options = settings(
