@@ -43,6 +43,19 @@ def description(path: Path) -> dict[str, Any]:
     return {"streams": streams, "title": title, "chapters": chapters, "rotation": rotation}
 
 
+@pytest.mark.parametrize("scale_ns", [1_000_003, 65_535, 16_777_215])
+def test_steps_of_time_that_are_no_round_number(tmp_path: Path, scale_ns: int) -> None:
+    """Their fractions do not fit a time base of FFmpeg: such a file is moved in its own steps."""
+    source = write_coded_clip(tmp_path / "in.mkv", seconds=1.0)
+    content = source.read_bytes()
+    place = content.index(b"\x2a\xd7\xb1\x83") + 4
+    source.write_bytes(content[:place] + scale_ns.to_bytes(3, "big") + content[place + 3 :])
+    fixed = fix_file(source, tmp_path / "out.mkv", 300.0)
+    (before, after) = (of_kind(packets(path), "audio")[0].times for path in (source, fixed.output))
+    moves = [float(late - early) for early, late in zip(before, after, strict=True)]
+    assert max(abs(move - 0.3) for move in moves) < 0.02
+
+
 @pytest.mark.parametrize("offset_ms", [300, -300])
 @pytest.mark.parametrize(
     ("ending", "codec", "tag", "subtitles"),
