@@ -17,8 +17,7 @@ import numpy as np
 
 from cavsync.data.synth import read_truth
 from cavsync.deploy import Bundle
-from cavsync.deploy.stream.rows import Row
-from cavsync.deploy.stream.scorer import evidence_of
+from cavsync.deploy.stream.rows import Row, evidence_of
 from cavsync.deploy.verdict.confidence import lack_of_evidence
 from cavsync.deploy.verdict.curve import FloatArray, curve_features, curve_of_rows, find_peak
 from cavsync.errors import CavsyncError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, TypeVar, overload
 
 import av
 from av.container import InputContainer
@@ -10,8 +11,14 @@ from av.stream import Stream
 
 from cavsync.media.description import num_streams
 
+S = TypeVar("S", bound=Stream)
 
-def read_packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet[Stream]]:
+
+@overload
+def read_packets(container: InputContainer) -> Iterator[av.Packet[Stream]]: ...
+@overload
+def read_packets(container: InputContainer, stream: S, /, *streams: S) -> Iterator[av.Packet[S]]: ...
+def read_packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet[Any]]:
     """Iterate over the packets of `streams` (of all where none is given), then over the empty ones that end decoders.
 
     A stream that begins after the container was opened, as in a broadcast that gains a second sound, is left out.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,8 +159,17 @@ def frontality(points: FloatArray) -> float:
 
 
 def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    rows = np.linspace(0, frame.shape[0] - 1, 4 * CUT_THUMBNAIL).astype(int)
-    columns = np.linspace(0, frame.shape[1] - 1, 4 * CUT_THUMBNAIL).astype(int)
-    grid = frame[rows].take(columns, axis=1).reshape(CUT_THUMBNAIL, 4, -1).sum(axis=1, dtype=np.uint16)
-    thumbnail: NDArray[np.float32] = grid.reshape(CUT_THUMBNAIL, CUT_THUMBNAIL, 12).mean(axis=2, dtype=np.float32) / 4
+    """Mean grey levels (CUT_THUMBNAIL, CUT_THUMBNAIL) of a few pixels in each part of a frame."""
+    pixels = frame.reshape(-1, 3).take(_sampled_pixels(*frame.shape[:2]), axis=0)
+    sums = pixels.reshape(CUT_THUMBNAIL, 4, CUT_THUMBNAIL, 12).sum(axis=1, dtype=np.uint16).sum(axis=2, dtype=np.uint16)
+    thumbnail: NDArray[np.float32] = sums.astype(np.float32) / 48
     return thumbnail
+
+
+@lru_cache(maxsize=4)
+def _sampled_pixels(height: int, width: int) -> NDArray[np.int64]:
+    """Positions of the pixels that a thumbnail is made of, row by row."""
+    rows = np.linspace(0, height - 1, 4 * CUT_THUMBNAIL).astype(np.int64)
+    columns = np.linspace(0, width - 1, 4 * CUT_THUMBNAIL).astype(np.int64)
+    positions: NDArray[np.int64] = (rows[:, None] * width + columns).ravel()
+    return positions

@@ -6,6 +6,8 @@ negative. Each log-mel frame is computed once, and each instant is embedded once
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,6 +82,7 @@ class AudioStretch:
         usable = [int(instant) for instant in fresh if self._is_usable(int(instant))]
         for start in range(0, len(usable), GROUP_INSTANTS):
             group = usable[start : start + GROUP_INSTANTS]
+            self._hear_until(group[-1] * self._hop_frames + self._segment_frames)
             embeddings = self._encoder.embed(np.stack([self._segment(instant) for instant in group]))
             for instant, embedding in zip(group, embeddings, strict=True):
                 self._embeddings.write(instant, embedding[None])
@@ -97,9 +100,12 @@ class AudioStretch:
 
     def power(self, start_sample: int, stop_sample: int) -> float:
         """Mean square of samples [start, stop); NaN where none of them is present."""
-        samples = self._samples.read(start_sample, stop_sample)
-        present = samples[~np.isnan(samples)].astype(np.float64)
-        return float(np.mean(np.square(present))) if len(present) else float("nan")
+        samples = self._samples.read(start_sample, stop_sample).astype(np.float64)
+        energy = float(samples @ samples)
+        if math.isnan(energy):
+            samples = samples[~np.isnan(samples)]
+            energy = float(samples @ samples)
+        return energy / len(samples) if len(samples) else float("nan")
 
     def drop_before(self, instant: int) -> None:
         """Release the instants before `instant` and the samples that only they need."""
@@ -124,9 +130,13 @@ class AudioStretch:
         return self._samples.read(start, start + self._span_samples)
 
     def _segment(self, instant: int) -> NDArray[np.float32]:
-        """Log-mel (segment_frames, bins) of one instant; computes the frames that are missing."""
+        """Log-mel (segment_frames, bins) of one instant."""
         start = instant * self._hop_frames
-        stop = start + self._segment_frames
+        segment: NDArray[np.float32] = self._log_mel.read(start, start + self._segment_frames)
+        return segment
+
+    def _hear_until(self, stop: int) -> None:
+        """Compute the log-mel frames before `stop` that are missing."""
         if self._log_mel.end < self.first_instant * self._hop_frames:
             self._log_mel.start_at(self.first_instant * self._hop_frames)
         if stop > self._log_mel.end:
@@ -134,5 +144,3 @@ class AudioStretch:
             last_sample = (stop - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
             waveform = np.nan_to_num(self._samples.read(first_sample, last_sample), copy=False)
             self._log_mel.append(self._encoder.log_mel(waveform))
-        segment: NDArray[np.float32] = self._log_mel.read(start, stop)
-        return segment

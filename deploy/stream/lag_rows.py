@@ -50,20 +50,33 @@ class LagRows:
             return found
         return found if self.audio.has(found, self._stop(last_seconds)) else None
 
-    def embed(self, epoch: int, times_seconds: Sequence[float], lags: NDArray[np.bool_] | None = None) -> None:
-        """Embed the audio that the rows of these moments need, at the lags that are True, by default at all."""
+    def embed(
+        self, epoch: int, times_seconds: Sequence[float], lags: NDArray[np.bool_] | None = None, *, step: int = 1
+    ) -> None:
+        """Embed the audio that the rows of these moments need: at the lags that are True, by default at all; of the
+        grid, every `step`-th instant."""
         reach = self._grid.reach
         offsets = np.arange(-reach, reach + 1) if lags is None else np.flatnonzero(lags) - reach
         below = np.array([self._place(seconds)[0] for seconds in times_seconds], dtype=np.int64)
         lower = (below[:, None] + offsets).reshape(-1)
-        self.audio.embed(epoch, np.unique(np.concatenate([lower, lower + 1])))
+        wanted = np.unique(np.concatenate([lower, lower + 1]))
+        self.audio.embed(epoch, wanted[wanted % step == 0])
 
-    def similarity(self, epoch: int, time_seconds: float, embedding: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the row (lags,) of a moment with the embedding (D,); NaN where audio is missing or not embedded."""
+    def similarity(
+        self, epoch: int, time_seconds: float, embedding: NDArray[np.float32], *, step: int = 1
+    ) -> NDArray[np.float64]:
+        """Return the row (lags,) of a moment with the embedding (D,); NaN where audio is missing or not embedded.
+
+        step: use every `step`-th instant of the grid only, with straight lines between them.
+        """
         below, share_above = self._place(time_seconds)
         reach = self._grid.reach
         candidates = self.audio.embeddings(epoch, below - reach, below + reach + 2)
         similarity = (candidates @ embedding).astype(np.float64)
+        if step > 1:
+            places = np.arange(below - reach, below + reach + 2)
+            known = places % step == 0
+            similarity = np.interp(places, places[known], similarity[known], left=np.nan, right=np.nan)
         lower, upper = similarity[:-1], similarity[1:]
         # Without interpolation, a missing upper neighbour does not make a row on the grid NaN.
         return lower if share_above < ON_GRID else (1 - share_above) * lower + share_above * upper

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +23,13 @@ from cavsync.deploy.stream.options import (
     ScoringOptions,
     split_keywords,
 )
-from cavsync.deploy.stream.rows import Row, RowStream
+from cavsync.deploy.stream.rows import AT_ONCE, NEVER, ON_DEMAND, Row, RowStream, evidence_of
 from cavsync.deploy.stream.search import Search
 from cavsync.deploy.stream.span import Span
 from cavsync.deploy.stream.stray import LONGEST_PACKET_SECONDS, StrayFilter
+from cavsync.deploy.stream.window_queue import WindowQueue
 from cavsync.deploy.stream.windows import MIN_FACE_SHARE, FaceJudge, Window
-from cavsync.deploy.verdict.confidence import Evidence, judge, lack_of_input
+from cavsync.deploy.verdict.confidence import judge, lack_of_input
 from cavsync.deploy.verdict.curve import curve_of_rows
 from cavsync.deploy.verdict.records import FACE, WHOLE, SyncScore
 from cavsync.errors import MediaError
@@ -51,7 +51,8 @@ class SyncScorer:
     Args:
         bundle: an opened bundle.
         options: how to score.
-        on_row: called with each row of similarities of the whole picture, in order.
+        on_row: called with each row of similarities of the whole picture, in order; with both paths, with the rows that
+            were compared (see `WindowQueue`).
         on_face_row: called with each row of a face, in order.
         on_faces: called with each frame in which faces were looked for and found: the frame, its time, the faces.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
@@ -114,16 +115,21 @@ class SyncScorer:
         group_instants = max(1, min(GROUP_INSTANTS, round(self.grid.frame_rate_hz * self.options.group_seconds)))
         is_adaptive = self.options.adaptive and uses_whole
         self._search = Search(self.grid, is_adaptive=is_adaptive, group_instants=group_instants)
+        uses_both = uses_whole and FACE in self.paths
+        # An adaptive search needs the decisions about the whole picture at once.
+        self._is_on_demand = uses_both and not is_adaptive
         self._stream = RowStream(
             self.bundle,
             self.grid,
             self._search,
             max_lead_seconds=lead_seconds,
             group_instants=group_instants,
-            is_embedded=uses_whole,
+            compared=ON_DEMAND if self._is_on_demand else AT_ONCE if uses_whole else NEVER,
+            demand_seconds=self._demand_seconds() if self._is_on_demand else 0.0,
         )
-        self._faces = self._new_face_path() if FACE in self.paths else None
-        self._windows: deque[Window] = deque()
+        faces = self._new_face_path() if FACE in self.paths else None
+        self._faces = None if faces is None else faces[0]
+        self._windows = WindowQueue(self._stream, self.grid, self._judge_whole, faces, self._on_row)
         self._input = AudioInput()
         self._video_filter: StrayFilter[NDArray[np.uint8]] = StrayFilter(longest_seconds=0.0)
         self._audio_filter: StrayFilter[NDArray[np.float32]] = StrayFilter(LONGEST_PACKET_SECONDS)
@@ -211,17 +217,24 @@ class SyncScorer:
         decisions = self._decide()
         if self._span is not None:
             video = self._stream.video
-            self._windows += self._span.finish(last_epoch=video.clock.epoch, last_seconds=video.last_seconds)
+            self._end_span(self._span, last_epoch=video.clock.epoch, last_seconds=video.last_seconds)
         self._finished = True
-        return decisions + self._settled()
+        decisions += self._windows.settled()
+        self._windows.finish()
+        return decisions
 
-    def _new_face_path(self) -> FacePath:
+    def _demand_seconds(self) -> float:
+        """How long after its audio a frame may be compared: until its last window is over and so is the wait for the
+        faces in that."""
+        assert self.bundle.faces is not None
+        spec = self.bundle.faces.spec
+        return self.window_seconds + 2 * self.options.group_seconds + spec.num_frames / spec.frame_rate_hz
+
+    def _new_face_path(self) -> tuple[FacePath, FaceJudge]:
         engines = self.bundle.faces
         assert engines is not None, "paths_for names FACE only where the bundle has a face path"
-        self._face_judge = FaceJudge(
-            engines.spec, self.bundle.manifest, self.profile, self.lags_ms, self.hop_resolution_ms
-        )
-        return FacePath(
+        judge = FaceJudge(engines.spec, self.bundle.manifest, self.profile, self.lags_ms, self.hop_resolution_ms)
+        path = FacePath(
             self.bundle,
             engines,
             self.grid,
@@ -231,6 +244,7 @@ class SyncScorer:
             on_faces=self._on_faces,
             on_row=self._on_face_row,
         )
+        return path, judge
 
     def _push_frame(self, frame: NDArray[np.uint8], pts_seconds: float) -> None:
         if self._stream.video.push(frame, pts_seconds) and self._faces is not None:
@@ -248,59 +262,45 @@ class SyncScorer:
     def _decide(self) -> list[SyncScore]:
         for row in self._stream.complete_rows():
             if self._span is not None and not self._span.continues_with(row):
-                self._windows += self._span.finish()
+                self._end_span(self._span)
                 self._span = None
             if self._span is None:
                 self._span = Span(self.grid, self._judge_window, row)
-            self._windows += self._span.add(row)
-            if self._on_row is not None:
-                self._on_row(row)
-        return self._settled()
+            self._windows.add(self._span.add(row))
+            self._windows.add_row(row)
+        return self._windows.settled()
 
-    def _settled(self) -> list[SyncScore]:
-        """Return the decisions about the windows whose face rows are all there."""
-        decisions, faces = [], self._faces
-        if faces is not None:
-            faces.advance()
-        while self._windows:
-            window = self._windows[0]
-            score = window.score
-            if faces is not None:
-                if not faces.is_complete(window.epoch, score.time_seconds):
-                    break
-                score = self._face_judge.decide(
-                    window, faces.rows(window.epoch, window.start_seconds, score.time_seconds)
-                )
-                faces.drop_before(window.epoch, window.start_seconds - 1)
-            self._windows.popleft()
-            decisions.append(score)
-        return decisions
+    def _end_span(self, span: Span[Window], *, last_epoch: int = -1, last_seconds: float = -math.inf) -> None:
+        self._windows.add(span.finish(last_epoch=last_epoch, last_seconds=last_seconds))
+        # For the verdict on all rows of a file.
+        self._stream.compare(span.rest)
 
     def _judge_window(self, rows: list[Row], end_seconds: float, window_seconds: float) -> Window:
         assert self._span is not None
-        similarity = np.array([row.similarity for row in rows]).reshape(len(rows), len(self.lags_ms))
-        evidence = evidence_of(rows)
-        score = judge(
-            curve_of_rows(self.lags_ms, similarity),
-            evidence,
-            self.bundle.manifest.calibration,
-            self.profile,
-            time_seconds=end_seconds,
-            window_seconds=window_seconds,
-            resolution_floor_ms=self.resolution_floor_ms(float(np.mean([row.stride for row in rows] or [1]))),
-        )
+        window = Window(rows, end_seconds, window_seconds, self._span.epoch)
+        if self._is_on_demand:
+            return window
+        score = self._judge_whole(window)
         self._search.note(score)
         if WHOLE not in self.paths:
-            reason = lack_of_input(len(rows), evidence) or NO_FACE
+            reason = lack_of_input(len(rows), evidence_of(rows)) or NO_FACE
             score = replace(score, path=FACE, reason=reason, offset_resolution_ms=None)
-        return Window(score, evidence, self._span.epoch)
+        return replace(window, score=score)
+
+    def _judge_whole(self, window: Window) -> SyncScore:
+        """The decision about those rows of a window that were compared."""
+        rows = [row for row in window.rows if row.is_compared]
+        similarity = np.array([row.similarity for row in rows]).reshape(len(rows), len(self.lags_ms))
+        return judge(
+            curve_of_rows(self.lags_ms, similarity),
+            evidence_of(window.rows),
+            self.bundle.manifest.calibration,
+            self.profile,
+            time_seconds=window.end_seconds,
+            window_seconds=window.window_seconds,
+            resolution_floor_ms=self.resolution_floor_ms(float(np.mean([row.stride for row in rows] or [1]))),
+        )
 
     def _check_open(self) -> None:
         if self._finished:
             raise MediaError("the stream was flushed and accepts no more input: call reset() to begin a new one")
-
-
-def evidence_of(rows: list[Row]) -> Evidence:
-    """Collect motion, level and frame period of the rows as arrays (rows,)."""
-    facts = np.array([(row.motion, row.level_dbfs, row.period_seconds) for row in rows], dtype=np.float64)
-    return Evidence(*facts.reshape(-1, 3).T)

@@ -30,6 +30,17 @@ WIDE = "wide"
 AFTER_FAILURE = {COARSE: COARSE, TRACK: WIDE, WIDE: COARSE}
 
 
+def sparse_stride(grid: Grid) -> int:
+    """Return which share of the frames, one in as many, is enough for a window."""
+    most = grid.frame_rate_hz * grid.window_seconds / MIN_WINDOW_ROWS
+    return max(1, math.floor(min(SPARSE_SECONDS * grid.frame_rate_hz + 1e-6, most)))
+
+
+def coarse_step(grid: Grid) -> int:
+    """Return the distance of coarse lags in hops."""
+    return max(1, round(COARSE_MS / grid.hop_ms))
+
+
 @dataclass(frozen=True)
 class SearchStep:
     """The plan of one group: every `stride`-th frame, offset by `phase`, at the lags (lags,) that are True."""
@@ -53,9 +64,8 @@ class Search:
         self.is_adaptive = is_adaptive
         self._grid = grid
         self._group_instants = group_instants
-        most = grid.frame_rate_hz * grid.window_seconds / MIN_WINDOW_ROWS
-        self._sparse = max(1, math.floor(min(SPARSE_SECONDS * grid.frame_rate_hz + 1e-6, most)))
-        self._step = max(1, round(COARSE_MS / grid.hop_ms))
+        self._sparse = sparse_stride(grid)
+        self._step = coarse_step(grid)
         self._num_taken = 0
         self._centre_ms = 0.0
         self._mode_since_seconds = -math.inf

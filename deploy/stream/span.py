@@ -36,6 +36,14 @@ class Span(Generic[Decision]):
         """Epoch of the frames' clock."""
         return self._last.epoch
 
+    @property
+    def rest(self) -> list[Row]:
+        """The rows that no decision so far has seen."""
+        if self._num_decisions == 0:
+            return []
+        last_seconds = self._next_end_seconds() - self._grid.decision_step_seconds - TIME_TOLERANCE_SECONDS
+        return [row for row in self._rows if row.time_seconds >= last_seconds]
+
     def continues_with(self, row: Row) -> bool:
         """Whether the row belongs to this span."""
         return row.epoch == self._last.epoch and row.time_seconds - self._last.time_seconds <= HOLE_SECONDS

@@ -1,4 +1,4 @@
-"""The frames of one stream, resized on arrival, gathered into tubelets and returned in groups of instants.
+"""The frames of one stream, made small on arrival, gathered into tubelets and returned in groups of instants.
 
 Instants are timestamps of real frames, at most `frame_rate_hz` of them per second, so that variable frame rates are
 handled correctly. Groups have a fixed length, so results do not depend on when frames were pushed.
@@ -61,13 +61,15 @@ class _Epoch:
 class VideoTrack:
     """Push frames; take groups of instants and their tubelets in order of time.
 
-    Keeps the resized frames of the groups not taken yet, plus those of one tubelet.
+    Keeps the small frames of the groups not taken yet, plus those of one tubelet. Where tubelets are not asked for
+    (`has_tubelets`), small frames serve to measure motion only, and a few of their pixels are enough.
     """
 
-    def __init__(self, bundle: Bundle, frame_rate_hz: float, group_instants: int) -> None:
+    def __init__(self, bundle: Bundle, frame_rate_hz: float, group_instants: int, *, has_tubelets: bool = True) -> None:
         self._visual = bundle.manifest.visual
         self._rate_hz = frame_rate_hz
         self._group_instants = group_instants
+        self._make_small = resize_center_crop if has_tubelets else _sampled
         self._epochs: deque[_Epoch] = deque()
         self._due: deque[VisualInstant] = deque()
         self._motion = 0.0
@@ -98,7 +100,7 @@ class VideoTrack:
         if last_seconds - JUMP_BACK_SECONDS < pts_seconds < last_seconds + MIN_STEP_SECONDS:
             self._ignore(pts_seconds)
             return False
-        frame = resize_center_crop(rgb, self._visual.img_size)
+        frame = self._make_small(rgb, self._visual.img_size)
         if pts_seconds <= last_seconds:
             self.clock.set_back(last_seconds, pts_seconds)
             self.elapsed_seconds += JUMP_SECONDS
@@ -163,16 +165,12 @@ class VideoTrack:
             self._due.popleft()
         return group
 
-    def tubelets(self, group: list[VisualInstant]) -> NDArray[np.uint8]:
-        """Return the tubelets (n, T, H, W, 3) uint8 of instants of the group taken last."""
+    def tubelets(self, group: list[VisualInstant]) -> list[list[NDArray[np.uint8]]]:
+        """Return the T frames (H, W, 3) uint8 of the tubelet of each instant of the group taken last."""
         epoch = self._epochs[0]
         times = np.asarray(epoch.times)
-        return np.stack(
-            [
-                np.stack([epoch.frames[index] for index in nearest_index(times, wanted)])
-                for wanted in (self._wanted_seconds(instant.time_seconds) for instant in group)
-            ]
-        )
+        wanted = (self._wanted_seconds(instant.time_seconds) for instant in group)
+        return [[epoch.frames[index] for index in nearest_index(times, moments)] for moments in wanted]
 
     def _wanted_seconds(self, time_seconds: float) -> NDArray[np.float64]:
         center = np.asarray(time_seconds, dtype=np.float64)
@@ -189,6 +187,12 @@ class VideoTrack:
         self.num_ignored += 1
         level = logging.WARNING if self.num_ignored == 1 else logging.DEBUG
         log.log(level, "frame at %.3f s ignored: not later than the one at %.3f s", pts_seconds, self.last_seconds)
+
+
+def _sampled(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return evenly spread pixels (size, size, 3) of a frame."""
+    rows, columns = (np.linspace(0, length - 1, size).astype(np.int64) for length in rgb.shape[:2])
+    return rgb[rows].take(columns, axis=1)
 
 
 def _mean_difference(frame: NDArray[np.uint8], previous: NDArray[np.uint8]) -> float:

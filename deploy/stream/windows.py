@@ -1,4 +1,4 @@
-"""Windows of a stream: the whole picture's decision, joined with those of the faces once these are known."""
+"""Windows of a stream: the decisions of the faces in them, joined with that of the whole picture."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cavsync.deploy.stream.face_path import FaceRow
+from cavsync.deploy.stream.rows import Row, evidence_of
 from cavsync.deploy.verdict.confidence import Evidence
 from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, FloatArray, curve_of_rows
 from cavsync.deploy.verdict.face_view import FaceView, LipMotion
-from cavsync.deploy.verdict.paths import combine, judge_face, tolerance_ms
+from cavsync.deploy.verdict.paths import CLEAR_ODDS, combine, is_disputed, judge_face, tolerance_ms
 from cavsync.deploy.verdict.profiles import Profile
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.manifest import FaceSpec, Manifest
@@ -22,16 +23,19 @@ MIN_FACE_SHARE = 0.4
 
 @dataclass(frozen=True)
 class Window:
-    """A window that ends at `score.time_seconds` in one epoch, and the whole picture's decision about it."""
+    """A window of `rows` of the whole picture that ends at `end_seconds` in one epoch; `score` is the decision about
+    the whole picture, None where that waits for the faces."""
 
-    score: SyncScore
-    evidence: Evidence
+    rows: list[Row]
+    end_seconds: float
+    window_seconds: float
     epoch: int
+    score: SyncScore | None = None
 
     @property
     def start_seconds(self) -> float:
         """Where it begins."""
-        return self.score.time_seconds - self.score.window_seconds
+        return self.end_seconds - self.window_seconds
 
 
 @dataclass(frozen=True)
@@ -44,27 +48,68 @@ class FaceJudge:
     lags_ms: FloatArray
     resolution_floor_ms: float
 
-    def decide(self, window: Window, rows: Sequence[FaceRow]) -> SyncScore:
-        """Return the decision about a window, whose face rows are `rows`."""
+    def judge(self, window: Window, rows: Sequence[FaceRow]) -> list[SyncScore]:
+        """Return the decision about each face of a window, whose face rows are `rows`."""
         tracks = sorted({row.track for row in rows})
         all_faces = [[row for row in rows if row.track == track] for track in tracks]
-        expected = window.score.window_seconds * self.spec.frame_rate_hz
+        expected = window.window_seconds * self.spec.frame_rate_hz
         enough = max(MIN_ROWS, MIN_FACE_SHARE * expected)
-        faces = [self._judge(window, face, len(face) / expected) for face in all_faces if len(face) >= enough]
-        return combine(window.score, faces, tolerance_ms(self.manifest.calibration, self.spec.calibration))
+        period_seconds = evidence_of(window.rows).period_seconds
+        return [
+            self._judge(window, face, len(face) / expected, period_seconds) for face in all_faces if len(face) >= enough
+        ]
 
-    def _judge(self, window: Window, rows: list[FaceRow], share: float) -> SyncScore:
+    def decides(self, faces: Sequence[SyncScore]) -> bool:
+        """Whether the surest face decides, and no other face contradicts it."""
+        best = _surest(faces)
+        if best is None or not best.is_measured:
+            return False
+        return not any(is_disputed(other, best, self._tolerance_ms) for other in faces)
+
+    def is_settled(self, whole: SyncScore, faces: Sequence[SyncScore]) -> bool:
+        """Whether the whole picture, compared in part, cannot be expected to contradict the face that decides.
+
+        It says the same and is sure of that; or the face has `CLEAR_ODDS` times the odds that decide, and the whole
+        picture says the same or has less than one `CLEAR_ODDS`-th of those that decide.
+        """
+        best, own, other = _surest(faces), self.spec.calibration, self.manifest.calibration
+        if best is None or own is None or other is None:
+            return False
+        distance_ms = abs((whole.audio_offset_ms or 0.0) - (best.audio_offset_ms or 0.0))
+        agrees = whole.audio_offset_ms is not None and distance_ms <= self._tolerance_ms
+        is_clear = _odds(best.confidence) >= CLEAR_ODDS * _odds(own.threshold)
+        is_weak = CLEAR_ODDS * _odds(whole.confidence) < _odds(other.threshold)
+        return (agrees and whole.is_measured) or (is_clear and (agrees or is_weak))
+
+    def combine(self, whole: SyncScore, faces: Sequence[SyncScore]) -> SyncScore:
+        """Return the decision of both paths."""
+        return combine(whole, faces, self._tolerance_ms)
+
+    @property
+    def _tolerance_ms(self) -> float:
+        return tolerance_ms(self.manifest.calibration, self.spec.calibration)
+
+    def _judge(self, window: Window, rows: list[FaceRow], share: float, period_seconds: FloatArray) -> SyncScore:
         levels = np.array([row.level_dbfs for row in rows])
         return judge_face(
             curve_of_rows(self.lags_ms, np.array([row.similarity for row in rows]), prior_rows=FACE_PRIOR_ROWS),
             view_of(rows, min(1.0, share)),
-            Evidence(None, levels, window.evidence.period_seconds),
+            Evidence(None, levels, period_seconds),
             self.spec.calibration,
             self.profile,
-            time_seconds=window.score.time_seconds,
-            window_seconds=window.score.window_seconds,
+            time_seconds=window.end_seconds,
+            window_seconds=window.window_seconds,
             resolution_floor_ms=self.resolution_floor_ms,
         )
+
+
+def _surest(faces: Sequence[SyncScore]) -> SyncScore | None:
+    """The face with the highest confidence."""
+    return max(faces, key=lambda face: face.confidence or 0.0, default=None)
+
+
+def _odds(probability: float | None) -> float:
+    return (probability or 0.0) / max(1 - (probability or 0.0), 1e-9)
 
 
 def view_of(rows: Sequence[FaceRow], share: float) -> FaceView:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cavsync.deploy import Bundle, SyncScorer
 from cavsync.deploy.stream.rows import Row
+from cavsync.deploy.verdict.records import WHOLE
 from cavsync.errors import MediaError
 from cavsync.media import MediaReader, VideoFrame
 
@@ -41,7 +42,7 @@ def embed_clip(
     Raises MediaError for a clip that is unreadable or too short for a row.
     """
     rows: list[Row] = []
-    scorer = SyncScorer(bundle, max_offset_ms=max_lag_ms, on_row=rows.append)
+    scorer = SyncScorer(bundle, max_offset_ms=max_lag_ms, path=WHOLE, on_row=rows.append)
     with MediaReader(path) as reader:
         for item in reader:
             if item.pts_seconds > max_seconds:

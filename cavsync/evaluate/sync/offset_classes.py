@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy import Bundle
-from cavsync.deploy.stream.scorer import evidence_of
+from cavsync.deploy.stream.rows import evidence_of
 from cavsync.deploy.verdict.confidence import lack_of_evidence
 from cavsync.deploy.verdict.curve import curve_of_rows, find_peak
 from cavsync.evaluate.sync.clip_rows import ClipRows

@@ -13,6 +13,7 @@ from coded_clips import of_kind, packets, retimed, write_coded_clip
 
 from cavsync.deploy.repair.fix import fix_file
 from cavsync.deploy.repair.packet_clock import PacketClock, Splicer
+from cavsync.errors import MediaError
 
 SECOND = Fraction(1)
 
@@ -176,3 +177,17 @@ def test_missing_and_falling_times_are_made_to_rise() -> None:
     decoding = [stamped(clock, pts, dts, Fraction(1, 90_000))[1] for pts, dts in times]
     ticks = [None if time is None else time * 90_000 for time in decoding]
     assert ticks == [None, 0, 1, 2, 9]
+
+
+def test_a_refused_header_leaves_no_file_open(tmp_path: Path) -> None:
+    source = write_coded_clip(tmp_path / "in.mkv", seconds=1.0, subtitles="subrip")
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else None
+    if before is None:
+        pytest.skip("needs /proc")
+    for _ in range(20):
+        with pytest.raises(MediaError):
+            fix_file(source, tmp_path / "out.avi", 80)
+        with pytest.raises(MediaError, match="several files"):
+            fix_file(source, tmp_path / "out.m3u8", 80)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]

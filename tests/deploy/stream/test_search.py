@@ -103,13 +103,8 @@ def test_it_widens_when_the_offset_changes_and_tracks_the_new_one(bundle: Bundle
     times = times_at(25, 40.0)
     before = make_audio(0.0, 20 * RATE_HZ, audio_offset_ms=-200.0)
     after = make_audio(20.0, 20 * RATE_HZ, audio_offset_ms=300.0)
-    scorer = SyncScorer(bundle, adaptive=True)
     modes = set()
-
-    def note(_: Any) -> None:
-        modes.add(scorer._search.mode)
-
-    scorer._on_row = note
+    scorer = SyncScorer(bundle, adaptive=True, on_row=lambda _: modes.add(scorer._search.mode))
     records = feed(scorer, times, make_frames(times), np.concatenate([before, after]))
     assert {TRACK, WIDE} <= modes
     settled = [record for record in records if record.time_seconds > 30]
