@@ -67,7 +67,7 @@ def classifier_stage(classifier: OpenClassifier) -> GraphStage:
     return GraphStage(
         Classifier(classifier.model, mode),
         tuple(example_of(tensor) for tensor in inputs),
-        0,
+        (0,),
         GraphSpec(f"{CLASSIFIER}.onnx", inputs, [logits]),
     )
 

@@ -65,12 +65,12 @@ class VisualEncoder(TakesFrames):
 
 @dataclass(frozen=True)
 class GraphStage:
-    """A graph to write: its module, an example of every input, the dimension left open in all inputs, and its spec,
+    """A graph to write: its module, an example of every input, the dimensions left open in all inputs, and its spec,
     whose inputs have the names of the module's arguments."""
 
     module: nn.Module
     examples: tuple[Tensor, ...]
-    dynamic_dim: int
+    dynamic_dims: tuple[int, ...]
     spec: GraphSpec
 
 
@@ -82,7 +82,7 @@ def stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
         "audio_frontend": GraphStage(
             LogMelFrontend(),
             (torch.zeros(1, SAMPLE_RATE_HZ),),
-            1,
+            (1,),
             GraphSpec(
                 "audio_frontend.onnx",
                 [TensorSpec("waveform", [1, "samples"], "float32")],
@@ -90,10 +90,10 @@ def stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
             ),
         ),
         "audio_encoder": GraphStage(
-            AudioEncoder(model), (example_of(log_mel),), 0, _encoder_spec(model, "audio_encoder.onnx", log_mel)
+            AudioEncoder(model), (example_of(log_mel),), (0,), _encoder_spec(model, "audio_encoder.onnx", log_mel)
         ),
         "visual_encoder": GraphStage(
-            VisualEncoder(model), (example_of(frames),), 0, _encoder_spec(model, "visual_encoder.onnx", frames)
+            VisualEncoder(model), (example_of(frames),), (0,), _encoder_spec(model, "visual_encoder.onnx", frames)
         ),
     }
 
@@ -117,7 +117,8 @@ def write_graph(stage: GraphStage, folder: Path, metadata: dict[str, str], opset
     """Write one ONNX file with its metadata; returns its path."""
     path = folder / stage.spec.file
     names = [tensor.name for tensor in stage.spec.inputs]
-    dimension = torch.export.Dim(str(stage.spec.inputs[0].shape[stage.dynamic_dim]))
+    shape = stage.spec.inputs[0].shape
+    dimensions = {place: torch.export.Dim(str(shape[place])) for place in stage.dynamic_dims}
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
             stage.module.eval(),
@@ -126,7 +127,7 @@ def write_graph(stage: GraphStage, folder: Path, metadata: dict[str, str], opset
             opset_version=opset,
             input_names=names,
             output_names=[tensor.name for tensor in stage.spec.outputs],
-            dynamic_shapes={name: {stage.dynamic_dim: dimension} for name in names},
+            dynamic_shapes=dict.fromkeys(names, dimensions),
             verbose=False,
         )
     assert program is not None

@@ -167,8 +167,9 @@ Calibrated = Annotated[Calibration, CALIBRATION_RULE] | None
 class FaceSpec(Record):
     """The face path: graphs that find and measure faces, encoders of a mouth and of speech, and their calibration.
 
-    `face_frame_encoder` encodes the features of one frame (batch, F), `face_visual_encoder` `num_frames` consecutive
-    ones at `frame_rate_hz`, `face_audio_encoder` `segment_frames` log-mel frames; both embeddings have the same width.
+    `face_frame_encoder` encodes the features of one frame (batch, F). `face_visual_encoder` embeds each `num_frames`
+    consecutive ones at `frame_rate_hz`, `face_audio_encoder` each `segment_frames` log-mel frames that start
+    `step_frames` apart; both take any length, and their embeddings have the same width.
     `calibration` is for windows, `file_calibration` for whole files. `source` describes the run, `licences` the parts.
     """
 
@@ -181,6 +182,7 @@ class FaceSpec(Record):
     frame_rate_hz: Annotated[float, Interval(ge=1, le=MAX_FRAME_RATE_HZ)]
     num_frames: Annotated[int, Interval(ge=1, le=1024)]
     segment_frames: Annotated[int, Interval(ge=1, le=6000)]
+    step_frames: Annotated[int, Interval(ge=1, le=6000)]
     source: dict[str, Any]
     licences: dict[str, str]
     calibration: Calibrated = None

@@ -102,7 +102,9 @@ class Bundle:
     def face_audio_encoder(self, faces: FaceEngines) -> AudioEncoder:
         """The audio encoder of the face path."""
         segment_frames, bins = faces.spec.segment_frames, self.manifest.frontend.num_mel_bins
-        return AudioEncoder(segment_frames, bins, faces.embedding_dim, self.log_mel, faces.embed_audio)
+        return AudioEncoder(
+            segment_frames, bins, faces.embedding_dim, self.log_mel, faces.embed_audio, faces.spec.step_frames
+        )
 
     def log_mel(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """16 kHz samples (n,) -> raw log-mel (frames, bins), frames = (n - 400) // 160 + 1."""

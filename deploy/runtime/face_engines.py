@@ -80,14 +80,16 @@ class FaceEngines:
         return self._checked(self.frame.run(features, "encoded"), (len(features), self.encoded_dim))
 
     def embed_frames(self, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Encoded frames (B, num_frames, encoded_dim), consecutive -> unit embeddings (B, D)."""
-        return self._checked(self.visual.run(encoded, "embedding"), (len(encoded), self.embedding_dim))
+        """Consecutive encoded frames (n, encoded_dim) -> unit embeddings (n - num_frames + 1, D)."""
+        moments = len(encoded) - self.spec.num_frames + 1
+        return self._checked(self.visual.run(encoded[None], "embedding"), (1, moments, self.embedding_dim))[0]
 
     def embed_audio(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Raw log-mel (B, segment_frames, bins) -> unit embeddings (B, D)."""
-        return self._checked(self.audio.run(segments, "embedding"), (len(segments), self.embedding_dim))
+        """Raw log-mel (B, segment_frames + k * step_frames, bins) -> unit embeddings (B, k + 1, D)."""
+        moments = (segments.shape[1] - self.spec.segment_frames) // self.spec.step_frames + 1
+        return self._checked(self.audio.run(segments, "embedding"), (len(segments), moments, self.embedding_dim))
 
-    def _checked(self, values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    def _checked(self, values: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
         if values.shape != shape:
             raise BundleError(
                 f"a face graph of {self.path} gives values of shape {values.shape}, {shape} was declared: "
@@ -100,7 +102,7 @@ def _check(path: Path, manifest: Manifest, spec: FaceSpec) -> tuple[int, int]:
     """Check names, shapes and types; return the widths of encoded frames and of embeddings."""
     encoded_dim = _width(path, spec, "face_frame_encoder")
     embedding_dim = _width(path, spec, "face_visual_encoder")
-    segment = ("log_mel", [spec.segment_frames, manifest.frontend.num_mel_bins], "float32")
+    embedding = ("embedding", ["moments", embedding_dim], "float32")
     # Anchors of the detectors: see the grids in `cavsync.deploy.faces.detector`.
     interfaces: dict[str, tuple[tuple[str, list[Any], str], tuple[str, list[Any], str]]] = {
         "face_detector_short_range": (("image", [128, 128, 3], "uint8"), ("faces", [896, 17], "float32")),
@@ -108,10 +110,10 @@ def _check(path: Path, manifest: Manifest, spec: FaceSpec) -> tuple[int, int]:
         "face_mesh": (("image", [192, 192, 3], "uint8"), ("points", [3 * NUM_POINTS + 1], "float32")),
         "face_frame_encoder": (("features", [NUM_FEATURES], "float32"), ("encoded", [encoded_dim], "float32")),
         "face_visual_encoder": (
-            ("encoded", [spec.num_frames, encoded_dim], "float32"),
-            ("embedding", [embedding_dim], "float32"),
+            ("encoded", ["frames", encoded_dim], "float32"),
+            embedding,
         ),
-        "face_audio_encoder": (segment, ("embedding", [embedding_dim], "float32")),
+        "face_audio_encoder": (("log_mel", ["frames", manifest.frontend.num_mel_bins], "float32"), embedding),
     }
     for graph, (wanted_input, wanted_output) in interfaces.items():
         found = spec.graphs[graph]

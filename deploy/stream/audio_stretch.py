@@ -83,7 +83,7 @@ class AudioStretch:
         for start in range(0, len(usable), GROUP_INSTANTS):
             group = usable[start : start + GROUP_INSTANTS]
             self._hear_until(group[-1] * self._hop_frames + self._segment_frames)
-            embeddings = self._encoder.embed(np.stack([self._segment(instant) for instant in group]))
+            embeddings = self._embed(group)
             for instant, embedding in zip(group, embeddings, strict=True):
                 self._embeddings.write(instant, embedding[None])
 
@@ -134,6 +134,18 @@ class AudioStretch:
         start = instant * self._hop_frames
         segment: NDArray[np.float32] = self._log_mel.read(start, start + self._segment_frames)
         return segment
+
+    def _embed(self, instants: list[int]) -> NDArray[np.float32]:
+        """Embeddings (n, D) of instants in ascending order, whose log-mel is there."""
+        step = self._encoder.step_frames
+        if step is None or self._hop_frames % step:
+            segments = np.stack([self._segment(instant) for instant in instants])
+            return self._encoder.embed(segments).reshape(len(instants), -1)
+        found = []
+        for run in np.split(instants, np.flatnonzero(np.diff(instants) != 1) + 1):
+            start, stop = int(run[0]) * self._hop_frames, int(run[-1]) * self._hop_frames + self._segment_frames
+            found.append(self._encoder.embed(self._log_mel.read(start, stop)[None])[0, :: self._hop_frames // step])
+        return np.concatenate(found)
 
     def _hear_until(self, stop: int) -> None:
         """Compute the log-mel frames before `stop` that are missing."""

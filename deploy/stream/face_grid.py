@@ -108,19 +108,14 @@ class FaceGrid:
     def encode(self) -> list[FaceInstant]:
         """Encode the grid frames that wait, and return the moments that they complete, in order of time."""
         pending, self._pending = self._pending, []
-        ready: list[tuple[_Run, int]] = []
         if pending:
             features = np.stack([values[:NUM_FEATURES] for _, values in pending])
             for (run, values), encoded in zip(pending, self._engines.encode_frames(features), strict=True):
                 run.encoded.append(encoded)
                 run.looks.append(_look(values, run.frame_size))
-                if len(run.encoded) >= self._num_frames:
-                    ready.append((run, run.first_index + len(run.encoded) - self._num_frames))
-        instants = self._embed(ready)
+        instants: list[FaceInstant] = []
         for run in {id(run): run for run, _ in pending}.values():
-            surplus = max(0, len(run.encoded) - self._num_frames + 1)
-            del run.encoded[:surplus], run.looks[:surplus]
-            run.first_index += surplus
+            instants += self._embed(run)
         self._advance()
         return sorted(instants, key=lambda instant: (instant.time_seconds, instant.track))
 
@@ -133,18 +128,19 @@ class FaceGrid:
             run.next_index += 1
         run.last_seconds, run.last_values = pts_seconds, values
 
-    def _embed(self, ready: list[tuple[_Run, int]]) -> list[FaceInstant]:
-        if not ready:
+    def _embed(self, run: _Run) -> list[FaceInstant]:
+        """Embed the moments that a run's encoded frames complete, and release frames that no later one needs."""
+        num_moments = len(run.encoded) - self._num_frames + 1
+        if num_moments < 1:
             return []
-        windows = []
-        for run, first in ready:
-            start = first - run.first_index
-            windows.append(np.stack(run.encoded[start : start + self._num_frames]))
-        instants = []
-        for (run, first), embedding in zip(ready, self._engines.embed_frames(np.stack(windows)), strict=True):
-            middle = (self._num_frames - 1) / 2
-            look = run.looks[first - run.first_index + self._num_frames // 2]
-            instants.append(FaceInstant(run.track, (first + middle) / self._rate_hz, embedding, look))
+        first_seconds = (run.first_index + (self._num_frames - 1) / 2) / self._rate_hz
+        looks = run.looks[self._num_frames // 2 :]
+        instants = [
+            FaceInstant(run.track, first_seconds + place / self._rate_hz, embedding, looks[place])
+            for place, embedding in enumerate(self._engines.embed_frames(np.stack(run.encoded)))
+        ]
+        del run.encoded[:num_moments], run.looks[:num_moments]
+        run.first_index += num_moments
         return instants
 
     def _advance(self) -> None:

@@ -24,7 +24,7 @@ from cavsync.export.parity import OutputParity, complaint
 from cavsync.export.storage import Storage, round_weights, store_compactly
 from cavsync.manifest import FaceSpec, Manifest
 from cavsync.model.checkpoint import load_face
-from cavsync.model.face_sync import NUM_FRAMES, SEGMENT_FRAMES
+from cavsync.model.face_sync import FRAMES_PER_STEP, NUM_FRAMES, SEGMENT_FRAMES
 from cavsync.model.fingerprint import architecture_fingerprint
 from cavsync.run import Run
 
@@ -94,6 +94,7 @@ def add_face_path(
             frame_rate_hz=model.config.frame_rate_hz,
             num_frames=NUM_FRAMES,
             segment_frames=SEGMENT_FRAMES,
+            step_frames=FRAMES_PER_STEP,
             source=source_of(run, model) | _footage_offsets(run),
             licences={"encoders": weights_licence, "finder": FINDER_LICENCE},
         )

@@ -16,11 +16,13 @@ from cavsync.export.parity import OutputParity, compare
 from cavsync.export.runners import open_runner
 from cavsync.manifest import GraphSpec, TensorSpec
 from cavsync.media.mouth import MOUTH_SIZE, NUM_FEATURES, NUM_LANDMARK_FEATURES
-from cavsync.model.face_sync import NUM_FRAMES, SEGMENT_FRAMES, FaceSync
+from cavsync.model.face_sync import FRAMES_PER_STEP, NUM_FRAMES, SEGMENT_FRAMES, FaceSync
 
 Array = NDArray[Any]
 NUM_SAMPLES = 12
 SMOOTHING_FRAMES = 4
+NUM_STEPS = 3
+"""Moments after the first one in examples and samples."""
 
 
 class FrameEncoder(nn.Module):
@@ -36,7 +38,7 @@ class FrameEncoder(nn.Module):
 
 
 class VisualEncoder(nn.Module):
-    """NUM_FRAMES encoded frames (B, NUM_FRAMES, C) -> unit embeddings (B, D)."""
+    """T consecutive encoded frames (B, T, C) -> unit embeddings (B, T - NUM_FRAMES + 1, D)."""
 
     def __init__(self, model: FaceSync) -> None:
         super().__init__()
@@ -44,11 +46,11 @@ class VisualEncoder(nn.Module):
 
     def forward(self, encoded: Tensor) -> Tensor:
         """Encode."""
-        return self.model.encode_visual(encoded)[:, 0]
+        return self.model.encode_visual(encoded)
 
 
 class AudioEncoder(nn.Module):
-    """Raw log-mel (B, SEGMENT_FRAMES, 128) -> unit embeddings (B, D)."""
+    """Raw log-mel (B, M, 128) -> unit embeddings (B, (M - SEGMENT_FRAMES) // FRAMES_PER_STEP + 1, D)."""
 
     def __init__(self, model: FaceSync) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class AudioEncoder(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Normalise and encode."""
-        return self.model.encode_audio(normalise(log_mel))[:, 0]
+        return self.model.encode_audio(normalise(log_mel))
 
 
 def write_encoders(
@@ -75,28 +77,38 @@ def write_encoders(
 def stages(model: FaceSync) -> dict[str, GraphStage]:
     """Describe the encoders by their names in the manifest; puts the model in evaluation mode."""
     model = model.eval()
-    encoded = ["batch", NUM_FRAMES, model.encoded_width]
-    shapes: dict[str, tuple[nn.Module, TensorSpec, TensorSpec]] = {
+    embedding = TensorSpec("embedding", ["batch", "moments", model.embedding_dim], "float32")
+    stages: dict[str, tuple[nn.Module, TensorSpec, TensorSpec, int | None]] = {
         "face_frame_encoder": (
             FrameEncoder(model),
             TensorSpec("features", ["batch", NUM_FEATURES], "float32"),
             TensorSpec("encoded", ["batch", model.encoded_width], "float32"),
+            None,
         ),
         "face_visual_encoder": (
             VisualEncoder(model),
-            TensorSpec("encoded", encoded, "float32"),  # type: ignore[arg-type]
-            TensorSpec("embedding", ["batch", model.embedding_dim], "float32"),
+            TensorSpec("encoded", ["batch", "frames", model.encoded_width], "float32"),
+            embedding,
+            NUM_FRAMES + NUM_STEPS,
         ),
         "face_audio_encoder": (
             AudioEncoder(model),
-            TensorSpec("log_mel", ["batch", SEGMENT_FRAMES, NUM_MEL_BINS], "float32"),
-            TensorSpec("embedding", ["batch", model.embedding_dim], "float32"),
+            TensorSpec("log_mel", ["batch", "frames", NUM_MEL_BINS], "float32"),
+            embedding,
+            SEGMENT_FRAMES + NUM_STEPS * FRAMES_PER_STEP,
         ),
     }
     return {
-        name: GraphStage(module, (example_of(source),), 0, GraphSpec(f"{name}.onnx", [source], [result]))
-        for name, (module, source, result) in shapes.items()
+        name: _stage(module, GraphSpec(f"{name}.onnx", [source], [result]), length)
+        for name, (module, source, result, length) in stages.items()
     }
+
+
+def _stage(module: nn.Module, spec: GraphSpec, length: int | None) -> GraphStage:
+    """Describe a graph of single frames, or of any number of them, `length` in the example."""
+    if length is None:
+        return GraphStage(module, (example_of(spec.inputs[0]),), (0,), spec)
+    return GraphStage(module, (torch.zeros(2, length, spec.inputs[0].shape[-1]),), (0, 1), spec)  # type: ignore[arg-type]
 
 
 @torch.no_grad()
@@ -104,17 +116,18 @@ def sample_inputs(model: FaceSync) -> dict[str, Array]:
     """Draw inputs of each encoder that look like footage: smooth motion of the landmarks around the training clips'
     mean, images of any brightness, and log-mel of any level."""
     random = np.random.default_rng(5)
-    count = NUM_SAMPLES * NUM_FRAMES
+    num_frames, num_log_mel = NUM_FRAMES + NUM_STEPS, SEGMENT_FRAMES + NUM_STEPS * FRAMES_PER_STEP
+    count = NUM_SAMPLES * num_frames
     motion = _smooth(random.normal(size=(count + SMOOTHING_FRAMES, NUM_LANDMARK_FEATURES)))
     landmarks = model.landmark_mean.numpy() + motion * model.landmark_spread.numpy()
     level, contrast = random.uniform(40, 200, size=(count, 1)), random.uniform(5, 50, size=(count, 1))
     mouths = np.clip(level + contrast * random.normal(size=(count, MOUTH_SIZE**2)), 0, 255)
     features = np.concatenate([landmarks, mouths], axis=1).astype(np.float32)
-    encoded = model.eval().encode_frames(torch.from_numpy(features)).unflatten(0, (NUM_SAMPLES, NUM_FRAMES))
+    encoded = model.eval().encode_frames(torch.from_numpy(features)).unflatten(0, (NUM_SAMPLES, num_frames))
     levels = random.uniform(-8, 2, size=(NUM_SAMPLES, 1, 1)) + random.normal(size=(NUM_SAMPLES, 1, NUM_MEL_BINS))
-    log_mel = AUDIO_MEAN + AUDIO_STD * (levels / 4 + random.normal(size=(NUM_SAMPLES, SEGMENT_FRAMES, NUM_MEL_BINS)))
+    log_mel = AUDIO_MEAN + AUDIO_STD * (levels / 4 + random.normal(size=(NUM_SAMPLES, num_log_mel, NUM_MEL_BINS)))
     return {
-        "face_frame_encoder": features[::NUM_FRAMES],
+        "face_frame_encoder": features[::num_frames],
         "face_visual_encoder": encoded.numpy(),
         "face_audio_encoder": log_mel.astype(np.float32),
     }
@@ -127,9 +140,9 @@ def reference_outputs(name: str, model: FaceSync, values: Array) -> Array:
     if name == "face_frame_encoder":
         return model.encode_frames(tensor).numpy()
     if name == "face_visual_encoder":
-        return model.encode_visual(tensor)[:, 0].numpy()
+        return model.encode_visual(tensor).numpy()
     # The normalisation is repeated here on purpose, with the paper's constants.
-    return model.encode_audio((tensor + 5.081) / 4.4849)[:, 0].numpy()
+    return model.encode_audio((tensor + 5.081) / 4.4849).numpy()
 
 
 def _check(name: str, model: FaceSync, run: Any, values: Array, output: str) -> OutputParity:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fake_heads import CLOSED, OPENED, head_points
-from meter_graphs import DIM, angle_constants, angle_nodes, node, save_graph
+from meter_graphs import DIM, angle_constants, node, save_graph
 from onnx import TensorProto
 
 from cavsync.manifest import Calibration, FaceSpec, GraphSpec, TensorSpec
@@ -22,7 +23,7 @@ QUIET_DBFS, LOUD_DBFS = -50.0, -10.0
 DARK, BRIGHT = 0.1, 0.3
 """Brightness of a closed and of an open mouth, in shares of white; the steps between frames are no cuts."""
 FACE_SIZE = 0.2
-NUM_FRAMES, SEGMENT_FRAMES, RATE_HZ = 13, 45, 25.0
+NUM_FRAMES, SEGMENT_FRAMES, STEP_FRAMES, RATE_HZ = 13, 45, 4, 25.0
 EYES = 0.3
 """Distance of the eyes in shares of the mesh's square; the mouth is open at full white."""
 
@@ -39,6 +40,7 @@ def face_spec(folder: Path, places: tuple[tuple[float, float], ...], calibration
         frame_rate_hz=RATE_HZ,
         num_frames=NUM_FRAMES,
         segment_frames=SEGMENT_FRAMES,
+        step_frames=STEP_FRAMES,
         source={},
         licences={},
         calibration=calibration,
@@ -100,31 +102,48 @@ def _frame_encoder(folder: Path) -> GraphSpec:
 
 
 def _visual_encoder(folder: Path) -> GraphSpec:
-    nodes = [
-        node("Gather", ["encoded", "middle"], "frame", axis=1),
-        node("ReduceMean", ["frame"], "level", axes=[1], keepdims=0),
-        *angle_nodes("level")[:-1],
-    ]
+    """The angle of the frame in the middle of each NUM_FRAMES."""
+    nodes = [node("Slice", ["encoded", "begin", "end", "time"], "level"), *_moments("level")]
     constants = {
         **angle_constants(CLOSED + OPENED * DARK, OPENED * (BRIGHT - DARK)),
-        "middle": np.array(NUM_FRAMES // 2),
+        **{"begin": np.array([NUM_FRAMES // 2]), "end": np.array([-(NUM_FRAMES // 2)]), "time": np.array([1])},
     }
-    inputs = [TensorSpec("encoded", ["batch", NUM_FRAMES, 1], "float32")]
+    inputs = [TensorSpec("encoded", ["batch", "frames", 1], "float32")]
     return save_graph(folder, "face_visual_encoder", nodes, constants, inputs, _embedding())
 
 
 def _audio_encoder(folder: Path) -> GraphSpec:
+    """The angle of the mean level of the five frames in the middle of each segment."""
     per_db = math.log(10) / 10
     nodes = [
-        node("Gather", ["log_mel", "middle"], "part", axis=1),
-        node("ReduceMean", ["part"], "level", axes=[1, 2], keepdims=0),
-        *angle_nodes("level")[:-1],
+        node("ReduceMean", ["log_mel"], "levels", axes=[2], keepdims=1),
+        node("Slice", ["levels", "begin", "end", "time"], "middles"),
+        node("Transpose", ["middles"], "in_time", perm=[0, 2, 1]),
+        node("AveragePool", ["in_time"], "means", kernel_shape=[5], strides=[STEP_FRAMES]),
+        node("Transpose", ["means"], "level", perm=[0, 2, 1]),
+        *_moments("level"),
     ]
-    middle = np.arange(SEGMENT_FRAMES // 2 - 2, SEGMENT_FRAMES // 2 + 3)
-    constants = {**angle_constants(QUIET_DBFS * per_db, (LOUD_DBFS - QUIET_DBFS) * per_db), "middle": middle}
-    inputs = [TensorSpec("log_mel", ["batch", SEGMENT_FRAMES, 128], "float32")]
+    side = SEGMENT_FRAMES // 2 - 2
+    constants = {
+        **angle_constants(QUIET_DBFS * per_db, (LOUD_DBFS - QUIET_DBFS) * per_db),
+        **{"begin": np.array([side]), "end": np.array([-side]), "time": np.array([1])},
+    }
+    inputs = [TensorSpec("log_mel", ["batch", "frames", 128], "float32")]
     return save_graph(folder, "face_audio_encoder", nodes, constants, inputs, _embedding())
 
 
+def _moments(level: str) -> list[Any]:
+    """Map levels (B, n, 1) to the embeddings (B, n, 2) of `angle_nodes`."""
+    return [
+        node("Sub", [level, "offset"], "above"),
+        node("Div", ["above", "scale"], "share"),
+        node("Clip", ["share", "zero", "one"], "clipped"),
+        node("Mul", ["clipped", "pi"], "angle"),
+        node("Cos", ["angle"], "cosine"),
+        node("Sin", ["angle"], "sine"),
+        node("Concat", ["cosine", "sine"], "embedding", axis=2),
+    ]
+
+
 def _embedding() -> list[TensorSpec]:
-    return [TensorSpec("embedding", ["batch", DIM], "float32")]
+    return [TensorSpec("embedding", ["batch", "moments", DIM], "float32")]

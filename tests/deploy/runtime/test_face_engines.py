@@ -34,13 +34,13 @@ def test_graphs_do_what_the_manifest_says(face_bundle: Bundle) -> None:
     engines = face_bundle.faces
     assert engines is not None
     assert engines.encode_frames(np.zeros((3, NUM_FEATURES), np.float32)).shape == (3, 1)
-    visual = engines.embed_frames(np.zeros((2, 13, 1), np.float32))
-    audio = face_bundle.face_audio_encoder(engines).embed(np.full((4, 45, 128), -30, np.float32))
+    visual = engines.embed_frames(np.zeros((14, 1), np.float32))
+    audio = face_bundle.face_audio_encoder(engines).embed(np.full((4, 45 + 2 * 4, 128), -30, np.float32))
     np.testing.assert_allclose(visual, [[1, 0]] * 2, atol=1e-6)
-    np.testing.assert_allclose(audio, [[1, 0]] * 4, atol=1e-6)
+    np.testing.assert_allclose(audio, [[[1, 0]] * 3] * 4, atol=1e-6)
     lying = replace(engines, embedding_dim=3)
-    with pytest.raises(BundleError, match=r"gives values of shape \(2, 2\), \(2, 3\) was declared"):
-        lying.embed_frames(np.zeros((2, 13, 1), np.float32))
+    with pytest.raises(BundleError, match=r"gives values of shape \(1, 2, 2\), \(1, 2, 3\) was declared"):
+        lying.embed_frames(np.zeros((14, 1), np.float32))
 
 
 def test_a_bundle_without_faces_has_none(bundle: Bundle) -> None:
@@ -76,10 +76,16 @@ def changed(name: str, **shapes: list[Any]) -> Callable[[FaceSpec], FaceSpec]:
         (changed("face_mesh", points=["batch", 1404]), r"face_mesh without the one output points .* \(batch, 1405\)"),
         (changed("face_detector_full_range", image=["batch", 128, 128, 3]), "face_detector_full_range .* input image"),
         (changed("face_frame_encoder", features=["batch", 86]), "face_frame_encoder .* input features"),
-        (changed("face_visual_encoder", embedding=["batch", "D"]), "face_visual_encoder without an output of known"),
-        (changed("face_audio_encoder", embedding=["batch", 3]), r"face_audio_encoder .* \(batch, 2\)"),
-        (lambda spec: replace(spec, num_frames=12), r"face_visual_encoder .* \(batch, 12, 1\)"),
-        (lambda spec: replace(spec, segment_frames=44), r"face_audio_encoder .* \(batch, 44, 128\)"),
+        (
+            changed("face_visual_encoder", embedding=["batch", "moments", "D"]),
+            "face_visual_encoder without an output of",
+        ),
+        (
+            changed("face_audio_encoder", embedding=["batch", "moments", 3]),
+            r"face_audio_encoder .* \(.*moments, 2\)",
+        ),
+        (changed("face_visual_encoder", encoded=["batch", 13, 1]), r"face_visual_encoder .* \(batch, frames, 1\)"),
+        (changed("face_audio_encoder", log_mel=["batch", 45, 128]), r"face_audio_encoder .* \(batch, frames, 128\)"),
     ],
 )
 def test_other_interfaces_are_refused(

@@ -34,6 +34,7 @@ def with_faces(plain: Bundle) -> Bundle:
         frame_rate_hz=25.0,
         num_frames=5,
         segment_frames=40,
+        step_frames=4,
         source={},
         licences={},
         calibration=replace(calibration, zero_point_ms=-7.0),
