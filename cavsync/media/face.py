@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cavsync.media.frame import pillow_image
+
 FloatArray = NDArray[np.float64]
 NUM_POINTS = 468
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
@@ -76,7 +78,7 @@ class Region:
         left, top, right, bottom = self._box(frame, factor)
         if left >= right or top >= bottom:
             return np.zeros((size, size, 3), np.uint8)
-        image = Image.fromarray(np.ascontiguousarray(frame[top:bottom, left:right]))
+        image = pillow_image(frame[top:bottom, left:right])
         if factor > 1:
             image = image.reduce(factor)
         # Pixel centres to pixel centres; Pillow's own half pixel is part of its transform.

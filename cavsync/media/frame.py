@@ -11,6 +11,12 @@ REDUCING_GAP = 2.0
 """Frames are reduced by whole numbers to this many times the size at least before they are resized."""
 
 
+def pillow_image(rgb: RGBArray) -> Image.Image:
+    """Return an image with the pixels (H, W, 3); `Image.fromarray` would copy them twice."""
+    height, width = rgb.shape[:2]
+    return Image.frombuffer("RGB", (width, height), np.ascontiguousarray(rgb), "raw", "RGB", 0, 1)
+
+
 def resize_center_crop(rgb: RGBArray, size: int) -> RGBArray:
     """Resize the short side to `size` and cut the central square: (H, W, 3) uint8 -> (size, size, 3) uint8.
 
@@ -22,6 +28,6 @@ def resize_center_crop(rgb: RGBArray, size: int) -> RGBArray:
     height, width = rgb.shape[:2]
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
-    image = Image.fromarray(rgb)
+    image = pillow_image(rgb)
     box = (left, top, left + side, top + side)
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box, REDUCING_GAP))

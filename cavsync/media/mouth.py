@@ -21,6 +21,11 @@ NUM_FEATURES = NUM_LANDMARK_FEATURES + MOUTH_SIZE**2
 MOUTH_SIDE = 0.9
 """Side of the mouth's square in distances between the outer corners of the eyes."""
 INNER_TOP, INNER_BOTTOM, RIGHT_CORNER, LEFT_CORNER = 13, 14, 61, 291
+# Places in POINTS of the ring inside the lips, and of the ends of the mouth's width and of its opening.
+_INNER_PLACES = [POINTS.index(point) for point in INNER_LIPS]
+_ENDS = [
+    (POINTS.index(one), POINTS.index(other)) for one, other in ((RIGHT_CORNER, LEFT_CORNER), (INNER_TOP, INNER_BOTTOM))
+]
 
 
 def frame_features(points: FloatArray, mouth: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -31,7 +36,9 @@ def frame_features(points: FloatArray, mouth: NDArray[np.uint8]) -> NDArray[np.f
 def mouth_image(points: FloatArray, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mouth of a face in an RGB frame (H, W, 3), upright along the eyes, grey (MOUTH_SIZE, MOUTH_SIZE)."""
     crop = mouth_region(points).crop(frame, MOUTH_SIZE)
-    grey: NDArray[np.uint8] = np.rint(crop.mean(axis=-1)).astype(np.uint8)
+    sums = crop[..., 0].astype(np.uint16) + crop[..., 1] + crop[..., 2]
+    # The mean of three numbers, rounded.
+    grey: NDArray[np.uint8] = ((2 * sums + 3) // 6).astype(np.uint8)
     return grey
 
 
@@ -47,13 +54,11 @@ def lip_features(points: FloatArray) -> NDArray[np.float32]:
 
 def lip_shape(landmarks: FloatArray) -> FloatArray:
     """Landmarks POINTS of frames (n, P, 3) -> area inside the lips, width of the mouth and its opening (n, 3)."""
-    ring = landmarks[:, [POINTS.index(point) for point in INNER_LIPS], :2]
+    ring = landmarks[:, _INNER_PLACES, :2]
     after = np.roll(ring, -1, axis=1)
     # Area of a polygon, by the shoelace formula.
     area = np.abs((ring[..., 0] * after[..., 1] - ring[..., 1] * after[..., 0]).sum(axis=1)) / 2
-    pairs = ((RIGHT_CORNER, LEFT_CORNER), (INNER_TOP, INNER_BOTTOM))
-    ends = [(landmarks[:, POINTS.index(one), :2], landmarks[:, POINTS.index(other), :2]) for one, other in pairs]
-    width, opening = (np.linalg.norm(one - other, axis=-1) for one, other in ends)
+    width, opening = (np.linalg.norm(landmarks[:, one, :2] - landmarks[:, other, :2], axis=-1) for one, other in _ENDS)
     return np.stack([area, width, opening], axis=1)
 
 
