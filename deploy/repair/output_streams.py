@@ -10,11 +10,11 @@ import av.error
 from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Stream
 
+from cavsync.deploy.repair.input_packets import input_packets
 from cavsync.deploy.repair.plan import Plan
 from cavsync.deploy.repair.stretch import add_stretched
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover
-from cavsync.media.packets import read_packets
 
 ISO_FORMATS = frozenset({"mov", "mp4", "ipod", "3gp", "3g2", "ismv", "psp"})
 ISO_ENDINGS = frozenset({".mp4", ".mov", ".m4v", ".3gp"})
@@ -98,9 +98,7 @@ def _attach_cover(stream: Stream, sink: OutputContainer) -> None:
     codec = codec_name(stream)
     kind = "jpeg" if codec == "mjpeg" else codec
     with av.open(stream.container.name, metadata_errors="surrogateescape") as container:
-        packet = next(
-            (packet for packet in read_packets(container, container.streams[stream.index]) if packet.size), None
-        )
+        packet = next(input_packets(container, container.streams[stream.index]), None)
     if packet is None:
         raise MediaError(f"the cover (stream {stream.index}) is empty: give --leave-out {stream.index}")
     name = stream.metadata.get("filename", f"cover.{'jpg' if kind == 'jpeg' else kind}")

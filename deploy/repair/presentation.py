@@ -11,6 +11,7 @@ import av.error
 from av.container import InputContainer
 from av.stream import Stream
 
+from cavsync.deploy.repair.input_packets import input_packets
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover, open_file, reason_of
 from cavsync.media.frame_times import ReorderedTimes
@@ -40,8 +41,8 @@ def presentation_times(container: InputContainer) -> Mapping[int, PacketTimes]:
 
 def _lacks_times(source: str, index: int) -> bool:
     with open_file(source) as container:
-        packets = islice(read_packets(container, container.streams[index]), MAX_LOOKED_AT)
-        return any(packet.pts is None for packet in packets if packet.size)
+        packets = islice(input_packets(container, container.streams[index]), MAX_LOOKED_AT)
+        return any(packet.pts is None for packet in packets)
 
 
 def _decoded_times(source: str, index: int) -> PacketTimes:

@@ -14,6 +14,7 @@ import av.error
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
+from cavsync.deploy.repair.input_packets import input_packets
 from cavsync.deploy.repair.output_file import start_output
 from cavsync.deploy.repair.output_streams import (
     ISO_ENDINGS,
@@ -31,7 +32,7 @@ from cavsync.deploy.repair.trace import Trace, trace_of
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover, reason_of
 from cavsync.media.frame_times import forbid_guesses
-from cavsync.media.packets import late_streams_note, read_packets
+from cavsync.media.packets import late_streams_note
 from cavsync.media.track_ends import TrackEnds, is_spliced
 
 Progress = Callable[[float, float | None], None]
@@ -81,7 +82,7 @@ def remux(
         sink, targets = start_output(container, output, file, plan)
         traces = {index: trace_of(container.streams[index], delays.get(index, Fraction(0))) for index in targets}
         ends = TrackEnds(container)
-        packets = _noted(_packets(container), ends)
+        packets = _noted(input_packets(container), ends)
         if stretch is not None:
             start_seconds = Fraction(container.start_time or 0, av.time_base)
             packets = stretched_packets(
@@ -184,7 +185,7 @@ def _without_hidden_start(
 def _video_start_seconds(source: Path, index: int) -> Fraction:
     """Return the presentation time of the first video frame."""
     with _open(source) as container:
-        packets = islice(read_packets(container, container.streams[index]), MAX_REORDERED_PACKETS)
+        packets = islice(input_packets(container, container.streams[index]), MAX_REORDERED_PACKETS)
         times = [packet.pts * packet.time_base for packet in packets if packet.pts is not None]
     return min(times, default=Fraction(0))
 
@@ -236,13 +237,3 @@ def _noted(packets: Iterator[av.Packet[Stream]], ends: TrackEnds) -> Iterator[av
     for packet in packets:
         ends.add(packet)
         yield packet
-
-
-def _packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
-    """Yield all packets in the order of the file, except the empty ones by which PyAV flushes decoders."""
-    try:
-        yield from (packet for packet in read_packets(container) if packet.size)
-    except av.error.FFmpegError as error:
-        raise MediaError(
-            f"{container.name} breaks off ({reason_of(error)}): give a complete file", reason="truncated"
-        ) from None
