@@ -146,7 +146,8 @@ def test_of_several_faces_the_one_that_scoring_takes_is_calibrated_on(meter: Bun
     window, whole = (curve_of(meter, both, lags_ms) for curve_of in (_window_curve, _file_curve))
     assert window is not None
     assert whole is not None
-    assert (window.num_frames, whole.num_frames) == (25, 50)
+    # A block of the file ends within the speaker's second.
+    assert (window.num_frames, whole.num_frames) == (25, pytest.approx(50, abs=2))
     for curve in (window, whole):
         assert curve.peak_lag_ms == pytest.approx(80, abs=10)
     still = rows_of(1, 1.0, lags_ms, opening=STILL_OPENING / 3)
