@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 GIGA = 1e9
 MILLION = 1e6
 MAX_EPOCH_ROWS = 12
+PIPE_WIDTH = 200
 
 _OPTIONS: tuple[Callable[..., Any], ...] = (
     click.option("--explain", "explained", metavar="PRESET",
@@ -58,7 +59,9 @@ def show_explanation(
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
         return
-    print_explanation(Console(), found)
+    console = Console()
+    # Without a terminal, one line per option.
+    print_explanation(console if console.is_terminal else Console(width=PIPE_WIDTH), found)
 
 
 def print_explanation(console: Console, found: Explanation) -> None:
@@ -82,7 +85,7 @@ def _print_options(console: Console, title: str, options: tuple[Option, ...]) ->
     for option in options:
         changed = ("*", _text(option.default)) if option.differs else ("", "")
         table.add_row(
-            *(changed[0], option.name, _text(option.value), changed[1], option.meaning),
+            *(changed[0], option.name, _text(option.value), changed[1], option.meaning.partition(". ")[0].rstrip(".")),
             style="bold" if option.differs else None,
         )
     console.print(table)

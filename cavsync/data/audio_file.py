@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import wave
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -30,7 +30,7 @@ def read_audio(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
             if not container.streams.audio:
                 raise MediaError(f"{path} has no audio track: give the clip's audio", reason="no_audio")
             for packet in read_packets(container, container.streams.audio[0]):
-                for frame in cast("list[av.AudioFrame]", packet.decode()):
+                for frame in packet.decode():
                     chunks += resampler.push(frame)
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(

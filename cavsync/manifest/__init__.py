@@ -5,6 +5,7 @@ file and, in `digest`, its own hash. That detects damage, not forgery, so the nu
 Public: the names below. The limits of the entries are in `specs`.
 """
 
+from cavsync.manifest.files import FileEntry
 from cavsync.manifest.reading import (
     MANIFEST_NAME,
     describe_files,
@@ -21,7 +22,6 @@ from cavsync.manifest.specs import (
     ClassifierSpec,
     EngineSpec,
     FaceSpec,
-    FileEntry,
     FrontendSpec,
     GraphSpec,
     Manifest,

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cavsync.errors import BundleError
-from cavsync.manifest.specs import FORMAT_VERSION, FileEntry, Manifest, canonical
+from cavsync.manifest.files import FileEntry
+from cavsync.manifest.specs import FORMAT_VERSION, Manifest, canonical
 from cavsync.records import UnfitError, parse, shown
 
 MANIFEST_NAME = "manifest.json"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Len
 
+from cavsync.manifest.files import MAX_NAME_BYTES, Files
 from cavsync.records import Record, Rule, one_of
 
 FORMAT_VERSION = 2
@@ -31,10 +32,6 @@ MAX_FRAME_RATE_HZ = 1000.0
 MAX_WINDOW_SECONDS = 3600.0
 MAX_WINDOW_INSTANTS = 100_000
 MAX_OFFSET_MS = 60_000
-MAX_FILES = 256
-MAX_FILE_BYTES = 16 << 30
-MAX_BUNDLE_BYTES = 64 << 30
-MAX_NAME_BYTES = 200
 MAX_DIMENSIONS = 8
 MAX_TENSOR_SIZE = 1 << 31
 MAX_EMBEDDING_WIDTH = 1 << 16
@@ -208,25 +205,6 @@ class EngineSpec(Record):
     companions: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class FileEntry(Record):
-    """Size and hash of a file of the bundle."""
-
-    sha256: str
-    size_bytes: Annotated[int, Interval(ge=0, le=MAX_FILE_BYTES)]
-
-
-def _stays_inside(name: str) -> bool:
-    """Whether a name cannot lead out of the folder on any system: Windows has colons after drives, before streams."""
-    return (
-        name not in ("", ".", "..")
-        and name.isprintable()
-        and not set(name) & set("/\\:")
-        and len(name.encode()) <= MAX_NAME_BYTES
-    )
-
-
-FileName = Annotated[str, Rule(_stays_inside, "should name a plain file inside the bundle")]
 VISUAL_RULE = Rule(
     lambda visual: 3 * visual.num_frames * visual.img_size**2 <= MAX_FRAME_BYTES,
     f"should take at most {MAX_FRAME_BYTES} bytes of frames at a time",
@@ -264,14 +242,6 @@ MODEL_RULES = (
         f"should have whole, positive numbers as {', '.join(sorted(MODEL_SIZES))}",
     ),
 )
-FILES_RULES = (
-    # Some file systems ignore the case of names.
-    Rule(lambda files: len({name.casefold() for name in files}) == len(files), "should not differ in case alone"),
-    Rule(
-        lambda files: sum(entry.size_bytes for entry in files.values()) <= MAX_BUNDLE_BYTES,
-        f"should have at most {MAX_BUNDLE_BYTES} bytes in all",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -296,7 +266,7 @@ class Manifest(Record):
     classifier: ClassifierSpec | None = None
     faces: FaceSpec | None = None
     file_calibration: Calibrated = None
-    files: Annotated[dict[FileName, FileEntry], Len(0, MAX_FILES), *FILES_RULES] = field(default_factory=dict)
+    files: Files = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from typing import Any, cast
 
 import av.logging
 from av.container import InputContainer
@@ -23,9 +24,15 @@ def description(container: InputContainer) -> str:
         before = av.logging.get_level()
         av.logging.set_level(av.logging.INFO)
         try:
-            return container.dumps_format()
+            # PyAV's stubs leave this method out.
+            return str(cast("Any", container).dumps_format())
         finally:
             av.logging.set_level(before)
+
+
+def num_streams(container: InputContainer) -> int:
+    """Return the number of streams that FFmpeg has found up to now; PyAV knows those of the opening only."""
+    return 1 + max((int(index) for index in STREAM_LINE.findall(description(container))), default=-1)
 
 
 def programs(container: InputContainer) -> dict[int, frozenset[int]]:

@@ -8,12 +8,11 @@ the same. FFmpeg's own guess lies later by the delay of the decoder, and may be 
 from __future__ import annotations
 
 import heapq
-from typing import cast
+from typing import Any, cast
 
 import av
 from av.container import InputContainer
 from av.container.core import Flags
-from av.stream import Stream
 
 from cavsync.errors import MediaError
 
@@ -47,7 +46,7 @@ class ReorderedTimes:
         self._pending: set[int] = set()
         self._num_packets = 0
 
-    def add(self, packet: av.Packet[Stream]) -> None:
+    def add(self, packet: av.Packet[Any]) -> None:
         """Note a packet's decoding time, and mark it with its number."""
         if not packet.size:
             return
@@ -64,9 +63,10 @@ class ReorderedTimes:
         """Set the picture's time in place."""
         if not self.is_needed:
             return
-        if frame.opaque is not None:
-            self._pending.discard(frame.opaque)
-            lost = {number for number in self._pending if number < frame.opaque - MAX_REORDERED_PICTURES}
+        number = cast("int | None", frame.opaque)
+        if number is not None:
+            self._pending.discard(number)
+            lost = {other for other in self._pending if other < number - MAX_REORDERED_PICTURES}
             self._pending -= lost
             for _ in lost:
                 heapq.heappop(self._times)

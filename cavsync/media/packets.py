@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import threading
 from collections.abc import Iterator
+from typing import Any, TypeVar, overload
 
 import av
-import av.logging
 from av.container import InputContainer
 from av.stream import Stream
 
-_STREAM_LINE = re.compile(r"^ *Stream #0:(\d+)", re.MULTILINE)
-_log_level = threading.Lock()
+from cavsync.media.description import num_streams
+
+S = TypeVar("S", bound=Stream)
 
 
-def read_packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet[Stream]]:
+@overload
+def read_packets(container: InputContainer) -> Iterator[av.Packet[Stream]]: ...
+@overload
+def read_packets(container: InputContainer, stream: S, /, *streams: S) -> Iterator[av.Packet[S]]: ...
+def read_packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet[Any]]:
     """Iterate over the packets of `streams` (of all where none is given), then over the empty ones that end decoders.
 
     A stream that begins after the container was opened, as in a broadcast that gains a second sound, is left out.
@@ -33,19 +36,7 @@ def read_packets(container: InputContainer, *streams: Stream) -> Iterator[av.Pac
 
 def late_streams_note(container: InputContainer) -> str:
     """Return a clause about the streams that began after the container was opened; empty where there are none."""
-    num_late = _num_streams(container) - len(container.streams)
+    num_late = num_streams(container) - len(container.streams)
     if num_late <= 0:
         return ""
     return "one stream that begins later was" if num_late == 1 else f"{num_late} streams that begin later were"
-
-
-def _num_streams(container: InputContainer) -> int:
-    # PyAV does not tell the number, except in FFmpeg's own description, which is a log message.
-    with _log_level:
-        before = av.logging.get_level()
-        av.logging.set_level(av.logging.INFO)
-        try:
-            description = container.dumps_format()
-        finally:
-            av.logging.set_level(before)
-    return 1 + max((int(index) for index in _STREAM_LINE.findall(description)), default=-1)

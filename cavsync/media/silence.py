@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import av
 import av.error
@@ -45,7 +44,7 @@ def _frames(container: InputContainer, tracks: Sequence[av.AudioStream]) -> Iter
     try:
         for packet in read_packets(container, *tracks):
             try:
-                frames = cast("list[av.AudioFrame]", packet.decode())
+                frames = packet.decode()
             except av.error.FFmpegError:
                 continue
             yield from ((packet.stream_index, frame) for frame in frames)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import av
 from av.container import InputContainer
@@ -215,7 +215,7 @@ def _are_related(video: av.VideoStream, audio: av.AudioStream) -> bool:
 
 def _members(tracks: Sequence[Stream], program: int, source: str) -> frozenset[int]:
     """Return the indices of a programme's tracks; MediaError where there is none of that number."""
-    found = programs(tracks[0].container) if tracks else {}
+    found = programs(cast("InputContainer", tracks[0].container)) if tracks else {}
     if program not in found:
         known = f"its programmes are {', '.join(map(str, sorted(found)))}" if found else "it has no programmes"
         raise MediaError(f"{source} has no programme {program} ({known}): give one of them, or leave --program out")

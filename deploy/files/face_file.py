@@ -17,8 +17,8 @@ from cavsync.deploy.verdict.curve import FACE_PRIOR_ROWS, MIN_ROWS, Curve, Float
 from cavsync.deploy.verdict.face_view import FaceView, LipMotion
 from cavsync.deploy.verdict.records import SyncScore
 
-# What is kept of each row, in this order.
-FACTS = ("time_seconds", "mouth_opening", "level_dbfs", "sound_dbfs", "presence", "frontality", "eye_distance_px")
+# What is kept of each row besides its time, in this order; the box follows.
+FACTS = ("mouth_opening", "level_dbfs", "sound_dbfs", "presence", "frontality", "eye_distance_px")
 NUM_FACTS = len(FACTS) + 4
 
 
@@ -47,9 +47,10 @@ class SpeakingFace:
 class _Block:
     """Rows of one face in one block of time: their sums and facts."""
 
-    sums: FloatArray
-    counts: NDArray[np.int64]
-    facts: array[float] = field(default_factory=lambda: array("d"))
+    sums: NDArray[np.float32]
+    counts: NDArray[np.uint16]
+    times_seconds: array[float] = field(default_factory=lambda: array("d"))
+    facts: array[float] = field(default_factory=lambda: array("f"))
 
     @property
     def peak(self) -> float:
@@ -60,11 +61,11 @@ class _Block:
     @property
     def start_seconds(self) -> float:
         """Time of the first row."""
-        return self.facts[0]
+        return self.times_seconds[0]
 
 
 class FaceFile:
-    """Sums of a file's face rows in blocks of `block_seconds`, about 1 kB per block and face and 90 bytes per row."""
+    """Sums of a file's face rows in blocks of `block_seconds`: for each face 6 bytes per block and lag, 48 per row."""
 
     def __init__(self, lags_ms: FloatArray, block_seconds: float, rate_hz: float) -> None:
         self._lags_ms = lags_ms
@@ -90,11 +91,12 @@ class FaceFile:
         num_lags = len(self._lags_ms)
         blocks = self._blocks[-1]
         if row.track not in blocks:
-            blocks[row.track] = _Block(np.zeros(num_lags), np.zeros(num_lags, dtype=np.int64))
+            blocks[row.track] = _Block(np.zeros(num_lags, dtype=np.float32), np.zeros(num_lags, dtype=np.uint16))
         block, look = blocks[row.track], row.look
         block.sums += np.nan_to_num(row.similarity, nan=0.0)
         block.counts += np.isfinite(row.similarity)
-        block.facts.extend((row.time_seconds, look.mouth_opening, row.level_dbfs, row.sound_dbfs))
+        block.times_seconds.append(row.time_seconds)
+        block.facts.extend((look.mouth_opening, row.level_dbfs, row.sound_dbfs))
         block.facts.extend((look.presence, look.frontality, look.eye_distance_px, *look.box))
         self._frame_size = look.frame_size
 
@@ -103,32 +105,34 @@ class FaceFile:
         matches the sound best; None where faces fill too little of the file."""
         votes = _Votes(records)
         chosen = [(track, blocks[track]) for blocks in self._blocks for track in [_speaker(blocks, votes)]]
-        rows = [np.array(block.facts).reshape(-1, NUM_FACTS) for _, block in chosen]
+        lengths = [len(block.times_seconds) for _, block in chosen]
         expected = max(1.0, duration_seconds * self._rate_hz)
-        num_rows = sum(map(len, rows))
+        num_rows = sum(lengths)
         if num_rows < max(MIN_ROWS, MIN_FACE_SHARE * expected):
             return None
-        facts = np.concatenate(rows)
-        tracks = np.repeat([track for track, _ in chosen], [len(part) for part in rows])
-        sums, counts = (np.array([getattr(block, name) for _, block in chosen]) for name in ("sums", "counts"))
+        facts = np.concatenate([block.facts for _, block in chosen], dtype=np.float64).reshape(-1, NUM_FACTS)
+        tracks = np.repeat([track for track, _ in chosen], lengths)
+        sums = np.array([block.sums for _, block in chosen], dtype=np.float64)
+        counts = np.array([block.counts for _, block in chosen], dtype=np.int64)
         starts = np.array([block.start_seconds for _, block in chosen])
+        times_seconds = np.concatenate([block.times_seconds for _, block in chosen], dtype=np.float64)
         return SpeakingFace(
-            times_seconds=facts[:, 0],
+            times_seconds=times_seconds,
             tracks=tracks,
-            mouth_opening=facts[:, 1],
-            sound_dbfs=facts[:, 3],
-            level_dbfs=facts[:, 2],
+            mouth_opening=facts[:, 0],
+            sound_dbfs=facts[:, 2],
+            level_dbfs=facts[:, 1],
             boxes=facts[:, len(FACTS) :],
             frame_size=self._frame_size,
             curve=curve_of_sums(self._lags_ms, sums, counts, num_rows, prior_rows=FACE_PRIOR_ROWS),
-            view=self._view(facts, tracks, num_rows / expected),
+            view=self._view(times_seconds, facts, tracks, num_rows / expected),
             heat_map=HeatMap(starts, self._lags_ms, mean_of(sums, counts)),
         )
 
-    def _view(self, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
-        presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(facts[:, 4:], axis=0))
+    def _view(self, times_seconds: FloatArray, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
+        presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(facts[:, 3:], axis=0))
         numbers, counts = np.unique(tracks, return_counts=True)
-        motions = [LipMotion.of(*facts[tracks == number, :2].T) for number in numbers]
+        motions = [LipMotion.of(times_seconds[tracks == number], facts[tracks == number, 0]) for number in numbers]
         return FaceView(
             track=int(numbers[counts.argmax()]),
             box=(left, top, right, bottom),

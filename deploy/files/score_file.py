@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -59,6 +59,7 @@ class FileScore:
     """The score of a file: the decisions in order, the summary, and the similarity by time and lag.
 
     `source` is the name of the file, with escapes for bytes that are not UTF-8 (see `cavsync.file_names.legible`).
+    The `records` have their curves only where these were asked for; the summary's score has that of the whole file.
     `face` is the face that speaks, over time; None where none was there long enough. `picture` shows it at its best
     moment, where pictures were asked for. `tracks` are the verdicts on all audio tracks, where these were asked for;
     the others are about the track that players play.
@@ -94,9 +95,10 @@ def score_file(
     audio_shift_ms: float = 0.0,
     on_progress: Progress | None = None,
     keep_picture: bool = False,
+    keep_curves: bool = False,
     **keywords: Unpack[ScoringKeywords],
 ) -> FileScore:
-    """Score the media file `path`, in bounded memory.
+    """Score the media file `path`, in memory that grows by what the result holds.
 
     Args:
         path: a file, or an address that FFmpeg opens.
@@ -106,6 +108,7 @@ def score_file(
         audio_shift_ms: delay the audio by this much before scoring; it lowers every offset by as much.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
         keep_picture: keep a small picture of the speaking face, for reports.
+        keep_curves: keep `curve` and `features` of every decision and of its faces, which the summary does not need.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
@@ -117,12 +120,14 @@ def score_file(
     bundle = Bundle.open() if bundle is None else bundle
     options = replace(options, **keywords)
     options.check(bundle.manifest)
+    keep = _Keep(picture=keep_picture, curves=keep_curves)
     with MediaReader(path, file=file, tracks=options.tracks, all_audio=options.all_audio) as reader:
+        items: Iterable[tuple[int, VideoFrame | AudioChunk]]
         if not options.all_audio:
-            played, runs = 0, {0: _TrackRun(bundle, options, keep_picture=keep_picture)}
+            played, runs = 0, {0: _TrackRun(bundle, options, keep)}
             items = ((0, item) for item in reader)
         else:
-            played, runs = reader.tracks.audio_numbers[0], _runs(reader, bundle, options, keep_picture=keep_picture)
+            played, runs = reader.tracks.audio_numbers[0], _runs(reader, bundle, options, keep)
             items = reader.apart()
         for number, item in items:
             if isinstance(item, VideoFrame):
@@ -142,7 +147,7 @@ def score_file(
         return replace(scores[played], tracks=tracks)
 
 
-def _runs(reader: MediaReader, bundle: Bundle, options: ScoringOptions, *, keep_picture: bool) -> dict[int, _TrackRun]:
+def _runs(reader: MediaReader, bundle: Bundle, options: ScoringOptions, keep: _Keep) -> dict[int, _TrackRun]:
     """Return a run for each audio track, by number, which compute what needs frames alone only once."""
     numbers, played = list(reader.tracks.decodable), reader.tracks.audio_numbers[0]
     if len(numbers) > MAX_TRACKS:
@@ -152,19 +157,34 @@ def _runs(reader: MediaReader, bundle: Bundle, options: ScoringOptions, *, keep_
         )
     shared = with_shared_picture(bundle)
     return {
-        number: _TrackRun(shared, options, keep_picture=keep_picture and number == played, audio_stream=str(number))
+        number: _TrackRun(
+            shared,
+            options,
+            # Only the records and the picture of the played track are returned.
+            keep if number == played else _Keep(),
+            audio_stream=str(number),
+        )
         for number in numbers
     }
+
+
+@dataclass(frozen=True)
+class _Keep:
+    """What to keep besides the verdicts; see `score_file`."""
+
+    picture: bool = False
+    curves: bool = False
 
 
 class _TrackRun:
     """The picture of a file, scored against one audio track, or several that are mixed."""
 
     def __init__(
-        self, bundle: Bundle, options: ScoringOptions, *, keep_picture: bool, audio_stream: str | None = None
+        self, bundle: Bundle, options: ScoringOptions, keep: _Keep, *, audio_stream: str | None = None
     ) -> None:
         self._audio_stream = audio_stream
-        self._album = FaceAlbum() if keep_picture else None
+        self._keep = keep
+        self._album = FaceAlbum() if keep.picture else None
         self._records: list[SyncScore] = []
         self._step_seconds = bundle.manifest.sync.decision_step_seconds
         self._scorer = SyncScorer(
@@ -182,16 +202,17 @@ class _TrackRun:
 
     def push_frame(self, frame: VideoFrame) -> None:
         """Score the next frame."""
-        self._records += self._scorer.push_video(frame.rgb, pts_seconds=frame.pts_seconds)
+        self._add(self._scorer.push_video(frame.rgb, pts_seconds=frame.pts_seconds))
 
     def push_audio(self, chunk: AudioChunk, delay_seconds: float) -> None:
         """Score the next audio, later by `delay_seconds`."""
-        self._records += self._scorer.push_audio(chunk.samples, pts_seconds=chunk.pts_seconds + delay_seconds)
+        self._add(self._scorer.push_audio(chunk.samples, pts_seconds=chunk.pts_seconds + delay_seconds))
 
     def finish(self, path: Path | str, reader: MediaReader) -> FileScore:
         """Return the score of the file that `reader` has read. MediaError for a file shorter than a window."""
         scorer, whole, faces = self._scorer, self._whole, self._faces
-        records = self._records = self._records + scorer.flush()
+        self._add(scorer.flush())
+        records = self._records
         media = {**asdict(reader.info), "ignored_frames": scorer.num_ignored_frames}
         start_seconds, end_seconds = scorer.video_span_seconds or (0.0, 0.0)
         duration_seconds = end_seconds - start_seconds
@@ -225,6 +246,9 @@ class _TrackRun:
         )
         picture = None if self._album is None or speaking is None else self._album.picture_of(speaking.tracks)
         return FileScore(summary.source, records, summary, _heat_map(summary, whole, speaking), speaking, picture)
+
+    def _add(self, decisions: list[SyncScore]) -> None:
+        self._records += decisions if self._keep.curves else [record.without_curves() for record in decisions]
 
     def _add_face(self, row: FaceRow) -> None:
         assert self._faces is not None

@@ -126,7 +126,7 @@ class Connection:
                     track.discard = Discard.all
 
     def _packets_of(self, container: InputContainer) -> Iterator[TrackPacket]:
-        wanted = [track for track in self._tracks if track.container is container]
+        wanted: list[Stream] = [track for track in self._tracks if track.container is container]
         in_a_row = 0
         while True:
             try:

@@ -14,6 +14,7 @@ from cavsync.deploy.repair.plan import Plan
 from cavsync.deploy.repair.stretch import add_stretched
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover
+from cavsync.media.packets import read_packets
 
 ISO_FORMATS = frozenset({"mov", "mp4", "ipod", "3gp", "3g2", "ismv", "psp"})
 ISO_ENDINGS = frozenset({".mp4", ".mov", ".m4v", ".3gp"})
@@ -56,8 +57,8 @@ def add_streams(
             _attach_cover(stream, sink)
             continue
         if stream.index in plan.stretched and isinstance(stream, av.AudioStream):
-            targets[stream.index] = target = add_stretched(stream, sink)
-            _copy_description(container, stream, sink, target, keeps_tags=False)
+            targets[stream.index] = stretched = add_stretched(stream, sink)
+            _copy_description(container, stream, sink, stretched, keeps_tags=False)
             continue
         target = _add(stream, sink)
         if target is None:
@@ -97,7 +98,9 @@ def _attach_cover(stream: Stream, sink: OutputContainer) -> None:
     codec = codec_name(stream)
     kind = "jpeg" if codec == "mjpeg" else codec
     with av.open(stream.container.name, metadata_errors="surrogateescape") as container:
-        packet = next((packet for packet in container.demux(container.streams[stream.index]) if packet.size), None)
+        packet = next(
+            (packet for packet in read_packets(container, container.streams[stream.index]) if packet.size), None
+        )
     if packet is None:
         raise MediaError(f"the cover (stream {stream.index}) is empty: give --leave-out {stream.index}")
     name = stream.metadata.get("filename", f"cover.{'jpg' if kind == 'jpeg' else kind}")

@@ -16,6 +16,8 @@ MAX_JUMP_SECONDS = Fraction(10)
 MAX_STEP_BACK_SECONDS = Fraction(1, 2)
 # Coarsest step of applied delays; time bases coarser than this are subdivided.
 FINEST_STEP_SECONDS = Fraction(1, 90_000)
+MAX_DENOMINATOR = (1 << 31) - 1
+"""Of a time base of FFmpeg."""
 SPLICED_KINDS = ("video", "audio")
 
 
@@ -98,6 +100,8 @@ class PacketClock:
         """
         index, coarse = packet.stream_index, packet.time_base
         split = -int(-coarse // FINEST_STEP_SECONDS)
+        while split > 1 and (coarse / split).denominator > MAX_DENOMINATOR:
+            split -= 1
         step = coarse / split
         delay = round(self._delays_seconds.get(index, Fraction(0)) / step)
         if index in self._times:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
+from typing import cast
 
 import av
 import av.error
@@ -13,6 +14,7 @@ from av.stream import Stream
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover, open_file, reason_of
 from cavsync.media.frame_times import ReorderedTimes
+from cavsync.media.packets import read_packets
 
 # The times of a stream are present or absent from its first packets on.
 MAX_LOOKED_AT = 250
@@ -38,7 +40,7 @@ def presentation_times(container: InputContainer) -> Mapping[int, PacketTimes]:
 
 def _lacks_times(source: str, index: int) -> bool:
     with open_file(source) as container:
-        packets = islice(container.demux(container.streams[index]), MAX_LOOKED_AT)
+        packets = islice(read_packets(container, container.streams[index]), MAX_LOOKED_AT)
         return any(packet.pts is None for packet in packets if packet.size)
 
 
@@ -52,15 +54,16 @@ def _decoded_times(source: str, index: int) -> PacketTimes:
         shown: dict[int, int] = {}
         next_time = 0
         try:
-            for packet in container.demux(stream):
+            for packet in read_packets(container, stream):
                 if packet.size:
                     packet.opaque = len(decoding)
                     decoding.append(packet.dts)
                 times.add(packet)
                 for frame in packet.decode():
                     times.stamp(frame)
-                    shown[frame.opaque] = next_time if frame.pts is None else frame.pts
-                    next_time = shown[frame.opaque] + frame.duration
+                    number = cast("int", frame.opaque)
+                    shown[number] = next_time if frame.pts is None else frame.pts
+                    next_time = shown[number] + frame.duration
         except av.error.FFmpegError as error:
             raise _unknown_order(stream, reason_of(error)) from None
     if len(shown) < len(decoding):

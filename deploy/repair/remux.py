@@ -96,6 +96,10 @@ def remux(
                 _copy(container, packets, sink, targets, clock, traces, on_progress)
             finally:
                 sink.close()
+        except OverflowError:
+            raise MediaError(
+                f"{source} has timestamps that no container can hold: give an undamaged file", reason="corrupt"
+            ) from None
         except (av.error.FFmpegError, OSError, ValueError) as error:
             is_full = getattr(error, "errno", None) == errno.ENOSPC
             remedy = "free some disk space" if is_full else container_remedy(output)

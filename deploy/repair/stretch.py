@@ -165,5 +165,6 @@ def stretched_packets(
 def _end_of(stream: Stream) -> av.Packet[Stream]:
     """Return the empty packet that ends a decoder."""
     last = av.Packet()
-    last.stream, last.time_base = stream, stream.time_base
+    last.stream = stream
+    last.time_base = stream.time_base or Fraction(1, av.time_base)
     return last

@@ -82,7 +82,8 @@ class FaceEngines:
     def embed_frames(self, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
         """Consecutive encoded frames (n, encoded_dim) -> unit embeddings (n - num_frames + 1, D)."""
         moments = len(encoded) - self.spec.num_frames + 1
-        return self._checked(self.visual.run(encoded[None], "embedding"), (1, moments, self.embedding_dim))[0]
+        found = self._checked(self.visual.run(encoded[None], "embedding"), (1, moments, self.embedding_dim))
+        return found.reshape(moments, self.embedding_dim)
 
     def embed_audio(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
         """Raw log-mel (B, segment_frames + k * step_frames, bins) -> unit embeddings (B, k + 1, D)."""

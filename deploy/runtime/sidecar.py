@@ -21,8 +21,9 @@ from annotated_types import Interval, Len
 from cavsync.deploy.runtime.tensorrt_library import PRODUCTS
 from cavsync.errors import BundleError
 from cavsync.manifest import GRAPHS, TensorSpec
+from cavsync.manifest.files import MAX_FILE_BYTES
 from cavsync.manifest.reading import open_plain
-from cavsync.manifest.specs import DTYPES, MAX_FILE_BYTES
+from cavsync.manifest.specs import DTYPES
 from cavsync.records import Record, Rule, UnfitError, one_of, parse, shown
 
 SIDECAR_VERSION = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,7 +200,7 @@ def _agreement(curve: Curve, peak: Peak) -> float:
     return float(np.mean(near))
 
 
-def mean_of(total: FloatArray, count: NDArray[np.int64]) -> FloatArray:
+def mean_of(total: NDArray[np.floating[Any]], count: NDArray[np.integer[Any]]) -> FloatArray:
     """Return total / count, NaN where the count is zero."""
     mean: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return mean

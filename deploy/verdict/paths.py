@@ -16,8 +16,6 @@ from cavsync.manifest import Calibration
 
 CLEAR_ODDS = 4.0
 """How many times the odds of one face must be those of another for it to decide against that one."""
-LIKELY = 0.9
-"""Confidence from which an offset that is not decided on is more likely right than not."""
 STEADY_SOUND_DB = 3.0
 """Range of the level of the sound's segments (5th to 95th percentile) below which it hardly changes."""
 
@@ -54,22 +52,18 @@ def judge_face(
     # A face that is hard to see says more than what else is missing, and that more than why no lag stands out.
     cause = None
     if calibration is not None and lack_of_evidence(curve, evidence) is None:
-        cause = view.doubt or _cause(curve, evidence, score.confidence)
+        cause = view.doubt or _cause(curve, evidence)
     return replace(score, reason=view.shortcoming or cause or score.reason)
 
 
-def _cause(curve: Curve, evidence: Evidence, confidence: float | None) -> str | None:
-    """Return a clause on why lips that move fit the sound at no lag; None where one fits, but not surely enough.
+def _cause(curve: Curve, evidence: Evidence) -> str:
+    """Return a clause on why lips that move fit the sound at no lag, or not clearly.
 
     The curve does not tell its causes apart: syllables and dubbed speech reach the same confidence.
-
-    confidence: None where the best lag is the first or the last.
     """
     levels = evidence.level_dbfs[np.isfinite(evidence.level_dbfs)]
     if np.ptp(np.percentile(levels, [5, 95])) < STEADY_SOUND_DB:
         return "the sound hardly changes, so it shows no moment that the lips could fit"
-    if confidence is not None and confidence >= LIKELY:
-        return None
     reach_ms = max(abs(curve.lags_ms[0]), abs(curve.lags_ms[-1]))
     return (
         f"lips and sound move, but no offset within ±{reach_ms:.0f} ms fits clearly (dubbed, another speaker, an "

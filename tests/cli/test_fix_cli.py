@@ -77,6 +77,21 @@ def test_one_audio_stream_is_moved_by_its_number(tmp_path: Path) -> None:
     assert "give 0 to 1" in one_error(run(source, tmp_path / "no.mp4", "--offset-ms", 100, "--audio-stream", 2))
 
 
+def test_the_track_that_was_measured_is_moved_and_the_others_are_named(bundle_path: Path, tmp_path: Path) -> None:
+    """The second of three tracks has the default flag; they are early by 200, 240 and 280 ms."""
+    source = write_coded_clip(tmp_path / "in.mkv", seconds=4.0, num_audio=3, audio_offset_ms=200.0)
+    for options, moved in (((), [1]), (("--all-audio",), [0, 1, 2]), (("--audio-stream", "2"), [2])):
+        output = tmp_path / f"out{moved[-1]}{len(moved)}.mkv"
+        result = run(source, output, "--bundle", bundle_path, *options)
+        assert result.exit_code == 0, result.output
+        before, after = packets(source), packets(output)
+        moves = [float(min(other.times) - min(one.times)) for one, other in zip(before, after, strict=True)][1:]
+        measured = 0.28 if moved == [2] else 0.24
+        assert moves == pytest.approx([measured * (number in moved) for number in range(3)], abs=0.004)
+        words = "all audio tracks are moved" if len(moved) == 3 else f"only audio track {moved[0]} moved, not 0 ("
+        assert words in result.stderr
+
+
 def test_what_is_not_certain_is_removed_only_by_force(early: Path, tmp_path: Path) -> None:
     doubtful = write_fake_bundle(tmp_path / "doubtful", threshold=0.9999)
     output = tmp_path / "out.mp4"

@@ -1,6 +1,7 @@
 """The command line: help without heavy imports, one sentence per error, the line from clips to score."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,12 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_help_begins_with_what_most_people_look_for() -> None:
+    shown = CliRunner().invoke(main, ["--help"]).output
+    names = re.findall(r"^  (\w+)  +[A-Z]", shown.partition("Commands:")[2], re.MULTILINE)
+    assert names[:8] == ["score", "watch", "fix", "serve", "train", "export", "eval", "data"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words", "status"),
     [
@@ -34,6 +41,9 @@ def test_help_loads_nothing_heavy() -> None:
             "Unknown option 'nothing'",
             2,
         ),
+        (["train", "--preset", "debug"], "Training also needs --data and --out;", 2),
+        (["train", "--preset", "debug", "--data", "."], "Training also needs --out;", 2),
+        (["train"], "Training needs --preset, --data and --out;", 2),
         (["export", "none", "--out", "x"], "is not a run", 1),
         (["score", "none.mp4", "--bundle", "none"], "does not exist", 1),
         (["data", "check", "none"], "neither a folder", 1),

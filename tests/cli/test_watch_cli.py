@@ -138,7 +138,7 @@ def test_signals_end_it_in_order(
         process.kill()
     _, complaint = process.communicate()
     assert process.returncode == code, complaint
-    assert complaint.strip() in ("terminated", "interrupted")
+    assert complaint.strip().splitlines()[-1] in ("terminated", "interrupted")
     (line,) = objects((tmp_path / "out.jsonl").read_text())
     assert (line["phase"], line["message"]) == ("ended", "stopped")
 
@@ -206,3 +206,14 @@ def test_the_terminal_shows_verdict_lag_and_events(clip: Path, bundle_path: Path
     assert "lag " in shown
     assert "audio late began" in shown
     assert "ended: the source ended" in shown
+
+
+def test_progress_where_stderr_is_no_terminal(clip: Path, bundle_path: Path, tmp_path: Path) -> None:
+    """A line for what happens, and one now and then for the verdict; none where the JSON lines are on stdout."""
+    said = run(clip, "--bundle", bundle_path, "--json", tmp_path / "out.jsonl").stderr.splitlines()
+    assert all(line.startswith(f"{clip}  ") for line in said)
+    words = [line.partition(" s  ")[2] for line in said]
+    assert words[0].startswith("Audio late by 2")
+    assert [word.partition(",")[0] for word in words[1:-1]] == ["audio late began", "audio late ended"]
+    assert words[-1] == "ended: the source ended"
+    assert run(clip, "--bundle", bundle_path).stderr == ""

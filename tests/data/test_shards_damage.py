@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opened_shards import FRAMES, make_foreign, opened, reasons, use_all
 
-from cavsync.data.shards import PackOptions
+from cavsync.data.shards import PackOptions, flac
+from cavsync.data.shards.jpeg import decode_jpeg, encode_jpeg
 from cavsync.data.shards.pack import pack
 from cavsync.data.shards.scan_tar import scan_tar
 from cavsync.errors import DataError, MediaError
@@ -182,3 +183,63 @@ def test_walk_agrees_with_the_index(pristine: Path) -> None:
         assert [tuple(row) for row in found.index.ranges.tolist()] == expected
         kept = json.loads(path.with_suffix(".idx").read_text())
         assert (kept["keys"], list(zip(kept["offsets"], kept["sizes"], strict=True))) == (found.index.keys, expected)
+
+
+@pytest.mark.parametrize("entry", [{"clips": 10**15}, {"clips": -1}, {"name": "../shard.tar"}, {"name": "x"}])
+def test_manifests_that_promise_too_much(shards: Path, entry: dict[str, object]) -> None:
+    """The number of clips is that of large arrays, and a name is one in this folder."""
+    path = shards / "manifest.json"
+    content = json.loads(path.read_text())
+    content["shards"][0].update(entry)
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="is no manifest of shards"):
+        opened(shards)
+
+
+@pytest.mark.parametrize("change", [{"offsets": -1}, {"sizes": 1 << 40}, {"sizes": 10**30}, {"members": 2}])
+def test_indexes_that_lead_out_of_their_tar(shards: Path, change: dict[str, int]) -> None:
+    """They are ignored, and the tar's headers are read instead."""
+    path = shards / "shard-000000.idx"
+    content = json.loads(path.read_text())
+    for name, value in change.items():
+        content[name][0] = value
+    path.write_text(json.dumps(content))
+    source = opened(shards)
+    assert len(source.names) == 5
+    assert use_all(source) == {}
+
+
+@pytest.mark.parametrize("size", [-1024, -(1 << 40), 1 << 60])
+def test_headers_with_impossible_sizes(shards: Path, size: int) -> None:
+    """A negative size would lead backwards, to the same header again and again."""
+    path, info = member(shards, 0, "1.flac")
+    path.with_suffix(".idx").unlink()
+    info.size = 0
+    header = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    # Numbers that octal digits do not hold are written in base 256.
+    header[124:136] = (size & ((1 << 95) - 1) | (0xFF if size < 0 else 0x80) << 88).to_bytes(12, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    overwrite(path, info.offset, bytes(header))
+    source = opened(shards)
+    assert {entry.shard for entry in source.damage} == {str(path)}
+    assert use_all(source) == {}
+    assert len(source.names) == 3
+    assert {reason for _, _, reason in reasons(source)} == {"corrupt"}
+
+
+def test_audio_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of FLAC holds hours of silence."""
+    monkeypatch.setattr(flac, "MAX_SECONDS", 1)
+    assert len(flac.decode_flac(flac.encode_flac(np.zeros(16_000, np.float32)), "it")) == 16_000
+    with pytest.raises(MediaError, match="it is longer than"):
+        flac.decode_flac(flac.encode_flac(np.zeros(40_000, np.float32)), "it")
+
+
+def test_frames_that_claim_to_be_huge() -> None:
+    data = bytearray(encode_jpeg(np.zeros((16, 16, 3), np.uint8), 16, 90))
+    place = data.index(b"\xff\xc0") + 5
+    for side in (7_000, 30_000):
+        data[place : place + 4] = 2 * side.to_bytes(2, "big")
+        with pytest.raises(MediaError, match="it declares more than 35389440 pixels"):
+            decode_jpeg(bytes(data), 32, "it")

@@ -11,6 +11,7 @@ from cavsync.model.checkpoint import load_model, save_model, save_state
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.fingerprint import architecture_fingerprint
 from cavsync.model.load import load_any
+from cavsync.model.state import read_state
 from cavsync.run import RunFolder
 
 
@@ -103,3 +104,51 @@ def test_fingerprints_tell_architectures_not_values() -> None:
     assert base == architecture_fingerprint(dict(reversed(small_model(seed=2).state_dict().items())))
     assert base != architecture_fingerprint(small_model(num_register_tokens=4).state_dict())
     assert len(base) == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"embed_dim": 1 << 32}, "embed_dim"),
+        ({"depth": 10**9}, "depth"),
+        ({"img_size": 1 << 16, "patch_size": 1}, "tokens of embed_dim"),
+        ({"audio_length": -5}, "audio_length"),
+        ({"mlp_ratio": 1e300}, "mlp_ratio"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_configurations_that_no_model_has(tmp_path, change: dict[str, object], words: str) -> None:
+    """Nothing of that size is built, and the sentence names the file."""
+    save_model(small_model(), tmp_path, 1)
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    content["model"].update(change)
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=f"config.json' describes no model .*{words}"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"format": 1, "model": {}, "label_dim": 0}', b"null", b"\xff"])
+def test_configurations_that_are_none(tmp_path, content: bytes) -> None:
+    save_model(small_model(), tmp_path, 1)
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_model(tmp_path)
+
+
+def test_tensors_of_other_kinds(tmp_path) -> None:
+    model = small_model()
+    weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    save_model(model, tmp_path, 1)
+    weights["modality_a"] = weights["modality_a"].to(torch.int64)
+    save_state(weights, tmp_path, 1)
+    with pytest.raises(CheckpointError, match=r"1 without numbers \(modality_a\)"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"b", b"\x80\x02.", b"PK\x03\x04" + bytes(40)])
+def test_files_that_hold_no_tensors(tmp_path, content: bytes) -> None:
+    """torch itself fails on them in ways of its own."""
+    (tmp_path / "model.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as a PyTorch checkpoint"):
+        read_state(tmp_path / "model.pth")

@@ -41,6 +41,16 @@ def test_every_preset_can_be_explained_as_json(name: str) -> None:
     }
 
 
+def test_every_option_has_a_meaning() -> None:
+    """Also in the table, where a sentence must do."""
+    for name in ("cav-mae-sync-base", "probe"):
+        found = explained(name)
+        assert [option.name for option in (*found.model, *found.train) if len(option.meaning) < 15] == []
+    shown = CliRunner().invoke(command, ["--explain", "debug"], catch_exceptions=False).output
+    (line,) = [line for line in shown.splitlines() if " held_out_share " in line]
+    assert "Share of the clips that is not trained on: they measure the run" in line
+
+
 def test_options_that_differ_are_marked() -> None:
     """Those of the recipe and those that were set; the augmentation's too."""
     found = explained("cav-mae-scale+", learning_rate=3e-4, mirror=0.5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import cast
 
 import av
 import av.error
@@ -56,7 +55,7 @@ def _decoded(container: InputContainer, where: str) -> Iterator[av.AudioFrame]:
     """Yield the frames of the first audio stream, at most `MAX_SECONDS` of them."""
     seconds = 0.0
     for packet in read_packets(container, container.streams.audio[0]):
-        for frame in cast("list[av.AudioFrame]", packet.decode()):
+        for frame in packet.decode():
             seconds += frame.samples / max(1, frame.sample_rate)
             if seconds > MAX_SECONDS:
                 raise MediaError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from cavsync.data.shards.index import SampleMembers, ShardIndex
+from cavsync.data.shards.index import MAX_BYTES, SampleMembers, ShardIndex
 from cavsync.data.shards.record import FACES_SUFFIX, FLAC_SUFFIX, JSON_SUFFIX, frame_number
 
 log = logging.getLogger(__name__)
@@ -101,9 +101,9 @@ def _groups(path: Path) -> tuple[list[_Members], str]:
             return [], _end(stream, 0)
         try:
             for info in tar:
-                if info.size < 0:
-                    # Python before 3.11.14 would go backwards, for ever.
-                    break
+                if not 0 <= info.size <= MAX_BYTES:
+                    # From a negative size, Python before 3.11.14 would go backwards, for ever.
+                    return groups, "corrupt"
                 match = _NAME.fullmatch(info.name) if info.isreg() else None
                 if match is None:
                     continue

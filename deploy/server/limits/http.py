@@ -22,7 +22,8 @@ class BoundedHTTP(H11Protocol):
         super().connection_made(transport)
         self._expect_request()
         mine = network_of(self.client[0]) if self.client else ""
-        clients = [connection.client for connection in self.connections]
+        # Of uvicorn's protocols, those that it can be configured to use here have a client.
+        clients = [getattr(connection, "client", None) for connection in self.connections]
         num_open = sum(1 for client in clients if client is not None and network_of(client[0]) == mine)
         if num_open > self.settings.max_client_connections:
             answer = refusal(503, f"{num_open - 1} connections of {mine} are open, the most allowed: close some")

@@ -127,6 +127,22 @@ def test_a_file_without_faces_is_judged_as_before(
     assert score_file(path, bundle).face is None
 
 
+def test_curves_of_the_windows_are_kept_where_they_are_asked_for(
+    face_bundle: Bundle, times: Array, tmp_path: Path
+) -> None:
+    path = clip(tmp_path / "clip.mkv", speaking(times), closed(times), 80.0)
+    plain, full = score_file(path, face_bundle), score_file(path, face_bundle, keep_curves=True)
+    assert [record.to_dict() for record in plain.records] == [record.to_dict() for record in full.records]
+    assert plain.summary.to_dict() == full.summary.to_dict()
+    assert plain.summary.score.curve is not None
+    for record, whole in zip(plain.records, full.records, strict=True):
+        kept = [one for decision in (record, *record.faces) for one in (decision.curve, decision.features)]
+        assert kept == [None] * len(kept)
+        assert [face.face for face in record.faces] == [face.face for face in whole.faces]
+        assert len(record.faces) == 2
+        assert None not in [one for decision in (whole, *whole.faces) for one in (decision.curve, decision.features)]
+
+
 def test_the_file_has_a_calibration_of_its_own(times: Array, tmp_path: Path) -> None:
     """A threshold that no window reaches leaves the file's verdict to the file's calibration."""
     opened = Bundle.open(write_fake_bundle(tmp_path / "b", face_places=((0.25, 0.5), (0.75, 0.5))), threads=1)

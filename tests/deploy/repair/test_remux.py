@@ -13,6 +13,7 @@ from coded_clips import of_kind, packets, retimed, write_coded_clip
 
 from cavsync.deploy.repair.fix import fix_file
 from cavsync.deploy.repair.packet_clock import PacketClock, Splicer
+from cavsync.errors import MediaError
 
 SECOND = Fraction(1)
 
@@ -40,6 +41,19 @@ def description(path: Path) -> dict[str, Any]:
         ]
         rotation = next(container.decode(video=0)).rotation
     return {"streams": streams, "title": title, "chapters": chapters, "rotation": rotation}
+
+
+@pytest.mark.parametrize("scale_ns", [1_000_003, 65_535, 16_777_215])
+def test_steps_of_time_that_are_no_round_number(tmp_path: Path, scale_ns: int) -> None:
+    """Their fractions do not fit a time base of FFmpeg: such a file is moved in its own steps."""
+    source = write_coded_clip(tmp_path / "in.mkv", seconds=1.0)
+    content = source.read_bytes()
+    place = content.index(b"\x2a\xd7\xb1\x83") + 4
+    source.write_bytes(content[:place] + scale_ns.to_bytes(3, "big") + content[place + 3 :])
+    fixed = fix_file(source, tmp_path / "out.mkv", 300.0)
+    (before, after) = (of_kind(packets(path), "audio")[0].times for path in (source, fixed.output))
+    moves = [float(late - early) for early, late in zip(before, after, strict=True)]
+    assert max(abs(move - 0.3) for move in moves) < 0.02
 
 
 @pytest.mark.parametrize("offset_ms", [300, -300])
@@ -176,3 +190,17 @@ def test_missing_and_falling_times_are_made_to_rise() -> None:
     decoding = [stamped(clock, pts, dts, Fraction(1, 90_000))[1] for pts, dts in times]
     ticks = [None if time is None else time * 90_000 for time in decoding]
     assert ticks == [None, 0, 1, 2, 9]
+
+
+def test_a_refused_header_leaves_no_file_open(tmp_path: Path) -> None:
+    source = write_coded_clip(tmp_path / "in.mkv", seconds=1.0, subtitles="subrip")
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else None
+    if before is None:
+        pytest.skip("needs /proc")
+    for _ in range(20):
+        with pytest.raises(MediaError):
+            fix_file(source, tmp_path / "out.avi", 80)
+        with pytest.raises(MediaError, match="several files"):
+            fix_file(source, tmp_path / "out.m3u8", 80)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]

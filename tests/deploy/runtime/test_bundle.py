@@ -86,12 +86,13 @@ def test_graphs_that_differ_from_the_manifest_are_refused(folder: Path) -> None:
     rewrite(folder, swapped)
     with pytest.raises(BundleError, match="has the inputs frames, the manifest declares log_mel"):
         Bundle.open(folder)
-    shape = dataclasses.replace(manifest.visual_encoder.inputs[0], shape=["batch", 3, 99, 16, 3])
-    reshaped = dataclasses.replace(
-        manifest, visual_encoder=dataclasses.replace(manifest.visual_encoder, inputs=[shape])
+    embedding, patches = manifest.visual_encoder.outputs
+    outputs = [embedding, dataclasses.replace(patches, shape=["batch", 99])]
+    rewrite(
+        folder,
+        dataclasses.replace(manifest, visual_encoder=dataclasses.replace(manifest.visual_encoder, outputs=outputs)),
     )
-    rewrite(folder, reshaped)
-    with pytest.raises(BundleError, match="the manifest declares uint8"):
+    with pytest.raises(BundleError, match=r"the output patches as .* the manifest declares float32"):
         Bundle.open(folder)
 
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from cavsync.errors import BundleError
 from cavsync.manifest import MANIFEST_NAME, read_manifest
+from cavsync.manifest.files import MAX_BUNDLE_BYTES, MAX_FILE_BYTES
 from cavsync.manifest.reading import MAX_MANIFEST_BYTES
-from cavsync.manifest.specs import MAX_BUNDLE_BYTES, MAX_FILE_BYTES
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def request(**changes: Any) -> dict[str, Any]:
         (request(shape=[1, 6, -128]), "shape"),
         (request(shape=[1, 6, 128.0]), "shape"),
         (request(shape=[True, 6, 128]), "shape"),
-        (request(shape=[2**40, 6, 128]), "shape"),
+        (request(shape=[2**40, 6, 128]), "send [-1, 6, 128], where -1 is any size up to 256"),
         (request(shape=[257, 6, 128]), "at most 256"),
         (request(shape="x"), "shape"),
         (request(data=[0.0] * 767), "numbers"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from coded_clips import write_coded_clip
 from fake_clock import FakeClock
 from serving import Client
 from waiting import wait_until
@@ -52,6 +53,27 @@ def test_options_travel_with_the_file(client: Client, late_clip: Path) -> None:
     job = client.finished(upload(client, late_clip, **fields).headers["location"])
     assert (job["summary"]["state"], job["summary"]["profile"]) == ("in_sync", "custom")
     assert job["summary"]["late_limit_ms"] == 400
+
+
+def test_the_tracks_of_a_job_are_chosen(client: Client, tmp_path: Path) -> None:
+    clip = write_coded_clip(tmp_path / "clip.mkv", seconds=4.0, num_audio=3)
+    for fields, number in (({}, 1), ({"audio_stream": "2"}, 2), ({"all_audio": "true"}, 1)):
+        job = client.finished(upload(client, clip, **fields).headers["location"])
+        assert job["summary"]["audio_stream"] == str(number)
+        assert job["summary"]["audio_offset_ms"] == pytest.approx(40 * number, abs=3)
+        tracks = client.get(job["links"]["result"]).json()["tracks"]
+        assert [track["audio_stream"] for track in tracks] == (["0", "1", "2"] if "all_audio" in fields else [])
+    assert upload(client, clip, audio_stream="1,2").status_code == 400
+    missing = client.finished(upload(client, clip, audio_stream="3").headers["location"])
+    assert missing["error"] == "clip.mkv has no audio track 3: give 0 to 2"
+
+
+@pytest.mark.parametrize("kind", ["video/mp4", "application/x-www-form-urlencoded"])
+def test_a_file_without_a_form_is_told_of_the_form(client: Client, late_clip: Path, kind: str) -> None:
+    for content in (late_clip.read_bytes(), bytes(3_000_000)):
+        refused = client.post("/v1/jobs", content=content, headers={"content-type": kind})
+        assert refused.status_code in (400, 413)
+        assert "multipart/form-data in the field 'file'" in refused.json()["error"]
 
 
 def test_options_in_the_address_are_refused_and_not_ignored(client: Client, late_clip: Path) -> None:

@@ -278,3 +278,11 @@ def test_options_that_cannot_be(client: Client) -> None:
         assert socket.receive_json()["window_seconds"] == 3
         socket.send_json({"type": "start"})
         assert "has already started" in socket.receive_json()["error"]
+
+
+@pytest.mark.parametrize("asked", ['"audio_stream": 0', '"video_stream": 1', '"program": 2', '"all_audio": true'])
+def test_a_pushed_stream_has_no_tracks_to_choose_from(client: Client, asked: str) -> None:
+    with client.stream("one") as socket:
+        socket.send_text(f'{{"type": "start", {asked}}}')
+        found = socket.receive_json()
+        assert (found["kind"], "has no tracks" in found["error"]) == ("error", True)

@@ -103,9 +103,12 @@ def test_profiles_by_name_resolved_and_custom() -> None:
 
 
 def test_the_printed_form_names_what_is_set() -> None:
-    assert str(ScoringOptions()) == "adaptive=False, path=auto, profile=itu-bt1359-detect, group_seconds=0.64"
+    assert (
+        str(ScoringOptions())
+        == "adaptive=False, path=auto, profile=itu-bt1359-detect, group_seconds=0.64, all_audio=False"
+    )
     printed = str(ScoringOptions(hop_ms=20, adaptive=True, profile=Profile("house", 20.0, 30.0)))
-    assert printed == "hop_ms=20, adaptive=True, path=auto, profile=house, group_seconds=0.64"
+    assert printed == "hop_ms=20, adaptive=True, path=auto, profile=house, group_seconds=0.64, all_audio=False"
 
 
 def test_paths_follow_from_option_and_bundle(bundle: Bundle, face_bundle: Bundle) -> None:

@@ -22,7 +22,7 @@ from cavsync.deploy.verdict.face_view import (
     FaceView,
     LipMotion,
 )
-from cavsync.deploy.verdict.paths import LIKELY, combine, judge_face, tolerance_ms
+from cavsync.deploy.verdict.paths import combine, judge_face, tolerance_ms
 from cavsync.deploy.verdict.profiles import resolve_profile
 from cavsync.deploy.verdict.records import AUDIO_EARLY, FACE, UNDETERMINED, WHOLE, SyncScore
 from cavsync.manifest import Calibration
@@ -170,17 +170,17 @@ def test_a_sound_that_hardly_changes_fits_nothing() -> None:
     assert "the sound hardly changes" in (hum.reason or "")
 
 
-def test_an_offset_that_is_almost_sure_is_not_called_absent() -> None:
-    """The reason is then the confidence; at the end of the range nothing fits."""
-    strict = replace(CALIBRATION, threshold=1.0)
+def test_a_curve_that_was_judged_has_a_cause() -> None:
+    """Whether the confidence does not suffice or the best lag is the last; not where nothing could be judged."""
     options: dict[str, Any] = {"time_seconds": 2.0, "window_seconds": 2.0}
-    likely = judge_face(curve(100.0), VIEW, evidence(-20.0, 20.0), strict, PROFILE, **options)
-    assert (likely.confidence or 0) > LIKELY
-    assert (likely.reason or "").startswith("the confidence ")
-    beyond = judge_face(curve(600.0), VIEW, evidence(-20.0, 20.0), CALIBRATION, PROFILE, **options)
-    assert (beyond.reason, beyond.confidence) == (NO_OFFSET, None)
-    uncalibrated = judge_face(curve(100.0), VIEW, evidence(-20.0, 20.0), None, PROFILE, **options)
-    assert "not calibrated" in (uncalibrated.reason or "")
+    strict = replace(CALIBRATION, threshold=1.0)
+    for offset_ms, calibration, words in (
+        (100.0, strict, NO_OFFSET),
+        (600.0, CALIBRATION, NO_OFFSET),
+        (100.0, None, "this bundle is not calibrated"),
+    ):
+        score = judge_face(curve(offset_ms), VIEW, evidence(-20.0, 20.0), calibration, PROFILE, **options)
+        assert (score.reason or "").startswith(words)
 
 
 def test_several_faces_of_which_none_matches() -> None:

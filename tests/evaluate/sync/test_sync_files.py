@@ -128,10 +128,10 @@ def test_sounds_that_matroska_cannot_hold_are_decoded(tmp_path: Path, monkeypatc
 
     original = swapped_file.copied_audio
 
-    def refused(voice: Any, sink: Any, *, as_pcm: bool = False) -> Any:
+    def refused(voice: Any, sink: Any, tracks: Any, *, as_pcm: bool = False) -> Any:
         if not as_pcm:
             raise ValueError("unsupported codec")
-        return original(voice, sink, as_pcm=True)
+        return original(voice, sink, tracks, as_pcm=True)
 
     monkeypatch.setattr(copied, refused)
     out = write_swapped_file(images, sound, tmp_path)
