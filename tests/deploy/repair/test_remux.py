@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,11 @@ from cavsync.deploy.repair.packet_clock import PacketClock, Splicer
 from cavsync.errors import MediaError
 
 SECOND = Fraction(1)
+# Of a transport stream of which FFmpeg says while it is read that nothing is there yet; compressed.
+BREAKS_OFF = (
+    b"c-nJ!5ENi=`k=zVc#whNKjVJ}#y<_h9)gT)Zf>~+sp%Y|?nQ_99G;)LhauMC{~!bI4h#Ye3"
+    b">$dCZf9Wpz@W8}Wz+wm0o((CZfDvc3wHZMh7SzVAcCLq0~;4hYF;`+Z__OHQ6;og0stR$vvm"
+)
 
 
 def description(path: Path) -> dict[str, Any]:
@@ -41,6 +48,14 @@ def description(path: Path) -> dict[str, Any]:
         ]
         rotation = next(container.decode(video=0)).rotation
     return {"streams": streams, "title": title, "chapters": chapters, "rotation": rotation}
+
+
+def test_a_file_that_breaks_off_while_it_is_examined(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.ts", tmp_path / "out.mkv"
+    source.write_bytes(zlib.decompress(base64.b85decode(BREAKS_OFF)))
+    with pytest.raises(MediaError, match="breaks off"):
+        fix_file(source, output, 80.0)
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("scale_ns", [1_000_003, 65_535, 16_777_215])
