@@ -67,19 +67,17 @@ class FaceJudge:
         return not any(is_disputed(other, best, self._tolerance_ms) for other in faces)
 
     def is_settled(self, whole: SyncScore, faces: Sequence[SyncScore]) -> bool:
-        """Whether the whole picture, compared in part, cannot be expected to contradict the face that decides.
+        """Whether the whole picture, compared in part, agrees with the face that decides, and one of them is sure.
 
-        It says the same and is sure of that; or the face has `CLEAR_ODDS` times the odds that decide, and the whole
-        picture says the same or has less than one `CLEAR_ODDS`-th of those that decide.
+        The face is if it has `CLEAR_ODDS` times the odds that decide. A whole picture that seems weak is not enough: in
+        full it may turn out to contradict the face.
         """
-        best, own, other = _surest(faces), self.spec.calibration, self.manifest.calibration
-        if best is None or own is None or other is None:
+        best, own = _surest(faces), self.spec.calibration
+        if best is None or own is None or whole.audio_offset_ms is None or best.audio_offset_ms is None:
             return False
-        distance_ms = abs((whole.audio_offset_ms or 0.0) - (best.audio_offset_ms or 0.0))
-        agrees = whole.audio_offset_ms is not None and distance_ms <= self._tolerance_ms
+        agrees = abs(whole.audio_offset_ms - best.audio_offset_ms) <= self._tolerance_ms
         is_clear = _odds(best.confidence) >= CLEAR_ODDS * _odds(own.threshold)
-        is_weak = CLEAR_ODDS * _odds(whole.confidence) < _odds(other.threshold)
-        return (agrees and whole.is_measured) or (is_clear and (agrees or is_weak))
+        return agrees and (whole.is_measured or is_clear)
 
     def combine(self, whole: SyncScore, faces: Sequence[SyncScore]) -> SyncScore:
         """Return the decision of both paths."""
