@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -103,7 +105,24 @@ def watch(
         with _ended_by_signals(watcher) as received:
             watcher.run()
     if received:
-        end_by_signal(received[0], "interrupted" if received[0] == signal.SIGINT else "terminated")
+        _end_at_once(received[0], "interrupted" if received[0] == signal.SIGINT else "terminated")
+
+
+def _end_at_once(number: int, message: str) -> NoReturn:
+    """End the command, without waiting for a thread that FFmpeg holds until its time-out.
+
+    Such a thread may come back while Python shuts down, and end the process in a segmentation fault.
+    """
+    from cavsync.deploy.live.reader import READER_THREAD
+
+    try:
+        end_by_signal(number, message)
+    except SystemExit as end:
+        if any(thread.name.startswith(READER_THREAD) for thread in threading.enumerate()):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(end.code or 0))
+        raise
 
 
 def _sinks(

@@ -18,6 +18,8 @@ from cavsync.errors import MediaError
 from cavsync.media.tracks import PLAYED, TrackChoice
 
 HEALTHY_SECONDS = 10.0
+READER_THREAD = "cavsync reader"
+"""How the names of reading threads begin."""
 """A connection that lasted this long counts as a success, so the back-off restarts."""
 
 FINAL_REASONS = ("no_video", "no_audio", "unsupported", "missing", "empty")
@@ -58,7 +60,7 @@ class Reader:
         self._last_packet_time = time.monotonic()
         self._num_connections = 0
         self._damaged_before = 0
-        self._thread = threading.Thread(target=self._run, name=f"cavsync reader {address.shown}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{READER_THREAD} {address.shown}", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
