@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -144,6 +145,13 @@ def end(status: int, message: str = "") -> NoReturn:
     sys.exit(status)
 
 
-def end_by_signal(number: int, message: str) -> NoReturn:
-    """End the command as one that signal `number` stopped: status 130 for SIGINT, 143 for SIGTERM."""
+def end_by_signal(number: int, message: str, *, at_once: bool = False) -> NoReturn:
+    """End the command as one that signal `number` stopped: status 130 for SIGINT, 143 for SIGTERM.
+
+    at_once: without shutting Python down; everything must have been written and closed.
+    """
+    if at_once:
+        click.echo(message, err=True)
+        sys.stdout.flush()
+        os._exit(SIGNAL_BASE + number)
     end(SIGNAL_BASE + number, message)

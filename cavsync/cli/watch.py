@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -87,6 +86,7 @@ def watch(
     """
     from cavsync.deploy import Bundle
     from cavsync.deploy.live import Watcher, parse_address
+    from cavsync.deploy.live.reader import READER_THREAD
 
     if webhook_decisions and webhook is None:
         raise click.UsageError("--webhook-decisions needs --webhook.")
@@ -105,24 +105,10 @@ def watch(
         with _ended_by_signals(watcher) as received:
             watcher.run()
     if received:
-        _end_at_once(received[0], "interrupted" if received[0] == signal.SIGINT else "terminated")
-
-
-def _end_at_once(number: int, message: str) -> NoReturn:
-    """End the command, without waiting for a thread that FFmpeg holds until its time-out.
-
-    Such a thread may come back while Python shuts down, and end the process in a segmentation fault.
-    """
-    from cavsync.deploy.live.reader import READER_THREAD
-
-    try:
-        end_by_signal(number, message)
-    except SystemExit as end:
-        if any(thread.name.startswith(READER_THREAD) for thread in threading.enumerate()):
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(int(end.code or 0))
-        raise
+        # A thread that FFmpeg holds until its time-out may come back while Python shuts down, and crash it.
+        is_held = any(thread.name.startswith(READER_THREAD) for thread in threading.enumerate())
+        message = "interrupted" if received[0] == signal.SIGINT else "terminated"
+        end_by_signal(received[0], message, at_once=is_held)
 
 
 def _sinks(
