@@ -154,7 +154,11 @@ class MediaReader:
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
                     times.stamp(frame)
-                for item in converters[place % num_apart].convert(frame, place % num_mixed):
+                try:
+                    items = list(converters[place % num_apart].convert(frame, place % num_mixed))
+                except MediaError as error:
+                    raise MediaError(f"{self.source}: {error}", reason=error.reason) from None
+                for item in items:
                     if isinstance(item, VideoFrame):
                         order.add(item.pts_seconds)
                     yield place, item

@@ -14,9 +14,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import av
+import av.error
 import numpy as np
 from av.frame import Frame
 from numpy.typing import NDArray
+
+from cavsync.errors import MediaError
 
 # Largest error of a single timestamp; lost packets and edits exceed it.
 BREAK_SECONDS = 0.03
@@ -26,6 +29,8 @@ SETTLE_SECONDS = 1.0
 # Two channels in opposite phase leave at most this share of their power in a mix; they count as such until their mix
 # has a larger share again.
 CANCELLED_SHARE, RESTORED_SHARE = 0.01, 0.04
+# Rates of a damaged or forged file: one packet at 1 Hz would become hours of audio.
+MIN_RATE_HZ, MAX_RATE_HZ = 100, 6_144_000
 STEREO_LAYOUTS = ("stereo", "2 channels", "downmix")
 
 
@@ -78,7 +83,9 @@ def mix_gain(layout: str) -> np.float32:
         plane.update(np.ones(plane.buffer_size // 4, dtype=np.float32).tobytes())
     ones.sample_rate = 16_000
     mixed = av.AudioResampler(format="flt", layout="mono", rate=16_000).resample(ones)
-    return np.float32(1.0 / mixed[0].to_ndarray().reshape(-1)[:32].mean())
+    weight = float(mixed[0].to_ndarray().reshape(-1)[:32].mean())
+    # A channel for low frequencies alone is left out of a mix.
+    return np.float32(1.0 / weight if weight else 1.0)
 
 
 class StereoMix:
@@ -130,7 +137,28 @@ class MonoResampler:
         self._samples_out = 0
 
     def push(self, frame: av.AudioFrame) -> Iterator[AudioChunk]:
-        """Resample one decoded frame; yields nothing while the filter fills."""
+        """Resample one decoded frame; yields nothing while the filter fills.
+
+        Raises:
+            MediaError: the frame has a rate that no audio has, or channels that FFmpeg cannot mix.
+        """
+        if not MIN_RATE_HZ <= frame.sample_rate <= MAX_RATE_HZ:
+            raise MediaError(
+                f"the audio has {frame.sample_rate} samples a second, expected were {MIN_RATE_HZ} to {MAX_RATE_HZ}: "
+                "give an undamaged file",
+                reason="corrupt",
+            )
+        try:
+            chunks = list(self._resampled(frame))
+        except av.error.FFmpegError as error:
+            raise MediaError(
+                f"audio of {frame.layout.name} at {frame.sample_rate} Hz cannot be mixed to one channel "
+                f"({error.strerror}): convert it",
+                reason="unsupported",
+            ) from None
+        yield from chunks
+
+    def _resampled(self, frame: av.AudioFrame) -> Iterator[AudioChunk]:
         source_format = (frame.sample_rate, frame.layout.name, frame.format.name)
         container_seconds = frame_pts_seconds(frame)
         pts_seconds = None if container_seconds is None else container_seconds - self._zero_seconds

@@ -9,6 +9,7 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 
+from cavsync.errors import MediaError
 from cavsync.media.packets import read_packets
 from cavsync.media.resample import MonoResampler, frame_pts_seconds
 
@@ -29,7 +30,11 @@ def first_sounding(container: InputContainer, tracks: Sequence[av.AudioStream]) 
     for index, frame in _frames(container, tracks):
         seconds = frame_pts_seconds(frame)
         if index not in heard:
-            chunks = resamplers[index].push(frame)
+            try:
+                chunks = list(resamplers[index].push(frame))
+            except MediaError:
+                # Whether it matters is told by the reading that follows.
+                continue
             if any(np.sqrt(np.mean(np.square(chunk.samples))) > SILENT_LEVEL for chunk in chunks):
                 heard.add(index)
         if seconds is not None:

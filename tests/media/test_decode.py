@@ -155,3 +155,20 @@ def test_a_frame_without_a_duration_gets_the_nominal_period(rate_hz: float | Non
     assert isinstance(second, VideoFrame)
     assert (first.pts_seconds, first.duration_seconds) == (0.3, period_seconds)
     assert (second.pts_seconds, second.duration_seconds) == (0.3 + period_seconds, period_seconds)
+
+
+@pytest.mark.parametrize(
+    ("element", "value", "words"),
+    [
+        (b"\x9f\x81", b"\xb5", "181 channels at 8000 Hz cannot be mixed to one channel"),
+        (b"\xb5\x88", b"\x3f\xf0" + bytes(6), "the audio has 1 samples a second"),
+    ],
+)
+def test_audio_that_none_is(tmp_path: Path, element: bytes, value: bytes, words: str) -> None:
+    """A forged number of channels, or rate, of PCM in Matroska."""
+    write(tmp_path / "a.mkv", [0, 40, 80], np.zeros((1, 80_000)), 8_000, codec="pcm_s16le")
+    content = (tmp_path / "a.mkv").read_bytes()
+    place = content.index(element) + len(element)
+    (tmp_path / "a.mkv").write_bytes(content[:place] + value + content[place + len(value) :])
+    with pytest.raises(MediaError, match=f"a.mkv: .*{words}"):
+        read(tmp_path / "a.mkv")
