@@ -71,7 +71,7 @@ def test_bodies(client: Client, tmp_path: Any) -> None:
 
 
 def test_headers(client: Client) -> None:
-    """Tokens, cookies, hosts and origins, as bytes that no header should hold."""
+    """Tokens, cookies, hosts and origins, as bytes that no header should hold; without the token, nothing is shown."""
     with Client(client.app.state.services.bundle, token=TOKEN) as closed:  # type: ignore[attr-defined]
         cookie = f"cavsync_session_8000={TOKEN}; a=b".encode()
         values = damaged([b"Bearer " + TOKEN.encode(), cookie, b"http://127.0.0.1:8000", b"[::1]:80"]) | st.binary()
@@ -80,12 +80,15 @@ def test_headers(client: Client) -> None:
 
         def ask(case: tuple[str, dict[str, bytes], bytes]) -> None:
             method, headers, token = case
+            # Damage can leave the token itself whole.
+            allowed = any(TOKEN.encode() in headers.get(name, b"") for name in ("authorization", "cookie"))
             for one in (client, closed):
                 answer = one.request(method, "/v1/streams", headers=headers)
                 assert answer.status_code in (200, 400, 401, 403, 413, 421)
-                if one is closed:
+                if one is closed and not allowed:
                     assert answer.status_code != 200
-            assert closed.get("/", params={"token": token}, headers=headers).status_code in (401, 421)
+            page = closed.get("/", params={"token": token}, headers=headers)
+            assert allowed or page.status_code in (401, 421)
             assert closed.post("/login", content=b"token=" + token).status_code in (401, 413)
 
         methods = st.sampled_from(["GET", "POST"])
