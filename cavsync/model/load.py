@@ -7,6 +7,7 @@ from cavsync.errors import ConfigError
 from cavsync.model.cav_mae_sync import CAVMAESync
 from cavsync.model.checkpoint import load_model, model_of
 from cavsync.model.classifier import CAVMAEFT
+from cavsync.model.fit_positions import fit_positions
 from cavsync.model.state import load_strict, read_state
 from cavsync.model.upstream import UpstreamInfo, open_upstream
 from cavsync.run import Run
@@ -34,9 +35,11 @@ def load_any(path: str | Path, /, **overrides: Any) -> CAVMAESync | CAVMAEFT:
 def initialise_from(model: CAVMAESync, path: str | Path) -> None:
     """Copy the weights of a run, one of its steps, or a checkpoint of the authors, into a model of the same sizes.
 
-    Raises CheckpointError where it is missing, damaged, or of another size.
+    Position tables are made to fit another audio length or frame size. Raises CheckpointError where the checkpoint is
+    missing, damaged, or of another size in any other way.
     """
     state = read_state(Path(path)) if Run.find(path) is None else load_model(path).state_dict()
+    state = fit_positions(state, model.config, f"'{path}'")
     load_strict(
         model, state, f"'{path}'", "A run starts from weights of its own model: change the options or the file."
     )

@@ -44,6 +44,7 @@ def sample_plan(model: ModelConfig, train: TrainConfig) -> SamplePlan:
         instants=train.instants_per_clip,
         spacing_seconds=train.instant_spacing_seconds,
         pad=train.pad_segments,
+        published_frames=train.frames_per_clip if train.segments == "published" else None,
     )
 
 

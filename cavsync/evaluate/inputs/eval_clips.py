@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from cavsync.data.sampling import SegmentRule
 from cavsync.data.sources.cav_mae_list import CavMaeList
 from cavsync.data.sources.clips import ClipSource, open_source
 from cavsync.data.sources.listed_videos import ListedVideos
@@ -16,6 +17,7 @@ from cavsync.evaluate.inputs.clip_selection import ClipSelection, clip_name, cli
 from cavsync.evaluate.inputs.source_files import source_files
 from cavsync.evaluate.results.provenance import named_data_id
 from cavsync.evaluate.results.result import DataId
+from cavsync.media.align import PUBLISHED_LOG_MEL_FRAMES
 
 # Frames per clip in CAV-MAE Sync.
 DEFAULT_FRAMES = 16
@@ -24,7 +26,7 @@ DEFAULT_FRAMES = 16
 @dataclass(frozen=True)
 class EvalClips:
     """Distinct clips `indices` of `source`, with `frames` frames of each. `data` identifies the files that they are
-    read from, `selection` records how they were chosen.
+    read from, `selection` records how they were chosen, `segments` how the audio of each frame is found.
 
     rejects: clips that are known to be unusable before any is read (ids that are not in the data, rows without a file,
     damaged shards) -> why. notes: sentences for readers of the result.
@@ -37,6 +39,7 @@ class EvalClips:
     selection: dict[str, JsonValue]
     rejects: dict[str, str]
     notes: list[str]
+    segments: SegmentRule = "by-time"
 
     @property
     def names(self) -> list[str]:
@@ -54,6 +57,7 @@ def open_eval_clips(
     split: str | None = None,
     per_class: int | None = None,
     seed: int = 0,
+    segments: SegmentRule = "by-time",
 ) -> EvalClips:
     """Open a folder of videos or shards, a CAV-MAE JSON, or a VGGSound or AudioSet CSV with the folder `media`.
 
@@ -89,7 +93,18 @@ def open_eval_clips(
         selection=selection,
         rejects=chosen.rejects,
         notes=chosen.notes,
+        segments=segments,
     )
+
+
+def segments_in_words(segments: SegmentRule, frames: int) -> str:
+    """Return how the audio segment of each of `frames` frames was found, for the protocol of a result."""
+    if segments == "published":
+        return (
+            f"published: centred at round(i * {PUBLISHED_LOG_MEL_FRAMES} / {frames}) of the log-mel, which is padded or "
+            f"cut to {PUBLISHED_LOG_MEL_FRAMES} frames first, and moved inside it"
+        )
+    return "by time: centred on their frame, moved inside the audio, zero-padded if it is shorter"
 
 
 def _identity(data: Path, source: ClipSource, indices: list[int], media: Path | None) -> DataId:

@@ -81,7 +81,7 @@ def clip_embeddings(
 
 
 def _key(encoder: Encoder, clips: EvalClips) -> dict[str, Any]:
-    plan = plan_for(encoder, clips.frames)
+    plan = plan_for(encoder, clips.frames, clips.segments)
     return {
         "format": FORMAT,
         "model": {"sha256": encoder.id.sha256, "details": encoder.id.details, "device": encoder.device},
@@ -102,7 +102,7 @@ def _write(
     threads: int,
     progress: Progress,
 ) -> None:
-    plan = plan_for(encoder, clips.frames)
+    plan = plan_for(encoder, clips.frames, clips.segments)
     kept: list[int] = []
     hashes: list[tuple[str, str]] = []
     rejects: dict[str, str] = {}
