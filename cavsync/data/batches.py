@@ -210,7 +210,8 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
             if self.augmentation.mixup_audio == "power":
                 others.append((self._draw_segments(other.audio, sample.times_seconds, random), Mixture(share)))
             else:
-                assert isinstance(clip.audio, Waveform) and isinstance(other.audio, Waveform)
+                assert isinstance(clip.audio, Waveform)
+                assert isinstance(other.audio, Waveform)
                 mixed = replace(clip, audio=mixed_waveform(clip.audio, other.audio, share))
                 own = take_segments(mixed, instants, self.plan, as_samples=self.log_mel_on_device)
             chosen = np.sort(random.integers(len(other.frames), size=len(frames)))

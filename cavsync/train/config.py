@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 from cavsync.data.augment.config import Augmentation
 from cavsync.data.sampling import SegmentRule
 from cavsync.errors import ConfigError
+from cavsync.media.resample import ChannelRule
 from cavsync.model import ModelConfig
 from cavsync.model.face_config import FaceConfig
 from cavsync.train.classify_config import ClassifyConfig
@@ -69,6 +70,9 @@ class TrainConfig(BaseModel):
     segments: SegmentRule = "by-time"
     """Audio segments are centred on their frame's time, or found by its number among `frames_per_clip` evenly spaced
     frames as in the public code of CAV-MAE and CAV-MAE Sync ("published"), for comparisons with published tables."""
+    channels: ChannelRule | None = Field(default=None, exclude_if=_is_unset)
+    """How several channels of audio become one: "mix", or "first" as in the published preparation; None mixes those of
+    video files and takes packed audio as it is."""
     repeats: tuple[Positive, ...] = ()
     """How often an epoch visits the clips of each data source; empty visits all of them once."""
     augmentation: Augmentation = Augmentation()

@@ -87,7 +87,7 @@ class RunData:
             DataError: nothing to train on, or labels that do not fit.
             ConfigError: the number of repeats is not that of the sources.
         """
-        source = paths.open(train.frames_per_clip, model.audio_length)
+        source = paths.open(train.frames_per_clip, model.audio_length, train.channels)
         cache: dict[int, Clip | MediaError] | None = None
         rejects = Rejects()
         for part in source.sources:

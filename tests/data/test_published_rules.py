@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -16,9 +17,14 @@ from cavsync.data.batches import ClipPairs, PairDataset
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import LogMel, Waveform
 from cavsync.data.sampling import SamplePlan, draw_instants, take_sample
+from cavsync.data.shards import PackOptions
+from cavsync.data.shards.pack import pack
+from cavsync.data.sources.clips import open_source
 from cavsync.data.sources.video_folder import VideoFolder
-from cavsync.errors import ConfigError
+from cavsync.data.sources.write_cav_mae_list import write_cav_mae_list
+from cavsync.errors import ConfigError, DataError
 from cavsync.evaluate.inputs.clip_inputs import clip_inputs
+from cavsync.media.resample import ChannelRule, MonoResampler
 from cavsync.train import override, preset
 
 # Of 16 frames and segments of 416 log-mel frames: the values that the public loader gives.
@@ -154,3 +160,62 @@ def test_masked_spans(fill: str, level: float) -> None:
                 is_masked = band in bins or frame in frames
                 wanted = torch.full((2,), level) if is_masked else features[:, frame, band] + change.gain_nepers
                 assert torch.equal(changed[:, frame, band], wanted)
+
+
+def stereo_file(path: Path) -> NDArray[np.float32]:
+    """A video whose left channel is a tone and whose right channel is unrelated noise; returns the left one."""
+    random = np.random.default_rng(0)
+    left = (0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * 16000) / 16000)).astype(np.float32)
+    stereo = np.stack([left, random.normal(0, 0.2, len(left)).astype(np.float32)])
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width = video.height = 64
+        audio = out.add_stream("pcm_s16le", rate=16000, layout="stereo")
+        for number in range(75):
+            frame = av.VideoFrame.from_ndarray(random.integers(0, 255, (64, 64, 3), dtype=np.uint8), format="rgb24")
+            frame.pts = number
+            out.mux(video.encode(frame))
+        sound = av.AudioFrame.from_ndarray((stereo * 32767).astype(np.int16).T.reshape(1, -1), "s16", "stereo")
+        sound.sample_rate = 16000
+        out.mux([*video.encode(None), *audio.encode(sound), *audio.encode(None)])
+    return left
+
+
+@pytest.mark.parametrize("channels", ["first", "mix"])
+def test_channels(channels: ChannelRule, tmp_path: Path) -> None:
+    """A folder, shards packed from it and a list written from it give the same audio, and say how it was made."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    left = stereo_file(folder / "a.mkv")
+    (folder / "labels.csv").write_text("file,labels\na.mkv,tone\n")
+    options = {"frames_per_clip": 4, "segment_frames": 96}
+    videos = open_source(folder, **options, channels=channels)
+    samples = videos.load(0, 32).audio
+    assert isinstance(samples, Waveform)
+    departure = float(np.abs(samples.samples[: len(left)] - left).max())
+    assert departure < 1e-3 if channels == "first" else departure > 0.1
+
+    pack(folder, tmp_path / "shards", PackOptions(channels=channels))
+    write_cav_mae_list(folder, tmp_path / "list", frames=4, img_size=32, channels=channels)
+    for place in (tmp_path / "shards", tmp_path / "list" / "list.json"):
+        for wanted in (None, channels):
+            source = open_source(place, **options, channels=wanted)
+            assert source.channels == channels
+            stored = source.load(0, 32).audio
+            assert isinstance(stored, Waveform)
+            count = min(len(stored.samples), len(samples.samples))
+            np.testing.assert_allclose(stored.samples[:count], samples.samples[:count], atol=1e-4)
+        other: ChannelRule = "mix" if channels == "first" else "first"
+        with pytest.raises(DataError, match=f"made with channels={channels}, asked for is channels={other}"):
+            open_source(place, **options, channels=other)
+
+
+def test_first_of_six_channels() -> None:
+    """The front left channel of 5.1, against the samples put in."""
+    random = np.random.default_rng(1)
+    samples = random.normal(0, 0.1, (6, 16000)).astype(np.float32)
+    frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="5.1")
+    frame.sample_rate = 16000
+    resampler = MonoResampler(16000, channels="first")
+    found = np.concatenate([chunk.samples for chunk in (*resampler.push(frame), *resampler.flush())])
+    np.testing.assert_array_equal(found, samples[0])

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavsync.cli.eval.output import check_outputs, deliver, result_options, segments_option
-from cavsync.cli.options import key_values
+from cavsync.cli.options import channels_option, key_values
 from cavsync.cli.progress import counting_bar
 
 if TYPE_CHECKING:
     from cavsync.data.sampling import SegmentRule
+    from cavsync.media.resample import ChannelRule
 
 MODES = ("multimodal", "audio-only", "visual-only", "missing-visual", "missing-audio")
 DEFAULT_FRAMES = 10
@@ -35,6 +36,7 @@ DEFAULT_FRAMES = 10
               help="Frames per clip, whose probabilities are averaged; by default 10, "
               "or as many as a CAV-MAE JSON has.")  # fmt: skip
 @segments_option
+@channels_option
 @click.option("--target", type=click.Choice(["multi-label", "single-label"]),
               help="Any number of classes per clip, or exactly one.  [default: as trained, "
               "else by the labels]")  # fmt: skip
@@ -53,6 +55,7 @@ def classify(
     modes: tuple[Any, ...],
     frames: int | None,
     segments: SegmentRule,
+    channels: ChannelRule | None,
     overrides: dict[str, Any],
     device: str,
     json_out: Path | None,
@@ -80,6 +83,7 @@ def classify(
         media=media,
         split=split,
         segments=segments,
+        channels=channels,
     )
     with counting_bar("classifying clips") as progress:
         chosen = modes or (opened.mode or "multimodal",)

@@ -24,8 +24,8 @@ class Augmentation(BaseModel):
     mixup: ShareUpToOne = 0.0
     """Chance that frames and audio are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412)."""
     mixup_audio: Literal["power", "waveform"] = "power"
-    """How mixup blends audio: powers of the log-mel add, which works on stored log-mel; or samples add, as in the public
-    code of CAV-MAE, which needs clips that are not cached."""
+    """How mixup blends audio: powers of the log-mel add, which works on cached clips too; or samples add, as in the
+    public code of CAV-MAE."""
 
     tempo: Range = (1.0, 1.0)
     """Range of the factor by which video and audio are sped up together."""

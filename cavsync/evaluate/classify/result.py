@@ -12,7 +12,7 @@ from cavsync.evaluate.classify.class_intervals import class_intervals
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.evaluate.classify.measure import ClassificationScores
 from cavsync.evaluate.classify.metrics import ClassScores, class_scores, top_k_credit
-from cavsync.evaluate.inputs.eval_clips import EvalClips, segments_in_words
+from cavsync.evaluate.inputs.eval_clips import EvalClips, channels_in_words, segments_in_words
 from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.results.provenance import provenance
 from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Plot, PlotCurve, Table, Unit
@@ -50,6 +50,7 @@ def classify_result(
             "modes": list(by_mode),
             "frames": clips.frames,
             "segments": segments_in_words(clips.segments, clips.frames),
+            "channels": channels_in_words(clips.source),
             "selection": clips.selection,
             "ignore_other_labels": found.ignore_other_labels,
             "aggregation": "mean of the probabilities of evenly spread frames",

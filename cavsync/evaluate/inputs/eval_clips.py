@@ -18,6 +18,7 @@ from cavsync.evaluate.inputs.source_files import source_files
 from cavsync.evaluate.results.provenance import named_data_id
 from cavsync.evaluate.results.result import DataId
 from cavsync.media.align import PUBLISHED_LOG_MEL_FRAMES
+from cavsync.media.resample import ChannelRule
 
 # Frames per clip in CAV-MAE Sync.
 DEFAULT_FRAMES = 16
@@ -58,6 +59,7 @@ def open_eval_clips(
     per_class: int | None = None,
     seed: int = 0,
     segments: SegmentRule = "by-time",
+    channels: ChannelRule | None = None,
 ) -> EvalClips:
     """Open a folder of videos or shards, a CAV-MAE JSON, or a VGGSound or AudioSet CSV with the folder `media`.
 
@@ -69,13 +71,15 @@ def open_eval_clips(
     if data.suffix.lower() == ".csv":
         if media is None:
             raise ConfigError(f"{data} lists videos: give their folder with --media.")
-        source: ClipSource = ListedVideos.open(data, media, split=split)
+        source: ClipSource = ListedVideos.open(data, media, split=split, channels=channels or "mix")
     elif media is not None or split is not None:
         raise ConfigError(f"{data} is not a .csv: leave out --media and --split, which are for lists.")
     else:
         if frames is None and data.suffix.lower() == ".json":
             frames = _frames_on_disk(data)
-        source = open_source(data, frames_per_clip=frames or DEFAULT_FRAMES, segment_frames=segment_frames)
+        source = open_source(
+            data, frames_per_clip=frames or DEFAULT_FRAMES, segment_frames=segment_frames, channels=channels
+        )
     damaged = Rejects()
     damaged.add_damage(source)
     chosen = ClipSelection(list(range(len(source.names))), damaged.sentences, [])
@@ -97,12 +101,17 @@ def open_eval_clips(
     )
 
 
+def channels_in_words(source: ClipSource) -> str:
+    """Return how several channels of audio became one, for the protocol of a result."""
+    return {"mix": "mixed", "first": "the first channel, as published", None: "unknown"}[source.channels]
+
+
 def segments_in_words(segments: SegmentRule, frames: int) -> str:
     """Return how the audio segment of each of `frames` frames was found, for the protocol of a result."""
     if segments == "published":
         return (
-            f"published: centred at round(i * {PUBLISHED_LOG_MEL_FRAMES} / {frames}) of the log-mel, which is padded or "
-            f"cut to {PUBLISHED_LOG_MEL_FRAMES} frames first, and moved inside it"
+            f"published: the log-mel is padded or cut to {PUBLISHED_LOG_MEL_FRAMES} frames, segments are centred at "
+            f"round(i * {PUBLISHED_LOG_MEL_FRAMES} / {frames}) and moved inside it"
         )
     return "by time: centred on their frame, moved inside the audio, zero-padded if it is shorter"
 

@@ -47,7 +47,9 @@ def compare_results(a: EvalResult, b: EvalResult) -> Comparison:
     if counts:
         notes.append("Some metrics are over different numbers of clips: the two answered different questions.")
     is_alike = not (data or protocol)
-    rows = [_row(name, a.metrics.get(name), b.metrics.get(name), is_alike=is_alike) for name in {**a.metrics, **b.metrics}]
+    rows = [
+        _row(name, a.metrics.get(name), b.metrics.get(name), is_alike=is_alike) for name in {**a.metrics, **b.metrics}
+    ]
     tables = [Table(title=a.task, columns=["metric", "A", "B", "B - A", "verdict"], rows=rows)]
     found = [*data, *protocol, *rejects, *counts, *rest]
     if found:

@@ -88,6 +88,7 @@ def _key(encoder: Encoder, clips: EvalClips) -> dict[str, Any]:
         "data": clips.data.sha256,
         "clips": hashlib.sha256("\n".join(clips.names).encode()).hexdigest(),
         "plan": {**asdict(plan), "img_size": encoder.img_size, "mean": AUDIO_MEAN, "std": AUDIO_STD},
+        "channels": clips.source.channels,
         "decoders": decoders(),
         "versions": versions(),
     }
