@@ -36,6 +36,19 @@ def _offsets(context: click.Context, parameter: click.Parameter, value: str) -> 
     return offsets
 
 
+def _selection(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[str, ...]]:
+    """Parse the values of `--only COLUMN=VALUE` to the values that are wanted in each column."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    for value in values:
+        column, separator, text = value.partition("=")
+        if not separator or not column:
+            raise click.BadParameter(f"'{value}' is not of the form column=value.", context, parameter)
+        wanted[column] = (*wanted.get(column, ()), text)
+    return wanted
+
+
 def _variants(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Parse `mirror,half`, or `all`."""
     from cavsync.evaluate.sync.files.variants import VARIANTS
@@ -57,8 +70,9 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--path", "paths", multiple=True, type=click.Choice(["auto", "face", "whole"]),
               help="Path of the bundles to test: the faces, the whole picture, or the verdict's own choice. May be "
               "repeated; by default all that a bundle has.")  # fmt: skip
-@click.option("--only", multiple=True, metavar="COLUMN=VALUE", callback=key_values,
-              help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated.")  # fmt: skip
+@click.option("--only", multiple=True, metavar="COLUMN=VALUE", callback=_selection,
+              help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated: clips need a "
+              "named value in each named column.")  # fmt: skip
 @click.option("--min-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True,
               help="Use only clips whose video and audio last at least this long.")  # fmt: skip
 @click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True),
@@ -85,7 +99,7 @@ def sync(
     data: Path,
     bundles: tuple[Path, ...],
     models: tuple[Path, ...],
-    only: dict[str, Any],
+    only: dict[str, tuple[str, ...]],
     min_seconds: float,
     seed: int,
     manifest_out: Path | None,
@@ -116,8 +130,7 @@ def sync(
     from cavsync.media.tracks import TrackChoice
 
     check_outputs(json_out, html_out)
-    selection = {key: str(value) for key, value in only.items()}
-    cases = long_enough(sync_cases(data, selection), min_seconds)
+    cases = long_enough(sync_cases(data, only), min_seconds)
     tracks = TrackChoice.parsed(audio_stream, video_stream, program)
     if len(tracks.audio) > 1:
         raise click.UsageError("--audio-stream takes one track here: mixes cannot be copied without encoding.")
@@ -128,7 +141,7 @@ def sync(
         {name: bundle.manifest for name, bundle in tested.items()},
         cases,
         wanted,
-        only=selection,
+        only=only,
         min_seconds=min_seconds,
     )
     if manifest_out is not None:
