@@ -43,8 +43,8 @@ def sync_cases(data: Path, only: Mapping[str, tuple[str, ...]] | None = None) ->
     - a manifest of JSON lines, with paths relative to it.
 
     A clip that names no source has its folder's name as source, and a clip that names no group is one by itself.
-    only: by column, keep the clips with one of these values in their row. Raises DataError for data without clips, an unusable table, or
-    a selection that leaves no clip.
+    only: by column, keep the clips with one of these values in their row. Raises DataError for data without clips, an
+    unusable table, or a selection that leaves no clip.
     """
     if data.is_file():
         return _manifest_cases(data, only or {})
@@ -96,7 +96,9 @@ def _manifest_cases(path: Path, only: Mapping[str, tuple[str, ...]]) -> list[Syn
     if missing is not None:
         raise DataError(f"{path} has no entry '{missing}': select by one of {', '.join(sorted(columns))}.")
     kept = [
-        line for line in lines if all(_as_text(line.model_dump().get(column)) in values for column, values in only.items())
+        line
+        for line in lines
+        if all(_as_text(line.model_dump().get(column)) in values for column, values in only.items())
     ]
     if not kept:
         raise DataError(f"{path} names no clip{' that was selected' if lines else ''}: name another file or selection.")
