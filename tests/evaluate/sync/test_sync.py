@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -130,23 +131,24 @@ def test_options_that_are_refused(options: list[str], bundle_dir: Path, folder: 
     assert done.exit_code == 2, done.output
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_tests_keep_what_is_done(
-    bundle_dir: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, bundle_dir: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the second clip writes the figures of the first, says so, and still ends as interrupted."""
+    """A signal in the second clip writes the figures of the first, says so, and still ends as interrupted."""
     done: list[Path] = []
 
     def shifted(source: Path, *rest: Any) -> Path:
         done.append(source)
         if len(done) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         return write_shifted_file(source, *rest)
 
     monkeypatch.setattr("cavsync.evaluate.sync.measure.write_shifted_file", shifted)
     out = tmp_path / "report.json"
     options = ["--bundle", str(bundle_dir), "--offsets", "0", "--json", str(out)]
     found = CliRunner().invoke(main, ["eval", "sync", str(folder), *options])
-    assert found.exit_code == 130
+    assert found.exit_code == 128 + number
     report = json.loads(out.read_text())
     assert report["rows"]["clips"] == 1
     assert "first 1 clips" in report["notes"][0]
