@@ -120,7 +120,7 @@ def pick_tracks(containers: Iterable[InputContainer], source: str, choice: Track
     # To FFmpeg a cover image is a video track with a single frame.
     all_video = [track for track in tracks if isinstance(track, av.VideoStream)]
     all_audio = [track for track in tracks if isinstance(track, av.AudioStream)]
-    members = None if choice.program is None else _members(tracks, choice.program, source)
+    members = None if choice.program is None else program_members(tracks, choice.program, source)
     for kind, of_kind in (("video", [track for track in all_video if not is_cover(track)]), ("audio", all_audio)):
         if not of_kind:
             found = ", ".join(sorted({track.type for track in tracks})) or "nothing"
@@ -213,7 +213,7 @@ def _are_related(video: av.VideoStream, audio: av.AudioStream) -> bool:
     return audio == best("audio", video) or best("audio", audio) == best("audio", video)
 
 
-def _members(tracks: Sequence[Stream], program: int, source: str) -> frozenset[int]:
+def program_members(tracks: Sequence[Stream], program: int, source: str) -> frozenset[int]:
     """Return the indices of a programme's tracks; MediaError where there is none of that number."""
     found = programs(cast("InputContainer", tracks[0].container)) if tracks else {}
     if program not in found:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from av.container import InputContainer
 
 from cavsync.deploy.repair.programme import Programme
+from cavsync.errors import MediaError
 from cavsync.media.container import is_cover
 
 
@@ -22,6 +23,20 @@ class Plan:
     stretched: frozenset[int] = frozenset()
 
     def video_delay_seconds(self, container: InputContainer) -> Fraction:
-        """Return the delay of the first video that is not a cover."""
-        video = next(stream.index for stream in container.streams.video if not is_cover(stream))
-        return self.delays_seconds.get(video, Fraction(0))
+        """Return the delay of the first video that is copied and not a cover."""
+        return self.delays_seconds.get(first_video(container, self.left_out), Fraction(0))
+
+
+def first_video(container: InputContainer, left_out: Collection[int]) -> int:
+    """Return the index of the first video that is copied and not a cover.
+
+    Raises:
+        MediaError: there is none.
+    """
+    videos = [stream.index for stream in container.streams.video if not is_cover(stream)]
+    copied = [index for index in videos if index not in left_out]
+    if not copied and videos:
+        raise MediaError(f"stream {videos[0]} is the video of which the offset is removed: it cannot be left out")
+    if not copied:
+        raise MediaError(f"{container.name} lacks video: give a file with both")
+    return copied[0]

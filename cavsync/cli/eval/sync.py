@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.errors import stopped_by_signals
 from cavsync.cli.eval.output import result_options
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import counting_bar
@@ -103,7 +104,7 @@ def sync(
     the errors, the decisions, the choice between in sync and shifted, and the calibration of the confidence, by path
     of the bundle, with and without the offset that each source of footage has of its own. Shares have 95 % intervals
     over groups of clips. The baseline, motion energy against loudness, has learned nothing. DATA is a folder of clips,
-    or a manifest of JSON lines. Ctrl-C writes the result of the clips that are done.
+    or a manifest of JSON lines. Ctrl-C and SIGTERM write the result of the clips that are done.
     """
     from cavsync.cli.eval.output import check_outputs, deliver
     from cavsync.errors import DataError
@@ -133,7 +134,12 @@ def sync(
     )
     if manifest_out is not None:
         _write_manifest(manifest_out, cases, wanted, seed)
-    with counting_bar("testing clips") as progress:
+    with stopped_by_signals() as check, counting_bar("testing clips") as on_progress:
+
+        def progress(done: int, total: int) -> None:
+            on_progress(done, total)
+            check()
+
         found = evaluate_sync(tested, cases, wanted, seed=seed, progress=progress)
     for error in found.rejects.values():
         click.echo(printable(f"rejected: {error}"), err=True)
@@ -143,8 +149,8 @@ def sync(
     identity = data_id(data.name, files, data.parent if data.is_file() else data)
     made = provenance(models=[model_id for model_id, _ in opened.values()], data=[identity], seed=seed)
     deliver(sync_result(found, protocol, made), json_out, html_out)
-    if not found.is_complete:
-        raise KeyboardInterrupt(f"{len(found.clips)} of {len(cases)} clips were tested")
+    if found.ended_by is not None:
+        raise found.ended_by(f"{len(found.clips)} of {len(cases)} clips were tested")
 
 
 def _write_manifest(path: Path, cases: Any, tests: SyncTests, seed: int) -> None:

@@ -61,12 +61,12 @@ class ClipResult:
 class SyncTrials:
     """The results of the clips that could be tested. rejects: clip -> why it was left out, wholly or in one test.
 
-    is_complete: False where the test was interrupted before its last clip.
+    ended_by: what interrupted the test before its last clip.
     """
 
     clips: list[ClipResult] = field(default_factory=list)
     rejects: dict[str, str] = field(default_factory=dict)
-    is_complete: bool = True
+    ended_by: type[KeyboardInterrupt] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,16 +102,19 @@ def evaluate_sync(
     for number, case in enumerate(cases):
         plan = plan_of(case, offsets_ms=tests.offsets_ms, classes_per_clip=tests.classes_per_clip, seed=seed)
         try:
-            with TemporaryDirectory(prefix="cavsync-eval-") as folder:
-                result.clips.append(_tested(bundles, learned, case, plan, tests, sounds, Path(folder), result.rejects))
-        except MediaError as error:
-            result.rejects[str(case.path)] = str(error)
-        except KeyboardInterrupt:
+            try:
+                with TemporaryDirectory(prefix="cavsync-eval-") as folder:
+                    place = Path(folder)
+                    clip = _tested(bundles, learned, case, plan, tests, sounds, place, result.rejects)
+                    result.clips.append(clip)
+            except MediaError as error:
+                result.rejects[str(case.path)] = str(error)
+            progress(number + 1, len(cases))
+        except KeyboardInterrupt as interrupt:
             if not result.clips:
                 raise
-            result.is_complete = False
+            result.ended_by = type(interrupt)
             break
-        progress(number + 1, len(cases))
     return result
 
 
