@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -120,23 +122,24 @@ def test_options_that_are_refused(options: list[str], bundle_dir: Path, folder: 
     assert done.exit_code == 2, done.output
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_tests_keep_what_is_done(
-    bundle_dir: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle_dir: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
-    """Ctrl-C in the second clip writes the figures of the first, says so, and still ends as interrupted."""
+    """A signal in the second clip: the figures of the first are written, and the command ends as interrupted."""
     done: list[Path] = []
 
     def shifted(source: Path, *rest: Any) -> Path:
         done.append(source)
         if len(done) == 2:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
         return write_shifted_file(source, *rest)
 
     monkeypatch.setattr("cavsync.evaluate.sync.measure.write_shifted_file", shifted)
     out = tmp_path / "report.json"
     options = ["--bundle", str(bundle_dir), "--offsets", "0", "--json", str(out)]
     found = CliRunner().invoke(main, ["eval", "sync", str(folder), *options])
-    assert found.exit_code == 130
+    assert found.exit_code == status
     report = json.loads(out.read_text())
     assert report["rows"]["clips"] == 1
     assert "first 1 clips" in report["notes"][0]
