@@ -19,7 +19,7 @@ COMPARED_KINDS = ("video", "audio", "subtitle")
 OWN_TAGS = frozenset(
     {"duration", "encoder", "vendor_id", "handler_name", "major_brand", "minor_version", "compatible_brands"}
     | {"language", "bps", "number_of_frames", "number_of_bytes", "service_name", "service_provider", "timecode"}
-    | {"filename", "mimetype", "variant_bitrate", "modification_date", "operational_pattern_ul"}
+    | {"software", "filename", "mimetype", "variant_bitrate", "modification_date", "operational_pattern_ul"}
     | {"uid", "generation_uid", "company_name", "product_name", "product_version_num", "product_version"}
     | {"application_platform", "product_uid", "toolkit_version_num", "material_package_umid", "file_package_umid"}
 )
@@ -76,8 +76,8 @@ def _check_default(kind: str, before: list[Stream], after: list[Stream], output:
     one, other = _played(before), _played(after)
     if one != other:
         raise MediaError(
-            f"{output.suffix} has no place for the flag that makes players choose {kind} track {one}, they would choose "
-            f"{other}: no file was written, give an OUTPUT that ends in .mkv, or --leave-out {before[other].index}"
+            f"{output.suffix} has no place for the flag that makes players choose {kind} track {one}, they would "
+            f"choose {other}: no file was written, give an OUTPUT that ends in .mkv, or --leave-out {before[other].index}"
         )
 
 

@@ -41,7 +41,9 @@ def moved_tracks(source: Path, choice: TrackChoice, *, all_audio: bool, is_measu
         return _moved(container.streams.audio, choice.audio, True, all_audio)
 
 
-def tracks_in_copy(source: Path, measured: str, video: int | None, leave_out: Collection[int]) -> tuple[str, int | None]:
+def tracks_in_copy(
+    source: Path, measured: str, video: int | None, leave_out: Collection[int]
+) -> tuple[str, int | None]:
     """Return the name, as in `2+3`, that measured audio tracks have in a copy without the streams `leave_out`, and the
     number of a named video track."""
     if not leave_out:

@@ -78,7 +78,13 @@ def remux(
         delays = _without_hidden_start(container, source, output, delays, leave_out)
         clock = PacketClock(delays, is_spliced=is_spliced(container), times=presentation_times(container))
         stretched = moved if stretch is not None else []
-        plan = Plan(delays, programme, frozenset(leave_out), frozenset(stream.index for stream in stretched))
+        plan = Plan(
+            delays,
+            programme,
+            left_out=frozenset(leave_out),
+            needed_audio=frozenset(stream.index for stream in moved if audio_streams is not None or len(moved) == 1),
+            stretched=frozenset(stream.index for stream in stretched),
+        )
         sink, targets = start_output(container, output, file, plan)
         traces = {index: trace_of(container.streams[index], delays.get(index, Fraction(0))) for index in targets}
         ends = TrackEnds(container)
