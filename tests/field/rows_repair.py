@@ -85,6 +85,14 @@ def with_subtitles(base: Path, folder: Path) -> Path:
     return folder / "clip.mkv"
 
 
+def with_data(base: Path, folder: Path) -> Path:
+    """A transport stream with private data, as of captions or tracking."""
+    (folder / "data.bin").write_bytes(bytes(range(256)) * 8)
+    data = ("-f", "data", "-i", folder / "data.bin", "-map", "0", "-map", "1", "-c", "copy")
+    ffmpeg("-i", base, *data, folder / "clip.ts")
+    return folder / "clip.ts"
+
+
 LINES = "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\n2\n00:00:03,000 --> 00:00:04,000\nlast\n"
 PLAIN = converted("clip.mp4", "-c", "copy")
 COMMENTARY = (
@@ -155,6 +163,23 @@ SITUATIONS = [
             options={"leave_out": (0,)},
         ),
     ),
+    Situation(
+        "picture that webm cannot hold",
+        PLAIN,
+        0,
+        repair=Repair(
+            ".webm", refusal=r"video in h264 \(stream 0\): no file was written, give an OUTPUT that ends in .mkv$"
+        ),
+    ),
+    Situation(
+        "picture that mkv cannot hold",
+        converted("clip.flv", "-c:v", "flv", "-q:v", "2", "-c:a", "copy"),
+        0,
+        repair=Repair(".mkv", refusal=r"video in flv1 .*: no file was written, give an OUTPUT that ends in .flv$"),
+    ),
+    Situation(
+        "data without a time to mkv", with_data, 0, repair=Repair(".mkv", refusal="bin_data.*give --leave-out 2")
+    ),
     Situation("subtitle with flags to mp4", with_subtitles, 0, repair=Repair(".mp4", refusal="--leave-out 2")),
     Situation(
         "commentary to mov",
@@ -168,7 +193,7 @@ SITUATIONS = [
         0,
         repair=Repair(
             ".ts",
-            notes="no place for: audio track 1: title, comment",
+            notes="lacks what .ts has no place for: .*audio track 1: title, comment",
             loses=frozenset({"dispositions", "languages", "stream tags", "tags", "programmes"}),
         ),
     ),
