@@ -90,11 +90,12 @@ class Tracks:
         return {number: track for number, track in enumerate(self.all_audio) if number not in self.unknown}
 
     def notes(self, *, all_audio: bool = False) -> list[str]:
-        """Return sentences about audio tracks that are not scored; all_audio: whether all that can be decoded are."""
+        """Return sentences about tracks that are not scored; all_audio: whether all that can be decoded are."""
         chosen = set(self.audio_numbers)
         notes = [
             f"audio track {number} is left out: this FFmpeg has no decoder for its codec" for number in self.unknown
         ]
+        notes += self._video_notes()
         if all_audio:
             return notes
         others = [f"{number} ({described(track)})" for number, track in self.decodable.items() if number not in chosen]
@@ -104,6 +105,21 @@ class Tracks:
                 "--audio-stream chooses another"
             )
         return notes
+
+    def _video_notes(self) -> list[str]:
+        """Return a sentence about video tracks that are not scored."""
+        tracks = list(self.video.container.streams.video)
+        others = [
+            str(number)
+            for number, track in enumerate(tracks)
+            if track is not self.video and not is_cover(track) and not _is_special(track, SPECIAL_PICTURE)
+        ]
+        if not others:
+            return []
+        number = tracks.index(self.video)
+        return [
+            f"video track {number} of {len(tracks)} is scored, not {', '.join(others)}: --video-stream chooses another"
+        ]
 
 
 def pick_tracks(containers: Iterable[InputContainer], source: str, choice: TrackChoice = PLAYED) -> Tracks:

@@ -77,7 +77,8 @@ def _check_default(kind: str, before: list[Stream], after: list[Stream], output:
     if one != other:
         raise MediaError(
             f"{output.suffix} has no place for the flag that makes players choose {kind} track {one}, they would "
-            f"choose {other}: no file was written, give an OUTPUT that ends in .mkv, or --leave-out {before[other].index}"
+            f"choose {other}: no file was written, give an OUTPUT that ends in .mkv, or "
+            f"--leave-out {before[other].index}"
         )
 
 
@@ -111,11 +112,12 @@ def _code(language: str) -> str:
 def _lost_tags(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Return the names of tags whose values the copy lacks; containers have names of their own for many."""
     kept = set(after.values())
-    return [
-        name
-        for name, value in before.items()
-        if value and value not in kept and name.lower() not in OWN_TAGS and not name.lower().startswith(OWN_PREFIX)
-    ]
+    return [name for name, value in before.items() if value and value not in kept and not _is_own(name.lower())]
+
+
+def _is_own(name: str) -> bool:
+    # Some muxers of Matroska add the language, as in `bps-eng`.
+    return name.partition("-")[0] in OWN_TAGS or name.startswith(OWN_PREFIX)
 
 
 def _side_data(container: InputContainer) -> dict[int, dict[str, str]]:
