@@ -176,6 +176,8 @@ class MediaReader:
         order.check(self.source)
         if note := late_streams_note(self._container):
             self.notes.append(f"{note} not read")
+        if doubt := self._ends.doubt():
+            self.notes.append(doubt)
         self._note_phase(converters[audio.index(self.tracks.audio[0])] if is_apart else converters[0])
 
     def _note_phase(self, converter: FrameConverter) -> None:
@@ -254,8 +256,9 @@ class FrameConverter:
 
     @property
     def cancelled_seconds(self) -> float:
-        """Duration of stereo in opposite phase, of which the difference was returned instead of the mix."""
-        return max(resampler.cancelled_seconds for resampler in self._resamplers)
+        """Duration of two channels in opposite phase, of which the difference was returned instead of the mix."""
+        mixes = [*self._resamplers, *([] if self._mix is None else [self._mix])]
+        return max(mix.cancelled_seconds for mix in mixes)
 
     def _mixed(self, place: int, chunks: Iterator[AudioChunk]) -> Iterator[AudioChunk]:
         if self._mix is None:
