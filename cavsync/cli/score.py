@@ -81,7 +81,7 @@ def score(
     opened = Bundle.open(bundle, **engine)
     # Report options that suit no file before the first file is opened.
     scoring.check(opened.manifest)
-    sources = _media_files(inputs)
+    sources = media_files(inputs)
     if vtt_out is not None and (len(sources) != 1 or resume):
         raise click.UsageError(f"--vtt takes one input and no --resume, {len(sources)} were given: score one by one.")
 
@@ -123,7 +123,7 @@ def _fail_if(fail_on: frozenset[str], rows: Sequence[FileRow]) -> None:
         end(ExitStatus.CHECK_FAILED, f"failed: {', '.join(found)} of {len(rows)} (--fail-on)")
 
 
-def _media_files(inputs: Sequence[str]) -> list[str]:
+def media_files(inputs: Sequence[str]) -> list[str]:
     """List the input files, each once; a folder stands for the media files in it."""
     from cavsync.errors import MediaError
     from cavsync.media.files import MEDIA_ENDINGS, find_media
