@@ -69,13 +69,13 @@ class _Npz:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             text = np.array(json.dumps(provenance))
             with archive.open(f"{PROVENANCE}.npy", "w") as entry:
-                np.lib.format.write_array(entry, text, allow_pickle=False)
+                np.lib.format.write_array(entry, text, allow_pickle=False)  # type: ignore[no-untyped-call]
             for name, stream in self._streams.items():
                 dtype, shape = self._specs[name]
                 header = {"descr": dtype, "fortran_order": False, "shape": (self._count, *shape)}
                 stream.seek(0)
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array_header_1_0(entry, header)
+                    np.lib.format.write_array_header_1_0(entry, header)  # type: ignore[no-untyped-call]
                     shutil.copyfileobj(stream, entry)
 
 
