@@ -61,12 +61,12 @@ class ClipResult:
 class SyncTrials:
     """The results of the clips that could be tested. rejects: clip -> why it was left out, wholly or in one test.
 
-    ended_by: what interrupted the test before its last clip.
+    stopped: the interrupt that ended the test before its last clip, if any.
     """
 
     clips: list[ClipResult] = field(default_factory=list)
     rejects: dict[str, str] = field(default_factory=dict)
-    ended_by: type[KeyboardInterrupt] | None = None
+    stopped: KeyboardInterrupt | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def evaluate_sync(
 ) -> SyncTrials:
     """Test bundles (by name) and the motion baselines; `progress(done, total)` is called after each clip.
 
-    Ctrl-C ends the test after the clips that are done; it is raised where there are none.
+    A KeyboardInterrupt ends the test after the clips that are done; it is raised where there are none.
     """
     result = SyncTrials()
     learned = bundle_judges(bundles, tests.paths, tests.window_seconds)
@@ -104,16 +104,15 @@ def evaluate_sync(
         try:
             try:
                 with TemporaryDirectory(prefix="cavsync-eval-") as folder:
-                    place = Path(folder)
-                    clip = _tested(bundles, learned, case, plan, tests, sounds, place, result.rejects)
-                    result.clips.append(clip)
+                    clip = _tested(bundles, learned, case, plan, tests, sounds, Path(folder), result.rejects)
+                result.clips.append(clip)
             except MediaError as error:
                 result.rejects[str(case.path)] = str(error)
             progress(number + 1, len(cases))
         except KeyboardInterrupt as interrupt:
             if not result.clips:
                 raise
-            result.ended_by = type(interrupt)
+            result.stopped = interrupt
             break
     return result
 

@@ -23,6 +23,8 @@ from cavsync.cli.main import main
 from cavsync.deploy.files import apart
 from cavsync.deploy.sinks.batch_file import MAX_NAME_BYTES, batch_path
 
+CRASHING_SCORE = Path(__file__).parents[2] / "support" / "crashing_score.py"
+
 plain_score = deploy.score_file
 
 
@@ -284,20 +286,6 @@ def test_a_signal_inside_a_callback_of_a_library_is_not_lost(
     assert names(out) == ["clip0.mkv"]
 
 
-CRASHING_SCORE = """
-import os, signal, sys
-from cavsync import deploy
-from cavsync.cli.main import main
-plain = deploy.score_file
-def score(source, *rest, **options):
-    if source.endswith("clip1.mkv"):
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return plain(source, *rest, **options)
-deploy.score_file = score
-main()
-"""
-
-
 def end_by_fault(*_: Any) -> None:
     """What runs in the process of its own."""
     os.kill(os.getpid(), signal.SIGSEGV)
@@ -310,7 +298,7 @@ def test_a_file_that_ends_the_process_is_scored_apart_and_stops_no_batch(
     out = tmp_path / "out.json"
     arguments = [*clips, "--bundle", bundle_path, "--json", out, "--resume"]
 
-    command = [sys.executable, "-c", CRASHING_SCORE, "score", *map(str, arguments)]
+    command = [sys.executable, str(CRASHING_SCORE), "score", *map(str, arguments)]
     # Not a fork: the engine's threads would be missing there.
     assert subprocess.run(command, timeout=PATIENCE_SECONDS).returncode == -signal.SIGSEGV
     if kills_again:
