@@ -77,9 +77,9 @@ def fix(
     """Copy INPUT to OUTPUT with its audio-visual offset removed; no stream is re-encoded unless --stretch is given.
 
     The offset is measured, or given by --offset-ms. Moved is the audio track that players play, or the one that
-    --audio-stream names. Nothing is cut: late audio is corrected by delaying all other streams. OUTPUT's file name
-    extension chooses the container; INPUT is never changed. Exit status 1: nothing could be written, or OUTPUT is still
-    out of sync.
+    --audio-stream names. Nothing is cut: late audio is corrected by delaying all other streams. Of several programmes
+    the one that --program names is copied. OUTPUT's file name extension chooses the container; INPUT is never changed.
+    After Ctrl-C or SIGTERM no file is left. Exit status 1: nothing could be written, or OUTPUT is still out of sync.
     """
     from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.fix import fix_file

@@ -257,8 +257,8 @@ class FrameConverter:
     @property
     def cancelled_seconds(self) -> float:
         """Duration of two channels in opposite phase, of which the difference was returned instead of the mix."""
-        mixes = [*self._resamplers, *([] if self._mix is None else [self._mix])]
-        return max(mix.cancelled_seconds for mix in mixes)
+        tracks = max(resampler.cancelled_seconds for resampler in self._resamplers)
+        return tracks if self._mix is None else max(tracks, self._mix.cancelled_seconds)
 
     def _mixed(self, place: int, chunks: Iterator[AudioChunk]) -> Iterator[AudioChunk]:
         if self._mix is None:

@@ -64,7 +64,8 @@ class AudioInput:
         if samples.ndim == 1:
             return samples
         if samples.shape[1] != 2:
-            return samples.mean(axis=1, dtype=np.float32)
+            mean: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+            return mean
         if self._stereo is None or rate_hz != self._stereo_rate_hz:
             self._stereo, self._stereo_rate_hz = StereoMix(rate_hz), rate_hz
         return self._stereo.mix(samples)
@@ -137,7 +138,9 @@ def _checked(samples: Any) -> NDArray[np.float32]:
         raise MediaError(f"the audio is {found}: push a numpy array of float32 in [-1, 1] or int16")
     if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] == 0):
         raise MediaError(f"the audio has shape {samples.shape}: push (samples,) or (samples, channels)")
-    scaled: NDArray[np.float32] = samples.astype(np.float32) / 32768 if samples.dtype == np.int16 else samples
+    scaled: NDArray[np.float32] = samples
+    if samples.dtype == np.int16:
+        scaled = samples.astype(np.float32) / np.float32(32768)
     if not np.isfinite(scaled).all():
         raise MediaError("the audio holds NaN or infinite values: push finite samples in [-1, 1]")
     if scaled.size and np.abs(scaled).max() > MAX_AMPLITUDE:
