@@ -113,3 +113,11 @@ def test_a_clip_without_a_face_rests_on_the_whole_picture(name: str) -> None:
     assert auto.summary.to_dict() == whole.summary.to_dict()
     assert [record.to_dict() for record in auto.records] == [record.to_dict() for record in whole.records]
     assert {(one.reason, one.is_measured) for one in (*face.records, face.summary.score)} == {(NO_FACE, False)}
+
+
+def test_a_cry_is_no_speech() -> None:
+    """Its loudness follows the mouth too slowly to say when: the best lag stands out by 0.7 s, from a smooth curve."""
+    path = shared_folder("data") / "clips" / "research" / "avsync15-gallery" / "baby_crying.mp4"
+    score = score_file(path, Bundle.open(default_bundle()))
+    assert not any(record.is_measured for record in (*score.records, score.summary.score))
+    assert score.summary.score.reason == NO_OFFSET
