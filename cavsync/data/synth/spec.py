@@ -11,7 +11,13 @@ import numpy as np
 
 from cavsync.errors import ConfigError
 
+# Flat drawings, and worlds in three dimensions.
 FAMILIES = ("impacts", "drummer", "keys", "face")
+WORLD_FAMILIES = ("balls", "tools", "plucked", "bowed", "animals", "machines", "walking", "screen", "voices")
+# Names that stand for several families.
+FAMILY_GROUPS = {"flat": FAMILIES, "worlds": WORLD_FAMILIES, "all": (*FAMILIES, *WORLD_FAMILIES)}
+# Families whose people speak.
+SPEAKING_FAMILIES = ("face", "voices")
 SPEECH_SOURCES = ("synthetic", "espeak-ng")
 
 # Scenes extend this far beyond the clip, so that shifted audio has no revealing gap at its ends.
@@ -80,7 +86,8 @@ class ClipSpec:
 
     def __post_init__(self) -> None:
         _check(self.seed >= 0, f"seed is {self.seed}", "an integer from 0 up")
-        _check(self.family in FAMILIES, f"family is {self.family!r}", f"one of {', '.join(FAMILIES)}")
+        known = FAMILY_GROUPS["all"]
+        _check(self.family in known, f"family is {self.family!r}", f"one of {', '.join(known)}")
         _check(0.5 <= self.duration_seconds <= 3600, f"duration is {self.duration_seconds} s", "0.5 to 3600 s")
         _check(1 <= self.fps <= 120, f"fps is {self.fps}", "1 to 120")
         even = self.width % 2 == 0 and self.height % 2 == 0
