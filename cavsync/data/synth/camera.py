@@ -60,7 +60,7 @@ class Camera:
         return self.develop(np.asarray(crop, dtype=np.float32), time_seconds, frame_index)
 
     def develop(self, light: npt.NDArray[np.float32], time_seconds: float, frame_index: int) -> Frame:
-        """Return the frame for what falls on the sensor, (height, width, 3) in 0..255: exposure, white balance, noise."""
+        """Return the frame of an exact image (height, width, 3) in 0..255: exposure, white balance, noise."""
         width, height = self._size
         row, column = self._corners[frame_index % len(self._corners)]
         frame = light * (self._balance * np.float32(self.gain(time_seconds)))

@@ -1,7 +1,7 @@
 """The interface of an actor: an object or a group that moves and sounds, in a box of its own.
 
-An actor stands on y = 0 within about ±0.5 in x and z and up to a height of 1; the world scales, turns and places it. Its
-times are seconds of video time, and its motion and sounds reach MARGIN_SECONDS beyond both ends of the clip.
+An actor stands on y = 0 within about ±0.5 in x and z and up to a height of 1; the world scales, turns and places it.
+Its times are seconds of video time, and its motion and sounds reach MARGIN_SECONDS beyond both ends of the clip.
 """
 
 from __future__ import annotations

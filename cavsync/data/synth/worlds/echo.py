@@ -1,8 +1,8 @@
 """The sound of a world: dry sounds with the echo of their place, mixed on the time line of the video, then shifted.
 
 The echo is that of a shoebox (Allen and Berkley 1979, image sources up to the second order) with a tail of velvet noise
-(random impulses of both signs, Karjalainen and Järveläinen 2007). The direct sound has no delay, so an event is heard at
-its time.
+(random impulses of both signs, Karjalainen and Järveläinen 2007). The direct sound has no delay, so that an event is
+heard at its time.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def echo(rng: np.random.Generator, place: Place, rate_hz: int) -> AudioArray:
         order = sum(map(abs, image))
         if not 1 <= order <= 2 or (place.outdoors and image != (0, -1, 0)):
             continue
-        at = [place.low[i] + size[i] * n + (source[i] - place.low[i] if n % 2 == 0 else size[i] - (source[i] - place.low[i]))
-              for i, n in enumerate(image)]  # fmt: skip
-        far = float(np.linalg.norm(np.array(at) - listener))
+        number, inside = np.array(image), source - place.low
+        at = place.low + size * number + np.where(number % 2 == 0, inside, size - inside)
+        far = float(np.linalg.norm(at - listener))
         for ear in range(2):
             delay = round((max(far - near, 0.3) / _SPEED_OF_SOUND + rng.uniform(0, 4e-4)) * rate_hz)
             if delay < count:

@@ -12,7 +12,7 @@ KINDS = ("wood", "stone", "bricks", "tiles", "cloth", "stripes", "dots", "plain"
 
 
 def clouds(rng: np.random.Generator, cells: int, side: int = SIDE) -> Image:
-    """Return smooth random values in 0..1, (side, side), with `cells` bumps along each side, that repeat at the edges."""
+    """Return smooth random values in 0..1, (side, side), repeating, with `cells` bumps along a side."""
     small = np.pad((rng.random((cells, cells)) * 255).astype(np.uint8), 2, mode="wrap")
     step = side // cells
     large = PillowImage.fromarray(small).resize((step * (cells + 4),) * 2, PillowImage.Resampling.BICUBIC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,13 +16,27 @@ from cavsync.data.synth.worlds.shapes import Array, Colour, Solid, ball, box, ro
 Mover = Callable[[float], list[Solid]]
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Where movers may be: the clip, its place, and how far to both sides the acts reach, in metres."""
+
+    spec: ClipSpec
+    place: Place
+    reach: float
+
+    def starts(self, rng: np.random.Generator, fastest_seconds: float, slowest_seconds: float) -> Array:
+        """Draw times of movements."""
+        return bursts(rng, self.spec.duration_seconds, rng.uniform(fastest_seconds, slowest_seconds), self.spec.clutter)
+
+
 def movers(spec: ClipSpec, place: Place, reach: float) -> list[Mover]:
     """Draw the silent movers of a clip; none at clutter 0."""
     rng = spec.random("movers")
     if spec.clutter == 0:
         return []
-    chosen = rng.permutation(len(_KINDS))[: 3 + int(rng.integers(2))]
-    return [_KINDS[kind](rng, spec, place, reach) for kind in chosen]
+    chosen = rng.permutation(len(_KINDS))[: int(rng.binomial(4, 0.25 + 0.75 * spec.clutter))]
+    around = Surroundings(spec, place, reach)
+    return [_KINDS[kind](rng, around) for kind in chosen]
 
 
 def _hue(rng: np.random.Generator) -> Colour:
@@ -29,13 +44,13 @@ def _hue(rng: np.random.Generator) -> Colour:
     return (red, green, blue)
 
 
-def _passer(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: float) -> Mover:
+def _passer(rng: np.random.Generator, around: Surroundings) -> Mover:
     """Return somebody who walks past behind or close in front, and stops half-way."""
-    starts = bursts(rng, spec.duration_seconds, rng.uniform(1.2, 2.2), spec.clutter)
+    starts = around.starts(rng, 1.2, 2.2)
     sides = rng.choice([-1.0, 1.0], len(starts))
     depth = float(rng.choice([-0.9, 0.9, 1.3]))
-    seconds, span, hue, pattern = rng.uniform(0.5, 0.9), reach + 1.2, _hue(rng), any_grain(rng)
-    base, tall = float(place.low[1]), rng.uniform(0.5, 0.75)
+    seconds, span, hue, pattern = rng.uniform(0.5, 0.9), around.reach + 1.2, _hue(rng), any_grain(rng)
+    base, tall = float(around.place.low[1]), rng.uniform(0.5, 0.75)
 
     def solids(time_seconds: float) -> list[Solid]:
         index = int(np.searchsorted(starts, time_seconds)) - 1
@@ -54,11 +69,11 @@ def _passer(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: float
     return solids
 
 
-def _pendulum(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: float) -> Mover:
+def _pendulum(rng: np.random.Generator, around: Surroundings) -> Mover:
     """Return a lamp that hangs from above and is set swinging again and again."""
-    starts = bursts(rng, spec.duration_seconds, rng.uniform(0.6, 1.1), spec.clutter)
+    starts = around.starts(rng, 0.6, 1.1)
     kicks = rng.uniform(-1, 1, len(starts))
-    hz, x, z = rng.uniform(0.7, 1.4), rng.uniform(-reach, reach), rng.uniform(0.5, 1.0)
+    hz, x, z = rng.uniform(0.7, 1.4), rng.uniform(-around.reach, around.reach), rng.uniform(0.5, 1.0)
     top, length, hue = vector(x, 1.7, z), rng.uniform(0.7, 1.1), _hue(rng)
 
     def solids(time_seconds: float) -> list[Solid]:
@@ -70,31 +85,39 @@ def _pendulum(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: flo
     return solids
 
 
-def _fan(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: float) -> Mover:
+def _fan(rng: np.random.Generator, around: Surroundings) -> Mover:
     """Return a large wheel with blades that turns in jerks."""
-    starts = bursts(rng, spec.duration_seconds, rng.uniform(0.4, 0.8), spec.clutter)
+    starts = around.starts(rng, 0.4, 0.8)
     angles = np.concatenate([[0.0], np.cumsum(rng.choice([-1, 1], len(starts)) * rng.uniform(0.5, 2.0, len(starts)))])
-    middle = vector(rng.uniform(-reach, reach), rng.uniform(0.5, 0.9), min(1.4, float(place.high[2]) - 0.2))
+    middle = vector(
+        rng.uniform(-around.reach, around.reach), rng.uniform(0.5, 0.9), min(1.4, float(around.place.high[2]) - 0.2)
+    )
     size, hue, blades = rng.uniform(0.25, 0.45), _hue(rng), int(rng.integers(2, 4))
 
     def solids(time_seconds: float) -> list[Solid]:
         angle = float(position_at(starts, angles, time_seconds, 0.25))
         return [
-            box(middle, vector(size, 0.12 * size, 0.02), hue, turned(roll=angle + np.pi * blade / blades), shadow_y=None)
+            box(
+                middle, vector(size, 0.12 * size, 0.02), hue, turned(roll=angle + np.pi * blade / blades), shadow_y=None
+            )
             for blade in range(blades)
         ]
 
     return solids
 
 
-def _poster(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: float) -> Mover:
+def _poster(rng: np.random.Generator, around: Surroundings) -> Mover:
     """Return a screen whose picture changes and slides."""
-    starts = bursts(rng, spec.duration_seconds, rng.uniform(0.5, 1.0), spec.clutter)
+    starts = around.starts(rng, 0.5, 1.0)
     pictures = [
-        np.clip(clouds(rng, 8, 64)[..., None] * rng.uniform(0.3, 1.2, 3) + rng.uniform(-0.2, 0.3), 0, 1).astype(np.float32)
+        np.clip(clouds(rng, 8, 64)[..., None] * rng.uniform(0.3, 1.2, 3) + rng.uniform(-0.2, 0.3), 0, 1).astype(
+            np.float32
+        )
         for _ in range(5)
     ]
-    middle = vector(rng.uniform(-reach, reach), rng.uniform(0.5, 1.0), min(1.5, float(place.high[2]) - 0.1))
+    middle = vector(
+        rng.uniform(-around.reach, around.reach), rng.uniform(0.5, 1.0), min(1.5, float(around.place.high[2]) - 0.1)
+    )
     slide_hz = rng.uniform(0, 60)
 
     def solids(time_seconds: float) -> list[Solid]:
@@ -107,10 +130,10 @@ def _poster(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: float
     return solids
 
 
-def _foam(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: float) -> Mover:
+def _foam(rng: np.random.Generator, around: Surroundings) -> Mover:
     """Return balls of foam that bounce without a sound."""
-    spots = [vector(rng.uniform(-reach, reach), 0.0, rng.uniform(-0.45, 0.45)) for _ in range(2)]
-    starts = [bursts(rng, spec.duration_seconds, rng.uniform(0.5, 0.8), 1.0) for _ in spots]
+    spots = [vector(rng.uniform(-around.reach, around.reach), 0.0, rng.uniform(-0.45, 0.45)) for _ in range(2)]
+    starts = [around.starts(rng, 0.5, 0.8) for _ in spots]
     tops = [rng.uniform(0.15, 0.6, len(times) + 1) for times in starts]
     hues, size = [_hue(rng) for _ in spots], rng.uniform(0.05, 0.08)
 
@@ -127,12 +150,12 @@ def _foam(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: float) 
     return solids
 
 
-def _branch(rng: np.random.Generator, spec: ClipSpec, place: Place, reach: float) -> Mover:
+def _branch(rng: np.random.Generator, around: Surroundings) -> Mover:
     """Return a branch or a hand close to the camera that jerks at the edge of the frame."""
-    starts = bursts(rng, spec.duration_seconds, rng.uniform(0.5, 0.9), spec.clutter)
+    starts = around.starts(rng, 0.5, 0.9)
     angles = rng.uniform(-0.7, 0.7, len(starts) + 1)
     side, hue = float(rng.choice([-1.0, 1.0])), _hue(rng)
-    root: Array = vector(side * (reach + 0.15), rng.uniform(0.0, 0.9), -0.7)
+    root: Array = vector(side * (around.reach + 0.15), rng.uniform(0.0, 0.9), -0.7)
     length = rng.uniform(0.35, 0.6)
 
     def solids(time_seconds: float) -> list[Solid]:

@@ -34,10 +34,11 @@ class Place:
         rays = picture.directions(np.eye(3), (slice(0, height), slice(0, width)))
         with np.errstate(divide="ignore", invalid="ignore"):
             distances = [
-                (np.where(rays[axis] > 0, self.high[axis], self.low[axis]).astype(np.float32)
-                 - np.float32(picture.eye[axis])) / rays[axis]
-                for axis in range(3)
-            ]  # fmt: skip
+                np.where(rays[axis] > 0, ahead, behind).astype(np.float32) / np.abs(rays[axis])
+                for axis, (ahead, behind) in enumerate(
+                    zip(self.high - picture.eye, picture.eye - self.low, strict=True)
+                )
+            ]
         depth = np.minimum(np.minimum(distances[0], distances[1]), distances[2])
         picture.depth[:] = depth
         for (axis, side), surface in self.faces.items():
@@ -63,7 +64,9 @@ def place(rng: np.random.Generator, on_table: bool) -> Place:
     """Draw a place; with `on_table` acts stand on a table top, else on the floor."""
     outdoors = bool(rng.random() < 0.25)
     base = -TABLE_HEIGHT if on_table else 0.0
-    half_width, depth = (rng.uniform(9, 14), rng.uniform(8, 14)) if outdoors else (rng.uniform(2.8, 5), rng.uniform(2, 5))
+    half_width, depth = (
+        (rng.uniform(9, 14), rng.uniform(8, 14)) if outdoors else (rng.uniform(2.8, 5), rng.uniform(2, 5))
+    )
     ceiling = 8.0 if outdoors else rng.uniform(2.3, 3.4)
     low, high = vector(-half_width, base, -7.0), vector(half_width, base + ceiling, depth)
     light = vector(rng.uniform(-2.5, 2.5), rng.uniform(2.0, 2.6) if not outdoors else 6.0, rng.uniform(-3.5, -0.5))
@@ -89,9 +92,7 @@ def _muted(rng: np.random.Generator, low: float = 0.25, high: float = 0.8) -> Co
     return (red, green, blue)
 
 
-def _lit(
-    rng: np.random.Generator, hue: Colour, low: Array, high: Array, light: Array, axis: int, side: int
-) -> Image:
+def _lit(rng: np.random.Generator, hue: Colour, low: Array, high: Array, light: Array, axis: int, side: int) -> Image:
     """Return the colours of a face under the light, darker towards its corners."""
     first, second = [i for i in (0, 2, 1) if i != axis][:2]
     spans = [np.linspace(low[i], high[i], _SIDE) for i in (first, second)]
@@ -140,7 +141,9 @@ def _furniture(rng: np.random.Generator, low: Array, high: Array, outdoors: bool
         pattern = any_grain(rng)
         if rng.random() < 0.3:
             top = low[1] + rng.uniform(1.0, 3.0)
-            found.append(rod(vector(x, low[1], z), vector(x, top, z), rng.uniform(0.05, 0.2), _muted(rng), grain=pattern))
+            found.append(
+                rod(vector(x, low[1], z), vector(x, top, z), rng.uniform(0.05, 0.2), _muted(rng), grain=pattern)
+            )
         else:
             found.append(box(vector(x, low[1] + size[1], z), size, _muted(rng), grain=pattern))
     if not outdoors:
@@ -156,7 +159,12 @@ def _table(rng: np.random.Generator, base: float) -> list[Solid]:
     half = vector(rng.uniform(1.4, 2.0), 0.03, rng.uniform(0.55, 0.8))
     solids = [box(vector(0, -0.03, 0), half, hue, grain=pattern)]
     solids += [
-        rod(vector(x * 0.9 * half[0], base, z * 0.8 * half[2]), vector(x * 0.9 * half[0], -0.05, z * 0.8 * half[2]), 0.04, hue)
+        rod(
+            vector(x * 0.9 * half[0], base, z * 0.8 * half[2]),
+            vector(x * 0.9 * half[0], -0.05, z * 0.8 * half[2]),
+            0.04,
+            hue,
+        )
         for x in (-1, 1)
         for z in (-1, 1)
     ]

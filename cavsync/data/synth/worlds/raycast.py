@@ -7,6 +7,7 @@ the rectangle of pixels that it can cover.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +46,9 @@ class Pose:
 
 class Picture:
     """The pixels of one frame while it is drawn: `colour` (height, width, 3) float32 in 0..1, `depth`, and `owners`
-    uint8, the index in `names` of the object that each pixel shows, from 1."""
+    uint8, the index in `names` of the object that each pixel shows, from 1, or 0."""
 
-    def __init__(self, width: int, height: int, pose: Pose, light: Array, names: list[str]) -> None:
+    def __init__(self, width: int, height: int, pose: Pose, light: Array, names: Sequence[str]) -> None:
         self.focal_px = pose.focal * min(width, height)
         self.x = ((np.arange(width) + 0.5 - width / 2) / self.focal_px).astype(np.float32)
         self.y = (-(np.arange(height) + 0.5 - height / 2) / self.focal_px).astype(np.float32)
@@ -104,8 +105,6 @@ class Picture:
         faces = None if face is None else face[seen]
         self.depth[window][seen] = t
         self.colour[window][seen] = self._shade(solid, inverse, local, faces)
-        if solid.owner and solid.owner not in self.names:
-            self.names.append(solid.owner)
         self.owners[window][seen] = self.names.index(solid.owner) + 1 if solid.owner else 0
 
     def _shade(self, solid: Solid, inverse: Array, local: list[Image], faces: Image | None) -> Image:
@@ -168,16 +167,13 @@ def _ball(eye: Image, rays: list[Image]) -> tuple[Image, None]:
 
 
 def _box(eye: Image, rays: list[Image]) -> tuple[Image, Image]:
-    near, far, face = None, None, None
+    near = np.full(rays[0].shape, -FAR)
+    far, face = -near, np.zeros(rays[0].shape, dtype=np.float32)
     for axis in range(3):
         first, second = (-1 - eye[axis]) / rays[axis], (1 - eye[axis]) / rays[axis]
         enter, leave = np.minimum(first, second), np.maximum(first, second)
-        if near is None or far is None or face is None:
-            near, far, face = enter, leave, np.zeros(enter.shape, dtype=np.float32)
-        else:
-            face = np.where(enter > near, np.float32(axis), face)
-            near, far = np.maximum(near, enter), np.minimum(far, leave)
-    assert near is not None and far is not None and face is not None
+        face = np.where(enter > near, np.float32(axis), face)
+        near, far = np.maximum(near, enter), np.minimum(far, leave)
     return np.where((near < far) & (near > 0), near, FAR), face
 
 

@@ -1,7 +1,7 @@
 """Solids of which the things in a world are built: balls, boxes and cylinders, stretched and turned.
 
-World coordinates are metres: x to the right, y up, z away from the camera. A solid is a unit one (radius or half side 1)
-under the map `centre + axes @ local`.
+World coordinates are metres: x to the right, y up, z away from the camera. A solid is a unit one (radius or half side
+1) under the map `centre + axes @ local`.
 """
 
 from __future__ import annotations

@@ -56,7 +56,11 @@ class BowStrokes:
 
 
 def draw_strokes(
-    rng: np.random.Generator, duration_seconds: float, seconds: tuple[float, float], pause_share: float, lifted_share: float
+    rng: np.random.Generator,
+    duration_seconds: float,
+    seconds: tuple[float, float],
+    pause_share: float,
+    lifted_share: float,
 ) -> BowStrokes:
     """Draw strokes over the clip and its margins that last `seconds` (shortest, longest); a share of them is followed
     by a pause, and a share is made in the air."""

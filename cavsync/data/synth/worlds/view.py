@@ -48,8 +48,8 @@ class View:
         """Draw a shot that holds everything within `reach` metres to both sides of the middle."""
         spec, short = self._spec, min(self._spec.width, self._spec.height)
         focal = rng.uniform(1.1, 1.6)
-        wide = (reach + 0.12) * 2 * focal * short / spec.width
-        distance = max(wide, 1.45 * focal * short / spec.height) + 0.35
+        wide = (reach + 0.05) * 2 * focal * short / spec.width
+        distance = max(wide, 1.3 * focal * short / spec.height) + 0.2
         turn, lift = rng.uniform(-0.5, 0.5) * (0.4 + 0.6 * spec.clutter), rng.uniform(0.12, 0.5)
         target = vector(rng.uniform(-0.08, 0.08), 0.42, 0.0)
         eye = target + distance * vector(np.sin(turn) * np.cos(lift), np.sin(lift), -np.cos(turn) * np.cos(lift))

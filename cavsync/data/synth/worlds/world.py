@@ -21,7 +21,7 @@ from cavsync.data.synth.worlds.registry import ACTORS, ON_FLOOR
 from cavsync.data.synth.worlds.shapes import Array, Solid, turned, vector
 from cavsync.data.synth.worlds.view import View
 
-_SPACING = 1.05
+_SPACING = 0.98
 _PEAK = 0.8
 _SUPERSAMPLING = 1.5
 
@@ -46,28 +46,30 @@ class Placed:
 
 
 class World:
-    """The world of one clip. Draws its frames in any order; `sounds` are those of what can be seen, `unseen` those of
-    sources out of sight. At clutter 0 it holds one actor and a still camera, without an echo.
+    """The world of one clip. Draws its frames in any order. `actors` can be seen where the camera looks, `hidden` ones
+    are only heard. At clutter 0 it holds one actor and a still camera, without an echo.
 
     Raises ConfigError if the spec needs espeak-ng and it is missing.
     """
 
     def __init__(self, spec: ClipSpec) -> None:
-        self._spec = spec
         rng = spec.random("world")
+        # Some clips are quiet and easy, others crowded.
+        spec = replace(spec, clutter=spec.clutter * float(rng.uniform(0.15, 1.0)))
+        self._spec = spec
         on_table = spec.family not in ON_FLOOR and bool(rng.random() < 0.7)
         self._place = place(spec.random("place"), on_table)
         families = _cast(rng, spec, on_table)
-        self._actors = self._placed(rng, families)
+        self.actors = self._placed(rng, families)
         self._view = View(spec, self._place, 0.5 * _SPACING * len(families))
         self._camera = Camera(spec)
         self._movers = movers(spec, self._place, 0.5 * _SPACING * len(families))
-        self._hidden: list[Actor] = []
+        self.hidden: list[Actor] = []
         if rng.random() < 0.65 * spec.clutter:
             family = str(rng.choice(WORLD_FAMILIES))
-            self._hidden.append(ACTORS[family](Part(spec, spec.random("hidden"), pace=1.5)))
+            self.hidden.append(ACTORS[family](Part(spec, spec.random("hidden"), pace=1.5)))
         self._hidden_gain = float(rng.uniform(0.2, 0.6))
-        self._names: list[str] = []
+        self._names = list(dict.fromkeys(placed.actor.label for placed in self.actors))
         self._still: tuple[Pose, Picture] | None = None
 
     def _placed(self, rng: np.random.Generator, families: list[str]) -> list[Placed]:
@@ -81,34 +83,37 @@ class World:
             x = _SPACING * (float(order[index]) - (len(families) - 1) / 2)
             shift = vector(x, 0.0, rng.uniform(-0.1, 0.1) * self._spec.clutter)
             actor = ACTORS[family](part)
-            # Two actors of a kind are told apart by number.
-            if same > 1:
+            # Actors of one kind are told apart by number.
+            if any(actor.label == other.actor.label for other in placed):
                 actor = replace(actor, label=f"{actor.label}-{index + 1}")
-            placed.append(Placed(actor, shift, turned(yaw=rng.uniform(-0.35, 0.35)), rng.uniform(0.9, 1.05)))
+            placed.append(Placed(actor, shift, turned(yaw=rng.uniform(-0.35, 0.35)), rng.uniform(1.0, 1.12)))
         return placed
 
     @property
     def sounds(self) -> list[Sound]:
         """All sounds of visible objects, dry."""
-        return [replace(sound, label=placed.actor.label) for placed in self._actors for sound in placed.actor.sounds]
+        return [replace(sound, label=placed.actor.label) for placed in self.actors for sound in placed.actor.sounds]
 
     def events(self) -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
         """Return the (time, label) of the events inside the clip that are seen, and of those that are only heard: of
         sources out of sight, or while the camera looks elsewhere."""
         seen, unseen = [], []
-        for placed in self._actors:
+        for placed in self.actors:
             for time in placed.actor.events:
                 if 0 <= time < self._spec.duration_seconds:
                     (seen if self._view.sees(placed.middle, time) else unseen).append((time, placed.actor.label))
         unseen += [
-            (time, actor.label) for actor in self._hidden for time in actor.events if 0 <= time < self._spec.duration_seconds
+            (time, actor.label)
+            for actor in self.hidden
+            for time in actor.events
+            if 0 <= time < self._spec.duration_seconds
         ]
         return sorted(seen), sorted(unseen)
 
     def audio(self) -> AudioArray:
         """Return the sound of the clip, float32 (samples, channels), peak at most 0.8."""
-        heard = [HeardActor(placed.actor.sounds, 1.0, 0.8 * float(placed.shift[0])) for placed in self._actors]
-        heard += [HeardActor(actor.sounds, self._hidden_gain, 0.9) for actor in self._hidden]
+        heard = [HeardActor(placed.actor.sounds, 1.0, 0.8 * float(placed.shift[0])) for placed in self.actors]
+        heard += [HeardActor(actor.sounds, self._hidden_gain, 0.9) for actor in self.hidden]
         audio = mix_world(self._spec, self._place, heard) + ambience(self._spec)
         peak = float(np.abs(audio).max())
         return audio if peak <= _PEAK else audio * np.float32(_PEAK / peak)
@@ -133,7 +138,7 @@ class World:
         picture = Picture(width, height, pose, self._place.light, self._names)
         self._draw_place(picture, pose)
         solids = []
-        for placed in self._actors:
+        for placed in self.actors:
             for solid in placed.solids(time_seconds):
                 owner = placed.actor.label if solid.owner else ""
                 solids.append(replace(solid, owner=owner))
@@ -162,9 +167,9 @@ class World:
 def _cast(rng: np.random.Generator, spec: ClipSpec, on_table: bool) -> list[str]:
     """Return the families of the actors: the clip's, once or twice, and perhaps another one."""
     cast = [spec.family]
-    if rng.random() < 0.4 * spec.clutter:
+    if rng.random() < 0.3 * spec.clutter:
         cast.append(spec.family)
-    elif rng.random() < 0.4 * spec.clutter:
+    elif rng.random() < 0.3 * spec.clutter:
         others = [name for name in WORLD_FAMILIES if name != spec.family and name != "voices"]
         cast.append(str(rng.choice([name for name in others if not (on_table and name in ON_FLOOR)])))
     return cast

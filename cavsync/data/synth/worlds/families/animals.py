@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from cavsync.data.synth.rhythm import bursts, decay, ease, irregular_times, position_at
@@ -45,7 +47,10 @@ def make(part: Part) -> Actor:
     chews = _chews(rng, part, opened)
     looks_at = bursts(rng, part.spec.duration_seconds, 0.8, 1.0 if part.silent_moves else 0.0)
     turns = rng.uniform(-0.6, 0.6, len(looks_at) + 1)
-    wag_hz, wags = rng.uniform(1.5, 4.0), bursts(rng, part.spec.duration_seconds, 0.9, 1.0 if part.silent_moves else 0.0)
+    wag_hz, wags = (
+        rng.uniform(1.5, 4.0),
+        bursts(rng, part.spec.duration_seconds, 0.9, 1.0 if part.silent_moves else 0.0),
+    )
     flicks = bursts(rng, part.spec.duration_seconds, 0.6, 1.0 if part.silent_moves else 0.0)
     pattern = grain(rng, "dots" if species in ("cow", "dog") and rng.random() < 0.6 else "cloth")
     lean = 1.0 if rng.random() < 0.5 else -1.0
@@ -71,7 +76,12 @@ def make(part: Part) -> Actor:
         found = [ball(body, vector(length, tall, 0.8 * tall), hue, grain=pattern, grain_scale=1.5)]
         if legs > 0.1:
             found += [
-                rod(body + vector(x * 0.6 * length, 0, z * 0.1), vector(body[0] + x * 0.6 * length, 0, z * 0.1), 0.035, hue)
+                rod(
+                    body + vector(x * 0.6 * length, 0, z * 0.1),
+                    vector(body[0] + x * 0.6 * length, 0, z * 0.1),
+                    0.035,
+                    hue,
+                )
                 for x in (-1, 1)
                 for z in (-1, 1)
             ]
@@ -86,31 +96,37 @@ def make(part: Part) -> Actor:
         beak: Colour = (0.95, 0.6, 0.15) if species in ("bird", "duck") else hue
         jaw = turn @ turned(roll=-0.9 * wide)
         front = head + turn @ vector(0.06, -0.02, 0)
+        lower = front + jaw @ vector(0.55 * snout, -0.035, 0)
+        throat = front + turn @ vector(0.02 + 0.3 * snout, -0.03 - 0.03 * wide, 0)
+        throat_size = vector(0.8 * snout, 0.05 * wide + 0.004, 0.045)
         found = [
             ball(head, vector(0.12, 0.11, 0.1), hue, turn, grain=pattern, owner=label),
             ball(front + turn @ vector(0.6 * snout, 0, 0), vector(snout, 0.045, 0.06), beak, turn, owner=label),
-            ball(front + jaw @ vector(0.55 * snout, -0.035, 0), vector(0.95 * snout, 0.03, 0.05), beak, jaw, owner=label),
-            ball(front + turn @ vector(0.02 + 0.3 * snout, -0.03 - 0.03 * wide, 0), vector(0.8 * snout, 0.05 * wide + 0.004,
-                 0.045), (0.5, 0.1, 0.12), turn, owner=label, shadow_y=None),
-        ]  # fmt: skip
+            ball(lower, vector(0.95 * snout, 0.03, 0.05), beak, jaw, owner=label),
+            ball(throat, throat_size, (0.5, 0.1, 0.12), turn, owner=label, shadow_y=None),
+        ]
         for z in (-1, 1):
             found.append(ball(head + turn @ vector(0.07, 0.05, z * 0.075), 0.022, dark, shine=0.8, shadow_y=None))
             if ears > 0:
-                found.append(ball(head + turn @ vector(-0.04, 0.1, z * (0.08 + 0.05 * flick)), vector(0.025, ears, 0.03),
-                                  hue, turn @ turned(pitch=0.5 * z * flick), shadow_y=None))  # fmt: skip
+                ear = head + turn @ vector(-0.04, 0.1, z * (0.08 + 0.05 * flick))
+                bent = turn @ turned(pitch=0.5 * z * flick)
+                found.append(ball(ear, vector(0.025, ears, 0.03), hue, bent, shadow_y=None))
         return found
 
     return Actor(label, solids, sounds, events, vector(0.25 * lean, 0.4, 0))
 
 
-def _chews(rng: np.random.Generator, part: Part, calls: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+def _chews(
+    rng: np.random.Generator, part: Part, calls: list[tuple[float, float, float]]
+) -> list[tuple[float, float, float]]:
     """Draw silent openings of the mouth between the calls: (start, seconds, how wide)."""
     found = []
-    for (time, seconds, _), (following, _, _) in zip(calls, calls[1:], strict=False):
+    for (time, seconds, _), (following, _, _) in pairwise(calls):
         room = following - time - seconds - 0.2
         if part.silent_moves and room > 0.45 and rng.random() < 0.8:
             length = min(float(rng.uniform(0.3, 0.8)), room - 0.1)
-            found.append((time + seconds + 0.15 + (room - 0.1 - length) * float(rng.random()), length, float(rng.uniform(0.3, 0.9))))
+            start = time + seconds + 0.15 + (room - 0.1 - length) * float(rng.random())
+            found.append((start, length, float(rng.uniform(0.3, 0.9))))
     return found
 
 

@@ -36,7 +36,7 @@ def _bouncing(part: Part) -> Actor:
     rng, rate_hz = part.rng, part.rate_hz
     material = str(rng.choice(list(_BALLS)))
     hue, size, restitution = _BALLS[material]
-    radius = 0.055 + 0.035 * size
+    radius = 0.07 + 0.05 * size
     pattern = grain(rng, str(rng.choice(["stripes", "dots"])))
     spin, hand_hue = rng.uniform(2, 6), (0.8, 0.6, 0.48)
     drops = irregular_times(rng, part.spec.duration_seconds, part.pace * rng.uniform(1.7, 2.4))
@@ -92,7 +92,7 @@ def _rolling(part: Part) -> Actor:
     rng, rate_hz = part.rng, part.rate_hz
     material = str(rng.choice(["steel", "glass", "wood", "plastic"]))
     hue, size, _ = _BALLS[material]
-    radius, label = 0.05 + 0.025 * size, f"ball-{material}"
+    radius, label = 0.06 + 0.035 * size, f"ball-{material}"
     span = 0.44 - radius
     # Both bumpers kick the ball back; one may be of foam, which makes no sound.
     soft = int(rng.integers(2)) if part.silent_moves and rng.random() < 0.6 else -1

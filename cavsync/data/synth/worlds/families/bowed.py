@@ -43,7 +43,7 @@ def make(part: Part) -> Actor:
         sway = float(position_at(nods, tilts, time_seconds, 0.3))
         neck_y = _NECK_HIGH - (_NECK_HIGH - _NECK_LOW) * finger
         bow = vector(x, _BRIDGE_Y + 0.3 * lift, -0.13 - lift)
-        skin = (0.82, 0.62, 0.5)
+        skin, side, hair = (0.82, 0.62, 0.5), vector(0.38, 0, 0), vector(0, -0.03, 0.01)
         return [
             ball(vector(0, 0.22, 0), vector(0.21, 0.2, 0.07), hue, grain=pattern, grain_scale=2.0, shine=0.4),
             ball(vector(0, 0.46, 0), vector(0.16, 0.15, 0.065), hue, grain=pattern, grain_scale=2.0, shine=0.4),
@@ -52,9 +52,8 @@ def make(part: Part) -> Actor:
             box(vector(0, _BRIDGE_Y - 0.04, -0.09), vector(0.07, 0.02, 0.02), (0.85, 0.75, 0.55)),
             *(rod(vector(s, 0.12, -0.085), vector(0.6 * s, 0.97, -0.065), 0.005, (0.9, 0.9, 0.9), shadow_y=None)
               for s in (-0.03, 0.0, 0.03)),
-            rod(bow + vector(-0.38, 0, 0), bow + vector(0.38, 0, 0), 0.011, (0.35, 0.2, 0.12), owner=label, shadow_y=None),
-            rod(bow + vector(-0.37, -0.03, 0.01), bow + vector(0.37, -0.03, 0.01), 0.007, (0.95, 0.93, 0.85),
-                owner=label, shadow_y=None),
+            rod(bow - side, bow + side, 0.011, (0.35, 0.2, 0.12), owner=label, shadow_y=None),
+            rod(bow + hair - side, bow + hair + side, 0.007, (0.95, 0.93, 0.85), owner=label, shadow_y=None),
             *limb(bow + vector(0.7, -0.2, 0.2), bow + vector(0.4, 0, 0), 0.045, skin, shadow_y=None),
             *limb(vector(-0.4, 0.45, 0.2), vector(-0.06, neck_y, -0.06), 0.035, skin, shadow_y=None),
             ball(vector(sway, 1.12, 0.16), vector(0.1, 0.13, 0.1), skin, shadow_y=None),

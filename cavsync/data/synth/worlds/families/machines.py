@@ -31,8 +31,8 @@ def _wheel(middle: Array, radius: float, angle: float, hue: Colour, owner: str) 
     for spoke in range(2):
         turn = turned(roll=angle + np.pi * spoke / 2)
         size = vector(0.92 * radius, 0.16 * radius if spoke else 0.24 * radius, 0.012)
-        found.append(box(middle - vector(0, 0, 0.012), size, (0.95, 0.9, 0.8) if spoke == 0 else (0.15, 0.15, 0.15), turn,
-                         owner=owner, shadow_y=None))  # fmt: skip
+        colour: Colour = (0.95, 0.9, 0.8) if spoke == 0 else (0.15, 0.15, 0.15)
+        found.append(box(middle - vector(0, 0, 0.012), size, colour, turn, owner=owner, shadow_y=None))
     return found
 
 
@@ -58,13 +58,18 @@ def _rotating(part: Part) -> Actor:
     model = engine if kind == "engine" else blower
     samples = model(rng, rate_hz, np.interp(line, curve_times, speed),
                     rng.uniform(45, 110) if kind == "engine" else rng.uniform(180, 420))  # fmt: skip
-    starts = [float(time) for time, low, high in zip(changes, levels, levels[1:], strict=False) if abs(high - low) > 0.3]
+    starts = [
+        float(time) for time, low, high in zip(changes, levels, levels[1:], strict=False) if abs(high - low) > 0.3
+    ]
     hue, pattern, phase = _hue(rng), any_grain(rng), rng.uniform(0, 7)
     idle = bursts(rng, part.spec.duration_seconds, 0.6, 1.0 if part.silent_moves else 0.0)
     spins = np.concatenate([[0.0], np.cumsum(rng.choice([-1, 1], len(idle)) * rng.uniform(0.6, 2.5, len(idle)))])
 
     def solids(time_seconds: float) -> list[Solid]:
-        now, angle = np.interp(time_seconds, curve_times, speed), 2 * np.pi * np.interp(time_seconds, curve_times, turns)
+        now, angle = (
+            np.interp(time_seconds, curve_times, speed),
+            2 * np.pi * np.interp(time_seconds, curve_times, turns),
+        )
         shake = 0.012 * now * float(np.sin(2 * np.pi * 8.7 * time_seconds + phase))
         lamp: Colour = (1.0, 0.3, 0.15) if now > 0.02 else (0.2, 0.08, 0.06)
         found = [
@@ -75,7 +80,11 @@ def _rotating(part: Part) -> Actor:
         ]
         # A second wheel, on no axle: it is turned by hand now and then, and makes no sound.
         index = int(np.searchsorted(idle, time_seconds, side="right"))
-        loose = spins[index] - (spins[index] - spins[index - 1]) * (1 - ease((time_seconds - idle[index - 1]) / 0.4)) if index else 0.0
+        loose = (
+            spins[index] - (spins[index] - spins[index - 1]) * (1 - ease((time_seconds - idle[index - 1]) / 0.4))
+            if index
+            else 0.0
+        )
         if part.silent_moves:
             found += _wheel(vector(0.3, 0.18, -0.22), 0.13, float(loose), (0.6, 0.5, 0.3), "")
         return found
@@ -84,7 +93,7 @@ def _rotating(part: Part) -> Actor:
 
 
 def _pump(part: Part) -> Actor:
-    """Return a pump whose piston strikes at the bottom of every stroke, at a speed that changes; now and then it stops."""
+    """Return a pump whose piston strikes at the bottom of each stroke, at changing speed; now and then it stops."""
     rng, rate_hz, label = part.rng, part.rate_hz, "machine-pump"
     time, strikes = -MARGIN_SECONDS - 0.5, []
     while time < part.spec.duration_seconds + MARGIN_SECONDS:
@@ -95,7 +104,8 @@ def _pump(part: Part) -> Actor:
     gaps = np.diff(times, prepend=times[0] - 0.5)
     strengths = np.clip(0.35 / gaps, 0.3, 1.0)
     sounds = [
-        Sound(float(at), thump(rng, rate_hz, float(strength)), label) for at, strength in zip(times, strengths, strict=True)
+        Sound(float(at), thump(rng, rate_hz, float(strength)), label)
+        for at, strength in zip(times, strengths, strict=True)
     ]
     hue, pattern = _hue(rng), grain(rng, "plain")
     empty = bursts(rng, part.spec.duration_seconds, 0.5, 1.0 if part.silent_moves else 0.0)
@@ -109,7 +119,11 @@ def _pump(part: Part) -> Actor:
         up = ease(part_done / 0.45) if part_done < 0.45 else 1 - ((part_done - 0.45) / 0.55) ** 1.5
         y = 0.3 + 0.26 * up
         moved = int(np.searchsorted(empty, time_seconds, side="right"))
-        valve = places[moved - 1] + (places[moved] - places[moved - 1]) * ease((time_seconds - empty[moved - 1]) / 0.12) if moved else places[0]
+        valve = (
+            places[moved - 1] + (places[moved] - places[moved - 1]) * ease((time_seconds - empty[moved - 1]) / 0.12)
+            if moved
+            else places[0]
+        )
         found = [
             box(vector(0, 0.13, 0.05), vector(0.3, 0.13, 0.18), hue, grain=pattern, grain_scale=1.5),
             rod(vector(0, y, -0.02), vector(0, y + 0.1, -0.02), 0.13, (0.7, 0.72, 0.75), shine=0.5, owner=label),

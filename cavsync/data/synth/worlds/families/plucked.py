@@ -22,7 +22,9 @@ def make(part: Part) -> Actor:
     base_hz = float(rng.choice([110.0, 147.0, 196.0]))
     pitches = [base_hz * 2 ** (step / 12) for step in _STEPS[:count]]
     pattern, hue, skin = grain(rng, "wood"), _body_hue(rng), _SKINS[int(rng.integers(3))]
-    times = np.array(spaced_times(irregular_times(rng, part.spec.duration_seconds, part.pace * rng.uniform(0.42, 0.62)), 0.3))
+    times = np.array(
+        spaced_times(irregular_times(rng, part.spec.duration_seconds, part.pace * rng.uniform(0.42, 0.62)), 0.3)
+    )
     strings = rng.integers(count, size=len(times))
     # Some touches only rest on the string.
     silent = rng.random(len(times)) < (0.3 if part.silent_moves else 0.0)

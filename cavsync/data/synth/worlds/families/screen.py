@@ -22,7 +22,9 @@ _LABEL = "screen"
 def make(part: Part) -> Actor:
     """Draw a screen with a keyboard and a mouse."""
     rng = part.rng
-    times = np.array(spaced_times(irregular_times(rng, part.spec.duration_seconds, part.pace * rng.uniform(0.4, 0.6)), 0.28))
+    times = np.array(
+        spaced_times(irregular_times(rng, part.spec.duration_seconds, part.pace * rng.uniform(0.4, 0.6)), 0.28)
+    )
     acts = rng.choice(["click", "key", "message"], len(times), p=[0.5, 0.35, 0.15])
     targets = rng.integers(_ROWS * _COLUMNS, size=len(times))
     tones = tuple(float(hz) for hz in rng.choice([660.0, 880.0, 990.0, 1320.0], 2, replace=False))
@@ -33,12 +35,18 @@ def make(part: Part) -> Actor:
 
     def solids(time_seconds: float) -> list[Solid]:
         index = int(np.searchsorted(times, time_seconds, side="right"))
-        pressed = 0.012 * (1 - ease((time_seconds - times[index - 1]) / 0.09)) if index and acts[index - 1] != "message" else 0.0
+        pressed = (
+            0.012 * (1 - ease((time_seconds - times[index - 1]) / 0.09))
+            if index and acts[index - 1] != "message"
+            else 0.0
+        )
         u, v = desktop.pointer(time_seconds)
         mouse = vector(0.36 + 0.05 * (u - 0.5), 0.02, -0.26 - 0.05 * (v - 0.5))
         keys = vector(-0.05, 0.015, -0.25)
         return [
-            box(vector(0, 0.5, 0.1), vector(0.48, 0.31, 0.02), case, picture=desktop.picture(time_seconds), owner=_LABEL),
+            box(
+                vector(0, 0.5, 0.1), vector(0.48, 0.31, 0.02), case, picture=desktop.picture(time_seconds), owner=_LABEL
+            ),
             box(vector(0, 0.1, 0.14), vector(0.04, 0.1, 0.03), case),
             box(keys, vector(0.26, 0.015, 0.09), (0.25, 0.25, 0.27)),
             ball(mouse, vector(0.04, 0.022 - pressed / 2, 0.06), (0.85, 0.85, 0.85)),
@@ -61,7 +69,9 @@ def _sound(part: Part, act: str, tones: tuple[float, ...]) -> AudioArray:
 class _Desktop:
     """What the screen shows at each instant."""
 
-    def __init__(self, rng: np.random.Generator, times: np.ndarray, acts: np.ndarray, targets: np.ndarray, busy: bool) -> None:
+    def __init__(
+        self, rng: np.random.Generator, times: np.ndarray, acts: np.ndarray, targets: np.ndarray, busy: bool
+    ) -> None:
         self._times, self._acts, self._targets, self._busy = times, acts, targets, busy
         self._paper = rng.uniform(0.75, 0.95, 3) if rng.random() < 0.6 else rng.uniform(0.08, 0.2, 3)
         self._ink = np.where(self._paper > 0.5, 0.1, 0.9)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from cavsync.data.synth.rhythm import Stroke, Strokes, decay, irregular_times, position_at, spaced_times, with_near_misses
+from cavsync.data.synth.rhythm import (
+    Stroke,
+    Strokes,
+    decay,
+    irregular_times,
+    position_at,
+    spaced_times,
+    with_near_misses,
+)
 from cavsync.data.synth.scene import Sound
 from cavsync.data.synth.spec import MARGIN_SECONDS
 from cavsync.data.synth.worlds.actor import Actor, Part

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from cavsync.data.synth.espeak import espeak_speech
-from cavsync.data.synth.rhythm import bursts, ease, position_at
+from cavsync.data.synth.rhythm import bursts, position_at
 from cavsync.data.synth.scene import Sound
 from cavsync.data.synth.spec import MARGIN_SECONDS
 from cavsync.data.synth.speech import synthetic_speech
@@ -31,7 +31,7 @@ def make(part: Part) -> Actor:
     def has_turn(time_seconds: float) -> bool:
         return int((time_seconds + MARGIN_SECONDS + 10 + phase) / _TURN_SECONDS) % part.company == part.number
 
-    label = f"voice-{part.number}"
+    label = "voice"
     sounds = [Sound(sound.time_seconds, 0.8 * sound.samples, label, events=sound.events)
               for sound in speech.sounds if has_turn(sound.time_seconds)]  # fmt: skip
     events = [time for sound in sounds for time in sound.event_times]
@@ -43,7 +43,8 @@ def make(part: Part) -> Actor:
     skin, hair = _SKINS[int(rng.integers(4))], _hue(rng, 0.4)
     shirt, pattern = _hue(rng, 0.9), any_grain(rng)
     lips: Colour = (min(skin[0] + 0.05, 1.0), 0.55 * skin[1], 0.58 * skin[2])
-    long_hair = bool(rng.random() < 0.5)
+    hair_height = 0.36 if rng.random() < 0.5 else 0.3
+    looks: dict[str, object] = {"owner": label, "shadow_y": None}
 
     def mouth(time_seconds: float) -> tuple[float, float]:
         """Return opening and width, of speech or of chewing."""
@@ -61,26 +62,26 @@ def make(part: Part) -> Actor:
             ball(vector(0, 0.06, 0.05), vector(0.42, 0.22, 0.2), shirt, grain=pattern),
             ball(vector(0, 0.26, 0.04), vector(0.1, 0.2, 0.1), skin),
             ball(middle, vector(0.24, 0.32, 0.25), skin, turn, owner=label),
-            ball(middle + turn @ vector(0, 0.1, 0.06), vector(0.265, 0.3 if not long_hair else 0.36, 0.255), hair, turn,
-                 owner=label),
-            ball(middle + turn @ vector(0, -0.03, -0.25), vector(0.03, 0.07, 0.05), skin, turn, owner=label, shadow_y=None),
-        ]  # fmt: skip
+            ball(middle + turn @ vector(0, 0.1, 0.06), vector(0.265, hair_height, 0.255), hair, turn, owner=label),
+            ball(middle + turn @ vector(0, -0.03, -0.25), vector(0.03, 0.07, 0.05), skin, turn, **looks),
+        ]
         for side in (-1, 1):
             eye = middle + turn @ vector(0.09 * side, 0.06, -0.215)
             found.append(ball(eye, vector(0.045, 0.03 * closed + 0.003, 0.02), (0.95, 0.95, 0.95), turn, shadow_y=None))
             found.append(ball(eye + turn @ vector(0, 0, -0.015), vector(0.02, 0.02 * closed + 0.001, 0.01),
                               (0.1, 0.08, 0.06), turn, shadow_y=None))  # fmt: skip
-            found.append(box(eye + turn @ vector(0, 0.06, -0.005), vector(0.05, 0.009, 0.01), hair, turn, shadow_y=None))
+            found.append(
+                box(eye + turn @ vector(0, 0.06, -0.005), vector(0.05, 0.009, 0.01), hair, turn, shadow_y=None)
+            )
         return found + _mouth(middle, turn, *mouth(time_seconds))
 
     def _mouth(middle: Array, turn: Array, opening: float, width: float) -> list[Solid]:
         wide, tall = 0.065 + 0.04 * width, 0.07 * opening
         at = middle + turn @ vector(0, -0.16 - 0.5 * tall, -0.215)
         return [
-            ball(at, vector(wide + 0.014, tall + 0.02, 0.04), lips, turn, owner=label, shadow_y=None),
-            ball(at + turn @ vector(0, 0, -0.02), vector(wide, tall + 0.003, 0.03), (0.16, 0.04, 0.05), turn, owner=label,
-                 shadow_y=None),
-        ]  # fmt: skip
+            ball(at, vector(wide + 0.014, tall + 0.02, 0.04), lips, turn, **looks),
+            ball(at + turn @ vector(0, 0, -0.02), vector(wide, tall + 0.003, 0.03), (0.16, 0.04, 0.05), turn, **looks),
+        ]
 
     return Actor(label, solids, sounds, events, vector(0, 0.45, 0))
 

@@ -71,16 +71,20 @@ def make(part: Part) -> Actor:
         ]
         arms = position_at(gestures, raised, time_seconds, 0.25)
         for side, at in enumerate(feet):
-            knee = (hip + at) / 2 + vector(0.1 * facing * max(0.1, 1 - apart * 2), 0, 0) * (0.3 + 6 * max(at[1] - 0.03, 0))
+            knee = (hip + at) / 2 + vector(0.1 * facing * max(0.1, 1 - apart * 2), 0, 0) * (
+                0.3 + 6 * max(at[1] - 0.03, 0)
+            )
             knee[2] = at[2]
             found += limb(hip + vector(0, 0, at[2]), knee, 0.05, trousers)
             found.append(rod(knee, at + vector(0, 0.03, 0), 0.038, trousers))
             found.append(box(at + vector(0.03 * facing, 0, 0), vector(0.075, 0.028, 0.035), skin, owner=label))
-            swing = 1.2 * (float(feet[1 - side][0]) - middle) + (0.0 if not part.silent_moves else 0.5 * float(arms[side]))
+            swing = 1.2 * (float(feet[1 - side][0]) - middle) + (
+                0.0 if not part.silent_moves else 0.5 * float(arms[side])
+            )
             elbow = shoulder + vector(0.2 * np.sin(swing), -0.2 * np.cos(swing), 2.3 * at[2])
             found += limb(shoulder + vector(0, -0.02, 2.0 * at[2]), elbow, 0.033, shirt, shadow_y=None)
-            found += limb(elbow, elbow + vector(0.17 * np.sin(swing + 0.5 * facing), -0.17 * np.cos(swing + 0.5), 0), 0.028,
-                          (0.8, 0.62, 0.5), shadow_y=None)  # fmt: skip
+            hand = elbow + vector(0.17 * np.sin(swing + 0.5 * facing), -0.17 * np.cos(swing + 0.5), 0)
+            found += limb(elbow, hand, 0.028, (0.8, 0.62, 0.5), shadow_y=None)
         return found
 
     return Actor(label, solids, sounds, [float(time) for time in times], vector(0, 0.1, 0), on_table=False)

@@ -41,11 +41,9 @@ MATERIALS: dict[str, Material] = {
 }
 
 
-def impact(
-    rng: np.random.Generator, rate_hz: int, material: str, strength: float, size: float = 1.0
-) -> AudioArray:
-    """Return one blow, mono, from its first sample on. `strength` in 0..1 sets level and treble, `size` (1: about 10 cm)
-    the pitch."""
+def impact(rng: np.random.Generator, rate_hz: int, material: str, strength: float, size: float = 1.0) -> AudioArray:
+    """Return one blow, mono, from its first sample on. `strength` in 0..1 sets level and treble, `size` (1: about
+    10 cm) the pitch."""
     body = MATERIALS[material]
     pitch_hz = body.base_hz / size
     longest = min(body.decay_seconds * 6 * max(1.0, size), 1.6)
@@ -60,8 +58,10 @@ def impact(
             gain = np.exp(-hz / bright_hz) * rng.uniform(0.6, 1.0) / (1 + 0.4 * number)
             wave += gain * np.exp(-time / decay) * np.sin(2 * np.pi * hz * time + np.pi / 3)
     click = body.noise * (0.5 + 0.5 * strength)
-    wave += click * np.exp(-time / (0.006 + 0.01 * (1 - strength))) * band_noise(
-        rng, len(time), rate_hz, body.noise_band_hz
+    wave += (
+        click
+        * np.exp(-time / (0.006 + 0.01 * (1 - strength)))
+        * band_noise(rng, len(time), rate_hz, body.noise_band_hz)
     )
     attack = max(1, rate_hz // 2000)
     wave[:attack] *= np.linspace(0.3, 1.0, attack)

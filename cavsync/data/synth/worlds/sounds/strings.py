@@ -1,4 +1,4 @@
-"""Strings: plucked (Karplus and Strong 1983) and bowed (a sawtooth, as Helmholtz found, through resonances of a body)."""
+"""Strings: plucked (Karplus and Strong 1983), and bowed (Helmholtz's sawtooth through the resonances of a body)."""
 
 from __future__ import annotations
 
@@ -39,13 +39,22 @@ def bowed(rng: np.random.Generator, rate_hz: int, pitch_hz: Curve, bow_speed: Cu
     speed = np.clip(bow_speed, 0, 1)
     wave = signal.sawtooth(2 * np.pi * phase) + 0.12 * band_noise(rng, len(phase), rate_hz, (1500, 5500))
     body = np.zeros_like(wave)
-    for centre_hz, width_hz, gain in ((290.0, 80.0, 1.0), (480.0, 120.0, 0.9), (1100.0, 400.0, 0.6), (2600.0, 900.0, 0.5)):
+    for centre_hz, width_hz, gain in (
+        (290.0, 80.0, 1.0),
+        (480.0, 120.0, 0.9),
+        (1100.0, 400.0, 0.6),
+        (2600.0, 900.0, 0.5),
+    ):
         b, a = signal.iirpeak(centre_hz * rng.uniform(0.92, 1.08), centre_hz / width_hz, fs=rate_hz)
         body += gain * signal.lfilter(b, a, wave)
     return np.asarray(0.22 * body * speed**0.8, dtype=np.float32)
 
 
-def rubbed(rng: np.random.Generator, rate_hz: int, speed: Curve, band_hz: tuple[float, float], teeth: Curve) -> AudioArray:
+def rubbed(
+    rng: np.random.Generator, rate_hz: int, speed: Curve, band_hz: tuple[float, float], teeth: Curve
+) -> AudioArray:
     """Return the noise of a saw or file that moves with `speed` 0..1, with `teeth` passed so far, at each sample."""
     noise = band_noise(rng, len(speed), rate_hz, band_hz)
-    return np.asarray(0.16 * np.clip(speed, 0, 1) * noise * (1 + 0.7 * signal.sawtooth(2 * np.pi * teeth)), dtype=np.float32)
+    return np.asarray(
+        0.16 * np.clip(speed, 0, 1) * noise * (1 + 0.7 * signal.sawtooth(2 * np.pi * teeth)), dtype=np.float32
+    )
