@@ -55,7 +55,7 @@ class World:
     def __init__(self, spec: ClipSpec) -> None:
         rng = spec.random("world")
         # Some clips are quiet and easy, others crowded.
-        spec = replace(spec, clutter=spec.clutter * float(rng.uniform(0.15, 1.0)))
+        spec = replace(spec, clutter=spec.clutter * float(rng.uniform(0.0, 1.0)))
         self._spec = spec
         on_table = spec.family not in ON_FLOOR and bool(rng.random() < 0.7)
         self._place = place(spec.random("place"), on_table)
@@ -68,7 +68,7 @@ class World:
         if rng.random() < 0.65 * spec.clutter:
             family = str(rng.choice(WORLD_FAMILIES))
             self.hidden.append(ACTORS[family](Part(spec, spec.random("hidden"), pace=1.5)))
-        self._hidden_gain = float(rng.uniform(0.2, 0.6))
+        self._hidden_gain, self._hidden_pan = float(rng.uniform(0.2, 0.6)), float(rng.uniform(-1, 1))
         self._names = list(dict.fromkeys(placed.actor.label for placed in self.actors))
         self._still: tuple[Pose, Picture] | None = None
 
@@ -113,7 +113,7 @@ class World:
     def audio(self) -> AudioArray:
         """Return the sound of the clip, float32 (samples, channels), peak at most 0.8."""
         heard = [HeardActor(placed.actor.sounds, 1.0, 0.8 * float(placed.shift[0])) for placed in self.actors]
-        heard += [HeardActor(actor.sounds, self._hidden_gain, 0.9) for actor in self.hidden]
+        heard += [HeardActor(actor.sounds, self._hidden_gain, self._hidden_pan) for actor in self.hidden]
         audio = mix_world(self._spec, self._place, heard) + ambience(self._spec)
         peak = float(np.abs(audio).max())
         return audio if peak <= _PEAK else audio * np.float32(_PEAK / peak)

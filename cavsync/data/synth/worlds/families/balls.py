@@ -58,7 +58,7 @@ def _bouncing(part: Part) -> Actor:
             time += 2 * speed / _GRAVITY
         if time < until:
             flights.append((time, 0.0, 0.0))
-        caught.append(min(until, until))
+        caught.append(until)
     starts = [flight[0] for flight in flights]
 
     def height(time_seconds: float) -> float:

@@ -47,7 +47,7 @@ def bowed(rng: np.random.Generator, rate_hz: int, pitch_hz: Curve, bow_speed: Cu
     ):
         b, a = signal.iirpeak(centre_hz * rng.uniform(0.92, 1.08), centre_hz / width_hz, fs=rate_hz)
         body += gain * signal.lfilter(b, a, wave)
-    return np.asarray(0.22 * body * speed**0.8, dtype=np.float32)
+    return np.asarray(0.4 * body * speed**0.8, dtype=np.float32)
 
 
 def rubbed(
