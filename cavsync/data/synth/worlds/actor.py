@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cavsync.data.synth.rhythm import bursts
 from cavsync.data.synth.scene import Sound
-from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.spec import MARGIN_SECONDS, ClipSpec
 from cavsync.data.synth.worlds.shapes import Array, Solid, vector
 
 
@@ -49,6 +50,16 @@ class Part:
     def rate_hz(self) -> int:
         """Sampling rate of its sounds."""
         return self.spec.audio_rate_hz
+
+    def sample_times(self) -> Array:
+        """Return the time in seconds of each sample of a sound that lasts from MARGIN_SECONDS before the clip to as long
+        after it."""
+        count = round((self.spec.duration_seconds + 2 * MARGIN_SECONDS) * self.rate_hz)
+        return np.asarray(np.arange(count) / self.rate_hz - MARGIN_SECONDS, dtype=np.float64)
+
+    def silent_times(self, interval_seconds: float) -> Array:
+        """Draw the times of moves that make no sound; none where the actor makes no such moves."""
+        return bursts(self.rng, self.spec.duration_seconds, interval_seconds, 1.0 if self.silent_moves else 0.0)
 
 
 MakeActor = Callable[[Part], Actor]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 
-from cavsync.data.synth.rhythm import bursts, decay, ease, irregular_times, position_at
-from cavsync.data.synth.scene import Sound
+from cavsync.data.synth.rhythm import decay, ease, irregular_times, position_at
+from cavsync.data.synth.scene import AudioArray, Sound
 from cavsync.data.synth.worlds.actor import Actor, Part
 from cavsync.data.synth.worlds.grains import grain
-from cavsync.data.synth.worlds.shapes import Colour, Solid, ball, rod, turned, vector
+from cavsync.data.synth.worlds.shapes import Array, Colour, Solid, ball, rod, turned, vector
 from cavsync.data.synth.worlds.sounds.calls import SPECIES, call
 
 # Species -> colour, length of the snout, size of the ears, body (length, height).
@@ -27,99 +27,109 @@ _LOOKS: dict[str, tuple[Colour, float, float, tuple[float, float]]] = {
 
 def make(part: Part) -> Actor:
     """Draw one animal."""
-    rng = part.rng
-    species = str(rng.choice(list(SPECIES)))
-    hue, snout, ears, (length, tall) = _LOOKS[species]
-    label = f"animal-{species}"
-    interval = part.pace * rng.uniform(0.55, 0.9) * (2.0 if SPECIES[species].seconds[1] > 0.6 else 1.0)
-    sounds, events, opened = [], [], []
-    busy_until = -99.0
-    for time in irregular_times(rng, part.spec.duration_seconds, interval).tolist():
-        if time < busy_until + 0.12:
-            continue
-        strength = float(rng.uniform(0.4, 1.0))
-        samples, seconds = call(rng, part.rate_hz, species, strength)
-        sounds.append(Sound(time, samples, label))
-        events.append(time)
-        opened.append((time, seconds, strength))
-        busy_until = time + seconds
-    starts = np.array(events)
-    chews = _chews(rng, part, opened)
-    looks_at = bursts(rng, part.spec.duration_seconds, 0.8, 1.0 if part.silent_moves else 0.0)
-    turns = rng.uniform(-0.6, 0.6, len(looks_at) + 1)
-    wag_hz, wags = (
-        rng.uniform(1.5, 4.0),
-        bursts(rng, part.spec.duration_seconds, 0.9, 1.0 if part.silent_moves else 0.0),
-    )
-    flicks = bursts(rng, part.spec.duration_seconds, 0.6, 1.0 if part.silent_moves else 0.0)
-    pattern = grain(rng, "dots" if species in ("cow", "dog") and rng.random() < 0.6 else "cloth")
-    lean = 1.0 if rng.random() < 0.5 else -1.0
+    animal = _Animal(part)
+    sounds = [Sound(start, samples, animal.label) for (start, _, _), samples in animal.calls]
+    events = [start for (start, _, _), _ in animal.calls]
+    return Actor(animal.label, animal.solids, sounds, events, vector(0.25 * animal.lean, 0.4, 0))
 
-    def mouth(time_seconds: float) -> float:
+
+Opening = tuple[float, float, float]  # start and length in seconds, and how wide the mouth opens, 0..1
+
+
+class _Animal:
+    """An animal that faces right (`lean` 1) or left (-1)."""
+
+    def __init__(self, part: Part) -> None:
+        rng = part.rng
+        self._species = str(rng.choice(list(SPECIES)))
+        self._hue, self._snout, self._ears, self._size = _LOOKS[self._species]
+        self.label = f"animal-{self._species}"
+        self.calls = self._draw_calls(part)
+        self._openings = [opening for opening, _ in self.calls]
+        self._starts = np.array([start for start, _, _ in self._openings])
+        self._chews = _chews(rng, part, self._openings)
+        self._turn_times = part.silent_times(0.8)
+        self._turns = rng.uniform(-0.6, 0.6, len(self._turn_times) + 1)
+        self._wag_hz, self._wags = rng.uniform(1.5, 4.0), part.silent_times(0.9)
+        self._flicks = part.silent_times(0.6)
+        self._grain = grain(rng, "dots" if self._species in ("cow", "dog") and rng.random() < 0.6 else "cloth")
+        self.lean = 1.0 if rng.random() < 0.5 else -1.0
+
+    def _draw_calls(self, part: Part) -> list[tuple[Opening, AudioArray]]:
+        rng, species = part.rng, self._species
+        interval = part.pace * rng.uniform(0.55, 0.9) * (2.0 if SPECIES[species].seconds[1] > 0.6 else 1.0)
+        calls: list[tuple[Opening, AudioArray]] = []
+        busy_until = -99.0
+        for time in irregular_times(rng, part.spec.duration_seconds, interval).tolist():
+            if time < busy_until + 0.12:
+                continue
+            strength = float(rng.uniform(0.4, 1.0))
+            samples, seconds = call(rng, part.rate_hz, species, strength)
+            calls.append(((time, seconds, strength), samples))
+            busy_until = time + seconds
+        return calls
+
+    def _mouth(self, time_seconds: float) -> float:
         """Return how far the mouth is open, 0..1: from the start of a call on."""
-        index = int(np.searchsorted(starts, time_seconds, side="right")) - 1
-        wide = _chewing(chews, time_seconds)
+        index = int(np.searchsorted(self._starts, time_seconds, side="right")) - 1
+        wide = _chewing(self._chews, time_seconds)
         if index >= 0:
-            start, seconds, strength = opened[index]
+            start, seconds, strength = self._openings[index]
             since = time_seconds - start
             wide = max(wide, (0.5 + 0.5 * strength) * ease(since / 0.04) * (1 - ease((since - 0.8 * seconds) / 0.12)))
         return wide
 
-    def solids(time_seconds: float) -> list[Solid]:
-        index = int(np.searchsorted(starts, time_seconds, side="right")) - 1
-        jerk = opened[index][2] * decay(time_seconds - starts[index], 0.09) if index >= 0 else 0.0
-        legs = 0.04 if species in ("frog", "duck", "bird") else 0.22
-        body = vector(-0.08 * lean, legs + tall, 0)
-        turn = turned(yaw=float(position_at(looks_at, turns, time_seconds, 0.25)) + (0 if lean > 0 else np.pi),
-                      roll=0.2 * jerk)  # fmt: skip
-        head = body + vector(lean * (length + 0.06), tall * 0.9 + 0.02 * jerk, -0.05)
-        found = [ball(body, vector(length, tall, 0.8 * tall), hue, grain=pattern, grain_scale=1.5)]
-        if legs > 0.1:
-            found += [
-                rod(
-                    body + vector(x * 0.6 * length, 0, z * 0.1),
-                    vector(body[0] + x * 0.6 * length, 0, z * 0.1),
-                    0.035,
-                    hue,
-                )
-                for x in (-1, 1)
-                for z in (-1, 1)
-            ]
-        wag = 0.6 * float(np.sin(2 * np.pi * wag_hz * time_seconds)) * _recent(wags, time_seconds, 0.5)
-        rear = body - vector(lean * length, 0, 0)
-        found.append(rod(rear, rear + vector(-lean * 0.12, 0.14, 0.2 * wag), 0.02, hue, shadow_y=None))
-        return found + _head(head, turn, mouth(time_seconds), _recent(flicks, time_seconds, 0.15))
+    def solids(self, time_seconds: float) -> list[Solid]:
+        """Return body, tail and head; a call jerks the head back."""
+        index = int(np.searchsorted(self._starts, time_seconds, side="right")) - 1
+        jerk = self._openings[index][2] * decay(time_seconds - self._starts[index], 0.09) if index >= 0 else 0.0
+        length, tall = self._size
+        body = vector(-0.08 * self.lean, (0.04 if self._species in ("frog", "duck", "bird") else 0.22) + tall, 0)
+        yaw = float(position_at(self._turn_times, self._turns, time_seconds, 0.25)) + (0 if self.lean > 0 else np.pi)
+        head = body + vector(self.lean * (length + 0.06), tall * 0.9 + 0.02 * jerk, -0.05)
+        wag = 0.6 * float(np.sin(2 * np.pi * self._wag_hz * time_seconds)) * _recent(self._wags, time_seconds, 0.5)
+        rear = body - vector(self.lean * length, 0, 0)
+        return [
+            *self._body(body),
+            rod(rear, rear + vector(-self.lean * 0.12, 0.14, 0.2 * wag), 0.02, self._hue, shadow_y=None),
+            *self._head(head, turned(yaw=yaw, roll=0.2 * jerk), self._mouth(time_seconds),
+                        _recent(self._flicks, time_seconds, 0.15)),
+        ]  # fmt: skip
 
-    def _head(head: np.ndarray, turn: np.ndarray, wide: float, flick: float) -> list[Solid]:
+    def _body(self, body: Array) -> list[Solid]:
+        """Return the trunk, and legs if it stands high."""
+        length, tall = self._size
+        found = [ball(body, vector(length, tall, 0.8 * tall), self._hue, grain=self._grain, grain_scale=1.5)]
+        if body[1] - tall > 0.1:
+            for x, z in product((-0.6 * length, 0.6 * length), (-0.1, 0.1)):
+                found.append(rod(body + vector(x, 0, z), vector(body[0] + x, 0, z), 0.035, self._hue))
+        return found
+
+    def _head(self, head: Array, turn: Array, wide: float, flick: float) -> list[Solid]:
         """Return the head with an upper jaw, and a lower one that turns down as the mouth opens."""
         dark: Colour = (0.08, 0.06, 0.06)
-        beak: Colour = (0.95, 0.6, 0.15) if species in ("bird", "duck") else hue
-        jaw = turn @ turned(roll=-0.9 * wide)
-        front = head + turn @ vector(0.06, -0.02, 0)
+        beak: Colour = (0.95, 0.6, 0.15) if self._species in ("bird", "duck") else self._hue
+        jaw, front, snout = turn @ turned(roll=-0.9 * wide), head + turn @ vector(0.06, -0.02, 0), self._snout
         lower = front + jaw @ vector(0.55 * snout, -0.035, 0)
         throat = front + turn @ vector(0.02 + 0.3 * snout, -0.03 - 0.03 * wide, 0)
         throat_size = vector(0.8 * snout, 0.05 * wide + 0.004, 0.045)
         found = [
-            ball(head, vector(0.12, 0.11, 0.1), hue, turn, grain=pattern, owner=label),
-            ball(front + turn @ vector(0.6 * snout, 0, 0), vector(snout, 0.045, 0.06), beak, turn, owner=label),
-            ball(lower, vector(0.95 * snout, 0.03, 0.05), beak, jaw, owner=label),
-            ball(throat, throat_size, (0.5, 0.1, 0.12), turn, owner=label, shadow_y=None),
+            ball(head, vector(0.12, 0.11, 0.1), self._hue, turn, grain=self._grain, owner=self.label),
+            ball(front + turn @ vector(0.6 * snout, 0, 0), vector(snout, 0.045, 0.06), beak, turn, owner=self.label),
+            ball(lower, vector(0.95 * snout, 0.03, 0.05), beak, jaw, owner=self.label),
+            ball(throat, throat_size, (0.5, 0.1, 0.12), turn, owner=self.label, shadow_y=None),
         ]
         for z in (-1, 1):
             found.append(ball(head + turn @ vector(0.07, 0.05, z * 0.075), 0.022, dark, shine=0.8, shadow_y=None))
-            if ears > 0:
+            if self._ears > 0:
                 ear = head + turn @ vector(-0.04, 0.1, z * (0.08 + 0.05 * flick))
                 bent = turn @ turned(pitch=0.5 * z * flick)
-                found.append(ball(ear, vector(0.025, ears, 0.03), hue, bent, shadow_y=None))
+                found.append(ball(ear, vector(0.025, self._ears, 0.03), self._hue, bent, shadow_y=None))
         return found
 
-    return Actor(label, solids, sounds, events, vector(0.25 * lean, 0.4, 0))
 
-
-def _chews(
-    rng: np.random.Generator, part: Part, calls: list[tuple[float, float, float]]
-) -> list[tuple[float, float, float]]:
-    """Draw silent openings of the mouth between the calls: (start, seconds, how wide)."""
+def _chews(rng: np.random.Generator, part: Part, calls: list[Opening]) -> list[Opening]:
+    """Draw silent openings of the mouth between the calls."""
     found = []
     for (time, seconds, _), (following, _, _) in pairwise(calls):
         room = following - time - seconds - 0.2
@@ -130,7 +140,7 @@ def _chews(
     return found
 
 
-def _chewing(chews: list[tuple[float, float, float]], time_seconds: float) -> float:
+def _chewing(chews: list[Opening], time_seconds: float) -> float:
     for start, seconds, wide in chews:
         if start <= time_seconds < start + seconds:
             return wide * float(np.sin(np.pi * (time_seconds - start) / seconds)) ** 2
