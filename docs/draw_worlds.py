@@ -32,7 +32,7 @@ def frame_of(clip: RenderedClip, spec: ClipSpec) -> Image.Image:
 
 def spectrogram_of(clip: RenderedClip, spec: ClipSpec) -> Image.Image:
     """Return 80 dB of the spectrum up to 8 kHz, low frequencies at the bottom, with marks at the events."""
-    _, times, power = signal.spectrogram(clip.audio[:, 0], spec.audio_rate_hz, nperseg=512, noverlap=384)
+    _, _, power = signal.spectrogram(clip.audio[:, 0], spec.audio_rate_hz, nperseg=512, noverlap=384)
     level = np.clip((10 * np.log10(power + 1e-12) + 110) / 80, 0, 1)
     # Half an octave per equal step above 500 Hz, as ears resolve it.
     bins = np.unique(np.round(np.geomspace(3, len(level) - 1, SOUND_HEIGHT)).astype(int))

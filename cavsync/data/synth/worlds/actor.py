@@ -52,8 +52,7 @@ class Part:
         return self.spec.audio_rate_hz
 
     def sample_times(self) -> Array:
-        """Return the time in seconds of each sample of a sound that lasts from MARGIN_SECONDS before the clip to as long
-        after it."""
+        """Return the time in seconds of each sample of a sound that lasts over the clip and its margins."""
         count = round((self.spec.duration_seconds + 2 * MARGIN_SECONDS) * self.rate_hz)
         return np.asarray(np.arange(count) / self.rate_hz - MARGIN_SECONDS, dtype=np.float64)
 

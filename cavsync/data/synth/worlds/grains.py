@@ -12,12 +12,13 @@ KINDS = ("wood", "stone", "bricks", "tiles", "cloth", "stripes", "dots", "plain"
 
 
 def clouds(rng: np.random.Generator, cells: int, side: int = SIDE) -> Image:
-    """Return smooth random values in 0..1, (side, side), repeating, with `cells` bumps along a side."""
+    """Return smooth random values in 0..1, (side, side), repeating, with `cells` bumps along a side. `cells` divides
+    `side`."""
     small = np.pad((rng.random((cells, cells)) * 255).astype(np.uint8), 2, mode="wrap")
     step = side // cells
     large = PillowImage.fromarray(small).resize((step * (cells + 4),) * 2, PillowImage.Resampling.BICUBIC)
-    middle = np.asarray(large, dtype=np.float32)[2 * step :, 2 * step :][: step * cells, : step * cells]
-    return np.asarray(np.resize(middle, (side, side)) if middle.shape[0] != side else middle) / 255
+    middle = np.asarray(large, dtype=np.float32)[2 * step :, 2 * step :][:side, :side]
+    return np.asarray(middle / np.float32(255), dtype=np.float32)
 
 
 def grain(rng: np.random.Generator, kind: str) -> Image:

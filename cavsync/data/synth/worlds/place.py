@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from cavsync.data.synth.worlds.grains import any_grain, clouds, grain
 from cavsync.data.synth.worlds.raycast import Picture
@@ -12,6 +13,7 @@ from cavsync.data.synth.worlds.shapes import Array, Colour, Image, Solid, box, r
 
 TABLE_HEIGHT = 0.72
 _SIDE = 256
+Places = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Place:
         for solid in self.furniture:
             picture.draw(solid)
 
-    def _surface_places(self, picture: Picture, axis: int, t: Image, rays: list[Image]) -> tuple[Array, Array]:
+    def _surface_places(self, picture: Picture, axis: int, t: Image, rays: list[Image]) -> tuple[Places, Places]:
         """Return column and row of the face's colours at points of it."""
         places = []
         for other in [i for i in (0, 2, 1) if i != axis][:2]:

@@ -92,7 +92,7 @@ class Picture:
         window = self.window(solid.centre + _CORNERS @ solid.axes.T)
         if window is None:
             return
-        inverse = np.linalg.inv(solid.axes)
+        inverse = np.asarray(np.linalg.inv(solid.axes), dtype=np.float64)
         eye = (inverse @ (self.eye - solid.centre)).astype(np.float32)
         rays = self.directions(inverse, window)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -213,11 +213,12 @@ def _grain(solid: Solid, local: list[Image], faces: Image | None) -> Image:
         first, second = u + np.float32(0.6) * w, v + np.float32(0.3) * w
     count = solid.grain.shape[0]
     rows = (second * count).astype(np.int32) % count
-    return solid.grain[rows, (first * count).astype(np.int32) % count]
+    return np.asarray(solid.grain[rows, (first * count).astype(np.int32) % count])
 
 
 def _sample(picture: Image, u: Image, v: Image) -> Image:
     """Return the pixels of a picture at positions in -1..1, to the right and down."""
     height, width = picture.shape[:2]
     rows = np.clip(((v + 1) * (height / 2)).astype(np.int32), 0, height - 1)
-    return picture[rows, np.clip(((u + 1) * (width / 2)).astype(np.int32), 0, width - 1)]
+    columns = np.clip(((u + 1) * (width / 2)).astype(np.int32), 0, width - 1)
+    return np.asarray(picture[rows, columns])

@@ -7,6 +7,7 @@ World coordinates are metres: x to the right, y up, z away from the camera. A so
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,17 +67,17 @@ def turned(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Array:
     return np.asarray(about_y @ about_x @ about_z, dtype=np.float64)
 
 
-def ball(centre: Array, radii: float | Array, colour: Colour, turn: Array | None = None, **looks: object) -> Solid:
+def ball(centre: Array, radii: float | Array, colour: Colour, turn: Array | None = None, **looks: Any) -> Solid:
     """Return a sphere, or an ellipsoid with three `radii`."""
     return _solid(BALL, centre, radii, colour, turn, looks)
 
 
-def box(centre: Array, halves: float | Array, colour: Colour, turn: Array | None = None, **looks: object) -> Solid:
+def box(centre: Array, halves: float | Array, colour: Colour, turn: Array | None = None, **looks: Any) -> Solid:
     """Return a box by its half sides."""
     return _solid(BOX, centre, halves, colour, turn, looks)
 
 
-def rod(start: Array, stop: Array, radius: float, colour: Colour, **looks: object) -> Solid:
+def rod(start: Array, stop: Array, radius: float, colour: Colour, **looks: Any) -> Solid:
     """Return a round bar between two points."""
     along = stop - start
     length = max(float(np.linalg.norm(along)), 1e-6)
@@ -84,16 +85,16 @@ def rod(start: Array, stop: Array, radius: float, colour: Colour, **looks: objec
     side = np.cross(up, [0.0, 0.0, 1.0] if abs(up[2]) < 0.9 else [1.0, 0.0, 0.0])
     side /= np.linalg.norm(side)
     axes = np.stack([side * radius, up * length / 2, np.cross(side, up) * radius], axis=1)
-    return Solid(CYLINDER, (start + stop) / 2, axes, colour, **looks)  # type: ignore[arg-type]
+    return Solid(CYLINDER, (start + stop) / 2, axes, colour, **looks)
 
 
-def limb(start: Array, stop: Array, radius: float, colour: Colour, **looks: object) -> list[Solid]:
+def limb(start: Array, stop: Array, radius: float, colour: Colour, **looks: Any) -> list[Solid]:
     """Return a round bar with a ball at its end, as arms and fingers are."""
     return [rod(start, stop, radius, colour, **looks), ball(stop, radius * 1.1, colour, **looks)]
 
 
 def _solid(
-    kind: str, centre: Array, sizes: float | Array, colour: Colour, turn: Array | None, looks: dict[str, object]
+    kind: str, centre: Array, sizes: float | Array, colour: Colour, turn: Array | None, looks: dict[str, Any]
 ) -> Solid:
     halves = np.diag(np.broadcast_to(np.asarray(sizes, dtype=np.float64), 3))
-    return Solid(kind, centre, halves if turn is None else turn @ halves, colour, **looks)  # type: ignore[arg-type]
+    return Solid(kind, centre, halves if turn is None else turn @ halves, colour, **looks)

@@ -74,7 +74,7 @@ class World:
 
     def _placed(self, rng: np.random.Generator, families: list[str]) -> list[Placed]:
         """Make the actors and place them side by side."""
-        placed = []
+        placed: list[Placed] = []
         order = rng.permutation(len(families))
         for index, family in enumerate(families):
             same = families.count(family)
@@ -97,7 +97,8 @@ class World:
     def events(self) -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
         """Return the (time, label) of the events inside the clip that are seen, and of those that are only heard: of
         sources out of sight, or while the camera looks elsewhere."""
-        seen, unseen = [], []
+        seen: list[tuple[float, str]] = []
+        unseen: list[tuple[float, str]] = []
         for placed in self.actors:
             for time in placed.actor.events:
                 if 0 <= time < self._spec.duration_seconds:

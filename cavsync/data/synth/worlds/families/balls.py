@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from cavsync.data.synth.rhythm import ease, irregular_times
+from cavsync.data.synth.rhythm import decay, ease, irregular_times
 from cavsync.data.synth.scene import Sound
 from cavsync.data.synth.spec import MARGIN_SECONDS
 from cavsync.data.synth.worlds.actor import Actor, Part
@@ -29,110 +29,129 @@ _BALLS: dict[str, tuple[Colour, float, float]] = {
 
 def make(part: Part) -> Actor:
     """Draw a ball that is dropped again and again, or one that rolls between bumpers."""
-    return _bouncing(part) if part.rng.random() < 0.6 else _rolling(part)
+    thing = _BouncingBall(part) if part.rng.random() < 0.6 else _RollingBall(part)
+    return Actor(thing.label, thing.solids, thing.sounds, thing.events, vector(0, 0.1, 0))
 
 
-def _bouncing(part: Part) -> Actor:
-    rng, rate_hz = part.rng, part.rate_hz
-    material = str(rng.choice(list(_BALLS)))
-    hue, size, restitution = _BALLS[material]
-    radius = 0.07 + 0.05 * size
-    pattern = grain(rng, str(rng.choice(["stripes", "dots"])))
-    spin, hand_hue = rng.uniform(2, 6), (0.8, 0.6, 0.48)
-    drops = irregular_times(rng, part.spec.duration_seconds, part.pace * rng.uniform(1.7, 2.4))
-    tops = rng.uniform(0.35, 0.9, len(drops))
-    x = rng.uniform(-0.25, 0.25, len(drops))
-    # One row per flight: its start, its upward speed, and the height of the lowest point above the rest.
-    flights: list[tuple[float, float, float]] = []
-    sounds, events, caught = [], [], []
-    label = f"ball-{material}"
-    for number, drop in enumerate(drops.tolist()):
-        until = drops[number + 1] - 0.45 if number + 1 < len(drops) else drop + 5
-        flights.append((drop, 0.0, tops[number]))
-        time, speed = drop + float(np.sqrt(2 * tops[number] / _GRAVITY)), float(np.sqrt(2 * _GRAVITY * tops[number]))
+class _BouncingBall:
+    """A ball that a hand drops, catches and lifts. Each flight begins at rest in the hand or with a bounce."""
+
+    def __init__(self, part: Part) -> None:
+        rng = part.rng
+        self._material = str(rng.choice(list(_BALLS)))
+        self._hue, self._size, self._restitution = _BALLS[self._material]
+        self._radius, self.label = 0.07 + 0.05 * self._size, f"ball-{self._material}"
+        self._grain = grain(rng, str(rng.choice(["stripes", "dots"])))
+        self._spin = rng.uniform(2, 6)
+        self._drops = irregular_times(rng, part.spec.duration_seconds, part.pace * rng.uniform(1.7, 2.4))
+        self._tops = rng.uniform(0.35, 0.9, len(self._drops))
+        self._x = rng.uniform(-0.25, 0.25, len(self._drops))
+        # The hand catches the ball before it drops it again.
+        self._caught = np.append(self._drops[1:] - 0.45, self._drops[-1] + 5)
+        # Start, upward speed and height above the rest of each flight.
+        self._flights: list[tuple[float, float, float]] = []
+        self.sounds: list[Sound] = []
+        for number in range(len(self._drops)):
+            self._bounce(part, number)
+        self.events = [sound.time_seconds for sound in self.sounds]
+        self._starts = [flight[0] for flight in self._flights]
+
+    def _bounce(self, part: Part, number: int) -> None:
+        """Add the flights and sounds from one drop on, until the ball is caught or rests."""
+        drop, top, until = float(self._drops[number]), float(self._tops[number]), float(self._caught[number])
+        self._flights.append((drop, 0.0, top))
+        time, speed = drop + float(np.sqrt(2 * top / _GRAVITY)), float(np.sqrt(2 * _GRAVITY * top))
         while time < until and speed > 0.35:
-            sounds.append(Sound(time, impact(rng, rate_hz, material, min(speed / _FASTEST, 1.0), size), label))
-            events.append(time)
-            speed *= restitution * rng.uniform(0.94, 1.04)
-            flights.append((time, speed, 0.0))
+            blow = impact(part.rng, part.rate_hz, self._material, min(speed / _FASTEST, 1.0), self._size)
+            self.sounds.append(Sound(time, blow, self.label))
+            speed *= self._restitution * part.rng.uniform(0.94, 1.04)
+            self._flights.append((time, speed, 0.0))
             time += 2 * speed / _GRAVITY
         if time < until:
-            flights.append((time, 0.0, 0.0))
-        caught.append(until)
-    starts = [flight[0] for flight in flights]
+            self._flights.append((time, 0.0, 0.0))
 
-    def height(time_seconds: float) -> float:
-        index = bisect_right(starts, time_seconds) - 1
+    def _height(self, time_seconds: float) -> float:
+        """Return the height of the flight at one instant."""
+        index = bisect_right(self._starts, time_seconds) - 1
         if index < 0:
-            return float(tops[0])
-        since = time_seconds - flights[index][0]
-        return max(flights[index][2] + flights[index][1] * since - _GRAVITY / 2 * since**2, 0.0)
+            return float(self._tops[0])
+        start, speed, height = self._flights[index]
+        since = time_seconds - start
+        return max(height + speed * since - _GRAVITY / 2 * since**2, 0.0)
 
-    def solids(time_seconds: float) -> list[Solid]:
-        number = int(np.searchsorted(drops, time_seconds, side="right")) - 1
-        following = min(number + 1, len(drops) - 1)
-        lifted = 0.0 if number < 0 else ease((time_seconds - caught[number]) / 0.4)
-        before = height(min(time_seconds, caught[number])) if number >= 0 else float(tops[0])
-        y = before + (tops[following] - before) * lifted
-        at = x[max(number, 0)] + (x[following] - x[max(number, 0)]) * lifted
-        middle = vector(at, radius + y, 0)
-        # The hand holds the ball, or waits above.
-        held = max(lifted, 0.0 if number < 0 else 1 - ease((time_seconds - drops[number]) / 0.25))
-        rest = float(tops[max(number, 0)]) + 0.12
-        hand = vector(at, radius + (y * held + rest * (1 - held)) + radius + 0.02, 0)
-        found = [ball(middle, radius, hue, turned(roll=spin * time_seconds), grain=pattern, grain_scale=3.0,
-                      owner=label, shine=0.5)]  # fmt: skip
-        found += limb(hand + vector(0.28, 0.55, 0.1), hand, 0.035, hand_hue, shadow_y=None)
-        return found
-
-    return Actor(label, solids, sounds, events, vector(0, 0.1, 0))
-
-
-def _rolling(part: Part) -> Actor:
-    rng, rate_hz = part.rng, part.rate_hz
-    material = str(rng.choice(["steel", "glass", "wood", "plastic"]))
-    hue, size, _ = _BALLS[material]
-    radius, label = 0.06 + 0.035 * size, f"ball-{material}"
-    span = 0.44 - radius
-    # Both bumpers kick the ball back; one may be of foam, which makes no sound.
-    soft = int(rng.integers(2)) if part.silent_moves and rng.random() < 0.6 else -1
-    pattern, plank = grain(rng, "stripes"), grain(rng, "wood")
-    stop = part.spec.duration_seconds + MARGIN_SECONDS
-    hits = [-MARGIN_SECONDS - 1.0]
-    while hits[-1] < stop:
-        hits.append(hits[-1] + part.pace * float(rng.uniform(0.35, 1.1)))
-    times = np.array(hits)
-    sounds, events = [], []
-    for number in range(1, len(times)):
-        if number % 2 != soft:
-            speed = 2 * span / (times[number] - times[number - 1]) * 0.67
-            strength = float(np.clip(speed / 1.6, 0.2, 1.0))
-            sounds.append(Sound(hits[number], impact(rng, rate_hz, material, strength, size), label))
-            events.append(hits[number])
-    line = np.arange(round((stop + MARGIN_SECONDS) * rate_hz)) / rate_hz - MARGIN_SECONDS
-    coarse = np.arange(-MARGIN_SECONDS, stop + 0.01, 0.005)
-    places = np.array([_place(times, time) for time in coarse]) * span
-    speed_line = np.interp(line, coarse, np.abs(np.gradient(places, coarse)))
-    turns = np.interp(line, coarse, places / (2 * np.pi * radius))
-    sounds.append(Sound(-MARGIN_SECONDS, rolling(rng, rate_hz, material, speed_line, turns), label))
-
-    def solids(time_seconds: float) -> list[Solid]:
-        x = _place(times, time_seconds) * span
-        found = [
-            ball(vector(x, radius + 0.02, 0), radius, hue, turned(roll=-x / radius), grain=pattern, grain_scale=3.0,
-                 owner=label, shine=0.5),
-            box(vector(0, 0.01, 0), vector(0.5, 0.01, 0.12), (0.55, 0.42, 0.3), grain=plank),
+    def solids(self, time_seconds: float) -> list[Solid]:
+        """Return the ball, and the hand that holds it or waits above."""
+        number = int(np.searchsorted(self._drops, time_seconds, side="right")) - 1
+        following, last = min(number + 1, len(self._drops) - 1), max(number, 0)
+        lifted, released = 0.0, 0.0
+        y = float(self._tops[0])
+        if number >= 0:
+            lifted = ease((time_seconds - self._caught[number]) / 0.4)
+            released = ease((time_seconds - self._drops[number]) / 0.25)
+            y = self._height(min(time_seconds, float(self._caught[number])))
+        y += (float(self._tops[following]) - y) * lifted
+        x = float(self._x[last] + (self._x[following] - self._x[last]) * lifted)
+        held = max(lifted, 1 - released if number >= 0 else 0.0)
+        rest = float(self._tops[last]) + 0.12
+        hand = vector(x, 2 * self._radius + 0.02 + y * held + rest * (1 - held), 0)
+        turn = turned(roll=self._spin * time_seconds)
+        return [
+            ball(vector(x, self._radius + y, 0), self._radius, self._hue, turn, grain=self._grain, grain_scale=3.0,
+                 owner=self.label, shine=0.5),
+            *limb(hand + vector(0.28, 0.55, 0.1), hand, 0.035, (0.8, 0.6, 0.48), shadow_y=None),
         ]  # fmt: skip
-        for number, side in enumerate((-1, 1)):
-            index = int(np.searchsorted(times, time_seconds, side="right")) - 1
-            since = time_seconds - times[index] if index >= 0 and index % 2 == number else 9.0
-            push = 0.05 * float(np.exp(-since / 0.08)) if since >= 0 else 0.0
-            foam = number == soft
-            found.append(box(vector(side * (0.47 - push), 0.09, 0), vector(0.03, 0.09, 0.1),
-                             (0.9, 0.8, 0.3) if foam else (0.3, 0.3, 0.35), shine=0.0 if foam else 0.4))  # fmt: skip
-        return found
 
-    return Actor(label, solids, sounds, events, vector(0, 0.1, 0))
+
+class _RollingBall:
+    """A ball between two bumpers, which both kick it back; one may be of foam, which makes no sound."""
+
+    def __init__(self, part: Part) -> None:
+        rng = part.rng
+        self._material = str(rng.choice(["steel", "glass", "wood", "plastic"]))
+        self._hue, self._size, _ = _BALLS[self._material]
+        self._radius, self.label = 0.06 + 0.035 * self._size, f"ball-{self._material}"
+        self._span = 0.44 - self._radius
+        self._soft = int(rng.integers(2)) if part.silent_moves and rng.random() < 0.6 else -1
+        self._grain, self._plank = grain(rng, "stripes"), grain(rng, "wood")
+        stop = part.spec.duration_seconds + MARGIN_SECONDS
+        hits = [-MARGIN_SECONDS - 1.0]
+        while hits[-1] < stop:
+            hits.append(hits[-1] + part.pace * float(rng.uniform(0.35, 1.1)))
+        self._times = np.array(hits)
+        self.sounds = []
+        for number in range(1, len(hits)):
+            if number % 2 != self._soft:
+                speed = 2 * self._span / (hits[number] - hits[number - 1]) * 0.67
+                strength = float(np.clip(speed / 1.6, 0.2, 1.0))
+                blow = impact(rng, part.rate_hz, self._material, strength, self._size)
+                self.sounds.append(Sound(hits[number], blow, self.label))
+        self.events = [sound.time_seconds for sound in self.sounds]
+        self.sounds.append(self._rumble(part))
+
+    def _rumble(self, part: Part) -> Sound:
+        """Return the noise of rolling."""
+        line = part.sample_times()
+        coarse = np.arange(-MARGIN_SECONDS, part.spec.duration_seconds + MARGIN_SECONDS + 0.01, 0.005)
+        places = np.array([_place(self._times, float(time)) for time in coarse]) * self._span
+        speed = np.interp(line, coarse, np.abs(np.gradient(places, coarse)))
+        turns = np.interp(line, coarse, places / (2 * np.pi * self._radius))
+        return Sound(-MARGIN_SECONDS, rolling(part.rng, part.rate_hz, self._material, speed, turns), self.label)
+
+    def solids(self, time_seconds: float) -> list[Solid]:
+        """Return the ball on its plank, and the bumpers, which jump when they are hit."""
+        x, radius, times = _place(self._times, time_seconds) * self._span, self._radius, self._times
+        found = [
+            ball(vector(x, radius + 0.02, 0), radius, self._hue, turned(roll=-x / radius), grain=self._grain,
+                 grain_scale=3.0, owner=self.label, shine=0.5),
+            box(vector(0, 0.01, 0), vector(0.5, 0.01, 0.12), (0.55, 0.42, 0.3), grain=self._plank),
+        ]  # fmt: skip
+        index = int(np.searchsorted(times, time_seconds, side="right")) - 1
+        for number, side in enumerate((-1, 1)):
+            since = time_seconds - float(times[index]) if index >= 0 and index % 2 == number else 9.0
+            at, foam = vector(side * (0.47 - 0.05 * decay(since, 0.08)), 0.09, 0), number == self._soft
+            hue: Colour = (0.9, 0.8, 0.3) if foam else (0.3, 0.3, 0.35)
+            found.append(box(at, vector(0.03, 0.09, 0.1), hue, shine=0.0 if foam else 0.4))
+        return found
 
 
 def _place(times: np.ndarray, time_seconds: float) -> float:

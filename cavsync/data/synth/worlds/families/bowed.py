@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cavsync.data.synth.rhythm import bursts, position_at
+from cavsync.data.synth.rhythm import position_at
 from cavsync.data.synth.scene import Sound
 from cavsync.data.synth.spec import MARGIN_SECONDS
 from cavsync.data.synth.worlds.actor import Actor, Part
@@ -25,7 +25,7 @@ def make(part: Part) -> Actor:
     # The finger moves while the bow turns; some of its moves come while nothing sounds.
     count = len(strokes.starts)
     fingers = np.append(rng.uniform(0, 1, count), 0.5)
-    line = np.arange(round((part.spec.duration_seconds + 2 * MARGIN_SECONDS) * rate_hz)) / rate_hz - MARGIN_SECONDS
+    line = part.sample_times()
     index = np.clip(np.searchsorted(strokes.starts, line, side="right"), 0, count)
     vibrato = 1 + 0.006 * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * line)
     pitch = lowest_hz * 2 ** (np.round(fingers * 12) / 12)[index] * vibrato
@@ -33,7 +33,7 @@ def make(part: Part) -> Actor:
     samples = bowed(rng, rate_hz, pitch, strokes.contact_speed(line))
     pattern, shade = grain(rng, "wood"), rng.uniform(0.5, 1.0)
     hue = (0.75 * shade, 0.4 * shade, 0.2 * shade)
-    nods = bursts(rng, part.spec.duration_seconds, 0.7, 1.0 if part.silent_moves else 0.0)
+    nods = part.silent_times(0.7)
     tilts = rng.uniform(-0.05, 0.05, len(nods) + 1)
 
     def solids(time_seconds: float) -> list[Solid]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cavsync.data.synth.rhythm import ease, irregular_times, spaced_times
@@ -71,7 +73,7 @@ class _Harp:
             swing = 0.045 * float(ringing)
         width = 0.006 + 0.002 * (self._count - string) + 0.25 * abs(swing)
         middle = vector(self._spot, y + swing, -0.02 + 0.5 * abs(swing))
-        looks: dict[str, object] = {"owner": _LABEL, "shine": 0.6, "shadow_y": None}
+        looks: dict[str, Any] = {"owner": _LABEL, "shine": 0.6, "shadow_y": None}
         return [rod(vector(x, y, -0.02), middle, width, (0.92, 0.88, 0.7), **looks) for x in (-0.46, 0.46)]
 
     def _hand(self, time_seconds: float) -> list[Solid]:

@@ -86,7 +86,7 @@ def _saw(part: Part) -> Actor:
     label = "file-steel" if metal else "saw-wood"
     strokes = draw_strokes(rng, part.spec.duration_seconds, (0.3 * part.pace, 0.7 * part.pace), 0.25,
                            0.3 if part.silent_moves else 0.0)  # fmt: skip
-    line = np.arange(round((part.spec.duration_seconds + 2 * MARGIN_SECONDS) * rate_hz)) / rate_hz - MARGIN_SECONDS
+    line = part.sample_times()
     speed, way = strokes.contact_speed(line), strokes.place(line)
     forward = np.gradient(way) >= 0
     teeth = way * (60 if metal else 24)

@@ -6,6 +6,7 @@ The voices are those of the face family: espeak-ng where the clip asks for it, e
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from cavsync.data.synth.worlds.shapes import Array, Colour, Solid, ball, box, tu
 _SKINS: tuple[Colour, ...] = ((0.94, 0.78, 0.69), (0.8, 0.6, 0.48), (0.6, 0.42, 0.3), (0.38, 0.26, 0.19))
 _TURN_SECONDS = 1.6
 _LABEL = "voice"
-_FEATURE: dict[str, object] = {"owner": _LABEL, "shadow_y": None}
+_FEATURE: dict[str, Any] = {"owner": _LABEL, "shadow_y": None}
 
 
 def make(part: Part) -> Actor:
