@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -146,12 +148,15 @@ def test_bad_usage_exits_with_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
-def test_interruption_leaves_nothing(early: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption_leaves_nothing(
+    early: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
 
     monkeypatch.setattr("cavsync.deploy.repair.fix.compare", interrupt)
     result = run(early, tmp_path / "out.mp4", "--offset-ms", 80)
-    assert result.exit_code == 130
-    assert "interrupted" in result.stderr
+    assert result.exit_code == status
+    assert "interrupted: nothing was written" in result.stderr
     assert list(tmp_path.iterdir()) == []
