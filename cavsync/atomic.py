@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from cavsync.errors import ConfigError
+from cavsync.errors import ConfigError, DataError
 
 # Linux's AT_FDCWD and RENAME_EXCHANGE.
 AT_CURRENT_FOLDER, EXCHANGE = -100, 2
@@ -153,6 +153,21 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         # If the old folder could not be put back, keep it where its owner can find it.
         if target.exists() or not old.exists():
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system releases when the process ends. DataError if another one holds it."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise DataError(f"{folder} is being written by another process: wait for it or stop it") from None
+    finally:
+        os.close(descriptor)
 
 
 def is_leftover(name: str) -> bool:

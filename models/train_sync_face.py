@@ -4,8 +4,8 @@
 
 DATA is a folder with manifest.csv (columns path, use, split, kind, group, source). Clips of use `train+test` are
 trained on where their split is `train`, and calibrate the confidence where it is `held`; other clips are only measured.
-The same training with a quarter and a half of the groups shows what more footage is worth. An interrupted run is
-resumed.
+The same training with a quarter and a half of the groups, and random weights, show what footage is worth. An
+interrupted run is resumed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from steps import cavsync, link, percent
+from face_card import FOOT, HEAD, offsets_section, offsets_table, silent_section, variants_section
+from steps import cavsync, link
 
 from cavsync.atomic import atomic_folder
 from cavsync.export import amend_card
@@ -27,28 +28,22 @@ LICENCE = (
     "Apache-2.0; trained on clips of GRID (Cooke, Barker, Cunningham and Shao 2006, CC BY 4.0) and HDTF (Zhang, Li, "
     "Ding and Fan 2021, CC BY 4.0)"
 )
-SHARES = {"quarter": 0.25, "half": 0.5, "all": 1.0}
+ALL, RANDOM = "sync-tiny", "random-weights"
+SHARES = {"quarter-of-groups": 0.25, "half-of-groups": 0.5, ALL: 1.0}
 # Clips of HDTF are longer, and its faces more varied.
 REPEATS = {"grid": 1, "hdtf": 3}
-SETS = {
-    "people of other corpora": ("--only", "use=test-only", "--only", "kind=speech"),
-    "held-out speakers": ("--only", "use=train+test", "--only", "split=held"),
-}
-CONTROL = "clips without speech"
+PEOPLE, HELD, SILENT = "people", "held-out speakers", "clips without speech"
+SPEECH = ("--only", "use=test-only", "--only", "use=research", "--only", "kind=speech")
+NO_SPEECH = [word for kind in ("ambient", "impact", "music", "other") for word in ("--only", f"kind={kind}")]
 # Clips of two seconds are scored, too.
 WINDOW = ("--window-seconds", 2)
-FIGURES = (
-    *("within_40_ms", "within_100_ms", "within_120_ms", "decided", "right_among_decided"),
-    "no_face",
-)
-HEADINGS = ("40 ms", "100 ms", "120 ms", "decided", "right", "no face")
-
-MEASURED = """\
-Shares in % with 95 % intervals over groups of clips. Offsets of 0, ±200 and ±400 ms were put into copies of the files
-by shifting timestamps, and the copies were scored as files; the offset that a source of footage has of its own, its
-median over at least three clips, was taken out. Estimates count whether the verdict is decided or not; `decided` says
-how many are, and `right` how many of those are within 120 ms. Clips that show no face are left out of the face path's
-figures."""
+TESTS: dict[str, tuple[object, ...]] = {
+    PEOPLE: (*SPEECH, *WINDOW, "--wrong-sound"),
+    HELD: ("--only", "use=train+test", "--only", "split=held", *WINDOW, "--wrong-sound", "--variants", "all"),
+    SILENT: ("--only", "use=research", *NO_SPEECH, "--offsets", "0"),
+}
+FOOTAGE = "footage"
+UNTRAINED = ("--set", "max_steps=1", "--set", "learning_rate=1e-12", "--set", "group_offsets=false")
 
 
 def link_clips(real: Path, clips: Path) -> None:
@@ -69,15 +64,14 @@ def link_clips(real: Path, clips: Path) -> None:
                 link(path, clips / name / corpus / source)
 
 
-def train(out: Path, name: str, steps: int | None) -> None:
-    """Train on one share of the groups, or continue; faces are followed once for all shares."""
-    sources = {corpus: folder for corpus in REPEATS if (folder := out / "clips" / name / corpus).exists()}
+def train(out: Path, name: str, share: str, *changes: str) -> None:
+    """Train on one share of the groups, or continue; faces are followed once for all runs."""
+    sources = {corpus: folder for corpus in REPEATS if (folder := out / "clips" / share / corpus).exists()}
     data = [word for folder in sources.values() for word in ("--data", folder)]
     repeats = json.dumps([REPEATS[corpus] for corpus in sources])
     options = ("--set", f"repeats={repeats}", "--set", f"face_cache={out / 'faces'}", "--set", "workers=0", "--resume")
-    options += () if steps is None else ("--set", f"max_steps={steps}")
-    run = out / name
-    cavsync("train", "--preset", "sync-face", *data, "--held-out", out / "clips" / "held", "--out", run, *options)
+    held_out = ("--held-out", out / "clips" / "held")
+    cavsync("train", "--preset", "sync-face", *data, *held_out, "--out", out / name, *options, *changes)
 
 
 def export(out: Path, name: str, base: Path) -> Path:
@@ -88,49 +82,38 @@ def export(out: Path, name: str, base: Path) -> Path:
     return bundle
 
 
-def test(real: Path, out: Path, bundles: dict[str, Path]) -> dict[str, Any]:
-    """Run all tests and return a report per set of clips."""
+def test(real: Path, out: Path, bundles: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """Run all tests and return a report for each."""
+    tests = {name: ("--bundle", bundles[ALL], *options) for name, options in TESTS.items()}
+    others = [word for bundle in bundles.values() for word in ("--bundle", bundle)]
+    tests[FOOTAGE] = (*others, "--path", "face", *SPEECH, *WINDOW)
     reports = {}
-    for number, (name, chosen) in enumerate(SETS.items()):
+    for number, (name, options) in enumerate(tests.items()):
         path = out / f"test-{number}.json"
-        cavsync("eval", "sync", real, *chosen, "--bundle", bundles["all"], *WINDOW, "--wrong-sound", "--json", path)
+        cavsync("eval", "sync", real, *options, "--json", path)
         reports[name] = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    path = out / "footage.json"
-    others = [word for name in ("quarter", "half", "all") for word in ("--bundle", bundles[name])]
-    cavsync("eval", "sync", real, *SETS["people of other corpora"], *others, "--path", "face", *WINDOW, "--json", path)
-    reports["footage"] = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    path = out / "control.json"
-    silent = ("--only", "use=research", "--only", "split=held", "--offsets", "0")
-    cavsync("eval", "sync", real, *silent, "--bundle", bundles["all"], "--json", path)
-    reports[CONTROL] = json.loads(path.read_text(encoding="utf-8"))["rows"]
     return reports
 
 
-def card(reports: dict[str, Any]) -> str:
+def card(reports: dict[str, dict[str, Any]]) -> str:
     """Return the measurements as Markdown."""
-    lines = ["### Measured", MEASURED, ""]
-    for name in SETS:
-        report = reports[name]
-        lines += [f"**{name}**", "", *_table(report["kinds"]["all"], report["shifts_ms"])]
-        (control,) = (found for method, found in report["wrong_sound"].items() if method.endswith(", face"))
-        decided = f"{percent(control['decided'])} % of {control['clips']} were decided"
-        lines += [f"With another clip's sound {decided} on the face path.", ""]
-    lines += ["**footage: the same training on a quarter, a half and all of the groups**", ""]
-    lines += [*_table(reports["footage"]["kinds"]["all"], reports["footage"]["shifts_ms"])]
-    lines += [f"**{CONTROL}** (real, not generated)", "", *_table(reports[CONTROL]["kinds"]["all"], [])]
-    lines += ["Made with `make sync-face REAL=DATA` (models/train_sync_face.py), seed 0.", ""]
-    return "\n".join(lines)
-
-
-def _table(content: dict[str, Any], shifts_ms: list[float]) -> list[str]:
-    """Return a table of the methods' shares; the last columns tell in sync from shifted by so many ms."""
-    heads = [*HEADINGS, *(f"two-choice {shift:.0f} ms" for shift in shifts_ms)]
-    lines = [f"| {content['clips']} clips | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for method, ways in content["methods"].items():
-        found = ways["without_source_offsets"]["all"]
-        shares = [found[key] for key in FIGURES] + (list(found["two_choice"].values()) if shifts_ms else [])
-        lines.append(f"| {method} | {' | '.join(map(percent, shares))} |")
-    return [*lines, ""]
+    changed = "Pictures changed (held-out speakers): movement of the offset of clips that are decided unchanged"
+    lines = [
+        "### Measured",
+        HEAD,
+        "",
+        *offsets_section("People of other corpora (clips of 2 s and more)", reports[PEOPLE]),
+        *offsets_section("Held-out speakers of GRID and HDTF, which also calibrated it", reports[HELD]),
+        "**How much footage: the same training on a part of the groups, and random weights**",
+        "",
+        *offsets_table(reports[FOOTAGE]),
+        *variants_section(changed, reports[HELD]),
+        *silent_section(
+            "Clips without speech (music, impacts, ambience and others), no offset put in", reports[SILENT]
+        ),
+        FOOT,
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -141,15 +124,17 @@ def main() -> None:
     options = parser.parse_args()
     out, shipped = options.out.resolve(), Path(__file__).resolve().parent / "sync-tiny"
     link_clips(options.real, out / "clips")
-    bundles = {}
+    changes = () if options.steps is None else ("--set", f"max_steps={options.steps}")
+    train(out, RANDOM, ALL, *UNTRAINED)
+    bundles = {RANDOM: export(out, RANDOM, shipped)}
     for name in SHARES:
-        train(out, name, options.steps)
+        train(out, name, name, *changes)
         bundles[name] = export(out, name, shipped)
     reports = test(options.real, out, bundles)
     (out / "measured.json").write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
-    amend_card(bundles["all"], card(reports))
+    amend_card(bundles[ALL], card(reports))
     with atomic_folder(shipped) as fresh:
-        shutil.copytree(bundles["all"], fresh, dirs_exist_ok=True)
+        shutil.copytree(bundles[ALL], fresh, dirs_exist_ok=True)
     print(f"wrote {shipped}")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cavsync.cli.errors import ExitStatus, end
+from cavsync.cli.errors import ExitStatus, end, stopped_by_signals
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.scoring import path_option, track_options
 from cavsync.cli.threads import thread_options
@@ -76,22 +77,24 @@ def fix(
     """Copy INPUT to OUTPUT with its audio-visual offset removed; no stream is re-encoded unless --stretch is given.
 
     The offset is measured, or given by --offset-ms. Moved is the audio track that players play, or the one that
-    --audio-stream names. Nothing is cut: late audio is corrected by delaying all other streams. OUTPUT's file name
-    extension chooses the container; INPUT is never changed. Exit status 1: nothing could be written, or OUTPUT is still
-    out of sync.
+    --audio-stream names. Nothing is cut: late audio is corrected by delaying all other streams. Of several programmes
+    the one that --program names is copied. OUTPUT's file name extension chooses the container; INPUT is never changed.
+    After Ctrl-C or SIGTERM no file is left. Exit status 1: nothing could be written, or OUTPUT is still out of sync.
     """
     from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.fix import fix_file
-    from cavsync.deploy.repair.moved_tracks import measured_in_copy, moved_tracks
+    from cavsync.deploy.repair.moved_tracks import moved_tracks, tracks_in_copy
     from cavsync.deploy.repair.new_file import check_place
+    from cavsync.deploy.repair.programme import outside
 
     _checked(offset_ms, stretch=stretch)
     scoring = ScoringOptions(
         profile=profile, path=path, audio_stream=audio_stream, video_stream=video_stream, program=program
     )
-    try:
+    with _interruptible() as check:
         check_place(source, output, overwrite=overwrite)
         needs_model = offset_ms is None or (bundle is not None and not no_check)
+        leave_out = (*leave_out, *sorted(outside(source, program) - set(leave_out)))
         moved = moved_tracks(source, scoring.tracks, all_audio=all_audio, is_measured=needs_model)
         # The copy keeps the order of the tracks, but not in every container their programmes.
         scoring = replace(scoring, audio_stream=moved.measured or None, program=None)
@@ -99,8 +102,8 @@ def fix(
         if needs_model:
             opened = _opened(bundle, threads, cores)
             scorer = _scorer(opened, scoring)
-            name = measured_in_copy(source, moved.measured, leave_out)
-            copy_scorer = _scorer(opened, replace(scoring, audio_stream=name or None))
+            name, video = tracks_in_copy(source, moved.measured, video_stream, leave_out)
+            copy_scorer = _scorer(opened, replace(scoring, audio_stream=name or None, video_stream=video))
         ratio: Fraction | None = None
         if offset_ms is None:
             assert scorer is not None
@@ -110,21 +113,34 @@ def fix(
                 offset_ms = _measured(source, scorer, force=force)
             if offset_ms is None:
                 return
-        with progress_bar(f"copying {source.name}") as on_progress:
+        with progress_bar(f"copying {source.name}") as on_copied:
+
+            def on_progress(done_seconds: float, declared_seconds: float | None) -> None:
+                check()
+                on_copied(done_seconds, declared_seconds)
+
             fixed: Fixed[FileSummary] = fix_file(
                 source,
                 output,
                 offset_ms,
-                audio_streams=moved.numbers,
+                audio_streams=None if all_audio else moved.numbers,
                 leave_out=leave_out,
                 stretch=ratio,
                 overwrite=overwrite,
                 check=None if no_check or copy_scorer is None else _checker(copy_scorer, is_stretched=stretch),
                 on_progress=on_progress,
             )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("nothing was written") from None
     _report(fixed, moved.notes)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM end the block as Ctrl-C does, so that no unfinished file is left; see `stopped_by_signals`."""
+    try:
+        with stopped_by_signals() as check:
+            yield check
+    except KeyboardInterrupt as interrupt:
+        raise type(interrupt)("nothing was written") from None
 
 
 def _checked(offset_ms: float | None, *, stretch: bool) -> None:

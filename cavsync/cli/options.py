@@ -1,11 +1,22 @@
-"""Callbacks of options that several commands share."""
+"""Options that several commands share, and their callbacks."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import click
+
+
+def channels_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --channels."""
+    return click.option(
+        "--channels",
+        type=click.Choice(["mix", "first"]),
+        help="Several channels of audio become one by their mean, or by keeping the first, as in the published "
+        "preparation of CAV-MAE.  [default: mix; packed audio as it was made]",
+    )(command)
 
 
 def key_values(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from cavsync.errors import DataError
 from cavsync.file_names import printable
 
 if TYPE_CHECKING:
-    from cavsync.deploy import FileScore, ScoringOptions
+    from cavsync.deploy import FileScore, Outcome, ScoringOptions
     from cavsync.deploy.files.row import FileRow
     from cavsync.deploy.files.score_file import Progress
     from cavsync.deploy.runtime.engine_keywords import EngineKeywords
@@ -73,6 +73,7 @@ def score(
     """
     from cavsync.cli.score_batch import Outputs, open_batch, score_all
     from cavsync.deploy import Bundle, score_file
+    from cavsync.deploy.files.apart import score_apart
     from cavsync.deploy.files.row import FAILED
 
     outputs = Outputs(json_out, csv_out, html_out, vtt_out)
@@ -80,18 +81,21 @@ def score(
     opened = Bundle.open(bundle, **engine)
     # Report options that suit no file before the first file is opened.
     scoring.check(opened.manifest)
-    sources = _media_files(inputs)
+    sources = media_files(inputs)
     if vtt_out is not None and (len(sources) != 1 or resume):
         raise click.UsageError(f"--vtt takes one input and no --resume, {len(sources)} were given: score one by one.")
 
     def score_one(source: str, on_progress: Progress) -> FileScore:
         return score_file(source, opened, scoring, on_progress=on_progress, keep_picture=html_out is not None)
 
+    def score_alone(source: str) -> Outcome:
+        return score_apart(source, opened.path, engine, scoring, keep_picture=html_out is not None)
+
     with (
         stopped_by_signals() as check,
         open_batch(outputs, opened, scoring, engine["engine"], resume=resume) as batch,
     ):
-        stopped = score_all(sources, batch, score_one, check)
+        stopped = score_all(sources, batch, score_one, score_alone, check)
         rows = batch.rows
         if isinstance(stopped, DataError):
             raise DataError(f"{stopped}; {len(rows)} of {len(sources)} inputs were scored and are kept")
@@ -119,7 +123,7 @@ def _fail_if(fail_on: frozenset[str], rows: Sequence[FileRow]) -> None:
         end(ExitStatus.CHECK_FAILED, f"failed: {', '.join(found)} of {len(rows)} (--fail-on)")
 
 
-def _media_files(inputs: Sequence[str]) -> list[str]:
+def media_files(inputs: Sequence[str]) -> list[str]:
     """List the input files, each once; a folder stands for the media files in it."""
     from cavsync.errors import MediaError
     from cavsync.media.files import MEDIA_ENDINGS, find_media

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import click
 from cavsync.cli.errors import print_error
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.score import STDOUT
-from cavsync.file_names import legible
+from cavsync.file_names import legible, printable
 
 if TYPE_CHECKING:
     from cavsync.deploy import Bundle, FileScore, Outcome, ScoringOptions
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cavsync.deploy.sinks.batch_file import BatchFile
 
 Score = Callable[[str, "Progress"], "FileScore"]
+ScoreApart = Callable[[str], "Outcome"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,14 @@ class Batch:
     def has(self, source: str) -> bool:
         """Whether a file was scored before the batch was interrupted."""
         return self.file is not None and self.file.has(source)
+
+    def ended_process(self, source: str) -> bool:
+        """Whether an earlier run of the batch was killed, or crashed, while it scored this file."""
+        return self.file is not None and self.file.ended_process(source)
+
+    def begun(self, source: str, identity: list[int]) -> AbstractContextManager[None]:
+        """Note that a file is scored in this block, so that a crash can be told from other ends."""
+        return nullcontext() if self.file is None else self.file.begun(source, identity)
 
     def add(self, source: str, identity: list[int], outcome: Outcome) -> None:
         """Keep the result of a file. DataError where there is no room for it."""
@@ -140,8 +149,12 @@ def _settings(opened: Bundle, scoring: ScoringOptions, engine: str, *, with_repo
     }
 
 
-def score_all(sources: Sequence[str], batch: Batch, score: Score, check: Callable[[], None]) -> BaseException | None:
+def score_all(
+    sources: Sequence[str], batch: Batch, score: Score, score_apart: ScoreApart, check: Callable[[], None]
+) -> BaseException | None:
     """Score every input that is not scored yet; `check` raises KeyboardInterrupt after Ctrl-C or SIGTERM.
+
+    A file that ended an earlier process of the batch is scored by `score_apart`, which survives that.
 
     Returns what ended the batch early: one of these signals, a full disk, or an error that all files would meet.
     """
@@ -157,9 +170,14 @@ def score_all(sources: Sequence[str], batch: Batch, score: Score, check: Callabl
         for index, source in enumerate(wanted, start=first):
             outcome: Outcome
             identity = identity_of(source)
-            with progress_bar(f"{index}/{len(sources)} {Path(source).name}") as on_progress:
+            name = f"{index}/{len(sources)} {Path(source).name}"
+            with progress_bar(name) as on_progress, batch.begun(source, identity):
                 try:
-                    outcome = score(source, _checked(on_progress, check))
+                    if batch.ended_process(source):
+                        click.echo(printable(f"{name} ended an earlier run: scored in a process of its own"), err=True)
+                        outcome = score_apart(source)
+                    else:
+                        outcome = score(source, _checked(on_progress, check))
                 except (BundleError, ConfigError) as error:
                     return error
                 except CavsyncError as error:

@@ -17,13 +17,13 @@ from cavsync.media import AudioChunk
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.container import reason_of
 from cavsync.media.packets import read_packets
-from cavsync.media.resample import MonoResampler
+from cavsync.media.resample import ChannelRule, MonoResampler
 
 
-def read_audio(path: Path | str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def read_audio(path: Path | str, channels: ChannelRule = "mix") -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """Return mono 16 kHz samples (n,) of any file with an audio track. Raises MediaError for a file without audio, or
     one that cannot be read."""
-    resampler = MonoResampler(16_000)
+    resampler = MonoResampler(16_000, channels=channels)
     chunks: list[AudioChunk] = []
     try:
         with av.open(ffmpeg_path(path)) as container:

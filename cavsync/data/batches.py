@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cavsync.data.augment.audio import AudioChange, Background, Mixture, change_tempo
+from cavsync.data.augment.audio import AudioChange, Background, Mixture, change_tempo, mixed_waveform
 from cavsync.data.augment.config import Augmentation
 from cavsync.data.augment.frames import ColourChange, Crop
 from cavsync.data.clip import Clip, decode_all
-from cavsync.data.clip_audio import ClipAudio
+from cavsync.data.clip_audio import ClipAudio, Waveform
 from cavsync.data.logmel import normalise
 from cavsync.data.order import ClipDraw
 from cavsync.data.planned_audio import PlannedAudio, compute_features
-from cavsync.data.sampling import Sample, SamplePlan, draw_instants, take_sample
+from cavsync.data.sampling import Instants, Sample, SamplePlan, draw_instants, take_sample, take_segments
 from cavsync.data.segments import AudioSegments, cut_segments
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
@@ -172,8 +172,8 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
         sample = take_sample(clip, instants, self.plan, as_samples=self.log_mel_on_device)
         crop, colour = Crop.draw(wanted, random), ColourChange.draw(wanted.colour, random)
         frames = crop.apply(sample.frames, self.img_size)
-        frames, others, mixed_in = self._with_other_clips(frames, sample, random)
-        audio = PlannedAudio(sample.audio, others, AudioChange.draw(wanted, self.plan.segment_frames, random))
+        frames, own, others, mixed_in = self._with_other_clips(frames, sample, clip, instants, random)
+        audio = PlannedAudio(own, others, AudioChange.draw(wanted, self.plan.segment_frames, random))
         return ClipPairs(
             clip.source,
             ((index, 1.0),) if mixed_in is None else ((index, 1 - mixed_in[1]), mixed_in),
@@ -185,13 +185,20 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
         )
 
     def _with_other_clips(
-        self, frames: NDArray[np.uint8], sample: Sample, random: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], Others, tuple[int, float] | None]:
+        self,
+        frames: NDArray[np.uint8],
+        sample: Sample,
+        clip: Clip,
+        instants: Instants,
+        random: np.random.Generator,
+    ) -> tuple[NDArray[np.uint8], AudioSegments, Others, tuple[int, float] | None]:
         """Draw whether to add another clip's audio as background, and whether to mix another clip into frames and
         audio.
 
-        Returns the frames, the audio to add, and the index and share of the clip mixed into the frames, if any.
+        Returns the frames, the clip's own audio, the audio to add, and the index and share of the clip mixed into the
+        frames, if any.
         """
+        own = sample.audio
         others: list[tuple[AudioSegments, Background | Mixture]] = []
         mixed_in: tuple[int, float] | None = None
         if random.random() < self.augmentation.background and (found := self._other(random)):
@@ -200,12 +207,18 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
         if random.random() < self.augmentation.mixup and (found := self._other(random)):
             place, other = found
             share = float(random.beta(MIXUP_CONCENTRATION, MIXUP_CONCENTRATION))
-            others.append((self._draw_segments(other.audio, sample.times_seconds, random), Mixture(share)))
+            if self.augmentation.mixup_audio == "power":
+                others.append((self._draw_segments(other.audio, sample.times_seconds, random), Mixture(share)))
+            else:
+                assert isinstance(clip.audio, Waveform)
+                assert isinstance(other.audio, Waveform)
+                mixed = replace(clip, audio=mixed_waveform(clip.audio, other.audio, share))
+                own = take_segments(mixed, instants, self.plan, as_samples=self.log_mel_on_device)
             chosen = np.sort(random.integers(len(other.frames), size=len(frames)))
             other_frames = Crop().apply(other.frames[chosen], self.img_size)
             frames = np.rint(share * frames + (1 - share) * other_frames).astype(np.uint8)
             mixed_in = place, 1 - share
-        return frames, tuple(others), mixed_in
+        return frames, own, tuple(others), mixed_in
 
     def _draw_segments(
         self, audio: ClipAudio, times_seconds: NDArray[np.float64], random: np.random.Generator

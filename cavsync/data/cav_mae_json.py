@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.errors import DataError
 from cavsync.media.align import FRAME_SHIFT_SECONDS, upstream_start_frame
+from cavsync.media.resample import ChannelRule
 
 REQUIRED_KEYS = ("wav", "video_id", "video_path")
 
@@ -34,6 +36,17 @@ def read_entries(path: Path) -> list[dict[str, str]]:
             '"labels"}]}: correct it'
         ) from None
     return list(entries)
+
+
+def read_channels(path: Path) -> ChannelRule | None:
+    """Return how the channels of a list's audio became one, which lists of `cavsync data frames` say; else None.
+
+    Raises DataError for another word.
+    """
+    found = json.loads(path.read_text(encoding="utf-8")).get("channels")
+    if found not in (None, *get_args(ChannelRule)):
+        raise DataError(f'{path} says "channels": {found!r:.40}, expected "mix" or "first": correct or remove it')
+    return cast("ChannelRule | None", found)
 
 
 def frame_path(video_path: str, video_id: str, number: int) -> Path:

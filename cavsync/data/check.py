@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,9 +31,13 @@ class ClipCheck:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The checks of all clips of a source, in its order."""
+    """The checks of the clips of a source, in its order.
+
+    `ended_by` is what interrupted the check before its last clip.
+    """
 
     clips: list[ClipCheck]
+    ended_by: type[KeyboardInterrupt] | None = None
 
     @property
     def rejected(self) -> list[ClipCheck]:
@@ -49,6 +53,7 @@ class CheckReport:
         """Return the report as JSON values."""
         return {
             "clips": len(self.clips),
+            "complete": self.ended_by is None,
             "rejected": len(self.rejected),
             "reasons": dict(self.reasons),
             "seconds": round(sum(clip.seconds for clip in self.clips), 3),
@@ -59,16 +64,24 @@ class CheckReport:
 def check_source(
     source: ClipSource, plan: SamplePlan, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> CheckReport:
-    """Load every clip and find its usable instants; `progress(done, total)` counts clips."""
+    """Load every clip and find its usable instants; `progress(done, total)` counts clips.
+
+    Ctrl-C ends the check after the clips that are done; it is raised where there are none.
+    """
     found = map_clips(partial(_seconds, plan), source, IMG_SIZE, workers=workers, progress=progress)
-    return CheckReport(
-        [
-            ClipCheck(legible(name), reason=result.reason, error=str(result))
-            if isinstance(result, MediaError)
-            else ClipCheck(legible(name), result)
-            for name, result in zip(source.names, found, strict=True)
-        ]
-    )
+    report = CheckReport([])
+    try:
+        for name, result in zip(source.names, found, strict=True):
+            report.clips.append(
+                ClipCheck(legible(name), reason=result.reason, error=str(result))
+                if isinstance(result, MediaError)
+                else ClipCheck(legible(name), result)
+            )
+    except KeyboardInterrupt as interrupt:
+        if not report.clips:
+            raise
+        return replace(report, ended_by=type(interrupt))
+    return report
 
 
 def _seconds(plan: SamplePlan, clip: Clip) -> float:

@@ -15,6 +15,7 @@ from cavsync.data.clip_audio import ClipAudio, Waveform
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader, VideoFrame, resize_center_crop
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.resample import ChannelRule
 
 # Video and audio that end this far apart were not recorded together, or one of them drifts.
 LENGTH_MISMATCH_SECONDS = 1.0
@@ -60,7 +61,7 @@ def decode_all(clip: Clip) -> Clip:
     return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=clip.audio.log_mel())
 
 
-def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf) -> Clip:
+def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf, channels: ChannelRule = "mix") -> Clip:
     """Decode a video file into a clip with frames of `img_size`, reading no further than `max_seconds`.
 
     Raises:
@@ -70,7 +71,7 @@ def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf)
     times: list[float] = []
     chunks: list[AudioChunk] = []
     video_end_seconds = 0.0
-    for seconds, item in read_until(path, max_seconds):
+    for seconds, item in read_until(path, max_seconds, channels=channels):
         if isinstance(item, AudioChunk):
             chunks.append(item)
         elif not times or seconds > times[-1]:
@@ -85,13 +86,13 @@ def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf)
 
 
 def read_until(
-    path: Path | str, end_seconds: float, *, zero_seconds: float = 0.0
+    path: Path | str, end_seconds: float, *, zero_seconds: float = 0.0, channels: ChannelRule = "mix"
 ) -> Iterator[tuple[float, VideoFrame | AudioChunk]]:
     """Yield the frames and audio of a file before `end_seconds`, each with its time; times count from `zero_seconds`.
 
     Raises MediaError for an unreadable file.
     """
-    with MediaReader(path, video_threads=1) as reader:
+    with MediaReader(path, channels=channels, video_threads=1) as reader:
         for item in reader:
             seconds = item.pts_seconds - zero_seconds
             if seconds >= end_seconds + INTERLEAVING_SECONDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,16 @@ from cavsync.data.segments import AudioSegments, cut_segments
 from cavsync.errors import MediaError
 from cavsync.media.align import (
     FRAME_SHIFT_SECONDS,
+    even_indices,
     nearest_index,
+    published_start_frames,
     segment_start_frame,
     tubelet_times_seconds,
 )
 
 Instants = NDArray[np.int64]
+SegmentRule = Literal["by-time", "published"]
+"""How the audio segment of a frame is found: centred on the frame's time, or by its number as in the public code."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,9 @@ class SamplePlan:
     segment_frames, num_frames, frame_step_seconds: the model's input. instants: number of instants per clip.
     spacing_seconds: time between them; 0 draws them at random from the whole clip. pad: move segments that reach beyond
     the audio inside it, or pad them with zeros if it is too short, as upstream does; otherwise only instants whose
-    segment lies inside the audio are used.
+    segment lies inside the audio are used. published_frames: follow the public code of CAV-MAE and CAV-MAE Sync: use so
+    many evenly spaced frames per clip only, and give each its segment by its number (`published_start_frames`),
+    whatever its time; None places segments by time.
     """
 
     segment_frames: int
@@ -36,6 +43,7 @@ class SamplePlan:
     instants: int = 1
     spacing_seconds: float = 0.0
     pad: bool = False
+    published_frames: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +63,11 @@ def usable_instants(clip: Clip, plan: SamplePlan) -> Instants:
     Raises:
         MediaError: there are fewer than `plan.instants`.
     """
+    if plan.published_frames is not None:
+        return np.unique(even_indices(clip.pts_seconds, plan.published_frames))
     if plan.pad or clip.segment_starts is not None:
         return np.arange(len(clip.frames))
-    starts = _starts(clip, clip.pts_seconds, plan)
+    starts = _starts_by_time(clip, clip.pts_seconds, plan)
     inside = np.flatnonzero((starts >= 0) & (starts + plan.segment_frames <= len(clip.audio)))
     if len(inside) < plan.instants:
         raise MediaError(
@@ -94,12 +104,27 @@ def take_sample(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples:
         wanted = nearest_index(clip.pts_seconds, tubelet_seconds)
     # Neighbouring tubelets share frames, so each distinct frame is decoded and augmented once.
     used, places = np.unique(wanted, return_inverse=True)
-    starts = _starts(clip, times, plan) if clip.segment_starts is None else clip.segment_starts[instants]
-    if plan.pad:
-        starts = np.clip(starts, 0, max(0, len(clip.audio) - plan.segment_frames))
-    audio = cut_segments(clip.audio, starts, plan.segment_frames, as_samples=as_samples)
+    audio = take_segments(clip, instants, plan, as_samples=as_samples)
     return Sample(clip.frames[used], places.reshape(wanted.shape), audio, times)
 
 
-def _starts(clip: Clip, times_seconds: NDArray[np.float64], plan: SamplePlan) -> Instants:
+def take_segments(clip: Clip, instants: Instants, plan: SamplePlan, *, as_samples: bool = False) -> AudioSegments:
+    """Cut the segments of the frames `instants` (K,) out of the clip's audio; `as_samples` as in `cut_segments`."""
+    return cut_segments(clip.audio, _starts(clip, instants, plan), plan.segment_frames, as_samples=as_samples)
+
+
+def _starts(clip: Clip, instants: Instants, plan: SamplePlan) -> Instants:
+    """Return the first log-mel frame of the segment of each of the frames `instants`."""
+    if plan.published_frames is not None:
+        # In a clip with fewer frames than that, a frame has several numbers; the first of them counts.
+        numbers = np.searchsorted(even_indices(clip.pts_seconds, plan.published_frames), instants)
+        return published_start_frames(plan.published_frames, plan.segment_frames)[numbers]
+    if clip.segment_starts is not None:
+        starts = clip.segment_starts[instants]
+    else:
+        starts = _starts_by_time(clip, clip.pts_seconds[instants], plan)
+    return np.clip(starts, 0, max(0, len(clip.audio) - plan.segment_frames)) if plan.pad else starts
+
+
+def _starts_by_time(clip: Clip, times_seconds: NDArray[np.float64], plan: SamplePlan) -> Instants:
     return segment_start_frame(times_seconds - clip.audio_start_seconds, plan.segment_frames)

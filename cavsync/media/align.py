@@ -13,6 +13,8 @@ SAMPLE_RATE_HZ = 16_000
 FRAME_LENGTH_SAMPLES = 400
 FRAME_SHIFT_SAMPLES = 160
 FRAME_SHIFT_SECONDS = FRAME_SHIFT_SAMPLES / SAMPLE_RATE_HZ
+PUBLISHED_LOG_MEL_FRAMES = 1024
+"""Log-mel frames of every clip in the code of CAV-MAE and CAV-MAE Sync."""
 
 
 def num_log_mel_frames(num_samples: int) -> int:
@@ -41,6 +43,20 @@ def upstream_start_frame(index: int, num_frames: int, num_log_mel: int, length_f
     """
     center = round(index * num_log_mel / num_frames)
     return int(np.clip(center - length_frames // 2, 0, max(0, num_log_mel - length_frames)))
+
+
+def published_start_frames(num_frames: int, length_frames: int) -> NDArray[np.int64]:
+    """Return the first log-mel frame (num_frames,) of each frame's segment as CAV-MAE Sync's and CAV-MAE's code cut it.
+
+    Both pad or cut every clip's log-mel to `PUBLISHED_LOG_MEL_FRAMES` first, so that of shorter audio the last segments
+    are partly or wholly padding, and audio after 10.24 s is never heard. CAV-MAE's segment is all of it, whatever the
+    frame.
+    """
+    starts = [
+        upstream_start_frame(number, num_frames, PUBLISHED_LOG_MEL_FRAMES, length_frames)
+        for number in range(num_frames)
+    ]
+    return np.asarray(starts, dtype=np.int64)
 
 
 def nearest_index(times_seconds: NDArray[np.float64], wanted_seconds: NDArray[np.float64]) -> NDArray[np.int64]:

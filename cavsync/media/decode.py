@@ -6,7 +6,6 @@ declares; none is derived from a frame counter, so variable frame rates and late
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,21 +20,19 @@ from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
 from cavsync.media.container import describe, index_remedy, open_confined, open_file
+from cavsync.media.damage import DamageCheck
 from cavsync.media.frame_times import OrderCheck, ReorderedTimes
 from cavsync.media.packets import late_streams_note, read_packets
-from cavsync.media.resample import AudioChunk, MonoResampler, frame_pts_seconds
+from cavsync.media.resample import AudioChunk, ChannelRule, MonoResampler, frame_pts_seconds
 from cavsync.media.silence import first_sounding
 from cavsync.media.track_ends import TrackEnds, require_end
 from cavsync.media.track_mix import TrackMix
 from cavsync.media.tracks import PLAYED, TrackChoice, Tracks, pick_tracks
 
-log = logging.getLogger(__name__)
-
 DEFAULT_FRAME_SECONDS = 0.04
 """Frame period assumed where the container declares no frame rate."""
 # For untrusted files. A little more than 8K UHD; a frame of this size takes 106 MB as RGB.
 MAX_FRAME_PIXELS = 8192 * 4320
-MAX_DAMAGED_SHARE = 0.2
 NOTED_CANCELLED_SECONDS = 0.5
 
 
@@ -66,6 +63,7 @@ class MediaReader:
         tracks: the tracks to read; by default those that players play, without audio tracks that are silent.
         all_audio: whether `apart` will be iterated over instead of the reader itself.
         sample_rate_hz: rate of the returned audio.
+        channels: how several channels of a track become one; see `ChannelRule`.
         video_threads: decoder threads; 0 lets FFmpeg choose.
 
     `tracks` are those that are read, `notes` sentences about what is left out or was changed, complete after the end.
@@ -84,9 +82,11 @@ class MediaReader:
         tracks: TrackChoice = PLAYED,
         all_audio: bool = False,
         sample_rate_hz: int = 16_000,
+        channels: ChannelRule = "mix",
         video_threads: int = 0,
     ) -> None:
         self.source = str(source)
+        self._channels = channels
         self.sample_rate_hz = sample_rate_hz
         self.notes: list[str] = []
         self._file = file
@@ -133,10 +133,16 @@ class MediaReader:
         places = {track.index: place for place, track in enumerate(audio)}
         num_apart, num_mixed = (len(audio), 1) if is_apart else (1, len(audio))
         converters = [
-            FrameConverter(self.info.frame_rate_hz, self.sample_rate_hz, self.info.start_seconds, num_audio=num_mixed)
+            FrameConverter(
+                self.info.frame_rate_hz,
+                self.sample_rate_hz,
+                self.info.start_seconds,
+                num_audio=num_mixed,
+                channels=self._channels,
+            )
             for _ in range(num_apart)
         ]
-        damage = _DamageCheck(self.source)
+        damage = DamageCheck(self.source)
         times, order = ReorderedTimes(), OrderCheck()
         if self._file is None:
             damage.remedy = index_remedy(self._container, self.source) or damage.remedy
@@ -170,6 +176,8 @@ class MediaReader:
         order.check(self.source)
         if note := late_streams_note(self._container):
             self.notes.append(f"{note} not read")
+        if doubt := self._ends.doubt():
+            self.notes.append(doubt)
         self._note_phase(converters[audio.index(self.tracks.audio[0])] if is_apart else converters[0])
 
     def _note_phase(self, converter: FrameConverter) -> None:
@@ -196,7 +204,7 @@ class MediaReader:
         self.notes.append(f"audio track {picked.audio_name} is passed over, because it is silent")
         return pick_tracks([self._container], self.source, replace(choice, audio=(number,)))
 
-    def _packets(self, audio: Sequence[av.AudioStream], damage: _DamageCheck) -> Iterator[av.Packet[Stream]]:
+    def _packets(self, audio: Sequence[av.AudioStream], damage: DamageCheck) -> Iterator[av.Packet[Stream]]:
         wanted = {self.tracks.video.index, *(track.index for track in audio)}
         try:
             for packet in read_packets(self._container):
@@ -216,12 +224,20 @@ class FrameConverter:
     """
 
     def __init__(
-        self, frame_rate_hz: float | None, sample_rate_hz: int, zero_seconds: float = 0.0, *, num_audio: int = 1
+        self,
+        frame_rate_hz: float | None,
+        sample_rate_hz: int,
+        zero_seconds: float = 0.0,
+        *,
+        num_audio: int = 1,
+        channels: ChannelRule = "mix",
     ) -> None:
         self._zero_seconds = zero_seconds
         self._period_seconds = 1.0 / frame_rate_hz if frame_rate_hz else DEFAULT_FRAME_SECONDS
         self._next_seconds = 0.0
-        self._resamplers = [MonoResampler(sample_rate_hz, zero_seconds=zero_seconds) for _ in range(num_audio)]
+        self._resamplers = [
+            MonoResampler(sample_rate_hz, zero_seconds=zero_seconds, channels=channels) for _ in range(num_audio)
+        ]
         self._mix = TrackMix(num_audio, sample_rate_hz) if num_audio > 1 else None
 
     def convert(self, frame: av.VideoFrame | av.AudioFrame, place: int = 0) -> Iterator[VideoFrame | AudioChunk]:
@@ -240,8 +256,9 @@ class FrameConverter:
 
     @property
     def cancelled_seconds(self) -> float:
-        """Duration of stereo in opposite phase, of which the difference was returned instead of the mix."""
-        return max(resampler.cancelled_seconds for resampler in self._resamplers)
+        """Duration of two channels in opposite phase, of which the difference was returned instead of the mix."""
+        tracks = max(resampler.cancelled_seconds for resampler in self._resamplers)
+        return tracks if self._mix is None else max(tracks, self._mix.cancelled_seconds)
 
     def _mixed(self, place: int, chunks: Iterator[AudioChunk]) -> Iterator[AudioChunk]:
         if self._mix is None:
@@ -268,43 +285,3 @@ def _upright_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     # Phones store the camera's rotation (counter-clockwise degrees) as metadata and leave the pixels unrotated.
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
-
-
-class _DamageCheck:
-    """Counts damaged packets, to reject a file that is too damaged."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._decoded = {"video": 0, "audio": 0}
-        self._damaged = 0
-        self._container_error = ""
-        self.remedy = "give a complete file"
-
-    def count_decoded(self, kind: str, count: int) -> None:
-        self._decoded[kind] += count
-
-    def count_damaged(self, kind: str, error: Exception) -> None:
-        self._damaged += 1
-        if kind == "container":
-            self._container_error = str(error)
-        log.debug("%s: damaged %s packet: %s", self._source, kind, error)
-
-    def check(self) -> None:
-        for kind, count in self._decoded.items():
-            if count == 0:
-                raise MediaError(
-                    f"{self._source} has a {kind} track of which nothing decodes: {self.remedy}",
-                    reason="corrupt",
-                )
-        total = sum(self._decoded.values()) + self._damaged
-        if self._damaged > MAX_DAMAGED_SHARE * total:
-            raise MediaError(
-                f"{self._source} is corrupt ({self._damaged} of {total} packets do not decode): give an undamaged file",
-                reason="corrupt",
-            )
-        if self._container_error:
-            raise MediaError(
-                f"{self._source} breaks off ({self._container_error}): give a complete file", reason="truncated"
-            )
-        if self._damaged:
-            log.warning("%s: %d damaged packets were skipped", self._source, self._damaged)

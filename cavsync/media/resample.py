@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import av
 import av.error
@@ -31,6 +31,8 @@ SETTLE_SECONDS = 1.0
 CANCELLED_SHARE, RESTORED_SHARE = 0.01, 0.04
 # Rates of a damaged or forged file: one packet at 1 Hz would become hours of audio.
 MIN_RATE_HZ, MAX_RATE_HZ = 100, 6_144_000
+ChannelRule = Literal["mix", "first"]
+"""How several channels become one: their mean, or the first alone, as the published preparation of CAV-MAE keeps it."""
 STEREO_LAYOUTS = ("stereo", "2 channels", "downmix")
 
 
@@ -119,12 +121,16 @@ class StereoMix:
 class MonoResampler:
     """Resampler of decoded audio frames to `AudioChunk`s of mono float32 at `sample_rate_hz`.
 
+    Several channels are mixed, or, with `channels` "first", all but the first are dropped.
+
     The count of samples restarts at the frame's own timestamp when timestamps jump by more than `BREAK_SECONDS`, stay
     displaced by more than `DISPLACED_SECONDS`, or the rate or layout changes. Times are counted from `zero_seconds` of
     the source's clock.
     """
 
-    def __init__(self, sample_rate_hz: int, *, zero_seconds: float = 0.0) -> None:
+    def __init__(self, sample_rate_hz: int, *, zero_seconds: float = 0.0, channels: ChannelRule = "mix") -> None:
+        self._channels = channels
+        self._num_channels = 1
         self._zero_seconds = zero_seconds
         self._rate_hz = sample_rate_hz
         self._resampler: av.AudioResampler | None = None
@@ -166,17 +172,23 @@ class MonoResampler:
         if self._resampler is not None and (is_break or source_format != self._source_format):
             yield from self.flush()
         if self._resampler is None:
-            self._is_stereo = frame.layout.name in STEREO_LAYOUTS
-            layout = "stereo" if self._is_stereo else "mono"
-            self._resampler = av.AudioResampler(format="flt", layout=layout, rate=self._rate_hz)
             self._source_format = source_format
-            self._gain = np.float32(1.0) if self._is_stereo else mix_gain(frame.layout.name)
+            self._resampler = self._opened(frame.layout)
             self._origin_seconds = self._now_seconds() if pts_seconds is None else pts_seconds
             self._clock = SteadyClock(self._origin_seconds)
             self._samples_out = 0
         self._clock.advance(pts_seconds, frame.samples / frame.sample_rate)
         frame.pts = None
         yield from self._emit(self._resampler.resample(frame))
+
+    def _opened(self, layout: av.AudioLayout) -> av.AudioResampler:
+        """Open the filter for a layout, and set what its output needs to become mono."""
+        self._is_stereo = layout.name in STEREO_LAYOUTS and self._channels == "mix"
+        if self._channels == "first":
+            self._num_channels, self._gain = layout.nb_channels, np.float32(1.0)
+            return av.AudioResampler(format="flt", layout=layout, rate=self._rate_hz)
+        self._gain = np.float32(1.0) if self._is_stereo else mix_gain(layout.name)
+        return av.AudioResampler(format="flt", layout="stereo" if self._is_stereo else "mono", rate=self._rate_hz)
 
     def flush(self) -> Iterator[AudioChunk]:
         """Return the audio that the filter still holds, and restart the count with the next frame."""
@@ -197,7 +209,10 @@ class MonoResampler:
     def _emit(self, frames: list[av.AudioFrame]) -> Iterator[AudioChunk]:
         for frame in frames:
             samples = frame.to_ndarray().reshape(-1).astype(np.float32, copy=False)
-            samples = self._stereo.mix(samples.reshape(-1, 2)) if self._is_stereo else samples * self._gain
+            if self._is_stereo:
+                samples = self._stereo.mix(samples.reshape(-1, 2))
+            else:
+                samples = samples[:: self._num_channels] * self._gain
             pts_seconds = self._now_seconds()
             self._samples_out += len(samples)
             if len(samples):

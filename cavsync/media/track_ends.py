@@ -72,6 +72,21 @@ class TrackEnds:
                 return MissingEnd(found - start_seconds, declared - start_seconds)
         return MissingEnd(file_end_seconds - start_seconds, None) if self._is_cut_off else None
 
+    def doubt(self) -> str | None:
+        """Return a sentence about a duration that may be a guess and exceeds what the file holds; None if it fits."""
+        container = self._container
+        if container.duration is None or not set(container.format.name.split(",")) & GUESSED_FORMATS:
+            return None
+        start_seconds = (container.start_time or 0) / av.time_base
+        found_seconds = max(self._ends.values(), default=start_seconds) - start_seconds
+        declared_seconds = container.duration / av.time_base
+        if not _is_missing(found_seconds, declared_seconds):
+            return None
+        return (
+            f"the header declares {declared_seconds:.1f} s, but the file ends after {found_seconds:.1f} s: it was cut "
+            "off, unless its header is wrong"
+        )
+
     def _declared_end_seconds(self) -> float | None:
         """Return the end of the whole file where no track declares its own."""
         container = self._container

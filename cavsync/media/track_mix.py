@@ -7,21 +7,24 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.media.resample import AudioChunk
+from cavsync.media.resample import AudioChunk, StereoMix
 
 # A track that is further behind is not waited for; a jump of the times that is larger begins a new piece.
 MAX_WAIT_SECONDS = 10.0
 
 
 class TrackMix:
-    """Mean of tracks that are pushed chunk by chunk; where one has no samples, it counts as silent."""
+    """Mean of tracks that are pushed chunk by chunk; where one has no samples, it counts as silent.
+
+    Of two that cancel (opposite phase) it is half the difference.
+    """
 
     def __init__(self, num_tracks: int, sample_rate_hz: int) -> None:
         self._rate_hz = sample_rate_hz
         self._max_wait = round(MAX_WAIT_SECONDS * sample_rate_hz)
-        self._gain = np.float32(1 / num_tracks)
+        self._stereo = StereoMix(sample_rate_hz) if num_tracks == 2 else None
         self._begin: int | None = None
-        self._sum: NDArray[np.float32] = np.empty(0, dtype=np.float32)
+        self._waiting: NDArray[np.float32] = np.empty((0, num_tracks), dtype=np.float32)
         self._ends = [0] * num_tracks
 
     def push(self, place: int, chunk: AudioChunk) -> Iterator[AudioChunk]:
@@ -34,10 +37,11 @@ class TrackMix:
             self._ends = [start] * len(self._ends)
         samples = chunk.samples[max(0, self._begin - start) :]
         offset = max(0, start - self._begin)
-        missing = offset + len(samples) - len(self._sum)
+        missing = offset + len(samples) - len(self._waiting)
         if missing > 0:
-            self._sum = np.concatenate([self._sum, np.zeros(missing, dtype=np.float32)])
-        self._sum[offset : offset + len(samples)] += self._gain * samples
+            silence = np.zeros((missing, self._waiting.shape[1]), dtype=np.float32)
+            self._waiting = np.concatenate([self._waiting, silence])
+        self._waiting[offset : offset + len(samples), place] += samples
         self._ends[place] = max(self._ends[place], self._begin + offset + len(samples))
         yield from self._emit(max(min(self._ends), self._end - self._max_wait))
 
@@ -49,12 +53,18 @@ class TrackMix:
 
     @property
     def _end(self) -> int:
-        return (self._begin or 0) + len(self._sum)
+        return (self._begin or 0) + len(self._waiting)
+
+    @property
+    def cancelled_seconds(self) -> float:
+        """Duration of two tracks in opposite phase, of which the difference was returned instead of the mean."""
+        return 0.0 if self._stereo is None else self._stereo.cancelled_seconds
 
     def _emit(self, stop: int) -> Iterator[AudioChunk]:
         assert self._begin is not None
         count = stop - self._begin
         if count > 0:
-            ready, self._sum = self._sum[:count], self._sum[count:]
+            ready, self._waiting = self._waiting[:count], self._waiting[count:]
             start, self._begin = self._begin, stop
-            yield AudioChunk(start / self._rate_hz, ready)
+            mixed = ready.mean(axis=1) if self._stereo is None else self._stereo.mix(ready)
+            yield AudioChunk(start / self._rate_hz, mixed)

@@ -90,11 +90,12 @@ class Tracks:
         return {number: track for number, track in enumerate(self.all_audio) if number not in self.unknown}
 
     def notes(self, *, all_audio: bool = False) -> list[str]:
-        """Return sentences about audio tracks that are not scored; all_audio: whether all that can be decoded are."""
+        """Return sentences about tracks that are not scored; all_audio: whether all that can be decoded are."""
         chosen = set(self.audio_numbers)
         notes = [
             f"audio track {number} is left out: this FFmpeg has no decoder for its codec" for number in self.unknown
         ]
+        notes += self._video_notes()
         if all_audio:
             return notes
         others = [f"{number} ({described(track)})" for number, track in self.decodable.items() if number not in chosen]
@@ -104,6 +105,21 @@ class Tracks:
                 "--audio-stream chooses another"
             )
         return notes
+
+    def _video_notes(self) -> list[str]:
+        """Return a sentence about video tracks that are not scored."""
+        tracks = list(self.video.container.streams.video)
+        others = [
+            str(number)
+            for number, track in enumerate(tracks)
+            if track is not self.video and not is_cover(track) and not _is_special(track, SPECIAL_PICTURE)
+        ]
+        if not others:
+            return []
+        number = tracks.index(self.video)
+        return [
+            f"video track {number} of {len(tracks)} is scored, not {', '.join(others)}: --video-stream chooses another"
+        ]
 
 
 def pick_tracks(containers: Iterable[InputContainer], source: str, choice: TrackChoice = PLAYED) -> Tracks:
@@ -120,7 +136,7 @@ def pick_tracks(containers: Iterable[InputContainer], source: str, choice: Track
     # To FFmpeg a cover image is a video track with a single frame.
     all_video = [track for track in tracks if isinstance(track, av.VideoStream)]
     all_audio = [track for track in tracks if isinstance(track, av.AudioStream)]
-    members = None if choice.program is None else _members(tracks, choice.program, source)
+    members = None if choice.program is None else program_members(tracks, choice.program, source)
     for kind, of_kind in (("video", [track for track in all_video if not is_cover(track)]), ("audio", all_audio)):
         if not of_kind:
             found = ", ".join(sorted({track.type for track in tracks})) or "nothing"
@@ -213,7 +229,7 @@ def _are_related(video: av.VideoStream, audio: av.AudioStream) -> bool:
     return audio == best("audio", video) or best("audio", audio) == best("audio", video)
 
 
-def _members(tracks: Sequence[Stream], program: int, source: str) -> frozenset[int]:
+def program_members(tracks: Sequence[Stream], program: int, source: str) -> frozenset[int]:
     """Return the indices of a programme's tracks; MediaError where there is none of that number."""
     found = programs(cast("InputContainer", tracks[0].container)) if tracks else {}
     if program not in found:

@@ -9,6 +9,7 @@ from cavsync.errors import ConfigError
 from cavsync.model.attention_pool import AttentionPool
 from cavsync.model.config import ModelConfig
 from cavsync.model.encoder import AudioVisualEncoder
+from cavsync.model.fit_positions import fit_positions
 from cavsync.model.init import linear
 from cavsync.model.norm import LayerNorm
 
@@ -40,9 +41,12 @@ class CAVMAEFT(AudioVisualEncoder):
             self.attention_pool = AttentionPool(config.embed_dim, config.num_heads)
         self.mlp_head = nn.Sequential(LayerNorm(config.embed_dim), linear(config.embed_dim, label_dim))
 
-    def take_encoder(self, encoder: AudioVisualEncoder) -> None:
-        """Copy the weights of an encoder of the same configuration; the head stays as it is."""
-        pretrained = encoder.state_dict()
+    def take_encoder(self, encoder: AudioVisualEncoder, source: str = "the encoder") -> None:
+        """Copy the weights of an encoder of the same configuration; the head stays as it is.
+
+        Position tables are made to fit another audio length or frame size; `source` names the encoder in the log.
+        """
+        pretrained = fit_positions(encoder.state_dict(), self.config, source)
         own = self.state_dict()
         self.load_state_dict({name: own[name] if self.is_of_head(name) else pretrained[name] for name in own})
 

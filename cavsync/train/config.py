@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from cavsync.data.augment.config import Augmentation
+from cavsync.data.sampling import SegmentRule
 from cavsync.errors import ConfigError
+from cavsync.media.resample import ChannelRule
 from cavsync.model import ModelConfig
 from cavsync.model.face_config import FaceConfig
 from cavsync.train.classify_config import ClassifyConfig
@@ -65,6 +67,12 @@ class TrainConfig(BaseModel):
     """Shift and pad segments that reach beyond the audio, as upstream does; False leaves such instants out."""
     frames_per_clip: Positive = 10
     """Frames that a CAV-MAE JSON data set must hold per clip."""
+    segments: SegmentRule = "by-time"
+    """Audio segments are centred on their frame's time, or found by its number among `frames_per_clip` evenly spaced
+    frames as in the public code of CAV-MAE and CAV-MAE Sync ("published"), for comparisons with published tables."""
+    channels: ChannelRule | None = Field(default=None, exclude_if=_is_unset)
+    """How several channels of audio become one: "mix", or "first" as in the published preparation; None mixes those of
+    video files and takes packed audio as it is."""
     repeats: tuple[Positive, ...] = ()
     """How often an epoch visits the clips of each data source; empty visits all of them once."""
     augmentation: Augmentation = Augmentation()
@@ -156,6 +164,8 @@ class TrainConfig(BaseModel):
     def _check(self) -> Self:
         if self.ema_decay and self.average_from_epoch:
             raise ConfigError("ema_decay and average_from_epoch are both set, but a run keeps one average: drop one.")
+        if self.augmentation.mixup and self.augmentation.mixup_audio == "waveform":
+            _require_samples(self)
         if self.face is not None:
             _require_face_options(self)
         return self
@@ -169,6 +179,15 @@ class TrainConfig(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or "configuration"
             raise ConfigError(f"Training option '{name}' is {first['input']!r}: {first['msg']}; change it.") from error
+
+
+def _require_samples(config: TrainConfig) -> None:
+    """Raise ConfigError where clips have no samples left to mix."""
+    if config.cache_clips or config.augmentation.tempo != (1.0, 1.0):
+        raise ConfigError(
+            "mixup_audio=waveform mixes samples, but cache_clips and tempo leave only log-mel: switch them off, or set "
+            "mixup_audio=power."
+        )
 
 
 def _require_face_options(config: TrainConfig) -> None:

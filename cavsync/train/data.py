@@ -44,6 +44,7 @@ def sample_plan(model: ModelConfig, train: TrainConfig) -> SamplePlan:
         instants=train.instants_per_clip,
         spacing_seconds=train.instant_spacing_seconds,
         pad=train.pad_segments,
+        published_frames=train.frames_per_clip if train.segments == "published" else None,
     )
 
 
@@ -86,7 +87,7 @@ class RunData:
             DataError: nothing to train on, or labels that do not fit.
             ConfigError: the number of repeats is not that of the sources.
         """
-        source = paths.open(train.frames_per_clip, model.audio_length)
+        source = paths.open(train.frames_per_clip, model.audio_length, train.channels)
         cache: dict[int, Clip | MediaError] | None = None
         rejects = Rejects()
         for part in source.sources:

@@ -13,6 +13,7 @@ from cavsync.data.sources.classes import ClassLabels
 from cavsync.data.sources.clips import open_source
 from cavsync.data.sources.joined import JoinedSources
 from cavsync.errors import CheckpointError, ConfigError
+from cavsync.media.resample import ChannelRule
 from cavsync.run import RunFolder
 from cavsync.train.config import TrainConfig
 
@@ -30,13 +31,13 @@ class RunPaths:
     def __str__(self) -> str:
         return ", ".join(map(str, self.train))
 
-    def open(self, frames_per_clip: int, segment_frames: int) -> JoinedSources:
-        """Open all sources as one, those to train on first.
+    def open(self, frames_per_clip: int, segment_frames: int, channels: ChannelRule | None = None) -> JoinedSources:
+        """Open all sources as one, those to train on first; see `open_source`.
 
         Raises DataError where one cannot be opened, ConfigError where a clip is both trained on and held out.
         """
         opened = [
-            open_source(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
+            open_source(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames, channels=channels)
             for path in (*self.train, *self.held_out)
         ]
         if self.held_out:

@@ -109,7 +109,9 @@ class Watcher:
         options = options.for_live(bundle.manifest.sync)
         self._scorer = SyncScorer(bundle, options, on_faces=on_faces, on_face_row=on_face_row)
         if len(options.tracks.audio) > 1 or options.all_audio:
-            raise ConfigError("a live source is watched with one audio track: name it with audio_stream")
+            raise ConfigError(
+                "a live source is watched with one audio track: give a single number as --audio-stream (audio_stream)"
+            )
         self._reader = Reader(
             address,
             self._queue,

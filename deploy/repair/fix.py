@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from cavsync.deploy.repair.losses import losses
 from cavsync.deploy.repair.new_file import check_place, new_file
 from cavsync.deploy.repair.output_streams import ISO_ENDINGS
 from cavsync.deploy.repair.remux import MAX_OFFSET_MS, Progress, remux
@@ -146,6 +147,7 @@ def fix_file(
             )
             compare(traces, trace_file(temporary), output)
             check_chapters(source, temporary, output)
+            notes += losses(source, temporary, output, leave_out)
             checked = None if check is None else check(temporary)
         except ConfigError:
             raise

@@ -41,13 +41,20 @@ def moved_tracks(source: Path, choice: TrackChoice, *, all_audio: bool, is_measu
         return _moved(container.streams.audio, choice.audio, True, all_audio)
 
 
-def measured_in_copy(source: Path, measured: str, leave_out: Collection[int]) -> str:
-    """Return the name, as in `2+3`, that measured audio tracks have in a copy without the streams `leave_out`."""
-    if not measured or not leave_out:
-        return measured
+def tracks_in_copy(
+    source: Path, measured: str, video: int | None, leave_out: Collection[int]
+) -> tuple[str, int | None]:
+    """Return the name, as in `2+3`, that measured audio tracks have in a copy without the streams `leave_out`, and the
+    number of a named video track."""
+    if not leave_out:
+        return measured, video
     with open_file(str(source)) as container:
-        gone = [number for number, track in enumerate(container.streams.audio) if track.index in leave_out]
-    return "+".join(str(number - sum(one < number for one in gone)) for number in map(int, measured.split("+")))
+        streams = container.streams
+        heard = [number for number, track in enumerate(streams.audio) if track.index in leave_out]
+        seen = [number for number, track in enumerate(streams.video) if track.index in leave_out]
+    numbers = [int(part) for part in measured.split("+") if part]
+    name = "+".join(str(number - sum(one < number for one in heard)) for number in numbers)
+    return name, None if video is None else video - sum(one < video for one in seen)
 
 
 def _moved(audio: Sequence[av.AudioStream], measured: Sequence[int], is_named: bool, all_audio: bool) -> MovedTracks:

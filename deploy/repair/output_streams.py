@@ -62,7 +62,7 @@ def add_streams(
             continue
         target = _add(stream, sink)
         if target is None:
-            raise MediaError(refusal(stream, Path(sink.name)))
+            raise MediaError(refusal(stream, Path(sink.name), can_lack=plan.can_lack(stream)))
         _copy_description(container, stream, sink, target, keeps_tags=keeps_tags)
         if any("timecode" in container.streams[index].metadata for index in plan.left_out):
             target.metadata.pop("timecode", None)
@@ -70,18 +70,29 @@ def add_streams(
     return targets
 
 
-def refusal(stream: Stream, output: Path) -> str:
-    """Return the sentence about a stream that cannot be copied to `output`, with a way out."""
-    leave = f"--leave-out {stream.index} to copy the others"
+def refusal(stream: Stream, output: Path, *, can_lack: bool) -> str:
+    """Return the sentence about a stream that cannot be copied to `output`, with a way out.
+
+    can_lack: whether the copy makes sense without it.
+    """
     kind = "a cover" if is_cover(stream) else stream.type
-    if stream.type not in ("video", "audio") or stream.codec_context is not None:
-        sentence = f"{output.suffix} cannot hold {kind} in {codec_name(stream)} (stream {stream.index})"
-        is_better = output.suffix.lower() != ".mkv" and _matroska_holds(stream)
-        other = f"{container_remedy(output)}, or " if is_better else "give "
-        return f"{sentence}: no file was written, {other}{leave}"
+    leave = f"--leave-out {stream.index} to copy the others"
+    if stream.type in ("video", "audio") and stream.codec_context is None:
+        return (
+            f"stream {stream.index} is {kind} in a codec that this FFmpeg does not know, so it cannot be copied to any "
+            f"container: no file was written, {f'give {leave}' if can_lack else 'convert it first'}"
+        )
+    source = Path(stream.container.name)
+    ways = []
+    if output.suffix.lower() != ".mkv" and _matroska_holds(stream):
+        ways.append(container_remedy(output))
+    elif source.suffix.lower() != output.suffix.lower() and not can_lack:
+        ways.append(f"give an OUTPUT that ends in {source.suffix}")
+    if can_lack:
+        ways.append(leave if ways else f"give {leave}")
     return (
-        f"stream {stream.index} is {kind} in a codec that this FFmpeg does not know, so it cannot be copied to any "
-        f"container: no file was written, give {leave}"
+        f"{output.suffix} cannot hold {kind} in {codec_name(stream)} (stream {stream.index}): no file was written, "
+        f"{', or '.join(ways) or 'convert it first'}"
     )
 
 

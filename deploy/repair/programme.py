@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from av.container import InputContainer
 
 from cavsync.errors import MediaError
-from cavsync.media.description import PROGRAM_LINE, description
+from cavsync.media.container import is_cover, open_file
+from cavsync.media.description import PROGRAM_LINE, description, programs
+from cavsync.media.tracks import program_members
 
 SERVICE_LINE = re.compile(r"^      (service_name|service_provider) *: (.*)$", re.MULTILINE)
 
+TRANSPORT_STREAM = "mpegts"
 # What FFmpeg writes where it is given no names.
 PLACEHOLDERS = (("service_name", "Service01"), ("service_provider", "FFmpeg"))
 
@@ -29,21 +34,40 @@ class Programme:
         return ", ".join(self.names.values())
 
 
-def programme_of(container: InputContainer) -> Programme | None:
-    """Return the only programme of a container; None where it has none.
+def programme_of(container: InputContainer, leave_out: Collection[int]) -> Programme | None:
+    """Return the programme of what is copied of a container, all but the streams `leave_out`; None where it has none.
 
     Raises:
         MediaError: there are several, which a copy would merge into one.
     """
+    members = {number: indices - set(leave_out) for number, indices in programs(container).items()}
+    copied = [number for number, indices in members.items() if indices]
+    if len(copied) > 1:
+        pictures = {stream.index for stream in container.streams.video if not is_cover(stream)}
+        shown = [number for number in copied if members[number] & pictures]
+        remedy = " or ".join(f"--program {number}" for number in shown or copied)
+        raise MediaError(
+            f"{container.name} holds several programmes ({', '.join(map(str, copied))}), which a copy would merge: "
+            f"no file was written, give {remedy} to copy that one"
+        )
+    # Only the numbers of services are worth keeping; those of HLS variants count from 0.
+    if not copied or container.format.name != TRANSPORT_STREAM:
+        return None
     # What follows the last programme, under "No Program", belongs to none.
     parts = PROGRAM_LINE.split(description(container).partition("  No Program")[0])[1:]
-    numbers = [int(number) for number in parts[::2]]
-    if len(numbers) > 1:
-        raise MediaError(
-            f"{container.name} holds several programmes ({', '.join(map(str, numbers))}), which a copy would merge: "
-            f"no file was written, take out one first, as `ffmpeg -i INPUT -map 0:p:{numbers[0]} -c copy ONE.ts` does"
-        )
-    if not numbers:
-        return None
-    names = dict(SERVICE_LINE.findall(parts[1]))
-    return Programme(numbers[0], {key: name for key, name in names.items() if (key, name) not in PLACEHOLDERS})
+    text = dict(zip(map(int, parts[::2]), parts[1::2], strict=True))[copied[0]]
+    names = dict(SERVICE_LINE.findall(text))
+    return Programme(copied[0], {key: name for key, name in names.items() if (key, name) not in PLACEHOLDERS})
+
+
+def outside(source: Path, program: int | None) -> frozenset[int]:
+    """Return the indices of the streams that belong to other programmes than `program` only; none where it is None.
+
+    Raises:
+        MediaError: there is no such programme.
+    """
+    if program is None:
+        return frozenset()
+    with open_file(str(source)) as container:
+        own = program_members(list(container.streams), program, str(source))
+        return frozenset[int]().union(*programs(container).values()) - own

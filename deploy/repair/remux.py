@@ -24,7 +24,7 @@ from cavsync.deploy.repair.output_streams import (
     container_remedy,
 )
 from cavsync.deploy.repair.packet_clock import PacketClock
-from cavsync.deploy.repair.plan import Plan
+from cavsync.deploy.repair.plan import Plan, first_video
 from cavsync.deploy.repair.presentation import presentation_times
 from cavsync.deploy.repair.programme import programme_of
 from cavsync.deploy.repair.stretch import Stretcher, stretched_packets
@@ -69,16 +69,22 @@ def remux(
         MediaError: `source` is unreadable or damaged, lacks the stream, or has what the container cannot hold.
     """
     with _open(source) as container, output.open("wb") as file:
-        programme = programme_of(container)
+        programme = programme_of(container, leave_out)
         delays = delays_seconds(container, audio_delay_ms, audio_streams)
         moved = _moved_audio(container, audio_streams)
         if audio_streams is None:
             moved = [stream for stream in moved if stream.index not in leave_out]
         _check_left_out(container, leave_out, moved)
-        delays = _without_hidden_start(container, source, output, delays)
+        delays = _without_hidden_start(container, source, output, delays, leave_out)
         clock = PacketClock(delays, is_spliced=is_spliced(container), times=presentation_times(container))
         stretched = moved if stretch is not None else []
-        plan = Plan(delays, programme, frozenset(leave_out), frozenset(stream.index for stream in stretched))
+        plan = Plan(
+            delays,
+            programme,
+            left_out=frozenset(leave_out),
+            needed_audio=frozenset(stream.index for stream in moved if audio_streams is not None or len(moved) == 1),
+            stretched=frozenset(stream.index for stream in stretched),
+        )
         sink, targets = start_output(container, output, file, plan)
         traces = {index: trace_of(container.streams[index], delays.get(index, Fraction(0))) for index in targets}
         ends = TrackEnds(container)
@@ -117,6 +123,8 @@ def remux(
         played = [container.streams[index] for index, trace in traces.items() if trace.kind in ("video", "audio")]
         missing = ends.missing([stream for stream in played if not is_cover(stream)])
         notes += [f"INPUT was cut off ({missing})"] if missing is not None else []
+        if doubt := ends.doubt():
+            notes.append(f"INPUT: {doubt}")
         return list(traces.values()), notes
 
 
@@ -125,13 +133,14 @@ def _moved_audio(container: InputContainer, numbers: Collection[int] | None) -> 
 
 
 def _check_left_out(container: InputContainer, leave_out: Collection[int], moved: Collection[Stream]) -> None:
-    kept = {*(stream.index for stream in moved), container.streams.video[0].index}
+    kept = {stream.index for stream in moved}
     for index in leave_out:
         if index >= len(container.streams):
             raise MediaError(f"{container.name} has no stream {index}: give 0 to {len(container.streams) - 1}")
         if index in kept:
             kind = container.streams[index].type
             raise MediaError(f"stream {index} is the {kind} of which the offset is removed: it cannot be left out")
+    first_video(container, leave_out)
 
 
 def delays_seconds(
@@ -160,7 +169,7 @@ def delays_seconds(
 
 
 def _without_hidden_start(
-    container: InputContainer, source: Path, output: Path, delays: dict[int, Fraction]
+    container: InputContainer, source: Path, output: Path, delays: dict[int, Fraction], leave_out: Collection[int]
 ) -> dict[int, Fraction]:
     """Return the delays, increased for all streams where media before time zero would be hidden or misplaced.
 
@@ -174,7 +183,7 @@ def _without_hidden_start(
     lead = Fraction(0)
     if is_spliced(container) and container.start_time is not None:
         lead = max(lead, Fraction(-container.start_time, av.time_base))
-    video = next(stream.index for stream in container.streams if stream.type == "video")
+    video = first_video(container, leave_out)
     if video in delays or not set(container.format.name.split(",")) & ISO_FORMATS:
         lead = max(lead, -_video_start_seconds(source, video))
     if lead == 0:

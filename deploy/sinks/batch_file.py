@@ -1,7 +1,8 @@
 """The file in which a batch keeps what it has scored until its outputs are written.
 
 One line of JSON describes the batch, and one more each file that was scored or failed. A line reaches the disk before
-the next file begins; a line without an end is what a killed process or a power failure leaves, and is ignored.
+the next file begins; a line without an end is what a killed process or a power failure leaves, and is ignored. While a
+file is scored, the last line names it. Where such a line is left, the process was killed, or crashed, at that file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +25,8 @@ from cavsync.file_names import is_address
 FORMAT = 1
 ENDING = ".partial"
 MAX_NAME_BYTES = 255
+BEGUN = b'{"begun":'
+"""How the line of a file that is being scored starts."""
 # A link that somebody else put at this name is not written through.
 OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -83,6 +87,7 @@ class BatchFile:
         self.path = path
         self._kept: dict[str, _Kept] = {}
         self._num_entries = 0
+        self._interrupted: dict[str, list[int]] = {}
         header = {"batch": FORMAT, "settings": settings}
         try:
             self._stream: IO[bytes] = os.fdopen(os.open(path, OPEN_FLAGS, 0o666), "r+b", buffering=0)
@@ -124,6 +129,24 @@ class BatchFile:
         kept = self._kept.get(source)
         return kept is not None and kept.row.state != FAILED and identity_of(source) in ([], kept.identity)
 
+    def ended_process(self, source: str) -> bool:
+        """Whether an earlier process was killed, or crashed, while it scored this source as it is now."""
+        return source in self._interrupted and identity_of(source) == self._interrupted[source]
+
+    @contextmanager
+    def begun(self, source: str, identity: list[int]) -> Iterator[None]:
+        """Note that a source is scored in this block.
+
+        Raises:
+            DataError: the note cannot be written, for example because the disk is full.
+        """
+        # What a crash of this process leaves need not reach the disk.
+        offset = self._append({"begun": source, "identity": identity}, is_synced=False)
+        try:
+            yield
+        finally:
+            self._stream.truncate(offset)
+
     def add(self, source: str, identity: list[int], entry: BatchEntry) -> None:
         """Append the entry of `source`, in place of an earlier one; `identity` is that from before it was scored.
 
@@ -157,7 +180,7 @@ class BatchFile:
         self._kept.pop(source, None)
         self._kept[source] = _Kept(self._num_entries, offset, identity, row)
 
-    def _append(self, content: Mapping[str, Any]) -> int:
+    def _append(self, content: Mapping[str, Any], *, is_synced: bool = True) -> int:
         """Write one line and wait until it is on the disk; return where it starts."""
         # ASCII: JSON's escapes keep even names that are not UTF-8.
         line = memoryview(json.dumps(content, allow_nan=False).encode("ascii") + b"\n")
@@ -165,7 +188,8 @@ class BatchFile:
         try:
             while line:
                 line = line[self._stream.write(line) :]
-            os.fsync(self._stream.fileno())
+            if is_synced:
+                os.fsync(self._stream.fileno())
         except OSError as error:
             self._stream.truncate(offset)
             raise DataError(
@@ -175,9 +199,12 @@ class BatchFile:
 
     def _read(self, header: dict[str, Any], *, resume: bool) -> bool:
         """Read the entries of an interrupted batch, and cut off what is no whole line; False where there are none."""
+        num_lines = num_entries = -1
         with self.path.open("rb") as stream:
-            num_entries = sum(line.endswith(b"\n") for line in stream) - 1
-        if num_entries < 1:
+            for line in stream:
+                num_lines += line.endswith(b"\n")
+                num_entries += line.endswith(b"\n") and not line.startswith(BEGUN)
+        if num_entries < 1 and not (resume and num_lines > 0):
             self._stream.truncate(0)
             return False
         if not resume:
@@ -187,9 +214,13 @@ class BatchFile:
             )
         with self.path.open("rb") as stream:
             self._require_same(self._parsed(stream.readline(), {"batch", "settings"}), header)
-            for _ in range(num_entries):
-                offset = stream.tell()
-                content = self._parsed(stream.readline(), {"source", "identity", "row"})
+            for _ in range(num_lines):
+                offset, line = stream.tell(), stream.readline()
+                if line.startswith(BEGUN):
+                    content = self._parsed(line, {"begun", "identity"})
+                    self._interrupted[content["begun"]] = content["identity"]
+                    continue
+                content = self._parsed(line, {"source", "identity", "row"})
                 self._keep(content["source"], offset, content["identity"], FileRow(**content["row"]))
             self._stream.truncate(stream.tell())
         return True

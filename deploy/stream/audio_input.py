@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cavsync.errors import MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ
-from cavsync.media.resample import AudioChunk, MonoResampler
+from cavsync.media.resample import AudioChunk, MonoResampler, StereoMix
 
 MIN_RATE_HZ = 1_000
 MAX_RATE_HZ = 768_000
@@ -30,10 +30,15 @@ RATE_CHECK_SPANS = 2
 
 
 class AudioInput:
-    """Push audio of any rate, layout and type; get it at 16 kHz. Channels are averaged."""
+    """Push audio of any rate, layout and type; get it at 16 kHz.
+
+    Channels are averaged; of two that cancel (opposite phase) the difference is taken.
+    """
 
     def __init__(self) -> None:
         self._resampler: MonoResampler | None = None
+        self._stereo: StereoMix | None = None
+        self._stereo_rate_hz = 0
         self._rate_check = _RateCheck()
 
     def push(self, samples: Any, pts_seconds: float, sample_rate_hz: int) -> Iterator[AudioChunk]:
@@ -42,8 +47,9 @@ class AudioInput:
         Raises:
             MediaError: wrong type, shape or rate, samples that are not finite, or timestamps that contradict the rate.
         """
-        mono = _checked_mono(samples)
+        checked = _checked(samples)
         rate_hz = _checked_rate(sample_rate_hz)
+        mono = self._mixed(checked, rate_hz)
         self._rate_check.add(pts_seconds, len(mono) / rate_hz, rate_hz)
         return self._convert(mono, pts_seconds, rate_hz) if len(mono) else iter(())
 
@@ -52,6 +58,17 @@ class AudioInput:
         if self._resampler is not None:
             yield from self._resampler.flush()
             self._resampler = None
+
+    def _mixed(self, samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
+        """Mix samples (n,) or (n, channels) to (n,)."""
+        if samples.ndim == 1:
+            return samples
+        if samples.shape[1] != 2:
+            mean: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+            return mean
+        if self._stereo is None or rate_hz != self._stereo_rate_hz:
+            self._stereo, self._stereo_rate_hz = StereoMix(rate_hz), rate_hz
+        return self._stereo.mix(samples)
 
     def _convert(self, mono: NDArray[np.float32], pts_seconds: float, rate_hz: int) -> Iterator[AudioChunk]:
         if rate_hz == SAMPLE_RATE_HZ:
@@ -114,21 +131,23 @@ class _RateCheck:
         self._num_pieces = self._num_apart = 0
 
 
-def _checked_mono(samples: Any) -> NDArray[np.float32]:
+def _checked(samples: Any) -> NDArray[np.float32]:
+    """Return samples (n,) or (n, channels) as float32 in [-1, 1]."""
     if not isinstance(samples, np.ndarray) or samples.dtype not in (np.float32, np.int16):
         found = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
         raise MediaError(f"the audio is {found}: push a numpy array of float32 in [-1, 1] or int16")
     if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] == 0):
         raise MediaError(f"the audio has shape {samples.shape}: push (samples,) or (samples, channels)")
-    scaled = samples.astype(np.float32) / 32768 if samples.dtype == np.int16 else samples
-    mono: NDArray[np.float32] = (scaled if scaled.ndim == 1 else scaled.mean(axis=1)).astype(np.float32, copy=False)
-    if not np.isfinite(mono).all():
+    scaled: NDArray[np.float32] = samples
+    if samples.dtype == np.int16:
+        scaled = samples.astype(np.float32) / np.float32(32768)
+    if not np.isfinite(scaled).all():
         raise MediaError("the audio holds NaN or infinite values: push finite samples in [-1, 1]")
-    if len(mono) and np.abs(mono).max() > MAX_AMPLITUDE:
+    if scaled.size and np.abs(scaled).max() > MAX_AMPLITUDE:
         raise MediaError(
-            f"the audio reaches {np.abs(mono).max():.0f}, full scale is 1: divide the samples by their range"
+            f"the audio reaches {np.abs(scaled).max():.0f}, full scale is 1: divide the samples by their range"
         )
-    return mono
+    return scaled
 
 
 def _checked_rate(sample_rate_hz: Any) -> int:

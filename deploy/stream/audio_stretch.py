@@ -91,6 +91,13 @@ class AudioStretch:
         """Embeddings (stop - start, D) of instants [start, stop); NaN where missing."""
         return self._embeddings.read(start, stop)
 
+    def log_mel(self, instant: int) -> NDArray[np.float32] | None:
+        """Raw log-mel (segment_frames, bins) of an instant; None where audio is missing."""
+        if not self.first_instant <= instant < self.end_instant or not self._is_usable(instant):
+            return None
+        self._hear_until(instant * self._hop_frames + self._segment_frames)
+        return self._segment(instant)
+
     def level_dbfs(self, instant: int) -> float:
         """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
         if not self.first_instant <= instant < self.end_instant or not self._is_usable(instant):

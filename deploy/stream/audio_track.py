@@ -84,6 +84,11 @@ class AudioTrack:
             merged = np.where(np.isnan(merged), other, merged)
         return merged
 
+    def log_mel(self, epoch: int, instant: int) -> NDArray[np.float32] | None:
+        """Raw log-mel (segment_frames, bins) of an instant; None where audio is missing."""
+        found = (stretch.log_mel(instant) for stretch in self._stretches if stretch.epoch == epoch)
+        return next((segment for segment in found if segment is not None), None)
+
     def level_dbfs(self, epoch: int, instant: int) -> float:
         """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
         levels = [stretch.level_dbfs(instant) for stretch in self._stretches if stretch.epoch == epoch]

@@ -83,8 +83,11 @@ class LagRows:
 
     def level_dbfs(self, epoch: int, time_seconds: float) -> float:
         """Level of the segment nearest to the moment (see `AudioTrack.level_dbfs`)."""
-        below, share_above = self._place(time_seconds)
-        return self.audio.level_dbfs(epoch, below if share_above <= 0.5 else below + 1)
+        return self.audio.level_dbfs(epoch, self._nearest(time_seconds))
+
+    def log_mel(self, epoch: int, time_seconds: float) -> NDArray[np.float32] | None:
+        """Raw log-mel (segment_frames, bins) of the segment nearest to the moment; None where audio is missing."""
+        return self.audio.log_mel(epoch, self._nearest(time_seconds))
 
     def drop_before(self, epoch: int, time_seconds: float) -> None:
         """Release the audio that no moment from `time_seconds` on needs, once the audio has come as far.
@@ -100,6 +103,11 @@ class LagRows:
     def _stop(self, time_seconds: float) -> int:
         """The instant after those that a moment needs."""
         return self._place(time_seconds)[0] + self._grid.reach + 2
+
+    def _nearest(self, time_seconds: float) -> int:
+        """The grid instant nearest to a moment."""
+        below, share_above = self._place(time_seconds)
+        return below if share_above <= 0.5 else below + 1
 
     def _place(self, time_seconds: float) -> tuple[int, float]:
         """The grid instant at or below a moment, and the distance from it to that moment as a share of a hop."""

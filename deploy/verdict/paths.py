@@ -16,6 +16,9 @@ from cavsync.manifest import Calibration
 
 CLEAR_ODDS = 4.0
 """How many times the odds of one face must be those of another for it to decide against that one."""
+MIN_STRENGTH = 0.9
+"""Least `strength` (see `curve_features`) of a face's peak that is decided on: where a curve is smooth, a low peak
+stands out by many of its deviations, and is chance all the same."""
 STEADY_SOUND_DB = 3.0
 """Range of the level of the sound's segments (5th to 95th percentile) below which it hardly changes."""
 
@@ -47,6 +50,8 @@ def judge_face(
         lack=lack or (view.shortcoming if view.is_mute else None),
     )
     score = replace(score, path=FACE, face=view)
+    if score.is_measured and (score.features or {}).get("strength", 0.0) < MIN_STRENGTH:
+        score = _undecided(score, None)
     if lack is not None or score.is_measured:
         return score
     # A face that is hard to see says more than what else is missing, and that more than why no lag stands out.
@@ -89,9 +94,9 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
     rivals = [other for other in faces if is_disputed(other, face, tolerance_ms)]
     rival = next((other for other in rivals if _odds(face) < CLEAR_ODDS * _odds(other)), None)
     if rival is not None:
-        chosen = _disputed(face, f"one face says {_offset(face)} and another {_offset(rival)}")
+        chosen = _undecided(face, f"one face says {_offset(face)} and another {_offset(rival)}")
     elif is_disputed(whole, face, tolerance_ms):
-        chosen = _disputed(face, f"the face says {_offset(face)} and the whole picture {_offset(whole)}")
+        chosen = _undecided(face, f"the face says {_offset(face)} and the whole picture {_offset(whole)}")
     elif whole.is_measured and not face.is_measured:
         chosen = whole
     elif not face.is_measured and face.confidence is not None and len(faces) > 1:
@@ -123,7 +128,7 @@ def _offset(score: SyncScore) -> str:
     return f"{score.audio_offset_ms:+.0f} ms"
 
 
-def _disputed(face: SyncScore, reason: str) -> SyncScore:
+def _undecided(face: SyncScore, reason: str | None) -> SyncScore:
     return replace(
         face,
         suggested_audio_delay_ms=None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from coded_clips import packets, unchanged, write_coded_clip
 from fake_bundle import write_fake_bundle
+from situation import ffmpeg
 
 from cavsync.cli.main import main
 
@@ -146,12 +149,32 @@ def test_bad_usage_exits_with_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
-def test_interruption_leaves_nothing(early: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_several_programmes_is_copied(early: Path, bundle_path: Path, tmp_path: Path) -> None:
+    """A radio programme comes first, whose sound is that of the picture 200 ms later."""
+    source, output = tmp_path / "in.ts", tmp_path / "out.ts"
+    programmes = ("-program", "title=Radio:program_num=7:st=0", "-program", "title=TV:program_num=9:st=1:st=2")
+    late = ("-itsoffset", "0.2", "-i", early, "-i", early, "-map", "0:a", "-map", "1:v", "-map", "1:a", "-c", "copy")
+    ffmpeg(*late, *programmes, source)
+    assert "give --program 9 to copy that one" in one_error(run(source, output, "--bundle", bundle_path))
+    assert "no programme 8" in one_error(run(source, output, "--offset-ms", 9, "--program", 8))
+    assert not output.exists()
+    result = run(source, output, "--bundle", bundle_path, "--program", 9)
+    assert result.exit_code == 0, result.output
+    assert "stream 0 (audio) was left out" in result.stderr
+    assert re.search(r"before: +\+(299|30\d) ms", result.stdout), result.stdout
+    assert re.search(r"residual: +[+-]\d ms", result.stdout), result.stdout
+    assert [stream.kind for stream in packets(output)] == ["video", "audio"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption_leaves_nothing(
+    early: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
 
     monkeypatch.setattr("cavsync.deploy.repair.fix.compare", interrupt)
     result = run(early, tmp_path / "out.mp4", "--offset-ms", 80)
-    assert result.exit_code == 130
-    assert "interrupted" in result.stderr
+    assert result.exit_code == status
+    assert "interrupted: nothing was written" in result.stderr
     assert list(tmp_path.iterdir()) == []

@@ -1,16 +1,21 @@
 """The command line: help without heavy imports, one sentence per error, the line from clips to score."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from generated_clips import make_clips
 
 from cavsync.cli.main import main
+from cavsync.data.parallel import map_clips
 from cavsync.run import RunFolder
 
 
@@ -76,6 +81,28 @@ def test_data_check_reports_and_fails(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "unreadable" in result.output
     assert json.loads(out.read_text())["reasons"] == {"unreadable": 1}
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_data_check_lists_what_was_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    folder = make_clips(tmp_path / "clips", 1)
+    (folder / "zz.mp4").write_text("no video")
+
+    def interrupted(*arguments: Any, **options: Any) -> Iterator[Any]:
+        found = map_clips(*arguments, **options)
+        yield next(found)
+        os.kill(os.getpid(), number)
+        yield from found
+
+    monkeypatch.setattr("cavsync.data.check.map_clips", interrupted)
+    out = tmp_path / "check.json"
+    result = CliRunner().invoke(main, ["data", "check", str(folder), "--workers", "1", "--json", str(out)])
+    assert result.exit_code == status, result.output
+    assert "1 of 2 clips were checked" in result.stderr
+    found = json.loads(out.read_text())
+    assert (found["clips"], found["complete"], found["reasons"]) == (1, False, {})
 
 
 @pytest.mark.slow

@@ -19,9 +19,9 @@ import webdataset
 from generated_clips import make_clips
 from waiting import PATIENCE_SECONDS
 
+from cavsync.atomic import only_writer
 from cavsync.data.clip import load_clip
 from cavsync.data.shards import PackOptions, ShardFolder, is_shard_folder, read_video
-from cavsync.data.shards.lock import only_writer
 from cavsync.data.shards.pack import pack, shuffled
 from cavsync.data.shards.tar_writer import TarWriter
 from cavsync.errors import ConfigError, DataError
@@ -173,7 +173,7 @@ from pathlib import Path
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards import read_video
 from cavsync.data.shards.pack import pack
-from cavsync.data.shards.lock import only_writer
+from cavsync.atomic import only_writer
 from cavsync.data.shards.tar_writer import TarWriter
 
 def progress(done, total):

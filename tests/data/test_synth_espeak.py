@@ -7,6 +7,7 @@ import pytest
 
 from cavsync.data.synth import ClipSpec, draw_specs, render
 from cavsync.data.synth.espeak import articulation, espeak_available, espeak_speech
+from cavsync.data.synth.worlds.world import World
 from cavsync.errors import ConfigError
 
 needs_espeak = pytest.mark.skipif(not espeak_available(), reason="espeak-ng is not installed")
@@ -51,3 +52,22 @@ def test_without_the_program_faces_are_synthetic(monkeypatch: pytest.MonkeyPatch
     assert {spec.speech for spec in draw_specs(8, 1, families=["face"])} == {"synthetic"}
     with pytest.raises(ConfigError, match="not installed"):
         render(ClipSpec(1, "face", speech="espeak-ng"))
+
+
+@needs_espeak
+def test_speakers_of_a_world_take_turns_in_their_own_voices() -> None:
+    """Two heads share a clip; each phrase belongs to the turn of its speaker."""
+    shape = {"duration_seconds": 3.0, "width": 96, "height": 64, "speech": "espeak-ng"}
+    world = next(w for seed in range(30) if len((w := World(ClipSpec(seed, "voices", **shape))).actors) == 2  # type: ignore[arg-type]
+                 and {placed.actor.label for placed in w.actors} == {"voice", "voice-2"})  # fmt: skip
+    first, second = (placed.actor for placed in world.actors)
+    assert min(len(first.sounds), len(second.sounds)) >= 2
+    assert not {sound.time_seconds for sound in first.sounds} & {sound.time_seconds for sound in second.sounds}
+    assert {label for _, label in world.events()[0] + world.events()[1]} >= {"voice", "voice-2"}
+
+
+def test_voices_fall_back_to_formants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert {spec.speech for spec in draw_specs(8, 1, families=["voices"])} == {"synthetic"}
+    with pytest.raises(ConfigError, match="not installed"):
+        render(ClipSpec(1, "voices", speech="espeak-ng"))

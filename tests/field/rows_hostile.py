@@ -68,6 +68,43 @@ def padded(size: int) -> Callable[[bytes], bytes]:
     return lambda clip: clip + bytes(size)
 
 
+def with_byte_lost_each(step: int) -> Callable[[bytes], bytes]:
+    """Remove one byte of every `step`, as a bad line does."""
+    return lambda clip: b"".join(clip[place : place + step - 1] for place in range(0, len(clip), step))
+
+
+def with_packets_lost(share: int) -> Callable[[bytes], bytes]:
+    """Remove every `share`-th packet of 188 bytes, but for those with the tables in front."""
+
+    def change(clip: bytes) -> bytes:
+        packets = [clip[place : place + 188] for place in range(0, len(clip), 188)]
+        return b"".join(packet for number, packet in enumerate(packets) if number < 10 or number % share)
+
+    return change
+
+
+def behind(head: bytes) -> Callable[[bytes], bytes]:
+    """Put bytes in front of the file."""
+    return lambda clip: head + clip
+
+
+def of_bytes(name: str, content: bytes) -> Write:
+    """Return a `write` of a file that is no media, whatever its name says."""
+
+    def write(base: Path, folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return write
+
+
+def playlist_of_others(base: Path, folder: Path) -> Path:
+    """A script that names another file, by a path that must not be opened through it."""
+    (folder / "clip.mp4").write_text(f"ffconcat version 1.0\nfile {base}\n")
+    return folder / "clip.mp4"
+
+
+TS = remade("clip.ts", "-c", "copy")
 MPEG4_AVI = remade("clip.avi", "-c:v", "mpeg4", "-bf", "0", "-q:v", "2", "-c:a", "pcm_s16le")
 MP4 = remade("clip.mp4", "-c", "copy", "-metadata", "title=A title that is long enough")
 MKV = remade("clip.mkv", "-c", "copy", "-metadata", "title=A title that is long enough")
@@ -88,4 +125,21 @@ SITUATIONS = [
     Situation("MP4 with a movie box of 2 GiB", forged(MP4, with_huge(b"moov", -4, HUGE)), 0.0),
     Situation("MP4 with zeros at its end", forged(MP4, padded(1 << 20)), 0.0),
     Situation("Matroska with zeros at its end", forged(MKV, padded(1 << 20)), 0.0),
+    Situation("MP4 with a clock of 0 ticks", forged(MP4, with_huge(b"mdhd", 16, 0)), None, "clip.mp4"),
+    Situation("MP4 of 65535 by 65535 pixels in its header", forged(MP4, with_huge(b"avc1", 28, 0xFFFF_FFFF)), 0.0),
+    Situation("MP4 with an edit list of 2^28 entries", forged(MP4, with_huge(b"elst", 8, 1 << 28)), 0.0),
+    Situation(
+        "MP4 with a box larger than the file in front", forged(MP4, behind(b"\x7f\xff\xff\xfffree")), None, "clip.mp4"
+    ),
+    Situation("MP4 with text in front", forged(MP4, behind(b"HTTP/1.1 200 OK\r\n\r\n")), None, "clip.mp4"),
+    Situation("Matroska with a title of 256 TB", forged(MKV, with_huge(b"\x7b\xa9", 2, 0x0100_FFFF)), 0.0),
+    Situation("transport stream with text in front", forged(TS, behind(b"HTTP/1.1 200 OK\r\n\r\n")), 0.0),
+    Situation("transport stream that lost one packet of 50", forged(TS, with_packets_lost(50)), 0.0),
+    Situation("transport stream that lost a byte of 50,000", forged(TS, with_byte_lost_each(50_000)), 0.0),
+    Situation(
+        "web page for a video", of_bytes("clip.mp4", b"<!DOCTYPE html><title>Not found</title>" * 99), None, "clip.mp4"
+    ),
+    Situation("zeros for a video", of_bytes("clip.mp4", bytes(1 << 20)), None, "clip.mp4"),
+    Situation("one byte for a video", of_bytes("clip.mkv", b"\x1a"), None, "clip.mkv"),
+    Situation("playlist for a video", playlist_of_others, None, "clip.mp4 cannot be opened"),
 ]

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from coded_clips import write_coded_clip
 from situation import Repair, Situation, Write, converted, ffmpeg
 
 TIMECODE = converted("clip.mov", "-c", "copy", "-timecode", "10:00:00:00")
 SERVICE = ("-metadata", "service_name=Test TV", "-metadata", "service_provider=Prov", "-mpegts_service_id", "68")
 TWO_PROGRAMMES = ("-i", "CLIP", "-map", "0", "-map", "1", "-c", "copy")
 PROGRAMMES = ("-program", "program_num=1:st=0:st=1", "-program", "program_num=2:st=2:st=3")
+RADIO_AND_TV = (
+    *("-i", "CLIP", "-map", "1:a", "-map", "0:v", "-map", "0:a", "-c", "copy"),
+    *("-program", "title=Radio:program_num=7:st=0", "-program", "title=TV:program_num=9:st=1:st=2"),
+)
+SECOND_PLAYED = (
+    *("-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy"),
+    *("-disposition:a:0", "0", "-disposition:a:1", "default"),
+)
 LEFT_OUT = {"leave_out": (2,)}
 
 
@@ -76,6 +85,14 @@ def with_subtitles(base: Path, folder: Path) -> Path:
     return folder / "clip.mkv"
 
 
+def with_data(base: Path, folder: Path) -> Path:
+    """A transport stream with private data, as of captions or tracking."""
+    (folder / "data.bin").write_bytes(bytes(range(256)) * 8)
+    data = ("-f", "data", "-i", folder / "data.bin", "-map", "0", "-map", "1", "-c", "copy")
+    ffmpeg("-i", base, *data, folder / "clip.ts")
+    return folder / "clip.ts"
+
+
 LINES = "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\n2\n00:00:03,000 --> 00:00:04,000\nlast\n"
 PLAIN = converted("clip.mp4", "-c", "copy")
 COMMENTARY = (
@@ -127,7 +144,92 @@ SITUATIONS = [
         "two programmes",
         converted("clip.ts", *TWO_PROGRAMMES, *PROGRAMMES),
         0,
-        repair=Repair(refusal=r"several programmes \(1, 2\).*-map 0:p:1"),
+        repair=Repair(refusal=r"several programmes \(1, 2\).*give --program 1 or --program 2 to copy"),
+    ),
+    Situation(
+        "two programmes, of which one has the picture",
+        converted("clip.ts", *RADIO_AND_TV),
+        0,
+        repair=Repair(refusal=r"several programmes \(7, 9\).*give --program 9 to copy that one"),
+    ),
+    Situation(
+        "one of two programmes",
+        converted("clip.ts", *RADIO_AND_TV),
+        0,
+        repair=Repair(
+            notes="stream 0 .* was left out",
+            moved=(0,),
+            loses=frozenset({"streams", "languages", "stream tags", "dispositions", "programmes"}),
+            options={"leave_out": (0,)},
+        ),
+    ),
+    Situation(
+        "picture that webm cannot hold",
+        PLAIN,
+        0,
+        repair=Repair(
+            ".webm", refusal=r"video in h264 \(stream 0\): no file was written, give an OUTPUT that ends in .mkv$"
+        ),
+    ),
+    Situation(
+        "picture that mkv cannot hold",
+        converted("clip.flv", "-c:v", "flv", "-q:v", "2", "-c:a", "copy"),
+        0,
+        repair=Repair(".mkv", refusal=r"video in flv1 .*: no file was written, give an OUTPUT that ends in .flv$"),
+    ),
+    Situation(
+        "data without a time to mkv", with_data, 0, repair=Repair(".mkv", refusal="bin_data.*give --leave-out 2")
+    ),
+    Situation("subtitle with flags to mp4", with_subtitles, 0, repair=Repair(".mp4", refusal="--leave-out 2")),
+    Situation(
+        "commentary to mov",
+        converted("clip.mkv", *COMMENTARY),
+        0,
+        repair=Repair(".mov", notes="audio track 1: comment", loses=frozenset({"dispositions", "stream tags"})),
+    ),
+    Situation(
+        "languages and titles to ts",
+        converted("clip.mkv", *COMMENTARY),
+        0,
+        repair=Repair(
+            ".ts",
+            notes="lacks what .ts has no place for: .*audio track 1: title, comment",
+            loses=frozenset({"dispositions", "languages", "stream tags", "tags", "programmes"}),
+        ),
+    ),
+    Situation(
+        "default is the second, to ts",
+        converted("clip.mkv", *SECOND_PLAYED),
+        0,
+        repair=Repair(".ts", refusal="the flag that makes players choose audio track 1.*--leave-out 1"),
+    ),
+    Situation("default is the second, to mp4", converted("clip.mkv", *SECOND_PLAYED), 0, repair=Repair(".mp4")),
+    Situation(
+        "turned picture to ts",
+        lambda _, folder: write_coded_clip(folder / "clip.mov", seconds=6.0, rotation=90),
+        0,
+        repair=Repair(
+            ".ts",
+            notes="video track 0: Display Matrix: rotation of",
+            loses=frozenset({"rotation", "tags", "programmes", "dispositions", "languages"}),
+        ),
+    ),
+    Situation(
+        "unknown codec first",
+        unknown_codec(0),
+        0,
+        repair=Repair(refusal="does not know.*give --leave-out 1", options={"audio_streams": [1]}),
+    ),
+    Situation(
+        "unknown codec first, left out",
+        unknown_codec(0),
+        0,
+        repair=Repair(
+            notes="stream 1 .* was left out",
+            moved=(0, 1),
+            loses=frozenset({"streams", "languages", "stream tags", "dispositions"}),
+            options={"audio_streams": [1], "leave_out": (1,)},
+        ),
     ),
     Situation("cover in mkv", with_cover("mkv"), 0, repair=Repair()),
     Situation("cover in mp4", with_cover("mp4"), 0, repair=Repair(offset_ms=-300)),

@@ -135,6 +135,7 @@ SITUATIONS = [
             *("-disposition:v:0", "0", "-disposition:v:1", "default"),
         ),
         0,
+        "video track 1 of 2 is scored, not 0: --video-stream chooses another",
     ),
     Situation(
         "first video by its number",

@@ -41,6 +41,17 @@ def flv_of_twice_the_duration(base: Path, folder: Path) -> Path:
     return path
 
 
+def flv_cut_between_packets(base: Path, folder: Path) -> Path:
+    path = converted("clip.flv", "-c", "copy")(base, folder)
+    content = path.read_bytes()
+    # A header of 9 bytes; then packets of a head of 11 bytes that tells their size, each between two numbers of 4.
+    end = 9
+    while end < 0.6 * len(content):
+        end += 4 + 11 + int.from_bytes(content[end + 5 : end + 8], "big")
+    path.write_bytes(content[: end + 4])
+    return path
+
+
 def late_subtitle(ending: str, codec: str) -> Write:
     def write(base: Path, folder: Path) -> Path:
         (folder / "lines.srt").write_text(
@@ -66,7 +77,18 @@ SITUATIONS = [
     Situation("subtitle after the end in mkv", late_subtitle("mkv", "copy"), 0, repair=Repair()),
     Situation("subtitle after the end in mp4", late_subtitle("mp4", "mov_text"), 0, repair=Repair()),
     Situation(
-        "FLV declares twice its duration", flv_of_twice_the_duration, 0, repair=Repair(loses=frozenset({"tags"}))
+        "FLV declares twice its duration",
+        flv_of_twice_the_duration,
+        0,
+        "unless its header is wrong",
+        repair=Repair(notes="it was cut off, unless its header is wrong", loses=frozenset({"tags"})),
+    ),
+    Situation(
+        "cut off flv, between two packets",
+        flv_cut_between_packets,
+        0,
+        "the file ends after 3.* s: it was cut off, unless its header is wrong",
+        repair=Repair(notes="it was cut off", loses=frozenset({"tags"})),
     ),
     Situation("cut off mp4", half(FASTSTART), None, "truncated", repair=Repair(notes="INPUT was cut off")),
     Situation("cut off mkv", half(converted("clip.mkv", "-c", "copy")), None, "truncated"),

@@ -68,6 +68,18 @@ def test_tracks_are_mixed_on_one_clock() -> None:
         assert other.pts_seconds == pytest.approx(one.pts_seconds + len(one.samples) / RATE_HZ)
 
 
+def test_two_tracks_that_cancel_leave_their_difference() -> None:
+    """As left and right of a sound in opposite phase do, stored as two tracks of one channel."""
+    left = RANDOM.normal(size=4 * RATE_HZ).astype(np.float32)
+    mix, parts = TrackMix(2, RATE_HZ), []
+    for start in range(0, len(left), 1000):
+        for place, sign in enumerate((1, -1)):
+            parts += mix.push(place, AudioChunk(start / RATE_HZ, sign * left[start : start + 1000]))
+    parts += mix.flush()
+    assert np.concatenate([part.samples for part in parts]) == pytest.approx(left, abs=1e-6)
+    assert mix.cancelled_seconds == pytest.approx(4.0)
+
+
 def test_a_track_that_is_far_behind_is_not_waited_for() -> None:
     mix = TrackMix(2, RATE_HZ)
     second = np.ones(RATE_HZ, dtype=np.float32)

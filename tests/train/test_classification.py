@@ -83,6 +83,21 @@ def test_a_run_starts_from_any_step_of_another(start: Path, tmp_path: Path) -> N
             assert torch.equal(found, wanted)
 
 
+def test_another_audio_length(start: Path) -> None:
+    """A classifier takes a longer segment than its start: positions are stretched, time masks too, the rest is
+    copied."""
+    run = trainer(start.parent / "longer", start, audio_length=160)
+    assert run.config.classify is not None
+    tuned = CAVMAEFT(run.model_config, 4)
+    classes = ClipClasses(ClassLabels.of_names("abcd"), ())
+    Classification(run.model_config, run.config, run.config.classify, classes).initialise(tuned)
+    assert run.config.augmentation.time_mask_frames == round(192 * 160 / 1024)
+    source = small_model(seed=4).state_dict()
+    state = tuned.state_dict()
+    assert state["pos_embed_a"].shape == (1, 80, 32)
+    assert all(torch.equal(state[name], source[name]) for name in source if name in state and name != "pos_embed_a")
+
+
 @pytest.mark.parametrize("target", ["single-label", "multi-label"])
 def test_equal_to_a_loop_by_hand(target: str, clips: Path, start: Path, families: Path, tmp_path: Path) -> None:
     """Three steps with mixup, SpecAugment, smoothing, balanced sampling and a faster head: the same weights as Adam on
@@ -206,7 +221,7 @@ def test_what_cannot_be_trained_is_refused(clips: Path, start: Path, families: P
     with pytest.raises(ConfigError, match="learned nothing: pass --set init_from"):
         Trainer(*override(*preset("probe"), small), tmp_path / "untrained").run(clips)
     with pytest.raises(CheckpointError, match="another configuration"):
-        trainer(tmp_path / "other", start, audio_length=160, target="multi-label").run(clips)
+        trainer(tmp_path / "other", start, max_pooling=True, cls_token=False, target="multi-label").run(clips)
     with pytest.raises(CheckpointError, match=r"'absent', which the run starts from, does not exist.*init_from"):
         trainer(run_dir, Path("absent"))
     with pytest.raises(ConfigError, match="drop one"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cavsync.cli.errors import ExitStatus, end
+from cavsync.cli.errors import ExitStatus, end, stopped_by_signals
 from cavsync.cli.progress import counting_bar
 from cavsync.file_names import printable
 
@@ -35,7 +35,7 @@ def check(
 ) -> None:
     """Load every clip of SRC, a folder of videos or a CAV-MAE JSON, and list those that training would reject.
 
-    Exit status 1: at least one clip would be rejected.
+    After Ctrl-C or SIGTERM the clips that were checked are listed. Exit status 1: at least one clip would be rejected.
     """
     from cavsync.atomic import check_writable, write_text_atomically
     from cavsync.data.check import check_source
@@ -47,11 +47,13 @@ def check(
     segment_frames = max(1, round(segment_seconds * FRAMES_PER_SECOND_OF_AUDIO))
     opened = open_source(source, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
     plan = SamplePlan(segment_frames=segment_frames, num_frames=1, frame_step_seconds=0.04, instants=instants)
-    with counting_bar("checking clips") as progress:
+    with stopped_by_signals(), counting_bar("checking clips") as progress:
         report = check_source(opened, plan, workers=workers, progress=progress)
     if json_out is not None:
         write_text_atomically(json_out, json.dumps(report.to_dict(), indent=1) + "\n")
     _print(report)
+    if report.ended_by is not None:
+        raise report.ended_by(f"{len(report.clips)} of {len(opened.names)} clips were checked")
     if report.rejected:
         end(ExitStatus.FAILURE)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.options import channels_option
 from cavsync.cli.progress import counting_bar
 from cavsync.file_names import printable
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--faces", is_flag=True,
               help="Also keep the track of each clip's main face, for --preset sync-face; clips without a face are "
               "rejected.")  # fmt: skip
+@channels_option
 @click.option("--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="CSV index,mid,display_name; clips with other labels are rejected.")  # fmt: skip
 @click.option("--licence", default="", help="Licence recorded with every clip.")
@@ -63,7 +65,7 @@ def pack(source: Path, out: Path, media: Path | None, labels: Path | None, worke
             manifest = pack_shards(
                 source,
                 out,
-                PackOptions(**options),
+                PackOptions(**{name: value for name, value in options.items() if (name, value) != ("channels", None)}),
                 media=media,
                 workers=workers,
                 vocabulary=vocabulary,

@@ -37,7 +37,14 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--clips", type=click.IntRange(1), required=True, help="Number of clips to write.")
 @click.option("--seed", type=click.IntRange(0), required=True, help="Seed; equal seeds give equal clips.")
-@click.option("--families", metavar="A,B", help="Only these families: impacts, drummer, keys, face.  [default: all]")
+@click.option(
+    "--families",
+    metavar="A,B",
+    default="flat",
+    show_default=True,
+    help="Families, taken in turn. flat: impacts, drummer, keys, face (drawings, quick to learn). worlds: balls, tools,"
+    " plucked, bowed, animals, machines, walking, screen, voices (scenes in three dimensions). all: both.",
+)
 @click.option("--duration-seconds", type=float, default=6.0, show_default=True, help="Length of each clip.")
 @click.option(
     "--max-offset-ms",
@@ -90,25 +97,26 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
     type=click.Choice(["auto", "synthetic", "espeak-ng"]),
     default="auto",
     show_default=True,
-    help="Voice of the faces; auto uses espeak-ng, if it is installed, for half of them.",
+    help="Voice of faces and voices; auto uses espeak-ng, if it is installed, for half of these clips.",
 )
 @click.option("--masks", type=click.IntRange(0), default=0, show_default=True,
               help="Pixel-exact object masks per clip, for `cavsync eval localize`.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Number of processes.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier set in OUT.")
 def synth(
-    out: Path, clips: int, seed: int, families: str | None, masks: int, workers: int, overwrite: bool, **drawn: Any
+    out: Path, clips: int, seed: int, families: str, masks: int, workers: int, overwrite: bool, **drawn: Any
 ) -> None:
     """Write generated clips with exact ground truth into the folder OUT.
 
     Sizes, frame rates and codecs vary unless they are fixed. OUT/truth.jsonl holds one JSON object per clip: its file
-    name, true offset and drift, event times and all parameters. OUT/labels.csv holds each clip's classes: its family
+    name, true offset and drift, event times, all parameters, and `spec`, one line from which
+    `cavsync.data.synth.ClipSpec.from_text` makes the clip again. OUT/labels.csv holds each clip's classes: its family
     and the objects that sound in it. --masks adds OUT/masks/CLIP/FRAME.png, where pixel value i stands for the i-th of
     the clip's `objects` in truth.jsonl, counted from 1.
     """
     from cavsync.data.synth import draw_specs, generate
 
-    chosen = [name.strip() for name in families.split(",")] if families else None
+    chosen = [name.strip() for name in families.split(",")]
     specs = draw_specs(clips, seed, families=chosen, **drawn)
     with counting_bar("writing clips") as progress:
         truth = generate(out, specs, workers=workers, masks=masks, overwrite=overwrite, progress=progress)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cavsync.cli.eval.output import check_outputs, deliver, result_options
-from cavsync.cli.options import key_values
+from cavsync.cli.eval.output import check_outputs, deliver, result_options, segments_option
+from cavsync.cli.options import channels_option, key_values
 from cavsync.cli.progress import counting_bar
+
+if TYPE_CHECKING:
+    from cavsync.data.sampling import SegmentRule
+    from cavsync.media.resample import ChannelRule
 
 MODES = ("multimodal", "audio-only", "visual-only", "missing-visual", "missing-audio")
 DEFAULT_FRAMES = 10
@@ -31,6 +35,8 @@ DEFAULT_FRAMES = 10
 @click.option("--frames", type=click.IntRange(min=1),
               help="Frames per clip, whose probabilities are averaged; by default 10, "
               "or as many as a CAV-MAE JSON has.")  # fmt: skip
+@segments_option
+@channels_option
 @click.option("--target", type=click.Choice(["multi-label", "single-label"]),
               help="Any number of classes per clip, or exactly one.  [default: as trained, "
               "else by the labels]")  # fmt: skip
@@ -48,6 +54,8 @@ def classify(
     split: str | None,
     modes: tuple[Any, ...],
     frames: int | None,
+    segments: SegmentRule,
+    channels: ChannelRule | None,
     overrides: dict[str, Any],
     device: str,
     json_out: Path | None,
@@ -69,12 +77,15 @@ def classify(
     if frames is None and data.suffix.lower() != ".json":
         frames = DEFAULT_FRAMES
     clips = open_eval_clips(
-        data, segment_frames=opened.model.config.audio_length, frames=frames, media=media, split=split
+        data,
+        segment_frames=opened.model.config.audio_length,
+        frames=frames,
+        media=media,
+        split=split,
+        segments=segments,
+        channels=channels,
     )
     with counting_bar("classifying clips") as progress:
         chosen = modes or (opened.mode or "multimodal",)
         found = run(opened, clips, chosen, device=device, progress=progress, **options)
-    result = classify_result(
-        opened, found, clips.data, frames=clips.frames, selection=clips.selection, device=device
-    )  # fmt: skip
-    deliver(result, json_out, html_out)
+    deliver(classify_result(opened, found, clips, device=device), json_out, html_out)

@@ -21,6 +21,18 @@ def result_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def segments_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --segments."""
+    return click.option(
+        "--segments",
+        type=click.Choice(["by-time", "published"]),
+        default="by-time",
+        show_default=True,
+        help="Audio of a frame: around its time, or by its number as in the public code of CAV-MAE and CAV-MAE Sync, "
+        "to compare with published tables.",
+    )(command)
+
+
 def check_outputs(json_out: Path | None, html_out: Path | None) -> None:
     """Raise ConfigError before any work is done if one of the files cannot be written."""
     from cavsync.atomic import check_writable

@@ -6,13 +6,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cavsync.cli.eval.output import result_options
-from cavsync.cli.options import key_values
+from cavsync.cli.eval.output import result_options, segments_option
+from cavsync.cli.options import channels_option, key_values
 from cavsync.cli.progress import counting_bar
+
+if TYPE_CHECKING:
+    from cavsync.data.sampling import SegmentRule
+    from cavsync.media.resample import ChannelRule
 
 SIMILARITIES = ("diagonal-mean", "diagonal-max", "full-mean", "full-max", "single-frame")
 
@@ -29,6 +33,8 @@ SIMILARITIES = ("diagonal-mean", "diagonal-max", "full-mean", "full-max", "singl
 @click.option("--per-class", type=click.IntRange(min=1), help="Draw this many clips of each class of a .csv or .json.")
 @click.option("--frames", type=click.IntRange(min=1),
               help="Frames per clip; by default 16, or as many as a CAV-MAE JSON has.")  # fmt: skip
+@segments_option
+@channels_option
 @click.option("--similarity", "kinds", multiple=True, type=click.Choice(SIMILARITIES),
               help="Similarity of two clips. May be repeated; by default all.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True,
@@ -50,6 +56,8 @@ def retrieval(
     only: Path | None,
     per_class: int | None,
     frames: int | None,
+    segments: SegmentRule,
+    channels: ChannelRule | None,
     kinds: tuple[str, ...],
     batch_size: int,
     device: str,
@@ -83,6 +91,8 @@ def retrieval(
         split=split,
         per_class=per_class,
         seed=seed,
+        segments=segments,
+        channels=channels,
     )
     chosen = [kind for kind in SIMILARITIES if not kinds or kind in kinds]
     with _cache_folder(cache, no_cache) as folder:

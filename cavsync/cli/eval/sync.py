@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.errors import stopped_by_signals
 from cavsync.cli.eval.output import result_options
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import counting_bar
@@ -36,6 +37,19 @@ def _offsets(context: click.Context, parameter: click.Parameter, value: str) -> 
     return offsets
 
 
+def _selection(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[str, ...]]:
+    """Parse the values of `--only COLUMN=VALUE` to the values that are wanted in each column."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    for value in values:
+        column, separator, text = value.partition("=")
+        if not separator or not column:
+            raise click.BadParameter(f"'{value}' is not of the form column=value.", context, parameter)
+        wanted[column] = (*wanted.get(column, ()), text)
+    return wanted
+
+
 def _variants(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Parse `mirror,half`, or `all`."""
     from cavsync.evaluate.sync.files.variants import VARIANTS
@@ -57,8 +71,9 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--path", "paths", multiple=True, type=click.Choice(["auto", "face", "whole"]),
               help="Path of the bundles to test: the faces, the whole picture, or the verdict's own choice. May be "
               "repeated; by default all that a bundle has.")  # fmt: skip
-@click.option("--only", multiple=True, metavar="COLUMN=VALUE", callback=key_values,
-              help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated.")  # fmt: skip
+@click.option("--only", multiple=True, metavar="COLUMN=VALUE", callback=_selection,
+              help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated: clips need a "
+              "named value in each named column.")  # fmt: skip
 @click.option("--min-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True,
               help="Use only clips whose video and audio last at least this long.")  # fmt: skip
 @click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True),
@@ -85,7 +100,7 @@ def sync(
     data: Path,
     bundles: tuple[Path, ...],
     models: tuple[Path, ...],
-    only: dict[str, Any],
+    only: dict[str, tuple[str, ...]],
     min_seconds: float,
     seed: int,
     manifest_out: Path | None,
@@ -103,7 +118,7 @@ def sync(
     the errors, the decisions, the choice between in sync and shifted, and the calibration of the confidence, by path
     of the bundle, with and without the offset that each source of footage has of its own. Shares have 95 % intervals
     over groups of clips. The baseline, motion energy against loudness, has learned nothing. DATA is a folder of clips,
-    or a manifest of JSON lines. Ctrl-C writes the result of the clips that are done.
+    or a manifest of JSON lines. Ctrl-C or SIGTERM writes the result of the clips that are done.
     """
     from cavsync.cli.eval.output import check_outputs, deliver
     from cavsync.errors import DataError
@@ -116,8 +131,7 @@ def sync(
     from cavsync.media.tracks import TrackChoice
 
     check_outputs(json_out, html_out)
-    selection = {key: str(value) for key, value in only.items()}
-    cases = long_enough(sync_cases(data, selection), min_seconds)
+    cases = long_enough(sync_cases(data, only), min_seconds)
     tracks = TrackChoice.parsed(audio_stream, video_stream, program)
     if len(tracks.audio) > 1:
         raise click.UsageError("--audio-stream takes one track here: mixes cannot be copied without encoding.")
@@ -128,12 +142,17 @@ def sync(
         {name: bundle.manifest for name, bundle in tested.items()},
         cases,
         wanted,
-        only=selection,
+        only=only,
         min_seconds=min_seconds,
     )
     if manifest_out is not None:
         _write_manifest(manifest_out, cases, wanted, seed)
-    with counting_bar("testing clips") as progress:
+    with stopped_by_signals() as check, counting_bar("testing clips") as show:
+
+        def progress(done: int, total: int) -> None:
+            show(done, total)
+            check()
+
         found = evaluate_sync(tested, cases, wanted, seed=seed, progress=progress)
     for error in found.rejects.values():
         click.echo(printable(f"rejected: {error}"), err=True)
@@ -143,8 +162,8 @@ def sync(
     identity = data_id(data.name, files, data.parent if data.is_file() else data)
     made = provenance(models=[model_id for model_id, _ in opened.values()], data=[identity], seed=seed)
     deliver(sync_result(found, protocol, made), json_out, html_out)
-    if not found.is_complete:
-        raise KeyboardInterrupt(f"{len(found.clips)} of {len(cases)} clips were tested")
+    if found.stopped is not None:
+        raise type(found.stopped)(f"{len(found.clips)} of {len(cases)} clips were tested")
 
 
 def _write_manifest(path: Path, cases: Any, tests: SyncTests, seed: int) -> None:

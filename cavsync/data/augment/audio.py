@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cavsync.data.augment.config import Augmentation
 from cavsync.data.clip import Clip
-from cavsync.data.clip_audio import LogMel
+from cavsync.data.clip_audio import LogMel, Waveform
 from cavsync.data.logmel import AUDIO_MEAN, NUM_MEL_BINS
 
 NEPERS_PER_DB = math.log(10) / 10
@@ -34,6 +34,7 @@ class AudioChange:
     noise_floor: float | None = None
     masked_bins: MaskRange = (0, 0)
     masked_frames: MaskRange = (0, 0)
+    mask_level: float = AUDIO_MEAN
     noise: float = 0.0
     noise_seed: int = 0
     roll_frames: int = 0
@@ -49,6 +50,7 @@ class AudioChange:
             noise_floor=float(random.uniform(*NOISE_FLOOR_RANGE)) if augmentation.noise_floor else None,
             masked_bins=_draw_range(augmentation.frequency_mask_bins, NUM_MEL_BINS, random),
             masked_frames=_draw_range(augmentation.time_mask_frames, length_frames, random),
+            mask_level=AUDIO_MEAN if augmentation.mask_fill == "mean" else 0.0,
             noise=float(random.uniform(0, augmentation.feature_noise)),
             noise_seed=int(random.integers(2**31)),
             roll_frames=int(random.integers(-roll, roll + 1)),
@@ -63,9 +65,9 @@ class AudioChange:
         if self.noise_floor is not None:
             changed = torch.logaddexp(changed, changed.new_tensor(self.noise_floor))
         first, number = self.masked_bins
-        changed[..., first : first + number] = AUDIO_MEAN
+        changed[..., first : first + number] = self.mask_level
         first, number = self.masked_frames
-        changed[..., first : first + number, :] = AUDIO_MEAN
+        changed[..., first : first + number, :] = self.mask_level
         if self.noise:
             # Drawn on the CPU, so that every device gets the same numbers.
             generator = torch.Generator().manual_seed(self.noise_seed)
@@ -99,6 +101,17 @@ class Mixture:
     def mix(self, features: Tensor, other: Tensor) -> Tensor:
         """Return the log-mel (K, L, 128) of both together, taken as uncorrelated, so that powers add."""
         return torch.logaddexp(features + 2 * math.log(self.share), other + 2 * math.log(1 - self.share))
+
+
+def mixed_waveform(own: Waveform, other: Waveform, share: float) -> Waveform:
+    """Return `share` of the clip's own samples and `1 - share` of another clip's, each without its mean first.
+
+    The other clip is cut, or padded with zeros, to the length of this one, as in the public code of CAV-MAE.
+    """
+    padded = np.zeros_like(own.samples)
+    part = (other.samples - other.samples.mean())[: len(padded)]
+    padded[: len(part)] = part
+    return Waveform(share * (own.samples - own.samples.mean()) + (1 - share) * padded)
 
 
 def change_tempo(clip: Clip, factor: float) -> Clip:

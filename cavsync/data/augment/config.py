@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
@@ -23,6 +23,9 @@ class Augmentation(BaseModel):
     """Strength of the change of contrast, brightness and colour balance; 1 is a visible, harmless change."""
     mixup: ShareUpToOne = 0.0
     """Chance that frames and audio are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412)."""
+    mixup_audio: Literal["power", "waveform"] = "power"
+    """How mixup blends audio: powers of the log-mel add, which works on cached clips too; or samples add, as in the
+    public code of CAV-MAE."""
 
     tempo: Range = (1.0, 1.0)
     """Range of the factor by which video and audio are sped up together."""
@@ -39,6 +42,9 @@ class Augmentation(BaseModel):
     """SpecAugment: largest width of the band of mel bins that is masked (Park et al. 2019, arXiv 1904.08779)."""
     time_mask_frames: NonNegativeInt = 0
     """SpecAugment: largest number of successive log-mel frames that are masked in every segment."""
+    mask_fill: Literal["mean", "zero"] = "mean"
+    """What SpecAugment writes: the mean log-mel of speech and noise, or, as the public code of CAV-MAE, 0, which is
+    louder than that by 1.1 standard deviations."""
     feature_noise: NonNegativeFloat = 0.0
     """CAV-MAE's noise: largest strength of the uniform noise that is added to the log-mel."""
     time_shift_frames: NonNegativeInt = 0

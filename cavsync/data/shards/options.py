@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from cavsync.media.resample import ChannelRule
+
 
 class PackOptions(BaseModel):
     """Options of a pack; the same source and options give the same bytes."""
@@ -20,6 +22,8 @@ class PackOptions(BaseModel):
     """Clips are cut to this length from their start."""
     faces: bool = False
     """Keep the track of each clip's main face, for training the face model; clips without a face are rejected."""
+    channels: ChannelRule = "mix"
+    """How several channels of audio become one."""
     licence: str = ""
     shard_clips: PositiveInt | None = None
     """Clips per shard; None chooses a number that makes shards of about `shard_megabytes`."""

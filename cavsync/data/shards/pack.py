@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cavsync.atomic import atomic_file, is_leftover, remove_leftovers
+from cavsync.atomic import atomic_file, is_leftover, only_writer, remove_leftovers
 from cavsync.data.faces.follow import OpenFinder
 from cavsync.data.labels import Label, label_names
 from cavsync.data.shards.index import ShardReport, read_report
-from cavsync.data.shards.lock import only_writer
 from cavsync.data.shards.manifest import (
     REJECTS_NAME,
     ShardEntry,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.cav_mae_json import segment_starts
+from cavsync.data.channel_rule import require_channels
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.faces.face_clip import FaceClip
@@ -26,6 +27,7 @@ from cavsync.data.shards.tar_files import TarFiles
 from cavsync.data.shards.tar_frames import TarFrames
 from cavsync.errors import DataError, MediaError
 from cavsync.media.files import MEDIA_ENDINGS
+from cavsync.media.resample import ChannelRule
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +56,20 @@ class ShardFolder:
     vocabulary: tuple[Label, ...] | None
     known_labels: frozenset[str] | None
     damage: tuple[Damage, ...]
+    channels: ChannelRule | None = None
 
     @classmethod
-    def open(cls, folder: Path, *, frames_per_clip: int, segment_frames: int) -> ShardFolder:
+    def open(
+        cls, folder: Path, *, frames_per_clip: int, segment_frames: int, channels: ChannelRule | None = None
+    ) -> ShardFolder:
         """Find the tars, written by `cavsync data pack` or another tool that writes samples with the same members.
 
         frames_per_clip, segment_frames: for clips that came from a CAV-MAE list, whose segments follow its index rule.
-        Raises DataError for a folder without usable clips.
+        Raises DataError for a folder without usable clips, or one packed with other `channels`.
         """
         manifest = read_manifest(folder)
+        stored = None if manifest is None else manifest.options.channels
+        require_channels(folder, stored, channels)
         expected = {} if manifest is None else {entry.name: entry for entry in manifest.shards}
         paths = sorted({*folder.glob("*.tar"), *(folder / name for name in expected)})
         if not paths:
@@ -86,6 +93,7 @@ class ShardFolder:
             vocabulary=vocabulary,
             known_labels=None if vocabulary is None else label_names(vocabulary),
             damage=tuple(damage),
+            channels=stored,
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +10,22 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cavsync.data.audio_file import read_audio
-from cavsync.data.cav_mae_json import frame_path, frame_times_seconds, read_entries, segment_starts
+from cavsync.data.cav_mae_json import frame_path, frame_times_seconds, read_channels, read_entries, segment_starts
+from cavsync.data.channel_rule import require_channels
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.labels import split_labels
 from cavsync.errors import DataError, MediaError
 from cavsync.media.frame import resize_center_crop
+from cavsync.media.resample import ChannelRule
 
 
 @dataclass(frozen=True)
 class CavMaeList:
     """The clips of a CAV-MAE JSON (see `cavsync.data.cav_mae_json`), each with `frames_per_clip` frames.
 
-    Upstream's index rule gives each frame its segment of `segment_frames` log-mel frames.
+    Upstream's index rule gives each frame its segment of `segment_frames` log-mel frames. `channels` is what the list
+    says of how its audio was made, else how several channels become one.
     """
 
     names: list[str]
@@ -30,14 +33,21 @@ class CavMaeList:
     frames_per_clip: int
     segment_frames: int
     shard_of: None = None
+    channels: ChannelRule = "mix"
 
     @classmethod
-    def open(cls, path: Path, *, frames_per_clip: int, segment_frames: int) -> CavMaeList:
+    def open(
+        cls, path: Path, *, frames_per_clip: int, segment_frames: int, channels: ChannelRule | None = None
+    ) -> CavMaeList:
         """Read the list and count the frames of its first clip.
 
-        Raises DataError for a damaged list, or where that count is not `frames_per_clip`.
+        Raises DataError for a damaged list, where that count is not `frames_per_clip`, or where its audio was made with
+        other `channels`.
         """
         source = cls.read(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
+        stored = read_channels(path)
+        require_channels(path, stored, channels)
+        source = replace(source, channels=stored or channels or "mix")
         found = source.count_frames(0)
         if found != frames_per_clip:
             raise source.frame_count_error(0, found)
@@ -79,7 +89,7 @@ class CavMaeList:
     def load(self, index: int, img_size: int) -> Clip:
         """Read one clip's frames and audio. Raises MediaError for a clip that cannot be used."""
         self.check_files(index)
-        audio, count = Waveform(read_audio(self.entries[index]["wav"])), self.frames_per_clip
+        audio, count = Waveform(read_audio(self.entries[index]["wav"], self.channels)), self.frames_per_clip
         return Clip(
             self.names[index],
             np.stack([self._frame(index, number, img_size) for number in range(count)]),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cavsync.data.clip import Clip
 from cavsync.data.lazy_names import LazyNames
 from cavsync.data.sources.clips import ClipSource
+from cavsync.media.resample import ChannelRule
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ class JoinedSources:
             parts.append((np.zeros(len(source.names), dtype=np.int64) if shards is None else shards) + first)
             first = int(parts[-1].max(initial=first)) + 1
         return np.concatenate(parts)
+
+    @property
+    def channels(self) -> ChannelRule | None:
+        """How several channels of audio became one; None where that is not known or differs."""
+        found = {source.channels for source in self.sources}
+        return found.pop() if len(found) == 1 else None
 
     def labels(self, index: int) -> tuple[str, ...]:
         """Return the data set's names of the clip's classes."""

@@ -10,6 +10,7 @@ from cavsync.data.clip import Clip, load_clip
 from cavsync.data.shards.items import VideoItem
 from cavsync.data.shards.sources import list_items
 from cavsync.errors import DataError, MediaError
+from cavsync.media.resample import ChannelRule
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,10 @@ class ListedVideos:
     root: Path
     items: list[VideoItem]
     shard_of: None = None
+    channels: ChannelRule = "mix"
 
     @classmethod
-    def open(cls, path: Path, media: Path, *, split: str | None = None) -> ListedVideos:
+    def open(cls, path: Path, media: Path, *, split: str | None = None, channels: ChannelRule = "mix") -> ListedVideos:
         """Read `ytid,start,label,split` (VGGSound) or `ytid,start,end,"labels"` (AudioSet).
 
         split: keep the rows of this split, which only VGGSound has. Raises DataError for an unusable list or folder, or
@@ -32,7 +34,7 @@ class ListedVideos:
         if not videos:
             splits = sorted({item.split for item in items if isinstance(item, VideoItem)})
             raise DataError(f"{path} has no row of the split '{split}', only of {', '.join(splits)}: name one of these")
-        return cls(root, videos)
+        return cls(root, videos, channels=channels)
 
     @cached_property
     def names(self) -> list[str]:
@@ -57,4 +59,4 @@ class ListedVideos:
     def load(self, index: int, img_size: int) -> Clip:
         """Decode one file. Raises MediaError for a file that is missing, unusable or the whole video."""
         self.check_files(index)
-        return load_clip(self.names[index], img_size)
+        return load_clip(self.names[index], img_size, channels=self.channels)

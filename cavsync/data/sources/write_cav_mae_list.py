@@ -20,6 +20,7 @@ from cavsync.data.sources.rejects import Rejects
 from cavsync.data.sources.video_folder import VideoFolder
 from cavsync.errors import DataError, MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ, even_indices, shown_seconds
+from cavsync.media.resample import ChannelRule
 
 LIST_NAME = "list.json"
 VOCABULARY_NAME = "class_labels.csv"
@@ -32,17 +33,19 @@ def write_cav_mae_list(
     *,
     frames: int = 10,
     img_size: int = 224,
+    channels: ChannelRule = "mix",
     progress: Callable[[int, int], None] | None = None,
 ) -> Rejects:
     """Write `out/list.json`, `out/class_labels.csv`, `out/frames/frame_{i}/ID.jpg` and `out/sounds/ID.wav` for the
     videos below `folder`, which needs a labels.csv.
 
     Frame i of n shows the clip at i/n of its duration, where the lists' index rule expects it; audio is 16 kHz mono, 16
-    bits. The vocabulary and the list are written last. Returns the clips that could not be used.
+    bits; the list says how its channels became one. The vocabulary and the list are written last. Returns the clips
+    that could not be used.
     Raises DataError for a folder without labels or usable clips, ConfigError for an `out` that exists and is not an
     empty folder. `out` appears once it is complete.
     """
-    source = VideoFolder.open(folder)
+    source = VideoFolder.open(folder, channels)
     if not source.labels_of:
         raise DataError(f"{folder} has no {FOLDER_LABELS_NAME}: write one with a file and its labels per line")
     require_new_folder(out, "choose another one")
@@ -66,7 +69,7 @@ def write_cav_mae_list(
             reasons = dict(rejects.reasons)
             raise DataError(f"No clip of {folder} can be used ({reasons}): see `cavsync data check {folder}`")
         labels.write(fresh / VOCABULARY_NAME)
-        write_text_atomically(fresh / LIST_NAME, json.dumps({"data": entries}, indent=1) + "\n")
+        write_text_atomically(fresh / LIST_NAME, json.dumps({"channels": channels, "data": entries}, indent=1) + "\n")
     return rejects
 
 

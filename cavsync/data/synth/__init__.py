@@ -3,7 +3,8 @@
     specs = draw_specs(100, seed=1, max_offset_ms=800)
     truth = generate(Path("clips"), specs)
 
-- `ClipSpec` describes a clip, `draw_specs` draws varied descriptions; `FAMILIES` and `CONTAINERS` are the choices.
+- `ClipSpec` describes a clip, `draw_specs` draws varied descriptions; `FAMILIES` (flat drawings), `WORLD_FAMILIES`
+  (scenes in three dimensions, in the room `worlds`) and `CONTAINERS` are the choices.
 - `render` makes frames and samples of one, `RenderedClip`; `write_clip` encodes it, `generate` writes a folder of clips
   with `TRUTH_NAME`, which `read_truth` reads.
 
@@ -14,12 +15,13 @@ Free of torch: imports numpy, scipy, Pillow and PyAV, and of this project only `
 from cavsync.data.synth.draw_specs import draw_specs
 from cavsync.data.synth.generate import TRUTH_NAME, generate, read_truth, write_clip
 from cavsync.data.synth.render import RenderedClip, render
-from cavsync.data.synth.spec import CONTAINERS, FAMILIES, ClipSpec
+from cavsync.data.synth.spec import CONTAINERS, FAMILIES, WORLD_FAMILIES, ClipSpec
 
 __all__ = [
     "CONTAINERS",
     "FAMILIES",
     "TRUTH_NAME",
+    "WORLD_FAMILIES",
     "ClipSpec",
     "RenderedClip",
     "draw_specs",

@@ -56,10 +56,14 @@ class Camera:
     def expose(self, canvas: Canvas, time_seconds: float, frame_index: int) -> Frame:
         """Return the frame, RGB uint8 (height, width, 3)."""
         box = self._view(canvas, time_seconds)
-        width, height = self._size
         crop = canvas.image.reduce(canvas.scale, box) if canvas.scale > 1 else canvas.image.crop(box)
+        return self.develop(np.asarray(crop, dtype=np.float32), time_seconds, frame_index)
+
+    def develop(self, light: npt.NDArray[np.float32], time_seconds: float, frame_index: int) -> Frame:
+        """Return the frame of an exact image (height, width, 3) in 0..255: exposure, white balance, noise."""
+        width, height = self._size
         row, column = self._corners[frame_index % len(self._corners)]
-        frame = np.asarray(crop, dtype=np.float32) * (self._balance * np.float32(self.gain(time_seconds)))
+        frame = light * (self._balance * np.float32(self.gain(time_seconds)))
         frame += self._noise[row : row + height, column : column + width]
         return np.clip(frame, 0, 255, out=frame).astype(np.uint8)
 

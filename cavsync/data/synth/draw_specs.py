@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cavsync.data.synth.espeak import espeak_available
-from cavsync.data.synth.spec import CONTAINERS, ENCODINGS, FAMILIES, MPEG_FPS, ClipSpec, Encoding
+from cavsync.data.synth.spec import (
+    CONTAINERS,
+    ENCODINGS,
+    FAMILIES,
+    FAMILY_GROUPS,
+    MPEG_FPS,
+    SPEAKING_FAMILIES,
+    ClipSpec,
+    Encoding,
+)
 from cavsync.errors import ConfigError
 
 SIZES = ((192, 144), (224, 160), (256, 144), (256, 192), (160, 160), (144, 192))
@@ -37,17 +46,18 @@ def draw_specs(
     clutter: float = 1.0,
     speech: str = "auto",
 ) -> list[ClipSpec]:
-    """Draw `count` clip descriptions from `seed`, taking the families in turn.
+    """Draw `count` clip descriptions from `seed`, taking the families in turn; by default the flat ones (FAMILIES).
+    `families` may name groups too: "flat", "worlds" or "all".
 
     Offsets are uniform in ±`max_offset_ms`, every clip drifts by `drift_ms_per_minute`; the shares are the exact
     fractions of silent and of static clips. `size` (width, height), `fps` and `container` fix what otherwise varies;
     `plain` fixes everything that the caller leaves open to 192x144, 25 fps, H.264 + AAC in mp4, 16 kHz mono. `speech`
-    is "synthetic", "espeak-ng", or "auto", with which half of the faces use espeak-ng if it is installed.
+    is "synthetic", "espeak-ng", or "auto", with which half of the speaking clips use espeak-ng if it is installed.
 
     Raises ConfigError for an unknown family or container, shares outside [0, 1], or values that ClipSpec refuses.
     """
-    chosen = tuple(families or FAMILIES)
-    _check_choice(chosen, FAMILIES, "family")
+    chosen = tuple(name for given in families or FAMILIES for name in FAMILY_GROUPS.get(given, (given,)))
+    _check_choice(chosen, FAMILY_GROUPS["all"], "family")
     _check_choice((container,), ("mixed", *CONTAINERS), "container")
     if min(silent_share, static_share) < 0 or silent_share + static_share > 1:
         raise ConfigError(
@@ -136,7 +146,7 @@ def _check_choice(values: Sequence[str], allowed: Sequence[str], what: str) -> N
 
 
 def _voice(speech: str, family: str, speaks: bool) -> str:
-    if family != "face":
+    if family not in SPEAKING_FAMILIES:
         return "synthetic"
     if speech != "auto":
         return speech

@@ -15,8 +15,8 @@ from cavsync.atomic import atomic_path, remove_leftovers, write_text_atomically
 from cavsync.data.labels import FOLDER_LABELS_NAME, folder_labels_text
 from cavsync.data.synth.encode import write_media
 from cavsync.data.synth.masks import MASKS_NAME, mask_frames, remove_masks, write_masks
-from cavsync.data.synth.render import render
-from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.render import RenderedClip, render
+from cavsync.data.synth.spec import GENERATOR_VERSION, SPEAKING_FAMILIES, WORLD_FAMILIES, ClipSpec
 from cavsync.errors import ConfigError, DataError
 
 TRUTH_NAME = "truth.jsonl"
@@ -28,9 +28,10 @@ logger = logging.getLogger(__name__)
 def write_clip(spec: ClipSpec, path: Path, masks: int = 0) -> TruthRecord:
     """Render and encode one clip and `masks` object masks of it; return its truth record.
 
-    The record holds `file` (the name), every field of the spec, `events` (true event times in the video, in seconds),
-    `labels` (the source of the sound of each event), `frames` (their number) and `espeak` (whether espeak-ng spoke);
-    with masks also `masks` (see `write_masks`). The file appears under its name only when it is complete.
+    The record holds `file` (the name), `spec` (the spec as one line), every field of the spec, `events` (true event
+    times in the video, in seconds), `labels` (the source of the sound of each event), `frames` (their number) and
+    `espeak` (whether espeak-ng spoke); of worlds also `unseen_events` and `unseen_labels` (sounds whose source is out
+    of sight), and with masks `masks` (see `write_masks`). The file appears under its name only when it is complete.
     """
     clip = render(spec)
     with atomic_path(path) as temporary:
@@ -39,14 +40,20 @@ def write_clip(spec: ClipSpec, path: Path, masks: int = 0) -> TruthRecord:
         "frames": spec.frame_count,
         "events": [round(time, 6) for time in clip.events],
         "labels": list(clip.labels),
+        **(_unseen(clip) if spec.family in WORLD_FAMILIES else {}),
         **({"masks": write_masks(spec, path, masks)} if masks else {}),
     }
 
 
+def _unseen(clip: RenderedClip) -> TruthRecord:
+    times = [round(time, 6) for time in clip.unseen_events]
+    return {"unseen_events": times, "unseen_labels": list(clip.unseen_labels)}
+
+
 def truth_record(spec: ClipSpec, name: str) -> TruthRecord:
     """Return the part of a truth record that is known before rendering."""
-    speaks = spec.family == "face" and spec.speech == "espeak-ng" and not spec.silent
-    return {"file": name, **spec.to_json(), "espeak": speaks}
+    speaks = spec.family in SPEAKING_FAMILIES and spec.speech == "espeak-ng" and not spec.silent
+    return {"file": name, "spec": spec.to_text(), **spec.to_json(), "espeak": speaks}
 
 
 def clip_name(index: int, spec: ClipSpec) -> str:
@@ -118,7 +125,10 @@ def read_truth(folder: Path) -> list[TruthRecord]:
 def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], names: list[str], masks: int) -> bool:
     """Return whether the folder holds exactly these clips with these masks."""
     wanted = [truth_record(spec, name) for spec, name in zip(specs, names, strict=True)]
-    present = [{key: record.get(key) for key in want} for record, want in zip(truth, wanted, strict=False)]
+    # Sets of earlier versions hold no `spec`: they are of the first version of the generator.
+    first = [{"spec": want["spec"].replace(f"@{GENERATOR_VERSION}", "@1", 1)} for want in wanted]
+    known = [old | record for old, record in zip(first, truth, strict=False)]
+    present = [{key: record.get(key) for key in want} for record, want in zip(known, wanted, strict=False)]
     same = len(truth) == len(wanted) > 0 and present == wanted
     drawn = [[frame["frame"] for frame in record.get("masks", {}).get("frames", [])] for record in truth]
     same = same and drawn == [mask_frames(spec, masks) for spec in specs]

@@ -13,8 +13,9 @@ from PIL import Image
 
 from cavsync.atomic import atomic_file, remove_leftovers
 from cavsync.data.synth.camera import Frame
-from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.spec import WORLD_FAMILIES, ClipSpec
 from cavsync.data.synth.stage import Stage, open_scene
+from cavsync.data.synth.worlds.world import World
 
 MASKS_NAME = "masks"
 FACE = "face"
@@ -42,7 +43,8 @@ def mask_frames(spec: ClipSpec, count: int) -> list[int]:
 
 def render_masks(spec: ClipSpec, indices: list[int]) -> list[ObjectMask]:
     """Render the masks of the frames `indices`. Raises ConfigError if the spec needs espeak-ng and it is missing."""
-    stage = Stage(spec, open_scene(spec), track_owners=True)
+    world = spec.family in WORLD_FAMILIES
+    stage = World(spec) if world else Stage(spec, open_scene(spec), track_owners=True)
     # A static clip repeats its first frame.
     return [ObjectMask(index, float(index / spec.fps), *stage.owners(0 if spec.static else index)) for index in indices]
 
@@ -57,7 +59,8 @@ def object_energy(spec: ClipSpec) -> dict[str, list[float]]:
     has energy from the moment it is struck until it stops ringing. Empty for silent clips."""
     steps = math.ceil(spec.duration_seconds / ENERGY_STEP_SECONDS)
     found: dict[str, NDArray[np.float64]] = {}
-    for sound in [] if spec.silent else open_scene(spec).sounds:
+    scene = World(spec) if spec.family in WORLD_FAMILIES else open_scene(spec)
+    for sound in [] if spec.silent else scene.sounds:
         energy = found.setdefault(sounding_object(spec.family, sound.label), np.zeros(steps))
         times = sound.time_seconds + np.arange(len(sound.samples)) / spec.audio_rate_hz
         place = np.floor(times / ENERGY_STEP_SECONDS).astype(int)

@@ -9,9 +9,10 @@ import numpy as np
 
 from cavsync.data.synth.ambience import ambience
 from cavsync.data.synth.camera import Frame
-from cavsync.data.synth.scene import AudioArray, Scene, Sound
-from cavsync.data.synth.spec import ClipSpec
+from cavsync.data.synth.scene import AudioArray, Sound
+from cavsync.data.synth.spec import WORLD_FAMILIES, ClipSpec
 from cavsync.data.synth.stage import Stage, open_scene
+from cavsync.data.synth.worlds.world import World
 
 _PEAK = 0.8
 
@@ -22,13 +23,15 @@ class RenderedClip:
 
     `frames` is an iterator of (pts in seconds, RGB uint8 (height, width, 3)); `audio` is float32 (samples, channels)
     within ±0.8; `events` are the times in the video, in seconds, of the true events inside the clip, `labels` the
-    sources of their sounds.
+    sources of their sounds. `unseen_events` and `unseen_labels` are those of sounds whose source is out of sight.
     """
 
     frames: Iterator[tuple[float, Frame]]
     audio: AudioArray
     events: tuple[float, ...]
     labels: tuple[str, ...]
+    unseen_events: tuple[float, ...] = ()
+    unseen_labels: tuple[str, ...] = ()
 
 
 def render(spec: ClipSpec) -> RenderedClip:
@@ -37,20 +40,34 @@ def render(spec: ClipSpec) -> RenderedClip:
 
     Raises ConfigError if the spec needs espeak-ng and it is missing.
     """
+    if spec.family in WORLD_FAMILIES:
+        return _render_world(spec)
     scene = open_scene(spec)
     sounds = [] if spec.silent else scene.sounds
     marked = sorted((time, sound.label) for sound in sounds for time in sound.event_times)
     inside = [(time, label) for time, label in marked if 0 <= time < spec.duration_seconds]
     return RenderedClip(
-        frames=_frames(spec, scene),
+        frames=_frames(spec, Stage(spec, scene)),
         audio=_silence(spec) if spec.silent else mix(spec, sounds),
         events=tuple(time for time, _ in inside),
         labels=tuple(label for _, label in inside),
     )
 
 
-def _frames(spec: ClipSpec, scene: Scene) -> Iterator[tuple[float, Frame]]:
-    stage = Stage(spec, scene)
+def _render_world(spec: ClipSpec) -> RenderedClip:
+    world = World(spec)
+    seen, unseen = ([], []) if spec.silent else world.events()
+    return RenderedClip(
+        frames=_frames(spec, world),
+        audio=_silence(spec) if spec.silent else world.audio(),
+        events=tuple(time for time, _ in seen),
+        labels=tuple(label for _, label in seen),
+        unseen_events=tuple(time for time, _ in unseen),
+        unseen_labels=tuple(label for _, label in unseen),
+    )
+
+
+def _frames(spec: ClipSpec, stage: Stage | World) -> Iterator[tuple[float, Frame]]:
     frame: Frame | None = None
     for index in range(spec.frame_count):
         if frame is None or not spec.static:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import Field, asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any
 
@@ -11,8 +12,17 @@ import numpy as np
 
 from cavsync.errors import ConfigError
 
+# Flat drawings, and worlds in three dimensions.
 FAMILIES = ("impacts", "drummer", "keys", "face")
+WORLD_FAMILIES = ("balls", "tools", "plucked", "bowed", "animals", "machines", "walking", "screen", "voices")
+# Names that stand for several families.
+FAMILY_GROUPS = {"flat": FAMILIES, "worlds": WORLD_FAMILIES, "all": (*FAMILIES, *WORLD_FAMILIES)}
+# Families whose people speak.
+SPEAKING_FAMILIES = ("face", "voices")
 SPEECH_SOURCES = ("synthetic", "espeak-ng")
+
+# To be raised when equal descriptions no longer give equal frames and samples.
+GENERATOR_VERSION = 1
 
 # Scenes extend this far beyond the clip, so that shifted audio has no revealing gap at its ends.
 MARGIN_SECONDS = 4.0
@@ -80,7 +90,8 @@ class ClipSpec:
 
     def __post_init__(self) -> None:
         _check(self.seed >= 0, f"seed is {self.seed}", "an integer from 0 up")
-        _check(self.family in FAMILIES, f"family is {self.family!r}", f"one of {', '.join(FAMILIES)}")
+        known = FAMILY_GROUPS["all"]
+        _check(self.family in known, f"family is {self.family!r}", f"one of {', '.join(known)}")
         _check(0.5 <= self.duration_seconds <= 3600, f"duration is {self.duration_seconds} s", "0.5 to 3600 s")
         _check(1 <= self.fps <= 120, f"fps is {self.fps}", "1 to 120")
         even = self.width % 2 == 0 and self.height % 2 == 0
@@ -113,6 +124,55 @@ class ClipSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON values; fps as "30000/1001"."""
         return asdict(self) | {"fps": str(self.fps)}
+
+    def to_text(self) -> str:
+        """Return the spec as one line, for example "balls@1 seed=7 width=224": family, version of the generator, and
+        the fields that differ from their defaults."""
+        given = self.to_json()
+        fields = [f"{field.name}={given[field.name]}" for field in _text_fields() if getattr(self, field.name)
+                  != field.default]  # fmt: skip
+        return " ".join([f"{self.family}@{GENERATOR_VERSION}", *fields])
+
+    @classmethod
+    def from_text(cls, text: str) -> ClipSpec:
+        """Return the spec of a line that `to_text` wrote. Raises ConfigError for any other text, and for a line of
+        another version of the generator, which would give another clip."""
+        head, *words = text.split()
+        family, _, version = head.partition("@")
+        if version != str(GENERATOR_VERSION):
+            raise ConfigError(
+                f"The clip {text!r} is not of version {GENERATOR_VERSION} of the generator, so that it would come out"
+                f" differently: use the version of cavsync that wrote it, or write {family}@{GENERATOR_VERSION}."
+            )
+        readers = {
+            field.name: _READERS[type(field.default) if field.name != "seed" else int] for field in _text_fields()
+        }
+        values: dict[str, Any] = {}
+        for word in words:
+            name, _, value = word.partition("=")
+            try:
+                values[name] = readers[name](value)
+            except (KeyError, ValueError, ZeroDivisionError) as error:
+                raise ConfigError(
+                    f"The clip {text!r} has {word!r}, but NAME=VALUE with one of {', '.join(readers)} is expected:"
+                    " copy the line from truth.jsonl."
+                ) from error
+        if "seed" not in values:
+            raise ConfigError(f"The clip {text!r} has no seed: copy the line from truth.jsonl.")
+        return cls(family=family, **values)
+
+
+def _text_fields() -> list[Field[Any]]:
+    return [field for field in fields(ClipSpec) if field.name != "family"]
+
+
+_READERS: dict[type, Callable[[str], Any]] = {
+    int: int,
+    float: float,
+    str: str,
+    Fraction: Fraction,
+    bool: {"True": True, "False": False}.__getitem__,
+}
 
 
 def _check(holds: bool, wrong: str, expected: str) -> None:

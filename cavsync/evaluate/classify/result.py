@@ -12,9 +12,10 @@ from cavsync.evaluate.classify.class_intervals import class_intervals
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.evaluate.classify.measure import ClassificationScores
 from cavsync.evaluate.classify.metrics import ClassScores, class_scores, top_k_credit
+from cavsync.evaluate.inputs.eval_clips import EvalClips, channels_in_words, segments_in_words
 from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.results.provenance import provenance
-from cavsync.evaluate.results.result import Cell, DataId, EvalResult, Metric, Plot, PlotCurve, Table, Unit
+from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Plot, PlotCurve, Table, Unit
 from cavsync.model.classifier import Mode
 
 SHOWN_CLASSES = 10
@@ -32,16 +33,12 @@ NAMES = {
 def classify_result(
     classifier: OpenClassifier,
     found: ClassificationScores,
-    data: DataId,
+    clips: EvalClips,
     *,
-    frames: int,
-    selection: dict[str, JsonValue] | None = None,
     device: str = "cpu",
 ) -> EvalResult:
     """Make the result: metrics `map`, `auc`, `d_prime`, and for single-label data `accuracy`, `class_accuracy` and
     `top_5_accuracy`; with several modes their names begin with the mode, as in `missing-visual/map`.
-
-    selection: how the clips were chosen.
     """
     by_class = {mode: class_scores(scores, found.targets) for mode, scores in found.scores.items()}
     by_mode = {mode: _metrics(found, mode, by_class[mode]) for mode in found.scores}
@@ -51,8 +48,10 @@ def classify_result(
         protocol={
             "target": found.target,
             "modes": list(by_mode),
-            "frames": frames,
-            "selection": selection,
+            "frames": clips.frames,
+            "segments": segments_in_words(clips.segments, clips.frames),
+            "channels": channels_in_words(clips.source),
+            "selection": clips.selection,
             "ignore_other_labels": found.ignore_other_labels,
             "aggregation": "mean of the probabilities of evenly spread frames",
             "labels_sha256": found.labels_sha256,
@@ -66,7 +65,7 @@ def classify_result(
             for mode, metrics in by_mode.items()
             for name, metric in metrics.items()
         },
-        provenance=provenance(models=[classifier.id], data=[data], device=device),
+        provenance=provenance(models=[classifier.id], data=[clips.data], device=device),
         tables=[_mode_table(by_mode, len(found.names)), *(_class_table(classifier, m, s) for m, s in by_class.items())],
         plots=[_plot(by_class)],
         rejects=found.rejects,

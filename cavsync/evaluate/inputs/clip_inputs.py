@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.data.clip import Clip
-from cavsync.data.sampling import SamplePlan, take_sample
+from cavsync.data.sampling import SamplePlan, SegmentRule, take_sample
 from cavsync.errors import MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.media.align import even_indices
@@ -31,21 +31,24 @@ class ClipInputs:
     audio_sha256: str
 
 
-def plan_for(encoder: Encoder, frames: int = 1) -> SamplePlan:
-    """Return the plan for an encoder's inputs at `frames` instants. As in CAV-MAE Sync, segments are moved inside the
-    audio and zero-padded if it is shorter."""
+def plan_for(encoder: Encoder, frames: int = 1, segments: SegmentRule = "by-time") -> SamplePlan:
+    """Return the plan for an encoder's inputs at `frames` instants. By time, segments are moved inside the audio and
+    zero-padded if it is shorter."""
     return SamplePlan(
         segment_frames=encoder.segment_frames,
         num_frames=encoder.num_frames,
         frame_step_seconds=encoder.frame_step_seconds,
         instants=frames,
         pad=True,
+        published_frames=frames if segments == "published" else None,
     )
 
 
-def plan_for_model(config: ModelConfig, frames: int = 1) -> SamplePlan:
+def plan_for_model(config: ModelConfig, frames: int = 1, segments: SegmentRule = "by-time") -> SamplePlan:
     """Return the same plan for a torch model."""
-    return SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, instants=frames, pad=True)
+    published = frames if segments == "published" else None
+    length, step_seconds = config.audio_length, config.frame_step_seconds
+    return SamplePlan(length, config.num_frames, step_seconds, instants=frames, pad=True, published_frames=published)
 
 
 def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:

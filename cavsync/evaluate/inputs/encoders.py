@@ -109,7 +109,7 @@ def open_model(path: Path | str, **overrides: Any) -> tuple[ModelId, CAVMAESync 
         hashes = [sha256_file(file) for file in origin.checkpoint.weight_files]
         sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
         name = f"{origin.name}/{origin.checkpoint.path.name}"
-        details: dict[str, JsonValue] = {"step": origin.step, "averaged": len(hashes) > 1}
+        details: dict[str, JsonValue] = {"step": origin.step, "averaged": len(hashes) > 1, **overrides}
         return ModelId(name=name, kind="run", sha256=sha256, details=details), model.eval()
     details = {"fingerprint": origin.fingerprint, "overrides": dict(overrides)}
     return ModelId(name=origin.path.name, kind="upstream", sha256=origin.sha256, details=details), model.eval()

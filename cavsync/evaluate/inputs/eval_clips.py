@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from cavsync.data.sampling import SegmentRule
 from cavsync.data.sources.cav_mae_list import CavMaeList
 from cavsync.data.sources.clips import ClipSource, open_source
 from cavsync.data.sources.listed_videos import ListedVideos
@@ -16,6 +17,8 @@ from cavsync.evaluate.inputs.clip_selection import ClipSelection, clip_name, cli
 from cavsync.evaluate.inputs.source_files import source_files
 from cavsync.evaluate.results.provenance import named_data_id
 from cavsync.evaluate.results.result import DataId
+from cavsync.media.align import PUBLISHED_LOG_MEL_FRAMES
+from cavsync.media.resample import ChannelRule
 
 # Frames per clip in CAV-MAE Sync.
 DEFAULT_FRAMES = 16
@@ -24,7 +27,7 @@ DEFAULT_FRAMES = 16
 @dataclass(frozen=True)
 class EvalClips:
     """Distinct clips `indices` of `source`, with `frames` frames of each. `data` identifies the files that they are
-    read from, `selection` records how they were chosen.
+    read from, `selection` records how they were chosen, `segments` how the audio of each frame is found.
 
     rejects: clips that are known to be unusable before any is read (ids that are not in the data, rows without a file,
     damaged shards) -> why. notes: sentences for readers of the result.
@@ -37,6 +40,7 @@ class EvalClips:
     selection: dict[str, JsonValue]
     rejects: dict[str, str]
     notes: list[str]
+    segments: SegmentRule = "by-time"
 
     @property
     def names(self) -> list[str]:
@@ -54,6 +58,8 @@ def open_eval_clips(
     split: str | None = None,
     per_class: int | None = None,
     seed: int = 0,
+    segments: SegmentRule = "by-time",
+    channels: ChannelRule | None = None,
 ) -> EvalClips:
     """Open a folder of videos or shards, a CAV-MAE JSON, or a VGGSound or AudioSet CSV with the folder `media`.
 
@@ -65,13 +71,15 @@ def open_eval_clips(
     if data.suffix.lower() == ".csv":
         if media is None:
             raise ConfigError(f"{data} lists videos: give their folder with --media.")
-        source: ClipSource = ListedVideos.open(data, media, split=split)
+        source: ClipSource = ListedVideos.open(data, media, split=split, channels=channels or "mix")
     elif media is not None or split is not None:
         raise ConfigError(f"{data} is not a .csv: leave out --media and --split, which are for lists.")
     else:
         if frames is None and data.suffix.lower() == ".json":
             frames = _frames_on_disk(data)
-        source = open_source(data, frames_per_clip=frames or DEFAULT_FRAMES, segment_frames=segment_frames)
+        source = open_source(
+            data, frames_per_clip=frames or DEFAULT_FRAMES, segment_frames=segment_frames, channels=channels
+        )
     damaged = Rejects()
     damaged.add_damage(source)
     chosen = ClipSelection(list(range(len(source.names))), damaged.sentences, [])
@@ -89,7 +97,23 @@ def open_eval_clips(
         selection=selection,
         rejects=chosen.rejects,
         notes=chosen.notes,
+        segments=segments,
     )
+
+
+def channels_in_words(source: ClipSource) -> str:
+    """Return how several channels of audio became one, for the protocol of a result."""
+    return {"mix": "mixed", "first": "the first channel, as published", None: "unknown"}[source.channels]
+
+
+def segments_in_words(segments: SegmentRule, frames: int) -> str:
+    """Return how the audio segment of each of `frames` frames was found, for the protocol of a result."""
+    if segments == "published":
+        return (
+            f"published: the log-mel is padded or cut to {PUBLISHED_LOG_MEL_FRAMES} frames, segments are centred at "
+            f"round(i * {PUBLISHED_LOG_MEL_FRAMES} / {frames}) and moved inside it"
+        )
+    return "by time: centred on their frame, moved inside the audio, zero-padded if it is shorter"
 
 
 def _identity(data: Path, source: ClipSource, indices: list[int], media: Path | None) -> DataId:

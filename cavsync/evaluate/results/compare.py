@@ -46,7 +46,10 @@ def compare_results(a: EvalResult, b: EvalResult) -> Comparison:
         notes.append("The two left out different clips: what one could not use may have been hard for the other.")
     if counts:
         notes.append("Some metrics are over different numbers of clips: the two answered different questions.")
-    rows = [_row(name, a.metrics.get(name), b.metrics.get(name)) for name in {**a.metrics, **b.metrics}]
+    is_alike = not (data or protocol)
+    rows = [
+        _row(name, a.metrics.get(name), b.metrics.get(name), is_alike=is_alike) for name in {**a.metrics, **b.metrics}
+    ]
     tables = [Table(title=a.task, columns=["metric", "A", "B", "B - A", "verdict"], rows=rows)]
     found = [*data, *protocol, *rejects, *counts, *rest]
     if found:
@@ -55,20 +58,25 @@ def compare_results(a: EvalResult, b: EvalResult) -> Comparison:
     return Comparison(found, tables, notes)
 
 
-def _row(name: str, a: Metric | None, b: Metric | None) -> list[Cell]:
+def _row(name: str, a: Metric | None, b: Metric | None, *, is_alike: bool) -> list[Cell]:
     if a is None or b is None or a.value is None or b.value is None:
         return [name, a, b, None, ""]
     # Rounding errors of a subtraction are not a difference.
     difference = round(b.value - a.value, 12)
     shown = Metric(value=difference, unit=a.unit)
-    return [name, a, b, shown, _verdict(a, b, difference)]
+    return [name, a, b, shown, _verdict(a, b, difference, is_alike=is_alike)]
 
 
-def _verdict(a: Metric, b: Metric, difference: float) -> str:
-    """Better or worse where the intervals are disjoint, else only higher or lower, as chance alone may explain it."""
+def _verdict(a: Metric, b: Metric, difference: float, *, is_alike: bool) -> str:
+    """Better or worse where the intervals are disjoint, else only higher or lower, as chance alone may explain it.
+
+    Of results that were measured on different data or by different protocols, neither is better.
+    """
     if difference == 0:
         return "equal"
     word = "higher" if difference > 0 else "lower"
+    if not is_alike:
+        return f"{word}, measured differently"
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return word
     if a.low <= b.high and b.low <= a.high:

@@ -81,13 +81,14 @@ def clip_embeddings(
 
 
 def _key(encoder: Encoder, clips: EvalClips) -> dict[str, Any]:
-    plan = plan_for(encoder, clips.frames)
+    plan = plan_for(encoder, clips.frames, clips.segments)
     return {
         "format": FORMAT,
         "model": {"sha256": encoder.id.sha256, "details": encoder.id.details, "device": encoder.device},
         "data": clips.data.sha256,
         "clips": hashlib.sha256("\n".join(clips.names).encode()).hexdigest(),
         "plan": {**asdict(plan), "img_size": encoder.img_size, "mean": AUDIO_MEAN, "std": AUDIO_STD},
+        "channels": clips.source.channels,
         "decoders": decoders(),
         "versions": versions(),
     }
@@ -102,7 +103,7 @@ def _write(
     threads: int,
     progress: Progress,
 ) -> None:
-    plan = plan_for(encoder, clips.frames)
+    plan = plan_for(encoder, clips.frames, clips.segments)
     kept: list[int] = []
     hashes: list[tuple[str, str]] = []
     rejects: dict[str, str] = {}

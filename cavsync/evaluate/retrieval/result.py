@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cavsync.evaluate.inputs.encoders import Encoder
-from cavsync.evaluate.inputs.eval_clips import EvalClips
+from cavsync.evaluate.inputs.eval_clips import EvalClips, channels_in_words, segments_in_words
 from cavsync.evaluate.results.provenance import provenance
 from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Plot, PlotCurve, Table
 from cavsync.evaluate.retrieval.embeddings import ClipEmbeddings
@@ -38,7 +38,8 @@ def retrieval_result(
             "selection": clips.selection,
             "frames_per_clip": clips.frames,
             "frame_times": "i / n of the clip, or the list's own frames",
-            "segments": "centred on their frame, moved inside the audio, zero-padded if it is shorter",
+            "segments": segments_in_words(clips.segments, clips.frames),
+            "channels": channels_in_words(clips.source),
             "similarities": list(dict.fromkeys(kind for kind, _ in ranks)),
             "ties": f"mean over all orders of items that differ by {TIE_TOLERANCE:g} or less",
             "intervals": "95 %, bootstrap over the queries",

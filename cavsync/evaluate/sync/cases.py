@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cavsync.data.synth import TRUTH_NAME, read_truth
 from cavsync.errors import DataError
@@ -32,7 +34,7 @@ class SyncCase:
     group: str = ""
 
 
-def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCase]:
+def sync_cases(data: Path, only: Mapping[str, tuple[str, ...]] | None = None) -> list[SyncCase]:
     """Read the clips of `data`, one of:
 
     - a folder written by `cavsync data synth`;
@@ -41,8 +43,8 @@ def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCa
     - a manifest of JSON lines, with paths relative to it.
 
     A clip that names no source has its folder's name as source, and a clip that names no group is one by itself.
-    only: keep the clips with these values in their row. Raises DataError for data without clips, an unusable table, or
-    a selection that leaves no clip.
+    only: by column, keep the clips with one of these values in their row. Raises DataError for data without clips, an
+    unusable table, or a selection that leaves no clip.
     """
     if data.is_file():
         return _manifest_cases(data, only or {})
@@ -56,7 +58,7 @@ def sync_cases(data: Path, only: Mapping[str, str] | None = None) -> list[SyncCa
     missing = next((column for column in only or {} if rows and column not in rows[0]), None)
     if missing is not None:
         raise DataError(f"{folder} has no column '{missing}': select by one of {', '.join(rows[0])}.")
-    kept = [row for row in rows if all(str(row[column]) == value for column, value in (only or {}).items())]
+    kept = [row for row in rows if all(_as_text(row[column]) in values for column, values in (only or {}).items())]
     if not kept:
         raise DataError(
             f"{folder} holds no clip{' that was selected' if rows else ''}: name another folder or selection."
@@ -85,7 +87,7 @@ def truth_files(data: Path) -> list[Path]:
     return [path for path in (data, data / TRUTH_NAME, data / TABLE_NAME) if path.is_file()]
 
 
-def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
+def _manifest_cases(path: Path, only: Mapping[str, tuple[str, ...]]) -> list[SyncCase]:
     lines = read_trial_list(path)
     columns = (
         set(TrialListLine.model_fields) if not lines else {*TrialListLine.model_fields, *(lines[0].model_extra or ())}
@@ -94,7 +96,9 @@ def _manifest_cases(path: Path, only: Mapping[str, str]) -> list[SyncCase]:
     if missing is not None:
         raise DataError(f"{path} has no entry '{missing}': select by one of {', '.join(sorted(columns))}.")
     kept = [
-        line for line in lines if all(str(line.model_dump().get(column)) == value for column, value in only.items())
+        line
+        for line in lines
+        if all(_as_text(line.model_dump().get(column)) in values for column, values in only.items())
     ]
     if not kept:
         raise DataError(f"{path} names no clip{' that was selected' if lines else ''}: name another file or selection.")
@@ -128,6 +132,11 @@ def _case(
     return SyncCase(
         clip, kind, true_offset_ms, generated, source or clip.absolute().parent.name, trials, name, group or name
     )
+
+
+def _as_text(value: Any) -> str:
+    """Return a value of a row as `--only` names it: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

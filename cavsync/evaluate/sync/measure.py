@@ -61,12 +61,12 @@ class ClipResult:
 class SyncTrials:
     """The results of the clips that could be tested. rejects: clip -> why it was left out, wholly or in one test.
 
-    is_complete: False where the test was interrupted before its last clip.
+    stopped: the interrupt that ended the test before its last clip, if any.
     """
 
     clips: list[ClipResult] = field(default_factory=list)
     rejects: dict[str, str] = field(default_factory=dict)
-    is_complete: bool = True
+    stopped: KeyboardInterrupt | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def evaluate_sync(
 ) -> SyncTrials:
     """Test bundles (by name) and the motion baselines; `progress(done, total)` is called after each clip.
 
-    Ctrl-C ends the test after the clips that are done; it is raised where there are none.
+    A KeyboardInterrupt ends the test after the clips that are done; it is raised where there are none.
     """
     result = SyncTrials()
     learned = bundle_judges(bundles, tests.paths, tests.window_seconds)
@@ -102,16 +102,18 @@ def evaluate_sync(
     for number, case in enumerate(cases):
         plan = plan_of(case, offsets_ms=tests.offsets_ms, classes_per_clip=tests.classes_per_clip, seed=seed)
         try:
-            with TemporaryDirectory(prefix="cavsync-eval-") as folder:
-                result.clips.append(_tested(bundles, learned, case, plan, tests, sounds, Path(folder), result.rejects))
-        except MediaError as error:
-            result.rejects[str(case.path)] = str(error)
-        except KeyboardInterrupt:
+            try:
+                with TemporaryDirectory(prefix="cavsync-eval-") as folder:
+                    clip = _tested(bundles, learned, case, plan, tests, sounds, Path(folder), result.rejects)
+                result.clips.append(clip)
+            except MediaError as error:
+                result.rejects[str(case.path)] = str(error)
+            progress(number + 1, len(cases))
+        except KeyboardInterrupt as interrupt:
             if not result.clips:
                 raise
-            result.is_complete = False
+            result.stopped = interrupt
             break
-        progress(number + 1, len(cases))
     return result
 
 

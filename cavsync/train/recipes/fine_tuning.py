@@ -18,7 +18,16 @@ PUBLISHED_START = "cav-mae-scale++.pth"
 
 # Half of the clips mixed with another; SpecAugment on 48 of 128 bins and 192 of 1,024 frames, in addition to the noise
 # and time shift of pretraining.
-AUGMENTATION = NOISE.model_copy(update={"mixup": 0.5, "frequency_mask_bins": 48, "time_mask_frames": 192})
+# What is masked is 0 before the normalisation, and samples are mixed, as in the authors' loader.
+AUGMENTATION = NOISE.model_copy(
+    update={
+        "mixup": 0.5,
+        "mixup_audio": "waveform",
+        "frequency_mask_bins": 48,
+        "time_mask_frames": 192,
+        "mask_fill": "zero",
+    }
+)
 LABEL_SMOOTHING = 0.1
 
 
@@ -103,4 +112,6 @@ def _recipe(name: str, classify: ClassifyConfig, **values: Any) -> Recipe:
         "init_from": PUBLISHED_START,
         **values,
     }
-    return CAV_MAE.model_copy(update={"has_decoder": False}), TrainConfig(preset=name, classify=classify, **settings)
+    # The public class of the classifier trains its position tables; a frozen encoder keeps them.
+    model = CAV_MAE.model_copy(update={"has_decoder": False, "tr_pos": not classify.freeze_encoder})
+    return model, TrainConfig(preset=name, classify=classify, **settings)

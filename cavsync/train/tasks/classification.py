@@ -21,6 +21,8 @@ from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
 from cavsync.train.tasks.task import Draw
 
+OWN_OPTIONS = ("audio_length", "img_size", "tr_pos")
+"""Model options in which a classifier may differ from the encoder that it starts from."""
 UNTRAINED = "Only the head is to be trained, on an encoder that has learned nothing: pass --set init_from=PATH."
 
 
@@ -46,12 +48,13 @@ class Classification:
         start = self.config.init_from
         if start is not None:
             encoder = load_any(start)
-            if encoder.config.model_copy(update={"has_decoder": False}) != model.config:
+            own = {name: getattr(model.config, name) for name in OWN_OPTIONS}
+            if encoder.config.model_copy(update={**own, "has_decoder": False}) != model.config:
                 raise CheckpointError(
                     f"'{start}' holds an encoder of another configuration than this run's: leave out the model options "
                     "that were set, or start from another one."
                 )
-            model.take_encoder(encoder)
+            model.take_encoder(encoder, f"'{start}'")
         elif self.config.vision_mae is not None:
             initialise_from_vision_mae(model, self.config.vision_mae)
         elif self.options.freeze_encoder:

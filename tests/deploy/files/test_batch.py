@@ -8,16 +8,22 @@ import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from sync_clips import write_clip
+from waiting import PATIENCE_SECONDS
 
 from cavsync import deploy
 from cavsync.cli.main import main
+from cavsync.deploy.files import apart
 from cavsync.deploy.sinks.batch_file import MAX_NAME_BYTES, batch_path
+
+CRASHING_SCORE = Path(__file__).parents[2] / "support" / "crashing_score.py"
 
 plain_score = deploy.score_file
 
@@ -278,3 +284,33 @@ def test_a_signal_inside_a_callback_of_a_library_is_not_lost(
     monkeypatch.setattr(deploy, "score_file", score)
     assert run(*clips, "--bundle", bundle_path, "--json", out).exit_code == 143
     assert names(out) == ["clip0.mkv"]
+
+
+def end_by_fault(*_: Any) -> None:
+    """What runs in the process of its own."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@pytest.mark.parametrize("kills_again", [False, True])
+def test_a_file_that_ends_the_process_is_scored_apart_and_stops_no_batch(
+    clips: list[Path], bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills_again: bool
+) -> None:
+    out = tmp_path / "out.json"
+    arguments = [*clips, "--bundle", bundle_path, "--json", out, "--resume"]
+
+    command = [sys.executable, str(CRASHING_SCORE), "score", *map(str, arguments)]
+    # Not a fork: the engine's threads would be missing there.
+    assert subprocess.run(command, timeout=PATIENCE_SECONDS).returncode == -signal.SIGSEGV
+    if kills_again:
+        monkeypatch.setattr(apart, "_send_outcome", end_by_fault)
+    seen = interrupted_at(monkeypatch, None)
+    result = run(*arguments)
+    assert seen == ["clip2.mkv", "clip3.mkv"], "neither what was scored nor what crashed is scored here"
+    assert "clip1.mkv ended an earlier run: scored in a process of its own" in result.stderr
+    if kills_again:
+        assert result.exit_code == 1
+        assert "clip1.mkv ends the process that scores it (SIGSEGV)" in result.stderr
+        assert names(out, "summary", "error") == [clip.name for clip in clips]
+    else:
+        assert result.exit_code == 0, result.output
+        assert names(out) == [clip.name for clip in clips]

@@ -14,6 +14,7 @@ from fake_heads import CLOSED, OPENED
 from sync_clips import course, make_audio, write_clip
 
 from cavsync.deploy import Bundle, FileScore, score_file
+from cavsync.deploy.stream.scorer import NO_FACE
 
 Array = np.ndarray[Any, Any]
 RATE_HZ = 16_000
@@ -125,6 +126,14 @@ def test_a_file_without_faces_is_judged_as_before(
     assert auto == whole
     assert (auto["path"], auto["path_share"], auto["num_faces"]) == ("whole", {"face": 0.0, "whole": 1.0}, 0)
     assert score_file(path, bundle).face is None
+    # A light between the places of the faces.
+    columns = [absent(times)] * 2 + [255 * course(times)] + [absent(times)] * 2
+    lamp = write_clip(tmp_path / "lamp.mkv", seconds=SECONDS, audio_offset_ms=60.0, frames=frames_of(*columns))
+    auto, whole, face = (score_file(lamp, face_bundle, path=one).summary for one in ("auto", "whole", "face"))
+    assert auto.to_dict() == whole.to_dict()
+    assert auto.score.is_measured
+    assert (face.score.is_measured, face.score.audio_offset_ms, face.num_faces) == (False, None, 0)
+    assert face.score.reason == NO_FACE
 
 
 def test_curves_of_the_windows_are_kept_where_they_are_asked_for(

@@ -1,4 +1,4 @@
-"""Real clips of speakers made to tell nothing: none is decided, and each says why."""
+"""Real clips made to tell nothing, and clips without a face: the face path decides none, and each says why."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sync_clips import write_clip
 from cavsync.deploy import Bundle, FileScore, score_file
 from cavsync.deploy.faces.graphs import open_face_finder
 from cavsync.deploy.runtime.default_bundle import default_bundle
+from cavsync.deploy.stream.scorer import NO_FACE
 from cavsync.deploy.verdict.face_view import HARDLY_MOVE, JITTER
 from cavsync.media import AudioChunk, MediaReader, VideoFrame
 from cavsync.media.face import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
@@ -103,3 +104,20 @@ def test_the_speaker_itself_is_decided(tmp_path: Path) -> None:
     score = scored(*parts_of(SPEAKER), tmp_path / "clip.mkv").summary.score
     assert score.is_measured
     assert abs(score.audio_offset_ms or 0) < 120
+
+
+@pytest.mark.parametrize("name", ["vggsound-a/0P_wTB0WmZY_000030.mp4", "vggsound-a/4LcMAREn89c_000013.mp4"])
+def test_a_clip_without_a_face_rests_on_the_whole_picture(name: str) -> None:
+    opened, path = Bundle.open(default_bundle()), shared_folder("data") / "clips" / name
+    auto, whole, face = (score_file(path, opened, path=one) for one in ("auto", "whole", "face"))
+    assert auto.summary.to_dict() == whole.summary.to_dict()
+    assert [record.to_dict() for record in auto.records] == [record.to_dict() for record in whole.records]
+    assert {(one.reason, one.is_measured) for one in (*face.records, face.summary.score)} == {(NO_FACE, False)}
+
+
+def test_a_cry_is_no_speech() -> None:
+    """Its loudness follows the mouth too slowly to say when: the best lag stands out by 0.7 s, from a smooth curve."""
+    path = shared_folder("data") / "clips" / "research" / "avsync15-gallery" / "baby_crying.mp4"
+    score = score_file(path, Bundle.open(default_bundle()))
+    assert not any(record.is_measured for record in (*score.records, score.summary.score))
+    assert score.summary.score.reason == NO_OFFSET

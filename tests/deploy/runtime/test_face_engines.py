@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from face_clips import LEFT, RIGHT, frames_of
 from fake_bundle import write_fake_bundle
+from hostile import forge
 
 from cavsync.deploy import Bundle
 from cavsync.deploy.faces.graphs import FACE_GRAPHS as PACKAGED
@@ -96,6 +98,16 @@ def test_other_interfaces_are_refused(
     wrong = replace(manifest, faces=change(manifest.faces))
     with pytest.raises(BundleError, match=words):
         FaceEngines.open(face_bundle_path, wrong, threads=1, cores=None)
+
+
+def test_a_face_path_of_an_earlier_version_is_refused_in_a_sentence(face_bundle_path: Path, tmp_path: Path) -> None:
+    """Its manifest does not say how far apart the embeddings of a stretch are."""
+    folder = Path(shutil.copytree(face_bundle_path, tmp_path / "bundle"))
+    forge(lambda content: content["faces"].pop("step_frames"))(folder)
+    with pytest.raises(BundleError) as refused:
+        Bundle.open(folder)
+    sentence = "manifest.json has no entry 'step_frames' in faces: export the bundle again with this version"
+    assert str(refused.value) == f"{folder}/{sentence}"
 
 
 @pytest.mark.parametrize("place", ["manifest", "file", "face", "face_file"])

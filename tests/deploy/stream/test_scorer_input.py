@@ -16,15 +16,18 @@ from cavsync.errors import MediaError
 
 
 @pytest.mark.parametrize(
-    ("rate_hz", "channels", "dtype"), [(48_000, 2, "float32"), (44_100, 1, "int16"), (16_000, 2, "int16")]
+    ("rate_hz", "channels", "dtype", "phase"),
+    [(48_000, 2, "float32", 1), (44_100, 1, "int16", 1), (16_000, 2, "int16", 1), (48_000, 2, "float32", -1)],
 )
-def test_rates_layouts_and_types(bundle: Bundle, rate_hz: int, channels: int, dtype: str) -> None:
+def test_rates_layouts_and_types(bundle: Bundle, rate_hz: int, channels: int, dtype: str, phase: int) -> None:
+    """The last one has left and right in opposite phase."""
     times = times_at(25, 4.0)
     frames = make_frames(times)
     samples = make_audio(0.0, 4 * rate_hz, rate_hz=rate_hz, audio_offset_ms=100.0)
     if dtype == "int16":
         samples = np.round(samples * 32767).astype(np.int16)
     stacked = np.repeat(samples[:, None], channels, axis=1)
+    stacked[:, 1:] *= phase
     scorer = SyncScorer(bundle)
     records = []
     step = rate_hz // 25

@@ -164,6 +164,21 @@ def test_a_still_or_hidden_mouth_is_never_measured_however_well_it_seems_to_matc
         assert face(view=replace(VIEW, **change)).is_measured  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("contrast", "num_frames", "is_measured"), [(0.1, 50, False), (0.2, 50, True), (0.1, 200, True)]
+)
+def test_a_low_peak_of_a_smooth_curve_is_chance(contrast: float, num_frames: int, is_measured: bool) -> None:
+    """It stands out by any number of the curve's own deviations; how many frames it rests on tells."""
+    rows = np.tile(0.2 + contrast * np.exp(-(((LAGS + 100) / 120) ** 2)), (num_frames, 1))
+    options: dict[str, Any] = {"time_seconds": 2.0, "window_seconds": 2.0}
+    score = judge_face(curve_of_rows(LAGS, rows), VIEW, evidence(-20.0, 20.0), CALIBRATION, PROFILE, **options)
+    assert score.is_measured == is_measured
+    assert score.audio_offset_ms == pytest.approx(100, abs=5)
+    if not is_measured:
+        assert (score.suggested_audio_delay_ms, score.confidence, score.state) == (None, None, UNDETERMINED)
+        assert (score.reason or "").startswith(NO_OFFSET)
+
+
 def test_a_sound_that_hardly_changes_fits_nothing() -> None:
     hum = face(height=WEAK, range_db=1.0)
     assert not hum.is_measured

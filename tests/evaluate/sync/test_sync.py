@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,18 @@ def test_report_and_command(bundle_dir: Path, folder: Path, tmp_path: Path) -> N
     assert rows["variants"]["meter"]["fps15"]["p95_movement_ms"]["mean"] < 20
     assert report["metrics"]["meter.mirror_moved"]["value"] == 0
     assert report["protocol"]["variants"] == ["mirror", "fps15"]
-    chosen = [case.path.name for case in sync_cases(folder, {"use": "yes", "kind": "siren"})]
+    chosen = [case.path.name for case in sync_cases(folder, {"use": ("yes",), "kind": ("siren",)})]
     assert chosen == ["clip2.mkv"]
+
+
+def test_a_column_may_be_named_twice(bundle_dir: Path, folder: Path) -> None:
+    """Either value will do: the siren of `use=no` is chosen, which cannot be read."""
+    chosen = sync_cases(folder, {"kind": ("siren", "lamp"), "use": ("yes",)})
+    assert [case.path.name for case in chosen] == ["clip0.mkv", "clip1.mkv", "clip2.mkv"]
+    words = ["--only", "kind=siren", "--only", "use=no", "--only", "kind=harp"]
+    done = CliRunner().invoke(main, ["eval", "sync", str(folder), "--bundle", str(bundle_dir), *words])
+    assert done.exit_code == 1, done.output
+    assert "bad.mkv" in done.output
 
 
 @pytest.mark.parametrize("options", [["--offsets", "0,x"], ["--offsets", "0,0"], ["--offsets", "nan"],
@@ -120,23 +131,24 @@ def test_options_that_are_refused(options: list[str], bundle_dir: Path, folder: 
     assert done.exit_code == 2, done.output
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_tests_keep_what_is_done(
-    bundle_dir: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, bundle_dir: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the second clip writes the figures of the first, says so, and still ends as interrupted."""
+    """A signal in the second clip writes the figures of the first, says so, and still ends as interrupted."""
     done: list[Path] = []
 
     def shifted(source: Path, *rest: Any) -> Path:
         done.append(source)
         if len(done) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         return write_shifted_file(source, *rest)
 
     monkeypatch.setattr("cavsync.evaluate.sync.measure.write_shifted_file", shifted)
     out = tmp_path / "report.json"
     options = ["--bundle", str(bundle_dir), "--offsets", "0", "--json", str(out)]
     found = CliRunner().invoke(main, ["eval", "sync", str(folder), *options])
-    assert found.exit_code == 130
+    assert found.exit_code == 128 + number
     report = json.loads(out.read_text())
     assert report["rows"]["clips"] == 1
     assert "first 1 clips" in report["notes"][0]
@@ -181,9 +193,9 @@ def test_the_truth_is_part_of_the_data(name: str, bundle_dir: Path, folder: Path
 
 def test_cases_that_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column 'colour'"):
-        sync_cases(folder, {"colour": "red"})
+        sync_cases(folder, {"colour": ("red",)})
     with pytest.raises(DataError, match="no clip that was selected"):
-        sync_cases(folder, {"kind": "harp"})
+        sync_cases(folder, {"kind": ("harp",)})
     with pytest.raises(DataError, match="no clip"):
         sync_cases(tmp_path)
     (tmp_path / "manifest.csv").write_text("file\na.mp4\n")

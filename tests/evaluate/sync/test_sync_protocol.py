@@ -96,11 +96,11 @@ def test_a_manifest_repeats_the_test(bundle: Bundle, clip: Path, tmp_path: Path)
         0
     ]
     assert (first.trials, first.classes) == (second.trials, second.classes)
-    assert sync_cases(tmp_path / "m.jsonl", {"kind": "siren"}) == [again]
+    assert sync_cases(tmp_path / "m.jsonl", {"kind": ("siren",)}) == [again]
     with pytest.raises(DataError, match="no clip that was selected"):
-        sync_cases(tmp_path / "m.jsonl", {"kind": "harp"})
+        sync_cases(tmp_path / "m.jsonl", {"kind": ("harp",)})
     with pytest.raises(DataError, match="no entry 'colour'"):
-        sync_cases(tmp_path / "m.jsonl", {"colour": "red"})
+        sync_cases(tmp_path / "m.jsonl", {"colour": ("red",)})
 
 
 def test_trials_are_those_of_the_name(clip: Path, tmp_path: Path) -> None:
@@ -122,14 +122,14 @@ def test_trials_are_those_of_the_name(clip: Path, tmp_path: Path) -> None:
 def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) -> None:
     """A bundle of another grid and a selection are other protocols; a manifest fixes trials only where it holds
     some."""
-    options: Any = {"only": {"kind": "siren"}, "min_seconds": 2.0}
+    options: Any = {"only": {"kind": ("siren", "lamp")}, "min_seconds": 2.0}
     drawn, fixed = SyncCase(clip, "siren"), SyncCase(clip, "siren", trials=TrialListLine(path="c", classes=(3,)))
     first = sync_protocol({"m": bundle.manifest}, [drawn], TESTS, **options)
     grid: Any = first["models"]
     assert grid["m"] == {
         **asdict(bundle.manifest.sync), "paths": ["whole"], "zero_point_ms": 0.0, "threshold": 0.5
     }  # fmt: skip
-    assert (first["only"], first["min_seconds"]) == ({"kind": "siren"}, 2.0)
+    assert (first["only"], first["min_seconds"]) == ({"kind": "siren or lamp"}, 2.0)
     assert first["offsets"] == "0, 130 ms for every clip"
     assert "variants" not in first
     finer = replace(bundle.manifest, sync=replace(bundle.manifest.sync, hop_ms=20.0))
@@ -143,8 +143,9 @@ def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) ->
 
 def test_entries_of_others_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
-    path.write_text('{"path": "a.mp4", "colour": "red"}\n\n{"path": "b.mp4", "colour": "blue"}\n')
-    assert [case.path.name for case in sync_cases(path, {"colour": "blue"})] == ["b.mp4"]
+    path.write_text('{"path": "a.mp4", "colour": "red"}\n\n{"path": "b.mp4", "colour": "blue", "generated": true}\n')
+    assert [case.path.name for case in sync_cases(path, {"colour": ("blue",)})] == ["b.mp4"]
+    assert [case.path.name for case in sync_cases(path, {"generated": ("true",)})] == ["b.mp4"]
     assert read_trial_list(path)[0].audio_offset_ms == 0
 
 

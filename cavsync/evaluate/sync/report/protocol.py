@@ -27,7 +27,7 @@ def sync_protocol(
     cases: Sequence[SyncCase],
     tests: SyncTests,
     *,
-    only: Mapping[str, str],
+    only: Mapping[str, tuple[str, ...]],
     min_seconds: float = 0.0,
 ) -> dict[str, JsonValue]:
     """Return the protocol of `evaluate_sync` with the same models, cases and tests; `only` and `min_seconds`: how the
@@ -37,7 +37,7 @@ def sync_protocol(
         "offsets": _chosen_or_fixed(cases, "injected_offsets_ms", f"{offsets} ms for every clip"),
         "offsets_put_in_by": "a copy of the file with the timestamps of its audio shifted, streams delayed, none cut",
         "judged": "the verdict on the whole file",
-        "only": dict(only),
+        "only": {column: " or ".join(values) for column, values in only.items()},
         "min_seconds": min_seconds,
         "window_seconds": tests.window_seconds,
         "models": {name: _grid(manifest, tests.paths) for name, manifest in models.items()},

@@ -95,7 +95,7 @@ def _metrics_of_tests(
 
 def _notes(result: SyncTrials, classes: dict[str, Any]) -> list[str]:
     notes = []
-    if not result.is_complete:
+    if result.stopped is not None:
         notes.append(f"The test was interrupted: these are the figures of the first {len(result.clips)} clips.")
     # The number is the same for all methods, because only classes that all of them can search for count.
     tested = min((found["accuracy"]["clips"] for found in classes.values()), default=len(result.clips))
