@@ -85,7 +85,7 @@ REAL ?= ../shared/data
 sync-tiny: setup
 	$(BIN)/python models/train_sync_tiny.py --real $(REAL) --out build/sync-tiny
 
-# Rebuild the face path of the shipped model: about an hour on two cores, most of it measuring. FACE_FLAGS="--steps 3" tries it out.
+# Rebuild the face path of the shipped model: some hours on two cores, nearly all of it measuring. FACE_FLAGS="--steps 3" tries it out.
 sync-face: setup
 	$(BIN)/python models/train_sync_face.py --real $(REAL) --out build/sync-face $(FACE_FLAGS)
 

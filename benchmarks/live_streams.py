@@ -1,11 +1,11 @@
 """The number of live streams that this machine sustains before decisions are late, with and without an EnginePool.
 
-Each stream is a thread that pushes decoded frames (320x180, 25 Hz) and audio (48 kHz, stereo) into a scorer of the
-shipped model (±0.8 s) at the times at which they would arrive. The latency of a decision is measured from when the last
-sample that it needs is due: the end of the segment that lies the search range after the window's last frame. Because
-the due time counts, not the actual push, a machine that falls behind is measured as late. A number of streams is
-sustained if 99 % of the decisions arrive within --late-seconds; the largest is found by doubling and halving. Appends
-rows to results/live_streams.jsonl.
+Each stream is a thread that pushes decoded frames (320x180, 25 Hz) and audio (48 kHz, stereo), or those of a file, into
+a scorer of the shipped model (±0.8 s) at the times at which they would arrive. The latency of a decision is measured
+from when the last sample that it needs is due: the end of the segment that lies the search range after the window's
+last frame. Because the due time counts, not the actual push, a machine that falls behind is measured as late. A number
+of streams is sustained if 99 % of the decisions arrive within --late-seconds; the largest is found by doubling and
+halving. Appends rows to results/live_streams.jsonl.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import material
 import measure
 import numpy as np
 
-from cavsync.deploy import Bundle, EnginePool, SyncScorer
+from cavsync.deploy import Bundle, EnginePool, ScoringOptions, SyncScorer
 from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
@@ -66,9 +66,10 @@ def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: fl
     latencies: list[list[float]] = [[] for _ in range(num_streams)]
     expected = [0] * num_streams
     begin = time.monotonic() + 0.5
+    options = ScoringOptions(max_offset_ms=MAX_OFFSET_MS).for_live(bundle.manifest.sync)
 
     def run(number: int) -> None:
-        scorer = SyncScorer(bundle, max_offset_ms=MAX_OFFSET_MS)
+        scorer = SyncScorer(bundle, options)
         latencies[number] = play(scorer, clip, begin + number / num_streams, seconds, stop)
         first, step = scorer.window_seconds, bundle.manifest.sync.decision_step_seconds
         ends = np.arange(first, seconds, step)
@@ -94,6 +95,7 @@ def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: fl
         "missing": missing,
         "p50_ms": round(p50, 1),
         "p99_ms": round(p99, 1),
+        "cpu_seconds_per_second": round(cpu_seconds / (num_streams * seconds), 3),
         "busy_cores": round(cpu_seconds / (time.monotonic() - begin), 2),
     }
 
@@ -162,13 +164,22 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--ways", nargs="+", choices=[PLAIN, POOL], default=[PLAIN, POOL])
     parser.add_argument("--clip-seconds", type=float, default=10.0, help="length of the repeated clip")
     parser.add_argument("--family", choices=material.FAMILIES, default="face", help="what the clip shows")
+    parser.add_argument("--clip", type=Path, help="a file with both tracks at 25 Hz, in place of a generated clip")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    clip = material.material(options.clip_seconds, family=options.family)
+    clip = (
+        material.decoded(options.clip)
+        if options.clip
+        else material.material(options.clip_seconds, family=options.family)
+    )
     bundle = Bundle.open(default_bundle(), threads=options.threads)
     rows = [row for way in options.ways for row in measure_way(way, bundle, clip, options)]
     facts = {name: getattr(options, name) for name in ("family", "threads", "seconds", "late_seconds")}
-    facts |= {"model": bundle.manifest.name, "max_offset_ms": MAX_OFFSET_MS}
+    facts |= {
+        "clip": options.clip.name if options.clip else None,
+        "model": bundle.manifest.name,
+        "max_offset_ms": MAX_OFFSET_MS,
+    }
     facts |= measure.cpu_provenance("onnxruntime")
     measure.append_rows(options.results, [row | facts for row in rows])
     return rows

@@ -49,6 +49,19 @@ def material(seconds: float, width: int = 320, height: int = 180, family: str = 
     return Material(np.stack([frame for _, frame in clip.frames]), clip.audio)
 
 
+def decoded(path: Path) -> Material:
+    """Return the frames and the audio of a file at 25 Hz, both cut to the shorter of them."""
+    with av.open(str(path)) as file:
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    with av.open(str(path)) as file:
+        resampler = av.AudioResampler("flt", "stereo", SAMPLE_RATE_HZ)
+        pieces = [piece for frame in (*file.decode(audio=0), None) for piece in resampler.resample(frame)]
+    samples = np.concatenate([piece.to_ndarray().reshape(-1, 2) for piece in pieces])
+    chunk = SAMPLE_RATE_HZ // FRAME_RATE_HZ
+    count = min(len(frames), len(samples) // chunk)
+    return Material(np.stack(frames[:count]), samples[: count * chunk])
+
+
 def seconds_to_push(scorer: SyncScorer, clip: Material, media_seconds: float) -> float:
     """Return the seconds needed to score `media_seconds` of the stream at full speed."""
     begin = time.perf_counter()

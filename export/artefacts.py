@@ -16,6 +16,7 @@ from cavsync.errors import ExportError
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.classifier import classifier_stage
 from cavsync.export.departure import departure_from_graph, departure_from_model
+from cavsync.export.fold_frames import fold_frames
 from cavsync.export.graphs import stages, write_graph
 from cavsync.export.parity import OutputParity, Reference, complaint, differs_only_by_batch, worst_of
 from cavsync.export.precision.candidates import EncoderVariant, fastest, fastest_runtime, int8_candidates
@@ -70,6 +71,8 @@ class Artefacts:
                     shutil.copy(half[name], self.folder)
                     self.engines.append(EngineSpec(name, "onnxruntime", precision, half[name].name))
             self.precision = "fp32" if precision in ("bf16", "fp8") else precision
+            if self.precision == "fp32" and self.model.config.frame_differences:
+                self._fold_frames(paths["visual_encoder"])
         return paths
 
     def _write_float32(self, precision: str, *, compact: bool) -> dict[str, Path]:
@@ -91,6 +94,11 @@ class Artefacts:
         for name in paths.keys() - set(ENCODERS):
             shutil.copy(paths[name], self.folder)
         return paths
+
+    def _fold_frames(self, source: Path) -> None:
+        path = self.folder / self.graphs["visual_encoder"].file
+        fold_frames(path)
+        self.check("visual_encoder, frames folded", "visual_encoder", path, "onnxruntime", "fp32", source)
 
     def write_half(self, paths: dict[str, Path], precision: str) -> dict[str, Path]:
         """Write fp16 or bf16 encoders to the work folder and check them."""

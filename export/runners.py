@@ -26,8 +26,8 @@ def open_runner(path: Path, runtime: str, precision: str = "fp32") -> Runner:
         return _openvino(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # Idle threads that keep spinning would slow the next graph that is timed.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # As in `cavsync.deploy.runtime.onnx`: threads that spin would also slow the next graph that is timed.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source: str | bytes = str(path)
     if precision in ("fp16", "bf16", "fp8"):
         # Optimisers remove rounding, or move it to operators that do not support fp8.

@@ -8,7 +8,7 @@ import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 import torch
 from safetensors import SafetensorError
@@ -145,9 +145,20 @@ def initial_weights(model: Model, folder: RunFolder, step: int) -> None:
     load_state(model, Run.open(folder.path).at(step))
 
 
+def _with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with the defaults that they lack, in records inside them too."""
+    filled = {**defaults, **values}
+    for name, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(filled[name], Mapping):
+            filled[name] = _with_defaults(filled[name], default)
+    return filled
+
+
 def _require_same(folder: RunFolder, model: AnyModelConfig, train: TrainConfig) -> None:
     stored = RunConfig.read(folder.config_file)
-    old, wanted = stored.train or {}, train.model_dump(mode="json")
+    # Options that are newer than the run have their defaults in it.
+    defaults = TrainConfig().model_dump(mode="json")
+    old, wanted = _with_defaults(stored.train or {}, defaults), train.model_dump(mode="json")
     changed = [key for key, value in wanted.items() if key not in FREE_OPTIONS and old.get(key) != value]
     is_face = isinstance(model, FaceConfig)
     if stored.model != model.model_dump(mode="json") or (stored.kind == "face") != is_face or changed:

@@ -124,8 +124,8 @@ def _open_session(
     options.log_severity_level = 4
     # Never the runtime's own format, which is not checked for pointers to other files.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    # Three sessions take turns: if idle threads of one kept spinning, the next would be a third slower on two cores.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Sessions take turns, and streams share the cores: threads that spin while they wait double the cost of a stream.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
     if cores is not None and len(cores) > 1:

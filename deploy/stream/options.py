@@ -16,6 +16,8 @@ from cavsync.manifest.specs import HOP_UNIT_MS, MAX_FRAME_RATE_HZ, MAX_OFFSET_MS
 from cavsync.media.tracks import TrackChoice
 
 FILE_LEAD_SECONDS = 30.0
+FILE_GROUP_SECONDS, LIVE_GROUP_SECONDS = 0.64, 0.32
+"""A live stream's decisions come a third of a second sooner for 6 % more work."""
 LIVE_PATIENCE_SECONDS = 5.0
 """How long a live stream waits for overdue audio: an alarm half a minute late would be useless."""
 AUTO = "auto"
@@ -44,7 +46,7 @@ class ScoringKeywords(TypedDict, total=False):
     early_ms: float | None
     late_ms: float | None
     max_lead_seconds: float | None
-    group_seconds: float
+    group_seconds: float | None
     audio_stream: int | str | None
     video_stream: int | None
     program: int | None
@@ -72,7 +74,8 @@ class ScoringOptions:
         early_ms, late_ms: limits of the profile `custom`; required with it, not allowed with any other.
         max_lead_seconds: how long, in stream time, a frame waits for its audio and audio for its frames. None stands
             for 30 s, in a live stream for 5 s more than the search range.
-        group_seconds: frames of this length of time are embedded together: less lowers the delay, more the cost.
+        group_seconds: frames of this length of time are embedded together: less lowers the delay, more the cost. None
+            stands for 0.64 s, in a live stream for 0.32 s.
         audio_stream: number of the audio track of a file or live source, from 0 on, or several to mix, as in `2+3`;
             None stands for the one that players play.
         video_stream: number of the video track, from 0 on; None as for `audio_stream`.
@@ -93,7 +96,7 @@ class ScoringOptions:
     early_ms: float | None = None
     late_ms: float | None = None
     max_lead_seconds: float | None = None
-    group_seconds: float = 0.64
+    group_seconds: float | None = None
     audio_stream: int | str | None = None
     video_stream: int | None = None
     program: int | None = None
@@ -114,7 +117,7 @@ class ScoringOptions:
         _ = self.limits, self.tracks
 
     def __str__(self) -> str:
-        """The options that are set, as in `adaptive=False, profile=ebu-r37, group_seconds=0.64`."""
+        """The options that are set, as in `adaptive=False, profile=ebu-r37, hop_ms=20.0`."""
         values = {field.name: getattr(self, field.name) for field in fields(self)} | {"profile": self.limits.name}
         return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
 
@@ -134,6 +137,11 @@ class ScoringOptions:
     def lead_seconds(self) -> float:
         """`max_lead_seconds`, or its default outside live streams."""
         return FILE_LEAD_SECONDS if self.max_lead_seconds is None else self.max_lead_seconds
+
+    @property
+    def batch_seconds(self) -> float:
+        """`group_seconds`, or its default outside live streams."""
+        return FILE_GROUP_SECONDS if self.group_seconds is None else self.group_seconds
 
     def check(self, manifest: Manifest) -> None:
         """Raise ConfigError if these options cannot be used with a bundle of this manifest."""
@@ -162,16 +170,19 @@ class ScoringOptions:
         return Grid(**{name: float(given.get(name, value)) for name, value in asdict(sync).items()})
 
     def for_live(self, sync: SyncSpec) -> ScoringOptions:
-        """These options with the `max_lead_seconds` of a live stream, unless one is set.
+        """These options with the `max_lead_seconds` and `group_seconds` of a live stream, unless they are set.
 
         Audio at the end of the search range is due that much later anyway; `LIVE_PATIENCE_SECONDS` are added.
 
         Raises:
             ConfigError: see `grid_for`.
         """
-        if self.max_lead_seconds is not None:
-            return self
-        return replace(self, max_lead_seconds=LIVE_PATIENCE_SECONDS + self.grid_for(sync).max_offset_ms / 1000)
+        lead_seconds, group_seconds = self.max_lead_seconds, self.group_seconds
+        if lead_seconds is None:
+            lead_seconds = LIVE_PATIENCE_SECONDS + self.grid_for(sync).max_offset_ms / 1000
+        if group_seconds is None:
+            group_seconds = LIVE_GROUP_SECONDS
+        return replace(self, max_lead_seconds=lead_seconds, group_seconds=group_seconds)
 
 
 DEFAULT_OPTIONS = ScoringOptions()

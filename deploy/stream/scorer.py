@@ -111,8 +111,8 @@ class SyncScorer:
     def reset(self) -> None:
         """Forget the stream; the next push starts a new one."""
         lead_seconds, uses_whole = self.options.lead_seconds, WHOLE in self.paths
-        # No frame should wait much longer than `group_seconds` for its group.
-        group_instants = max(1, min(GROUP_INSTANTS, round(self.grid.frame_rate_hz * self.options.group_seconds)))
+        # No frame should wait much longer than `batch_seconds` for its group.
+        group_instants = max(1, min(GROUP_INSTANTS, round(self.grid.frame_rate_hz * self.options.batch_seconds)))
         is_adaptive = self.options.adaptive and uses_whole
         self._search = Search(self.grid, is_adaptive=is_adaptive, group_instants=group_instants)
         uses_both = uses_whole and FACE in self.paths
@@ -228,7 +228,7 @@ class SyncScorer:
         faces in that."""
         assert self.bundle.faces is not None
         spec = self.bundle.faces.spec
-        return self.window_seconds + 2 * self.options.group_seconds + spec.num_frames / spec.frame_rate_hz
+        return self.window_seconds + 2 * self.options.batch_seconds + spec.num_frames / spec.frame_rate_hz
 
     def _new_face_path(self) -> tuple[FacePath, FaceJudge]:
         engines = self.bundle.faces
@@ -240,7 +240,7 @@ class SyncScorer:
             self.grid,
             self._stream.video,
             max_lead_seconds=self.options.lead_seconds,
-            group_seconds=self.options.group_seconds,
+            group_seconds=self.options.batch_seconds,
             on_faces=self._on_faces,
             on_row=self._on_face_row,
         )

@@ -89,6 +89,19 @@ def test_never_overwrites(clips: Path, tmp_path: Path) -> None:
         trainer("debug", tmp_path / "run", learning_rate=0.5).run(clips, resume=True)
 
 
+def test_a_run_from_before_an_option_existed_is_resumed(clips: Path, tmp_path: Path) -> None:
+    """It has the option's default, and is refused with any other value."""
+    trainer("debug", tmp_path / "run", max_steps=1).run(clips)
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    del content["train"]["segments"], content["train"]["augmentation"]["mask_fill"]
+    path.write_text(json.dumps(content))
+    for name, value in (("segments", "published"), ("mask_fill", "zero")):
+        with pytest.raises(CheckpointError, match="another configuration"):
+            trainer("debug", tmp_path / "run", max_steps=2, **{name: value}).run(clips, resume=True)
+    assert trainer("debug", tmp_path / "run", max_steps=2).run(clips, resume=True).state.step == 2
+
+
 def test_time_budget_ends_the_run(clips: Path, tmp_path: Path) -> None:
     """A run stops when its minutes are over, long before its steps."""
     result = trainer("debug", tmp_path / "run", max_steps=10**6, max_minutes=0.02).run(clips)

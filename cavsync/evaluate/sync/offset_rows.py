@@ -22,7 +22,8 @@ UNDETERMINED = "undetermined"
 class OffsetRow:
     """One clip: the true offset, the estimate, and whether its error is within the tolerance.
 
-    An undetermined clip is a miss, however small its error. `baseline_rise_ms` and `baseline_energy_ms` are the
+    A clip whose offset is not trusted (`is_measured`) is a miss, however small its error; one whose offset is trusted,
+    but too close to a limit for a decision about it, is not. `baseline_rise_ms` and `baseline_energy_ms` are the
     estimates of motion energy against the rise of the loudness and against the loudness; None if undefined.
     """
 
@@ -32,6 +33,7 @@ class OffsetRow:
     estimated_offset_ms: float | None
     error_ms: float | None
     state: str
+    is_measured: bool
     confidence: float | None
     within_120_ms: bool
     baseline_rise_ms: float | None
@@ -47,6 +49,7 @@ def offset_row(path: Path, truth: dict[str, Any], score: FileScore | None) -> Of
     record = None if score is None else score.summary.score
     estimate_ms = None if record is None else record.audio_offset_ms
     state = UNDETERMINED if record is None else record.state
+    is_measured = record is not None and record.is_measured
     error_ms = None if estimate_ms is None else estimate_ms - true_ms
     rise_ms, energy_ms = baseline_offsets_ms(path)
     return OffsetRow(
@@ -56,23 +59,24 @@ def offset_row(path: Path, truth: dict[str, Any], score: FileScore | None) -> Of
         estimated_offset_ms=None if estimate_ms is None else round(estimate_ms, 1),
         error_ms=None if error_ms is None else round(error_ms, 1),
         state=state,
+        is_measured=is_measured,
         confidence=None if record is None or record.confidence is None else round(record.confidence, 4),
-        within_120_ms=state != UNDETERMINED and error_ms is not None and abs(error_ms) <= TOLERANCE_MS,
+        within_120_ms=is_measured and error_ms is not None and abs(error_ms) <= TOLERANCE_MS,
         baseline_rise_ms=rise_ms,
         baseline_energy_ms=energy_ms,
     )
 
 
 def summarise(rows: Sequence[OffsetRow]) -> dict[str, Any]:
-    """Return `n`, the share within 120 ms (undetermined counts as a miss), `median_error_ms` of the clips with an
-    estimate, the `undetermined` share, the baselines' shares, shares by family, and the `rows`."""
+    """Return `n`, the share decided and within 120 ms, `median_error_ms` of the clips with an estimate, the share
+    `undetermined`, whose offset is not trusted, the baselines' shares, shares by family, and the `rows`."""
     errors = [abs(row.error_ms) for row in rows if row.error_ms is not None]
     families = sorted({row.family for row in rows})
     return {
         "n": len(rows),
         "within_120_ms": _share([row.within_120_ms for row in rows]),
         "median_error_ms": round(median(errors), 1) if errors else None,
-        "undetermined": _share([row.state == UNDETERMINED for row in rows]),
+        "undetermined": _share([not row.is_measured for row in rows]),
         "baseline_within_120_ms": {
             "motion_against_rise": _share([_near(row.baseline_rise_ms, row) for row in rows]),
             "motion_against_loudness": _share([_near(row.baseline_energy_ms, row) for row in rows]),

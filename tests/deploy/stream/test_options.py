@@ -95,6 +95,12 @@ def test_a_live_stream_waits_5_s_beyond_its_search_range() -> None:
     assert ScoringOptions(max_lead_seconds=2.0).for_live(SYNC).lead_seconds == 2
 
 
+def test_a_live_stream_embeds_shorter_groups() -> None:
+    assert ScoringOptions().batch_seconds == 0.64
+    assert ScoringOptions(max_lead_seconds=2.0).for_live(SYNC).batch_seconds == 0.32
+    assert ScoringOptions(group_seconds=0.5).for_live(SYNC).batch_seconds == 0.5
+
+
 def test_profiles_by_name_resolved_and_custom() -> None:
     own = Profile("house", 20.0, 30.0)
     assert ScoringOptions(profile=own).limits is own
@@ -103,12 +109,9 @@ def test_profiles_by_name_resolved_and_custom() -> None:
 
 
 def test_the_printed_form_names_what_is_set() -> None:
-    assert (
-        str(ScoringOptions())
-        == "adaptive=False, path=auto, profile=itu-bt1359-detect, group_seconds=0.64, all_audio=False"
-    )
+    assert str(ScoringOptions()) == "adaptive=False, path=auto, profile=itu-bt1359-detect, all_audio=False"
     printed = str(ScoringOptions(hop_ms=20, adaptive=True, profile=Profile("house", 20.0, 30.0)))
-    assert printed == "hop_ms=20, adaptive=True, path=auto, profile=house, group_seconds=0.64, all_audio=False"
+    assert printed == "hop_ms=20, adaptive=True, path=auto, profile=house, all_audio=False"
 
 
 def test_paths_follow_from_option_and_bundle(bundle: Bundle, face_bundle: Bundle) -> None:
