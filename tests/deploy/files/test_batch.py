@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from faults import end_by_fault
 from sync_clips import write_clip
 from waiting import PATIENCE_SECONDS
 
@@ -284,11 +285,6 @@ def test_a_signal_inside_a_callback_of_a_library_is_not_lost(
     monkeypatch.setattr(deploy, "score_file", score)
     assert run(*clips, "--bundle", bundle_path, "--json", out).exit_code == 143
     assert names(out) == ["clip0.mkv"]
-
-
-def end_by_fault(*_: Any) -> None:
-    """What runs in the process of its own."""
-    os.kill(os.getpid(), signal.SIGSEGV)
 
 
 @pytest.mark.parametrize("kills_again", [False, True])

@@ -211,7 +211,8 @@ def test_engines_score_alike(engine: str, auto_bundle: Path) -> None:
         assert float((got * want).sum(axis=1).min()) >= LIMITS["int8"].cosine
         assert centred_cosine(got.astype(np.float64), want.astype(np.float64)) >= LIMITS["int8"].centred_cosine
     if engine == "onnxruntime:fp32":
-        np.testing.assert_array_equal(got, want)
+        # The bundle's own float32 graph has its preprocessing folded into a convolution, that of an engine does not.
+        np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 @needs_openvino
