@@ -215,7 +215,7 @@ SITUATIONS = [
         ),
     ),
     Situation(
-        "unknown codec first",
+        "unknown codec before the repaired track",
         unknown_codec(0),
         0,
         repair=Repair(refusal="does not know.*give --leave-out 1", options={"audio_streams": [1]}),
