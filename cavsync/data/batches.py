@@ -153,7 +153,7 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
             return self._load(index)
         if index not in self.cache:
             try:
-                self.cache[index] = decode_all(self._load(index))
+                self.cache[index] = decode_all(self._load(index), keep_samples=self.augmentation.needs_samples)
             except MediaError as error:
                 self.cache[index] = error
         found = self.cache[index]

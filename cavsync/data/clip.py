@@ -53,12 +53,14 @@ class Clip:
     labels: tuple[str, ...] = ()
 
 
-def decode_all(clip: Clip) -> Clip:
-    """Return the clip with all frames and log-mel in memory, for clips that are sampled many times.
+def decode_all(clip: Clip, *, keep_samples: bool = False) -> Clip:
+    """Return the clip with all frames in memory, and its log-mel or, with `keep_samples`, its audio as it is; for clips
+    that are sampled many times.
 
     Raises MediaError for a damaged frame.
     """
-    return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=clip.audio.log_mel())
+    audio = clip.audio if keep_samples else clip.audio.log_mel()
+    return replace(clip, frames=clip.frames[np.arange(len(clip.frames))], audio=audio)
 
 
 def load_clip(path: Path | str, img_size: int, *, max_seconds: float = math.inf, channels: ChannelRule = "mix") -> Clip:

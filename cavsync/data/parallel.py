@@ -41,10 +41,16 @@ def map_clips(
 
 
 def preload(
-    source: ClipSource, img_size: int, *, workers: int, progress: Callable[[int, int], None] | None = None
+    source: ClipSource,
+    img_size: int,
+    *,
+    workers: int,
+    keep_samples: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[int, Clip | MediaError]:
-    """Decode a small data set into memory: each clip, or the error that rejects it, by index."""
-    return dict(enumerate(map_clips(decode_all, source, img_size, workers=workers, progress=progress)))
+    """Decode a small data set into memory (see `decode_all`): each clip, or the error that rejects it, by index."""
+    decode = partial(decode_all, keep_samples=keep_samples)
+    return dict(enumerate(map_clips(decode, source, img_size, workers=workers, progress=progress)))
 
 
 def _load(function: Callable[[Clip], Result], source: ClipSource, img_size: int, index: int) -> Result | MediaError:

@@ -164,8 +164,11 @@ class TrainConfig(BaseModel):
     def _check(self) -> Self:
         if self.ema_decay and self.average_from_epoch:
             raise ConfigError("ema_decay and average_from_epoch are both set, but a run keeps one average: drop one.")
-        if self.augmentation.mixup and self.augmentation.mixup_audio == "waveform":
-            _require_samples(self)
+        if self.augmentation.needs_samples and self.augmentation.tempo != (1.0, 1.0):
+            raise ConfigError(
+                "mixup_audio=waveform mixes samples, but a changed tempo leaves only log-mel: set tempo to [1, 1], or "
+                "mixup_audio=power."
+            )
         if self.face is not None:
             _require_face_options(self)
         return self
@@ -179,15 +182,6 @@ class TrainConfig(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or "configuration"
             raise ConfigError(f"Training option '{name}' is {first['input']!r}: {first['msg']}; change it.") from error
-
-
-def _require_samples(config: TrainConfig) -> None:
-    """Raise ConfigError where clips have no samples left to mix."""
-    if config.cache_clips or config.augmentation.tempo != (1.0, 1.0):
-        raise ConfigError(
-            "mixup_audio=waveform mixes samples, but cache_clips and tempo leave only log-mel: switch them off, or set "
-            "mixup_audio=power."
-        )
 
 
 def _require_face_options(config: TrainConfig) -> None:

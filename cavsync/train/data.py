@@ -101,7 +101,13 @@ class RunData:
                 rejects.add(source.names[index], unlabelled_error(source.names[index]))
             usable = [index for index in usable if classes.of_clip[index]]
         if train.cache_clips:
-            cache = preload(source, load_size, workers=max(1, train.workers), progress=progress)
+            cache = preload(
+                source,
+                load_size,
+                workers=max(1, train.workers),
+                keep_samples=train.augmentation.needs_samples,
+                progress=progress,
+            )
             for index, found in cache.items():
                 if isinstance(found, MediaError):
                     rejects.add(source.names[index], found)

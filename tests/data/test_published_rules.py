@@ -16,6 +16,7 @@ from cavsync.data.augment.config import Augmentation
 from cavsync.data.batches import ClipPairs, PairDataset
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import LogMel, Waveform
+from cavsync.data.parallel import preload
 from cavsync.data.sampling import SamplePlan, draw_instants, take_sample
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack
@@ -138,11 +139,22 @@ def test_mixup_of_a_clip(tmp_path: Path) -> None:
     assert np.abs(features(mixup=1.0)[1] - mixed).max() > 0.1
 
 
-@pytest.mark.parametrize("values", [{"cache_clips": True}, {"tempo": (0.9, 1.1)}])
-def test_waveforms_must_be_there_to_be_mixed(values: dict[str, Any]) -> None:
-    """Stored log-mel has no samples."""
+def test_waveforms_must_be_there_to_be_mixed(tmp_path: Path) -> None:
+    """Log-mel at another tempo has no samples; a cache keeps them where they are mixed, and gives the same pairs."""
     with pytest.raises(ConfigError, match="mixup_audio=waveform mixes samples"):
-        override(*preset("finetune-vggsound"), values)
+        override(*preset("finetune-vggsound"), {"tempo": (0.9, 1.1)})
+    source = VideoFolder.open(make_clips(tmp_path / "clips", 2))
+    plan = SamplePlan(96, 1, 0.04, pad=True)
+    for values in ({"mixup": 1.0, "mixup_audio": "waveform"}, {"mixup": 1.0}):
+        kept = preload(source, 32, workers=1, keep_samples=Augmentation(**values).needs_samples)
+        found = [
+            PairDataset(source, plan, 32, seed=5, augmentation=Augmentation(**values), cache=cache)[(0, 2)]
+            for cache in (None, {}, kept)
+        ]
+        assert all(isinstance(item, ClipPairs) for item in found)
+        first, *others = [item.audio.computed().own.values for item in found if isinstance(item, ClipPairs)]
+        for other in others:
+            torch.testing.assert_close(other, first, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("fill", "level"), [("zero", 0.0), ("mean", -5.081)])

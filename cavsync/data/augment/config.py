@@ -24,8 +24,7 @@ class Augmentation(BaseModel):
     mixup: ShareUpToOne = 0.0
     """Chance that frames and audio are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412)."""
     mixup_audio: Literal["power", "waveform"] = "power"
-    """How mixup blends audio: powers of the log-mel add, which works on cached clips too; or samples add, as in the
-    public code of CAV-MAE."""
+    """How mixup blends audio: powers of the log-mel add, or samples add, as in the public code of CAV-MAE."""
 
     tempo: Range = (1.0, 1.0)
     """Range of the factor by which video and audio are sped up together."""
@@ -50,3 +49,8 @@ class Augmentation(BaseModel):
     time_shift_frames: NonNegativeInt = 0
     """CAV-MAE's time shift: largest number of log-mel frames by which every segment is rolled. It moves the audio
     against the frames, so it is for models that ignore timing."""
+
+    @property
+    def needs_samples(self) -> bool:
+        """Whether audio is changed as samples, so that cached clips must keep them."""
+        return self.mixup > 0 and self.mixup_audio == "waveform"
