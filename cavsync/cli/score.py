@@ -77,11 +77,11 @@ def score(
     from cavsync.deploy.files.row import FAILED
 
     outputs = Outputs(json_out, csv_out, html_out, vtt_out)
-    outputs.check()
+    sources = media_files(inputs)
+    outputs.check(sources)
     opened = Bundle.open(bundle, **engine)
     # Report options that suit no file before the first file is opened.
     scoring.check(opened.manifest)
-    sources = media_files(inputs)
     if vtt_out is not None and (len(sources) != 1 or resume):
         raise click.UsageError(f"--vtt takes one input and no --resume, {len(sources)} were given: score one by one.")
 

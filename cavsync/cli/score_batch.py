@@ -40,13 +40,15 @@ class Outputs:
         json_out = None if self.json_out in (None, STDOUT) else Path(str(self.json_out))
         return {"json_out": json_out, "csv_out": self.csv_out, "html_out": self.html_out}
 
-    def check(self) -> None:
-        """Raise ConfigError for a file that cannot be written."""
+    def check(self, inputs: Sequence[str]) -> None:
+        """Raise ConfigError for a file that cannot be written, or must not: it is an input, or other media."""
+        from cavsync.cli.result_files import require_result_files
         from cavsync.deploy.sinks import check_writable
 
-        for path in (*self.kept.values(), self.vtt_out):
-            if path is not None:
-                check_writable(path)
+        paths = [path for path in (*self.kept.values(), self.vtt_out) if path is not None]
+        for path in paths:
+            check_writable(path)
+        require_result_files(paths, inputs)
 
 
 class Batch:

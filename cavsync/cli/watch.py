@@ -84,6 +84,7 @@ def watch(
     is written before the command ends (exit status 130 or 143). Exit status 1: the source or the bundle could not be
     used.
     """
+    from cavsync.cli.result_files import require_result_files
     from cavsync.deploy import Bundle
     from cavsync.deploy.live import Watcher, parse_address
     from cavsync.deploy.live.reader import READER_THREAD
@@ -93,6 +94,7 @@ def watch(
     address = parse_address(url, {name: str(value) for name, value in ffmpeg_options.items()})
     if address.kind == "pipe" and sys.stdin.isatty():
         raise click.UsageError("- reads standard input, which is a terminal: pipe a stream into it.")
+    require_result_files([None if json_out == "-" else Path(json_out), csv_out, vtt_out], [url])
     opened = Bundle.open(bundle, **engine)
     with ExitStack() as stack:
         sinks: list[LiveSink] = []

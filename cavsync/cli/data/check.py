@@ -38,12 +38,14 @@ def check(
     After Ctrl-C or SIGTERM the clips that were checked are listed. Exit status 1: at least one clip would be rejected.
     """
     from cavsync.atomic import check_writable, write_text_atomically
+    from cavsync.cli.result_files import require_result_files
     from cavsync.data.check import check_source
     from cavsync.data.sampling import SamplePlan
     from cavsync.data.sources.clips import open_source
 
     if json_out is not None:
         check_writable(json_out)
+        require_result_files([json_out])
     segment_frames = max(1, round(segment_seconds * FRAMES_PER_SECOND_OF_AUDIO))
     opened = open_source(source, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
     plan = SamplePlan(segment_frames=segment_frames, num_frames=1, frame_step_seconds=0.04, instants=instants)

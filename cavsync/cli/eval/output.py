@@ -34,12 +34,14 @@ def segments_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_outputs(json_out: Path | None, html_out: Path | None) -> None:
-    """Raise ConfigError before any work is done if one of the files cannot be written."""
+    """Raise ConfigError before any work is done if one of the files cannot be written, or is a media file."""
     from cavsync.atomic import check_writable
+    from cavsync.cli.result_files import require_result_files
 
     for path in (json_out, html_out):
         if path is not None:
             check_writable(path)
+    require_result_files([json_out, html_out])
 
 
 def deliver(result: EvalResult, json_out: Path | None, html_out: Path | None, pictures: Path | None = None) -> None:

@@ -121,6 +121,7 @@ def sync(
     or a manifest of JSON lines. Ctrl-C or SIGTERM writes the result of the clips that are done.
     """
     from cavsync.cli.eval.output import check_outputs, deliver
+    from cavsync.cli.result_files import require_result_files
     from cavsync.errors import DataError
     from cavsync.evaluate.results.provenance import data_id, provenance
     from cavsync.evaluate.sync.cases import sync_cases, truth_files
@@ -131,6 +132,7 @@ def sync(
     from cavsync.media.tracks import TrackChoice
 
     check_outputs(json_out, html_out)
+    require_result_files([manifest_out], [str(data)])
     cases = long_enough(sync_cases(data, only), min_seconds)
     tracks = TrackChoice.parsed(audio_stream, video_stream, program)
     if len(tracks.audio) > 1:
