@@ -219,8 +219,8 @@ def _report(fixed: Fixed[FileSummary], moved: Iterable[str]) -> None:
     """Print what was done; end with status 1 if the copy is measured to be out of sync."""
     from cavsync.deploy.verdict.words import headline
 
-    verb = "delayed" if fixed.removed_ms > 0 else "advanced"
-    click.echo(f"removed:  {fixed.removed_ms:+.1f} ms  (audio {verb}; the times of all packets agree)")
+    moved_part = "the audio is" if fixed.removed_ms > 0 else "all but the audio is"
+    click.echo(f"removed:  {fixed.removed_ms:+.1f} ms  ({moved_part} delayed; the times of all packets agree)")
     for note in (*moved, *fixed.notes):
         click.echo(printable(f"note: {note}"), err=True)
     if fixed.checked is None:

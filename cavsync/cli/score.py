@@ -24,6 +24,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 PIPE_WIDTH = 240
 STDOUT = "-"
 OUT_OF_PROFILE, UNDETERMINED = "out-of-profile", "undetermined"
+MAX_REASONS = 20
 CAPTION = "offset > 0: the audio is early; (in brackets): the best match, not trusted"
 
 
@@ -173,8 +174,11 @@ def _print_table(rows: Sequence[FileRow], *, to_stderr: bool) -> None:
         # Wrapped file names could not be searched for.
         console = Console(stderr=to_stderr, width=PIPE_WIDTH)
     console.print(table)
+    # A large batch has them in its files.
+    with_reasons = len(rows) <= MAX_REASONS
     for row in rows:
-        for line in (*row.tracks, *(f"note: {note}" for note in row.notes)):
+        reasons = [f"undetermined: {row.reason}"] if with_reasons and row.reason is not None else []
+        for line in (*reasons, *row.tracks, *(f"note: {note}" for note in row.notes)):
             console.print(Text(printable(f"{Path(row.source).name or row.source}: {line}")))
     if len(rows) > 1:
         console.print(f"\n{len(rows)} inputs: {totals_sentence(rows)}", highlight=False)

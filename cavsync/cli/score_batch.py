@@ -132,6 +132,8 @@ def open_batch(
         yield Batch(outputs, None)
         return
     settings = _settings(opened, scoring, engine, with_report=outputs.html_out is not None)
+    if resume and not batch_path(first).exists():
+        click.echo(printable(f"no interrupted batch is next to {first}: every input is scored"), err=True)
     with BatchFile(batch_path(first), settings, resume=resume) as file:
         yield Batch(outputs, file)
 

@@ -15,7 +15,7 @@ FAILED = "failed"
 class FileRow:
     """One file. `state` is one of `STATES`, or `failed` with the sentence `error`; then the rest is unset.
 
-    `tracks` are the verdicts on all audio tracks in words, where these were asked for.
+    `reason` says why the state is undetermined. `tracks` are the verdicts on all audio tracks in words, if asked for.
     `verdict` is the headline; `is_trusted` is False where the offset is only the best match. Numbers are rounded as in
     JSON.
     """
@@ -37,6 +37,7 @@ class FileRow:
     notes: list[str] = field(default_factory=list)
     tracks: list[str] = field(default_factory=list)
     tracks_within_profile: list[bool | None] = field(default_factory=list)
+    reason: str | None = None
 
 
 def row_of(outcome: Outcome) -> FileRow:
@@ -62,6 +63,7 @@ def row_of(outcome: Outcome) -> FileRow:
         notes=summary.notes,
         tracks=[_sentence(track) for track in outcome.tracks],
         tracks_within_profile=[track.summary.score.within_profile for track in outcome.tracks],
+        reason=score.reason,
     )
 
 
