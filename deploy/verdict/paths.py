@@ -19,6 +19,9 @@ CLEAR_ODDS = 4.0
 MIN_STRENGTH = 0.9
 """Least `strength` (see `curve_features`) of a face's peak that is decided on: where a curve is smooth, a low peak
 stands out by many of its deviations, and is chance all the same."""
+SURE_CONFIDENCE = 0.8
+"""Least confidence at which the whole picture decides against moving lips that are seen well and fit another offset, or
+none: with another clip's sound it reaches 0.71."""
 STEADY_SOUND_DB = 3.0
 """Range of the level of the sound's segments (5th to 95th percentile) below which it hardly changes."""
 
@@ -81,8 +84,9 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
 
     The face with the highest confidence speaks for all of them. Where one path alone decides, it does; where both do
     and their offsets lie at most `tolerance_ms` apart, the face does, whose lips show the moment of a sound best;
-    farther apart, neither. Nor does any where two faces decide that far apart and are about as sure. Where neither path
-    decides, a face that is there gives the reason.
+    farther apart, neither. Nor does any where two faces decide that far apart and are about as sure. Beside a face that
+    speaks and does not decide, the whole picture does only if it is sure, or the face's best match supports it. Where
+    neither path decides, a face that is there gives the reason.
 
     Args:
         whole: decision of the whole picture.
@@ -99,11 +103,25 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
         chosen = _undecided(face, f"the face says {_offset(face)} and the whole picture {_offset(whole)}")
     elif whole.is_measured and not face.is_measured:
         chosen = whole
+        if not _is_supported(whole, face, tolerance_ms):
+            reason = (
+                f"the whole picture says {_offset(whole)}, but not surely, and the lips that are seen do not fit it"
+            )
+            chosen = _undecided(whole, reason)
     elif not face.is_measured and face.confidence is not None and len(faces) > 1:
         chosen = replace(face, reason=f"none of the {len(faces)} faces is sure to fit; of the best one, {face.reason}")
     else:
         chosen = face
     return replace(chosen, face=face.face, faces=tuple(faces))
+
+
+def _is_supported(whole: SyncScore, face: SyncScore, tolerance_ms: float) -> bool:
+    """Whether the whole picture may decide beside a face that does not."""
+    is_unseen = face.face is None or face.face.shortcoming is not None
+    if is_unseen or whole.audio_offset_ms is None or face.audio_offset_ms is None:
+        return True
+    agrees = abs(whole.audio_offset_ms - face.audio_offset_ms) <= tolerance_ms
+    return agrees or (whole.confidence or 0.0) >= SURE_CONFIDENCE
 
 
 def is_disputed(one: SyncScore, other: SyncScore, tolerance_ms: float) -> bool:

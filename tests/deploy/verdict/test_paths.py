@@ -97,6 +97,30 @@ def test_the_whole_picture_decides_where_the_face_does_not() -> None:
     assert score.face == VIEW
 
 
+@pytest.mark.parametrize(
+    ("confidence", "offset_ms", "view", "is_measured"),
+    [
+        (0.8, 300.0, VIEW, True),
+        (0.7, 300.0, VIEW, False),
+        # The best match of the face, too weak to be decided on, lies at 100 ms.
+        (0.7, 120.0, VIEW, True),
+        (0.7, 300.0, replace(VIEW, frontality=MIN_FRONTALITY / 2), True),
+        (0.7, 300.0, replace(VIEW, lips=LipMotion(STILL_OPENING / 2, 0.4)), True),
+    ],
+)
+def test_beside_speaking_lips_the_whole_picture_must_be_sure_or_supported(
+    confidence: float, offset_ms: float, view: FaceView, is_measured: bool
+) -> None:
+    weak = face(height=0.12, view=view)
+    assert not weak.is_measured
+    score = combine(replace(whole(offset_ms), confidence=confidence), [weak], TOLERANCE_MS)
+    assert (score.path, score.is_measured, score.audio_offset_ms) == (WHOLE, is_measured, offset_ms)
+    if not is_measured:
+        assert (score.state, score.suggested_audio_delay_ms) == (UNDETERMINED, None)
+        assert score.reason is not None
+        assert "do not fit it" in score.reason
+
+
 def test_where_both_agree_the_face_is_taken() -> None:
     score = combine(whole(130.0), [face()], TOLERANCE_MS)
     assert (score.path, score.is_measured) == (FACE, True)
