@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tarfile import BLOCKSIZE
 from typing import Annotated, Literal
 
 import numpy as np
@@ -134,6 +135,9 @@ def read_report(tar_path: Path) -> ShardReport | None:
         or not members == len(report.offsets) == len(report.sizes)
         or len(report.face_offsets) != len(report.face_sizes)
         or any(offset + size > report.bytes for offset, size in _places(report))
+        # The header of a member comes before its data; a sample without a face has no place for one.
+        or any(offset < BLOCKSIZE for offset in report.offsets)
+        or any(size and offset < BLOCKSIZE for offset, size in zip(report.face_offsets, report.face_sizes, strict=True))
     ):
         log.warning("%s contradicts itself and is ignored", path)
         return None
