@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import cast, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,18 @@ from cavsync.media.resample import ChannelRule
 REQUIRED_KEYS = ("wav", "video_id", "video_path")
 
 
-def read_entries(path: Path) -> list[dict[str, str]]:
-    """Read the entries of a list, without the files that it names. Raises DataError for a damaged or different file."""
+class CavMaeJson(NamedTuple):
+    """What a list says: its entries, and how the channels of their audio became one, where it tells that."""
+
+    entries: list[dict[str, str]]
+    channels: ChannelRule | None
+
+
+def read_list(path: Path) -> CavMaeJson:
+    """Read a list, without the files that it names. Raises DataError for a damaged or different file."""
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["data"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = content["data"]
         for entry in entries:
             missing = [key for key in REQUIRED_KEYS if key not in entry]
             if missing:
@@ -35,18 +43,11 @@ def read_entries(path: Path) -> list[dict[str, str]]:
             f'{path} is not a CAV-MAE list ({error!r}), expected {{"data": [{{"wav", "video_id", "video_path", '
             '"labels"}]}: correct it'
         ) from None
-    return list(entries)
-
-
-def read_channels(path: Path) -> ChannelRule | None:
-    """Return how the channels of a list's audio became one, which lists of `cavsync data frames` say; else None.
-
-    Raises DataError for another word.
-    """
-    found = json.loads(path.read_text(encoding="utf-8")).get("channels")
-    if found not in (None, *get_args(ChannelRule)):
-        raise DataError(f'{path} says "channels": {found!r:.40}, expected "mix" or "first": correct or remove it')
-    return cast("ChannelRule | None", found)
+    # Lists of `cavsync data frames` say it, those of others do not.
+    channels = content.get("channels")
+    if channels not in (None, *get_args(ChannelRule)):
+        raise DataError(f'{path} says "channels": {channels!r:.40}, expected "mix" or "first": correct or remove it')
+    return CavMaeJson(list(entries), channels)
 
 
 def frame_path(video_path: str, video_id: str, number: int) -> Path:

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.stream.clock import EpochPairing
-from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.stream.lag_rows import LagRows
 from cavsync.deploy.stream.limits import GROUP_INSTANTS
-from cavsync.deploy.stream.options import FILE_LEAD_SECONDS
+from cavsync.deploy.stream.options import FILE_LEAD_SECONDS, ScoringOptions
 from cavsync.deploy.stream.rows import stacked
 from cavsync.deploy.stream.video_track import VideoTrack, VisualInstant
-from cavsync.errors import ConfigError
-from cavsync.manifest.specs import HOP_UNIT_MS, MAX_FRAME_RATE_HZ
+from cavsync.manifest.specs import HOP_UNIT_MS
 from cavsync.media import AudioChunk, MediaReader
 from cavsync.media.tracks import PLAYED, TrackChoice
 
@@ -57,15 +55,12 @@ class FeatureStream:
     """
 
     def __init__(self, bundle: Bundle, frame_rate_hz: float | None = None, *, patches: bool = False) -> None:
-        sync = bundle.manifest.sync
-        rate_hz = sync.frame_rate_hz if frame_rate_hz is None else frame_rate_hz
-        if not 0 < rate_hz <= MAX_FRAME_RATE_HZ:
-            raise ConfigError(f"the frame rate is {rate_hz}: give more than 0 and at most {MAX_FRAME_RATE_HZ:g}")
         self._bundle, self._patches = bundle, patches
         # Segments may start at any log-mel frame; the range of lags of a grid cannot be nothing.
-        around = Grid(**{**vars(sync), "hop_ms": HOP_UNIT_MS, "max_offset_ms": 2 * HOP_UNIT_MS})
+        options = ScoringOptions(frame_rate_hz=frame_rate_hz, hop_ms=HOP_UNIT_MS, max_offset_ms=2 * HOP_UNIT_MS)
+        around = options.grid_for(bundle.manifest.sync)
         self._lags = LagRows(bundle.audio_encoder, around, FILE_LEAD_SECONDS)
-        self.video = VideoTrack(bundle, rate_hz, GROUP_INSTANTS)
+        self.video = VideoTrack(bundle, around.frame_rate_hz, GROUP_INSTANTS)
         self.audio = self._lags.audio
         self._pairing = EpochPairing(self.video.clock, self.audio.clock)
         self._waiting: deque[tuple[list[VisualInstant], Array, Array | None]] = deque()

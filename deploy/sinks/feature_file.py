@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from cavsync.atomic import atomic_path
 from cavsync.deploy.files.features import Features
 
-NPZ, PARQUET = "npz", "parquet"
-FORMATS = (NPZ, PARQUET)
 PROVENANCE = "provenance"
 
 
@@ -42,7 +40,7 @@ def feature_file(target: Path, kind: str, provenance: dict[str, Any]) -> Iterato
         ModuleNotFoundError: pyarrow is missing.
         OSError: the file cannot be written.
     """
-    open_writer = _npz if kind == NPZ else _parquet
+    open_writer = _npz if kind == "npz" else _parquet
     with atomic_path(target) as temporary, open_writer(temporary, provenance) as writer:
         yield writer
 

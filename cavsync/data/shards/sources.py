@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cavsync.data.cav_mae_json import read_entries
+from cavsync.data.cav_mae_json import read_list
 from cavsync.data.labels import read_folder_labels, split_labels
 from cavsync.data.shards.items import FramesItem, Item, VideoItem
 from cavsync.data.shards.media_names import MediaNames, media_below
@@ -53,7 +53,7 @@ def fingerprint(items: Sequence[Item]) -> str:
 def _cav_mae_items(path: Path) -> list[FramesItem]:
     items = [
         FramesItem(entry["video_id"], entry["video_path"], entry["wav"], split_labels(entry.get("labels", "")))
-        for entry in read_entries(path)
+        for entry in read_list(path).entries
     ]
     return sorted(items, key=lambda item: (item.file, item.wav))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cavsync.data.audio_file import read_audio
-from cavsync.data.cav_mae_json import frame_path, frame_times_seconds, read_channels, read_entries, segment_starts
+from cavsync.data.cav_mae_json import frame_path, frame_times_seconds, read_list, segment_starts
 from cavsync.data.channel_rule import require_channels
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
@@ -41,26 +41,28 @@ class CavMaeList:
     ) -> CavMaeList:
         """Read the list and count the frames of its first clip.
 
-        Raises DataError for a damaged list, where that count is not `frames_per_clip`, or where its audio was made with
-        other `channels`.
+        Raises DataError as `read` does, or where that count is not `frames_per_clip`.
         """
-        source = cls.read(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames)
-        stored = read_channels(path)
-        require_channels(path, stored, channels)
-        source = replace(source, channels=stored or channels or "mix")
+        source = cls.read(path, frames_per_clip=frames_per_clip, segment_frames=segment_frames, channels=channels)
         found = source.count_frames(0)
         if found != frames_per_clip:
             raise source.frame_count_error(0, found)
         return source
 
     @classmethod
-    def read(cls, path: Path, *, frames_per_clip: int, segment_frames: int) -> CavMaeList:
-        """Read the list, without the files that it names. Raises DataError for a damaged or empty list."""
-        entries = read_entries(path)
+    def read(
+        cls, path: Path, *, frames_per_clip: int, segment_frames: int, channels: ChannelRule | None = None
+    ) -> CavMaeList:
+        """Read the list, without the files that it names.
+
+        Raises DataError for a damaged or empty list, or one whose audio was made with other `channels`.
+        """
+        entries, stored = read_list(path)
+        require_channels(path, stored, channels)
         if not entries:
             raise DataError(f"{path} lists no clip: add entries to its data")
         names = [f"{entry['video_path']}/{entry['video_id']}" for entry in entries]
-        return cls(names, entries, frames_per_clip, segment_frames)
+        return cls(names, entries, frames_per_clip, segment_frames, channels=stored or channels or "mix")
 
     def count_frames(self, index: int) -> int:
         """Return how many consecutive frames, from frame_0 on, this clip has on disk."""

@@ -76,10 +76,8 @@ def classify(
     for index in (index for index in clips.indices if not classes.of_clip[index]):
         rejects.add(source.names[index], unlabelled_error(source.names[index]))
     usable = [index for index in clips.indices if classes.of_clip[index]]
-    model, plan = (
-        on_device(classifier.model, device),
-        plan_for_model(classifier.model.config, clips.frames, clips.segments),
-    )
+    model = on_device(classifier.model, device)
+    plan = plan_for_model(model.config, clips.frames, clips.segments)
 
     def load(index: int) -> ClipInputs:
         return clip_inputs(source.load(index, classifier.model.config.img_size), plan)

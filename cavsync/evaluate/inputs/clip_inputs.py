@@ -34,21 +34,21 @@ class ClipInputs:
 def plan_for(encoder: Encoder, frames: int = 1, segments: SegmentRule = "by-time") -> SamplePlan:
     """Return the plan for an encoder's inputs at `frames` instants. By time, segments are moved inside the audio and
     zero-padded if it is shorter."""
-    return SamplePlan(
-        segment_frames=encoder.segment_frames,
-        num_frames=encoder.num_frames,
-        frame_step_seconds=encoder.frame_step_seconds,
-        instants=frames,
-        pad=True,
-        published_frames=frames if segments == "published" else None,
-    )
+    return _plan(encoder.segment_frames, encoder.num_frames, encoder.frame_step_seconds, frames, segments)
 
 
 def plan_for_model(config: ModelConfig, frames: int = 1, segments: SegmentRule = "by-time") -> SamplePlan:
     """Return the same plan for a torch model."""
-    published = frames if segments == "published" else None
-    length, step_seconds = config.audio_length, config.frame_step_seconds
-    return SamplePlan(length, config.num_frames, step_seconds, instants=frames, pad=True, published_frames=published)
+    return _plan(config.audio_length, config.num_frames, config.frame_step_seconds, frames, segments)
+
+
+def _plan(
+    segment_frames: int, num_frames: int, frame_step_seconds: float, frames: int, segments: SegmentRule
+) -> SamplePlan:
+    published_frames = frames if segments == "published" else None
+    return SamplePlan(
+        segment_frames, num_frames, frame_step_seconds, instants=frames, pad=True, published_frames=published_frames
+    )
 
 
 def clip_inputs(clip: Clip, plan: SamplePlan) -> ClipInputs:
