@@ -70,7 +70,7 @@ class TrainConfig(BaseModel):
     segments: SegmentRule = "by-time"
     """Audio segments are centred on their frame's time, or found by its number among `frames_per_clip` evenly spaced
     frames as in the public code of CAV-MAE and CAV-MAE Sync ("published"), for comparisons with published tables."""
-    channels: ChannelRule | None = Field(default=None, exclude_if=_is_unset)
+    channels: ChannelRule | None = None
     """How several channels of audio become one: "mix", or "first" as in the published preparation; None mixes those of
     video files and takes packed audio as it is."""
     repeats: tuple[Positive, ...] = ()

@@ -7,10 +7,12 @@ import av
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from generated_clips import make_clips
 from numpy.typing import NDArray
 from torchaudio.compliance import kaldi
 
+from cavsync.cli.main import main
 from cavsync.data.augment.audio import AudioChange, mixed_waveform
 from cavsync.data.augment.config import Augmentation
 from cavsync.data.batches import ClipPairs, PairDataset
@@ -209,7 +211,12 @@ def test_channels(channels: ChannelRule, tmp_path: Path) -> None:
 
     pack(folder, tmp_path / "shards", PackOptions(channels=channels))
     write_cav_mae_list(folder, tmp_path / "list", frames=4, img_size=32, channels=channels)
-    for place in (tmp_path / "shards", tmp_path / "list" / "list.json"):
+    packed = CliRunner().invoke(main, ["data", "pack", str(tmp_path / "list" / "list.json"), str(tmp_path / "packed")])
+    assert packed.exit_code == 0, packed.output
+    other: ChannelRule = "mix" if channels == "first" else "first"
+    with pytest.raises(DataError, match=f"made with channels={channels}"):
+        pack(tmp_path / "list" / "list.json", tmp_path / "unlike", PackOptions(channels=other))
+    for place in (tmp_path / "shards", tmp_path / "packed", tmp_path / "list" / "list.json"):
         for wanted in (None, channels):
             source = open_source(place, **options, channels=wanted)
             assert source.channels == channels
@@ -217,7 +224,6 @@ def test_channels(channels: ChannelRule, tmp_path: Path) -> None:
             assert isinstance(stored, Waveform)
             count = min(len(stored.samples), len(samples.samples))
             np.testing.assert_allclose(stored.samples[:count], samples.samples[:count], atol=1e-4)
-        other: ChannelRule = "mix" if channels == "first" else "first"
         with pytest.raises(DataError, match=f"made with channels={channels}, asked for is channels={other}"):
             open_source(place, **options, channels=other)
 

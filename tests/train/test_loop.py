@@ -96,7 +96,7 @@ def test_a_run_from_before_an_option_existed_is_resumed(clips: Path, tmp_path: P
     content = json.loads(path.read_text())
     del content["train"]["segments"], content["train"]["augmentation"]["mask_fill"]
     path.write_text(json.dumps(content))
-    for name, value in (("segments", "published"), ("mask_fill", "zero")):
+    for name, value in (("segments", "published"), ("mask_fill", "zero"), ("channels", "first")):
         with pytest.raises(CheckpointError, match="another configuration"):
             trainer("debug", tmp_path / "run", max_steps=2, **{name: value}).run(clips, resume=True)
     assert trainer("debug", tmp_path / "run", max_steps=2).run(clips, resume=True).state.step == 2

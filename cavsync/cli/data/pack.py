@@ -15,6 +15,7 @@ from cavsync.file_names import printable
 if TYPE_CHECKING:
     from cavsync.data.faces.follow import OpenFinder
     from cavsync.data.shards.manifest import ShardManifest
+    from cavsync.media.resample import ChannelRule
 
 
 @click.command("pack")
@@ -65,7 +66,7 @@ def pack(source: Path, out: Path, media: Path | None, labels: Path | None, worke
             manifest = pack_shards(
                 source,
                 out,
-                PackOptions(**{name: value for name, value in options.items() if (name, value) != ("channels", None)}),
+                PackOptions(**{**options, "channels": options["channels"] or _own_channels(source)}),
                 media=media,
                 workers=workers,
                 vocabulary=vocabulary,
@@ -75,6 +76,14 @@ def pack(source: Path, out: Path, media: Path | None, labels: Path | None, worke
     finally:
         signal.signal(signal.SIGTERM, earlier)
     _print(out, manifest)
+
+
+def _own_channels(source: Path) -> ChannelRule:
+    """Return how the audio of a list was made, if it says so; of anything else, the default."""
+    from cavsync.data.cav_mae_json import read_list
+
+    is_list = source.suffix.lower() == ".json" and source.is_file()
+    return (read_list(source).channels if is_list else None) or "mix"
 
 
 def _face_finder() -> OpenFinder:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from cavsync.atomic import atomic_file, is_leftover, only_writer, remove_leftovers
+from cavsync.data.cav_mae_json import read_list
+from cavsync.data.channel_rule import require_channels
 from cavsync.data.faces.follow import OpenFinder
 from cavsync.data.labels import Label, label_names
 from cavsync.data.shards.index import ShardReport, read_report
@@ -89,13 +91,16 @@ def pack(
 
 
 def _require_list_options(source: Path, options: PackOptions) -> None:
-    """Raise ConfigError for options that need the times of frames, which a CAV-MAE list does not have."""
+    """Raise ConfigError for options that need the times of frames, which a CAV-MAE list does not have; DataError for
+    other channels than its audio was made with."""
     if options.frames or options.frame_rate_hz or options.max_seconds:
         raise ConfigError(
             f"{source} pairs frames with audio by number, so all are kept: leave out frames, rate and max_seconds"
         )
     if options.faces:
         raise ConfigError(f"{source} lists a few frames of each clip, in which no face can be followed: pack videos")
+    if source.is_file():
+        require_channels(source, read_list(source).channels, options.channels)
 
 
 def shuffled(num_items: int, seed: int) -> list[int]:
