@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types kernel-table docs-cli gpu-check gpu-wheels face-graphs sync-tiny sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types kernel-table docs-cli gpu-check gpu-wheels face-graphs sync-tiny sync-research sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -80,10 +80,15 @@ gpu-wheels: setup
 	for version in 3.11 3.12; do $(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $$version \
 		--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --dest build/gpu-wheels pydantic || exit 1; done
 
-# Rebuild the shipped model: about an hour and a half on two cores. REAL is a folder of clips with manifest.csv.
+# Rebuild the shipped model, or the one that research footage was added to: some hours on two cores each. REAL is a
+# folder of clips with manifest.csv; MINUTES is the time to train.
 REAL ?= ../shared/data
+MINUTES ?= 120
 sync-tiny: setup
-	$(BIN)/python models/train_sync_tiny.py --real $(REAL) --out build/sync-tiny
+	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES)
+
+sync-research: setup
+	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) --research
 
 # Rebuild the face path of the shipped model: some hours on two cores, nearly all of it measuring. FACE_FLAGS="--steps 3" tries it out.
 sync-face: setup

@@ -25,11 +25,12 @@ import random_models
 import torch
 from numpy.typing import NDArray
 
+from cavsync.data.frontend import LogMelFrontend
 from cavsync.deploy import Bundle, SyncScorer
 from cavsync.deploy.stream.audio_input import AudioInput
 from cavsync.deploy.stream.rows import Row
 from cavsync.deploy.verdict.curve import lag_grid_ms
-from cavsync.export.graphs import stages
+from cavsync.export.graphs import AudioEncoder, VisualEncoder
 from cavsync.manifest import Manifest
 from cavsync.media.align import (
     FRAME_LENGTH_SAMPLES,
@@ -55,7 +56,9 @@ class PlainWay:
     """
 
     def __init__(self, model: CAVMAESync, manifest: Manifest, clip: material.Material, media_seconds: float) -> None:
-        self._modules = {name: stage.module.eval() for name, stage in stages(model).items()}
+        model = model.eval()
+        encoders = {"audio_encoder": AudioEncoder(model), "visual_encoder": VisualEncoder(model)}
+        self._modules: dict[str, torch.nn.Module] = {"audio_frontend": LogMelFrontend(), **encoders}
         self._manifest = manifest
         count = round(media_seconds * material.FRAME_RATE_HZ)
         small = np.stack([resize_center_crop(frame, manifest.visual.img_size) for frame in clip.frames])

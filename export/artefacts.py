@@ -17,8 +17,9 @@ from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.classifier import classifier_stage
 from cavsync.export.departure import departure_from_graph, departure_from_model
 from cavsync.export.fold_frames import fold_frames
+from cavsync.export.graph_inputs import graph_inputs
 from cavsync.export.graphs import stages, write_graph
-from cavsync.export.parity import OutputParity, Reference, complaint, differs_only_by_batch, graph_inputs, worst_of
+from cavsync.export.parity import OutputParity, Reference, complaint, differs_only_by_batch, worst_of
 from cavsync.export.precision.candidates import EncoderVariant, fastest, fastest_runtime, int8_candidates
 from cavsync.export.precision.half import Half, in_half, on_cpu
 from cavsync.export.runners import open_runner

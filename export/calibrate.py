@@ -28,7 +28,7 @@ from cavsync.manifest import SyncSpec
 log = logging.getLogger(__name__)
 
 MIN_CLIPS = 4
-MAX_CLIPS = 24
+MAX_CLIPS = 48
 MAX_CLIP_SECONDS = 30.0
 SHIFTS_IN_RANGE = 3
 SHIFTS_OUT_OF_RANGE = 1

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from torch import nn
 
-from cavsync.export.parity import Inputs, run_plainly
+from cavsync.export.graph_inputs import Inputs
+from cavsync.export.parity import run_plainly
 from cavsync.model.encoder import AudioVisualEncoder
-from cavsync.model.pair_stem import PairStem
-from cavsync.model.patch import ConvStem
+from cavsync.model.patch import ConvStem, PairStem
 
 Array = NDArray[Any]
 SCOPES = "pkg.torch.onnx.name_scopes"

@@ -17,7 +17,7 @@ from cavsync.manifest import FRAME_ENCODER, GraphSpec, TensorSpec
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.model import ModelConfig
 from cavsync.model.encoder import AudioVisualEncoder
-from cavsync.model.pair_stem import PairStem
+from cavsync.model.patch import PairStem
 
 
 class AudioEncoder(nn.Module):

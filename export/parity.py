@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cavsync.errors import ExportError
+from cavsync.export.graph_inputs import NORMALISED, Inputs, graph_inputs, pair_stem
 from cavsync.export.samples import Samples, reference_log_mel
 from cavsync.manifest import CLASSIFIER, FRAME_ENCODER
 from cavsync.model.classifier import TrainedMode
 from cavsync.model.encoder import AudioVisualEncoder
-from cavsync.model.pair_stem import PairStem
 
 Array = NDArray[Any]
-# A graph's inputs by name, in the order of the manifest.
-Inputs = Mapping[str, Array]
 # A graph's outputs for its inputs, both in the order of the manifest.
 Runner = Callable[..., list[Array]]
 
@@ -119,48 +116,6 @@ def run_plainly(graph: str, model: AudioVisualEncoder, inputs: Inputs) -> Any:
         return model.encode_frames(normalised["frames"])
     mode = next(mode for mode, names in CLASSIFIER_INPUTS.items() if names == tuple(inputs))
     return model(normalised.get("log_mel"), normalised.get("frames"), mode)
-
-
-def _normalised_audio(log_mel: Tensor) -> Tensor:
-    return (log_mel + 5.081) / 4.4849
-
-
-def _normalised_frames(frames: Tensor) -> Tensor:
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    return ((frames.permute(0, 1, 4, 2, 3).double() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)).float()
-
-
-NORMALISED: dict[str, Callable[[Tensor], Tensor]] = {
-    "log_mel": _normalised_audio,
-    "frames": _normalised_frames,
-    "pairs": _normalised_frames,
-    "features": lambda features: features,
-}
-
-
-def pair_stem(model: AudioVisualEncoder) -> PairStem:
-    """The stem of a model with `pair_stem`."""
-    assert isinstance(model.patch_embed_v, PairStem)
-    return model.patch_embed_v
-
-
-@torch.no_grad()
-def graph_inputs(model: AudioVisualEncoder, arrays: Mapping[str, Array]) -> dict[str, Inputs]:
-    """Name the inputs of each graph, given audio, log-mel segments and tubelets as `Samples.inputs` has them."""
-    inputs: dict[str, Inputs] = {
-        "audio_frontend": {"waveform": arrays["audio_frontend"]},
-        "audio_encoder": {"log_mel": arrays["audio_encoder"]},
-        "visual_encoder": {"frames": arrays["visual_encoder"]},
-    }
-    if model.config.pair_stem:
-        tubelets = arrays["visual_encoder"]
-        pairs = np.stack([tubelets[:, :-1], tubelets[:, 1:]], axis=2)
-        features = [pair_stem(model).features(_normalised_frames(torch.from_numpy(one))).numpy() for one in pairs]
-        inputs["visual_encoder"] = {"features": np.stack(features)}
-        # One pair of each tubelet is enough, at another place in each.
-        count, places = pairs.shape[1], np.arange(len(pairs))
-        inputs[FRAME_ENCODER] = {"pairs": pairs[places, places % count]}
-    return inputs
 
 
 def one_of(inputs: Iterable[Array], place: int) -> list[Array]:

@@ -16,7 +16,7 @@ from cavsync.export.trt.options import TensorRTOptions
 from cavsync.manifest import CLASSIFIER, ENCODERS, FRAME_ENCODER
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.flops import Part, count_parameters
-from cavsync.model.pair_stem import PairStem
+from cavsync.model.patch import PairStem
 
 BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.02, "int8": 1.02}
 STORED_BYTES = {"float32": 4.0, "half": 2.0, "int8": 1.02}

@@ -5,6 +5,8 @@
 | `cavsync_audio_frontend` | 16 kHz PCM (1, samples) -> log-mel (1, frames, 128) | none: the graph's first axis is 1 |
 | `cavsync_audio_encoder` | log-mel (B, L, 128) -> embedding (B, D), patches | up to `max_batch_size`, dynamic |
 | `cavsync_visual_encoder` | RGB bytes (B, T, H, W, 3) -> embedding (B, D), patches | up to `max_batch_size`, dynamic |
+| `cavsync_frame_encoder`, where the bundle has one | pairs of frames (B, 2, H, W, 3) -> features (B, N, D), of which
+  the visual encoder then takes those of a tubelet's pairs (B, T - 1, N, D) | like the encoders |
 | `cavsync_classifier`, of a classifier | log-mel, RGB bytes, or both -> logits (B, classes) | like the encoders |
 | `cavsync_audio` | one segment of PCM (1, samples) -> embedding (1, D); an ensemble of the first two | none |
 
@@ -41,7 +43,7 @@ from cavsync.atomic import atomic_folder
 from cavsync.deploy import Bundle
 from cavsync.errors import ConfigError, ExportError
 from cavsync.export.output_folder import require_free
-from cavsync.manifest import CLASSIFIER, GraphSpec, Manifest, TensorSpec
+from cavsync.manifest import CLASSIFIER, FRAME_ENCODER, GraphSpec, Manifest, TensorSpec
 
 ENSEMBLE = "cavsync_audio"
 GRAPH_OF_MODEL = {
@@ -49,7 +51,7 @@ GRAPH_OF_MODEL = {
     "cavsync_audio_encoder": "audio_encoder",
     "cavsync_visual_encoder": "visual_encoder",
 }
-CLASSIFIER_MODEL = "cavsync_classifier"
+OPTIONAL_GRAPH_OF_MODEL = {"cavsync_frame_encoder": FRAME_ENCODER, "cavsync_classifier": CLASSIFIER}
 VERSION = "1"
 CONFIG_NAME = "config.pbtxt"
 METADATA_NAME = "metadata.json"
@@ -112,10 +114,9 @@ def write_triton_repository(
     check_triton_repository(bundle_dir, out_dir, overwrite=overwrite)
     manifest = Bundle.open(bundle_dir).manifest
     with atomic_folder(out_dir) as fresh:
-        for name, graph in GRAPH_OF_MODEL.items():
-            _write_model(fresh / name, bundle_dir, manifest, graph, serving)
-        if manifest.classifier is not None:
-            _write_model(fresh / CLASSIFIER_MODEL, bundle_dir, manifest, CLASSIFIER, serving)
+        for name, graph in (GRAPH_OF_MODEL | OPTIONAL_GRAPH_OF_MODEL).items():
+            if graph in manifest.graphs:
+                _write_model(fresh / name, bundle_dir, manifest, graph, serving)
         _write_ensemble(fresh / ENSEMBLE, manifest)
     return sorted(path for path in out_dir.rglob("*") if path.is_file())
 
@@ -156,10 +157,9 @@ def _is_ours(folder: Path) -> bool:
     """Whether a folder holds a repository of cavsync and nothing else: other models in it must not be deleted."""
     described = (CONFIG_NAME, METADATA_NAME)
     always = {f"{name}/{file}" for name in (*GRAPH_OF_MODEL, ENSEMBLE) for file in described}
-    possible = always | {
-        f"{name}/{VERSION}/{item.file}" for name in GRAPH_OF_MODEL for item in (ONNX_RUNTIME, TENSORRT)
-    }
-    possible |= {f"{CLASSIFIER_MODEL}/{file}" for file in (*described, f"{VERSION}/{ONNX_RUNTIME.file}")}
+    models = (*GRAPH_OF_MODEL, *OPTIONAL_GRAPH_OF_MODEL)
+    possible = always | {f"{name}/{VERSION}/{item.file}" for name in models for item in (ONNX_RUNTIME, TENSORRT)}
+    possible |= {f"{name}/{file}" for name in OPTIONAL_GRAPH_OF_MODEL for file in described}
     possible.add(f"{ENSEMBLE}/{VERSION}/{PLACEHOLDER_NAME}")
     found = {
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()

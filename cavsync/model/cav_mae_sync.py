@@ -15,8 +15,7 @@ from cavsync.model.decoder import MaskedAutoencoder
 from cavsync.model.encoder import Embedding
 from cavsync.model.losses import contrastive_loss
 from cavsync.model.masking import BatchPlace, Masking, draw_mask_ratio, make_masking
-from cavsync.model.pair_stem import FramePairs
-from cavsync.model.patch import spectrogram_image, stacked_frames
+from cavsync.model.patch import FramePairs, spectrogram_image, stacked_frames
 
 MAX_LOGIT_SCALE = math.log(100.0)
 

@@ -11,8 +11,7 @@ from cavsync.model.config import ModelConfig
 from cavsync.model.init import token
 from cavsync.model.masking import Masking
 from cavsync.model.norm import LayerNorm, add_norm
-from cavsync.model.pair_stem import FramePairs, PairStem
-from cavsync.model.patch import PatchEmbed, embedded_frames, patch_embedding, spectrogram_image
+from cavsync.model.patch import FramePairs, PairStem, PatchEmbed, embedded_frames, patch_embedding, spectrogram_image
 from cavsync.model.pos_embed import position_table
 
 NUM_HEAD_BLOCKS = 2

@@ -1,6 +1,7 @@
 """From spectrograms and frames to patch vectors."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +9,13 @@ from torch import Tensor, nn
 from cavsync.errors import ConfigError
 from cavsync.kernels import kept_patch_embedding
 from cavsync.model.config import NUM_MEL_BINS, ModelConfig
+from cavsync.model.init import linear
 
 # From one frame to the next, most pixels change by a few hundredths of the frame's standard deviation.
 DIFFERENCE_GAIN = 4.0
 STEM_WIDTH = 24
+# Weights of red, green and blue in luma (ITU-R BT.601): motion shows in grey, at a third of the cost.
+LUMA = (0.299, 0.587, 0.114)
 
 
 class PatchEmbed(nn.Module):
@@ -64,6 +68,58 @@ def stem_layers(in_channels: int, width: int, patch_size: int) -> nn.Sequential:
             nn.ReLU(),
         ]
     return nn.Sequential(*layers)
+
+
+class FramePairs(NamedTuple):
+    """Tubelets of T frames, whose pairs of successive frames are listed once each.
+
+    `pairs` (P, 2, 3, S, S): normalised RGB, the earlier frame first. `tubelets` (B, T - 1): places of each tubelet's
+    pairs, in order of time.
+    """
+
+    pairs: Tensor
+    tubelets: Tensor
+
+    @classmethod
+    def of(cls, frames: Tensor) -> "FramePairs":
+        """Take the pairs of tubelets (B, T, 3, S, S) that share no frames."""
+        batch, count = frames.shape[:2]
+        pairs = torch.stack([frames[:, :-1], frames[:, 1:]], dim=2).flatten(0, 1)
+        places = torch.arange(batch * (count - 1), device=frames.device)
+        return cls(pairs, places.view(batch, count - 1))
+
+
+class PairStem(nn.Module):
+    """Patch vectors of tubelets: each pair of frames passes the convolutions once, whatever tubelets it belongs to.
+
+    A pair enters as its later frame and the amplified difference to the earlier one, both grey.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.layers = stem_layers(2, config.embed_dim, config.patch_size)
+        self.join = linear((config.num_frames - 1) * config.embed_dim, config.embed_dim)
+        self.config = config
+
+    def forward(self, frames: Tensor | FramePairs) -> Tensor:
+        """Tubelets, or frames (B, T, 3, S, S), -> patch vectors (B, N, D), row-major; ConfigError for other shapes."""
+        if not isinstance(frames, FramePairs):
+            stacked = stacked_frames(frames, self.config)
+            frames = FramePairs.of(stacked.unflatten(1, (self.config.num_frames, self.config.in_chans)))
+        return self.joined(self.features(frames.pairs)[frames.tubelets])
+
+    def features(self, pairs: Tensor) -> Tensor:
+        """Normalised pairs (P, 2, 3, S, S) -> features (P, N, D)."""
+        red, green, blue = pairs.unbind(2)
+        grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+        images = torch.stack([grey[:, 1], (grey[:, 1] - grey[:, 0]) * DIFFERENCE_GAIN], dim=1)
+        features: Tensor = self.layers(images)
+        return features.flatten(2).transpose(1, 2)
+
+    def joined(self, features: Tensor) -> Tensor:
+        """Features of each tubelet's pairs (B, T - 1, N, D) -> patch vectors (B, N, D)."""
+        joined: Tensor = self.join(features.transpose(1, 2).flatten(2))
+        return joined
 
 
 def patch_embedding(in_channels: int, config: ModelConfig) -> PatchEmbed | ConvStem:

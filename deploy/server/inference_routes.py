@@ -1,4 +1,4 @@
-"""/v2: the bundle's three graphs over the Open Inference Protocol v2 (KServe, Triton Inference Server)."""
+"""/v2: the whole picture's graphs over the Open Inference Protocol v2 (KServe, Triton Inference Server)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cavsync.deploy.server.services import Services, Shared
 from cavsync.deploy.server.settings import MAX_INFERENCE_BYTES, MAX_INFERENCE_JSON_BYTES, MAX_INFERENCES, MAX_JSON_BYTES
 from cavsync.deploy.server.tensors import DATATYPES, read_input, split_body, wanted_outputs, write_outputs
 from cavsync.deploy.server.upload import read_body
-from cavsync.manifest import GRAPHS, GraphSpec, TensorSpec
+from cavsync.manifest import FRAME_ENCODER, GRAPHS, GraphSpec, TensorSpec
 from cavsync.media.align import FRAME_LENGTH_SAMPLES
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -100,14 +100,15 @@ def _computed(
 
 
 def _graph(services: Services, name: str, version: str) -> tuple[GraphSpec, Engine]:
-    if name not in GRAPHS or version != VERSION:
-        raise RefusalError(
-            404, f"there is no model {name!r:.60} in version {version!r:.20}: use {', '.join(GRAPHS)} in version 1"
-        )
     bundle = services.bundle
     engines = dict(zip(GRAPHS, (bundle.frontend, bundle.audio, bundle.visual), strict=True))
-    spec: GraphSpec = getattr(bundle.manifest, name)
-    return spec, engines[name]
+    if bundle.pairs is not None:
+        engines[FRAME_ENCODER] = bundle.pairs
+    if name not in engines or version != VERSION:
+        raise RefusalError(
+            404, f"there is no model {name!r:.60} in version {version!r:.20}: use {', '.join(engines)} in version 1"
+        )
+    return bundle.manifest.graphs[name], engines[name]
 
 
 def _described(tensor: TensorSpec) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def embeddings(path: Path, clips: NDArray[np.uint8]) -> NDArray[np.float32]:
 @pytest.mark.parametrize("conv_stem", [True, False])
 def test_folded_graph_gives_the_same_embeddings(tmp_path: Path, conv_stem: bool) -> None:
     torch.manual_seed(0)
-    model = CAVMAESync(preset("sync-tiny")[0].model_copy(update={"conv_stem": conv_stem}))
+    changes = {"conv_stem": conv_stem, "pair_stem": False, "frame_differences": True}
+    model = CAVMAESync(preset("sync-tiny")[0].model_copy(update=changes))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()

@@ -11,7 +11,7 @@ from small_models import PAIRS, small_config, small_inputs, small_model
 from torch.nn import functional as F
 
 from cavsync.errors import ConfigError
-from cavsync.model.pair_stem import FramePairs, PairStem
+from cavsync.model.patch import FramePairs, PairStem
 
 
 def test_patch_vectors_by_hand() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from cavsync.data.batches import PairBatch
 from cavsync.model import CAVMAESync, ModelConfig, PretrainOutput
 from cavsync.model.load import initialise_from
-from cavsync.model.pair_stem import FramePairs
+from cavsync.model.patch import FramePairs
 from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks

@@ -1,0 +1,43 @@
+"""The measurements of the whole picture's path as Markdown for the model card, from reports of `cavsync eval sync`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from face_card import control_table, table_head
+from steps import percent
+
+Report = Mapping[str, Any]
+FIGURES = {"within_40_ms": "40 ms", "within_100_ms": "100 ms", "decided": "decided", "right_among_decided": "right"}
+HEAD = """\
+Shares in % with 95 % intervals over groups of clips. Offsets (0, ±200 and ±400 ms; in generated clips their own,
+within ±800 ms) were put into copies of the files by shifting timestamps, and the copies were scored as files, on the
+whole picture alone. `40 ms` and `100 ms` count estimates whether the verdict decides on them or not. `decided` says on
+how many it would, and `right` how many of those are within 120 ms. Two-choice, in the last columns: is the clip in
+sync, or the clip shifted (both ways)? `shipped-before` is the bundle that came with the package before this one."""
+
+
+def measured(name: str, reports: Mapping[str, Report]) -> str:
+    """Return the section on all tests of the bundle `name`."""
+    lines = ["## Measured", HEAD, ""]
+    for title, report in reports.items():
+        for kind in report["kinds"]:
+            lines += _kind_table(title, kind, report)
+        lines += control_table(report)
+    lines += ["## Made with", f"`make {name} REAL=DATA` (models/train_whole_picture.py, models/footage.py), seed 0."]
+    return "\n".join(lines) + "\n"
+
+
+def _kind_table(title: str, kind: str, report: Report) -> Iterator[str]:
+    content = report["kinds"][kind]
+    yield from (f"**{title}: {kind}**", "")
+    heads = [*FIGURES.values(), "median error", *(f"{shift:.0f} ms" for shift in report["shifts_ms"])]
+    yield from table_head(f"{content['clips']} clips", *heads)
+    for method, ways in content["methods"].items():
+        found = ways["raw"]["all"]
+        median = found["median_error_ms"]["mean"]
+        cells = [percent(found[key]) for key in FIGURES]
+        cells += ["-" if median is None else f"{median:.0f} ms", *map(percent, found["two_choice"].values())]
+        yield f"| {method} | {' | '.join(cells)} |"
+    yield ""
