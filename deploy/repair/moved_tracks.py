@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 from av.stream import Disposition
 
+from cavsync.deploy.repair.whole_input import open_whole
 from cavsync.media import MediaReader
-from cavsync.media.container import open_file
 from cavsync.media.tracks import TrackChoice, described
 
 UNCOMPRESSED = "pcm_"
@@ -34,11 +34,12 @@ def moved_tracks(source: Path, choice: TrackChoice, *, all_audio: bool, is_measu
     Raises:
         MediaError: the file cannot be opened or lacks the tracks.
     """
+    numbers = choice.audio
     if is_measured or not (choice.audio or all_audio):
         with MediaReader(source, tracks=choice) as reader:
-            return _moved(reader.tracks.all_audio, reader.tracks.audio_numbers, bool(choice.audio), all_audio)
-    with open_file(str(source)) as container:
-        return _moved(container.streams.audio, choice.audio, True, all_audio)
+            numbers = reader.tracks.audio_numbers
+    with open_whole(source) as container:
+        return _moved(container.streams.audio, numbers, bool(choice.audio), all_audio)
 
 
 def tracks_in_copy(
@@ -48,7 +49,7 @@ def tracks_in_copy(
     number of a named video track."""
     if not leave_out:
         return measured, video
-    with open_file(str(source)) as container:
+    with open_whole(source) as container:
         streams = container.streams
         heard = [number for number, track in enumerate(streams.audio) if track.index in leave_out]
         seen = [number for number, track in enumerate(streams.video) if track.index in leave_out]

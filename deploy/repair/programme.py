@@ -9,8 +9,9 @@ from pathlib import Path
 
 from av.container import InputContainer
 
+from cavsync.deploy.repair.whole_input import open_whole
 from cavsync.errors import MediaError
-from cavsync.media.container import is_cover, open_file
+from cavsync.media.container import is_cover
 from cavsync.media.description import PROGRAM_LINE, description, programs
 from cavsync.media.tracks import program_members
 
@@ -68,6 +69,6 @@ def outside(source: Path, program: int | None) -> frozenset[int]:
     """
     if program is None:
         return frozenset()
-    with open_file(str(source)) as container:
+    with open_whole(source) as container:
         own = program_members(list(container.streams), program, str(source))
         return frozenset[int]().union(*programs(container).values()) - own
