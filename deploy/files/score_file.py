@@ -35,11 +35,15 @@ MAX_TRACKS = 32
 
 @dataclass(frozen=True)
 class AudioTrack:
-    """The verdict on one audio track of several: its number, a description such as `aac, 2 channels`, its summary."""
+    """The verdict on one audio track of several: its number, a description such as `aac, 2 channels`, its summary.
+
+    `notes` are clauses about the track, such as that it belongs to another programme than the picture.
+    """
 
     number: int
     description: str
     summary: FileSummary
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as a JSON object."""
@@ -51,6 +55,7 @@ class AudioTrack:
             "audio_stream": str(self.number),
             "description": self.description,
             **{name: found[name] for name in kept},
+            "notes": self.notes,
         }
 
 
@@ -141,7 +146,12 @@ def score_file(
         if not options.all_audio:
             return scores[played]
         tracks = [
-            AudioTrack(number, described(reader.tracks.all_audio[number]), score.summary)
+            AudioTrack(
+                number,
+                described(reader.tracks.all_audio[number]),
+                score.summary,
+                reader.tracks.audio_notes(number),
+            )
             for number, score in scores.items()
         ]
         return replace(scores[played], tracks=tracks)

@@ -107,6 +107,7 @@ def fix_file(
     *,
     audio_streams: Collection[int] | None = None,
     leave_out: Collection[int] = (),
+    program: int | None = None,
     stretch: Fraction | None = None,
     overwrite: bool = False,
     check: Callable[[Path], T] | None = None,
@@ -120,6 +121,7 @@ def fix_file(
     Args:
         audio_streams: numbers of the audio streams to move, from 0 on; None moves all of them.
         leave_out: indices, among all streams, of those that are not copied.
+        program: number of the programme that the copy becomes; needed only where several have the same streams.
         stretch: by how much longer the audio streams that move become; they are encoded anew.
         overwrite: replace an existing `output`.
         check: called with the finished copy before it gets its name; may raise to discard it.
@@ -142,6 +144,7 @@ def fix_file(
                 audio_delay_ms=offset_ms,
                 audio_streams=audio_streams,
                 leave_out=leave_out,
+                program=program,
                 stretch=stretch,
                 on_progress=on_progress,
             )

@@ -47,6 +47,7 @@ def remux(
     audio_delay_ms: float,
     audio_streams: Collection[int] | None = None,
     leave_out: Collection[int] = (),
+    program: int | None = None,
     stretch: Fraction | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[list[Trace], list[str]]:
@@ -58,6 +59,7 @@ def remux(
     Args:
         audio_streams: numbers, among the audio streams, of those to move; None moves all of them.
         leave_out: indices, among all streams, of those that are not copied.
+        program: number of the programme that the copy becomes; needed only where several have the same streams.
         stretch: by how much longer the audio streams that move become; they are encoded anew.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
@@ -68,7 +70,7 @@ def remux(
         MediaError: `source` is unreadable or damaged, lacks the stream, or has what the container cannot hold.
     """
     with open_whole(source) as container, output.open("wb") as file:
-        programme = programme_of(container, leave_out)
+        programme = programme_of(container, leave_out, program)
         delays = delays_seconds(container, audio_delay_ms, audio_streams)
         moved = _moved_audio(container, audio_streams)
         if audio_streams is None:

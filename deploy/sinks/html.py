@@ -150,7 +150,7 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
 
 def _track(track: AudioTrack) -> str:
     score = track.summary.score
-    return f"{track.description}: {headline(score)}, {_signed(score.audio_offset_ms)}"
+    return f"{'; '.join([track.description, *track.notes])}: {headline(score)}, {_signed(score.audio_offset_ms)}"
 
 
 def _judged_on(summary: FileSummary) -> str:
