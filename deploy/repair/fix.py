@@ -30,7 +30,7 @@ STRETCH_REMEDY = "give --stretch to resample its audio, which encodes that track
 class Fixed(Generic[T]):
     """A finished copy whose packet times were compared with the input's.
 
-    `checked` is the result of the caller's check; `notes` are sentences about properties that OUTPUT cannot keep.
+    `checked` is the result of the caller's check; `notes` are sentences about what `output` cannot keep.
     """
 
     output: Path
@@ -158,10 +158,10 @@ def fix_file(
             # Messages name the output rather than the temporary file.
             message = str(error).replace(str(temporary), str(output)).replace(temporary.name, output.name)
             raise MediaError(message, reason=getattr(error, "reason", "invalid")) from None
-    return Fixed(output, offset_ms, checked, [*notes, *_hidden_notes(traces, output)])
+    return Fixed(output, offset_ms, checked, [*notes, *_hidden_notes(traces, source, output)])
 
 
-def _hidden_notes(traces: list[Trace], output: Path) -> list[str]:
+def _hidden_notes(traces: list[Trace], source: Path, output: Path) -> list[str]:
     """Return a sentence per stream whose hidden start the output shows, due to the delay or for lack of edit lists."""
     notes = []
     for trace in traces:
@@ -170,6 +170,7 @@ def _hidden_notes(traces: list[Trace], output: Path) -> list[str]:
             shown_seconds -= max(Fraction(0), -(trace.start_seconds + trace.delay_seconds))
         if shown_seconds > MIN_NOTED_SECONDS:
             notes.append(
-                f"OUTPUT shows {1000 * float(shown_seconds):.0f} ms of {trace.kind} that INPUT hides at its start"
+                f"{output.name} shows {1000 * float(shown_seconds):.0f} ms of {trace.kind} that {source.name} hides at "
+                "its start"
             )
     return notes

@@ -61,7 +61,7 @@ def losses(source: Path, written: Path, output: Path, leave_out: Collection[int]
                 lost += [text for name, text in side_data.items() if name not in kept]
                 if lost:
                     found.append(f"{kind} track {number}: {', '.join(lost)}")
-    return [f"OUTPUT lacks what {output.suffix} has no place for: {'; '.join(found)}"] if found else []
+    return [f"{output.name} lacks what {output.suffix} has no place for: {'; '.join(found)}"] if found else []
 
 
 def _streams(container: InputContainer, kind: str, leave_out: Collection[int]) -> list[Stream]:

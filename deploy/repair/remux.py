@@ -121,9 +121,9 @@ def remux(
         # Subtitles may end anywhere.
         played = [container.streams[index] for index, trace in traces.items() if trace.kind in ("video", "audio")]
         missing = ends.missing([stream for stream in played if not is_cover(stream)])
-        notes += [f"INPUT was cut off ({missing})"] if missing is not None else []
+        notes += [f"{source.name} was cut off ({missing})"] if missing is not None else []
         if doubt := ends.doubt():
-            notes.append(f"INPUT: {doubt}")
+            notes.append(f"{source.name}: {doubt}")
         return list(traces.values()), notes
 
 
