@@ -44,6 +44,13 @@ def open_again(container: InputContainer) -> InputContainer:
     return _open(Path(container.name), is_probed=bool(container.container_options))
 
 
+def is_unknown(stream: Stream) -> bool:
+    """Return whether nothing but the codec is known of a picture or a sound, because FFmpeg has met no packet of it."""
+    if isinstance(stream, av.AudioStream) and stream.codec_context is not None:
+        return not (stream.codec_context.channels and stream.codec_context.sample_rate)
+    return isinstance(stream, av.VideoStream) and stream.codec_context is not None and not stream.codec_context.width
+
+
 @lru_cache(maxsize=16)
 def _has_late_streams(path: Path, size_bytes: int, modified_ns: int) -> bool:
     """Return whether a file, in the state that size and time of its last change tell, has streams that begin late."""
@@ -52,7 +59,7 @@ def _has_late_streams(path: Path, size_bytes: int, modified_ns: int) -> bool:
         for _ in input_packets(container):
             pass
         num_found = num_streams(container)
-        if num_found <= len(container.streams) and not any(map(_is_unknown, container.streams)):
+        if num_found <= len(container.streams) and not any(map(is_unknown, container.streams)):
             return False
     with _open(path, is_probed=True) as container:
         num_late = num_found - len(container.streams)
@@ -62,13 +69,6 @@ def _has_late_streams(path: Path, size_bytes: int, modified_ns: int) -> bool:
             "they cannot be copied: no file was written, convert the file to Matroska first"
         )
     return True
-
-
-def _is_unknown(stream: Stream) -> bool:
-    """Return whether nothing but the codec is known of a picture or a sound, because FFmpeg has met no packet of it."""
-    if isinstance(stream, av.AudioStream) and stream.codec_context is not None:
-        return not (stream.codec_context.channels and stream.codec_context.sample_rate)
-    return isinstance(stream, av.VideoStream) and stream.codec_context is not None and not stream.codec_context.width
 
 
 def _open(source: Path, *, is_probed: bool) -> InputContainer:
