@@ -20,6 +20,7 @@ from cavsync.deploy.runtime.onnx import runtime_version
 from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
 from cavsync.deploy.stream.scorer import SyncScorer
+from cavsync.deploy.verdict.beyond import undecided_if_beyond
 from cavsync.deploy.verdict.records import FACE, RECORD_FIELDS, UNDETERMINED, SyncScore
 from cavsync.deploy.verdict.trend import drift_ms_per_minute, out_of_sync_events, worst_offset_ms
 from cavsync.errors import ConfigError, MediaError
@@ -203,6 +204,7 @@ class _TrackRun:
             on_row=lambda row: self._whole.add(row),
             on_face_row=self._add_face,
             on_faces=None if self._album is None else self._album.push,
+            looks_far=True,
         )
         self._whole = WholeFile(self._scorer.lags_ms, self._step_seconds)
         self._faces: FaceFile | None = None
@@ -234,6 +236,8 @@ class _TrackRun:
             )
         speaking = None if faces is None else faces.speaking(records, duration_seconds)
         score = summarise(whole, speaking, records, scorer, end_seconds=end_seconds, duration_seconds=duration_seconds)
+        tracks = set(speaking.tracks.tolist()) if score.path == FACE and speaking is not None else {0}
+        score = undecided_if_beyond(score, scorer.far_curve(score.path, tracks), scorer.max_offset_ms)
         early_limit_ms, late_limit_ms = scorer.profile.limits_ms(whole.evidence().frame_period_seconds)
         summary = FileSummary(
             source=legible(str(path)),
