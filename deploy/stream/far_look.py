@@ -92,14 +92,14 @@ class FarLook:
             self._settle(before)
 
     def curve(self, tracks: Iterable[int] = (0,)) -> Curve:
-        """Return the mean similarity of all moments of some tracks, over twice the search range. May be called once all
-        moments were noted."""
+        """Return the mean similarity of all moments of some tracks, over twice the search range, once all were noted."""
         self._settle()
         known = [track for track in tracks if track in self._sums]
-        zeros = np.zeros(len(self._lags_ms), dtype=np.int64)
-        sums = np.sum([zeros, *(self._sums[track] for track in known)], axis=0, dtype=np.float64)
-        counts = np.sum([zeros, *(self._counts[track] for track in known)], axis=0)
-        return curve_of_sums(self._lags_ms, sums[None], counts[None], sum(self._num_moments[track] for track in known))
+        sums, counts = np.zeros((1, len(self._lags_ms))), np.zeros((1, len(self._lags_ms)), dtype=np.int64)
+        for track in known:
+            sums += self._sums[track]
+            counts += self._counts[track]
+        return curve_of_sums(self._lags_ms, sums, counts, sum(self._num_moments[track] for track in known))
 
     def _store(self, start: int, audio: NDArray[np.float32]) -> None:
         audio = audio[max(0, self._audio.first - start) :]
