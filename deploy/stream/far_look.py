@@ -92,10 +92,12 @@ class FarLook:
             self._settle(before)
 
     def curve(self, tracks: Iterable[int] = (0,)) -> Curve:
-        """Return the mean similarity of all moments of some tracks, over twice the search range, once all were noted."""
+        """Return the mean similarity of all moments of some tracks over twice the range, once all were noted."""
         self._settle()
         known = [track for track in tracks if track in self._sums]
-        sums, counts = np.zeros((1, len(self._lags_ms))), np.zeros((1, len(self._lags_ms)), dtype=np.int64)
+        shape = 1, len(self._lags_ms)
+        sums: FloatArray = np.zeros(shape)
+        counts = np.zeros(shape, dtype=np.int64)
         for track in known:
             sums += self._sums[track]
             counts += self._counts[track]
