@@ -45,7 +45,7 @@ class FarLook:
         self._reach = grid.reach
         self._wait = grid.reach + 2 + math.ceil(disorder_seconds / hop_seconds)
         self._chunk = round(CHUNK_SECONDS / hop_seconds)
-        self._lags_ms = np.arange(-2 * grid.reach, 2 * grid.reach + 1) * grid.hop_ms
+        self._lags_ms = np.arange(-2 * grid.reach, 2 * grid.reach + 1, dtype=np.float64) * grid.hop_ms
         self._audio = Timeline((embedding_dim,), np.float32, np.nan)
         self._waiting: dict[tuple[int, int], _Moment] = {}
         self._epoch: int | None = None
@@ -95,12 +95,8 @@ class FarLook:
         """Return the mean similarity of all moments of some tracks over twice the range, once all were noted."""
         self._settle()
         known = [track for track in tracks if track in self._sums]
-        shape = 1, len(self._lags_ms)
-        sums: FloatArray = np.zeros(shape)
-        counts = np.zeros(shape, dtype=np.int64)
-        for track in known:
-            sums += self._sums[track]
-            counts += self._counts[track]
+        sums = np.array([self._sums[track] for track in known], dtype=np.float64).reshape(-1, len(self._lags_ms))
+        counts = np.array([self._counts[track] for track in known], dtype=np.int64).reshape(sums.shape)
         return curve_of_sums(self._lags_ms, sums, counts, sum(self._num_moments[track] for track in known))
 
     def _store(self, start: int, audio: NDArray[np.float32]) -> None:
