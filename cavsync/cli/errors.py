@@ -130,6 +130,9 @@ def _end_by_click(error: click.ClickException) -> NoReturn:
         end(ExitStatus.USAGE, message)
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = "" if context is None else f" (see {context.command_path} --help)"
+    takes_names = context is not None and any(isinstance(one, click.Argument) for one in context.command.params)
+    if isinstance(error, click.NoSuchOption) and takes_names:
+        hint = f"; put -- before a file name that begins with a dash{hint}"
     print_error(message.rstrip(".") + hint)
     sys.exit(error.exit_code)
 

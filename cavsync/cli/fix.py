@@ -95,7 +95,7 @@ def fix(
         check_place(source, output, overwrite=overwrite)
         needs_model = offset_ms is None or (bundle is not None and not no_check)
         leave_out = (*leave_out, *sorted(outside(source, program) - set(leave_out)))
-        moved = moved_tracks(source, scoring.tracks, all_audio=all_audio, is_measured=needs_model)
+        moved = moved_tracks(source, scoring.tracks, all_audio=all_audio, is_measured=needs_model, leave_out=leave_out)
         # The copy keeps the order of the tracks, but not in every container their programmes.
         scoring = replace(scoring, audio_stream=moved.measured or None, program=None)
         scorer = copy_scorer = None
@@ -125,6 +125,7 @@ def fix(
                 offset_ms,
                 audio_streams=None if all_audio else moved.numbers,
                 leave_out=leave_out,
+                program=program,
                 stretch=ratio,
                 overwrite=overwrite,
                 check=None if no_check or copy_scorer is None else _checker(copy_scorer, is_stretched=stretch),

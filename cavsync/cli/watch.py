@@ -82,7 +82,7 @@ def watch(
     device: v4l2:///dev/video0?audio=alsa:default, avfoundation://0:1, dshow://video=NAME:audio=NAME. Passwords in URL
     are never shown. A positive offset means that the audio is early (ITU-R BT.1359). After Ctrl-C or SIGTERM everything
     is written before the command ends (exit status 130 or 143). Exit status 1: the source or the bundle could not be
-    used.
+    used, or a file was cut off.
     """
     from cavsync.cli.result_files import require_result_files
     from cavsync.deploy import Bundle

@@ -33,12 +33,11 @@ class StatusLines:
 
     def on_event(self, source: str, change: EventChange) -> None:
         """Write a line for the event."""
-        from cavsync.deploy.verdict.words import STATE_WORDS
+        from cavsync.deploy.verdict.words import event_words
 
         del source
         end_seconds = change.start_seconds if change.end_seconds is None else change.end_seconds
-        words = f"{STATE_WORDS[change.state]} {change.phase}, {change.extreme_ms:+.0f} ms at most"
-        self._write(end_seconds, words)
+        self._write(end_seconds, event_words(change))
 
     def on_status(self, source: str, status: LiveStatus) -> None:
         """Write the status if it has a message."""

@@ -40,12 +40,11 @@ class TerminalView:
 
     def on_event(self, source: str, change: EventChange) -> None:
         """Print a line for the event."""
-        from cavsync.deploy.verdict.words import STATE_WORDS
+        from cavsync.deploy.verdict.words import event_words
 
         del source
         end_seconds = change.start_seconds if change.end_seconds is None else change.end_seconds
-        words = f"{STATE_WORDS[change.state]} {change.phase}, {change.extreme_ms:+.0f} ms at most"
-        self._live.console.print(f"{end_seconds:10.1f} s  {words}", markup=False, highlight=False)
+        self._live.console.print(f"{end_seconds:10.1f} s  {event_words(change)}", markup=False, highlight=False)
 
     def on_status(self, source: str, status: LiveStatus) -> None:
         """Show the status; print its message, if it has one, as a line of its own."""

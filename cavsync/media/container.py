@@ -48,7 +48,7 @@ def open_file(source: str) -> InputContainer:
     """
     if is_address(source):
         return _open(source, source, "that FFmpeg reads")
-    _require_content(source)
+    require_content(source)
     return _open(ffmpeg_path(source), source, "that FFmpeg reads")
 
 
@@ -104,7 +104,7 @@ def reason_of(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _require_content(path: str) -> None:
+def require_content(path: str) -> None:
     """Raise MediaError for a path at which there is no file with content."""
     try:
         found = Path(path).stat()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -65,7 +65,8 @@ class Tracks:
     """The chosen tracks. `audio` are mixed if there are several.
 
     `spares` may take the place of an `audio` that turns out silent, in order of preference; `unknown` are the numbers
-    of audio tracks that cannot be decoded.
+    of audio tracks that cannot be decoded. `members` are the indices of the tracks of the programme that was named;
+    None where none was.
     """
 
     video: av.VideoStream
@@ -73,6 +74,7 @@ class Tracks:
     all_audio: tuple[av.AudioStream, ...]
     spares: tuple[av.AudioStream, ...] = ()
     unknown: tuple[int, ...] = ()
+    members: frozenset[int] | None = None
 
     @property
     def audio_numbers(self) -> tuple[int, ...]:
@@ -86,16 +88,21 @@ class Tracks:
 
     @property
     def decodable(self) -> dict[int, av.AudioStream]:
-        """All audio tracks that can be decoded, by number."""
-        return {number: track for number, track in enumerate(self.all_audio) if number not in self.unknown}
+        """All audio tracks that can be decoded, of the named programme if there is one, by number."""
+        found = dict(enumerate(self.all_audio))
+        return {number: found[number] for number in found if self._is_eligible(found[number], number)}
 
     def notes(self, *, all_audio: bool = False) -> list[str]:
         """Return sentences about tracks that are not scored; all_audio: whether all that can be decoded are."""
         chosen = set(self.audio_numbers)
         notes = [
-            f"audio track {number} is left out: this FFmpeg has no decoder for its codec" for number in self.unknown
+            f"audio track {number} is left out: this FFmpeg has no decoder for its codec"
+            for number in self.unknown
+            if _in([self.all_audio[number]], self.members)
         ]
         notes += self._video_notes()
+        scored = self.decodable if all_audio else chosen
+        notes += [f"audio track {number}: {note}" for number in scored for note in self.audio_notes(number)]
         if all_audio:
             return notes
         others = [f"{number} ({described(track)})" for number, track in self.decodable.items() if number not in chosen]
@@ -106,13 +113,30 @@ class Tracks:
             )
         return notes
 
+    def audio_notes(self, number: int) -> list[str]:
+        """Return a clause about an audio track that does not belong to the picture; none where it does."""
+        track = self.all_audio[number]
+        if track.container is not self.video.container:
+            return []
+        all_members = programs(cast("InputContainer", track.container))
+        own, of_picture = (_programs_with(one, all_members) for one in (track, self.video))
+        if not own or not of_picture or set(own) & set(of_picture):
+            return []
+        return [f"of programme {', '.join(map(str, own))}, the picture is of {', '.join(map(str, of_picture))}"]
+
+    def _is_eligible(self, track: av.AudioStream, number: int) -> bool:
+        return number not in self.unknown and (self.members is None or track.index in self.members)
+
     def _video_notes(self) -> list[str]:
         """Return a sentence about video tracks that are not scored."""
         tracks = list(self.video.container.streams.video)
         others = [
             str(number)
             for number, track in enumerate(tracks)
-            if track is not self.video and not is_cover(track) and not _is_special(track, SPECIAL_PICTURE)
+            if track is not self.video
+            and not is_cover(track)
+            and not _is_special(track, SPECIAL_PICTURE)
+            and _in([track], self.members)
         ]
         if not others:
             return []
@@ -145,8 +169,11 @@ def pick_tracks(containers: Iterable[InputContainer], source: str, choice: Track
                 reason=f"no_{kind}",
             )
     named = [_numbered(all_audio, number, "audio", source) for number in choice.audio]
+    for number, track in zip(choice.audio, named, strict=True):
+        _require_member(track, number, choice, members, source)
     if choice.video is not None:
         video = _numbered(all_video, choice.video, "video", source)
+        _require_member(video, choice.video, choice, members, source)
     else:
         near = named or [track for track in _in(all_audio, members) if track.codec_context is not None]
         shown = [track for track in _in(all_video, members) if not is_cover(track)]
@@ -154,7 +181,7 @@ def pick_tracks(containers: Iterable[InputContainer], source: str, choice: Track
         video = ranked[0]
     unknown = tuple(number for number, track in enumerate(all_audio) if track.codec_context is None)
     if named:
-        return Tracks(video, tuple(named), tuple(all_audio), unknown=unknown)
+        return Tracks(video, tuple(named), tuple(all_audio), unknown=unknown, members=members)
     related = [track for track in _in(all_audio, members) if members is not None or _are_related(video, track)]
     if not related:
         raise MediaError(
@@ -164,7 +191,7 @@ def pick_tracks(containers: Iterable[InputContainer], source: str, choice: Track
         )
     ranked_audio = sorted(_decodable(related, "audio", source), key=_audio_rank)
     ordinary = [track for track in ranked_audio[1:] if not _is_special(track, SPECIAL_SOUND)]
-    return Tracks(video, (ranked_audio[0],), tuple(all_audio), tuple(ordinary), unknown)
+    return Tracks(video, (ranked_audio[0],), tuple(all_audio), tuple(ordinary), unknown, members)
 
 
 def described(track: av.AudioStream) -> str:
@@ -196,6 +223,23 @@ def _numbered(tracks: Sequence[AnyTrack], number: int, kind: str, source: str) -
             reason="unreadable",
         )
     return tracks[number]
+
+
+def _require_member(
+    track: Stream, number: int, choice: TrackChoice, members: frozenset[int] | None, source: str
+) -> None:
+    """Raise MediaError if a named track is not one of the named programme's."""
+    if members is not None and track.index not in members:
+        raise MediaError(
+            f"{track.type} track {number} of {source} does not belong to programme {choice.program}: name another "
+            "track, or leave --program out",
+            reason=f"no_{track.type}",
+        )
+
+
+def _programs_with(track: Stream, all_members: Mapping[int, frozenset[int]]) -> list[int]:
+    """Return the numbers of the programmes that a track belongs to."""
+    return sorted(number for number, members in all_members.items() if track.index in members)
 
 
 def _in(tracks: Sequence[AnyTrack], members: frozenset[int] | None) -> list[AnyTrack]:

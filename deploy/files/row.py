@@ -71,4 +71,5 @@ def _sentence(track: AudioTrack) -> str:
     """Return the verdict on an audio track in a line."""
     score = track.summary.score
     confidence = "" if score.confidence is None else f", confidence {score.confidence:.2f}"
-    return f"audio track {track.number} ({track.description}): {headline(score)}{confidence}"
+    description = "; ".join([track.description, *track.notes])
+    return f"audio track {track.number} ({description}): {headline(score)}{confidence}"

@@ -20,6 +20,7 @@ from cavsync.deploy.runtime.onnx import runtime_version
 from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
 from cavsync.deploy.stream.scorer import SyncScorer
+from cavsync.deploy.verdict.beyond import undecided_if_beyond
 from cavsync.deploy.verdict.records import FACE, RECORD_FIELDS, UNDETERMINED, SyncScore
 from cavsync.deploy.verdict.trend import drift_ms_per_minute, out_of_sync_events, worst_offset_ms
 from cavsync.errors import ConfigError, MediaError
@@ -35,11 +36,15 @@ MAX_TRACKS = 32
 
 @dataclass(frozen=True)
 class AudioTrack:
-    """The verdict on one audio track of several: its number, a description such as `aac, 2 channels`, its summary."""
+    """The verdict on one audio track of several: its number, a description such as `aac, 2 channels`, its summary.
+
+    `notes` are clauses about the track, such as that it belongs to another programme than the picture.
+    """
 
     number: int
     description: str
     summary: FileSummary
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as a JSON object."""
@@ -51,6 +56,7 @@ class AudioTrack:
             "audio_stream": str(self.number),
             "description": self.description,
             **{name: found[name] for name in kept},
+            "notes": self.notes,
         }
 
 
@@ -141,7 +147,12 @@ def score_file(
         if not options.all_audio:
             return scores[played]
         tracks = [
-            AudioTrack(number, described(reader.tracks.all_audio[number]), score.summary)
+            AudioTrack(
+                number,
+                described(reader.tracks.all_audio[number]),
+                score.summary,
+                reader.tracks.audio_notes(number),
+            )
             for number, score in scores.items()
         ]
         return replace(scores[played], tracks=tracks)
@@ -193,6 +204,7 @@ class _TrackRun:
             on_row=lambda row: self._whole.add(row),
             on_face_row=self._add_face,
             on_faces=None if self._album is None else self._album.push,
+            looks_far=True,
         )
         self._whole = WholeFile(self._scorer.lags_ms, self._step_seconds)
         self._faces: FaceFile | None = None
@@ -224,6 +236,8 @@ class _TrackRun:
             )
         speaking = None if faces is None else faces.speaking(records, duration_seconds)
         score = summarise(whole, speaking, records, scorer, end_seconds=end_seconds, duration_seconds=duration_seconds)
+        tracks = set(speaking.tracks.tolist()) if score.path == FACE and speaking is not None else {0}
+        score = undecided_if_beyond(score, scorer.far_curve(score.path, tracks), scorer.max_offset_ms)
         early_limit_ms, late_limit_ms = scorer.profile.limits_ms(whole.evidence().frame_period_seconds)
         summary = FileSummary(
             source=legible(str(path)),

@@ -22,6 +22,7 @@ from cavsync.errors import MediaError
 from cavsync.media.container import MediaInfo, describe, index_remedy, open_file
 from cavsync.media.frame_times import forbid_guesses
 from cavsync.media.packets import late_streams_note, read_packets
+from cavsync.media.track_ends import TrackEnds, require_end
 from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,9 @@ class Connection:
         video, audio = tracks.video, tracks.audio[0]
         self._tracks = (video, audio)
         self.notes = tracks.notes()
-        self._discard_other_tracks()
+        if address.is_live:
+            # The others tell where a recording ends.
+            self._discard_other_tracks()
         video.thread_type = "SLICE" if address.is_live else "AUTO"
         video.codec_context.copy_opaque = True
         self.codecs: Codecs = {"video": video.codec_context, "audio": audio.codec_context}
@@ -99,6 +102,7 @@ class Connection:
 
         Raises:
             DisconnectedError: the connection broke, or nothing arrived within the time-out.
+            MediaError: a recording ends before the end that its header declares.
         """
         if len(self._containers) == 1:
             yield from self._packets_of(self._containers[0])
@@ -127,18 +131,22 @@ class Connection:
 
     def _packets_of(self, container: InputContainer) -> Iterator[TrackPacket]:
         wanted: list[Stream] = [track for track in self._tracks if track.container is container]
+        ends = TrackEnds(container)
         in_a_row = 0
         while True:
             try:
-                for packet in read_packets(container, *wanted):
+                for packet in read_packets(container):
                     in_a_row = 0
-                    if packet.size:
+                    ends.add(packet)
+                    if packet.size and packet.stream in wanted:
                         self.damaged_packets += bool(packet.is_corrupt)
                         if packet.dts is not None:
                             self._last_seconds = float(packet.dts * packet.time_base)
                         yield packet.stream.type, packet
                 if note := late_streams_note(container):
                     log.warning("%s: %s not read", self._address.shown, note)
+                if not self._address.is_live:
+                    self._check_end(ends, wanted)
                 return
             except av.error.InvalidDataError:
                 self.damaged_packets += 1
@@ -149,6 +157,12 @@ class Connection:
             except (av.error.FFmpegError, OSError) as error:
                 self._require_index(container)
                 raise DisconnectedError(self._why(error, self._address.read_seconds)) from None
+
+    def _check_end(self, ends: TrackEnds, tracks: list[Stream]) -> None:
+        """Raise MediaError if a recording was cut off."""
+        require_end(self._address.shown, ends.missing(tracks), "give a complete file")
+        if doubt := ends.doubt():
+            log.warning("%s: %s", self._address.shown, doubt)
 
     def _require_index(self, container: InputContainer) -> None:
         """Raise MediaError if nothing was read because the index of an MP4 or MOV cannot be used."""

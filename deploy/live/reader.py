@@ -128,9 +128,11 @@ class Reader:
     def _final(self, error: MediaError) -> MediaError:
         if not isinstance(error, DisconnectedError):
             return error
+        shown = self._address.shown
+        if not self._address.is_live:
+            return MediaError(f"{shown} breaks off ({error}): give a complete file", reason="truncated")
         return MediaError(
-            f"{self._address.shown} was lost ({error}): start the sender again, or watch with reconnection",
-            reason="truncated",
+            f"{shown} was lost ({error}): start the sender again, or watch with reconnection", reason="truncated"
         )
 
     def _read(self, connection: Connection) -> None:

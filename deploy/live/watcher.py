@@ -110,7 +110,8 @@ class Watcher:
         self._scorer = SyncScorer(bundle, options, on_faces=on_faces, on_face_row=on_face_row)
         if len(options.tracks.audio) > 1 or options.all_audio:
             raise ConfigError(
-                "a live source is watched with one audio track: give a single number as --audio-stream (audio_stream)"
+                "a source is watched with one audio track, not with all or a mix of several: give a single number as "
+                "--audio-stream (audio_stream); `cavsync score` takes both for a file"
             )
         self._reader = Reader(
             address,

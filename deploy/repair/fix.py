@@ -30,7 +30,7 @@ STRETCH_REMEDY = "give --stretch to resample its audio, which encodes that track
 class Fixed(Generic[T]):
     """A finished copy whose packet times were compared with the input's.
 
-    `checked` is the result of the caller's check; `notes` are sentences about properties that OUTPUT cannot keep.
+    `checked` is the result of the caller's check; `notes` are sentences about what `output` cannot keep.
     """
 
     output: Path
@@ -107,6 +107,7 @@ def fix_file(
     *,
     audio_streams: Collection[int] | None = None,
     leave_out: Collection[int] = (),
+    program: int | None = None,
     stretch: Fraction | None = None,
     overwrite: bool = False,
     check: Callable[[Path], T] | None = None,
@@ -120,6 +121,7 @@ def fix_file(
     Args:
         audio_streams: numbers of the audio streams to move, from 0 on; None moves all of them.
         leave_out: indices, among all streams, of those that are not copied.
+        program: number of the programme that the copy becomes; needed only where several have the same streams.
         stretch: by how much longer the audio streams that move become; they are encoded anew.
         overwrite: replace an existing `output`.
         check: called with the finished copy before it gets its name; may raise to discard it.
@@ -142,6 +144,7 @@ def fix_file(
                 audio_delay_ms=offset_ms,
                 audio_streams=audio_streams,
                 leave_out=leave_out,
+                program=program,
                 stretch=stretch,
                 on_progress=on_progress,
             )
@@ -155,10 +158,10 @@ def fix_file(
             # Messages name the output rather than the temporary file.
             message = str(error).replace(str(temporary), str(output)).replace(temporary.name, output.name)
             raise MediaError(message, reason=getattr(error, "reason", "invalid")) from None
-    return Fixed(output, offset_ms, checked, [*notes, *_hidden_notes(traces, output)])
+    return Fixed(output, offset_ms, checked, [*notes, *_hidden_notes(traces, source, output)])
 
 
-def _hidden_notes(traces: list[Trace], output: Path) -> list[str]:
+def _hidden_notes(traces: list[Trace], source: Path, output: Path) -> list[str]:
     """Return a sentence per stream whose hidden start the output shows, due to the delay or for lack of edit lists."""
     notes = []
     for trace in traces:
@@ -167,6 +170,7 @@ def _hidden_notes(traces: list[Trace], output: Path) -> list[str]:
             shown_seconds -= max(Fraction(0), -(trace.start_seconds + trace.delay_seconds))
         if shown_seconds > MIN_NOTED_SECONDS:
             notes.append(
-                f"OUTPUT shows {1000 * float(shown_seconds):.0f} ms of {trace.kind} that INPUT hides at its start"
+                f"{output.name} shows {1000 * float(shown_seconds):.0f} ms of {trace.kind} that {source.name} hides at "
+                "its start"
             )
     return notes

@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
+from cavsync.deploy.repair.whole_input import open_whole
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover
 from cavsync.media.description import STREAM_LINE, description
@@ -44,7 +45,7 @@ def losses(source: Path, written: Path, output: Path, leave_out: Collection[int]
         MediaError: players would play another track of the copy than of the input.
     """
     with (
-        av.open(str(source.absolute()), metadata_errors="surrogateescape") as before,
+        open_whole(source) as before,
         av.open(str(written.absolute()), metadata_errors="surrogateescape") as after,
     ):
         items = _lost_tags(before.metadata, after.metadata)
@@ -60,7 +61,7 @@ def losses(source: Path, written: Path, output: Path, leave_out: Collection[int]
                 lost += [text for name, text in side_data.items() if name not in kept]
                 if lost:
                     found.append(f"{kind} track {number}: {', '.join(lost)}")
-    return [f"OUTPUT lacks what {output.suffix} has no place for: {'; '.join(found)}"] if found else []
+    return [f"{output.name} lacks what {output.suffix} has no place for: {'; '.join(found)}"] if found else []
 
 
 def _streams(container: InputContainer, kind: str, leave_out: Collection[int]) -> list[Stream]:

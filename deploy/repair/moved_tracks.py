@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 from av.stream import Disposition
 
+from cavsync.deploy.repair.whole_input import open_whole
 from cavsync.media import MediaReader
-from cavsync.media.container import open_file
 from cavsync.media.tracks import TrackChoice, described
 
 UNCOMPRESSED = "pcm_"
@@ -26,19 +26,31 @@ class MovedTracks:
     notes: tuple[str, ...]
 
 
-def moved_tracks(source: Path, choice: TrackChoice, *, all_audio: bool, is_measured: bool) -> MovedTracks:
+def moved_tracks(
+    source: Path, choice: TrackChoice, *, all_audio: bool, is_measured: bool, leave_out: Collection[int] = ()
+) -> MovedTracks:
     """Return the tracks of `source` to move: all, those that `choice` names, or those that players play.
 
-    is_measured: whether the tracks must be fit for scoring.
+    Args:
+        source: the file.
+        choice: the tracks that the user names.
+        all_audio: whether to move all audio tracks.
+        is_measured: whether the tracks must be fit for scoring.
+        leave_out: indices, among all streams, of those that are not copied.
 
     Raises:
         MediaError: the file cannot be opened or lacks the tracks.
     """
+    numbers = choice.audio
     if is_measured or not (choice.audio or all_audio):
         with MediaReader(source, tracks=choice) as reader:
-            return _moved(reader.tracks.all_audio, reader.tracks.audio_numbers, bool(choice.audio), all_audio)
-    with open_file(str(source)) as container:
-        return _moved(container.streams.audio, choice.audio, True, all_audio)
+            numbers = reader.tracks.audio_numbers
+    with open_whole(source) as container:
+        copied = {n: track for n, track in enumerate(container.streams.audio) if track.index not in leave_out}
+        if all_audio:
+            notes = ("all audio tracks are moved",) if len(copied) > 1 else ()
+            return MovedTracks(frozenset(copied), "+".join(map(str, numbers)), notes)
+        return _moved(copied, numbers, is_named=bool(choice.audio))
 
 
 def tracks_in_copy(
@@ -48,7 +60,7 @@ def tracks_in_copy(
     number of a named video track."""
     if not leave_out:
         return measured, video
-    with open_file(str(source)) as container:
+    with open_whole(source) as container:
         streams = container.streams
         heard = [number for number, track in enumerate(streams.audio) if track.index in leave_out]
         seen = [number for number, track in enumerate(streams.video) if track.index in leave_out]
@@ -57,20 +69,18 @@ def tracks_in_copy(
     return name, None if video is None else video - sum(one < video for one in seen)
 
 
-def _moved(audio: Sequence[av.AudioStream], measured: Sequence[int], is_named: bool, all_audio: bool) -> MovedTracks:
-    """Choose from the tracks of a file.
+def _moved(audio: Mapping[int, av.AudioStream], measured: Sequence[int], *, is_named: bool) -> MovedTracks:
+    """Choose from the tracks that are copied, by number.
 
     Uncompressed tracks of one channel and equal times are the channels of one sound, as cameras and broadcasters store
     them; moving one of them would tear the others away from it. Whoever names a track wants that one.
     """
     name = "+".join(map(str, measured))
-    if all_audio:
-        notes = ["all audio tracks are moved"] if len(audio) > 1 else []
-        return MovedTracks(frozenset(range(len(audio))), name, tuple(notes))
-    together = () if is_named else (n for n, track in enumerate(audio) if _are_channels(track, audio[measured[0]]))
+    first = audio.get(measured[0])
+    together = (n for n, track in audio.items() if first is not None and not is_named and _are_channels(track, first))
     numbers = frozenset((*measured, *together))
     shown = ", ".join(str(number) for number in sorted(numbers))
-    rest = [f"{number} ({described(track)})" for number, track in enumerate(audio) if number not in numbers]
+    rest = [f"{number} ({described(track)})" for number, track in audio.items() if number not in numbers]
     notes = []
     if len(numbers) > len(measured):
         notes.append(f"audio tracks {shown} are moved: of one channel and equal times, they are one sound")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 import av
 import av.error
@@ -13,6 +14,7 @@ from av.stream import Discard, Stream
 from cavsync.deploy.repair.input_packets import input_packets
 from cavsync.deploy.repair.plan import Plan
 from cavsync.deploy.repair.stretch import add_stretched
+from cavsync.deploy.repair.whole_input import open_again
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover
 
@@ -108,7 +110,7 @@ def _attach_cover(stream: Stream, sink: OutputContainer) -> None:
     """Attach a cover image, which FFmpeg reads as a video track of one packet."""
     codec = codec_name(stream)
     kind = "jpeg" if codec == "mjpeg" else codec
-    with av.open(stream.container.name, metadata_errors="surrogateescape") as container:
+    with open_again(cast("InputContainer", stream.container)) as container:
         packet = next(input_packets(container, container.streams[stream.index]), None)
     if packet is None:
         raise MediaError(f"the cover (stream {stream.index}) is empty: give --leave-out {stream.index}")

@@ -12,8 +12,9 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from cavsync.deploy.repair.input_packets import input_packets
+from cavsync.deploy.repair.whole_input import open_again
 from cavsync.errors import MediaError
-from cavsync.media.container import is_cover, open_file, reason_of
+from cavsync.media.container import is_cover, reason_of
 from cavsync.media.frame_times import ReorderedTimes
 from cavsync.media.packets import read_packets
 
@@ -34,19 +35,19 @@ def presentation_times(container: InputContainer) -> Mapping[int, PacketTimes]:
     """
     found = {}
     for stream in container.streams.video:
-        if not is_cover(stream) and stream.codec_context is not None and _lacks_times(container.name, stream.index):
-            found[stream.index] = _decoded_times(container.name, stream.index)
+        if not is_cover(stream) and stream.codec_context is not None and _lacks_times(container, stream.index):
+            found[stream.index] = _decoded_times(container, stream.index)
     return found
 
 
-def _lacks_times(source: str, index: int) -> bool:
-    with open_file(source) as container:
+def _lacks_times(source: InputContainer, index: int) -> bool:
+    with open_again(source) as container:
         packets = islice(input_packets(container, container.streams[index]), MAX_LOOKED_AT)
         return any(packet.pts is None for packet in packets)
 
 
-def _decoded_times(source: str, index: int) -> PacketTimes:
-    with open_file(source) as container:
+def _decoded_times(source: InputContainer, index: int) -> PacketTimes:
+    with open_again(source) as container:
         stream = container.streams.video[[track.index for track in container.streams.video].index(index)]
         stream.thread_type = "AUTO"
         stream.codec_context.copy_opaque = True

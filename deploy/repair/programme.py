@@ -9,8 +9,9 @@ from pathlib import Path
 
 from av.container import InputContainer
 
+from cavsync.deploy.repair.whole_input import open_whole
 from cavsync.errors import MediaError
-from cavsync.media.container import is_cover, open_file
+from cavsync.media.container import is_cover
 from cavsync.media.description import PROGRAM_LINE, description, programs
 from cavsync.media.tracks import program_members
 
@@ -34,14 +35,16 @@ class Programme:
         return ", ".join(self.names.values())
 
 
-def programme_of(container: InputContainer, leave_out: Collection[int]) -> Programme | None:
+def programme_of(container: InputContainer, leave_out: Collection[int], program: int | None = None) -> Programme | None:
     """Return the programme of what is copied of a container, all but the streams `leave_out`; None where it has none.
 
+    program: number of the programme that was chosen, which may share streams with others.
+
     Raises:
-        MediaError: there are several, which a copy would merge into one.
+        MediaError: there are several, of which none was chosen; a copy would merge them into one.
     """
     members = {number: indices - set(leave_out) for number, indices in programs(container).items()}
-    copied = [number for number, indices in members.items() if indices]
+    copied = [number for number, indices in members.items() if indices and program in (None, number)]
     if len(copied) > 1:
         pictures = {stream.index for stream in container.streams.video if not is_cover(stream)}
         shown = [number for number in copied if members[number] & pictures]
@@ -68,6 +71,6 @@ def outside(source: Path, program: int | None) -> frozenset[int]:
     """
     if program is None:
         return frozenset()
-    with open_file(str(source)) as container:
+    with open_whole(source) as container:
         own = program_members(list(container.streams), program, str(source))
         return frozenset[int]().union(*programs(container).values()) - own

@@ -29,10 +29,9 @@ from cavsync.deploy.repair.presentation import presentation_times
 from cavsync.deploy.repair.programme import programme_of
 from cavsync.deploy.repair.stretch import Stretcher, stretched_packets
 from cavsync.deploy.repair.trace import Trace, trace_of
+from cavsync.deploy.repair.whole_input import open_again, open_whole
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover, reason_of
-from cavsync.media.frame_times import forbid_guesses
-from cavsync.media.packets import late_streams_note
 from cavsync.media.track_ends import TrackEnds, is_spliced
 
 Progress = Callable[[float, float | None], None]
@@ -48,6 +47,7 @@ def remux(
     audio_delay_ms: float,
     audio_streams: Collection[int] | None = None,
     leave_out: Collection[int] = (),
+    program: int | None = None,
     stretch: Fraction | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[list[Trace], list[str]]:
@@ -59,6 +59,7 @@ def remux(
     Args:
         audio_streams: numbers, among the audio streams, of those to move; None moves all of them.
         leave_out: indices, among all streams, of those that are not copied.
+        program: number of the programme that the copy becomes; needed only where several have the same streams.
         stretch: by how much longer the audio streams that move become; they are encoded anew.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
@@ -68,14 +69,14 @@ def remux(
     Raises:
         MediaError: `source` is unreadable or damaged, lacks the stream, or has what the container cannot hold.
     """
-    with _open(source) as container, output.open("wb") as file:
-        programme = programme_of(container, leave_out)
+    with open_whole(source) as container, output.open("wb") as file:
+        programme = programme_of(container, leave_out, program)
         delays = delays_seconds(container, audio_delay_ms, audio_streams)
         moved = _moved_audio(container, audio_streams)
         if audio_streams is None:
             moved = [stream for stream in moved if stream.index not in leave_out]
         _check_left_out(container, leave_out, moved)
-        delays = _without_hidden_start(container, source, output, delays, leave_out)
+        delays = _without_hidden_start(container, output, delays, leave_out)
         clock = PacketClock(delays, is_spliced=is_spliced(container), times=presentation_times(container))
         stretched = moved if stretch is not None else []
         plan = Plan(
@@ -115,16 +116,14 @@ def remux(
             ) from None
         notes = [f"stream {stream.index} (audio) was stretched and encoded anew" for stream in stretched]
         notes += [f"stream {index} ({container.streams[index].type}) was left out" for index in leave_out]
-        if note := late_streams_note(container):
-            notes.append(f"{note} not copied")
         if programme is not None and programme.names and sink.format.name not in (TRANSPORT_STREAM, MATROSKA):
             notes.append(f"{output.suffix} has no place for the names of the programme: {programme.all_names}")
         # Subtitles may end anywhere.
         played = [container.streams[index] for index, trace in traces.items() if trace.kind in ("video", "audio")]
         missing = ends.missing([stream for stream in played if not is_cover(stream)])
-        notes += [f"INPUT was cut off ({missing})"] if missing is not None else []
+        notes += [f"{source.name} was cut off ({missing})"] if missing is not None else []
         if doubt := ends.doubt():
-            notes.append(f"INPUT: {doubt}")
+            notes.append(f"{source.name}: {doubt}")
         return list(traces.values()), notes
 
 
@@ -169,7 +168,7 @@ def delays_seconds(
 
 
 def _without_hidden_start(
-    container: InputContainer, source: Path, output: Path, delays: dict[int, Fraction], leave_out: Collection[int]
+    container: InputContainer, output: Path, delays: dict[int, Fraction], leave_out: Collection[int]
 ) -> dict[int, Fraction]:
     """Return the delays, increased for all streams where media before time zero would be hidden or misplaced.
 
@@ -185,31 +184,18 @@ def _without_hidden_start(
         lead = max(lead, Fraction(-container.start_time, av.time_base))
     video = first_video(container, leave_out)
     if video in delays or not set(container.format.name.split(",")) & ISO_FORMATS:
-        lead = max(lead, -_video_start_seconds(source, video))
+        lead = max(lead, -_video_start_seconds(container, video))
     if lead == 0:
         return delays
     return {stream.index: delays.get(stream.index, Fraction(0)) + lead for stream in container.streams}
 
 
-def _video_start_seconds(source: Path, index: int) -> Fraction:
+def _video_start_seconds(container: InputContainer, index: int) -> Fraction:
     """Return the presentation time of the first video frame."""
-    with _open(source) as container:
-        packets = islice(input_packets(container, container.streams[index]), MAX_REORDERED_PACKETS)
+    with open_again(container) as again:
+        packets = islice(input_packets(again, again.streams[index]), MAX_REORDERED_PACKETS)
         times = [packet.pts * packet.time_base for packet in packets if packet.pts is not None]
     return min(times, default=Fraction(0))
-
-
-def _open(source: Path) -> InputContainer:
-    try:
-        # Metadata that is not UTF-8 is copied byte for byte.
-        container = av.open(str(source.absolute()), metadata_errors="surrogateescape")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(
-            f"{source} cannot be opened as media ({reason_of(error)}): give a complete file that FFmpeg reads",
-            reason="unreadable",
-        ) from None
-    forbid_guesses(container)
-    return container
 
 
 def _copy(

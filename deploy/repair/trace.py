@@ -13,6 +13,7 @@ import av.error
 from av.stream import Stream
 
 from cavsync.deploy.repair.output_streams import container_remedy
+from cavsync.deploy.repair.whole_input import is_unknown, open_whole
 from cavsync.errors import MediaError
 from cavsync.media.container import is_cover, reason_of
 from cavsync.media.packets import read_packets
@@ -33,6 +34,7 @@ END_TOLERANCE_SECONDS = Fraction(1, 5)
 class Trace:
     """Presentation times of one stream's packets, in seconds.
 
+    `is_known` is False where FFmpeg finds nothing but the codec of a picture or a sound, so that it does not decode.
     `times_us` are those of all packets in file order, with NO_TIME for those that cannot be compared.
 
     `delay_seconds` is the delay that the copy adds; `shown_seconds` is the start without packets that are hidden.
@@ -41,6 +43,7 @@ class Trace:
     kind: str
     codec: str
     is_cover: bool
+    is_known: bool = True
     delay_seconds: Fraction = Fraction(0)
     times_us: array[int] = field(default_factory=lambda: array("q"))
     start_seconds: Fraction | None = None
@@ -79,7 +82,7 @@ class Trace:
 def trace_of(stream: Stream, delay_seconds: Fraction = Fraction(0)) -> Trace:
     """Return an empty trace for a stream whose copy is delayed."""
     codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
-    return Trace(stream.type, codec, is_cover(stream), delay_seconds)
+    return Trace(stream.type, codec, is_cover(stream), not is_unknown(stream), delay_seconds)
 
 
 def trace_file(path: Path) -> list[Trace]:
@@ -96,6 +99,10 @@ def trace_file(path: Path) -> list[Trace]:
                     base = packet.time_base
                     pts_seconds = None if packet.pts is None else packet.pts * base
                     traces[packet.stream_index].add(pts_seconds, (packet.duration or 0) * base)
+        if not all(trace.is_known for trace in traces):
+            with open_whole(path) as container:
+                for trace, stream in zip(traces, container.streams, strict=False):
+                    trace.is_known = not is_unknown(stream)
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(
             f"{path} cannot be read back ({reason_of(error)}): no file was written, choose another container"
@@ -119,12 +126,17 @@ def compare(planned: Sequence[Trace], written: Sequence[Trace], output: Path) ->
     """Compare the packets of the copy with those that were passed to the muxer.
 
     Raises:
-        MediaError: a stream is missing, converted to another codec, cut, or displaced in time.
+        MediaError: a stream is missing, lacks its header, was converted to another codec, cut, or displaced in time.
     """
     pairs = _pairs(planned, written, output)
     clock = next((pair for pair in pairs if pair[0].kind == "video"), pairs[0])
     zero_seconds = _start(clock[1]) - clock[0].delay_seconds - _start(clock[0])
     for before, after in pairs:
+        if before.is_known and not after.is_known:
+            raise MediaError(
+                f"{output.suffix} has no place for the header of {before.kind} in {before.codec}, without which it "
+                f"does not decode: no file was written, {container_remedy(output)}"
+            )
         # The times of subtitles are not compared: containers fill the gaps between lines in different ways.
         if before.kind == "subtitle":
             continue

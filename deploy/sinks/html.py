@@ -17,11 +17,13 @@ from cavsync.deploy.sinks.axes import FRAME, Scale, clock, time_chart, time_scal
 from cavsync.deploy.sinks.charts import MAX_POINTS, field_path, offset_chart
 from cavsync.deploy.sinks.face_section import PATH_WORDS, face_section
 from cavsync.deploy.sinks.heat_map import heat_map_data_uri
-from cavsync.deploy.verdict.records import FACE, STATES, WHOLE, rounded
+from cavsync.deploy.verdict.events import DECISIONS, STREAM_ENDED
+from cavsync.deploy.verdict.records import FACE, STATES, UNDETERMINED, WHOLE, rounded
 from cavsync.deploy.verdict.words import STATE_WORDS, explanation, headline, is_trusted
 from cavsync.file_names import printable
 
 MAX_EVENTS = 200
+EVENT_ENDS = {DECISIONS: "", UNDETERMINED: ", then undetermined", STREAM_ENDED: ", the end"}
 
 
 def page_environment(*folders: Path) -> Environment:
@@ -116,7 +118,7 @@ def _section(score: FileScore, index: int) -> dict[str, Any]:
 def _event(event: dict[str, Any], span_seconds: float) -> dict[str, str]:
     return {
         "start": clock(round(event["start"], 1), span_seconds),
-        "end": clock(round(event["end"], 1), span_seconds),
+        "end": clock(round(event["end"], 1), span_seconds) + EVENT_ENDS[event["cause"]],
         "state": event["state"],
         "words": STATE_WORDS[event["state"]],
         "extreme": _signed(event["extreme"]),
@@ -150,7 +152,7 @@ def _facts(score: FileScore) -> list[tuple[str, str]]:
 
 def _track(track: AudioTrack) -> str:
     score = track.summary.score
-    return f"{track.description}: {headline(score)}, {_signed(score.audio_offset_ms)}"
+    return f"{'; '.join([track.description, *track.notes])}: {headline(score)}, {_signed(score.audio_offset_ms)}"
 
 
 def _judged_on(summary: FileSummary) -> str:

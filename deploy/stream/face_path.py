@@ -16,6 +16,7 @@ from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.face_engines import FaceEngines
 from cavsync.deploy.stream.clock import EpochClock, EpochPairing
 from cavsync.deploy.stream.face_grid import FaceGrid, FaceInstant, FaceLook
+from cavsync.deploy.stream.far_look import FarLook
 from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.stream.lag_rows import LagRows
 from cavsync.deploy.stream.span import TIME_TOLERANCE_SECONDS
@@ -64,6 +65,7 @@ class FacePath:
         video: where the frames come from.
         on_faces: called with each frame in which faces were looked for and found.
         on_row: called with each row, in order.
+        looks_far: whether `far_look` sees all rows.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class FacePath:
         group_seconds: float,
         on_faces: OnFaces | None = None,
         on_row: Callable[[FaceRow], None] | None = None,
+        looks_far: bool = False,
     ) -> None:
         self._engines = engines
         self._video = video
@@ -86,7 +89,9 @@ class FacePath:
         self._on_faces, self._on_row = on_faces, on_row
         waiting_frames = 2 * self._group_frames + engines.spec.num_frames
         wait_seconds = waiting_frames * self._period_seconds + max_lead_seconds
-        self._lags = LagRows(bundle.face_audio_encoder(engines), grid, wait_seconds)
+        encoder = bundle.face_audio_encoder(engines)
+        self.far_look = FarLook(grid, encoder.embedding_dim, 0.0) if looks_far else None
+        self._lags = LagRows(encoder, grid, wait_seconds, self.far_look)
         self.audio = self._lags.audio
         self._finder = bundle_face_finder(engines)
         self._clock = EpochClock()
@@ -177,7 +182,7 @@ class FacePath:
             track=instant.track,
             time_seconds=time_seconds,
             epoch=epoch,
-            similarity=self._lags.similarity(audio_epoch, time_seconds, instant.embedding),
+            similarity=self._lags.similarity(audio_epoch, time_seconds, instant.embedding, track=instant.track),
             level_dbfs=self._lags.level_dbfs(audio_epoch, time_seconds),
             sound_dbfs=self.audio.sound_dbfs(audio_epoch, time_seconds - half, time_seconds + half),
             look=instant.look,

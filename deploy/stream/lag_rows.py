@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cavsync.deploy.runtime.audio_encoder import AudioEncoder
 from cavsync.deploy.stream.audio_track import AudioTrack
 from cavsync.deploy.stream.clock import EpochPairing
+from cavsync.deploy.stream.far_look import FarLook
 from cavsync.deploy.stream.grid import Grid
 from cavsync.media.align import segment_center_seconds
 
@@ -28,10 +29,12 @@ class LagRows:
         encoder: embeds the audio.
         grid: the lags.
         wait_seconds: how long audio must be kept besides the search range and a segment.
+        far_look: gets all rows that are read.
     """
 
-    def __init__(self, encoder: AudioEncoder, grid: Grid, wait_seconds: float) -> None:
+    def __init__(self, encoder: AudioEncoder, grid: Grid, wait_seconds: float, far_look: FarLook | None = None) -> None:
         self._grid = grid
+        self._far_look = far_look
         self._first_center_seconds = float(segment_center_seconds(0, encoder.segment_frames))
         keep_seconds = 2 * grid.max_offset_ms / 1000 + 2 * self._first_center_seconds + wait_seconds
         self.audio = AudioTrack(encoder, grid.hop_frames, keep_seconds)
@@ -63,15 +66,23 @@ class LagRows:
         self.audio.embed(epoch, wanted[wanted % step == 0])
 
     def similarity(
-        self, epoch: int, time_seconds: float, embedding: NDArray[np.float32], *, step: int = 1
+        self, epoch: int, time_seconds: float, embedding: NDArray[np.float32], *, step: int = 1, track: int = 0
     ) -> NDArray[np.float64]:
         """Return the row (lags,) of a moment with the embedding (D,); NaN where audio is missing or not embedded.
 
-        step: use every `step`-th instant of the grid only, with straight lines between them.
+        Args:
+            epoch: that of the audio.
+            time_seconds: the moment.
+            embedding: of the moment.
+            step: use every `step`-th instant of the grid only, with straight lines between them.
+            track: number of the face.
         """
         below, share_above = self._place(time_seconds)
         reach = self._grid.reach
         candidates = self.audio.embeddings(epoch, below - reach, below + reach + 2)
+        if self._far_look is not None:
+            place = below, 0.0 if share_above < ON_GRID else share_above
+            self._far_look.note(epoch, track, time_seconds, place, embedding, candidates, step=step)
         similarity = (candidates @ embedding).astype(np.float64)
         if step > 1:
             places = np.arange(below - reach, below + reach + 2)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.tubelets import Tubelet
 from cavsync.deploy.stream.clock import EpochPairing
+from cavsync.deploy.stream.far_look import FarLook
 from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.stream.lag_rows import LagRows
 from cavsync.deploy.stream.limits import GROUP_INSTANTS
@@ -104,7 +105,7 @@ class RowStream:
 
     Frames are compared with the audio AT_ONCE; or ON_DEMAND, by `compare`, at most `demand_seconds` after their audio
     arrived: rows keep their small frames, and the audio is kept from the row given to `release` on. NEVER embeds
-    neither frames nor audio: rows hold motion, level and period only.
+    neither frames nor audio: rows hold motion, level and period only. With `looks_far`, `far_look` sees all rows.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class RowStream:
         group_instants: int,
         compared: str = AT_ONCE,
         demand_seconds: float = 0.0,
+        looks_far: bool = False,
     ) -> None:
         self._bundle = bundle
         self._grid = grid
@@ -125,7 +127,9 @@ class RowStream:
         self._compared = compared
         self.video = VideoTrack(bundle, grid.frame_rate_hz, group_instants, has_tubelets=compared != NEVER)
         group_seconds = group_instants / grid.frame_rate_hz
-        self._lags = LagRows(bundle.audio_encoder, grid, 2 * group_seconds + max_lead_seconds + demand_seconds)
+        encoder = bundle.audio_encoder
+        self.far_look = FarLook(grid, encoder.embedding_dim, demand_seconds) if looks_far else None
+        self._lags = LagRows(encoder, grid, 2 * group_seconds + max_lead_seconds + demand_seconds, self.far_look)
         self.audio = self._lags.audio
         self._pairing = EpochPairing(self.video.clock, self.audio.clock)
         self._groups: deque[_Group] = deque()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -30,7 +30,7 @@ from cavsync.deploy.stream.stray import LONGEST_PACKET_SECONDS, StrayFilter
 from cavsync.deploy.stream.window_queue import WindowQueue
 from cavsync.deploy.stream.windows import MIN_FACE_SHARE, FaceJudge, Window
 from cavsync.deploy.verdict.confidence import judge, lack_of_input
-from cavsync.deploy.verdict.curve import curve_of_rows
+from cavsync.deploy.verdict.curve import Curve, curve_of_rows
 from cavsync.deploy.verdict.records import FACE, WHOLE, SyncScore
 from cavsync.errors import MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ
@@ -55,6 +55,7 @@ class SyncScorer:
             were compared (see `WindowQueue`).
         on_face_row: called with each row of a face, in order.
         on_faces: called with each frame in which faces were looked for and found: the frame, its time, the faces.
+        looks_far: prepare `far_curve`.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
@@ -69,6 +70,7 @@ class SyncScorer:
         on_row: Callable[[Row], None] | None = None,
         on_face_row: Callable[[FaceRow], None] | None = None,
         on_faces: OnFaces | None = None,
+        looks_far: bool = False,
         **keywords: Unpack[ScoringKeywords],
     ) -> None:
         self.bundle = bundle
@@ -84,6 +86,7 @@ class SyncScorer:
         self.paths = self.options.paths_for(bundle.manifest)
         """The paths that are judged, WHOLE, FACE or both."""
         self._on_row, self._on_face_row, self._on_faces = on_row, on_face_row, on_faces
+        self._looks_far = looks_far
         self.reset()
 
     @classmethod
@@ -126,6 +129,7 @@ class SyncScorer:
             group_instants=group_instants,
             compared=ON_DEMAND if self._is_on_demand else AT_ONCE if uses_whole else NEVER,
             demand_seconds=self._demand_seconds() if self._is_on_demand else 0.0,
+            looks_far=self._looks_far and uses_whole,
         )
         faces = self._new_face_path() if FACE in self.paths else None
         self._faces = None if faces is None else faces[0]
@@ -147,6 +151,12 @@ class SyncScorer:
             return None
         period = video.period_seconds if math.isfinite(video.period_seconds) else 0.0
         return video.first_seconds, video.progress_seconds + period
+
+    def far_curve(self, path: str, tracks: Iterable[int] = (0,)) -> Curve | None:
+        """Return the curve of a flushed stream over twice the search range, of the whole picture or of some faces; None
+        where `looks_far` or the path is off."""
+        source = self._stream if path == WHOLE else self._faces
+        return None if source is None or source.far_look is None else source.far_look.curve(tracks)
 
     @property
     def num_ignored_frames(self) -> int:
@@ -243,6 +253,7 @@ class SyncScorer:
             group_seconds=self.options.batch_seconds,
             on_faces=self._on_faces,
             on_row=self._on_face_row,
+            looks_far=self._looks_far,
         )
         return path, judge
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cavsync.deploy.verdict.events import DECISIONS, STREAM_ENDED
 from cavsync.deploy.verdict.records import IN_SYNC, UNDETERMINED, SyncScore, rounded
 
 MIN_DRIFT_WINDOWS = 8
@@ -23,17 +24,23 @@ RECOMPUTE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Event:
-    """An out-of-sync event from `start` to `end` (seconds); `extreme` is its largest offset (ms, signed)."""
+    """An out-of-sync event from `start` to `end` (seconds); `extreme` is its largest offset (ms, signed).
+
+    `cause` is what ended it: `decisions` of another state, `undetermined` ones, after which the fault may go on, or
+    `stream_ended` where the file ends with it.
+    """
 
     start: float
     end: float
     state: str
     extreme: float
+    cause: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event as a JSON object, rounded."""
         start, end = rounded("_seconds", self.start), rounded("_seconds", self.end)
-        return {"start": start, "end": end, "state": self.state, "extreme": rounded("_ms", self.extreme)}
+        extreme = rounded("_ms", self.extreme)
+        return {"start": start, "end": end, "state": self.state, "extreme": extreme, "cause": self.cause}
 
 
 def drift_ms_per_minute(records: Sequence[SyncScore]) -> float | None:
@@ -120,9 +127,17 @@ def out_of_sync_events(
             ]
             begin = start_seconds if position == 0 else _middle_seconds(group[0]) - step_seconds / 2
             end = end_seconds if position + count == len(records) else _middle_seconds(group[-1]) + step_seconds / 2
-            events.append(Event(begin, end, state, max(offsets, key=abs)))
+            cause = _cause(bridged[position + count :])
+            events.append(Event(begin, end, state, max(offsets, key=abs), cause))
         position += count
     return events
+
+
+def _cause(following: Sequence[str]) -> str:
+    """Return what ended an event, by the states after it."""
+    if not following:
+        return STREAM_ENDED
+    return UNDETERMINED if following[0] == UNDETERMINED else DECISIONS
 
 
 def _bridge(records: Sequence[SyncScore], step_seconds: float) -> list[str]:

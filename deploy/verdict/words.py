@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cavsync.deploy.verdict.events import STREAM_ENDED, EventChange
 from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, UNDETERMINED, SyncScore
 
 STATE_WORDS = {
@@ -21,6 +22,12 @@ def headline(score: SyncScore) -> str:
     if score.state == IN_SYNC:
         return "In sync"
     return f"{STATE_WORDS[score.state].capitalize()} by {abs(score.audio_offset_ms):.0f} ms"
+
+
+def event_words(change: EventChange) -> str:
+    """Return the beginning or end of an event in a few words: `audio late ended, -120 ms at most`."""
+    end = "open when the stream ended" if change.cause == STREAM_ENDED else change.phase
+    return f"{STATE_WORDS[change.state]} {end}, {change.extreme_ms:+.0f} ms at most"
 
 
 def is_trusted(score: SyncScore) -> bool:

@@ -64,6 +64,13 @@ def test_an_unknown_option(path: Words) -> None:
     assert line.endswith(f"(see {title(path)} --help)")
 
 
+def test_a_file_name_that_begins_with_a_dash() -> None:
+    line = one_line(CliRunner().invoke(main, ["score", "-clip.mp4"]), 2)
+    assert "put -- before a file name that begins with a dash (see cavsync score --help)" in line
+    assert "-clip.mp4 does not exist" in CliRunner().invoke(main, ["score", "--", "-clip.mp4"]).stderr
+    assert "dash" not in one_line(CliRunner().invoke(main, ["data", "--nonsense"]), 2)
+
+
 @pytest.mark.parametrize("path", [path for path in COMMANDS if path not in LEAVES], ids=title)
 def test_an_unknown_command(path: Words) -> None:
     assert "'nonsense'" in one_line(CliRunner().invoke(main, [*path, "nonsense"]), 2)

@@ -7,6 +7,7 @@ import re
 import signal
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -15,6 +16,7 @@ from fake_bundle import write_fake_bundle
 from situation import ffmpeg
 
 from cavsync.cli.main import main
+from cavsync.media.description import programs
 
 
 def run(*arguments: object) -> Result:
@@ -160,10 +162,20 @@ def test_one_of_several_programmes_is_copied(early: Path, bundle_path: Path, tmp
     assert not output.exists()
     result = run(source, output, "--bundle", bundle_path, "--program", 9)
     assert result.exit_code == 0, result.output
-    assert "stream 0 (audio) was left out" in result.stderr
+    assert re.findall("note: (.*)", result.stderr) == ["stream 0 (audio) was left out"]
     assert re.search(r"before: +\+(299|30\d) ms", result.stdout), result.stdout
     assert re.search(r"residual: +[+-]\d ms", result.stdout), result.stdout
     assert [stream.kind for stream in packets(output)] == ["video", "audio"]
+
+
+def test_programmes_may_share_streams(early: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "in.ts", tmp_path / "out.ts"
+    programmes = ("-program", "program_num=7:st=0", "-program", "program_num=9:st=0:st=1")
+    ffmpeg("-i", early, "-map", "0:a", "-map", "0:v", "-c", "copy", *programmes, source)
+    result = run(source, output, "--offset-ms", 9, "--program", 9)
+    assert result.exit_code == 0, result.output
+    with av.open(str(output)) as container:
+        assert programs(container) == {9: {0, 1}}
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

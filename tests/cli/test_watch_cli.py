@@ -214,6 +214,9 @@ def test_progress_where_stderr_is_no_terminal(clip: Path, bundle_path: Path, tmp
     assert all(line.startswith(f"{clip}  ") for line in said)
     words = [line.partition(" s  ")[2] for line in said]
     assert words[0].startswith("Audio late by 2")
-    assert [word.partition(",")[0] for word in words[1:-1]] == ["audio late began", "audio late ended"]
+    assert [word.partition(",")[0] for word in words[1:-1]] == [
+        "audio late began",
+        "audio late open when the stream ended",
+    ]
     assert words[-1] == "ended: the source ended"
     assert run(clip, "--bundle", bundle_path).stderr == ""

@@ -67,7 +67,9 @@ class Probe:
 def probe(path: Path) -> Probe:
     """Read a file with ffprobe and ffmpeg; skips the test if they are absent."""
     entries = ["-show_streams", "-show_packets", "-show_data_hash", "sha256", "-show_programs", "-show_chapters"]
-    found = json.loads(_run("ffprobe", "-v", "error", *entries, "-show_format", "-of", "json", str(path)))
+    # Streams that begin late too.
+    whole = ["-probesize", "1G", "-analyzeduration", "1G"]
+    found = json.loads(_run("ffprobe", "-v", "error", *whole, *entries, "-show_format", "-of", "json", str(path)))
     chapters = [
         (str(part.get("tags", {}).get("title", "")), 1000 * float(part["start_time"]), 1000 * float(part["end_time"]))
         for part in found["chapters"]

@@ -178,6 +178,18 @@ SITUATIONS = [
         repair=Repair(".mkv", refusal=r"video in flv1 .*: no file was written, give an OUTPUT that ends in .flv$"),
     ),
     Situation(
+        "picture whose header is outside, to ts",
+        converted("clip.mp4", "-c:v", "mpeg4", "-q:v", "2", "-c:a", "copy"),
+        0,
+        repair=Repair(".ts", refusal="no place for the header of video in mpeg4, .*ends in .mkv$"),
+    ),
+    Situation(
+        "picture whose header is inside, to ts",
+        converted("clip.avi", "-c:v", "mpeg4", "-q:v", "2", "-c:a", "ac3"),
+        0,
+        repair=Repair(".ts", notes="title", loses=frozenset({"tags", "programmes"})),
+    ),
+    Situation(
         "data without a time to mkv", with_data, 0, repair=Repair(".mkv", refusal="bin_data.*give --leave-out 2")
     ),
     Situation("subtitle with flags to mp4", with_subtitles, 0, repair=Repair(".mp4", refusal="--leave-out 2")),

@@ -10,6 +10,8 @@ from situation import Repair, Situation, converted, ffmpeg
 LATE = ("-itsoffset", "0.4", "-i", "CLIP")
 BOTH = ("-map", "0:v", "-map", "1:a", "-map", "0:a", "-c", "copy")
 OTHERS = r"audio track 1 of 2 is scored, not 0"
+FOREIGN = "audio track 0: of programme 7, the picture is of 9"
+NO_NOTES = r'"notes": \[\]'
 PCM = ("-c:v", "copy", "-c:a", "pcm_s16le")
 FOUR = ("-map", "0:v", *("-map", "[q]", "-map", "[r]", "-map", "0:a", "-map", "0:a"))
 SILENCE = ("-filter_complex", "[0:a]volume=0,asplit[q][r]")
@@ -84,13 +86,28 @@ SITUATIONS = [
         "no such video", converted("clip.mp4", "-c", "copy"), None, "no video track 1: 0 is", {"video_stream": 1}
     ),
     Situation("radio before television", with_two_programs("Radio", "TV"), 0, OTHERS),
-    Situation("programme by number", with_two_programs("Radio", "TV"), 0, options={"program": 9}),
+    Situation("programme by number", with_two_programs("Radio", "TV"), 0, NO_NOTES, {"program": 9}),
+    Situation(
+        "track outside the named programme",
+        with_two_programs("Radio", "TV"),
+        None,
+        "audio track 0 .* does not belong to programme 9: ",
+        {"program": 9, "audio_stream": 0},
+    ),
+    Situation("all tracks of two programmes", with_two_programs("Radio", "TV"), 0, FOREIGN, {"all_audio": True}),
+    Situation(
+        "all tracks of a programme",
+        with_two_programs("Radio", "TV"),
+        0,
+        NO_NOTES,
+        {"all_audio": True, "program": 9},
+    ),
     Situation(
         "programme without video", with_two_programs("Radio", "TV"), None, "no video track in that", {"program": 7}
     ),
     Situation("no such programme", with_two_programs("Radio", "TV"), None, "its programmes are 7, 9", {"program": 8}),
     Situation(
-        "sound of another programme by name", with_two_programs("Radio", "TV"), -400, options={"audio_stream": 0}
+        "sound of another programme by name", with_two_programs("Radio", "TV"), -400, FOREIGN, {"audio_stream": 0}
     ),
     Situation("programme in its name", with_two_programs("Program 9", "  Stream #0"), 0, OTHERS),
     Situation("unknown codec second", with_unknown_codec(1), 0, "audio track 1 is left out"),

@@ -90,7 +90,7 @@ SITUATIONS = [
         "the file ends after 3.* s: it was cut off, unless its header is wrong",
         repair=Repair(notes="it was cut off", loses=frozenset({"tags"})),
     ),
-    Situation("cut off mp4", half(FASTSTART), None, "truncated", repair=Repair(notes="INPUT was cut off")),
+    Situation("cut off mp4", half(FASTSTART), None, "truncated", repair=Repair(notes="^clip.mp4 was cut off")),
     Situation("cut off mkv", half(converted("clip.mkv", "-c", "copy")), None, "truncated"),
     Situation("cut off flv", half(converted("clip.flv", "-c", "copy")), None, "truncated"),
     Situation("cut off avi", half(converted("clip.avi", "-c:v", "mpeg4", "-c:a", "pcm_s16le")), None, "truncated"),

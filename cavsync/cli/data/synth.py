@@ -36,7 +36,9 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
 @click.command("synth")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--clips", type=click.IntRange(1), required=True, help="Number of clips to write.")
-@click.option("--seed", type=click.IntRange(0), required=True, help="Seed; equal seeds give equal clips.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed; equal seeds give equal clips."
+)
 @click.option(
     "--families",
     metavar="A,B",

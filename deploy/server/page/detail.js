@@ -98,8 +98,10 @@ function showEvents(events) {
   list.replaceChildren(
     ...[...events].reverse().map((event) => {
       const began = event.phase === "began";
-      const state = began ? event.state : "in_sync";
-      const words = began ? `${event.words[0].toUpperCase()}${event.words.slice(1)}` : `Over: ${event.words}`;
+      const cutShort = event.cause === "stream_ended";
+      const state = began || cutShort ? event.state : "in_sync";
+      const over = cutShort ? "Open when the stream ended" : "Over";
+      const words = began ? `${event.words[0].toUpperCase()}${event.words.slice(1)}` : `${over}: ${event.words}`;
       return h(
         "li",
         { class: state },

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from coded_clips import write_coded_clip
+from situation import ffmpeg
 
 from cavsync.deploy import Bundle, ScoringOptions, Watcher, score_file
 from cavsync.deploy.files.row import row_of
@@ -79,6 +80,17 @@ def test_every_output_has_the_tracks(bundle: Bundle, clip: Path) -> None:
     assert row.tracks[2].startswith("audio track 2 (aac, 1 channel, fra): Audio early by 80 ms")
     assert row.tracks_within_profile == [track.summary.score.within_profile for track in found.tracks]
     assert row.tracks_within_profile[::2] == [True, False]
+
+
+def test_a_track_of_another_programme_is_told(bundle: Bundle, clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "clip.ts"
+    programmes = ("-program", "program_num=7:st=1", "-program", "program_num=9:st=0:st=2")
+    ffmpeg("-i", clip, "-map", "0:v", "-map", "0:a:0", "-map", "0:a:1", "-c", "copy", *programmes, path)
+    found = score_file(path, bundle, all_audio=True)
+    note = "of programme 7, the picture is of 9"
+    assert [track.to_dict()["notes"] for track in found.tracks] == [[note], []]
+    assert [note in line for line in row_of(found).tracks] == [True, False]
+    assert found.summary.notes == [f"audio track 0: {note}"]
 
 
 def test_what_contradicts_it_is_refused(bundle: Bundle, clip: Path) -> None:

@@ -152,15 +152,15 @@ def test_events_bridge_brief_gaps_only() -> None:
     words = {"i": (0.0, "in_sync"), "e": (90.0, "audio_early"), "l": (-90.0, "audio_late"), "u": (None, "undetermined")}
     records = [decision(index, *words[letter]) for index, letter in enumerate("iieuueeiluuuuuleuu")]
     events = out_of_sync_events(records, 1.0, 0.0, 22.0)
-    found = [(event.start, event.end, event.state, event.extreme) for event in events]
+    found = [(event.start, event.end, event.state, event.extreme, event.cause) for event in events]
     # The middle of window n is 2 + n, and it speaks for half a second to either side.
     assert found == [
-        (3.5, 8.5, "audio_early", 90.0),
-        (9.5, 10.5, "audio_late", -90.0),
-        (15.5, 16.5, "audio_late", -90.0),
-        (16.5, 17.5, "audio_early", 90.0),
+        (3.5, 8.5, "audio_early", 90.0, "decisions"),
+        (9.5, 10.5, "audio_late", -90.0, "undetermined"),
+        (15.5, 16.5, "audio_late", -90.0, "decisions"),
+        (16.5, 17.5, "audio_early", 90.0, "undetermined"),
     ]
     assert worst_offset_ms(records) == 90.0
     assert worst_offset_ms([]) is None
     (whole,) = out_of_sync_events([decision(0, -90.0, "audio_late")], 1.0, 0.0, 4.0)
-    assert (whole.start, whole.end) == (0.0, 4.0)
+    assert (whole.start, whole.end, whole.cause) == (0.0, 4.0, "stream_ended")

@@ -183,7 +183,7 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(clips: Clips, tm
     lossless = write_clip(good.parent / "lossless.mkv", seconds=1.0)
     for source, name, offset_ms, part in (
         (tmp_path / "absent.mp4", "o.mp4", 80, "absent.mp4 is not a file"),
-        (tmp_path / "empty.mp4", "o.mp4", 80, "cannot be opened"),
+        (tmp_path / "empty.mp4", "o.mp4", 80, "is empty (zero bytes)"),
         (tmp_path / "text.mp4", "o.mp4", 80, "cannot be opened"),
         (tmp_path / "half.mkv", "o.mkv", 80, "half.mkv"),
         (mute, "o.mp4", 80, "lacks audio"),

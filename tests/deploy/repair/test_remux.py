@@ -147,7 +147,7 @@ def test_a_video_whose_start_is_hidden(tmp_path: Path) -> None:
         relation = [float(min(pair[1].times) - min(pair[0].times)) for pair in (before, after)]
         assert relation[1] - relation[0] == pytest.approx(offset_ms / 1000, abs=0.001)
         assert len(fixed.notes) == num_notes
-        assert all("shows 1000 ms of video that INPUT hides" in note for note in fixed.notes)
+        assert all(f"shows 1000 ms of video that {source.name} hides" in note for note in fixed.notes)
 
 
 def test_a_file_that_was_cut_off_is_copied_with_a_word(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_file_that_was_cut_off_is_copied_with_a_word(tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
     source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (note,) = fix_file(source, tmp_path / "out.mkv", 80).notes
-    assert note.startswith("INPUT was cut off (it ends after")
+    assert note.startswith(f"{source.name} was cut off (it ends after")
     assert "of the 6.0 s" in note
 
 

@@ -129,7 +129,7 @@ def test_the_chosen_stream_is_drawn(watched: Watched) -> None:
     assert "248,230,92,255" in colours
     events = region.get_by_role("listitem").all_text_contents()
     assert any(text.startswith("Audio late") for text in events)
-    assert any(text.startswith("Over: audio late") for text in events)
+    assert any(text.startswith("Open when the stream ended: audio late") for text in events)
     region.get_by_text("Latest decisions as a table").click()
     region.get_by_role("cell", name="audio late").nth(2).wait_for()
 
