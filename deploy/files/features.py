@@ -15,7 +15,6 @@ from cavsync.deploy.stream.clock import EpochPairing
 from cavsync.deploy.stream.lag_rows import LagRows
 from cavsync.deploy.stream.limits import GROUP_INSTANTS
 from cavsync.deploy.stream.options import FILE_LEAD_SECONDS, ScoringOptions
-from cavsync.deploy.stream.rows import stacked
 from cavsync.deploy.stream.video_track import VideoTrack, VisualInstant
 from cavsync.manifest.specs import HOP_UNIT_MS
 from cavsync.media import AudioChunk, MediaReader
@@ -73,8 +72,8 @@ class FeatureStream:
     def ready(self) -> Iterator[Features]:
         """Yield the features whose audio has arrived or is no longer waited for; exhaust it before pushing more."""
         while group := self.video.take_group():
-            tubelets = stacked(self.video.tubelets(group))
-            patches = self._bundle.visual.run(tubelets, "patches") if self._patches else None
+            tubelets = self.video.tubelets(group)
+            patches = self._bundle.frame_patches(tubelets) if self._patches else None
             self._waiting.append((group, self._bundle.embed_frames(tubelets), patches))
         while self._waiting:
             group, visual, patches = self._waiting[0]
