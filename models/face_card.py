@@ -26,9 +26,10 @@ decided or not; `decided` says how many are, and `right` how many of those are w
 are left out of the rows `face`; in the rows `auto`, the verdict's own choice, and `whole`, the whole picture, they
 count. ECE is the expected calibration error of the confidences of all files, decided or not."""
 FOOT = """\
-**What it cannot do.** Profiles and faces smaller than 16 pixels between the eyes are not measured; of clips that show
-only a mouth no face is found. At most three faces are followed at a time: where more are in the picture, the speaker
-may not be among them. Singing and animation were not measured.
+**What it cannot do.** Faces smaller than 16 pixels between the eyes are not measured, and no clip shows a profile
+throughout; of clips that show only a mouth no face is found, nor for long enough in the two animated ones. At most
+three faces are followed at a time: where more are in the picture, the speaker may not be among them. No clip is known
+to show singing.
 
 Made with `make sync-face REAL=DATA` (models/train_sync_face.py, models/face_card.py), seed 0."""
 

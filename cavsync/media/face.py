@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ RIGID_POINTS = (
     *(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8),
     *(48, 278, 98, 327, 2, 127, 356, 70, 300, 107, 336, 234, 454),
 )
+_RIGID = np.array(RIGID_POINTS)
 # Where they lie in the mean head of faces of GRID and HDTF, which is symmetric, seen from the front, and one unit wide
 # between the outer corners of the eyes: x to the left of the head, y down, z away from the camera.
 # fmt: off
@@ -75,30 +77,35 @@ class Region:
         step = self.side / size
         # Large regions are sampled from a smaller frame, so that nothing between the samples is lost.
         factor = int(step) if step > 2 else 1
-        left, top, right, bottom = self._box(frame, factor)
+        along_x, along_y = self.side * math.cos(self.angle), self.side * math.sin(self.angle)
+        first_x = float(self.centre[0]) - (along_x - along_y) / 2
+        first_y = float(self.centre[1]) - (along_y + along_x) / 2
+        left, right = _part(first_x, (along_x, -along_y), factor, frame.shape[1])
+        top, bottom = _part(first_y, (along_y, along_x), factor, frame.shape[0])
         if left >= right or top >= bottom:
             return np.zeros((size, size, 3), np.uint8)
-        image = pillow_image(frame[top:bottom, left:right])
+        image = pillow_image(frame, (left, top, right, bottom))
         if factor > 1:
             image = image.reduce(factor)
         # Pixel centres to pixel centres; Pillow's own half pixel is part of its transform.
-        x, y = (self.to_frame(np.zeros((1, 2)))[0] - (left, top)) / factor
-        cosine, sine = step / factor * np.cos(self.angle), step / factor * np.sin(self.angle)
-        coefficients = (cosine, -sine, x, sine, cosine, y)
+        cosine, sine = along_x / size / factor, along_y / size / factor
+        coefficients = (cosine, -sine, (first_x - left) / factor, sine, cosine, (first_y - top) / factor)
         return np.asarray(
             image.transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
         )
 
-    def _box(self, frame: NDArray[np.uint8], factor: int) -> tuple[int, int, int, int]:
-        """The part of the frame that has the square and what surrounds it by a sample: left, top, right and bottom.
 
-        Left and top are multiples of `factor`, so that the part is reduced as the whole frame would be.
-        """
-        corners = self.to_frame(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])) / factor
-        low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 1
-        places = np.concatenate([low, high]).reshape(2, 2) * factor
-        (left, top), (right, bottom) = np.clip(places, 0, [frame.shape[1], frame.shape[0]]).astype(int).tolist()
-        return left, top, right, bottom
+def _part(first: float, sides: tuple[float, float], factor: int, length: int) -> tuple[int, int]:
+    """The part of a frame's rows or columns that a square touches, and a sample more: first and end.
+
+    first, sides: the square's first corner, and the steps from it along its two sides.
+    factor: the first is a multiple of it, so that the part is reduced as the whole frame would be.
+    length: number of rows or columns of the frame.
+    """
+    corners = (first, first + sides[0], first + sides[1], first + sides[0] + sides[1])
+    low = (math.floor(min(corners) / factor) - 1) * factor
+    high = (math.ceil(max(corners) / factor) + 1) * factor
+    return min(max(low, 0), length), min(max(high, 0), length)
 
 
 def eye_axis(points: FloatArray) -> FloatArray:
@@ -108,14 +115,16 @@ def eye_axis(points: FloatArray) -> FloatArray:
 
 
 def frontal(points: FloatArray) -> FloatArray:
-    """Points (468, 3) in pixels -> the same in the axes and the unit of `MEAN_HEAD`: where the head is, how large and
-    how it is turned changes nothing (least squares over RIGID_POINTS; Umeyama 1991)."""
-    rigid = points[list(RIGID_POINTS)]
-    centre = rigid.mean(axis=0)
+    """Points of faces (..., 468, 3) in pixels -> the same in the axes and the unit of `MEAN_HEAD`: where a head is, how
+    large and how it is turned changes nothing (least squares over RIGID_POINTS; Umeyama 1991)."""
+    rigid = points[..., _RIGID, :]
+    centre = rigid.mean(axis=-2, keepdims=True)
     spread = rigid - centre
-    left, sizes, right = np.linalg.svd(spread.T @ MEAN_HEAD)
+    left, sizes, right = np.linalg.svd(spread.swapaxes(-1, -2) @ MEAN_HEAD)
     # A reflection would fit a flat face as well.
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right)) or 1.0])
-    scale = float(sizes @ signs) / max(float((spread**2).sum()), 1e-12)
-    local: FloatArray = scale * (points - centre) @ (left * signs @ right)
+    signs = np.ones_like(sizes)
+    signs[..., 2] = np.where(np.linalg.det(left @ right) < 0, -1.0, 1.0)
+    scale = (sizes * signs).sum(axis=-1) / np.maximum((spread**2).sum(axis=(-1, -2)), 1e-12)
+    turn = left * signs[..., None, :] @ right
+    local: FloatArray = scale[..., None, None] * (points - centre) @ turn
     return local

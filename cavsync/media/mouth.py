@@ -21,16 +21,19 @@ NUM_FEATURES = NUM_LANDMARK_FEATURES + MOUTH_SIZE**2
 MOUTH_SIDE = 0.9
 """Side of the mouth's square in distances between the outer corners of the eyes."""
 INNER_TOP, INNER_BOTTOM, RIGHT_CORNER, LEFT_CORNER = 13, 14, 61, 291
-# Places in POINTS of the ring inside the lips, and of the ends of the mouth's width and of its opening.
-_INNER_PLACES = [POINTS.index(point) for point in INNER_LIPS]
+# Places in POINTS of the ring inside the lips, of the points after those, and of the ends of width and opening.
+_POINTS = np.array(POINTS)
+_INNER_PLACES = np.array([POINTS.index(point) for point in INNER_LIPS])
+_NEXT_PLACES = np.roll(_INNER_PLACES, -1)
 _ENDS = [
     (POINTS.index(one), POINTS.index(other)) for one, other in ((RIGHT_CORNER, LEFT_CORNER), (INNER_TOP, INNER_BOTTOM))
 ]
 
 
-def frame_features(points: FloatArray, mouth: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Points (468, 3) of a face and its `mouth_image` -> what the face model sees of the frame, (NUM_FEATURES,)."""
-    return np.concatenate([lip_features(points), mouth.reshape(-1).astype(np.float32)])
+def frame_features(points: FloatArray, mouths: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Points (n, 468, 3) of a face in frames and the `mouth_image` of each (n, MOUTH_SIZE, MOUTH_SIZE) -> what the face
+    model sees of the frames, (n, NUM_FEATURES)."""
+    return np.concatenate([lip_features(points), mouths.reshape(len(mouths), -1).astype(np.float32)], axis=1)
 
 
 def mouth_image(points: FloatArray, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -43,23 +46,23 @@ def mouth_image(points: FloatArray, frame: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def lip_features(points: FloatArray) -> NDArray[np.float32]:
-    """Points (468, 3) of one face -> (NUM_LANDMARK_FEATURES,): x, y and z of POINTS, the area inside the lips, the
-    width of the mouth and its opening, all of the head seen from the front (see `frontal`)."""
-    landmarks = frontal(points)[list(POINTS)]
-    features: NDArray[np.float32] = np.concatenate([landmarks.ravel(), lip_shape(landmarks[None])[0]]).astype(
-        np.float32
-    )
+    """Points of faces (..., 468, 3) -> (..., NUM_LANDMARK_FEATURES): x, y and z of POINTS, the area inside the lips,
+    the width of the mouth and its opening, all of the head seen from the front (see `frontal`)."""
+    landmarks = frontal(points)[..., _POINTS, :]
+    flat = landmarks.reshape(*points.shape[:-2], NUM_COORDINATES)
+    features: NDArray[np.float32] = np.concatenate([flat, lip_shape(landmarks)], axis=-1).astype(np.float32)
     return features
 
 
 def lip_shape(landmarks: FloatArray) -> FloatArray:
-    """Landmarks POINTS of frames (n, P, 3) -> area inside the lips, width of the mouth and its opening (n, 3)."""
-    ring = landmarks[:, _INNER_PLACES, :2]
-    after = np.roll(ring, -1, axis=1)
+    """Landmarks POINTS of faces (..., P, 3) -> area inside the lips, width of the mouth and its opening (..., 3)."""
+    ring, after = landmarks[..., _INNER_PLACES, :2], landmarks[..., _NEXT_PLACES, :2]
     # Area of a polygon, by the shoelace formula.
-    area = np.abs((ring[..., 0] * after[..., 1] - ring[..., 1] * after[..., 0]).sum(axis=1)) / 2
-    width, opening = (np.linalg.norm(landmarks[:, one, :2] - landmarks[:, other, :2], axis=-1) for one, other in _ENDS)
-    return np.stack([area, width, opening], axis=1)
+    area = np.abs((ring[..., 0] * after[..., 1] - ring[..., 1] * after[..., 0]).sum(axis=-1)) / 2
+    width, opening = (
+        np.linalg.norm(landmarks[..., one, :2] - landmarks[..., other, :2], axis=-1) for one, other in _ENDS
+    )
+    return np.stack([area, width, opening], axis=-1)
 
 
 def mouth_region(points: FloatArray) -> Region:

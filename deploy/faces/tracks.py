@@ -50,12 +50,12 @@ class Face:
         """Left, top, right and bottom of the points, in pixels."""
         return np.concatenate([self.points[:, :2].min(axis=0), self.points[:, :2].max(axis=0)])
 
-    @property
+    @cached_property
     def eye_distance_px(self) -> float:
         """Distance between the outer corners of the eyes."""
         return float(np.linalg.norm(eye_axis(self.points)))
 
-    @property
+    @cached_property
     def frontality(self) -> float:
         """1 seen from the front, 0 in profile."""
         return frontality(self.points)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.deploy.files.block_sums import BlockSums
 from cavsync.deploy.files.whole_file import HeatMap
 from cavsync.deploy.stream.face_path import FaceRow
 from cavsync.deploy.stream.windows import MIN_FACE_SHARE
@@ -43,36 +45,24 @@ class SpeakingFace:
     heat_map: HeatMap
 
 
-@dataclass
-class _Block:
-    """Rows of one face in one block of time: their sums and facts."""
-
-    sums: NDArray[np.float32]
-    counts: NDArray[np.uint16]
-    times_seconds: array[float] = field(default_factory=lambda: array("d"))
-    facts: array[float] = field(default_factory=lambda: array("f"))
-
-    @property
-    def peak(self) -> float:
-        """Highest mean similarity; minus infinity without audio."""
-        means = mean_of(self.sums, self.counts)
-        return float(np.nanmax(means, initial=-np.inf)) if np.isfinite(means).any() else -np.inf
-
-    @property
-    def start_seconds(self) -> float:
-        """Time of the first row."""
-        return self.times_seconds[0]
-
-
 class FaceFile:
-    """Sums of a file's face rows in blocks of `block_seconds`: for each face 6 bytes per block and lag, 48 per row."""
+    """Sums of a file's face rows in blocks of `block_seconds`: for each face 6 bytes per block and lag, 52 per row.
+
+    A block of time has a block of sums for each face in it.
+    """
 
     def __init__(self, lags_ms: FloatArray, block_seconds: float, rate_hz: float) -> None:
         self._lags_ms = lags_ms
         self._block_seconds = block_seconds
         self._rate_hz = rate_hz
-        self._blocks: list[dict[int, _Block]] = []
         self._begun = (-1, 0.0)
+        # Of each block of sums: its block of time, face, and first row.
+        self._sums = BlockSums(len(lags_ms))
+        self._num_times = 0
+        self._time_blocks, self._tracks, self._starts = array("q"), array("q"), array("d")
+        self._open: dict[int, int] = {}
+        # Of each row: its block of sums, time, and facts.
+        self._blocks, self._times_seconds, self._facts = array("I"), array("d"), array("f")
         self._moment = (-1, 0.0)
         self._num_at_once = 0
         self.most_at_once = 0
@@ -83,39 +73,40 @@ class FaceFile:
         """Add the next row."""
         epoch, begun = self._begun
         if row.epoch != epoch or not begun <= row.time_seconds < begun + self._block_seconds:
-            self._blocks.append({})
+            self._open = {}
+            self._num_times += 1
             self._begun = (row.epoch, row.time_seconds)
         moment = (row.epoch, row.time_seconds)
         self._num_at_once = self._num_at_once + 1 if moment == self._moment else 1
         self._moment, self.most_at_once = moment, max(self.most_at_once, self._num_at_once)
-        num_lags = len(self._lags_ms)
-        blocks = self._blocks[-1]
-        if row.track not in blocks:
-            blocks[row.track] = _Block(np.zeros(num_lags, dtype=np.float32), np.zeros(num_lags, dtype=np.uint16))
-        block, look = blocks[row.track], row.look
-        block.sums += np.nan_to_num(row.similarity, nan=0.0)
-        block.counts += np.isfinite(row.similarity)
-        block.times_seconds.append(row.time_seconds)
-        block.facts.extend((look.mouth_opening, row.level_dbfs, row.sound_dbfs))
-        block.facts.extend((look.presence, look.frontality, look.eye_distance_px, *look.box))
+        if row.track not in self._open:
+            self._open[row.track] = self._sums.begin()
+            self._time_blocks.append(self._num_times - 1)
+            self._tracks.append(row.track)
+            self._starts.append(row.time_seconds)
+        block, look = self._open[row.track], row.look
+        self._sums.add(block, row.similarity)
+        self._blocks.append(block)
+        self._times_seconds.append(row.time_seconds)
+        self._facts.extend((look.mouth_opening, row.level_dbfs, row.sound_dbfs))
+        self._facts.extend((look.presence, look.frontality, look.eye_distance_px, *look.box))
         self._frame_size = look.frame_size
 
     def speaking(self, records: Sequence[SyncScore], duration_seconds: float) -> SpeakingFace | None:
         """Return the speaking face: in each block the one that most of its decided windows chose, else the one that
         matches the sound best; None where faces fill too little of the file."""
-        votes = _Votes(records)
-        chosen = [(track, blocks[track]) for blocks in self._blocks for track in [_speaker(blocks, votes)]]
-        lengths = [len(block.times_seconds) for _, block in chosen]
+        sums, counts = self._sums.totals()
+        chosen = self._chosen(_Votes(records), mean_of(sums, counts))
+        sums, counts, starts = sums[chosen], counts[chosen], np.array(self._starts)[chosen]
+        blocks = np.array(self._blocks, dtype=np.int64)
+        is_chosen = np.isin(blocks, chosen)
         expected = max(1.0, duration_seconds * self._rate_hz)
-        num_rows = sum(lengths)
+        num_rows = int(is_chosen.sum())
         if num_rows < max(MIN_ROWS, MIN_FACE_SHARE * expected):
             return None
-        facts = np.concatenate([block.facts for _, block in chosen], dtype=np.float64).reshape(-1, NUM_FACTS)
-        tracks = np.repeat([track for track, _ in chosen], lengths)
-        sums = np.array([block.sums for _, block in chosen], dtype=np.float64)
-        counts = np.array([block.counts for _, block in chosen], dtype=np.int64)
-        starts = np.array([block.start_seconds for _, block in chosen])
-        times_seconds = np.concatenate([block.times_seconds for _, block in chosen], dtype=np.float64)
+        facts = np.array(self._facts, dtype=np.float64).reshape(-1, NUM_FACTS)[is_chosen]
+        tracks = np.array(self._tracks, dtype=np.int64)[blocks[is_chosen]]
+        times_seconds = np.array(self._times_seconds)[is_chosen]
         return SpeakingFace(
             times_seconds=times_seconds,
             tracks=tracks,
@@ -128,6 +119,16 @@ class FaceFile:
             view=self._view(times_seconds, facts, tracks, num_rows / expected),
             heat_map=HeatMap(starts, self._lags_ms, mean_of(sums, counts)),
         )
+
+    def _chosen(self, votes: _Votes, means: FloatArray) -> list[int]:
+        """Return the block of sums of the face that speaks, for each block of time; `means` (blocks, lags)."""
+        peaks = np.where(np.isfinite(means), means, -np.inf).max(axis=1, initial=-np.inf)
+
+        def rank(block: int) -> tuple[float, float, int]:
+            return votes.of(self._tracks[block], self._starts[block]), float(peaks[block]), -self._tracks[block]
+
+        groups = groupby(range(len(self._tracks)), key=lambda block: self._time_blocks[block])
+        return [max(blocks, key=rank) for _, blocks in groups]
 
     def _view(self, times_seconds: FloatArray, facts: FloatArray, tracks: NDArray[np.int64], share: float) -> FaceView:
         presence, frontality, eye_distance_px, left, top, right, bottom = map(float, np.median(facts[:, 3:], axis=0))
@@ -163,8 +164,3 @@ class _Votes:
             return 0.0
         starts, ends, confidences = self._windows[track].T
         return float(confidences[(starts <= time_seconds) & (time_seconds < ends)].sum())
-
-
-def _speaker(blocks: dict[int, _Block], votes: _Votes) -> int:
-    """Return the track that speaks in a block."""
-    return max(blocks, key=lambda track: (votes.of(track, blocks[track].start_seconds), blocks[track].peak, -track))

@@ -7,8 +7,8 @@ from array import array
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cavsync.deploy.files.block_sums import BlockSums
 from cavsync.deploy.stream.rows import Row
 from cavsync.deploy.verdict.confidence import Evidence
 from cavsync.deploy.verdict.curve import Curve, FloatArray, curve_of_sums, mean_of
@@ -29,9 +29,7 @@ class WholeFile:
     def __init__(self, lags_ms: FloatArray, block_seconds: float) -> None:
         self._lags_ms = lags_ms
         self._block_seconds = block_seconds
-        self._starts: list[float] = []
-        self._sums: list[NDArray[np.float32]] = []
-        self._counts: list[NDArray[np.uint16]] = []
+        self._starts, self._blocks = array("d"), BlockSums(len(lags_ms))
         self._facts = tuple(array("d") for _ in range(3))
         self._strides = 0
 
@@ -40,10 +38,8 @@ class WholeFile:
         begun = self._starts[-1] if self._starts else math.inf
         if not begun <= row.time_seconds < begun + self._block_seconds:
             self._starts.append(row.time_seconds)
-            self._sums.append(np.zeros(len(self._lags_ms), dtype=np.float32))
-            self._counts.append(np.zeros(len(self._lags_ms), dtype=np.uint16))
-        self._sums[-1] += np.nan_to_num(row.similarity, nan=0.0)
-        self._counts[-1] += np.isfinite(row.similarity)
+            self._blocks.begin()
+        self._blocks.add(len(self._starts) - 1, row.similarity)
         self._strides += row.stride
         for facts, value in zip(self._facts, (row.motion, row.level_dbfs, row.period_seconds), strict=True):
             facts.append(value)
@@ -55,7 +51,7 @@ class WholeFile:
 
     def curve(self) -> Curve:
         """Return the curve of all rows."""
-        return curve_of_sums(self._lags_ms, *self._totals(), len(self._facts[0]))
+        return curve_of_sums(self._lags_ms, *self._blocks.totals(), len(self._facts[0]))
 
     def evidence(self) -> Evidence:
         """Return motion, level and frame period of all rows."""
@@ -63,8 +59,4 @@ class WholeFile:
 
     def heat_map(self) -> HeatMap:
         """Return the heat map, with one column per block."""
-        return HeatMap(np.array(self._starts), self._lags_ms, mean_of(*self._totals()))
-
-    def _totals(self) -> tuple[FloatArray, NDArray[np.int64]]:
-        """Sums and counts (blocks, lags)."""
-        return np.array(self._sums, dtype=np.float64), np.array(self._counts, dtype=np.int64)
+        return HeatMap(np.array(self._starts), self._lags_ms, mean_of(*self._blocks.totals()))

@@ -7,6 +7,7 @@ stream's clock. What a face looks like at such a time lies between its two neigh
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,17 +48,43 @@ class FaceInstant:
 
 
 @dataclass
+class _Seen:
+    """A face in a frame and its `mouth_image`; `values` are its features and its look, once they are computed."""
+
+    face: Face
+    mouth: NDArray[np.uint8]
+    values: NDArray[np.float32] | None = None
+
+
+@dataclass
 class _Run:
     """Unbroken grid frames of one face: those encoded and still needed, and the latest frame."""
 
     track: int
     next_index: int
     last_seconds: float
-    last_values: NDArray[np.float32]
+    last: _Seen
     frame_size: tuple[int, int]
     first_index: int = 0
     encoded: list[NDArray[np.float32]] = field(default_factory=list)
     looks: list[FaceLook] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _GridFrame:
+    """A grid frame of a run, at `share` of the way from one frame to the next."""
+
+    run: _Run
+    before: _Seen
+    after: _Seen
+    share: float
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """Features and look, linearly between those of the frames."""
+        assert self.before.values is not None
+        assert self.after.values is not None
+        return self.before.values + np.float32(self.share) * (self.after.values - self.before.values)
 
 
 class FaceGrid:
@@ -72,7 +99,7 @@ class FaceGrid:
         self._num_frames = engines.spec.num_frames
         self._group_frames = group_frames
         self._runs: dict[int, _Run] = {}
-        self._pending: list[tuple[_Run, NDArray[np.float32]]] = []
+        self._pending: list[_GridFrame] = []
         self._group = 0
         self._horizon_seconds = -math.inf
         self._next_index = 0
@@ -92,13 +119,13 @@ class FaceGrid:
             self._group = self._group_of(pts_seconds)
         runs = {}
         for face in faces:
-            values = _values(face, frame)
+            seen = _Seen(face, mouth_image(face.points, frame))
             run = self._runs.get(face.track)
             if run is None or pts_seconds - run.last_seconds > MAX_GAP_SECONDS + ROUNDING_SECONDS:
                 size = (frame.shape[1], frame.shape[0])
                 first = math.ceil(pts_seconds * self._rate_hz - ON_GRID)
-                run = _Run(face.track, first, pts_seconds, values, size, first_index=first)
-            self._extend(run, values, pts_seconds)
+                run = _Run(face.track, first, pts_seconds, seen, size, first_index=first)
+            self._extend(run, seen, pts_seconds)
             runs[face.track] = run
         self._runs = runs
         self._next_index = math.floor(pts_seconds * self._rate_hz + ON_GRID) + 1
@@ -109,24 +136,26 @@ class FaceGrid:
         """Encode the grid frames that wait, and return the moments that they complete, in order of time."""
         pending, self._pending = self._pending, []
         if pending:
-            features = np.stack([values[:NUM_FEATURES] for _, values in pending])
-            for (run, values), encoded in zip(pending, self._engines.encode_frames(features), strict=True):
-                run.encoded.append(encoded)
-                run.looks.append(_look(values, run.frame_size))
+            _compute({id(seen): seen for frame in pending for seen in (frame.before, frame.after)}.values())
+            values = np.stack([frame.values for frame in pending])
+            encoded = self._engines.encode_frames(np.ascontiguousarray(values[:, :NUM_FEATURES]))
+            for frame, row, code in zip(pending, values, encoded, strict=True):
+                frame.run.encoded.append(code)
+                frame.run.looks.append(_look(row, frame.run.frame_size))
         instants: list[FaceInstant] = []
-        for run in {id(run): run for run, _ in pending}.values():
+        for run in {id(frame.run): frame.run for frame in pending}.values():
             instants += self._embed(run)
         self._advance()
         return sorted(instants, key=lambda instant: (instant.time_seconds, instant.track))
 
-    def _extend(self, run: _Run, values: NDArray[np.float32], pts_seconds: float) -> None:
+    def _extend(self, run: _Run, seen: _Seen, pts_seconds: float) -> None:
         """Add the grid frames after the run's last frame, up to this one."""
         step_seconds = pts_seconds - run.last_seconds
         while (wanted := run.next_index / self._rate_hz) <= pts_seconds + ON_GRID / self._rate_hz:
             share = min(1.0, max(0.0, (wanted - run.last_seconds) / step_seconds)) if step_seconds > 0 else 1.0
-            self._pending.append((run, run.last_values + np.float32(share) * (values - run.last_values)))
+            self._pending.append(_GridFrame(run, run.last, seen, share))
             run.next_index += 1
-        run.last_seconds, run.last_values = pts_seconds, values
+        run.last_seconds, run.last = pts_seconds, seen
 
     def _embed(self, run: _Run) -> list[FaceInstant]:
         """Embed the moments that a run's encoded frames complete, and release frames that no later one needs."""
@@ -153,11 +182,16 @@ class FaceGrid:
         return math.floor((pts_seconds * self._rate_hz + ON_GRID) / self._group_frames)
 
 
-def _values(face: Face, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The features of a face and its look in one array, so that both are interpolated together."""
-    features = frame_features(face.points, mouth_image(face.points, frame))
-    look = [face.presence, face.frontality, face.eye_distance_px, *face.box]
-    return np.concatenate([features, np.array(look, dtype=np.float32)])
+def _compute(frames: Iterable[_Seen]) -> None:
+    """Compute the features of faces, and put them into one array with their look: both are interpolated together."""
+    fresh = [seen for seen in frames if seen.values is None]
+    if not fresh:
+        return
+    features = frame_features(np.stack([seen.face.points for seen in fresh]), np.stack([seen.mouth for seen in fresh]))
+    for seen, row in zip(fresh, features, strict=True):
+        face = seen.face
+        look = np.array([face.presence, face.frontality, face.eye_distance_px, *face.box], dtype=np.float32)
+        seen.values = np.concatenate([row, look])
 
 
 def _look(values: NDArray[np.float32], frame_size: tuple[int, int]) -> FaceLook:

@@ -79,7 +79,7 @@ class TimedClip:
         return cls(
             source=clip.source,
             times_seconds=clip.track.times_seconds,
-            landmarks=np.stack([lip_features(points) for points in clip.track.points.astype(np.float64)]),
+            landmarks=lip_features(clip.track.points.astype(np.float64)),
             mouths=clip.track.mouths.reshape(len(clip.track), -1),
             log_mel=log_mel(torch.from_numpy(clip.samples.copy())).numpy(),
             audio_start_seconds=clip.audio_start_seconds,
