@@ -25,7 +25,7 @@ PROVENANCE_NAME = "embeddings.json"
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path),
               help="Folder for the files of features, one for each input, and for embeddings.json.")  # fmt: skip
 @click.option("--model", type=click.Path(path_type=Path),
-              help="BUNDLE, RUN, RUN/checkpoints/step-N or an authors' .pth; by default the model that comes with "
+              help="BUNDLE, RUN, RUN/checkpoints/NAME or an authors' .pth; by default the model that comes with "
               "cavsync. A bundle needs no torch.")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(["npz", "parquet"]), default="npz", show_default=True,
               help="NumPy arrays, or a table with a row per frame (needs pyarrow).")  # fmt: skip

@@ -66,7 +66,7 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--bundle", "bundles", multiple=True, type=click.Path(path_type=Path),
               help="Bundle to test. May be repeated.")  # fmt: skip
 @click.option("--model", "models", multiple=True, type=click.Path(path_type=Path),
-              help="RUN, RUN/checkpoints/step-N or an authors' .pth to test, uncalibrated. "
+              help="RUN, RUN/checkpoints/NAME or an authors' .pth to test, uncalibrated. "
               "May be repeated.")  # fmt: skip
 @click.option("--path", "paths", multiple=True, type=click.Choice(["auto", "face", "whole"]),
               help="Path of the bundles to test: the faces, the whole picture, or the verdict's own choice. May be "
