@@ -92,6 +92,7 @@ COMMANDS = {
     "data": ("cavsync.cli.main:data", "Make and check data sets."),
     "embed": ("cavsync.cli.embed:embed", "Write the embeddings of files as arrays or tables."),
     "tag": ("cavsync.cli.tag:tag", "Write the classes of files over time."),
+    "locate": ("cavsync.cli.locate:locate", "Find where in a video a sound belongs."),
     "bundle": ("cavsync.cli.bundle:bundle", "Show a bundle's manifest, or verify its contents against it."),
     "convert": ("cavsync.cli.convert:convert", "Convert a checkpoint of the authors into a run."),
     "average": ("cavsync.cli.average:average", "Average the weights of several checkpoints."),

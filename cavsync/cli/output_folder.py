@@ -52,7 +52,7 @@ class OutputFolder:
         failed = 0
         try:
             with stopped_by_signals() as check, only_writer(self.path):
-                for folder in {target.parent for target in sources.values()}:
+                for folder in {self.path, *(target.parent for target in sources.values())}:
                     remove_leftovers(folder)
                 for source, target in sources.items():
                     try:
@@ -94,12 +94,14 @@ class OutputFolder:
         """Accept a new folder, or one that this model wrote with these options; ConfigError for any other."""
         import json
 
-        from cavsync.atomic import require_new_folder, write_text_atomically
+        from cavsync.atomic import is_leftover, require_new_folder, write_text_atomically
         from cavsync.errors import ConfigError
 
         path, provenance = self.path / self.provenance_name, self.provenance
         if not path.is_file():
-            require_new_folder(self.path, "choose another --out, or one that the same command began")
+            # A killed command may have left an unfinished provenance.
+            if not self.path.is_dir() or not all(is_leftover(entry.name) for entry in self.path.iterdir()):
+                require_new_folder(self.path, "choose another --out, or one that the same command began")
             self.path.mkdir(parents=True, exist_ok=True)
             write_text_atomically(path, json.dumps(provenance, indent=1) + "\n")
             return

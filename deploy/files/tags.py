@@ -40,7 +40,6 @@ class TagTotals:
 
     def add(self, window: TagWindow) -> None:
         """Take a window in."""
-
         found = window.probabilities
         if found is None:
             return
@@ -80,7 +79,8 @@ def file_tags(
     """
     shape = (bundle.manifest.audio.segment_frames, bundle.manifest.frontend.num_mel_bins)
     pairs: PairedFrames[NDArray[np.uint8]] = PairedFrames(bundle, lambda tubelets: tubelets, frame_rate_hz, pad=True)
-    place, found = 0, []
+    place = 0
+    found: list[NDArray[np.float64] | None] = []
     for times_seconds, tubelets, segments in paired_frames(path, pairs, tracks, on_progress):
         rows = _classified(classifier, tubelets, segments, shape)
         for seconds, row in zip(times_seconds, rows, strict=True):

@@ -35,7 +35,7 @@ class Classifier:
 
     def probabilities(self, log_mel: NDArray[np.float32], frames: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the probabilities (n, classes): a sigmoid of each logit for multi-label targets, else a softmax."""
-        given = {LOG_MEL: log_mel, FRAMES: frames}
+        given: dict[str, NDArray[Any]] = {LOG_MEL: log_mel, FRAMES: frames}
         logits = self.logits({name: given[name] for name in self.inputs}).astype(np.float64)
         if self.target == MULTI_LABEL:
             return np.asarray(0.5 * (1 + np.tanh(logits / 2)))
