@@ -52,7 +52,7 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
     "cavsync.evaluate": ({"results"}, {"inputs"}, {"sync", "retrieval", "classify", "localize", "inpaint"}),
     "cavsync.data": ({"augment", "labels"}, {"faces"}, {"synth", "shards"}, {"sources"}),
     "cavsync.train": ({"recipes"}, {"tasks"}),
-    "cavsync.cli": ({"data", "eval"},),
+    "cavsync.cli": ({"data", "eval", "media"},),
 }
 MAX_MODULES = 25
 TORCH_FREE = {*LEAVES, "cavsync.run", "cavsync.manifest", "cavsync.media", "cavsync.deploy", "cavsync.data.synth"}

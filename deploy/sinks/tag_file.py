@@ -17,8 +17,10 @@ from cavsync.atomic import atomic_path
 from cavsync.deploy.files.tags import NO_AUDIO, TagTotals, TagWindow
 from cavsync.deploy.sinks.text import VTT_HEADER, csv_cell, json_text, vtt_time
 
-COLUMNS = ("kind", "source", "start_seconds", "end_seconds", "frames", "class", "probability", "highest")
-COLUMNS += ("highest_start_seconds", "reason")
+COLUMNS = (
+    *("kind", "source", "start_seconds", "end_seconds", "frames", "class", "probability"),
+    *("highest", "highest_start_seconds", "reason"),
+)
 DIGITS = 6
 
 

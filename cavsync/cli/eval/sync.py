@@ -88,6 +88,9 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
               "fps15, fps30, fps60, dim, noise, mjpeg, second-face, cuts.")  # fmt: skip
 @click.option("--classes", "classes_per_clip", type=click.IntRange(0, 21), default=0, show_default=True,
               help="Also test this many of the 21 offsets within ±2 s per clip.")  # fmt: skip
+@click.option("--absolute-offset", is_flag=True,
+              help="Also measure how far each clip is from sync as it is, in classes of 0.2 s within ±2 s, as papers "
+              "on generated sound do.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Seed of the classes and of the choice of other clips' sounds.")  # fmt: skip
 @click.option("--write-manifest", "manifest_out", type=click.Path(dir_okay=False, path_type=Path),

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 from fake_bundle import write_fake_bundle
 from sync_clips import make_audio, make_frames, write_clip
 
-from cavsync.cli.locate import clock
 from cavsync.cli.main import main
+from cavsync.cli.media.locate import clock
 from cavsync.data.synth import draw_specs, render
 from cavsync.deploy.files.locate import SlidingSum
 from cavsync.deploy.files.placement import MAX_COMPARED, chance, peaks, placed

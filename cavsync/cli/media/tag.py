@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.media.output_folder import Check, OutputFolder
 from cavsync.cli.options import key_values
-from cavsync.cli.output_folder import Check, OutputFolder
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.scoring import track_options
 
