@@ -18,13 +18,13 @@ from cavsync.export.classifier import classifier_stage
 from cavsync.export.departure import departure_from_graph, departure_from_model
 from cavsync.export.fold_frames import fold_frames
 from cavsync.export.graphs import stages, write_graph
-from cavsync.export.parity import OutputParity, Reference, complaint, differs_only_by_batch, worst_of
+from cavsync.export.parity import OutputParity, Reference, complaint, differs_only_by_batch, graph_inputs, worst_of
 from cavsync.export.precision.candidates import EncoderVariant, fastest, fastest_runtime, int8_candidates
 from cavsync.export.precision.half import Half, in_half, on_cpu
 from cavsync.export.runners import open_runner
 from cavsync.export.samples import SampleSets
 from cavsync.export.storage import store_compactly
-from cavsync.manifest import CLASSIFIER, ENCODERS, EngineSpec, GraphSpec, TensorSpec
+from cavsync.manifest import CLASSIFIER, ENCODERS, FRAME_ENCODER, EngineSpec, GraphSpec, TensorSpec
 from cavsync.model.encoder import AudioVisualEncoder
 
 Array = NDArray[Any]
@@ -56,6 +56,11 @@ class Artefacts:
     not_run: list[str] = field(default_factory=list)
     precision: str = "fp32"
 
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Names of the graphs that have a precision and engines."""
+        return (FRAME_ENCODER, *ENCODERS) if self.model.config.pair_stem else ENCODERS
+
     def write_encoders(self, precision: str, *, compact: bool) -> dict[str, Path]:
         """Write all graphs, the encoders in `precision`; returns the float32 graphs, sources for engines."""
         paths = self._write_float32(precision, compact=compact)
@@ -64,7 +69,7 @@ class Artefacts:
             self.precision = "int8"
         else:
             half = paths if precision in ("fp32", "fp8") else self.write_half(paths, precision)
-            for name in ENCODERS:
+            for name in self.encoders:
                 # The CPU provider has no bf16 products: the graph stays float32, and bf16 is an additional engine.
                 shutil.copy((paths if precision == "bf16" else half)[name], self.folder / self.graphs[name].file)
                 if precision == "bf16":
@@ -91,7 +96,7 @@ class Artefacts:
         for name, path in paths.items():
             results = self.reference.check(f"{name}, float32", name, open_runner(path, "onnxruntime"), "fp32")
             self.require(results, partial(self._departure_from_model, name, path))
-        for name in paths.keys() - set(ENCODERS):
+        for name in paths.keys() - set(self.encoders):
             shutil.copy(paths[name], self.folder)
         return paths
 
@@ -103,7 +108,7 @@ class Artefacts:
     def write_half(self, paths: dict[str, Path], precision: str) -> dict[str, Path]:
         """Write fp16 or bf16 encoders to the work folder and check them."""
         made = {}
-        for name in ENCODERS:
+        for name in self.encoders:
             self.on_stage(f"computing the products of {name} in {precision}")
             source = onnx.load(str(paths[name]))
             made[name] = self.work / f"{name}.{precision}.onnx"
@@ -114,7 +119,7 @@ class Artefacts:
     def _write_int8(self, paths: dict[str, Path], *, keep_all: bool) -> None:
         """Write int8 encoders: ONNX Runtime's fastest is the graph; the fastest of all, or every other, an engine."""
         found = {}
-        for name in ENCODERS:
+        for name in self.encoders:
             self.on_stage(f"quantizing {name}")
             found[name] = int8_candidates(paths[name], self.work, *self.int8_samples(name), self.on_stage)
         best = fastest_runtime(found)
@@ -135,8 +140,10 @@ class Artefacts:
 
     def int8_samples(self, name: str) -> tuple[Array, Array, Array]:
         """Return inputs for finding ranges, inputs for comparing, and the model's embeddings of the latter."""
-        compare = self.samples.compare.inputs[name]
-        return self.samples.ranges.inputs[name], compare, self.reference.outputs[name][0][: len(compare)]
+        count = len(self.samples.compare)
+        (compare,) = self.reference.inputs[name].values()
+        (ranges,) = graph_inputs(self.model, self.samples.ranges.inputs)[name].values()
+        return ranges, compare[:count], self.reference.outputs[name][0][:count]
 
     def check(self, artefact: str, graph: str, path: Path, runtime: str, precision: str, source: Path) -> None:
         """Check one file against the model; ExportError names the first layer that departs from the float32 graph

@@ -22,6 +22,7 @@ from torch import nn
 
 from cavsync.export.parity import Inputs, run_plainly
 from cavsync.model.encoder import AudioVisualEncoder
+from cavsync.model.pair_stem import PairStem
 from cavsync.model.patch import ConvStem
 
 Array = NDArray[Any]
@@ -92,7 +93,7 @@ def _layer_tensors(graph: ModelProto, model: AudioVisualEncoder) -> list[tuple[s
 
 def _products(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Linear layers and patch projections, without convolutions of a stem: exporters fold norms into those."""
-    stems = {id(layer) for stem in model.modules() if isinstance(stem, ConvStem) for layer in stem.layers}
+    stems = {id(layer) for stem in model.modules() if isinstance(stem, ConvStem | PairStem) for layer in stem.layers}
     return [
         (name, module)
         for name, module in model.named_modules()

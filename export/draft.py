@@ -12,7 +12,16 @@ from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.evaluate.inputs.model_bundle import default_sync
 from cavsync.export.classifier import classifier_spec
-from cavsync.manifest import AudioSpec, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec, sha256_file
+from cavsync.manifest import (
+    FRAME_ENCODER,
+    AudioSpec,
+    FrontendSpec,
+    GraphSpec,
+    Manifest,
+    SyncSpec,
+    VisualSpec,
+    sha256_file,
+)
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.fingerprint import architecture_fingerprint
 from cavsync.run import Run, RunConfig
@@ -44,6 +53,7 @@ def draft(
         audio_frontend=graphs["audio_frontend"],
         audio_encoder=graphs["audio_encoder"],
         visual_encoder=graphs["visual_encoder"],
+        frame_encoder=graphs.get(FRAME_ENCODER),
         classifier=classifier_spec(classifier, graphs) if classifier else None,
         weights_licence=weights_licence,
         versions=_versions(),

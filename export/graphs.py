@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,10 +13,11 @@ from cavsync.data.batches import IMAGENET_MEAN, IMAGENET_STD
 from cavsync.data.frontend import LogMelFrontend
 from cavsync.data.logmel import NUM_MEL_BINS, normalise
 from cavsync.export.quiet import quiet
-from cavsync.manifest import GraphSpec, TensorSpec
+from cavsync.manifest import FRAME_ENCODER, GraphSpec, TensorSpec
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.model import ModelConfig
 from cavsync.model.encoder import AudioVisualEncoder
+from cavsync.model.pair_stem import PairStem
 
 
 class AudioEncoder(nn.Module):
@@ -63,6 +64,35 @@ class VisualEncoder(TakesFrames):
         return F.normalize(encoded.pooled, dim=-1), encoded.patches
 
 
+class FrameEncoder(TakesFrames):
+    """Pairs of successive RGB frames (B, 2, H, W, 3) uint8 -> their features (B, N, D), of a model with `pair_stem`."""
+
+    def __init__(self, model: AudioVisualEncoder) -> None:
+        super().__init__()
+        self.stem = model.patch_embed_v
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """Normalise and encode."""
+        assert isinstance(self.stem, PairStem)
+        return self.stem.features(self.normalised(pairs))
+
+
+class TubeletEncoder(nn.Module):
+    """Features of a tubelet's pairs (B, T - 1, N, D) -> L2-normalised embedding (B, D) and patch tokens (B, N, D)."""
+
+    def __init__(self, model: AudioVisualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Join, encode, scale to unit length."""
+        model = self.model
+        assert isinstance(model.patch_embed_v, PairStem)
+        patches = model.place_frames(model.patch_embed_v.joined(features))
+        encoded = model.visual_embedding(model.visual_stream(patches))
+        return F.normalize(encoded.pooled, dim=-1), encoded.patches
+
+
 @dataclass(frozen=True)
 class GraphStage:
     """A graph to write: its module, an example of every input, the dimensions left open in all inputs, and its spec,
@@ -78,7 +108,7 @@ def stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
     """Describe the graphs that every model has, by their names in the manifest; puts the model in evaluation mode."""
     model = model.eval()
     log_mel, frames = encoder_inputs(model.config)
-    return {
+    made = {
         "audio_frontend": GraphStage(
             LogMelFrontend(),
             (torch.zeros(1, SAMPLE_RATE_HZ),),
@@ -92,9 +122,26 @@ def stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
         "audio_encoder": GraphStage(
             AudioEncoder(model), (example_of(log_mel),), (0,), _encoder_spec(model, "audio_encoder.onnx", log_mel)
         ),
-        "visual_encoder": GraphStage(
-            VisualEncoder(model), (example_of(frames),), (0,), _encoder_spec(model, "visual_encoder.onnx", frames)
-        ),
+    }
+    return made | (_pair_stages(model) if model.config.pair_stem else {"visual_encoder": _visual_stage(model, frames)})
+
+
+def _visual_stage(model: AudioVisualEncoder, frames: TensorSpec) -> GraphStage:
+    spec = _encoder_spec(model, "visual_encoder.onnx", frames)
+    return GraphStage(VisualEncoder(model), (example_of(frames),), (0,), spec)
+
+
+def _pair_stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
+    config = model.config
+    size, (rows, columns) = config.img_size, config.visual_grid
+    pairs = TensorSpec("pairs", ["batch", 2, size, size, 3], "uint8")
+    features = TensorSpec("features", ["batch", rows * columns, config.embed_dim], "float32")
+    joined = replace(features, shape=["batch", config.num_frames - 1, *features.shape[1:]])
+    spec = GraphSpec("frame_encoder.onnx", [pairs], [features])
+    visual = _encoder_spec(model, "visual_encoder.onnx", joined)
+    return {
+        FRAME_ENCODER: GraphStage(FrameEncoder(model), (example_of(pairs),), (0,), spec),
+        "visual_encoder": GraphStage(TubeletEncoder(model), (example_of(joined),), (0,), visual),
     }
 
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from cavsync.errors import ExportError
 from cavsync.export.samples import Samples, reference_log_mel
-from cavsync.manifest import CLASSIFIER
+from cavsync.manifest import CLASSIFIER, FRAME_ENCODER
 from cavsync.model.classifier import TrainedMode
 from cavsync.model.encoder import AudioVisualEncoder
+from cavsync.model.pair_stem import PairStem
 
 Array = NDArray[Any]
 # A graph's inputs by name, in the order of the manifest.
@@ -23,9 +24,13 @@ Inputs = Mapping[str, Array]
 # A graph's outputs for its inputs, both in the order of the manifest.
 Runner = Callable[..., list[Array]]
 
-INPUTS = {"audio_frontend": "waveform", "audio_encoder": "log_mel", "visual_encoder": "frames"}
-OUTPUTS = {"audio_frontend": ("log_mel",), "audio_encoder": ("embedding", "patches"), CLASSIFIER: ("logits",)}
-OUTPUTS["visual_encoder"] = OUTPUTS["audio_encoder"]
+OUTPUTS = {
+    "audio_frontend": ("log_mel",),
+    "audio_encoder": ("embedding", "patches"),
+    "visual_encoder": ("embedding", "patches"),
+    FRAME_ENCODER: ("features",),
+    CLASSIFIER: ("logits",),
+}
 # A classifier's inputs are the encoders' inputs at the same moments.
 CLASSIFIER_INPUTS: dict[TrainedMode, tuple[str, ...]] = {
     "multimodal": ("log_mel", "frames"),
@@ -93,18 +98,23 @@ def reference_outputs(graph: str, model: AudioVisualEncoder, inputs: Inputs) -> 
     if graph == "audio_frontend":
         return [reference_log_mel(inputs["waveform"][0])[None]]
     found = run_plainly(graph, model, inputs)
-    if graph == CLASSIFIER:
+    if graph in (CLASSIFIER, FRAME_ENCODER):
         return [found.numpy()]
     pooled = found.pooled / found.pooled.norm(dim=-1, keepdim=True)
     return [pooled.numpy(), found.patches.numpy()]
 
 
 def run_plainly(graph: str, model: AudioVisualEncoder, inputs: Inputs) -> Any:
-    """Compute the model's embedding or logits. The preprocessing is repeated here on purpose, with constants from the
-    papers instead of the exported modules'."""
+    """Compute the model's features, embedding or logits. The preprocessing is repeated here on purpose, with constants
+    from the papers instead of the exported modules'."""
     normalised = {name: NORMALISED[name](torch.from_numpy(array)) for name, array in inputs.items()}
     if graph == "audio_encoder":
         return model.encode_audio(normalised["log_mel"])
+    if graph == FRAME_ENCODER:
+        return pair_stem(model).features(normalised["pairs"])
+    if "features" in normalised:
+        patches = model.place_frames(pair_stem(model).joined(normalised["features"]))
+        return model.visual_embedding(model.visual_stream(patches))
     if graph == "visual_encoder":
         return model.encode_frames(normalised["frames"])
     mode = next(mode for mode, names in CLASSIFIER_INPUTS.items() if names == tuple(inputs))
@@ -120,7 +130,37 @@ def _normalised_frames(frames: Tensor) -> Tensor:
     return ((frames.permute(0, 1, 4, 2, 3).double() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)).float()
 
 
-NORMALISED = {"log_mel": _normalised_audio, "frames": _normalised_frames}
+NORMALISED: dict[str, Callable[[Tensor], Tensor]] = {
+    "log_mel": _normalised_audio,
+    "frames": _normalised_frames,
+    "pairs": _normalised_frames,
+    "features": lambda features: features,
+}
+
+
+def pair_stem(model: AudioVisualEncoder) -> PairStem:
+    """The stem of a model with `pair_stem`."""
+    assert isinstance(model.patch_embed_v, PairStem)
+    return model.patch_embed_v
+
+
+@torch.no_grad()
+def graph_inputs(model: AudioVisualEncoder, arrays: Mapping[str, Array]) -> dict[str, Inputs]:
+    """Name the inputs of each graph, given audio, log-mel segments and tubelets as `Samples.inputs` has them."""
+    inputs: dict[str, Inputs] = {
+        "audio_frontend": {"waveform": arrays["audio_frontend"]},
+        "audio_encoder": {"log_mel": arrays["audio_encoder"]},
+        "visual_encoder": {"frames": arrays["visual_encoder"]},
+    }
+    if model.config.pair_stem:
+        tubelets = arrays["visual_encoder"]
+        pairs = np.stack([tubelets[:, :-1], tubelets[:, 1:]], axis=2)
+        features = [pair_stem(model).features(_normalised_frames(torch.from_numpy(one))).numpy() for one in pairs]
+        inputs["visual_encoder"] = {"features": np.stack(features)}
+        # One pair of each tubelet is enough, at another place in each.
+        count, places = pairs.shape[1], np.arange(len(pairs))
+        inputs[FRAME_ENCODER] = {"pairs": pairs[places, places % count]}
+    return inputs
 
 
 def one_of(inputs: Iterable[Array], place: int) -> list[Array]:
@@ -145,12 +185,13 @@ class Reference:
         classifier_mode: TrainedMode | None = None,
     ) -> Reference:
         """Run the model, one sample at a time so that memory stays small; as a classifier too where it has a mode."""
-        inputs: dict[str, Inputs] = {}
+        arrays = {}
         for graph, array in samples.inputs.items():
             axis = 1 if graph == "audio_frontend" else 0
-            inputs[graph] = {INPUTS[graph]: np.concatenate([array, noise[graph]], axis=axis)}
+            arrays[graph] = np.concatenate([array, noise[graph]], axis=axis)
+        inputs = graph_inputs(model, arrays)
         if classifier_mode is not None:
-            both = {**inputs["audio_encoder"], **inputs["visual_encoder"]}
+            both = {"log_mel": arrays["audio_encoder"], "frames": arrays["visual_encoder"]}
             inputs[CLASSIFIER] = {name: both[name] for name in CLASSIFIER_INPUTS[classifier_mode]}
         outputs = {}
         for graph, named in inputs.items():

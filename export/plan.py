@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cavsync.evaluate.classify.classifier import OpenClassifier
@@ -13,9 +13,10 @@ from cavsync.export.precision import openvino
 from cavsync.export.trt.encoders import AUTO
 from cavsync.export.trt.library import Library
 from cavsync.export.trt.options import TensorRTOptions
-from cavsync.manifest import CLASSIFIER, ENCODERS
+from cavsync.manifest import CLASSIFIER, ENCODERS, FRAME_ENCODER
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.flops import Part, count_parameters
+from cavsync.model.pair_stem import PairStem
 
 BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.02, "int8": 1.02}
 STORED_BYTES = {"float32": 4.0, "half": 2.0, "int8": 1.02}
@@ -52,15 +53,16 @@ def plan(inputs: ExportInputs, *, precision: str, storage: str, tensorrt: Tensor
         if clips
         else "compared on generated clips; not calibrated: every decision would be undetermined"
     ]
+    encoders = (FRAME_ENCODER, *ENCODERS) if model.config.pair_stem else ENCODERS
     files = [PlannedFile("audio_frontend.onnx", "ONNX Runtime", "fp32", FRONTEND_BYTES, "")]
-    for encoder in ENCODERS:
+    for encoder in encoders:
         files += _graph_files(model, encoder, precision, storage)
     if classifier is not None:
         files.append(_classifier_file(classifier, storage))
         notes.append(f"a classifier of {len(classifier.labels)} classes, {trained_mode(classifier)}")
     if tensorrt is not None and inputs.library is not None:
         notes.append(inputs.finding)
-        files += _engine_files(model, AUTO if precision == "auto" else precision, inputs.library, tensorrt)
+        files += _engine_files(model, encoders, AUTO if precision == "auto" else precision, inputs.library, tensorrt)
     return ExportPlan(files, notes)
 
 
@@ -91,10 +93,10 @@ def _classifier_file(classifier: OpenClassifier, storage: str) -> PlannedFile:
 
 
 def _engine_files(
-    model: AudioVisualEncoder, precision: str, library: Library, options: TensorRTOptions
+    model: AudioVisualEncoder, encoders: Sequence[str], precision: str, library: Library, options: TensorRTOptions
 ) -> Iterator[PlannedFile]:
     wanted = [library.resolve([item]) for item in options.compute_capabilities] or [library.resolve(None)]
-    for encoder in ENCODERS:
+    for encoder in encoders:
         for targets in wanted:
             file = ".".join([encoder, library.runtime, *(f"sm{item}" for item in targets), "engine"])
             needs = f"{library.name}, compute capability {', '.join(targets) or ', '.join(library.offered)}"
@@ -103,6 +105,11 @@ def _engine_files(
 
 
 def _num_parameters(model: AudioVisualEncoder, encoder: str) -> int:
+    stem = model.patch_embed_v
+    frames = sum(value.numel() for value in stem.layers.parameters()) if isinstance(stem, PairStem) else 0
+    if encoder == FRAME_ENCODER:
+        return frames
     counts = count_parameters(model.config)
-    own: Part = "audio" if encoder == "audio_encoder" else "visual"
-    return counts[own].total + counts["joint"].total
+    if encoder == "audio_encoder":
+        return counts["audio"].total + counts["joint"].total
+    return counts["visual"].total - frames + counts["joint"].total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 import numpy as np
@@ -92,14 +92,28 @@ class PairBatch:
 
     def normalised_frames(self, device: torch.device) -> Tensor:
         """Return ImageNet-normalised RGB (N, T, 3, S, S) with each clip's change of colour, on `device`."""
+        parts = [frames[tubelets] for frames, tubelets in self._normalised_clips(device)]
+        return torch.cat(parts)
+
+    def frame_pairs(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return what `normalised_frames` does as pairs of successive frames (P, 2, 3, S, S), each listed once, and the
+        places of each tubelet's pairs (N, T - 1)."""
+        pairs, places, count = [], [], 0
+        for frames, tubelets in self._normalised_clips(device):
+            successive = torch.stack([tubelets[:, :-1], tubelets[:, 1:]], dim=2)
+            distinct, place = torch.unique(successive.flatten(0, 1), dim=0, return_inverse=True)
+            pairs.append(frames[distinct])
+            places.append(place.view(successive.shape[:2]) + count)
+            count += len(distinct)
+        return torch.cat(pairs), torch.cat(places)
+
+    def _normalised_clips(self, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield each clip's distinct frames (U, 3, S, S), ImageNet-normalised, and its tubelets (K, T)."""
         mean, std = _imagenet_levels(device)
-        parts = []
         for frames, tubelets, colour in zip(self.frames, self.tubelets, self.colours, strict=True):
             gain = torch.from_numpy(colour.gain).to(device).view(3, 1, 1)
             offset = torch.from_numpy(colour.offset).to(device).view(3, 1, 1)
-            normalised = frames.to(device).float().mul_(gain / std).add_((offset - mean) / std)
-            parts.append(normalised[tubelets.to(device)])
-        return torch.cat(parts)
+            yield frames.to(device).float().mul_(gain / std).add_((offset - mean) / std), tubelets.to(device)
 
     def normalised_features(self, device: torch.device) -> Tensor:
         """Return normalised log-mel (N, L, 128) on `device`."""

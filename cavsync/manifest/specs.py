@@ -15,12 +15,13 @@ from cavsync.records import Record, Rule, one_of
 FORMAT_VERSION = 2
 ENCODERS = ("audio_encoder", "visual_encoder")
 GRAPHS = ("audio_frontend", *ENCODERS)
+FRAME_ENCODER = "frame_encoder"
 CLASSIFIER = "classifier"
 FACE_GRAPHS = (
     *("face_detector_short_range", "face_detector_full_range", "face_mesh"),
     *("face_frame_encoder", "face_visual_encoder", "face_audio_encoder"),
 )
-OPTIONAL_ENTRIES = ("classifier", "faces", "file_calibration")
+OPTIONAL_ENTRIES = ("classifier", "faces", "file_calibration", FRAME_ENCODER)
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8")
 DTYPES = ("float32", "float16", "uint8")
@@ -195,10 +196,11 @@ class FaceSpec(Record):
 class EngineSpec(Record):
     """Another way to compute a graph: `runtime` opens `file`, which needs the files `companions` too.
 
-    `graph` is one of GRAPHS, and its names, shapes and types are also the engine's; `runtime` is one of RUNTIMES.
+    `graph` is one of GRAPHS or FRAME_ENCODER, and its names, shapes and types are also the engine's; `runtime` is one
+    of RUNTIMES.
     """
 
-    graph: Annotated[str, one_of(GRAPHS)]
+    graph: Annotated[str, one_of((*GRAPHS, FRAME_ENCODER))]
     runtime: Annotated[str, one_of(RUNTIMES)]
     precision: Annotated[str, one_of(PRECISIONS)]
     file: str
@@ -246,7 +248,11 @@ MODEL_RULES = (
 
 @dataclass(frozen=True)
 class Manifest(Record):
-    """Everything a runtime needs to know before it opens a graph."""
+    """Everything a runtime needs to know before it opens a graph.
+
+    With `frame_encoder`, which gives the features of a pair of successive frames, `visual_encoder` takes those of a
+    tubelet's num_frames - 1 pairs; without, it takes the tubelet itself.
+    """
 
     name: str
     model: Annotated[dict[str, Any], *MODEL_RULES]
@@ -266,15 +272,22 @@ class Manifest(Record):
     classifier: ClassifierSpec | None = None
     faces: FaceSpec | None = None
     file_calibration: Calibrated = None
+    frame_encoder: GraphSpec | None = None
     files: Files = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property
     def graphs(self) -> dict[str, GraphSpec]:
-        """The graphs by the names of GRAPHS; those of a classifier (CLASSIFIER) and of faces (FACE_GRAPHS) if any."""
+        """The graphs by the names of GRAPHS; FRAME_ENCODER, CLASSIFIER and those of faces (FACE_GRAPHS) if any."""
         found = {name: getattr(self, name) for name in GRAPHS}
+        found |= {} if self.frame_encoder is None else {FRAME_ENCODER: self.frame_encoder}
         found |= {} if self.classifier is None else {CLASSIFIER: self.classifier.graph}
         return found | ({} if self.faces is None else self.faces.graphs)
+
+    @property
+    def encoders(self) -> dict[str, GraphSpec]:
+        """The graphs that engines may compute: ENCODERS, and FRAME_ENCODER if there is one."""
+        return {name: spec for name, spec in self.graphs.items() if name in (*ENCODERS, FRAME_ENCODER)}
 
     def to_bytes(self) -> bytes:
         """Serialise canonically, with the hash of everything else as `digest`."""

@@ -15,6 +15,7 @@ from cavsync.model.decoder import MaskedAutoencoder
 from cavsync.model.encoder import Embedding
 from cavsync.model.losses import contrastive_loss
 from cavsync.model.masking import BatchPlace, Masking, draw_mask_ratio, make_masking
+from cavsync.model.pair_stem import FramePairs
 from cavsync.model.patch import spectrogram_image, stacked_frames
 
 MAX_LOGIT_SCALE = math.log(100.0)
@@ -71,7 +72,7 @@ class CAVMAESync(MaskedAutoencoder):
     def forward(
         self,
         fbank: Tensor,
-        frames: Tensor,
+        frames: Tensor | FramePairs,
         mask_ratio_audio: float = 0.75,
         mask_ratio_visual: float = 0.75,
         mae_loss_weight: float = 1.0,
@@ -85,6 +86,8 @@ class CAVMAESync(MaskedAutoencoder):
         place: BatchPlace | None = None,
     ) -> PretrainOutput:
         """One pretraining step's losses for paired log-mel (B, audio_length, 128) and frames (B, [T,] 3, H, W).
+
+        A model with `pair_stem` takes FramePairs too.
 
         mae_loss_weight=0 leaves out the joint stream and the decoder, contrast_loss_weight=0 the contrastive streams.
         ids_restore_*: (B, N) ranks in place of the random draw; the lowest ranks stay visible.
@@ -119,6 +122,7 @@ class CAVMAESync(MaskedAutoencoder):
         contrast, accuracy, temperature = zero, zero, self.temperature()
         if mae_loss_weight:
             joint = self.split_joint(tokens["joint"], audio.shape[1] - self._num_global)
+            assert isinstance(frames, Tensor)  # A model with `pair_stem` has no decoder.
             rebuilt = self._reconstruct(*joint, audio_masking, visual_masking, fbank, frames)
         if contrast_loss_weight:
             waveform, frame = self.pool(tokens["audio"]), self.pool(tokens["visual"])
@@ -180,6 +184,7 @@ def _check_weights(mae_loss_weight: float, contrast_loss_weight: float) -> None:
         )
 
 
-def _check_pairs(fbank: Tensor, frames: Tensor) -> None:
-    if len(fbank) != len(frames):
-        raise ConfigError(f"{len(fbank)} log-mels came with {len(frames)} frames, expected pairs: pass equally many.")
+def _check_pairs(fbank: Tensor, frames: Tensor | FramePairs) -> None:
+    count = len(frames.tubelets if isinstance(frames, FramePairs) else frames)
+    if len(fbank) != count:
+        raise ConfigError(f"{len(fbank)} log-mels came with {count} frames, expected pairs: pass equally many.")

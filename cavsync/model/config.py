@@ -82,6 +82,9 @@ class ModelConfig(ModelOptions):
     frame_differences: bool = False
     """Embed a tubelet as its middle frame and the differences between neighbours, amplified: the same information, but
     motion is not hidden by the still frame, so small models learn it in minutes."""
+    pair_stem: bool = False
+    """Each pair of successive frames passes the convolutional stem once, in grey with its difference, whatever tubelets
+    it belongs to, and one linear layer joins the pairs of a tubelet: a stream costs one pass per frame."""
     frame_step_seconds: Annotated[float, Field(gt=0.0)] = 0.04
     """Spacing of a tubelet's frames; used by the data pipeline, not by the model."""
 
@@ -203,6 +206,13 @@ def _require_options(config: ModelConfig) -> None:
         )
     if config.frame_differences and config.num_frames == 1:
         raise ConfigError("frame_differences needs a tubelet, but num_frames is 1: raise it, or set the option false.")
+    if config.pair_stem and (config.num_frames == 1 or not config.conv_stem or config.frame_differences):
+        raise ConfigError(
+            "pair_stem is a convolutional stem for tubelets that forms the differences itself: set num_frames above 1, "
+            "conv_stem to true and frame_differences to false."
+        )
+    if config.pair_stem and config.has_decoder:
+        raise ConfigError("pair_stem has no frames for a decoder to compare with: set has_decoder to false.")
     if config.conv_stem and config.patch_size & (config.patch_size - 1):
         raise ConfigError(
             f"conv_stem halves the frame step by step, but patch_size is {config.patch_size}: use 8 or 16."

@@ -5,11 +5,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cavsync.errors import ConfigError
 from cavsync.model.block import Packing, Stream, block_stack, run_blocks, run_packed, unpack
 from cavsync.model.config import ModelConfig
 from cavsync.model.init import token
 from cavsync.model.masking import Masking
 from cavsync.model.norm import LayerNorm, add_norm
+from cavsync.model.pair_stem import FramePairs, PairStem
 from cavsync.model.patch import PatchEmbed, embedded_frames, patch_embedding, spectrogram_image
 from cavsync.model.pos_embed import position_table
 
@@ -38,7 +40,7 @@ class AudioVisualEncoder(nn.Module):
         self.config = config
         dim, size = config.embed_dim, (config.embed_dim, config.num_heads, config.mlp_ratio)
         self.patch_embed_a = patch_embedding(1, config)
-        self.patch_embed_v = patch_embedding(config.visual_channels, config)
+        self.patch_embed_v = PairStem(config) if config.pair_stem else patch_embedding(config.visual_channels, config)
         self.modality_a, self.modality_v = token(1, 1, dim), token(1, 1, dim)
         self.pos_embed_a = position_table(dim, config.audio_grid, config.tr_pos)
         self.pos_embed_v = position_table(dim, config.visual_grid, config.tr_pos)
@@ -59,8 +61,11 @@ class AudioVisualEncoder(nn.Module):
         """Normalised log-mel (B, audio_length, 128) -> Embedding; ConfigError for another shape."""
         return self.audio_embedding(self.audio_stream(self.embed_audio(fbank)))
 
-    def encode_frames(self, frames: Tensor) -> Embedding:
-        """Normalised RGB (B, 3, H, W), or (B, T, 3, H, W) for T frames -> Embedding; ConfigError for another shape."""
+    def encode_frames(self, frames: Tensor | FramePairs) -> Embedding:
+        """Normalised RGB (B, 3, H, W), or (B, T, 3, H, W) for T frames -> Embedding; ConfigError for another shape.
+
+        A model with `pair_stem` takes FramePairs too.
+        """
         return self.visual_embedding(self.visual_stream(self.embed_frames(frames)))
 
     def embed_audio(self, fbank: Tensor) -> Tensor:
@@ -68,9 +73,14 @@ class AudioVisualEncoder(nn.Module):
         patches: Tensor = self.patch_embed_a(spectrogram_image(fbank, self.config))
         return patches + self.pos_embed_a + self.modality_a
 
-    def embed_frames(self, frames: Tensor) -> Tensor:
-        """Frames (B, [T,] 3, H, W) -> patch vectors with position and modality (B, N, D)."""
-        patches: Tensor = self.patch_embed_v(embedded_frames(frames, self.config))
+    def embed_frames(self, frames: Tensor | FramePairs) -> Tensor:
+        """Frames (B, [T,] 3, H, W) or FramePairs -> patch vectors with position and modality (B, N, D)."""
+        embed = self.patch_embed_v
+        patches: Tensor = embed(frames) if isinstance(embed, PairStem) else embed(self._image(frames))
+        return self.place_frames(patches)
+
+    def place_frames(self, patches: Tensor) -> Tensor:
+        """Add position and modality to patch vectors of frames (B, N, D)."""
         return patches + self.pos_embed_v + self.modality_v
 
     def embed_visible_audio(self, fbank: Tensor, masking: Masking) -> Tensor:
@@ -81,11 +91,12 @@ class AudioVisualEncoder(nn.Module):
             return embed.kept(image, masking.ids_keep, self.pos_embed_a, self.modality_a)
         return masking.visible(self.embed_audio(fbank))
 
-    def embed_visible_frames(self, frames: Tensor, masking: Masking) -> Tensor:
-        """Frames (B, [T,] 3, H, W) -> vectors of the visible patches (B, n, D); hidden ones are not read."""
+    def embed_visible_frames(self, frames: Tensor | FramePairs, masking: Masking) -> Tensor:
+        """Frames (B, [T,] 3, H, W) or FramePairs -> vectors of the visible patches (B, n, D); hidden ones are not
+        read."""
         embed = self.patch_embed_v
         if isinstance(embed, PatchEmbed):
-            image = embedded_frames(frames, self.config)
+            image = self._image(frames)
             return embed.kept(image, masking.ids_keep, self.pos_embed_v, self.modality_v)
         return masking.visible(self.embed_frames(frames))
 
@@ -154,6 +165,12 @@ class AudioVisualEncoder(nn.Module):
         if self.config.cls_token:
             return Embedding(tokens[:, 0], patches)
         return Embedding(patches.amax(dim=1) if self.config.max_pooling else patches.mean(dim=1), patches)
+
+    def _image(self, frames: Tensor | FramePairs) -> Tensor:
+        """Frames as the image that is embedded, in a model without `pair_stem`."""
+        if isinstance(frames, FramePairs):
+            raise ConfigError("FramePairs came to a model without pair_stem, expected frames: pass (B, [T,] 3, H, W).")
+        return embedded_frames(frames, self.config)
 
     def _unchained_blocks(self, tokens: dict[Stream, Tensor]) -> tuple[list[nn.Module], list[nn.Module]]:
         """Joint blocks for the joint stream alone, and those for all streams.

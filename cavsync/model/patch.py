@@ -42,23 +42,28 @@ class ConvStem(nn.Module):
 
     def __init__(self, in_channels: int, embed_dim: int, patch_size: int) -> None:
         super().__init__()
-        halvings = patch_size.bit_length() - 1
-        widths = [in_channels, *(max(STEM_WIDTH, embed_dim >> (halvings - 1 - level)) for level in range(halvings))]
-        layers: list[nn.Module] = []
-        for level, (before, after) in enumerate(pairwise(widths)):
-            kernel = 5 if level == 0 else 3
-            layers += [
-                nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-            ]
-        self.layers = nn.Sequential(*layers)
-        self.proj = nn.Conv2d(widths[-1], embed_dim, kernel_size=1)
+        self.layers = stem_layers(in_channels, embed_dim, patch_size)
+        self.proj = nn.Conv2d(embed_dim, embed_dim, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """images (B, C, H, W) -> (B, N, D)."""
         projected: Tensor = self.proj(self.layers(images))
         return projected.flatten(2).transpose(1, 2)
+
+
+def stem_layers(in_channels: int, width: int, patch_size: int) -> nn.Sequential:
+    """Stride-2 convolutions (B, C, H, W) -> (B, width, H / patch_size, W / patch_size), with norms and ReLU."""
+    halvings = patch_size.bit_length() - 1
+    widths = [in_channels, *(max(STEM_WIDTH, width >> (halvings - 1 - level)) for level in range(halvings))]
+    layers: list[nn.Module] = []
+    for level, (before, after) in enumerate(pairwise(widths)):
+        kernel = 5 if level == 0 else 3
+        layers += [
+            nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+        ]
+    return nn.Sequential(*layers)
 
 
 def patch_embedding(in_channels: int, config: ModelConfig) -> PatchEmbed | ConvStem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.files.paired import Array, PairedFrames, Progress, filled, paired_frames
 from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.tubelets import Tubelet
 from cavsync.media.tracks import PLAYED, TrackChoice
 
 
@@ -60,8 +61,8 @@ def file_features(
         ConfigError: a frame rate that cannot be used.
     """
 
-    def see(tubelets: NDArray[np.uint8]) -> tuple[Array, Array | None]:
-        return bundle.embed_frames(tubelets), bundle.visual.run(tubelets, "patches") if patches else None
+    def see(tubelets: Sequence[Tubelet]) -> tuple[Array, Array | None]:
+        return bundle.embed_frames(tubelets), bundle.frame_patches(tubelets) if patches else None
 
     manifest = bundle.manifest
     shape = (manifest.audio.segment_frames, manifest.frontend.num_mel_bins)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from cavsync.deploy.files.placement import Placement, placed
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.stream.limits import GROUP_INSTANTS
-from cavsync.deploy.stream.rows import stacked
 from cavsync.deploy.stream.video_track import VideoTrack
 from cavsync.errors import ConfigError, MediaError
 from cavsync.manifest.specs import HOP_UNIT_MS
@@ -75,7 +74,7 @@ class SlidingSum:
         greatest number of frames paired with the sound is there."""
         sums, counts = self._sums
         used = np.flatnonzero(counts >= max(1.0, min_share * counts.max(initial=0)))
-        seconds: FloatArray = ((self._origin or 0) + used) * self._hop_seconds
+        seconds = np.asarray(((self._origin or 0) + used) * self._hop_seconds, dtype=np.float64)
         return seconds, sums[used] / counts[used]
 
 
@@ -109,7 +108,7 @@ def locate(
 
     def take() -> None:
         while group := track.take_group():
-            seen = bundle.embed_frames(stacked(track.tubelets(group)))
+            seen = bundle.embed_frames(track.tubelets(group))
             for instant, embedding in zip(group, seen, strict=True):
                 sliding.push(instant.time_seconds, embedding)
 

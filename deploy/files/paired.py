@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.tubelets import Tubelet
 from cavsync.deploy.stream.clock import EpochPairing
 from cavsync.deploy.stream.lag_rows import LagRows
 from cavsync.deploy.stream.limits import GROUP_INSTANTS
 from cavsync.deploy.stream.options import FILE_LEAD_SECONDS, ScoringOptions
-from cavsync.deploy.stream.rows import stacked
 from cavsync.deploy.stream.video_track import VideoTrack, VisualInstant
 from cavsync.manifest.specs import HOP_UNIT_MS
 from cavsync.media import AudioChunk, MediaReader
@@ -32,7 +32,7 @@ SLACK_HOPS = 8
 class PairedFrames(Generic[Seen]):
     """Push frames into `video` and audio into `audio` (see `VideoTrack`, `AudioTrack`), take pairs from `ready`.
 
-    see: called with the tubelets (n, T, H, W, 3) of each group of frames as soon as they are there.
+    see: called with the tubelets of each group of frames as soon as they are there.
     frame_rate_hz: use at most so many frames per second, at most `MAX_FRAME_RATE_HZ`; None for the bundle's own rate.
     pad: move segments that reach beyond the audio inside it, and pad them with zeros if it is shorter, as training
     does; otherwise they are None.
@@ -40,7 +40,7 @@ class PairedFrames(Generic[Seen]):
     """
 
     def __init__(
-        self, bundle: Bundle, see: Callable[[NDArray[np.uint8]], Seen], frame_rate_hz: float | None, *, pad: bool
+        self, bundle: Bundle, see: Callable[[Sequence[Tubelet]], Seen], frame_rate_hz: float | None, *, pad: bool
     ) -> None:
         self._see, self._pad = see, pad
         hops = 2
@@ -64,7 +64,7 @@ class PairedFrames(Generic[Seen]):
         """Yield times, what was seen, and raw log-mel segments (segment_frames, bins) of the frames whose audio has
         arrived or is no longer waited for; exhaust it before pushing more."""
         while group := self.video.take_group():
-            self._waiting.append((group, self._see(stacked(self.video.tubelets(group)))))
+            self._waiting.append((group, self._see(self.video.tubelets(group))))
         while self._waiting:
             group, seen = self._waiting[0]
             last = group[-1]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cavsync.deploy.files.paired import Array, PairedFrames, Progress, filled, paired_frames
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.classifier import LOG_MEL, Classifier
+from cavsync.deploy.runtime.tubelets import stacked
 from cavsync.media.tracks import PLAYED, TrackChoice
 
 NO_AUDIO = "no audio"
@@ -78,7 +79,7 @@ def file_tags(
         ConfigError: a frame rate that cannot be used.
     """
     shape = (bundle.manifest.audio.segment_frames, bundle.manifest.frontend.num_mel_bins)
-    pairs: PairedFrames[NDArray[np.uint8]] = PairedFrames(bundle, lambda tubelets: tubelets, frame_rate_hz, pad=True)
+    pairs: PairedFrames[NDArray[np.uint8]] = PairedFrames(bundle, stacked, frame_rate_hz, pad=True)
     place = 0
     found: list[NDArray[np.float64] | None] = []
     for times_seconds, tubelets, segments in paired_frames(path, pairs, tracks, on_progress):

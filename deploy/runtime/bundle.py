@@ -15,9 +15,10 @@ from cavsync.deploy.runtime.cores import threads_on
 from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.runtime.engines import ONNX_RUNTIME, Engine, choose_engines, open_engine
 from cavsync.deploy.runtime.face_engines import FaceEngines
+from cavsync.deploy.runtime.tubelets import Tubelet, pair_features, stacked, tubelets_of
 from cavsync.deploy.verdict.curve import FEATURE_NAMES
 from cavsync.errors import BundleError
-from cavsync.manifest import ENCODERS, Manifest, read_manifest
+from cavsync.manifest import ENCODERS, FRAME_ENCODER, Manifest, read_manifest
 from cavsync.manifest.specs import MAX_EMBEDDING_WIDTH
 from cavsync.media.align import num_log_mel_frames
 from cavsync.records import shown
@@ -28,13 +29,15 @@ TENSORS = {
     "audio_encoder": ("log_mel", "embedding"),
     "visual_encoder": ("frames", "embedding"),
 }
+TENSORS_OF_PAIRS = TENSORS | {"visual_encoder": ("features", "embedding"), FRAME_ENCODER: ("pairs", "features")}
 
 
 @dataclass(frozen=True)
 class Bundle:
     """An opened bundle. It keeps no state of a stream, so scorers in several threads may share it.
 
-    `faces` is None where the bundle has no face path.
+    `faces` is None where the bundle has no face path. With `pairs`, which gives the features of a pair of frames,
+    `visual` takes the features of a tubelet's pairs; without, it takes tubelets.
     """
 
     path: Path
@@ -44,6 +47,7 @@ class Bundle:
     visual: Engine
     embedding_dim: int
     faces: FaceEngines | None = None
+    pairs: Engine | None = None
 
     @classmethod
     def open(
@@ -91,6 +95,7 @@ class Bundle:
             visual=graph("visual_encoder"),
             embedding_dim=embedding_dim,
             faces=FaceEngines.open(path, manifest, threads=threads, cores=cores),
+            pairs=None if manifest.frame_encoder is None else graph(FRAME_ENCODER),
         )
 
     @property
@@ -120,9 +125,22 @@ class Bundle:
         """Raw log-mel (B, segment_frames, bins) -> unit embeddings (B, D)."""
         return self._checked(self.audio.run(segments, "embedding"), len(segments))
 
-    def embed_frames(self, tubelets: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """RGB (B, T, H, W, 3) -> unit embeddings (B, D)."""
-        return self._checked(self.visual.run(tubelets, "embedding"), len(tubelets))
+    def embed_frames(self, tubelets: NDArray[np.uint8] | Sequence[Tubelet]) -> NDArray[np.float32]:
+        """RGB (B, T, H, W, 3), or tubelets of one stream -> unit embeddings (B, D).
+
+        With `pairs`, each pair of a stream's frames is computed once.
+        """
+        return self._checked(self._of_tubelets(tubelets, "embedding"), len(tubelets))
+
+    def frame_patches(self, tubelets: NDArray[np.uint8] | Sequence[Tubelet]) -> NDArray[np.float32]:
+        """RGB (B, T, H, W, 3), or tubelets of one stream -> patch tokens (B, N, D)."""
+        return self._of_tubelets(tubelets, "patches")
+
+    def _of_tubelets(self, tubelets: NDArray[np.uint8] | Sequence[Tubelet], output: str) -> NDArray[np.float32]:
+        if self.pairs is None:
+            return self.visual.run(tubelets if isinstance(tubelets, np.ndarray) else stacked(tubelets), output)
+        found = tubelets_of(tubelets) if isinstance(tubelets, np.ndarray) else tubelets
+        return self.visual.run(pair_features(self.pairs, found), output)
 
     def _checked(self, embeddings: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         if embeddings.shape != (count, self.embedding_dim):
@@ -148,7 +166,8 @@ def _check_features(path: Path, manifest: Manifest) -> None:
 
 def _check_graphs(path: Path, manifest: Manifest) -> int:
     """Check the tensor names that the scorer uses; return the width of the embeddings."""
-    for graph, (wanted_input, wanted_output) in TENSORS.items():
+    tensors = TENSORS if manifest.frame_encoder is None else TENSORS_OF_PAIRS
+    for graph, (wanted_input, wanted_output) in tensors.items():
         spec = manifest.graphs[graph]
         outputs = [tensor.name for tensor in spec.outputs]
         if [tensor.name for tensor in spec.inputs] != [wanted_input] or outputs.count(wanted_output) != 1:
@@ -177,16 +196,22 @@ def _check_shapes(path: Path, manifest: Manifest, width: int) -> None:
     audio, visual, bins = manifest.audio, manifest.visual, manifest.frontend.num_mel_bins
     size = visual.img_size
     # None stands for a size that differs from call to call.
-    wanted: list[tuple[str, str, list[int | None]]] = [
+    wanted: list[tuple[str, str, list[int | str | None]]] = [
         ("audio_frontend", "float32", [None]),
         ("audio_frontend", "", [None, bins]),
         ("audio_encoder", "float32", [audio.segment_frames, bins]),
         ("audio_encoder", "", [width]),
-        ("visual_encoder", "uint8", [visual.num_frames, size, size, 3]),
         ("visual_encoder", "", [width]),
     ]
+    tensors = TENSORS
+    if manifest.frame_encoder is None:
+        wanted.append(("visual_encoder", "uint8", [visual.num_frames, size, size, 3]))
+    else:
+        tensors, features = TENSORS_OF_PAIRS, [*manifest.frame_encoder.outputs[0].shape[1:]]
+        wanted.append((FRAME_ENCODER, "uint8", [2, size, size, 3]))
+        wanted.append(("visual_encoder", "float32", [visual.num_frames - 1, *features]))
     for graph, dtype, shape in wanted:
-        spec, names = manifest.graphs[graph], TENSORS[graph]
+        spec, names = manifest.graphs[graph], tensors[graph]
         (tensor,) = (one for one in (spec.inputs if dtype else spec.outputs) if one.name in names)
         sizes = [None if want is None else have for want, have in zip(shape, tensor.shape[1:], strict=False)]
         if len(tensor.shape) != len(shape) + 1 or sizes != shape or dtype not in ("", tensor.dtype):

@@ -54,7 +54,7 @@ def choose_engines(bundle: Path, manifest: Manifest, wanted: str = ONNX_RUNTIME)
     if runtime == ONNX_RUNTIME and precision in ("", manifest.precision):
         return {}
     found = _of(bundle, manifest, runtime, precision)
-    missing = [graph for graph in ENCODERS if graph not in found]
+    missing = [graph for graph in manifest.encoders if graph not in found]
     if missing:
         kinds = sorted({f"{engine.runtime}:{engine.precision}" for engine in manifest.engines})
         raise ConfigError(
@@ -112,7 +112,7 @@ def _best(bundle: Path, manifest: Manifest) -> dict[str, EngineSpec]:
     gpu, finding = find_gpu()
     for runtime in (*GPU_RUNTIMES, "openvino"):
         found = _of(bundle, manifest, runtime, "")
-        is_whole = all(graph in found for graph in ENCODERS) and find_spec(runtime) is not None
+        is_whole = all(graph in found for graph in manifest.encoders) and find_spec(runtime) is not None
         if is_whole and (runtime == "openvino" or all(_opens_here(bundle, engine, gpu) for engine in found.values())):
             log.info("encoders computed by %s (%s)", runtime, found[ENCODERS[0]].precision)
             return found

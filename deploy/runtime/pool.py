@@ -16,6 +16,7 @@ from cavsync.deploy.runtime.batch_queue import ACTIVE_SECONDS, CLOSED, BatchQueu
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.engines import Engine
 from cavsync.errors import BundleError, ConfigError
+from cavsync.manifest import FRAME_ENCODER
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +64,17 @@ class EnginePool:
         if not 0 <= deadline_ms <= 1000 * ACTIVE_SECONDS:
             raise ConfigError(f"deadline_ms is {deadline_ms}: give 0 to {1000 * ACTIVE_SECONDS:.0f} milliseconds")
         self._queue = BatchQueue(max_batch, deadline_ms / 1000)
-        self._names = {id(bundle.audio): "audio_encoder", id(bundle.visual): "visual_encoder"}
+        self._names = {
+            id(bundle.audio): "audio_encoder",
+            id(bundle.visual): "visual_encoder",
+            id(bundle.pairs): FRAME_ENCODER,
+        }
         self._on_batch = on_batch
         self.bundle = replace(
-            bundle, audio=_PooledEngine(bundle.audio, self._queue), visual=_PooledEngine(bundle.visual, self._queue)
+            bundle,
+            audio=_PooledEngine(bundle.audio, self._queue),
+            visual=_PooledEngine(bundle.visual, self._queue),
+            pairs=None if bundle.pairs is None else _PooledEngine(bundle.pairs, self._queue),
         )
         # Daemons, so that a pool that was not closed does not keep the process alive.
         self._workers = [Thread(target=self._work, name=f"engine-pool-{n}", daemon=True) for n in range(workers)]

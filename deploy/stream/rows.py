@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.tubelets import Tubelet
 from cavsync.deploy.stream.clock import EpochPairing
 from cavsync.deploy.stream.grid import Grid
 from cavsync.deploy.stream.lag_rows import LagRows
@@ -21,8 +22,6 @@ from cavsync.deploy.verdict.confidence import Evidence
 
 AT_ONCE, ON_DEMAND, NEVER = "at once", "on demand", "never"
 """When frames are compared with the audio."""
-
-Tubelet = list[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class RowStream:
         fresh = [source for _, source in wanted if source.embedding is None]
         for start in range(0, len(fresh), GROUP_INSTANTS):
             group = fresh[start : start + GROUP_INSTANTS]
-            embeddings = self._bundle.embed_frames(stacked([source.tubelet for source in group]))
+            embeddings = self._bundle.embed_frames([source.tubelet for source in group])
             for source, embedding in zip(group, embeddings, strict=True):
                 source.embedding, source.tubelet = embedding.copy(), []
         for epoch, part in groupby(wanted, key=lambda pair: pair[1].audio_epoch):
@@ -191,7 +190,7 @@ class RowStream:
             if kept:
                 group = _Group(kept, plan, self._num_taken)
                 if self._compared == AT_ONCE:
-                    group.embeddings = self._bundle.embed_frames(stacked(self.video.tubelets(kept)))
+                    group.embeddings = self._bundle.embed_frames(self.video.tubelets(kept))
                 elif self._compared == ON_DEMAND:
                     group.tubelets = self.video.tubelets(kept)
                 self._groups.append(group)
@@ -221,8 +220,3 @@ class RowStream:
             stride=group.plan.stride,
             source=source,
         )
-
-
-def stacked(tubelets: Sequence[Tubelet]) -> NDArray[np.uint8]:
-    """Return tubelets as an array (n, T, H, W, 3)."""
-    return np.stack([np.stack(frames) for frames in tubelets])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.bundle import Bundle
+from cavsync.deploy.runtime.tubelets import SmallFrame, Tubelet
 from cavsync.deploy.stream.clock import EpochClock
 from cavsync.deploy.stream.limits import HOLE_SECONDS, JUMP_BACK_SECONDS, JUMP_SECONDS
 from cavsync.media.align import nearest_index, tubelet_times_seconds
@@ -55,7 +56,7 @@ class _Epoch:
     next_slot: int = 0
     closed: bool = False
     times: list[float] = field(default_factory=list)
-    frames: list[NDArray[np.uint8]] = field(default_factory=list)
+    frames: list[SmallFrame] = field(default_factory=list)
 
 
 class VideoTrack:
@@ -77,6 +78,7 @@ class VideoTrack:
         self.first_seconds: float | None = None
         self.elapsed_seconds = 0.0
         self.period_seconds = math.nan
+        self._num_frames = 0
         self.num_ignored = 0
         self.finished = False
 
@@ -100,7 +102,8 @@ class VideoTrack:
         if last_seconds - JUMP_BACK_SECONDS < pts_seconds < last_seconds + MIN_STEP_SECONDS:
             self._ignore(pts_seconds)
             return False
-        frame = self._make_small(rgb, self._visual.img_size)
+        frame = SmallFrame(self._num_frames, self._make_small(rgb, self._visual.img_size))
+        self._num_frames += 1
         if pts_seconds <= last_seconds:
             self.clock.set_back(last_seconds, pts_seconds)
             self.elapsed_seconds += JUMP_SECONDS
@@ -116,7 +119,7 @@ class VideoTrack:
             is_hole = step_seconds > HOLE_SECONDS
             self.elapsed_seconds += JUMP_SECONDS if is_hole else step_seconds
             self.period_seconds = math.nan if is_hole else step_seconds
-            self._motion = max(self._motion, _mean_difference(frame, epoch.frames[-1]))
+            self._motion = max(self._motion, _mean_difference(frame.pixels, epoch.frames[-1].pixels))
         epoch.times.append(pts_seconds)
         epoch.frames.append(frame)
         epoch.last_seconds = pts_seconds
@@ -165,8 +168,8 @@ class VideoTrack:
             self._due.popleft()
         return group
 
-    def tubelets(self, group: list[VisualInstant]) -> list[list[NDArray[np.uint8]]]:
-        """Return the T frames (H, W, 3) uint8 of the tubelet of each instant of the group taken last."""
+    def tubelets(self, group: list[VisualInstant]) -> list[Tubelet]:
+        """Return the T frames of the tubelet of each instant of the group taken last."""
         epoch = self._epochs[0]
         times = np.asarray(epoch.times)
         wanted = (self._wanted_seconds(instant.time_seconds) for instant in group)

@@ -14,7 +14,7 @@ from cavsync.export.precision.candidates import for_tensorrt
 from cavsync.export.trt.engines import write_engines
 from cavsync.export.trt.library import Library
 from cavsync.export.trt.options import TensorRTOptions
-from cavsync.manifest import ENCODERS, EngineSpec, GraphSpec
+from cavsync.manifest import EngineSpec, GraphSpec
 
 # The precision of "auto" for engines: half the size of float32, and no calibration needed.
 AUTO = "fp16"
@@ -23,7 +23,7 @@ AUTO = "fp16"
 def write_tensorrt(
     artefacts: Artefacts, paths: dict[str, Path], precision: str, library: Library, options: TensorRTOptions
 ) -> None:
-    """Build the engines of both encoders in `precision` from their float32 graphs, and check those that run here.
+    """Build the engines of all encoders in `precision` from their float32 graphs, and check those that run here.
 
     Raises:
         ExportError: a graph or engine departs from the model, or the library refuses to build.
@@ -31,7 +31,7 @@ def write_tensorrt(
     precision = AUTO if precision == "auto" else precision
     specs = {name: stage.spec for name, stage in stages(artefacts.model).items()}
     sources = _graphs(artefacts, paths, precision)
-    for name in ENCODERS:
+    for name in artefacts.encoders:
         artefacts.on_stage(f"building {library.name} engines of {name} in {precision}")
         engines = write_engines(
             artefacts.folder,
@@ -76,10 +76,10 @@ def _graphs(artefacts: Artefacts, paths: dict[str, Path], precision: str) -> dic
     if precision == "fp32":
         return paths
     if precision not in ("int8", "fp8"):
-        made = {name: artefacts.work / f"{name}.{precision}.onnx" for name in ENCODERS}
+        made = {name: artefacts.work / f"{name}.{precision}.onnx" for name in artefacts.encoders}
         return made if all(path.exists() for path in made.values()) else artefacts.write_half(paths, precision)
     made = {}
-    for name in ENCODERS:
+    for name in artefacts.encoders:
         artefacts.on_stage(f"quantizing {name} for TensorRT")
         made[name] = artefacts.work / f"{name}.tensorrt.onnx"
         for_tensorrt(paths[name], made[name], *artefacts.int8_samples(name), precision)

@@ -35,6 +35,10 @@ TUBELETS: dict[str, Any] = {
 """Changes for a small sync model: three frames, a convolutional stem, no global token, no decoder."""
 
 
+PAIRS: dict[str, Any] = {**TUBELETS, "num_frames": 4, "frame_differences": False, "pair_stem": True}
+"""Changes for a small sync model whose pairs of frames pass the stem once."""
+
+
 def small_config(**changes: Any) -> ModelConfig:
     """Return a configuration with 8 x 5 audio patches and 3 x 3 frame patches."""
     return ModelConfig(**{**SIZES, **changes})

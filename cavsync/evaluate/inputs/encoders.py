@@ -165,7 +165,7 @@ def encoder_of_bundle(bundle: Bundle) -> Encoder:
             lambda: bundle.embed_audio(segments), lambda: bundle.audio.run(segments, "patches")
         ),
         embed_frames=lambda tubelets: VectorsOnRequest(
-            lambda: bundle.embed_frames(tubelets), lambda: bundle.visual.run(tubelets, "patches")
+            lambda: bundle.embed_frames(tubelets), lambda: bundle.frame_patches(tubelets)
         ),
     )
 

@@ -21,7 +21,7 @@ def sync_base() -> Recipe:
     The linear patch embedding takes a vision-MAE ViT-B (`--set vision_mae=PATH`), a good start for little data.
     Source: this project. Optimizer and augmentation are the usual ones for ViT-B; nothing is tuned at this size.
     """
-    model = ModelConfig(num_frames=5, **TIMING_MODEL)
+    model = ModelConfig(num_frames=5, frame_differences=True, **TIMING_MODEL)
     train = TrainConfig(
         preset="sync-base",
         epochs=30,

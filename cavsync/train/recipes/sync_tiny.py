@@ -12,7 +12,6 @@ from cavsync.train.recipes import Recipe
 # What every model has that learns timing alone: contrast with other moments of the same clip, on unmasked inputs.
 TIMING_MODEL: dict[str, Any] = {
     "audio_length": 48,
-    "frame_differences": True,
     "has_decoder": False,
     "bidirectional_contrast": True,
     "learnable_temperature": True,
@@ -35,21 +34,25 @@ TIMING_TRAINING: dict[str, Any] = {
 
 
 def sync_tiny() -> Recipe:
-    """A small model with a resolution of one frame, 4.9 M parameters: tubelets of nine frames, 0.48 s of audio.
+    """A small model with a resolution of one frame, 2.1 M parameters: tubelets of nine frames, 0.48 s of audio.
+
+    Each frame passes the convolutions once, with its difference to the one before, and a linear layer joins the eight
+    pairs of a tubelet.
 
     Contrast only, of 40 instants per clip with other moments of the same clip, distant ones first. On two CPU cores it
     trains in an hour and scores 25 frames per second at many times real time.
     """
     model = ModelConfig(
         img_size=64,
-        embed_dim=256,
-        num_heads=4,
-        depth=3,
-        modality_specific_depth=2,
+        embed_dim=192,
+        num_heads=3,
+        depth=2,
+        modality_specific_depth=1,
         num_register_tokens=0,
         cls_token=False,
         max_pooling=True,
         conv_stem=True,
+        pair_stem=True,
         num_frames=9,
         **TIMING_MODEL,
     )
@@ -90,7 +93,8 @@ def demo() -> Recipe:
     Tubelets of five frames; nothing that needs a longer training to pay off.
     """
     model, train = sync_tiny()
-    model = model.model_copy(update={"embed_dim": 128, "depth": 2, "modality_specific_depth": 1, "num_frames": 5})
+    sizes = {"embed_dim": 128, "num_heads": 4, "num_frames": 5, "pair_stem": False, "frame_differences": True}
+    model = model.model_copy(update=sizes)
     changes = {
         "preset": "demo",
         "max_steps": 600,

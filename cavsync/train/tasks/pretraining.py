@@ -12,6 +12,7 @@ from torch import Tensor
 from cavsync.data.batches import PairBatch
 from cavsync.model import CAVMAESync, ModelConfig, PretrainOutput
 from cavsync.model.load import initialise_from
+from cavsync.model.pair_stem import FramePairs
 from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
@@ -52,7 +53,7 @@ class Pretraining(Task):
         ignored = batch.ignored_pairs(guard_seconds(config, draw.progress), config.negatives == "clip", device)
         output: PretrainOutput = model(
             batch.normalised_features(device),
-            batch.normalised_frames(device),
+            FramePairs(*batch.frame_pairs(device)) if self.model_config.pair_stem else batch.normalised_frames(device),
             config.mask_ratio_audio,
             config.mask_ratio_visual,
             config.mae_loss_weight,

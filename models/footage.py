@@ -1,0 +1,35 @@
+"""The clips that the whole picture's models are trained, calibrated and tested on, as folders of links."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from steps import cavsync, link
+
+GENERATED = {
+    "worlds": ["--clips", "360", "--seed", "4300", "--families", "worlds"],
+    "drawings": ["--clips", "240", "--seed", "4100"],
+    "held-out-worlds": ["--clips", "27", "--seed", "990100", "--families", "worlds"],
+    "held-out-drawings": ["--clips", "16", "--seed", "990000"],
+    "test-worlds": ["--clips", "54", "--seed", "991100", "--families", "worlds", "--max-offset-ms", "800"],
+}
+# Of research footage, so many groups of the training split are kept for calibration.
+CALIBRATION_EVERY = 7
+
+
+def make_clips(real: Path, clips: Path) -> None:
+    """Generate clips, and link those of `real` (a folder with manifest.csv) into folders by use and split."""
+    for name, options in GENERATED.items():
+        if not (clips / name / "truth.jsonl").is_file():
+            cavsync("data", "synth", clips / name, *options, "--overwrite")
+    with (real / "manifest.csv").open(encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    groups = sorted({row["group"] for row in rows if row["use"] == "research" and row["split"] == "train"})
+    apart = set(groups[::CALIBRATION_EVERY])
+    for row in rows:
+        path = (real / row["path"]).resolve()
+        if row["use"] == "train+test":
+            link(path, clips / ("talking" if row["split"] == "train" else "held-out-talking"))
+        elif row["use"] == "research" and row["split"] == "train":
+            link(path, clips / ("held-out-research" if row["group"] in apart else "research"))
