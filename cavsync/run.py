@@ -7,6 +7,7 @@
     faces/, face_offsets.json          of a face model: tracks of the clips' faces, offsets of the footage
     metrics.jsonl, tensorboard/        metrics by step
     checkpoints/step-N/                one checkpoint, see `CheckpointFiles`
+    checkpoints/best/                  weights of the best held-out measurement, where the run makes any while it trains
 
 `cavsync.model.checkpoint` writes the configuration and the weights, `cavsync.train` the rest.
 """
@@ -26,6 +27,7 @@ from cavsync.errors import CheckpointError, ConfigError
 FORMAT: Literal[1] = 1
 CHECKPOINTS = "checkpoints"
 STEP_PREFIX = "step-"
+BEST = "best"
 
 
 class RunConfig(BaseModel):
@@ -92,7 +94,7 @@ class CheckpointFiles:
         self.optimizer = self.path / "optimizer.pt"
         """State of the optimizer by parameter name, for resuming."""
         self.state = self.path / "state.json"
-        """Step and elapsed time as JSON, for resuming."""
+        """Step, elapsed time, and the best measurement so far as JSON, for resuming."""
 
     @property
     def weight_files(self) -> tuple[Path, ...]:
@@ -127,6 +129,8 @@ class RunFolder:
         """Folder of TensorBoard events."""
         self.checkpoints = self.path / CHECKPOINTS
         """Folder of the checkpoints."""
+        self.best = CheckpointFiles(self.checkpoints / BEST)
+        """Weights, average and state of the best held-out measurement; nothing to resume from."""
 
     def non_finite_file(self, step: int) -> Path:
         """JSON `step` and `clips` of the batch whose loss or gradient was not finite."""
@@ -149,47 +153,55 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class Run:
-    """A run, opened for reading at one step: `named_step`, or the latest one when `step` is first used."""
+    """A run, opened for reading at one step: `named_step`, the best one (`is_best`), or the latest one when `step` is
+    first used."""
 
     folder: RunFolder
     config: RunConfig
     named_step: int | None = None
+    is_best: bool = False
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Open RUN, or RUN/checkpoints/step-N.
+        """Open RUN, RUN/checkpoints/step-N or RUN/checkpoints/best.
 
         Raises CheckpointError where it is no run, its configuration is damaged, or N is no number.
         """
         path = Path(path)
         step = None
-        if _names_step(path):
+        is_best = _names_checkpoint(path) and path.name == BEST
+        if is_best:
+            path = path.parent.parent
+        elif _names_checkpoint(path):
             number = path.name.removeprefix(STEP_PREFIX)
             if not number.isdecimal():
-                raise CheckpointError(f"'{path}' is no step of a run: give the run, or its {CHECKPOINTS}/step-N.")
+                raise CheckpointError(
+                    f"'{path}' is no step of a run: give the run, or its {CHECKPOINTS}/step-N or {CHECKPOINTS}/{BEST}."
+                )
             path, step = path.parent.parent, int(number)
         folder = RunFolder(path)
-        return cls(folder, RunConfig.read(folder.config_file), step)
+        return cls(folder, RunConfig.read(folder.config_file), step, is_best)
 
     @classmethod
     def find(cls, path: str | Path) -> Run | None:
         """Open the run that `path` names, as `open`; None for a file, which may be a `.pth` of the authors."""
-        return cls.open(path) if Path(path).is_dir() or _names_step(Path(path)) else None
+        return cls.open(path) if Path(path).is_dir() or _names_checkpoint(Path(path)) else None
 
     def at(self, step: int | None) -> Run:
         """Return the run at `step`; itself for None. ConfigError where its path names another step."""
         if step is None or step == self.named_step:
             return self
-        if self.named_step is not None:
+        if self.named_step is not None or self.is_best:
             raise ConfigError(
-                f"'{self.folder.checkpoint(self.named_step).path}' is step {self.named_step}, but step {step} is asked "
-                "for: leave one of them out."
+                f"'{self.checkpoint.path}' is step {self.step}, but step {step} is asked for: leave one of them out."
             )
         return replace(self, named_step=step)
 
     @cached_property
     def step(self) -> int:
-        """The named step, or the latest one. CheckpointError where it has no weights."""
+        """The named step, the best one or the latest one. CheckpointError where it has no weights."""
+        if self.is_best:
+            return _step_of(self.folder.best)
         latest = self.folder.latest_step()
         if latest is None:
             raise CheckpointError(f"'{self.folder.path}' has no checkpoint yet: train it first, or name another run.")
@@ -201,7 +213,8 @@ class Run:
     @property
     def checkpoint(self) -> CheckpointFiles:
         """The checkpoint of `step`; CheckpointError as there."""
-        return self.folder.checkpoint(self.step)
+        step = self.step
+        return self.folder.best if self.is_best else self.folder.checkpoint(step)
 
     @property
     def name(self) -> str:
@@ -238,5 +251,18 @@ class Run:
             raise CheckpointError(f"'{path}' is damaged: restore it, or name calibration clips yourself.") from None
 
 
-def _names_step(path: Path) -> bool:
-    return path.parent.name == CHECKPOINTS and path.name.startswith(STEP_PREFIX)
+def _names_checkpoint(path: Path) -> bool:
+    return path.parent.name == CHECKPOINTS and (path.name.startswith(STEP_PREFIX) or path.name == BEST)
+
+
+def _step_of(files: CheckpointFiles) -> int:
+    """Return the step that `best` is of."""
+    if not files.weights.is_file():
+        raise CheckpointError(
+            f"'{files.path.parent.parent}' has no best checkpoint: train it with validate_every_steps or "
+            "validate_every_epochs, or name a step."
+        )
+    try:
+        return int(json.loads(files.state.read_text(encoding="utf-8"))["step"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise CheckpointError(f"'{files.state}' is damaged or unreadable: use a step of the run.") from None

@@ -56,6 +56,23 @@ def test_the_latest_step_stays_the_same_while_training_goes_on(tmp_path: Path) -
     assert Run.open(path).step == 2
 
 
+def test_the_best_checkpoint(tmp_path: Path) -> None:
+    """Its step is in its state; it is never the latest step; a damaged state is an error."""
+    path = make_run(tmp_path / "run", (3,))
+    best = RunFolder(path).best
+    with pytest.raises(CheckpointError, match="has no best checkpoint"):
+        _ = Run.open(best.path).step
+    best.path.mkdir()
+    best.weights.touch()
+    best.state.write_text('{"step": 2}')
+    run = Run.open(best.path)
+    assert (run.name, run.step, run.checkpoint.path, Run.open(path).step) == ("run", 2, best.path, 3)
+    for damaged in ("{", "[]", "{}", '{"step": null}'):
+        best.state.write_text(damaged)
+        with pytest.raises(CheckpointError, match="is damaged or unreadable"):
+            _ = Run.open(best.path).step
+
+
 def test_unfinished_and_foreign_folders_are_no_steps(tmp_path: Path) -> None:
     path = make_run(tmp_path / "run", (3,))
     for name in ("step-4", "step-x", "other", ".cavsync-0123456789ab.part"):
@@ -76,7 +93,9 @@ def test_files_are_told_from_runs(tmp_path: Path) -> None:
     assert found.step == 1
     with pytest.raises(CheckpointError, match="is not a run"):
         Run.find(tmp_path)
-    with pytest.raises(CheckpointError, match="no step of a run: give the run, or its checkpoints/step-N"):
+    with pytest.raises(
+        CheckpointError, match="no step of a run: give the run, or its checkpoints/step-N or checkpoints/best"
+    ):
         Run.find(tmp_path / "run" / "checkpoints" / "step-best")
 
 

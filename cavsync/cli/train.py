@@ -59,6 +59,7 @@ def train(
     prepare_threads()
     from rich.console import Console
 
+    from cavsync.run import RunFolder
     from cavsync.train import override, preset
     from cavsync.train.tasks.starting_model import with_starting_model
 
@@ -85,6 +86,12 @@ def train(
     result = run_training(console, model_config, config, data_paths, run_dir, held_out=held_out, resume=resume)
     if result.signal_number is not None:
         end_by_signal(result.signal_number, f"stopped at step {result.state.step}; --resume continues from there")
+    if result.is_early and result.is_main:
+        click.echo(
+            f"ended early at step {result.state.step}: {result.state.not_better} measurements in a row were no better "
+            f"than that of step {result.state.best_step}, which is {RunFolder(run_dir).best.path}",
+            err=True,
+        )
     for name, value in result.metrics.items() if result.is_main else ():
         click.echo(f"{name:22} {value:.6g}")
 

@@ -2,7 +2,7 @@
 
 Entry points, imported from the module named (docs/public-api.md lists what is public):
 
-- `clip`: `Clip`, `load_clip`; `clip_audio`: `Waveform`, `LogMel`; `audio_file`: `read_audio`.
+- `clip`: `Clip`, `load_clip`; `clip_audio`: `Waveform`, `LogMel`.
 - `logmel`: `log_mel`, `normalise`, and the numbers of the front end; `frontend`: `LogMelFrontend`, the same as a
 module.
 - `sources.clips`: `ClipSource`, `open_source`; `sources.classes`: `ClassLabels`, `ClipClasses`.

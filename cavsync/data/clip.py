@@ -15,6 +15,7 @@ from cavsync.data.clip_audio import ClipAudio, Waveform
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader, VideoFrame, resize_center_crop
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.audio_file import join_chunks
 from cavsync.media.resample import ChannelRule
 
 # Video and audio that end this far apart were not recorded together, or one of them drifts.
@@ -101,26 +102,6 @@ def read_until(
                 return
             if seconds < end_seconds:
                 yield seconds, item
-
-
-def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
-    """Join chunks by their timestamps: gaps become zeros, overlapping samples are dropped from the later chunk.
-
-    Returns (samples, start in seconds).
-    """
-    start_seconds = chunks[0].pts_seconds
-    first = round(start_seconds * SAMPLE_RATE_HZ)
-    parts: list[NDArray[np.float32]] = []
-    end = 0
-    for chunk in chunks:
-        begin = round(chunk.pts_seconds * SAMPLE_RATE_HZ) - first
-        if begin > end:
-            parts.append(np.zeros(begin - end, dtype=np.float32))
-            end = begin
-        new = chunk.samples[end - begin :]
-        parts.append(new)
-        end += len(new)
-    return np.concatenate(parts), start_seconds
 
 
 def require_same_length(path: Path | str, video_end_seconds: float, audio_end_seconds: float) -> None:

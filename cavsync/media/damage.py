@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from cavsync.errors import MediaError
 
@@ -12,11 +13,11 @@ MAX_DAMAGED_SHARE = 0.2
 
 
 class DamageCheck:
-    """Counts damaged packets, to reject a file that is too damaged."""
+    """Counts damaged packets of the `kinds` of track that are read, to reject a file that is too damaged."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, kinds: Sequence[str] = ("video", "audio")) -> None:
         self._source = source
-        self._decoded = {"video": 0, "audio": 0}
+        self._decoded = dict.fromkeys(kinds, 0)
         self._damaged = 0
         self._container_error = ""
         self.remedy = "give a complete file"

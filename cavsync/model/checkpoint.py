@@ -59,7 +59,11 @@ def save_state(
     add_files: called before the folder gets its name, to write other files such as the optimizer's state. An existing
     step is replaced.
     """
-    folder = RunFolder(Path(run_dir)).checkpoint(step).path
+    return save_files(weights, RunFolder(Path(run_dir)).checkpoint(step).path, add_files)
+
+
+def save_files(weights: Mapping[str, Tensor], folder: Path, add_files: Callable[[CheckpointFiles], None]) -> Path:
+    """Write a checkpoint's folder, whole or not at all, in place of an existing one; return it. See `save_state`."""
     with atomic_folder(folder) as fresh:
         files = CheckpointFiles(fresh)
         save_file(dict(weights), files.weights)

@@ -155,15 +155,37 @@ class TrainConfig(BaseModel):
     """Number of latest checkpoints to keep; older ones are deleted."""
     keep_every_steps: Count = 0
     """Also keep older checkpoints of steps that are a multiple of this; 0 keeps none."""
+    validate_every_steps: Count = 0
+    """Steps between two measurements on the held-out clips; checkpoints/best keeps the weights of the best one. With 0
+    and `validate_every_epochs` 0 these clips are only measured at the end."""
+    validate_every_epochs: Count = 0
+    """The same in epochs, instead of `validate_every_steps`."""
+    best_by: Literal["loss", "metric"] = "loss"
+    """What is best: the lowest held-out loss, or the highest metric, which is the mAP of a classifier with the target
+    multi-label, else the held-out accuracy."""
+    early_stop_patience: Count = 0
+    """The run ends after so many measurements in a row that are no better than the best before; 0 never ends it so."""
     max_rejected_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     """The run stops when more than this share of the clips turns out to be unusable."""
     vision_mae: str | None = None
     """Path of a ViT vision-MAE checkpoint that initialises both encoders."""
 
+    @property
+    def validates(self) -> bool:
+        """Whether the held-out clips are also measured during the run."""
+        return bool(self.validate_every_steps or self.validate_every_epochs)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.ema_decay and self.average_from_epoch:
             raise ConfigError("ema_decay and average_from_epoch are both set, but a run keeps one average: drop one.")
+        if self.validate_every_steps and self.validate_every_epochs:
+            raise ConfigError("validate_every_steps and validate_every_epochs are both set: drop one.")
+        if self.early_stop_patience and not self.validates:
+            raise ConfigError(
+                "early_stop_patience counts measurements during the run, but there are none: set validate_every_steps "
+                "or validate_every_epochs."
+            )
         if self.augmentation.needs_samples and self.augmentation.tempo != (1.0, 1.0):
             raise ConfigError(
                 "mixup_audio=waveform mixes samples, but a changed tempo leaves only log-mel: set tempo to [1, 1], or "

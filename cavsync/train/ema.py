@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -12,8 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from cavsync.train.optimizer import whole_tensor
-
-ROUNDING = 1e-9
+from cavsync.train.schedule import finished_epochs
 
 
 def moving(decay: float) -> Callable[[int], float]:
@@ -31,12 +29,8 @@ def over_epochs(first_epoch: int, steps_per_epoch: float) -> Callable[[int], flo
     et al. 2018, arXiv 1803.05407), as CAV-MAE's fine-tuning averages its epochs.
     """
 
-    def finished_at(step: int) -> int:
-        # An epoch of 7 / 3 steps ends with step 7, whatever the rounding of the quotient.
-        return math.floor(step / steps_per_epoch + ROUNDING)
-
     def weight(step: int) -> float:
-        finished, before = finished_at(step), finished_at(step - 1)
+        finished, before = (finished_epochs(number, steps_per_epoch) for number in (step, step - 1))
         if finished < first_epoch:
             return 1.0
         return 1 / (finished - first_epoch + 1) if finished > before else 0.0
@@ -67,13 +61,13 @@ class WeightAverage:
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """The model computes with the average inside the block."""
-        _reshard(self.model)
+        reshard(self.model)
         kept = {name: value.detach().clone() for name, value in _floats(self.model)}
         self._put(self.average)
         try:
             yield
         finally:
-            _reshard(self.model)
+            reshard(self.model)
             self._put(kept)
 
     def state(self) -> dict[str, Tensor]:
@@ -94,7 +88,7 @@ class WeightAverage:
             value.copy_(values[name])
 
 
-def _reshard(model: nn.Module) -> None:
+def reshard(model: nn.Module) -> None:
     """FSDP leaves parameters whole after a forward pass that no backward pass follows."""
     for module in model.modules():
         if isinstance(module, FSDPModule):

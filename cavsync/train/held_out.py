@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 
 from cavsync.train.data import RunData
-from cavsync.train.ema import WeightAverage
+from cavsync.train.ema import WeightAverage, reshard
 from cavsync.train.ranks import Ranks
 from cavsync.train.step import over_ranks
 from cavsync.train.tasks.task import Draw, Task
@@ -19,10 +19,12 @@ from cavsync.train.tasks.task import Draw, Task
 def held_out_metrics(
     model: Any, data: RunData, task: Task, seed: int, fabric: Fabric, ranks: Ranks, average: WeightAverage | None
 ) -> dict[str, float]:
-    """Return mean loss and accuracy over the held-out clips, without augmentation, with the averaged weights if the run
-    keeps an average. Empty with fewer held-out clips than processes. Called by all processes."""
+    """Return the task's held-out metrics, without augmentation, with the averaged weights if the run keeps an average.
+
+    The same in every process, which all call it; empty with fewer held-out clips than processes.
+    """
     model.eval()
-    found = []
+    found, parts = [], []
     with nullcontext() if average is None else average.swapped_in():
         for batch in data.held_out_batches():
             data.note_rejects(batch)
@@ -32,8 +34,13 @@ def held_out_metrics(
                 generator = torch.Generator().manual_seed(seed)
                 sizes = [int(count[0]) for count in counts]
                 draw = Draw(generator, (sum(sizes[: ranks.rank]), sum(sizes)))
-                scalars = task.loss(model, batch, fabric.device, draw)[1]
+                scalars, part = task.measure(model, batch, fabric.device, draw)
                 found.append((scalars, float(len(batch))))
+                parts.append(part)
+    reshard(model)
     model.train()
     means = over_ranks(found, ranks)
-    return {name: means[source] for name, source in task.held_out.items()} if means else {}
+    if not means:
+        return {}
+    everywhere = [part for own in ranks.gather_objects(parts) for part in own]
+    return {name: means[source] for name, source in task.held_out.items()} | task.over_clips(everywhere)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +31,25 @@ from cavsync.train.recipes import AnyModelConfig
 from cavsync.train.schedule import learning_rate
 from cavsync.train.signals import StopSignals
 from cavsync.train.split import RunPaths, note_classes, note_data, write_held_out
-from cavsync.train.state import RunState, Training, begin, claim, initial_weights, restore, save
+from cavsync.train.state import RunState, Training, begin, claim, initial_weights, restore, save, save_best
 from cavsync.train.step import StepBatch, TrainingStep, over_ranks
 from cavsync.train.tasks.choose import make_task
 from cavsync.train.tasks.task import Model, Task
+from cavsync.train.validation import Validation
 
 StepReport = Callable[[int, int, float, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: progress, last metrics, the signal that stopped it early if one did, and whether this is the
-    process that reports."""
+    """How a run ended: progress, last metrics, the signal that stopped it early if one did, whether this is the
+    process that reports, and whether it ended because held-out measurements no longer improved."""
 
     state: RunState
     metrics: dict[str, float]
     signal_number: int | None = None
     is_main: bool = True
+    is_early: bool = False
 
 
 @dataclass
@@ -86,11 +88,13 @@ class Trainer:
             if data is None:
                 return RunResult(RunState(step or 0), {}, stop.received, ranks.is_main)
             task = make_task(self.model_config, self.config, data, self.folder)
+            validation = Validation(self.config, task.metric, data.steps_per_epoch)
+            validation.require_clips(len(data.held_out_indices), ranks.size)
             _together(ranks, lambda: self._claim(data, step, held))
             wrapped, training, state = self._start(fabric, task, step, data.steps_per_epoch)
-            session = Session(self, fabric, ranks, data, task, wrapped, training, stop)
+            session = Session(self, fabric, ranks, data, task, validation, wrapped, training, stop)
             state, metrics = session.train(state)
-        return RunResult(state, metrics, stop.received, ranks.is_main)
+        return RunResult(state, metrics, stop.received, ranks.is_main, validation.is_over(state))
 
     def _open(self, paths: RunPaths, fabric: Fabric, ranks: Ranks, stop: StopSignals) -> RunData | None:
         """Open the data; None where a signal came while faces were followed."""
@@ -143,33 +147,49 @@ class Session:
     ranks: Ranks
     data: RunData
     task: Task
+    validation: Validation
     model: Any
     training: Training
     stop: StopSignals
-    _saved_step: int | None = None
+    _saved: RunState | None = None
+    _measured: tuple[int, dict[str, float]] = (0, {})
 
     def train(self, state: RunState) -> tuple[RunState, dict[str, float]]:
         """Take the remaining steps, write a last checkpoint, measure the held-out clips; return the last metrics."""
-        self._saved_step = state.step or None
+        self._saved = state if state.step else None
         with ExitStack() as opened:
             log = opened.enter_context(MetricsLog(self.trainer.folder, state.step)) if self.ranks.is_main else None
             state, metrics = self._steps(state, log)
             self._save(state)
             # A signal may reach one process only, or arrive only now.
             if not self.ranks.any(self.stop.received is not None):
-                held_out = held_out_metrics(
-                    self.model,
-                    self.data,
-                    self.task,
-                    self.trainer.config.seed,
-                    self.fabric,
-                    self.ranks,
-                    self.training.average,
-                )
-                metrics |= held_out
-                if log is not None and held_out:
-                    log.write(state.step, held_out)
-        return state, metrics
+                metrics |= self._measure(state.step, log)
+                if self.trainer.config.validates and state.validated_step != state.step:
+                    state = self._judge(state, log)
+                    self._save(state)
+        return state, metrics | self.validation.summary(state)
+
+    def _validate(self, state: RunState, log: MetricsLog | None) -> RunState:
+        """Measure the held-out clips where that is due; a run that is being stopped does so when it is resumed."""
+        if not self.validation.is_due(state) or self.ranks.any(self.stop.received is not None):
+            return state
+        return self._judge(state, log)
+
+    def _judge(self, state: RunState, log: MetricsLog | None) -> RunState:
+        state = self.validation.judge(state, self._measure(state.step, log))
+        if state.best_step == state.step:
+            save_best(self.training, self.trainer.folder, state, self.ranks)
+        return state
+
+    def _measure(self, step: int, log: MetricsLog | None) -> dict[str, float]:
+        """Measure the held-out clips, once per step, and log it."""
+        if self._measured[0] != step:
+            seed, average = self.trainer.config.seed, self.training.average
+            found = held_out_metrics(self.model, self.data, self.task, seed, self.fabric, self.ranks, average)
+            if log is not None and found:
+                log.write(step, found)
+            self._measured = step, found
+        return self._measured[1]
 
     def _steps(self, state: RunState, log: MetricsLog | None) -> tuple[RunState, dict[str, float]]:
         config = self.trainer.config
@@ -181,7 +201,8 @@ class Session:
         has_learned = False
         self.model.train()
         batches: Iterator[Batch] | None = None
-        while state.step < num_steps:
+        state = self._validate(state, log)
+        while state.step < num_steps and not self.validation.is_over(state):
             if self.task.revise(self.training.model, state.step, num_steps, self.ranks) or batches is None:
                 batches = iter(self.data.training_batches(state.step, num_steps))
             batch = self._next_batch(batches, state.step, num_steps, begin_seconds)
@@ -190,7 +211,7 @@ class Session:
             rate = self._set_rate(optimizer, batch)
             found = step.take(batch)
             has_learned = has_learned or bool(found)
-            state = RunState(state.step + 1, time.monotonic() - begin_seconds)
+            state = replace(state, step=state.step + 1, elapsed_seconds=time.monotonic() - begin_seconds)
             if found and self.training.average is not None:
                 self.training.average.update(state.step)
             if state.step % config.log_every_steps == 0 or state.step == num_steps:
@@ -201,6 +222,7 @@ class Session:
                 metrics |= found[-1][0]
             if self.ranks.is_main:
                 self.trainer.report(state.step, num_steps, max(state.step / num_steps, batch.progress), metrics)
+            state = self._validate(state, log)
             if state.step % config.checkpoint_every_steps == 0 and state.step < num_steps:
                 self._save(state)
         if metrics and not has_learned:
@@ -253,9 +275,9 @@ class Session:
         }
 
     def _save(self, state: RunState) -> None:
-        if self._saved_step == state.step:
+        if self._saved == state:
             return
-        self._saved_step = state.step
+        self._saved = state
         save(self.training, self.trainer.folder, state, self.trainer.config, self.ranks)
 
 

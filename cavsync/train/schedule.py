@@ -9,6 +9,13 @@ from cavsync.train.config import TrainConfig
 FINAL_COSINE_SHARE = 0.02
 # Geometric decay needs an end above zero; no two frames are closer than this.
 SMALLEST_GUARD_SECONDS = 0.005
+ROUNDING = 1e-9
+
+
+def finished_epochs(step: int, steps_per_epoch: float) -> int:
+    """Return how many epochs are over after `step` steps."""
+    # An epoch of 7 / 3 steps ends with step 7, whatever the rounding of the quotient.
+    return math.floor(step / steps_per_epoch + ROUNDING)
 
 
 def learning_rate(config: TrainConfig, step: int, *, steps_per_epoch: float, progress: float) -> float:
@@ -21,8 +28,7 @@ def learning_rate(config: TrainConfig, step: int, *, steps_per_epoch: float, pro
     if config.schedule == "cosine":
         share = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
         return rate * (FINAL_COSINE_SHARE + (1 - FINAL_COSINE_SHARE) * share)
-    # Rounding may put a whole number of epochs slightly below it.
-    epoch = math.floor(step / steps_per_epoch + 1e-9) + 1
+    epoch = finished_epochs(step, steps_per_epoch) + 1
     if epoch < config.halve_from_epoch:
         return rate
     return rate * 0.5 ** (1 + (epoch - config.halve_from_epoch) // config.halve_every_epochs)

@@ -6,7 +6,7 @@ import fcntl
 import json
 import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from cavsync.atomic import is_leftover, remove_leftovers, require_new_folder
 from cavsync.data.sources.classes import ClassLabels
 from cavsync.errors import CheckpointError
-from cavsync.model.checkpoint import load_state, save_state, write_run_config
+from cavsync.model.checkpoint import load_state, save_files, write_run_config
 from cavsync.model.face_config import FaceConfig
 from cavsync.run import CheckpointFiles, Run, RunConfig, RunFolder
 from cavsync.train.config import TrainConfig
@@ -36,6 +36,7 @@ UNREADABLE = (
 FREE_OPTIONS = frozenset(
     (
         *("max_steps", "max_minutes", "epochs", "workers", "log_every_steps", "checkpoint_every_steps"),
+        *("validate_every_steps", "validate_every_epochs", "early_stop_patience"),
         *("keep_checkpoints", "keep_every_steps", "accelerator", "devices", "nodes", "strategy", "compile"),
         *("activation_checkpointing", "max_rejected_share", "log_mel", "init_from", "vision_mae", "face_cache"),
     )
@@ -44,10 +45,18 @@ FREE_OPTIONS = frozenset(
 
 @dataclass(frozen=True)
 class RunState:
-    """Progress of a run: steps done, and the seconds that they took over all its sessions."""
+    """Progress of a run: steps done, and the seconds that they took over all its sessions.
+
+    `validated_step`: the last step whose held-out measurement counted; `best_step`, `best_value`: the best one (None
+    before the first); `not_better`: how many since then were no better.
+    """
 
     step: int = 0
     elapsed_seconds: float = 0.0
+    validated_step: int = 0
+    best_step: int = 0
+    best_value: float | None = None
+    not_better: int = 0
 
 
 @dataclass
@@ -61,19 +70,35 @@ class Training:
 
 def save(training: Training, folder: RunFolder, state: RunState, config: TrainConfig, ranks: Ranks) -> None:
     """Write one checkpoint, whole or not at all, and delete old ones. Called by all processes."""
-    weights = {name: whole_tensor(value).contiguous() for name, value in training.model.state_dict().items()}
     moments = optimizer_state(training.model, training.optimizer)
-    average = None if training.average is None else training.average.state()
+    _write(training, folder.checkpoint(state.step), state, ranks, lambda files: torch.save(moments, files.optimizer))
     if ranks.is_main:
-
-        def add_files(files: CheckpointFiles) -> None:
-            torch.save(moments, files.optimizer)
-            if average is not None:
-                save_file(average, files.average)
-            files.state.write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
-
-        save_state(weights, folder.path, state.step, add_files)
         _delete_old(folder, config)
+
+
+def save_best(training: Training, folder: RunFolder, state: RunState, ranks: Ranks) -> None:
+    """Write the weights to checkpoints/best, whole or not at all. Called by all processes."""
+    _write(training, folder.best, state, ranks, lambda _: None)
+
+
+def _write(
+    training: Training,
+    target: CheckpointFiles,
+    state: RunState,
+    ranks: Ranks,
+    add_others: Callable[[CheckpointFiles], None],
+) -> None:
+    weights = {name: whole_tensor(value).contiguous() for name, value in training.model.state_dict().items()}
+    average = None if training.average is None else training.average.state()
+
+    def add_files(files: CheckpointFiles) -> None:
+        add_others(files)
+        if average is not None:
+            save_file(average, files.average)
+        files.state.write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+
+    if ranks.is_main:
+        save_files(weights, target.path, add_files)
     # Make every process wait until the files exist.
     ranks.any(False)
 

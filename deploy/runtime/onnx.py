@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,24 @@ class OnnxGraph:
         self._takes_one = inputs[0].shape[0] == 1
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """Return the output named `output` for the one input `values`, as float32.
+        """Return the output named `output` for the one input `values`, as float32. BundleError as for `run_on`."""
+        return self.run_on({self._input: values}, output)
+
+    def run_on(self, inputs: Mapping[str, NDArray[Any]], output: str) -> NDArray[np.float32]:
+        """Return the output named `output` for inputs by name, which have as many rows each, as float32.
 
         Raises:
-            BundleError: the graph refuses the input or gives values that are not finite.
+            BundleError: the graph refuses the inputs or gives values that are not finite.
         """
-        if self._takes_one and len(values) > 1:
-            return np.concatenate([self.run(values[place : place + 1], output) for place in range(len(values))])
+        count = len(next(iter(inputs.values())))
+        if self._takes_one and count > 1:
+            rows = ({name: values[place : place + 1] for name, values in inputs.items()} for place in range(count))
+            return np.concatenate([self.run_on(row, output) for row in rows])
         try:
-            (result,) = self._session.run([output], {self._input: values})
+            (result,) = self._session.run([output], dict(inputs))
         except _runtime_errors() as error:
-            raise BundleError(f"{self._path} fails on an input of shape {values.shape} ({reason(error)}): "
+            shapes = " and ".join(str(values.shape) for values in inputs.values())
+            raise BundleError(f"{self._path} fails on an input of shape {shapes} ({reason(error)}): "
                               "export the bundle again") from None  # fmt: skip
         result = np.asarray(result, dtype=np.float32)
         if not np.isfinite(result).all():

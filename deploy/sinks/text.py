@@ -52,7 +52,7 @@ def csv_row(row: dict[str, Any]) -> str:
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, restval="", extrasaction="ignore")
-    writer.writerow({name: _cell(value) for name, value in {"reason": row.get("error"), **row}.items()})
+    writer.writerow({name: csv_cell(value) for name, value in {"reason": row.get("error"), **row}.items()})
     return out.getvalue()
 
 
@@ -73,7 +73,7 @@ def vtt_cue(start_seconds: float, record: SyncScore) -> str:
     """The cue of one decision, from `start_seconds` to the decision's time."""
     # A cue may not contain `-->`; the escape means the same inside a JSON string.
     payload = json.dumps(record.to_dict(), allow_nan=False).replace("-->", "--\\u003e")
-    return f"{_timestamp(start_seconds)} --> {_timestamp(record.time_seconds)}\n{payload}\n"
+    return f"{vtt_time(start_seconds)} --> {vtt_time(record.time_seconds)}\n{payload}\n"
 
 
 def objects_of(outcome: Outcome) -> list[dict[str, Any]]:
@@ -84,7 +84,8 @@ def objects_of(outcome: Outcome) -> list[dict[str, Any]]:
     return [*windows, *(track.to_dict() for track in outcome.tracks), outcome.summary.to_dict()]
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """A value as a cell of a table."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
@@ -92,7 +93,8 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _timestamp(seconds: float) -> str:
+def vtt_time(seconds: float) -> str:
+    """A time as WebVTT writes it."""
     milliseconds = max(0, round(seconds * 1000))
     minutes, milliseconds = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)

@@ -98,6 +98,21 @@ class AudioStretch:
         self._hear_until(instant * self._hop_frames + self._segment_frames)
         return self._segment(instant)
 
+    def log_mel_inside(self, instant: int) -> NDArray[np.float32] | None:
+        """The same of the nearest instant whose segment lies inside the stretch; zeros follow the audio where it is
+        shorter than a segment. None where the segment of `instant` does not reach into the stretch."""
+        start = instant * self._hop_samples
+        if start >= self._samples.end or start + self._span_samples <= self._samples.first:
+            return None
+        if self.end_instant > self.first_instant:
+            return self.log_mel(min(max(instant, self.first_instant), self.end_instant - 1))
+        samples = self._samples.read(self._samples.first, self._samples.end)
+        segment = np.zeros((self._segment_frames, self._encoder.num_mel_bins), np.float32)
+        if len(samples) >= FRAME_LENGTH_SAMPLES:
+            heard = self._encoder.log_mel(np.nan_to_num(samples))
+            segment[: len(heard)] = heard[: self._segment_frames]
+        return segment
+
     def level_dbfs(self, instant: int) -> float:
         """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
         if not self.first_instant <= instant < self.end_instant or not self._is_usable(instant):

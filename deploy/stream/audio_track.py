@@ -89,6 +89,12 @@ class AudioTrack:
         found = (stretch.log_mel(instant) for stretch in self._stretches if stretch.epoch == epoch)
         return next((segment for segment in found if segment is not None), None)
 
+    def log_mel_inside(self, epoch: int, instant: int) -> NDArray[np.float32] | None:
+        """Raw log-mel (segment_frames, bins) of an instant, moved inside the stretch that its segment reaches into;
+        None where it reaches into none, or where audio is missing."""
+        found = (stretch.log_mel_inside(instant) for stretch in self._stretches if stretch.epoch == epoch)
+        return next((segment for segment in found if segment is not None), None)
+
     def level_dbfs(self, epoch: int, instant: int) -> float:
         """Level of the instant's segment in dB relative to a full-scale square wave; NaN where audio is missing."""
         levels = [stretch.level_dbfs(instant) for stretch in self._stretches if stretch.epoch == epoch]

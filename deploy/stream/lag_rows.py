@@ -96,9 +96,13 @@ class LagRows:
         """Level of the segment nearest to the moment (see `AudioTrack.level_dbfs`)."""
         return self.audio.level_dbfs(epoch, self._nearest(time_seconds))
 
-    def log_mel(self, epoch: int, time_seconds: float) -> NDArray[np.float32] | None:
-        """Raw log-mel (segment_frames, bins) of the segment nearest to the moment; None where audio is missing."""
-        return self.audio.log_mel(epoch, self._nearest(time_seconds))
+    def log_mel(self, epoch: int, time_seconds: float, *, pad: bool = False) -> NDArray[np.float32] | None:
+        """Raw log-mel (segment_frames, bins) of the segment nearest to the moment; None where audio is missing.
+
+        pad: a segment that reaches beyond the audio is moved inside it, and padded with zeros if the audio is shorter.
+        """
+        instant = self._nearest(time_seconds)
+        return self.audio.log_mel_inside(epoch, instant) if pad else self.audio.log_mel(epoch, instant)
 
     def drop_before(self, epoch: int, time_seconds: float) -> None:
         """Release the audio that no moment from `time_seconds` on needs, once the audio has come as far.

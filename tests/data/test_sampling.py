@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cavsync.data.audio_file import read_audio
 from cavsync.data.augment.config import Augmentation
 from cavsync.data.augment.frames import ColourChange
 from cavsync.data.batches import ClipPairs, PairDataset, collate
 from cavsync.data.check import check_source
-from cavsync.data.clip import Clip, join_chunks, load_clip
+from cavsync.data.clip import Clip, load_clip
 from cavsync.data.clip_audio import LogMel
 from cavsync.data.logmel import log_mel
 from cavsync.data.planned_audio import PlannedAudio
@@ -28,6 +27,7 @@ from cavsync.data.sources.video_folder import VideoFolder
 from cavsync.errors import DataError, MediaError
 from cavsync.media import AudioChunk
 from cavsync.media.align import upstream_start_frame
+from cavsync.media.audio_file import join_chunks, read_audio
 
 
 def made_clip(seconds: float = 4.0, fps: float = 25.0, audio_start_seconds: float = 0.0) -> Clip:

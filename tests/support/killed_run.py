@@ -27,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     "max_steps": NUM_STEPS,
     "ema_decay": 0.9,
     "learning_rate": 1e-3,
+    "validate_every_steps": 3,
 }
 FACE_OPTIONS: dict[str, Any] = {
     "batch_clips": 2,

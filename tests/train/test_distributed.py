@@ -167,9 +167,12 @@ def test_what_teaches_time_trains_on_several_processes(strategy: str, clips: Pat
     options = ("negatives=clip", "instants_per_clip=4", "learnable_temperature=true", "bidirectional_contrast=true")
     options += ("contrast_loss_weight=1.0", "mae_loss_weight=0.0", "has_decoder=false", "ema_decay=0.5", "max_steps=2")
     options += ("learning_rate=1e-5", "gradient_accumulation=2", "weight_decay=0.0", "checkpoint_every_steps=1")
+    options += ("validate_every_steps=1",)
     train(clips, tmp_path / "one", *options)
     train(clips, tmp_path / "two", *options, f"strategy={strategy}", processes=2)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    best = [json.loads(RunFolder(tmp_path / name).best.state.read_text()) for name in ("one", "two")]
+    assert best[1]["best_step"] == best[0]["best_step"] > 0
     expected, got = first_gradients(tmp_path / "one"), first_gradients(tmp_path / "two")
     for name, gradient in expected.items():
         torch.testing.assert_close(got[name], gradient, rtol=1e-5, atol=1e-5, msg=name)

@@ -15,7 +15,7 @@ from waiting import PATIENCE_SECONDS
 from cavsync.data.shards import PackOptions
 from cavsync.data.shards.pack import pack
 from cavsync.model.checkpoint import load_face, load_model
-from cavsync.run import RunFolder
+from cavsync.run import Run, RunFolder
 
 KILLS = 24
 
@@ -35,10 +35,10 @@ def lives(data: Path, run_dir: Path, kills: int, preset_name: str = "debug") -> 
     return int(killed), int(in_checkpoint)
 
 
-def curve(run_dir: Path) -> list[tuple[int, float]]:
-    """(step, loss) of every line of the log, in its order."""
+def curve(run_dir: Path, name: str = "loss") -> list[tuple[int, float]]:
+    """(step, value) of every line of the log that has it, in its order."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    return [(line["step"], line[name]) for line in lines if name in line]
 
 
 @pytest.mark.slow
@@ -52,6 +52,15 @@ def test_killed_runs_end_like_others(clips: Path, tmp_path: Path) -> None:
     assert in_checkpoint >= 3
     assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
     assert [step for step, _ in curve(tmp_path / "killed")] == list(range(1, NUM_STEPS + 1))
+    held_out = curve(tmp_path / "killed", "held_out_loss")
+    assert held_out == curve(tmp_path / "whole", "held_out_loss")
+    best = Run.open(tmp_path / "killed" / "checkpoints" / "best")
+    assert (best.step, min(held_out, key=lambda found: found[1])[0]) == (
+        Run.open(tmp_path / "whole" / "checkpoints" / "best").step,
+        best.step,
+    )
+    for name, value in load_model(best.checkpoint.path).state_dict().items():
+        assert torch.equal(value, load_model(tmp_path / "whole" / "checkpoints" / "best").state_dict()[name]), name
     assert RunFolder(tmp_path / "killed").steps() == [NUM_STEPS - 2, NUM_STEPS]
     whole, other = load_model(tmp_path / "whole").state_dict(), load_model(tmp_path / "killed").state_dict()
     for name, value in whole.items():

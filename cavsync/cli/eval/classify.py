@@ -22,7 +22,7 @@ DEFAULT_FRAMES = 10
 @click.command("classify")
 @click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", required=True, type=click.Path(path_type=Path),
-              help="RUN or RUN/checkpoints/step-N of a classifier, or a fine-tuned .pth of the authors.")  # fmt: skip
+              help="RUN or RUN/checkpoints/NAME of a classifier, or a fine-tuned .pth of the authors.")  # fmt: skip
 @click.option("--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="CSV index,mid,display_name of the model's classes; "
               "by default those that the run holds.")  # fmt: skip

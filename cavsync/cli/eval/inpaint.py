@@ -24,7 +24,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.command("inpaint")
 @click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", required=True, type=click.Path(path_type=Path),
-              help="RUN, RUN/checkpoints/step-N or an authors' .pth, including its decoder.")  # fmt: skip
+              help="RUN, RUN/checkpoints/NAME or an authors' .pth, including its decoder.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
               help="Model option that the shapes in a .pth do not determine, such as norm_pix_loss=true.")  # fmt: skip
 @click.option("--ratios", callback=_numbers, default="0.25,0.5,0.75,0.9", show_default=True,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("localize")
 @click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", required=True, type=click.Path(path_type=Path),
-              help="RUN, RUN/checkpoints/step-N, an authors' .pth, or a BUNDLE.")  # fmt: skip
+              help="RUN, RUN/checkpoints/NAME, an authors' .pth, or a BUNDLE.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
               help="Model option that the shapes in a .pth do not determine, such as num_heads=12.")  # fmt: skip
 @click.option("--media", type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -24,7 +24,7 @@ SIMILARITIES = ("diagonal-mean", "diagonal-max", "full-mean", "full-max", "singl
 @click.command("retrieval")
 @click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", required=True, type=click.Path(path_type=Path),
-              help="RUN, RUN/checkpoints/step-N, an authors' .pth, or a BUNDLE.")  # fmt: skip
+              help="RUN, RUN/checkpoints/NAME, an authors' .pth, or a BUNDLE.")  # fmt: skip
 @click.option("--media", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder of the videos that a .csv lists.")  # fmt: skip
 @click.option("--split", help="Split of a VGGSound .csv to use, such as test.")

@@ -66,7 +66,7 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--bundle", "bundles", multiple=True, type=click.Path(path_type=Path),
               help="Bundle to test. May be repeated.")  # fmt: skip
 @click.option("--model", "models", multiple=True, type=click.Path(path_type=Path),
-              help="RUN, RUN/checkpoints/step-N or an authors' .pth to test, uncalibrated. "
+              help="RUN, RUN/checkpoints/NAME or an authors' .pth to test, uncalibrated. "
               "May be repeated.")  # fmt: skip
 @click.option("--path", "paths", multiple=True, type=click.Choice(["auto", "face", "whole"]),
               help="Path of the bundles to test: the faces, the whole picture, or the verdict's own choice. May be "
@@ -88,6 +88,9 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
               "fps15, fps30, fps60, dim, noise, mjpeg, second-face, cuts.")  # fmt: skip
 @click.option("--classes", "classes_per_clip", type=click.IntRange(0, 21), default=0, show_default=True,
               help="Also test this many of the 21 offsets within ±2 s per clip.")  # fmt: skip
+@click.option("--absolute-offset", is_flag=True,
+              help="Also measure how far each clip is from sync as it is, in classes of 0.2 s within ±2 s, as papers "
+              "on generated sound do.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Seed of the classes and of the choice of other clips' sounds.")  # fmt: skip
 @click.option("--write-manifest", "manifest_out", type=click.Path(dir_okay=False, path_type=Path),

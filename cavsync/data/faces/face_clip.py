@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.data.clip import join_chunks, read_until, require_same_length
+from cavsync.data.clip import read_until, require_same_length
 from cavsync.data.faces.follow import FaceFollower, OpenFinder
 from cavsync.data.faces.track import FaceTrack
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.audio_file import join_chunks
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cavsync.data.audio_file import read_audio
 from cavsync.data.cav_mae_json import frame_path, frame_times_seconds
 from cavsync.data.faces.follow import OpenFinder
 from cavsync.data.shards.jpeg import shrink_jpeg
@@ -17,6 +16,7 @@ from cavsync.data.shards.read_video import read_video
 from cavsync.data.shards.record import SampleContents
 from cavsync.errors import MediaError
 from cavsync.media.align import num_log_mel_frames
+from cavsync.media.audio_file import read_audio
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import av
 import av.error
 import numpy as np
 
-from cavsync.data.clip import join_chunks, read_until, require_same_length
+from cavsync.data.clip import read_until, require_same_length
 from cavsync.data.faces.follow import FaceFollower, OpenFinder
 from cavsync.data.shards.frame_choice import choose_frames
 from cavsync.data.shards.jpeg import encode_jpeg
@@ -21,6 +21,7 @@ from cavsync.errors import MediaError
 from cavsync.file_names import ffmpeg_path
 from cavsync.media import AudioChunk, MediaReader
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.audio_file import join_chunks
 from cavsync.media.packets import read_packets
 
 # Durations in headers are rounded and may leave out the last frame's.

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from cavsync.data.audio_file import read_audio
 from cavsync.data.cav_mae_json import frame_path, frame_times_seconds, read_list, segment_starts
 from cavsync.data.channel_rule import require_channels
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.labels import split_labels
 from cavsync.errors import DataError, MediaError
+from cavsync.media.audio_file import read_audio
 from cavsync.media.frame import resize_center_crop
 from cavsync.media.resample import ChannelRule
 

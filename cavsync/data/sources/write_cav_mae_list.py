@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cavsync.atomic import atomic_folder, require_new_folder, write_text_atomically
-from cavsync.data.audio_file import write_pcm16
 from cavsync.data.clip import Clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.labels import FOLDER_LABELS_NAME
@@ -20,6 +19,7 @@ from cavsync.data.sources.rejects import Rejects
 from cavsync.data.sources.video_folder import VideoFolder
 from cavsync.errors import DataError, MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ, even_indices, shown_seconds
+from cavsync.media.audio_file import write_pcm16
 from cavsync.media.resample import ChannelRule
 
 LIST_NAME = "list.json"

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cavsync.evaluate.classify.metrics import d_prime
 from cavsync.evaluate.results.intervals import CONFIDENCE
-from cavsync.evaluate.results.ranking import Ranking
+from cavsync.ranking import Ranking
 
 RESAMPLES = 500
 # Draws are made in blocks of this many clips, which need a few arrays of 8 MB.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from cavsync.errors import DataError
-from cavsync.evaluate.results.ranking import Ranking
+from cavsync.ranking import Ranking
 
 FloatArray = NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cavsync.atomic import atomic_file
-from cavsync.data.audio_file import write_pcm16
 from cavsync.data.frontend import FFT_LENGTH, PRE_EMPHASIS, LogMelFrontend
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES
+from cavsync.media.audio_file import write_pcm16
 
 ITERATIONS = 64
 # A decoder may predict any value; this one is already a thousand times full scale.

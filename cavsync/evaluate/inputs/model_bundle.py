@@ -19,7 +19,8 @@ from cavsync.errors import BundleError
 from cavsync.evaluate.inputs.encoders import Encoder, encoder_of_model, open_model
 from cavsync.evaluate.results.result import ModelId
 from cavsync.manifest import AudioSpec, FileEntry, FrontendSpec, GraphSpec, Manifest, SyncSpec, VisualSpec
-from cavsync.model import ModelConfig
+from cavsync.model import CAVMAESync, ModelConfig
+from cavsync.model.classifier import CAVMAEFT
 
 SHORT_SEGMENT_FRAMES = 100
 # A manifest lists its graphs; nothing reads them here. Scores name a model by its graphs' hash: that of the weights.
@@ -40,6 +41,11 @@ def default_sync(config: ModelConfig) -> SyncSpec:
 def bundle_of_checkpoint(path: Path, **overrides: Any) -> tuple[ModelId, Bundle]:
     """Open a RUN folder, RUN/checkpoints/step-N or a .pth of the authors for scoring. Errors as for `open_model`."""
     model_id, model = open_model(path, **overrides)
+    return model_id, bundle_of_model(path, model_id, model)
+
+
+def bundle_of_model(path: Path, model_id: ModelId, model: CAVMAESync | CAVMAEFT) -> Bundle:
+    """Make the bundle of an opened model."""
     encoder = encoder_of_model(model_id, model)
     config = model.config
     manifest = Manifest(
@@ -59,7 +65,7 @@ def bundle_of_checkpoint(path: Path, **overrides: Any) -> tuple[ModelId, Bundle]
         files={IN_MEMORY.file: FileEntry(model_id.sha256, 0)},
     )
     audio, visual = _EncoderEngine(encoder, "audio"), _EncoderEngine(encoder, "visual")
-    return model_id, Bundle(path, manifest, _FrontendEngine(), audio, visual, config.embed_dim)
+    return Bundle(path, manifest, _FrontendEngine(), audio, visual, config.embed_dim)
 
 
 @dataclass(frozen=True)

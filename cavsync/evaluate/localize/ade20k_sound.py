@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from cavsync.data.audio_file import read_audio
 from cavsync.data.clip_audio import Waveform
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, covering_segments, still_tubelet
 from cavsync.evaluate.localize.image_files import nearest_center_crop, read_image
+from cavsync.media.audio_file import read_audio
 from cavsync.media.frame import resize_center_crop
 
 TABLE_NAME = "prompted_segmentation.csv"

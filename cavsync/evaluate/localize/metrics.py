@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.errors import DataError
-from cavsync.evaluate.results.ranking import Ranking
+from cavsync.ranking import Ranking
 
 IOU_THRESHOLDS = 20
 SUCCESS_THRESHOLDS = tuple(step / 20 for step in range(21))

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.data.clip import join_chunks
 from cavsync.data.clip_audio import Waveform
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader, VideoFrame
+from cavsync.media.audio_file import join_chunks
 
 
 def middle_frame(path: Path) -> tuple[NDArray[np.uint8], Waveform, float]:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import JsonValue
 
-from cavsync.data.audio_file import read_audio
 from cavsync.data.clip_audio import Waveform
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
@@ -25,6 +24,7 @@ from cavsync.evaluate.localize.image_files import read_image
 from cavsync.evaluate.localize.metrics import consensus_map
 from cavsync.evaluate.localize.middle_frame import middle_frame
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.audio_file import read_audio
 from cavsync.media.files import find_media
 
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from cavsync.deploy import Bundle
 from cavsync.errors import MediaError
+from cavsync.evaluate.sync.absolute_offset import AbsoluteOffsets, absolute_offsets
 from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.class_test import ClassAnswers, class_answers
 from cavsync.evaluate.sync.files.clip_lengths import clip_length
@@ -47,14 +48,15 @@ class SwappedTrial:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """One clip: the trials of every method, its class trials by method, its answers by variant and method, and its
-    trial with another clip's sound."""
+    """One clip: the trials of every method, its class trials by method, its answers by variant and method, its trial
+    with another clip's sound, and its absolute offset by bundle."""
 
     case: SyncCase
     trials: dict[str, tuple[Trial, ...]]
     classes: ClassAnswers = field(default_factory=dict)
     variants: dict[str, dict[str, Answer]] = field(default_factory=dict)
     swapped: SwappedTrial | None = None
+    absolute: AbsoluteOffsets = field(default_factory=dict)
 
 
 @dataclass
@@ -72,13 +74,14 @@ class SyncTrials:
 @dataclass(frozen=True)
 class SyncTests:
     """What to test: the offsets in ms, how many of the 21 classes per clip, the names of the variants, whether to test
-    with other clips' sounds, the paths of the bundles (all by default), the length of windows (None: that of each
-    bundle), which is also that of the shortest file, and the tracks of the clips."""
+    with other clips' sounds, whether to measure absolute offsets, the paths of the bundles (all by default), the length
+    of windows (None: that of each bundle), which is also that of the shortest file, and the tracks of the clips."""
 
     offsets_ms: tuple[float, ...] = DEFAULT_OFFSETS_MS
     classes_per_clip: int = 0
     variants: tuple[str, ...] = ()
     wrong_sound: bool = False
+    absolute_offset: bool = False
     paths: tuple[str, ...] = ()
     window_seconds: float | None = None
     tracks: TrackChoice = PLAYED
@@ -138,6 +141,7 @@ def _tested(
             class_answers(bundles, used, plan),
             _variant_answers(learned, used, tests.variants, folder, rejects),
             _swapped_trial(learned, case, sounds.get(case.path), tests.tracks, folder, rejects),
+            absolute_offsets(bundles, used.path) if tests.absolute_offset else {},
         )
     except MediaError as error:
         raise MediaError(str(error).replace(str(used.path), str(case.path)), reason=error.reason) from None

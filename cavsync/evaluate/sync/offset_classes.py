@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cavsync.deploy import Bundle
-from cavsync.deploy.stream.rows import evidence_of
+from cavsync.deploy.stream.rows import Row, evidence_of
 from cavsync.deploy.verdict.confidence import lack_of_evidence
 from cavsync.deploy.verdict.curve import curve_of_rows, find_peak
 from cavsync.evaluate.sync.clip_rows import ClipRows
@@ -53,28 +53,44 @@ def nearest_class(offset_ms: float) -> int:
 
 def class_trials(bundle: Bundle, clip: ClipRows, classes: Sequence[int]) -> tuple[ClassTrial, ...]:
     """Run a trial per class, except for classes that the clip is too short for. `clip` must cover ±CLASS_REACH_MS."""
+    trials = []
+    for number in classes:
+        found = answered_class(bundle, clip.rows, clip.lags_ms, clip.true_lag_ms + class_offset_ms(number))
+        if found is not None:
+            trials.append(ClassTrial(number, found.number))
+    return tuple(trials)
+
+
+@dataclass(frozen=True)
+class ClassAnswer:
+    """The answered class, None without enough evidence."""
+
+    number: int | None
+
+
+def answered_class(
+    bundle: Bundle, rows: Sequence[Row], lags_ms: NDArray[np.float64], around_lag_ms: float
+) -> ClassAnswer | None:
+    """Search ±SEARCH_MS around a lag for the rows' best class, as an offset from that lag.
+
+    None where fewer than MIN_SECONDS of the rows have audio at every lag.
+    """
     sync = bundle.manifest.sync
     reach = int(SEARCH_MS / sync.hop_ms + 1e-9)
     zero_ms = bundle.manifest.calibration.zero_point_ms if bundle.manifest.calibration else 0.0
-    similarity = np.stack([row.similarity for row in clip.rows])
-    trials = []
-    for number in classes:
-        centre = int(np.argmin(np.abs(clip.lags_ms - (clip.true_lag_ms + class_offset_ms(number)))))
-        part = similarity[:, centre - reach : centre + reach + 1]
-        rows = [place for place, values in enumerate(part) if np.isfinite(values).all()]
-        seconds = sum(clip.rows[place].period_seconds for place in rows)
-        if not seconds >= MIN_SECONDS:
-            continue
-        lags_ms = clip.lags_ms[centre - reach : centre + reach + 1] - clip.lags_ms[centre]
-        curve = curve_of_rows(lags_ms, part[rows])
-        peak = find_peak(lags_ms, curve.similarity)
-        if peak is None or lack_of_evidence(curve, evidence_of([clip.rows[place] for place in rows])) is not None:
-            trials.append(ClassTrial(number, None))
-            continue
-        # The class's offset lies off the grid of lags by part of a hop, which is subtracted.
-        off_grid_ms = float(clip.lags_ms[centre] - clip.true_lag_ms) - class_offset_ms(number)
-        trials.append(ClassTrial(number, nearest_class(-peak.lag_ms - zero_ms - off_grid_ms)))
-    return tuple(trials)
+    centre = int(np.argmin(np.abs(lags_ms - around_lag_ms)))
+    searched = slice(centre - reach, centre + reach + 1)
+    used = [row for row in rows if np.isfinite(row.similarity[searched]).all()]
+    if not sum(row.period_seconds for row in used) >= MIN_SECONDS:
+        return None
+    nearby_ms = lags_ms[searched] - lags_ms[centre]
+    curve = curve_of_rows(nearby_ms, np.stack([row.similarity[searched] for row in used]))
+    peak = find_peak(nearby_ms, curve.similarity)
+    if peak is None or lack_of_evidence(curve, evidence_of(used)) is not None:
+        return ClassAnswer(None)
+    # The lag asked for may lie off the grid by part of a hop.
+    off_grid_ms = float(lags_ms[centre]) - around_lag_ms
+    return ClassAnswer(nearest_class(-peak.lag_ms - zero_ms - off_grid_ms))
 
 
 def curve_class_trials(

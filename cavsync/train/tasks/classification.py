@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cavsync.data.batches import PairBatch
@@ -16,25 +19,34 @@ from cavsync.model import ModelConfig
 from cavsync.model.classifier import AUDIO_MODES, CAVMAEFT, FRAME_MODES
 from cavsync.model.load import load_any
 from cavsync.model.vision_mae import initialise_from_vision_mae
+from cavsync.ranking import Ranking
 from cavsync.train.classify_config import ClassifyConfig
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
-from cavsync.train.tasks.task import Draw
+from cavsync.train.tasks.task import Draw, Task
 
 OWN_OPTIONS = ("audio_length", "img_size", "tr_pos")
 """Model options in which a classifier may differ from the encoder that it starts from."""
+MEAN_AVERAGE_PRECISION = "held_out_map"
+ClipScores = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Probabilities and classes of clips, both (clips, classes)."""
 UNTRAINED = "Only the head is to be trained, on an encoder that has learned nothing: pass --set init_from=PATH."
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Task):
     """The classification task (see `Task`). Every pair of a clip has the clip's classes."""
 
     model_config: ModelConfig
     config: TrainConfig
     options: ClassifyConfig
     classes: ClipClasses
-    held_out: dict[str, str] = field(default_factory=lambda: {"held_out_loss": "loss", "held_out_accuracy": "accuracy"})
+    held_out: ClassVar[Mapping[str, str]] = {"held_out_loss": "loss", "held_out_accuracy": "accuracy"}
+
+    @property
+    def metric(self) -> str:
+        """The mAP where a clip may have several classes."""
+        return MEAN_AVERAGE_PRECISION if self.options.target == "multi-label" else "held_out_accuracy"
 
     def build(self) -> CAVMAEFT:
         """Make the classifier with random weights."""
@@ -74,6 +86,30 @@ class Classification:
         """Compute the cross-entropy with the (mixed, smoothed) targets; `accuracy` is the share of pairs whose
         highest-scoring class is among those of their clip. See `Task.loss`; nothing is random here."""
         del draw
+        return self._of_batch(model, batch, device)[:2]
+
+    def measure(
+        self, model: Any, batch: PairBatch, device: torch.device, draw: Draw
+    ) -> tuple[dict[str, float], ClipScores]:
+        """Return the scalars of `loss`, and the mean probabilities of each clip with its classes; see
+        `Task.measure`."""
+        del draw
+        _, scalars, logits = self._of_batch(model, batch, device)
+        probabilities, targets = class_probabilities(logits, self.options.target), self.classes.targets(batch.contents)
+        counts = torch.bincount(batch.clip_index, minlength=len(targets))
+        sums = torch.zeros(targets.shape).index_add_(0, batch.clip_index, probabilities.cpu())
+        return scalars, ((sums / counts[:, None]).numpy(), targets.numpy() > 0)
+
+    def over_clips(self, parts: Sequence[ClipScores]) -> dict[str, float]:
+        """Return the mean over classes of the average precision, for multi-label targets; see `Task.over_clips`."""
+        if self.options.target != "multi-label":
+            return {}
+        scores, targets = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+        found = [Ranking.of(*column).average_precision() for column in zip(scores.T, targets.T, strict=True)]
+        return {MEAN_AVERAGE_PRECISION: float(np.nanmean(found))}
+
+    def _of_batch(self, model: Any, batch: PairBatch, device: torch.device) -> tuple[Tensor, dict[str, float], Tensor]:
+        """Return loss, scalars and logits (pairs, classes)."""
         mode = self.options.mode
         fbank = batch.normalised_features(device) if mode in AUDIO_MODES else None
         frames = batch.normalised_frames(device) if mode in FRAME_MODES else None
@@ -82,7 +118,12 @@ class Classification:
         plain = self.classes.targets(batch.contents)[batch.clip_index].to(device)
         loss = classification_loss(logits, targets, self.options.target)
         right = plain.gather(1, logits.detach().argmax(dim=1, keepdim=True)) > 0
-        return loss, {"loss": float(loss.detach()), "accuracy": float(right.float().mean())}
+        return loss, {"loss": float(loss.detach()), "accuracy": float(right.float().mean())}, logits.detach()
+
+
+def class_probabilities(logits: Tensor, target: Target) -> Tensor:
+    """Return the probabilities (B, C): of each class by itself for multi-label targets, else of all together."""
+    return logits.float().sigmoid() if target == "multi-label" else logits.float().softmax(dim=-1)
 
 
 def classification_loss(logits: Tensor, targets: Tensor, target: Target) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from cavsync.train.config import TrainConfig
 from cavsync.train.data import RunData
 from cavsync.train.face_offsets import measure_offsets
 from cavsync.train.ranks import Ranks
-from cavsync.train.tasks.task import Draw
+from cavsync.train.tasks.task import Draw, Task
 
 CURVE_REACH_FRAMES = 15
 """Lags on either side of 0 that the curve of a window is to tell from lag 0."""
@@ -30,14 +31,14 @@ MIN_CURVE_ROWS = 6
 
 
 @dataclass
-class FaceSyncTask:
+class FaceSyncTask(Task):
     """Training of the face model (see `Task`); a pair is one window."""
 
     model_config: FaceConfig
     config: TrainConfig
     data: RunData
     folder: RunFolder
-    held_out: dict[str, str] = field(default_factory=lambda: {"held_out_loss": "loss", "held_out_accuracy": "accuracy"})
+    held_out: ClassVar[Mapping[str, str]] = {"held_out_loss": "loss", "held_out_accuracy": "accuracy"}
     _offsets: FaceOffsets | None = None
     _is_first_call: bool = True
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,18 +17,16 @@ from cavsync.model.vision_mae import initialise_from_vision_mae
 from cavsync.train.config import TrainConfig
 from cavsync.train.ranks import Ranks
 from cavsync.train.schedule import guard_seconds
-from cavsync.train.tasks.task import Draw
+from cavsync.train.tasks.task import Draw, Task
 
 
 @dataclass(frozen=True)
-class Pretraining:
+class Pretraining(Task):
     """The task of CAV-MAE and CAV-MAE Sync; see `cavsync.train.tasks.task.Task`."""
 
     model_config: ModelConfig
     config: TrainConfig
-    held_out: dict[str, str] = field(
-        default_factory=lambda: {"held_out_loss": "loss", "held_out_accuracy": "contrastive_accuracy"}
-    )
+    held_out: ClassVar[Mapping[str, str]] = {"held_out_loss": "loss", "held_out_accuracy": "contrastive_accuracy"}
 
     def build(self) -> CAVMAESync:
         """Make the model with random weights."""

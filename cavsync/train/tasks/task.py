@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -30,10 +31,13 @@ class Draw(NamedTuple):
 class Task(Protocol):
     """One kind of training."""
 
+    held_out: ClassVar[Mapping[str, str]]
+    """Names of the held-out metrics that are means of pairs, each with the scalar of `loss` that it averages."""
+
     @property
-    def held_out(self) -> dict[str, str]:
-        """Names of the held-out metrics, each with the scalar of `loss` that it averages."""
-        ...
+    def metric(self) -> str:
+        """The held-out metric that is higher for a better model."""
+        return "held_out_accuracy"
 
     def build(self) -> Model:
         """Make the model with random weights."""
@@ -55,3 +59,12 @@ class Task(Protocol):
     def loss(self, model: Any, batch: Any, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch (a scalar), and scalars to report."""
         ...
+
+    def measure(self, model: Any, batch: Any, device: torch.device, draw: Draw) -> tuple[dict[str, float], Any]:
+        """Return the scalars of `loss` for a held-out batch, and what `over_clips` needs of it."""
+        return self.loss(model, batch, device, draw)[1], None
+
+    def over_clips(self, parts: Sequence[Any]) -> dict[str, float]:
+        """Return the held-out metrics that are no means, from all batches of all processes."""
+        del parts
+        return {}

@@ -6,7 +6,7 @@ import pytest
 from cavsync.evaluate.classify import class_intervals as under_test
 from cavsync.evaluate.classify.class_intervals import class_intervals
 from cavsync.evaluate.classify.metrics import class_scores
-from cavsync.evaluate.results.ranking import Ranking
+from cavsync.ranking import Ranking
 
 
 @pytest.mark.parametrize("levels", [3, 1000])

@@ -16,7 +16,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from small_models import small_config, small_model
 
 from cavsync.cli.main import main
-from cavsync.data.audio_file import read_audio
 from cavsync.data.clip import load_clip
 from cavsync.data.clip_audio import Waveform
 from cavsync.data.logmel import log_mel, normalise
@@ -27,6 +26,7 @@ from cavsync.evaluate.classify.classifier import open_classifier
 from cavsync.evaluate.classify.measure import ClassificationScores, classify
 from cavsync.evaluate.inputs.eval_clips import open_eval_clips
 from cavsync.evaluate.results.result import read_result
+from cavsync.media.audio_file import read_audio
 from cavsync.model.checkpoint import save_model
 from cavsync.model.classifier import CAVMAEFT
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from shared_folder import shared_folder
 
-from cavsync.data.audio_file import read_audio
 from cavsync.data.logmel import log_mel
 from cavsync.data.synth import ClipSpec, render
 from cavsync.evaluate.inpaint.griffin_lim import audio_of, write_wav
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.audio_file import read_audio
 
 
 def _distance(samples: torch.Tensor) -> tuple[float, float]:

@@ -11,7 +11,6 @@ from localization_data import BLUE_CLASS, HEIGHT, RED_CLASS, WIDTH, colour_encod
 from PIL import Image
 from synth_records import spec_of
 
-from cavsync.data.audio_file import read_audio
 from cavsync.data.clip_audio import LogMel
 from cavsync.data.logmel import log_mel
 from cavsync.data.synth import ClipSpec
@@ -21,6 +20,7 @@ from cavsync.evaluate.localize.ade20k_sound import class_ids
 from cavsync.evaluate.localize.case import TARGET_SIZE, covering_segments
 from cavsync.evaluate.localize.data_sets import open_localization_set
 from cavsync.evaluate.localize.image_files import nearest_center_crop
+from cavsync.media.audio_file import read_audio
 
 
 @pytest.fixture(scope="module")

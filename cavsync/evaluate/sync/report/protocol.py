@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pydantic import JsonValue
 
 from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE
+from cavsync.evaluate.sync.absolute_offset import WINDOW_SECONDS
 from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.judges import BASELINE_RANGE_MS, BASELINES
 from cavsync.evaluate.sync.measure import SyncTests
@@ -59,6 +60,11 @@ def sync_protocol(
     if tests.wrong_sound:
         protocol["wrong_sound"] = (
             "each sound once where possible, put to a clip of another group; as many as possible as long as the video"
+        )
+    if tests.absolute_offset:
+        protocol["absolute_offset"] = (
+            f"the clip as it is: classes of {CLASS_STEP_MS:.0f} ms in the first and the last {WINDOW_SECONDS} s, "
+            f"searched over {SEARCH_MS:.0f} ms to either side by the whole picture; clips without evidence apart"
         )
     if tests.variants:
         protocol["variants"] = list(tests.variants)

@@ -11,13 +11,14 @@ from cavsync.evaluate.results.result import EvalResult, Metric, Provenance, Tabl
 from cavsync.evaluate.sync.judges import Answer
 from cavsync.evaluate.sync.measure import SyncTrials
 from cavsync.evaluate.sync.report.cells import calibration_error, milliseconds, share
-from cavsync.evaluate.sync.report.class_metrics import class_figures
+from cavsync.evaluate.sync.report.class_metrics import absolute_figures, class_figures
 from cavsync.evaluate.sync.report.control_metrics import variant_figures, wrong_sound_figures
 from cavsync.evaluate.sync.report.metrics import ALL_KINDS, ALL_OFFSETS, sync_metrics
 from cavsync.evaluate.sync.report.plots import sync_plots
 from cavsync.evaluate.sync.report.tables import (
     FACE_SHARES,
     SHARES,
+    absolute_table,
     class_table,
     offset_tables,
     source_table,
@@ -37,16 +38,27 @@ def sync_result(result: SyncTrials, protocol: dict[str, JsonValue], provenance: 
     )
     tables = [*offset_tables(report), source_table(report)]
     tables += _tables_of_tests(classes, control, variants)
+    absolute = absolute_figures(result.clips)
+    tables += [absolute_table(absolute)] if absolute else []
     return EvalResult(
         task="sync",
         protocol=protocol,
-        metrics=dict([*_metrics(methods), *_metrics_of_tests(classes, control, variants)]),
+        metrics=dict(
+            [*_metrics(methods), *_metrics_of_tests(classes, control, variants), *_absolute_metrics(absolute)]
+        ),
         provenance=provenance,
         tables=tables,
         plots=sync_plots(result, {name: found["raw"][ALL_OFFSETS] for name, found in methods.items()}, control),
         rejects=result.rejects,
         notes=_notes(result, classes),
-        rows={**report, "classes": classes, "wrong_sound": control, "variants": variants, "trials": _trials(result)},
+        rows={
+            **report,
+            "classes": classes,
+            "wrong_sound": control,
+            "variants": variants,
+            "absolute_offsets": absolute,
+            "trials": _trials(result),
+        },
     )
 
 
@@ -93,6 +105,15 @@ def _metrics_of_tests(
             yield f"{name}_moved", share(found["moved"], "lower")
 
 
+def _absolute_metrics(absolute: dict[str, Any]) -> Iterator[tuple[str, Metric]]:
+    for method, found in absolute.items():
+        name = f"{_named(method)}.abs_offset"
+        yield f"{name}_seconds", share(found["seconds"], "lower", "")
+        yield f"{name}_at_zero", share(found["at_zero"])
+        yield f"{name}_within_1_class", share(found["within_1"])
+        yield f"{name}_no_evidence", share(found["no_evidence"], "lower")
+
+
 def _notes(result: SyncTrials, classes: dict[str, Any]) -> list[str]:
     notes = []
     if result.stopped is not None:
@@ -112,6 +133,10 @@ def _trials(result: SyncTrials) -> list[JsonValue]:
         about: dict[str, JsonValue] = {
             "clip": case.name, "kind": case.kind, "source": case.source, "group": case.group
         }  # fmt: skip
+        for method, absolute in clip.absolute.items():
+            windows: dict[str, JsonValue] = {"first_class": absolute.first, "last_class": absolute.last}
+            seconds: dict[str, JsonValue] = {"abs_offset_seconds": absolute.seconds}
+            rows.append({**about, "method": method, "test": "absolute offset", **windows, **seconds})
         for method, trials in clip.trials.items():
             for trial in trials:
                 offsets: dict[str, JsonValue] = {"injected_ms": trial.injected_ms, "offset_ms": trial.offset_ms}

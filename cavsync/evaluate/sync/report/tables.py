@@ -87,6 +87,25 @@ def class_table(classes: dict[str, Any]) -> Table:
     )
 
 
+def absolute_table(absolute: dict[str, Any]) -> Table:
+    """Return the table of absolute offsets."""
+    return Table(
+        title="absolute offset of the clips as they are, in classes of 0.2 s",
+        columns=["", "clips", "mean, s", "at 0", "±1 class", "no evidence"],
+        rows=[
+            [
+                method,
+                found["seconds"]["clips"],
+                share(found["seconds"], "lower", ""),
+                share(found["at_zero"]),
+                share(found["within_1"]),
+                share(found["no_evidence"], "lower"),
+            ]
+            for method, found in absolute.items()
+        ],
+    )
+
+
 def wrong_sound_table(control: dict[str, Any]) -> Table:
     """Return the table of the control: whatever is decided there is wrong."""
     return Table(

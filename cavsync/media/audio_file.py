@@ -10,14 +10,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.data.clip import join_chunks
 from cavsync.errors import MediaError
 from cavsync.file_names import ffmpeg_path
-from cavsync.media import AudioChunk
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.container import reason_of
 from cavsync.media.packets import read_packets
-from cavsync.media.resample import ChannelRule, MonoResampler
+from cavsync.media.resample import AudioChunk, ChannelRule, MonoResampler
 
 
 def read_audio(path: Path | str, channels: ChannelRule = "mix") -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -40,6 +38,26 @@ def read_audio(path: Path | str, channels: ChannelRule = "mix") -> np.ndarray[tu
     if not chunks:
         raise MediaError(f"{path} holds no audio: extract it again", reason="empty")
     return join_chunks(chunks)[0]
+
+
+def join_chunks(chunks: list[AudioChunk]) -> tuple[NDArray[np.float32], float]:
+    """Join chunks by their timestamps: gaps become zeros, overlapping samples are dropped from the later chunk.
+
+    Returns (samples, start in seconds).
+    """
+    start_seconds = chunks[0].pts_seconds
+    first = round(start_seconds * SAMPLE_RATE_HZ)
+    parts: list[NDArray[np.float32]] = []
+    end = 0
+    for chunk in chunks:
+        begin = round(chunk.pts_seconds * SAMPLE_RATE_HZ) - first
+        if begin > end:
+            parts.append(np.zeros(begin - end, dtype=np.float32))
+            end = begin
+        new = chunk.samples[end - begin :]
+        parts.append(new)
+        end += len(new)
+    return np.concatenate(parts), start_seconds
 
 
 def write_pcm16(stream: BinaryIO, samples: NDArray[np.float32]) -> None:

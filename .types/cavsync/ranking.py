@@ -1,0 +1,1 @@
+../../cavsync/ranking.py

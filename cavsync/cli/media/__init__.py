@@ -1,0 +1,1 @@
+"""Commands that read media files and write what a model finds in them: `embed`, `tag`, `locate`."""

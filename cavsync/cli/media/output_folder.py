@@ -1,0 +1,114 @@
+"""A folder that receives one file for each input, and that the same command, repeated, goes on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cavsync.cli.errors import ExitStatus, end, print_error, stopped_by_signals
+from cavsync.file_names import legible, printable
+
+Check = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """The folder `path` of a command that writes `holds`, such as "features".
+
+    `provenance_name` is a JSON file in it with the `model` and `options` that made its files, and with versions.
+    """
+
+    path: Path
+    holds: str
+    provenance_name: str
+    model: dict[str, Any]
+    options: dict[str, Any]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Content of the JSON file."""
+        from importlib.metadata import version
+
+        packages = {name: version(name) for name in ("cavsync", "numpy", "av")}
+        return {"model": self.model, "options": self.options, "versions": packages}
+
+    def write_all(self, inputs: Sequence[str], kind: str, write: Callable[[str, Path, Any, Check], None]) -> None:
+        """Call `write(source, target, provenance, check)` for each file of the inputs that has no target yet.
+
+        `kind` is the ending of the targets. `check` raises KeyboardInterrupt after a signal. A file that cannot be
+        used is named on the terminal, and the command then ends with status 1.
+
+        Raises ConfigError for a folder of something else, and for two inputs of one name.
+        """
+        from cavsync.atomic import only_writer, remove_leftovers
+        from cavsync.errors import MediaError
+
+        sources = self._targets(inputs, kind)
+        self._claim()
+        failed = 0
+        try:
+            with stopped_by_signals() as check, only_writer(self.path):
+                for folder in {self.path, *(target.parent for target in sources.values())}:
+                    remove_leftovers(folder)
+                for source, target in sources.items():
+                    try:
+                        if not target.is_file():
+                            target.parent.mkdir(parents=True, exist_ok=True)
+                            write(source, target, {**self.provenance, "source": legible(source)}, check)
+                    except MediaError as error:
+                        print_error(str(error))
+                        failed += 1
+        except KeyboardInterrupt as interrupt:
+            raise type(interrupt)(f"{self._count(sources)}; the same command goes on with the rest") from None
+        click.echo(self._count(sources))
+        if failed:
+            end(ExitStatus.FAILURE)
+
+    def _count(self, sources: dict[str, Path]) -> str:
+        written = sum(target.is_file() for target in sources.values())
+        return printable(f"{written} of {len(sources)} inputs are in {self.path}")
+
+    def _targets(self, inputs: Sequence[str], kind: str) -> dict[str, Path]:
+        """Return the file of each input: its name, below the folder as below the folder that was given."""
+        from cavsync.cli.score import media_files
+        from cavsync.errors import ConfigError
+
+        found: dict[str, Path] = {}
+        owners: dict[Path, str] = {}
+        for given in inputs:
+            for source in media_files([given]):
+                inside = Path(source).relative_to(given) if source != given else Path(Path(source).name)
+                target = self.path / inside.with_name(f"{inside.name}.{kind}")
+                if owners.setdefault(target, source) != source:
+                    raise ConfigError(
+                        f"{owners[target]} and {source} would both become {target}: write them into two folders"
+                    )
+                found[source] = target
+        return found
+
+    def _claim(self) -> None:
+        """Accept a new folder, or one that this model wrote with these options; ConfigError for any other."""
+        import json
+
+        from cavsync.atomic import is_leftover, require_new_folder, write_text_atomically
+        from cavsync.errors import ConfigError
+
+        path, provenance = self.path / self.provenance_name, self.provenance
+        if not path.is_file():
+            # A killed command may have left an unfinished provenance.
+            if not self.path.is_dir() or not all(is_leftover(entry.name) for entry in self.path.iterdir()):
+                require_new_folder(self.path, "choose another --out, or one that the same command began")
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text_atomically(path, json.dumps(provenance, indent=1) + "\n")
+            return
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise ConfigError(f"{path} is damaged: choose another --out") from None
+        for part in ("model", "options"):
+            if found.get(part) != provenance[part]:
+                raise ConfigError(f"{self.path} holds {self.holds} by another {part.rstrip('s')}: choose another --out")

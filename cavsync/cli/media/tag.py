@@ -1,0 +1,120 @@
+"""`cavsync tag`: write the classes of files over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cavsync.cli.media.output_folder import Check, OutputFolder
+from cavsync.cli.options import key_values
+from cavsync.cli.progress import progress_bar
+from cavsync.cli.scoring import track_options
+
+if TYPE_CHECKING:
+    from cavsync.deploy import Bundle
+    from cavsync.deploy.runtime.classifier import Classifier
+
+
+@click.command("tag")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path),
+              help="Folder for the files of classes, one for each input, and for tags.json.")  # fmt: skip
+@click.option("--model", required=True, type=click.Path(path_type=Path),
+              help="BUNDLE or RUN of a classifier, RUN/checkpoints/NAME, or a fine-tuned .pth of the authors. "
+              "A bundle needs no torch.")  # fmt: skip
+@click.option("--format", "kind", type=click.Choice(["jsonl", "csv", "vtt"]), default="jsonl", show_default=True,
+              help="JSON lines, a table, or WebVTT cues that players show.")  # fmt: skip
+@click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
+              help="Length of the windows, in each of which the probabilities of the frames are averaged.")  # fmt: skip
+@click.option("--frame-rate", "frame_rate_hz", type=click.FloatRange(min=0, min_open=True), default=1.0,
+              show_default=True, help="Frames classified per second, at most.")  # fmt: skip
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True,
+              help="Classes named per window and per file, at most.")  # fmt: skip
+@click.option("--min-probability", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+              help="Leave out less likely classes.")  # fmt: skip
+@click.option("--target", type=click.Choice(["multi-label", "single-label"]),
+              help="Any number of classes at a time, or exactly one, for a model that does not state it.")  # fmt: skip
+@click.option("--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="CSV index,mid,display_name of the model's classes, which a .pth needs.")  # fmt: skip
+@track_options
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
+              help="Model option that the shapes in a .pth do not determine, such as num_heads=12.")  # fmt: skip
+def tag(
+    inputs: tuple[str, ...],
+    out: Path,
+    model: Path,
+    kind: str,
+    window_seconds: float,
+    frame_rate_hz: float,
+    top: int,
+    min_probability: float,
+    target: str | None,
+    labels: Path | None,
+    audio_stream: str | None,
+    video_stream: int | None,
+    program: int | None,
+    overrides: dict[str, Any],
+) -> None:
+    """Write, for each INPUT, which classes are seen or heard when, and in the whole file, with probabilities.
+
+    INPUT is a media file or a folder of them. Files that are in OUT already are not computed again, so repeating an
+    interrupted command goes on with it. Exit status 1: an input could not be used.
+    """
+    from cavsync.deploy.files.tags import file_tags
+    from cavsync.deploy.sinks.tag_file import tag_file
+    from cavsync.errors import ConfigError
+    from cavsync.media.tracks import TrackChoice
+
+    if window_seconds * frame_rate_hz < 1:
+        raise ConfigError(
+            f"windows of {window_seconds:g} s hold no frame at {frame_rate_hz:g} frames per second: raise "
+            "--window-seconds or --frame-rate"
+        )
+    tracks = TrackChoice.parsed(audio_stream, video_stream, program)
+    bundle, classifier, identity = _open(model, labels, target, overrides)
+    options = {"format": kind, "window_seconds": window_seconds, "frame_rate_hz": frame_rate_hz, "top": top}
+    options |= {"min_probability": min_probability, "target": classifier.target}
+    options |= {"audio_stream": audio_stream, "video_stream": video_stream, "program": program}
+
+    def write(source: str, path: Path, provenance: dict[str, Any], check: Check) -> None:
+        with (
+            progress_bar(Path(source).name) as on_progress,
+            tag_file(path, kind, provenance["source"], classifier.classes, top, min_probability) as writer,
+        ):
+            for window in file_tags(
+                source,
+                bundle,
+                classifier,
+                window_seconds=window_seconds,
+                frame_rate_hz=frame_rate_hz,
+                tracks=tracks,
+                on_progress=on_progress,
+            ):
+                check()
+                writer.write(window)
+
+    OutputFolder(out, "classes", "tags.json", identity, options).write_all(inputs, kind, write)
+
+
+def _open(
+    model: Path, labels: Path | None, target: str | None, overrides: dict[str, Any]
+) -> tuple[Bundle, Classifier, dict[str, Any]]:
+    """Open the classifier with the sizes of its inputs, and return what identifies it."""
+    from cavsync.deploy import Bundle
+    from cavsync.deploy.runtime.classifier import open_classifier
+    from cavsync.errors import ConfigError
+    from cavsync.manifest import MANIFEST_NAME, sha256_file
+
+    if (model / MANIFEST_NAME).is_file():
+        if overrides or labels is not None:
+            raise ConfigError("a bundle states its classes and has no model options: leave --labels and --set out")
+        bundle = Bundle.open(model)
+        classifier = open_classifier(bundle.path, bundle.manifest, target)
+        sha256 = sha256_file(bundle.path / MANIFEST_NAME)
+        return bundle, classifier, {"name": bundle.manifest.name, "kind": "bundle", "sha256": sha256}
+    from cavsync.evaluate.classify.tagging import classifier_of_checkpoint
+
+    identity, bundle, classifier = classifier_of_checkpoint(model, labels, target, **overrides)
+    return bundle, classifier, {"name": identity.name, "kind": identity.kind, "sha256": identity.sha256}
