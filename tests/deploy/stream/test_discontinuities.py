@@ -149,7 +149,7 @@ def held_bytes(scorer: SyncScorer) -> int:
     """What the tracks keep: samples, small frames, and embeddings that wait."""
     stream = scorer._stream
     samples = sum(stretch.num_samples for stretch in stream.audio._stretches)
-    small = sum(frame.nbytes for epoch in stream.video._epochs for frame in epoch.frames)
+    small = sum(frame.pixels.nbytes for epoch in stream.video._epochs for frame in epoch.frames)
     return 4 * samples + small + sum(group.embeddings.nbytes for group in stream._groups)
 
 
