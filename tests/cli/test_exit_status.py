@@ -202,8 +202,8 @@ ALLOWED_HANDLERS = {
     ("cavsync.cli.score_batch", "CavsyncError"),
     ("cavsync.cli.score_batch", "KeyboardInterrupt"),
     ("cavsync.cli.demo", "MediaError"),
-    ("cavsync.cli.media.embed", "MediaError"),
-    ("cavsync.cli.media.embed", "KeyboardInterrupt"),
+    ("cavsync.cli.media.output_folder", "MediaError"),
+    ("cavsync.cli.media.output_folder", "KeyboardInterrupt"),
     # Says that nothing was written, and raises it again.
     ("cavsync.cli.fix", "KeyboardInterrupt"),
     # Becomes bad usage of the option.

@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "batch_clips": 3,
         "instants_per_clip": 6,
         "embed_dim": 32,
+        "num_heads": 4,
     },
 }
 SMALL["demo"] = SMALL["sync-tiny"]
