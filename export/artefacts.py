@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,15 +17,15 @@ from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.classifier import classifier_stage
 from cavsync.export.departure import departure_from_graph, departure_from_model
 from cavsync.export.fold_frames import fold_frames
-from cavsync.export.graph_inputs import graph_inputs
-from cavsync.export.graphs import stages, write_graph
+from cavsync.export.graph_inputs import Inputs, graph_inputs
+from cavsync.export.graphs import encoder_names, stages, write_graph
 from cavsync.export.parity import OutputParity, Reference, complaint, differs_only_by_batch, worst_of
 from cavsync.export.precision.candidates import EncoderVariant, fastest, fastest_runtime, int8_candidates
 from cavsync.export.precision.half import Half, in_half, on_cpu
 from cavsync.export.runners import open_runner
 from cavsync.export.samples import SampleSets
 from cavsync.export.storage import store_compactly
-from cavsync.manifest import CLASSIFIER, ENCODERS, FRAME_ENCODER, EngineSpec, GraphSpec, TensorSpec
+from cavsync.manifest import CLASSIFIER, EngineSpec, GraphSpec, TensorSpec
 from cavsync.model.encoder import AudioVisualEncoder
 
 Array = NDArray[Any]
@@ -59,8 +59,13 @@ class Artefacts:
 
     @property
     def encoders(self) -> tuple[str, ...]:
-        """Names of the graphs that have a precision and engines."""
-        return (FRAME_ENCODER, *ENCODERS) if self.model.config.pair_stem else ENCODERS
+        """See `encoder_names`."""
+        return encoder_names(self.model.config)
+
+    @cached_property
+    def _range_inputs(self) -> dict[str, Inputs]:
+        """Inputs of each graph for finding the ranges of activations."""
+        return graph_inputs(self.model, self.samples.ranges.inputs)
 
     def write_encoders(self, precision: str, *, compact: bool) -> dict[str, Path]:
         """Write all graphs, the encoders in `precision`; returns the float32 graphs, sources for engines."""
@@ -143,7 +148,7 @@ class Artefacts:
         """Return inputs for finding ranges, inputs for comparing, and the model's embeddings of the latter."""
         count = len(self.samples.compare)
         (compare,) = self.reference.inputs[name].values()
-        (ranges,) = graph_inputs(self.model, self.samples.ranges.inputs)[name].values()
+        (ranges,) = self._range_inputs[name].values()
         return ranges, compare[:count], self.reference.outputs[name][0][:count]
 
     def check(self, artefact: str, graph: str, path: Path, runtime: str, precision: str, source: Path) -> None:

@@ -13,11 +13,11 @@ from cavsync.data.batches import IMAGENET_MEAN, IMAGENET_STD
 from cavsync.data.frontend import LogMelFrontend
 from cavsync.data.logmel import NUM_MEL_BINS, normalise
 from cavsync.export.quiet import quiet
-from cavsync.manifest import FRAME_ENCODER, GraphSpec, TensorSpec
+from cavsync.manifest import ENCODERS, FRAME_ENCODER, GraphSpec, TensorSpec
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.model import ModelConfig
 from cavsync.model.encoder import AudioVisualEncoder
-from cavsync.model.patch import PairStem
+from cavsync.model.patch import PairStem, stem_width
 
 
 class AudioEncoder(nn.Module):
@@ -135,7 +135,7 @@ def _pair_stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
     config = model.config
     size, (rows, columns) = config.img_size, config.visual_grid
     pairs = TensorSpec("pairs", ["batch", 2, size, size, 3], "uint8")
-    features = TensorSpec("features", ["batch", rows * columns, config.embed_dim], "float32")
+    features = TensorSpec("features", ["batch", rows * columns, stem_width(config.embed_dim)], "float32")
     joined = replace(features, shape=["batch", config.num_frames - 1, *features.shape[1:]])
     spec = GraphSpec("frame_encoder.onnx", [pairs], [features])
     visual = _encoder_spec(model, "visual_encoder.onnx", joined)
@@ -143,6 +143,11 @@ def _pair_stages(model: AudioVisualEncoder) -> dict[str, GraphStage]:
         FRAME_ENCODER: GraphStage(FrameEncoder(model), (example_of(pairs),), (0,), spec),
         "visual_encoder": GraphStage(TubeletEncoder(model), (example_of(joined),), (0,), visual),
     }
+
+
+def encoder_names(config: ModelConfig) -> tuple[str, ...]:
+    """Names of the graphs that have a precision and engines."""
+    return (FRAME_ENCODER, *ENCODERS) if config.pair_stem else ENCODERS
 
 
 def encoder_inputs(config: ModelConfig) -> tuple[TensorSpec, TensorSpec]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.export.classifier import trained_mode
+from cavsync.export.graphs import encoder_names
 from cavsync.export.inputs import ExportInputs
 from cavsync.export.parity import CLASSIFIER_INPUTS
 from cavsync.export.precision import openvino
 from cavsync.export.trt.encoders import AUTO
 from cavsync.export.trt.library import Library
 from cavsync.export.trt.options import TensorRTOptions
-from cavsync.manifest import CLASSIFIER, ENCODERS, FRAME_ENCODER
+from cavsync.manifest import CLASSIFIER, FRAME_ENCODER
 from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.model.flops import Part, count_parameters
 from cavsync.model.patch import PairStem
@@ -53,7 +54,7 @@ def plan(inputs: ExportInputs, *, precision: str, storage: str, tensorrt: Tensor
         if clips
         else "compared on generated clips; not calibrated: every decision would be undetermined"
     ]
-    encoders = (FRAME_ENCODER, *ENCODERS) if model.config.pair_stem else ENCODERS
+    encoders = encoder_names(model.config)
     files = [PlannedFile("audio_frontend.onnx", "ONNX Runtime", "fp32", FRONTEND_BYTES, "")]
     for encoder in encoders:
         files += _graph_files(model, encoder, precision, storage)

@@ -47,7 +47,7 @@ class ConvStem(nn.Module):
     def __init__(self, in_channels: int, embed_dim: int, patch_size: int) -> None:
         super().__init__()
         self.layers = stem_layers(in_channels, embed_dim, patch_size)
-        self.proj = nn.Conv2d(embed_dim, embed_dim, kernel_size=1)
+        self.proj = nn.Conv2d(stem_width(embed_dim), embed_dim, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """images (B, C, H, W) -> (B, N, D)."""
@@ -55,10 +55,15 @@ class ConvStem(nn.Module):
         return projected.flatten(2).transpose(1, 2)
 
 
-def stem_layers(in_channels: int, width: int, patch_size: int) -> nn.Sequential:
-    """Stride-2 convolutions (B, C, H, W) -> (B, width, H / patch_size, W / patch_size), with norms and ReLU."""
+def stem_width(embed_dim: int) -> int:
+    """Channels that the convolutions of a stem give."""
+    return max(STEM_WIDTH, embed_dim)
+
+
+def stem_layers(in_channels: int, embed_dim: int, patch_size: int) -> nn.Sequential:
+    """Stride-2 convolutions with norms and ReLU, (B, C, H, W) -> (B, stem_width, H / patch_size, W / patch_size)."""
     halvings = patch_size.bit_length() - 1
-    widths = [in_channels, *(max(STEM_WIDTH, width >> (halvings - 1 - level)) for level in range(halvings))]
+    widths = [in_channels, *(stem_width(embed_dim >> (halvings - 1 - level)) for level in range(halvings))]
     layers: list[nn.Module] = []
     for level, (before, after) in enumerate(pairwise(widths)):
         kernel = 5 if level == 0 else 3
@@ -98,7 +103,7 @@ class PairStem(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.layers = stem_layers(2, config.embed_dim, config.patch_size)
-        self.join = linear((config.num_frames - 1) * config.embed_dim, config.embed_dim)
+        self.join = linear((config.num_frames - 1) * stem_width(config.embed_dim), config.embed_dim)
         self.config = config
 
     def forward(self, frames: Tensor | FramePairs) -> Tensor:
@@ -109,7 +114,7 @@ class PairStem(nn.Module):
         return self.joined(self.features(frames.pairs)[frames.tubelets])
 
     def features(self, pairs: Tensor) -> Tensor:
-        """Normalised pairs (P, 2, 3, S, S) -> features (P, N, D)."""
+        """Normalised pairs (P, 2, 3, S, S) -> features (P, N, W) of stem_width W."""
         red, green, blue = pairs.unbind(2)
         grey = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
         images = torch.stack([grey[:, 1], (grey[:, 1] - grey[:, 0]) * DIFFERENCE_GAIN], dim=1)
@@ -117,7 +122,7 @@ class PairStem(nn.Module):
         return features.flatten(2).transpose(1, 2)
 
     def joined(self, features: Tensor) -> Tensor:
-        """Features of each tubelet's pairs (B, T - 1, N, D) -> patch vectors (B, N, D)."""
+        """Features of each tubelet's pairs (B, T - 1, N, W) -> patch vectors (B, N, D)."""
         joined: Tensor = self.join(features.transpose(1, 2).flatten(2))
         return joined
 

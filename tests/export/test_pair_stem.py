@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from counting_engine import CountingEngine
 from exported import needs_openvino
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 from small_models import PAIRS, small_model
 
 from cavsync.deploy import Bundle, EnginePool, SyncScorer
-from cavsync.deploy.runtime.engines import Engine
 from cavsync.deploy.runtime.tubelets import SmallFrame
 from cavsync.errors import BundleError
 from cavsync.export import export_bundle
@@ -29,18 +29,6 @@ from cavsync.model.checkpoint import load_model, save_model
 
 Array = NDArray[Any]
 RATE_HZ, SECONDS = 25, 4.0
-
-
-class Counting:
-    """An engine that counts its inputs."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.count = 0
-
-    def run(self, values: Array, output: str) -> Array:
-        self.count += len(values)
-        return self._engine.run(values, output)
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +88,11 @@ def test_each_pair_of_a_stream_is_computed_once(folder: Path) -> None:
     """Over all groups; and the scores are those of tubelets that share nothing."""
     opened = Bundle.open(folder)
     assert opened.pairs is not None
-    pairs = Counting(opened.pairs)
+    pairs = CountingEngine(opened.pairs)
     shared = scores(replace(opened, pairs=pairs))
     apart = scores(replace(opened, pairs=None, visual=Whole(opened)))
     # The first frames of a stream stand in for missing earlier ones: one pair of the first frame with itself.
-    assert pairs.count == round(RATE_HZ * SECONDS) + 1
+    assert pairs.num_inputs == round(RATE_HZ * SECONDS) + 1
     assert shared == apart
 
 

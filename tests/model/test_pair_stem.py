@@ -73,3 +73,11 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         plain.encode_frames(FramePairs.of(frames))
     with pytest.raises(ConfigError, match="3 log-mels came with 4 frames"):
         model(fbank[:3], FramePairs.of(frames), mae_loss_weight=0.0)
+
+
+@pytest.mark.parametrize("pair_stem", [True, False])
+def test_a_stem_is_wider_than_a_very_narrow_model(pair_stem: bool) -> None:
+    """The convolutions keep their least width, and the patch vectors have the model's."""
+    model = small_model(**PAIRS, embed_dim=8) if pair_stem else small_model(conv_stem=True, embed_dim=8)
+    _, frames = small_inputs(model.config)
+    assert model.embed_frames(frames).shape == (4, 9, 8)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.media.model_identity import identity_of_bundle, identity_of_checkpoint
 from cavsync.cli.media.output_folder import Check, OutputFolder
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import progress_bar
@@ -74,18 +75,14 @@ def _open(model: Path | None, overrides: dict[str, Any]) -> tuple[Bundle, dict[s
     """Open the model, and return what identifies it."""
     from cavsync.deploy import Bundle
     from cavsync.errors import ConfigError
-    from cavsync.manifest import MANIFEST_NAME, sha256_file
+    from cavsync.manifest import MANIFEST_NAME
 
     if model is None or (model / MANIFEST_NAME).is_file():
         if overrides:
             raise ConfigError("a bundle has no model options: leave --set out")
         bundle = Bundle.open(model)
-        return bundle, {
-            "name": bundle.manifest.name,
-            "kind": "bundle",
-            "sha256": sha256_file(bundle.path / MANIFEST_NAME),
-        }
+        return bundle, identity_of_bundle(bundle)
     from cavsync.evaluate.inputs.model_bundle import bundle_of_checkpoint
 
     identity, bundle = bundle_of_checkpoint(model, **overrides)
-    return bundle, {"name": identity.name, "kind": identity.kind, "sha256": identity.sha256, **identity.details}
+    return bundle, identity_of_checkpoint(identity)

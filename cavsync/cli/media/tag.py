@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync.cli.media.model_identity import identity_of_bundle, identity_of_checkpoint
 from cavsync.cli.media.output_folder import Check, OutputFolder
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import progress_bar
@@ -105,16 +106,15 @@ def _open(
     from cavsync.deploy import Bundle
     from cavsync.deploy.runtime.classifier import open_classifier
     from cavsync.errors import ConfigError
-    from cavsync.manifest import MANIFEST_NAME, sha256_file
+    from cavsync.manifest import MANIFEST_NAME
 
     if (model / MANIFEST_NAME).is_file():
         if overrides or labels is not None:
             raise ConfigError("a bundle states its classes and has no model options: leave --labels and --set out")
         bundle = Bundle.open(model)
         classifier = open_classifier(bundle.path, bundle.manifest, target)
-        sha256 = sha256_file(bundle.path / MANIFEST_NAME)
-        return bundle, classifier, {"name": bundle.manifest.name, "kind": "bundle", "sha256": sha256}
+        return bundle, classifier, identity_of_bundle(bundle)
     from cavsync.evaluate.classify.tagging import classifier_of_checkpoint
 
     identity, bundle, classifier = classifier_of_checkpoint(model, labels, target, **overrides)
-    return bundle, classifier, {"name": identity.name, "kind": identity.kind, "sha256": identity.sha256}
+    return bundle, classifier, identity_of_checkpoint(identity)

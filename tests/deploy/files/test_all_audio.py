@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from coded_clips import write_coded_clip
+from counting_engine import CountingEngine
 from situation import ffmpeg
 
 from cavsync.deploy import Bundle, ScoringOptions, Watcher, score_file
@@ -16,19 +15,6 @@ from cavsync.deploy.files.row import row_of
 from cavsync.deploy.sinks import objects_of
 from cavsync.deploy.sinks.text import csv_row
 from cavsync.errors import ConfigError
-
-
-class Counting:
-    """An engine that counts its inputs."""
-
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
-        self.num_inputs = 0
-
-    def run(self, values: np.ndarray, output: str) -> np.ndarray:
-        self.num_inputs += len(values)
-        found: np.ndarray = self._engine.run(values, output)
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +45,7 @@ def test_faces_too(face_bundle: Bundle, clip: Path) -> None:
 def test_the_picture_is_embedded_once(bundle: Bundle, clip: Path) -> None:
     counts = []
     for all_audio in (False, True):
-        engines = Counting(bundle.visual), Counting(bundle.audio)
+        engines = CountingEngine(bundle.visual), CountingEngine(bundle.audio)
         score_file(clip, replace(bundle, visual=engines[0], audio=engines[1]), all_audio=all_audio)
         counts.append([engine.num_inputs for engine in engines])
     assert counts[1][0] == counts[0][0]

@@ -7,31 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from counting_engine import CountingEngine
 from streams import RATE_HZ, feed, times_at
 from sync_clips import make_audio, make_frames
 
 from cavsync.deploy import Bundle, SyncScorer
-from cavsync.deploy.runtime.engines import Engine
 from cavsync.deploy.stream.search import TRACK, WIDE
 from cavsync.errors import ConfigError
 
 
-class Counted:
-    """An engine that counts its inputs and keeps them."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.num_inputs = 0
-        self.largest = 0
-
-    def run(self, values: np.ndarray, output: str) -> np.ndarray:
-        self.num_inputs += len(values)
-        self.largest = max(self.largest, len(values))
-        return self._engine.run(values, output)
-
-
-def counted(bundle: Bundle) -> tuple[Bundle, Counted, Counted]:
-    audio, visual = Counted(bundle.audio), Counted(bundle.visual)
+def counted(bundle: Bundle) -> tuple[Bundle, CountingEngine, CountingEngine]:
+    audio, visual = CountingEngine(bundle.audio), CountingEngine(bundle.visual)
     return replace(bundle, audio=audio, visual=visual), audio, visual
 
 

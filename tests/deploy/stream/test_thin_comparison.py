@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from counting_engine import CountingEngine
 from face_clips import frames_of, speaking
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,24 +15,11 @@ from streams import RATE_HZ, feed, times_at
 from sync_clips import make_audio
 
 from cavsync.deploy import Bundle, SyncScorer
-from cavsync.deploy.runtime.engines import Engine
 from cavsync.deploy.stream.rows import FULL, Row
 
 Array = np.ndarray[Any, Any]
 FACE_SECONDS, ALL_SECONDS = 5.0, 10.0
 TIMES = times_at(25, ALL_SECONDS)
-
-
-class Counting:
-    """An engine that counts its inputs."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.count = 0
-
-    def run(self, values: Array, output: str) -> Array:
-        self.count += len(values)
-        return self._engine.run(values, output)
 
 
 def faces() -> Array:
@@ -65,8 +53,8 @@ def with_calibrations(bundle: Bundle, face: dict[str, float], whole: dict[str, f
     return replace(bundle, manifest=manifest, faces=replace(faces, spec=spec))
 
 
-def counted(bundle: Bundle) -> tuple[Bundle, Counting, Counting]:
-    visual, heard = Counting(bundle.visual), Counting(bundle.audio)
+def counted(bundle: Bundle) -> tuple[Bundle, CountingEngine, CountingEngine]:
+    visual, heard = CountingEngine(bundle.visual), CountingEngine(bundle.audio)
     return replace(bundle, visual=visual, audio=heard), visual, heard
 
 
@@ -76,8 +64,8 @@ def test_a_face_that_decides_makes_the_whole_picture_cheap(trusting: Bundle) -> 
     records = feed(SyncScorer(bundle, on_row=rows.append), TIMES, faces(), audio())
     assert {(record.path, record.is_measured) for record in records} == {("face", True)}
     # One of four frames, but for windows whose whole picture says nothing, and the rows after the last window.
-    assert visual.count == len(rows) <= 0.5 * len(TIMES)
-    assert heard.count < len(TIMES)
+    assert visual.num_inputs == len(rows) <= 0.5 * len(TIMES)
+    assert heard.num_inputs < len(TIMES)
     assert any(row.stride == 4 for row in rows)
 
 
