@@ -63,7 +63,7 @@ types: setup
 
 # The documentation as a site in build/site; a dead link or an undocumented parameter is an error.
 docs: setup
-	$(BIN)/python -P -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -P -m mkdocs build --strict
 
 # Print registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
 kernel-table: setup
