@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types kernel-table docs-cli gpu-check gpu-pack face-graphs sync-tiny sync-research sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table gpu-check gpu-pack face-graphs sync-tiny sync-research sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -61,9 +61,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# The help of every command; a test compares the page with the commands.
-docs-cli: setup
-	$(BIN)/python -P docs/generate_cli.py
+# The documentation as a site in build/site; a dead link or an undocumented parameter is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -P -m mkdocs build --strict
 
 # Print registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
 kernel-table: setup

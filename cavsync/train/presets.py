@@ -44,6 +44,7 @@ PRESETS: dict[str, Callable[[], Recipe]] = {
     "finetune-vggsound": finetune_vggsound,
     "probe": probe,
 }
+"""The recipes by name: each returns the configurations of a model and of its training."""
 
 
 def preset(name: str) -> Recipe:

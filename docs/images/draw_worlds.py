@@ -1,6 +1,6 @@
-"""Draw docs/generated-worlds.png: a frame of every family of worlds with the spectrogram of its clip beneath.
+"""Draw docs/images/generated-worlds.png: a frame of every family of worlds with the spectrogram of its clip beneath.
 
-    python docs/draw_worlds.py
+    python docs/images/draw_worlds.py
 
 White marks above the spectrogram are the events that are seen, red ones those that are only heard.
 """
