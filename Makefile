@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table gpu-check gpu-wheels face-graphs sync-tiny sync-research sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table gpu-check gpu-pack face-graphs sync-tiny sync-research sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -69,16 +69,15 @@ docs: setup
 kernel-table: setup
 	$(BIN)/python -P benchmarks/kernel_resources.py
 
-# Run on a machine with an NVIDIA GPU, torch, triton and pytest, without installing this project there.
+# Run on a machine with an NVIDIA GPU, torch, triton and pytest, without installing this project there: 9 minutes.
 GPU_PYTHON ?= python3
-GPU_STEPS ?= test kernels step
+GPU_STEPS ?=
 gpu-check:
-	benchmarks/gpu_check.sh $(GPU_PYTHON) $(GPU_STEPS)
+	$(GPU_PYTHON) benchmarks/gpu_check.py $(GPU_STEPS)
 
-# Download what a GPU machine without a network may lack.
-gpu-wheels: setup
-	for version in 3.11 3.12; do $(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $$version \
-		--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --dest build/gpu-wheels pydantic || exit 1; done
+# Make build/gpu-pack, at most 60 MB: this checkout and the wheels that a GPU machine without a network may lack.
+gpu-pack: setup
+	$(BIN)/python benchmarks/gpu_pack.py
 
 # Rebuild the shipped model, or the one that research footage was added to: some hours on two cores each. REAL is a
 # folder of clips with manifest.csv; MINUTES is the time to train.
