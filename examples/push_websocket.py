@@ -1,6 +1,6 @@
 """Push a file to `cavsync serve` as a live stream, and print what it answers.
 
-    python push_websocket.py video.mp4 ws://127.0.0.1:8000/v1/streams/NAME
+python push_websocket.py video.mp4 ws://127.0.0.1:8000/v1/streams/NAME
 """
 
 import json

@@ -9,7 +9,9 @@ import pytest
 from documents import PAGES, ROOT, name_of
 
 LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([\w-]+))?\)")
-NAMED_FILE = re.compile(r"`((?:cavsync|kernels|export|deploy|tests|docs|examples|benchmarks|models)/[\w/.-]+)(?: [^`]*)?`")
+NAMED_FILE = re.compile(
+    r"`((?:cavsync|kernels|export|deploy|tests|docs|examples|benchmarks|models)/[\w/.-]+)(?: [^`]*)?`"
+)
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 

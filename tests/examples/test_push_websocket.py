@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from examples import run_example
+from run_example import run_example
 from server_process import serving
 from sync_clips import write_clip
 

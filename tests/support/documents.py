@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^(?:<!-- (not run|run): ([^\n]*) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BY_HAND = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")]
+PAGES = [*BY_HAND, *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^(?:<!-- not run: ([^\n]*) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ def blocks(page: Path) -> list[Block]:
     text = page.read_text("utf-8")
     found = []
     for match in FENCE.finditer(text):
-        mark, reason, language, body = match.groups()
-        line = text.count("\n", 0, match.start(3)) + 1
-        found.append(Block(page, line, language, body, reason if mark == "not run" else None))
+        reason, language, body = match.groups()
+        line = text.count("\n", 0, match.start(2)) + 1
+        found.append(Block(page, line, language, body, reason))
     return found
 
 
