@@ -40,7 +40,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str, advice: str) -> None:
-    """Give `model` the values of `state` in float32, in place of its own tensors, which may lie on the meta device.
+    """Give `model` the values of `state`, fractions in float32, in place of its own tensors, which may lie on the meta device.
 
     Raises CheckpointError naming the first keys that are missing, left over, or of another shape;
     `source` names the checkpoint in the message, `advice` is its last clause.
@@ -78,7 +78,11 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str, advi
     ]
     if faults:
         raise CheckpointError(f"The tensors of {source} do not fit the model: {'; '.join(faults)}. {advice}")
-    model.load_state_dict({name: value.float() for name, value in state.items()}, strict=True, assign=True)
+    values = {
+        name: value.float() if expected[name].is_floating_point() else value.to(expected[name].dtype)
+        for name, value in state.items()
+    }
+    model.load_state_dict(values, strict=True, assign=True)
 
 
 def _is_entry(name: object, value: object) -> bool:

@@ -69,15 +69,15 @@ def test_resume_is_exact(clips: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(parts[key], value, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_leaves_a_checkpoint(number: int, clips: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "number"), [("debug", signal.SIGINT), ("sync-tiny", signal.SIGTERM)])
+def test_signal_leaves_a_checkpoint(name: str, number: int, clips: Path, tmp_path: Path) -> None:
     """Ctrl-C or SIGTERM in step 2 stops after it, and resuming ends where the uninterrupted run does."""
-    run = trainer("debug", tmp_path / "run")
+    run = trainer(name, tmp_path / "run")
     run.report = lambda step, *_: os.kill(os.getpid(), number) if step == 2 else None
     result = run.run(clips)
     assert (result.state.step, result.signal_number) == (2, number)
-    assert trainer("debug", tmp_path / "run").run(clips, resume=True).state.step == 6
-    trainer("debug", tmp_path / "whole").run(clips)
+    assert trainer(name, tmp_path / "run").run(clips, resume=True).state.step == 6
+    trainer(name, tmp_path / "whole").run(clips)
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), rel=1e-6)
 
 
