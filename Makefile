@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table gpu-check gpu-pack face-graphs sync-tiny sync-research sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs sync-tiny sync-research sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -68,6 +68,10 @@ docs: setup
 # Print registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
 kernel-table: setup
 	$(BIN)/python -P benchmarks/kernel_resources.py
+
+# Print the bytes that every Triton kernel moves, against the least possible, and the predicted time; needs no GPU.
+kernel-traffic: setup
+	$(BIN)/python -P benchmarks/kernel_traffic.py
 
 # Run on a machine with an NVIDIA GPU, torch, triton and pytest, without installing this project there: 9 minutes.
 GPU_PYTHON ?= python3

@@ -46,6 +46,7 @@ DATA_COMMANDS = {
     "pack": ("cavsync.cli.data.pack:pack", "Pack videos or CAV-MAE lists into tar shards."),
     "frames": ("cavsync.cli.data.frames:frames", "Extract labelled videos into the layout of CAV-MAE's lists."),
     "check": ("cavsync.cli.data.check:check", "List the clips that training would reject, with the reasons."),
+    "av-syncbench": ("cavsync.cli.data.av_syncbench:av_syncbench", "Convert AV-SyncBench's list for `eval sync`."),
     "stats": ("cavsync.cli.data.stats:stats", "Measure the mean and standard deviation of the log-mel."),
 }
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.files.paired import Array, PairedFrames, Progress, filled, paired_frames
+from cavsync.deploy.files.paired import Array, PairedFrames, Progress, filled, paired
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.tubelets import Tubelet
+from cavsync.media import AudioChunk, MediaReader, VideoFrame
 from cavsync.media.tracks import PLAYED, TrackChoice
 
 
@@ -60,20 +61,47 @@ def file_features(
         MediaError: unreadable, truncated, without video or audio.
         ConfigError: a frame rate that cannot be used.
     """
+    with MediaReader(path, tracks=tracks) as reader:
+        yield from item_features(
+            reader,
+            bundle,
+            frame_rate_hz=frame_rate_hz,
+            patches=patches,
+            duration_seconds=reader.info.duration_seconds,
+            on_progress=on_progress,
+        )
+
+
+def item_features(
+    items: Iterable[VideoFrame | AudioChunk],
+    bundle: Bundle,
+    *,
+    frame_rate_hz: float | None = None,
+    patches: bool = False,
+    duration_seconds: float | None = None,
+    on_progress: Progress | None = None,
+) -> Iterator[Features]:
+    """Yield the features of frames and audio, each in order of time; options and errors as for `file_features`."""
 
     def see(tubelets: Sequence[Tubelet]) -> tuple[Array, Array | None]:
-        return bundle.embed_frames(tubelets), bundle.frame_patches(tubelets) if patches else None
+        return bundle.embed_frames_with_patches(tubelets) if patches else (bundle.embed_frames(tubelets), None)
 
     manifest = bundle.manifest
     shape = (manifest.audio.segment_frames, manifest.frontend.num_mel_bins)
     pairs = PairedFrames(bundle, see, frame_rate_hz, pad=False)
-    for times_seconds, (visual, visual_patches), segments in paired_frames(path, pairs, tracks, on_progress):
+    for times_seconds, (visual, visual_patches), segments in paired(items, pairs, duration_seconds, on_progress):
         # What is missing is computed from silence and then blotted out: it is rare, and shapes need no second source.
         log_mel, missing = filled(segments, shape)
-        audio = bundle.embed_audio(log_mel).copy()
-        audio[missing] = np.nan
-        audio_patches = None
         if patches:
-            audio_patches = bundle.audio.run(log_mel, "patches").copy()
-            audio_patches[missing] = np.nan
-        yield Features(times_seconds, visual, audio, visual_patches, audio_patches)
+            audio, tokens = bundle.embed_audio_with_patches(log_mel)
+            audio_patches = _blotted(tokens, missing)
+        else:
+            audio, audio_patches = bundle.embed_audio(log_mel), None
+        yield Features(times_seconds, visual, _blotted(audio, missing), visual_patches, audio_patches)
+
+
+def _blotted(values: Array, missing: NDArray[np.bool_]) -> Array:
+    """Return a copy of `values` (n, ...), NaN where they are `missing` (n,)."""
+    found = values.copy()
+    found[missing] = np.nan
+    return found

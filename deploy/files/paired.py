@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,7 +19,7 @@ from cavsync.deploy.stream.limits import GROUP_INSTANTS
 from cavsync.deploy.stream.options import FILE_LEAD_SECONDS, ScoringOptions
 from cavsync.deploy.stream.video_track import VideoTrack, VisualInstant
 from cavsync.manifest.specs import HOP_UNIT_MS
-from cavsync.media import AudioChunk, MediaReader
+from cavsync.media import AudioChunk, MediaReader, VideoFrame
 from cavsync.media.tracks import PLAYED, TrackChoice
 
 Array = NDArray[np.float32]
@@ -91,14 +91,24 @@ def paired_frames(
     Raises MediaError for a file that is unreadable, truncated, or without video or audio.
     """
     with MediaReader(path, tracks=tracks) as reader:
-        for item in reader:
-            if isinstance(item, AudioChunk):
-                pairs.audio.push(item.samples, item.pts_seconds)
-            else:
-                pairs.video.push(item.rgb, item.pts_seconds)
-            yield from pairs.ready()
-            if on_progress is not None:
-                on_progress(item.pts_seconds, reader.info.duration_seconds)
+        yield from paired(reader, pairs, reader.info.duration_seconds, on_progress)
+
+
+def paired(
+    items: Iterable[VideoFrame | AudioChunk],
+    pairs: PairedFrames[Seen],
+    duration_seconds: float | None = None,
+    on_progress: Progress | None = None,
+) -> Iterator[tuple[NDArray[np.float64], Seen, list[Array | None]]]:
+    """Yield what `PairedFrames.ready` gives of frames and audio, each in order of time and neither far ahead."""
+    for item in items:
+        if isinstance(item, AudioChunk):
+            pairs.audio.push(item.samples, item.pts_seconds)
+        else:
+            pairs.video.push(item.rgb, item.pts_seconds)
+        yield from pairs.ready()
+        if on_progress is not None:
+            on_progress(item.pts_seconds, duration_seconds)
     pairs.finish()
     yield from pairs.ready()
 

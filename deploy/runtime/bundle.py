@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from cavsync.deploy.runtime.audio_encoder import AudioEncoder
 from cavsync.deploy.runtime.bundle_files import verify_files
 from cavsync.deploy.runtime.cores import threads_on
 from cavsync.deploy.runtime.default_bundle import default_bundle
-from cavsync.deploy.runtime.engines import ONNX_RUNTIME, Engine, choose_engines, open_engine
+from cavsync.deploy.runtime.engines import ONNX_RUNTIME, Engine, choose_engines, open_engine, run_all
 from cavsync.deploy.runtime.face_engines import FaceEngines
 from cavsync.deploy.runtime.tubelets import Tubelet, pair_features, stacked, tubelets_of
 from cavsync.deploy.verdict.curve import FEATURE_NAMES
@@ -29,6 +30,7 @@ TENSORS = {
     "audio_encoder": ("log_mel", "embedding"),
     "visual_encoder": ("frames", "embedding"),
 }
+EMBEDDING_AND_PATCHES = ("embedding", "patches")
 TENSORS_OF_PAIRS = TENSORS | {"visual_encoder": ("features", "embedding"), FRAME_ENCODER: ("pairs", "features")}
 
 
@@ -130,17 +132,29 @@ class Bundle:
 
         With `pairs`, each pair of a stream's frames is computed once.
         """
-        return self._checked(self._of_tubelets(tubelets, "embedding"), len(tubelets))
+        return self._checked(self.visual.run(self._visual_inputs(tubelets), "embedding"), len(tubelets))
 
     def frame_patches(self, tubelets: NDArray[np.uint8] | Sequence[Tubelet]) -> NDArray[np.float32]:
         """RGB (B, T, H, W, 3), or tubelets of one stream -> patch tokens (B, N, D)."""
-        return self._of_tubelets(tubelets, "patches")
+        return self.visual.run(self._visual_inputs(tubelets), "patches")
 
-    def _of_tubelets(self, tubelets: NDArray[np.uint8] | Sequence[Tubelet], output: str) -> NDArray[np.float32]:
+    def embed_frames_with_patches(self, tubelets: Sequence[Tubelet]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Tubelets of one stream -> unit embeddings (B, D) and patch tokens (B, N, D), of one computation."""
+        embeddings, patches = run_all(self.visual, self._visual_inputs(tubelets), EMBEDDING_AND_PATCHES)
+        return self._checked(embeddings, len(tubelets)), patches
+
+    def embed_audio_with_patches(
+        self, segments: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Raw log-mel (B, segment_frames, bins) -> unit embeddings (B, D) and patch tokens (B, M, D), likewise."""
+        embeddings, patches = run_all(self.audio, segments, EMBEDDING_AND_PATCHES)
+        return self._checked(embeddings, len(segments)), patches
+
+    def _visual_inputs(self, tubelets: NDArray[np.uint8] | Sequence[Tubelet]) -> NDArray[Any]:
         if self.pairs is None:
-            return self.visual.run(tubelets if isinstance(tubelets, np.ndarray) else stacked(tubelets), output)
+            return tubelets if isinstance(tubelets, np.ndarray) else stacked(tubelets)
         found = tubelets_of(tubelets) if isinstance(tubelets, np.ndarray) else tubelets
-        return self.visual.run(pair_features(self.pairs, found), output)
+        return pair_features(self.pairs, found)
 
     def _checked(self, embeddings: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         if embeddings.shape != (count, self.embedding_dim):

@@ -32,6 +32,13 @@ class ConfinedEngine:
         with confined(self._cores):
             return self._engine.run(values, output)
 
+    def run_all(self, values: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """See `run_all`."""
+        from cavsync.deploy.runtime.engines import run_all
+
+        with confined(self._cores):
+            return run_all(self._engine, values, outputs)
+
 
 def threads_on(cores: Sequence[int] | None, threads: int | None) -> int | None:
     """Number of threads for an engine on these cores: one each, or `threads` if no cores are given.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,22 @@ class Engine(Protocol):
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
         """Return the output named `output` for the one input `values`, as float32; BundleError if that fails."""
         ...
+
+
+@runtime_checkable
+class SeveralOutputs(Protocol):
+    """An engine that gives several outputs of one computation."""
+
+    def run_all(self, values: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Return the named outputs for the one input `values`, as float32; BundleError if that fails."""
+        ...
+
+
+def run_all(engine: Engine, values: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+    """Return several outputs, of one computation where the engine can, else of one each."""
+    if isinstance(engine, SeveralOutputs):
+        return engine.run_all(values, outputs)
+    return [engine.run(values, output) for output in outputs]
 
 
 def choose_engines(bundle: Path, manifest: Manifest, wanted: str = ONNX_RUNTIME) -> dict[str, EngineSpec]:

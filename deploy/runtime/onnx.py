@@ -67,29 +67,37 @@ class OnnxGraph:
         """Return the output named `output` for the one input `values`, as float32. BundleError as for `run_on`."""
         return self.run_on({self._input: values}, output)
 
+    def run_all(self, values: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Return several outputs of one computation, as `run` returns one."""
+        return self._outputs_of({self._input: values}, outputs)
+
     def run_on(self, inputs: Mapping[str, NDArray[Any]], output: str) -> NDArray[np.float32]:
         """Return the output named `output` for inputs by name, which have as many rows each, as float32.
 
         Raises:
             BundleError: the graph refuses the inputs or gives values that are not finite.
         """
+        return self._outputs_of(inputs, [output])[0]
+
+    def _outputs_of(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         count = len(next(iter(inputs.values())))
         if self._takes_one and count > 1:
             rows = ({name: values[place : place + 1] for name, values in inputs.items()} for place in range(count))
-            return np.concatenate([self.run_on(row, output) for row in rows])
+            parts = [self._outputs_of(row, outputs) for row in rows]
+            return [np.concatenate(part) for part in zip(*parts, strict=True)]
         try:
-            (result,) = self._session.run([output], dict(inputs))
+            results = self._session.run([*outputs], dict(inputs))
         except _runtime_errors() as error:
             shapes = " and ".join(str(values.shape) for values in inputs.values())
             raise BundleError(f"{self._path} fails on an input of shape {shapes} ({reason(error)}): "
                               "export the bundle again") from None  # fmt: skip
-        result = np.asarray(result, dtype=np.float32)
-        if not np.isfinite(result).all():
+        found = [np.asarray(result, dtype=np.float32) for result in results]
+        if not all(np.isfinite(result).all() for result in found):
             raise BundleError(
                 f"{self._path} gives values that are not finite, they should be numbers: "
                 "export the bundle again, in fp32 if this one is fp16"
             )
-        return result
+        return found
 
 
 def runtime_version() -> str:

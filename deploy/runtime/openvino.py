@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -67,6 +68,10 @@ class OpenVinoGraph:
         Raises:
             BundleError: the graph refuses the input or gives values that are not finite.
         """
+        return self.run_all(values, [output])[0]
+
+    def run_all(self, values: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Return several outputs of one computation, as `run` returns one."""
         # OpenVINO would convert other types, and computes nothing for other shapes.
         if values.dtype != np.dtype(self._input.dtype) or list(values.shape[1:]) != self._input.shape[1:]:
             raise BundleError(
@@ -81,12 +86,13 @@ class OpenVinoGraph:
                     f"{self._path} fails on an input of shape {values.shape} ({reason(error, LAST_LINE)}): "
                     "export the bundle again"
                 ) from None
-            result = np.array(self._request.get_output_tensor(self._outputs[output]).data, dtype=np.float32)
-        if not np.isfinite(result).all():
+            tensors = [self._request.get_output_tensor(self._outputs[output]) for output in outputs]
+            found = [np.array(tensor.data, dtype=np.float32) for tensor in tensors]
+        if not all(np.isfinite(result).all() for result in found):
             raise BundleError(
                 f"{self._path} gives values that are not finite, they should be numbers: export the bundle again"
             )
-        return result
+        return found
 
 
 def _require_own_format(path: Path, description: bytes) -> None:

@@ -123,3 +123,17 @@ def test_a_step_benchmark_that_is_ended_keeps_its_rows(
     assert [item["variant"] for item in kept] == ["packed"]
     assert kept[0]["p50_ms"] > 0
     assert "packed" in capsys.readouterr().out
+
+
+def test_the_traffic_of_attention_is_counted(load) -> None:
+    """One sequence of 5 tokens, 2 heads of 16: everything is read and written once, masked elements are not."""
+    traffic = load("kernel_traffic")
+    qkv = [traffic.torch.randn(5, 3, 2, 16).bfloat16()]
+    case = traffic.Case("small", lambda: qkv, lambda x: traffic.attention(x, traffic.Segments(((1, 5),))))
+    found = traffic.traffic_of(case)
+    tokens, row, sums, table = 5, 2 * 16 * 2, 5 * 2 * 4, 2 * 4
+    # Forward: qkv, the row of the table; result and denominators. Backward: those and the gradient of the result.
+    assert found["short_forward"].least() == tokens * 4 * row + sums + table
+    assert found["short_backward"].least() == tokens * 8 * row + sums + table
+    # Both heads read the table.
+    assert found["short_forward"].moved() == found["short_forward"].least() + table

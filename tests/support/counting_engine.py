@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from cavsync.deploy.runtime.engines import Engine
+from cavsync.deploy.runtime.engines import Engine, SeveralOutputs
 
 Array = np.ndarray[Any, Any]
 
@@ -23,3 +24,9 @@ class CountingEngine:
         self.num_inputs += len(values)
         self.largest = max(self.largest, len(values))
         return self._engine.run(values, output)
+
+    def run_all(self, values: Array, outputs: Sequence[str]) -> list[Array]:
+        self.num_inputs += len(values)
+        self.largest = max(self.largest, len(values))
+        assert isinstance(self._engine, SeveralOutputs)
+        return self._engine.run_all(values, outputs)

@@ -54,10 +54,23 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
     """Parse `mirror,half`, or `all`."""
     from cavsync.evaluate.sync.files.variants import VARIANTS
 
-    names = () if value is None else VARIANTS if value == "all" else tuple(dict.fromkeys(value.split(",")))
-    unknown = next((name for name in names if name not in VARIANTS), None)
+    return _chosen(context, parameter, value, VARIANTS)
+
+
+def _generation_metrics(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Parse `lse,javis`, or `all`."""
+    from cavsync.evaluate.sync.generation.measures import GENERATION_METRICS
+
+    return _chosen(context, parameter, value, GENERATION_METRICS)
+
+
+def _chosen(
+    context: click.Context, parameter: click.Parameter, value: str | None, known: tuple[str, ...]
+) -> tuple[str, ...]:
+    names = () if value is None else known if value == "all" else tuple(dict.fromkeys(value.split(",")))
+    unknown = next((name for name in names if name not in known), None)
     if unknown is not None:
-        raise click.BadParameter(f"'{unknown}' is none of all, {', '.join(VARIANTS)}.", context, parameter)
+        raise click.BadParameter(f"'{unknown}' is none of all, {', '.join(known)}.", context, parameter)
     return names
 
 
@@ -91,6 +104,9 @@ def _variants(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--absolute-offset", is_flag=True,
               help="Also measure how far each clip is from sync as it is, in classes of 0.2 s within ±2 s, as papers "
               "on generated sound do.")  # fmt: skip
+@click.option("--generation-metrics", metavar="NAME,NAME,...", callback=_generation_metrics,
+              help="Also measure the clips as they are as papers on generated sound and video do: all, or some of lse "
+              "(LSE-C and LSE-D), av-align (needs OpenCV), javis (JavisScore and AVHScore).")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Seed of the classes and of the choice of other clips' sounds.")  # fmt: skip
 @click.option("--write-manifest", "manifest_out", type=click.Path(dir_okay=False, path_type=Path),

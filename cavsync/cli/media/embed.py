@@ -9,6 +9,7 @@ import click
 
 from cavsync.cli.media.model_identity import identity_of_bundle, identity_of_checkpoint
 from cavsync.cli.media.output_folder import Check, OutputFolder
+from cavsync.cli.media.shard_clips import places_with_shards
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.scoring import track_options
@@ -46,12 +47,12 @@ def embed(
 ) -> None:
     """Write, for each INPUT, the embeddings of its frames and of the audio around each frame, with their times.
 
-    INPUT is a media file or a folder of them. Embeddings have unit length, so the product of a frame's and an audio
-    segment's is their similarity; audio features are missing (NaN, null) where the audio does not cover the segment.
-    Files that are in OUT already are not computed again, so repeating an interrupted command goes on with it. Exit
-    status 1: an input could not be used.
+    INPUT is a media file, a folder of them, or a folder of shards, each clip of which counts as a file. Embeddings have
+    unit length, so the product of a frame's and an audio segment's is their similarity; audio features are missing
+    (NaN, null) where the audio does not cover the segment. Files that are in OUT already are not computed again, so
+    repeating an interrupted command goes on with it. Exit status 1: an input could not be used.
     """
-    from cavsync.deploy.files.features import file_features
+    from cavsync.deploy.files.features import file_features, item_features
     from cavsync.deploy.sinks.feature_file import feature_file
     from cavsync.media.tracks import TrackChoice
 
@@ -60,15 +61,20 @@ def embed(
     options = {"format": kind, "frame_rate_hz": frame_rate_hz, "patches": patches}
     options |= {"audio_stream": audio_stream, "video_stream": video_stream, "program": program}
 
+    places, clips = places_with_shards(inputs)
+
     def write(source: str, target: Path, provenance: dict[str, Any], check: Check) -> None:
         with progress_bar(Path(source).name) as on_progress, feature_file(target, kind, provenance) as writer:
-            for features in file_features(
-                source, bundle, frame_rate_hz=frame_rate_hz, patches=patches, tracks=tracks, on_progress=on_progress
-            ):
+            wanted: Any = {"frame_rate_hz": frame_rate_hz, "patches": patches, "on_progress": on_progress}
+            if source in clips:
+                found = item_features(clips[source].items(bundle.manifest.visual.img_size), bundle, **wanted)
+            else:
+                found = file_features(source, bundle, tracks=tracks, **wanted)
+            for features in found:
                 check()
                 writer.write(features)
 
-    OutputFolder(out, "features", "embeddings.json", identity, options).write_all(inputs, kind, write)
+    OutputFolder(out, "features", "embeddings.json", identity, options).write_all(places, kind, write)
 
 
 def _open(model: Path | None, overrides: dict[str, Any]) -> tuple[Bundle, dict[str, Any]]:

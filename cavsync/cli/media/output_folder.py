@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import click
@@ -13,6 +13,17 @@ from cavsync.cli.errors import ExitStatus, end, print_error, stopped_by_signals
 from cavsync.file_names import legible, printable
 
 Check = Callable[[], None]
+
+
+def media_places(inputs: Sequence[str]) -> dict[str, PurePath]:
+    """Return the media files of the inputs, each with its name, or its path below the folder that was given."""
+    from cavsync.cli.score import media_files
+
+    return {
+        source: Path(source).relative_to(given) if source != given else Path(Path(source).name)
+        for given in inputs
+        for source in media_files([given])
+    }
 
 
 @dataclass(frozen=True)
@@ -36,18 +47,21 @@ class OutputFolder:
         packages = {name: version(name) for name in ("cavsync", "numpy", "av")}
         return {"model": self.model, "options": self.options, "versions": packages}
 
-    def write_all(self, inputs: Sequence[str], kind: str, write: Callable[[str, Path, Any, Check], None]) -> None:
-        """Call `write(source, target, provenance, check)` for each file of the inputs that has no target yet.
+    def write_all(
+        self, places: Mapping[str, PurePath], kind: str, write: Callable[[str, Path, Any, Check], None]
+    ) -> None:
+        """Call `write(source, target, provenance, check)` for each source that has no target yet.
 
-        `kind` is the ending of the targets. `check` raises KeyboardInterrupt after a signal. A file that cannot be
-        used is named on the terminal, and the command then ends with status 1.
+        `places` are the sources with their places in this folder; `kind` is the ending of the targets. `check` raises
+        KeyboardInterrupt after a signal. A source that cannot be used is named on the terminal, and the command then
+        ends with status 1.
 
-        Raises ConfigError for a folder of something else, and for two inputs of one name.
+        Raises ConfigError for a folder of something else, and for two sources of one place.
         """
         from cavsync.atomic import only_writer, remove_leftovers
         from cavsync.errors import MediaError
 
-        sources = self._targets(inputs, kind)
+        sources = self._targets(places, kind)
         self._claim()
         failed = 0
         try:
@@ -72,22 +86,17 @@ class OutputFolder:
         written = sum(target.is_file() for target in sources.values())
         return printable(f"{written} of {len(sources)} inputs are in {self.path}")
 
-    def _targets(self, inputs: Sequence[str], kind: str) -> dict[str, Path]:
-        """Return the file of each input: its name, below the folder as below the folder that was given."""
-        from cavsync.cli.score import media_files
+    def _targets(self, places: Mapping[str, PurePath], kind: str) -> dict[str, Path]:
         from cavsync.errors import ConfigError
 
         found: dict[str, Path] = {}
         owners: dict[Path, str] = {}
-        for given in inputs:
-            for source in media_files([given]):
-                inside = Path(source).relative_to(given) if source != given else Path(Path(source).name)
-                target = self.path / inside.with_name(f"{inside.name}.{kind}")
-                if owners.setdefault(target, source) != source:
-                    raise ConfigError(
-                        f"{owners[target]} and {source} would both become {target}: write them into two folders"
-                    )
-                found[source] = target
+        for source, inside in places.items():
+            target = found[source] = self.path / inside.with_name(f"{inside.name}.{kind}")
+            if owners.setdefault(target, source) != source:
+                raise ConfigError(
+                    f"{owners[target]} and {source} would both become {target}: write them into two folders"
+                )
         return found
 
     def _claim(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavsync.cli.media.model_identity import identity_of_bundle, identity_of_checkpoint
-from cavsync.cli.media.output_folder import Check, OutputFolder
+from cavsync.cli.media.output_folder import Check, OutputFolder, media_places
 from cavsync.cli.options import key_values
 from cavsync.cli.progress import progress_bar
 from cavsync.cli.scoring import track_options
@@ -96,7 +96,7 @@ def tag(
                 check()
                 writer.write(window)
 
-    OutputFolder(out, "classes", "tags.json", identity, options).write_all(inputs, kind, write)
+    OutputFolder(out, "classes", "tags.json", identity, options).write_all(media_places(inputs), kind, write)
 
 
 def _open(

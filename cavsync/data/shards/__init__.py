@@ -10,6 +10,7 @@ Imports `cavsync.data.labels`, the clip and audio modules of `cavsync.data`, and
 from cavsync.data.labels import Label, read_vocabulary
 from cavsync.data.shards.damage import Damage
 from cavsync.data.shards.options import PackOptions
-from cavsync.data.shards.reader import ShardFolder, is_shard_folder
+from cavsync.data.shards.reader import ShardFolder
+from cavsync.media.files import is_shard_folder
 
 __all__ = ["Damage", "Label", "PackOptions", "ShardFolder", "is_shard_folder", "read_vocabulary"]

@@ -26,18 +26,9 @@ from cavsync.data.shards.record import SampleRecord, parse_record
 from cavsync.data.shards.tar_files import TarFiles
 from cavsync.data.shards.tar_frames import TarFrames
 from cavsync.errors import DataError, MediaError
-from cavsync.media.files import MEDIA_ENDINGS
 from cavsync.media.resample import ChannelRule
 
 log = logging.getLogger(__name__)
-
-
-def is_shard_folder(path: Path) -> bool:
-    """Return whether `path` is a folder that holds tars and no media files."""
-    if not path.is_dir():
-        return False
-    endings = {entry.suffix.lower() for entry in path.iterdir()}
-    return ".tar" in endings and not endings & MEDIA_ENDINGS
 
 
 @dataclass(frozen=True)
@@ -145,20 +136,24 @@ class ShardFolder:
         except MediaError:
             return ()
 
-    def load(self, index: int, img_size: int) -> Clip:
-        """Read one clip: its audio now, each frame when it is used. Raises MediaError for an unusable clip."""
+    def load(self, index: int, img_size: int, *, by_time: bool = False) -> Clip:
+        """Read one clip: its audio now, each frame when it is used. Raises MediaError for an unusable clip.
+
+        by_time: segments of clips that came from a CAV-MAE list lie at the frames' times too, however many there are.
+        """
         shard, sample = self.sample(index)
         where = self._where(shard, sample)
         record = self._record(shard, sample, where)
         crc32 = record.crc32
         audio = Waveform(self._samples(shard, sample, record))
+        starts_by_time = by_time or record.segment_rule != "index"
         return Clip(
             source=where,
             frames=TarFrames(self.files, shard, sample.frames, None if crc32 is None else crc32[1:], img_size),
             pts_seconds=np.asarray(record.pts_seconds),
             audio=audio,
             audio_start_seconds=record.audio_start_seconds,
-            segment_starts=self._segment_starts(len(audio), record, where) if record.segment_rule == "index" else None,
+            segment_starts=None if starts_by_time else self._segment_starts(len(audio), record, where),
             labels=record.labels,
         )
 

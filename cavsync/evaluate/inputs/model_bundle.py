@@ -5,6 +5,7 @@ It is not calibrated, so every decision is undetermined; offsets are estimated n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,13 @@ class _EncoderEngine:
 
     def run(self, values: NDArray[Any], output: str) -> NDArray[np.float32]:
         """Return `embedding` or `patches` of raw log-mel or RGB bytes; BundleError for values that are not finite."""
+        return self.run_all(values, [output])[0]
+
+    def run_all(self, values: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Return several outputs of one computation, as `run` returns one."""
         vectors = self.encoder.embed_audio(values) if self.side == "audio" else self.encoder.embed_frames(values)
-        found = vectors.pooled if output == "embedding" else vectors.patches
-        if not np.isfinite(found).all():
+        found = [vectors.pooled if output == "embedding" else vectors.patches for output in outputs]
+        if not all(np.isfinite(values).all() for values in found):
             raise BundleError(f"{self.encoder.id.name} gives values that are not finite: use another checkpoint")
         return found
 

@@ -29,15 +29,15 @@ def read_baseline_inputs(path: Path) -> tuple[NDArray[np.uint8], list[float], ND
                 times.append(item.pts_seconds)
             else:
                 chunks.append(item)
-    return np.stack(frames), times, _from_time_zero(chunks)
+    return np.stack(frames), times, from_time_zero(chunks, SAMPLE_RATE_HZ)
 
 
-def _from_time_zero(chunks: Sequence[AudioChunk]) -> NDArray[np.float32]:
+def from_time_zero(chunks: Sequence[AudioChunk], rate_hz: int) -> NDArray[np.float32]:
     """Place chunks by their timestamps on a clock that starts at 0, without samples before it."""
-    end = max(round(chunk.pts_seconds * SAMPLE_RATE_HZ) + len(chunk.samples) for chunk in chunks)
+    end = max(round(chunk.pts_seconds * rate_hz) + len(chunk.samples) for chunk in chunks)
     samples = np.zeros(max(end, 0), dtype=np.float32)
     for chunk in chunks:
-        begin = round(chunk.pts_seconds * SAMPLE_RATE_HZ)
+        begin = round(chunk.pts_seconds * rate_hz)
         kept = chunk.samples[max(0, -begin) :]
         begin = max(0, begin)
         samples[begin : begin + len(kept)] = kept

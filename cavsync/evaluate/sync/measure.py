@@ -20,6 +20,7 @@ from cavsync.evaluate.sync.files.shifted_file import write_shifted_file
 from cavsync.evaluate.sync.files.swapped_file import write_swapped_file
 from cavsync.evaluate.sync.files.variant_file import write_variant_file
 from cavsync.evaluate.sync.files.wrong_sound import assign_sounds
+from cavsync.evaluate.sync.generation.measures import Generation, measured, require_usable
 from cavsync.evaluate.sync.judges import Answer, Judge, bundle_judges, judge_by_motion
 from cavsync.evaluate.sync.plan import SyncPlan, plan_of
 from cavsync.media.tracks import PLAYED, TrackChoice
@@ -49,7 +50,7 @@ class SwappedTrial:
 @dataclass(frozen=True)
 class ClipResult:
     """One clip: the trials of every method, its class trials by method, its answers by variant and method, its trial
-    with another clip's sound, and its absolute offset by bundle."""
+    with another clip's sound, its absolute offset by bundle, and what papers on generation measure."""
 
     case: SyncCase
     trials: dict[str, tuple[Trial, ...]]
@@ -57,31 +58,35 @@ class ClipResult:
     variants: dict[str, dict[str, Answer]] = field(default_factory=dict)
     swapped: SwappedTrial | None = None
     absolute: AbsoluteOffsets = field(default_factory=dict)
+    generation: Generation | None = None
 
 
 @dataclass
 class SyncTrials:
     """The results of the clips that could be tested. rejects: clip -> why it was left out, wholly or in one test.
 
-    stopped: the interrupt that ended the test before its last clip, if any.
+    stopped: the interrupt that ended the test before its last clip, if any. seed: that of the test.
     """
 
     clips: list[ClipResult] = field(default_factory=list)
     rejects: dict[str, str] = field(default_factory=dict)
     stopped: KeyboardInterrupt | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class SyncTests:
     """What to test: the offsets in ms, how many of the 21 classes per clip, the names of the variants, whether to test
-    with other clips' sounds, whether to measure absolute offsets, the paths of the bundles (all by default), the length
-    of windows (None: that of each bundle), which is also that of the shortest file, and the tracks of the clips."""
+    with other clips' sounds, whether to measure absolute offsets, the names of `GENERATION_METRICS` to measure, the
+    paths of the bundles (all by default), the length of windows (None: that of each bundle), which is also that of the
+    shortest file, and the tracks of the clips."""
 
     offsets_ms: tuple[float, ...] = DEFAULT_OFFSETS_MS
     classes_per_clip: int = 0
     variants: tuple[str, ...] = ()
     wrong_sound: bool = False
     absolute_offset: bool = False
+    generation_metrics: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     window_seconds: float | None = None
     tracks: TrackChoice = PLAYED
@@ -97,9 +102,11 @@ def evaluate_sync(
 ) -> SyncTrials:
     """Test bundles (by name) and the motion baselines; `progress(done, total)` is called after each clip.
 
-    A KeyboardInterrupt ends the test after the clips that are done; it is raised where there are none.
+    A KeyboardInterrupt ends the test after the clips that are done; it is raised where there are none. ConfigError
+    where no bundle can measure what is asked for.
     """
-    result = SyncTrials()
+    require_usable(bundles, tests.generation_metrics)
+    result = SyncTrials(seed=seed)
     learned = bundle_judges(bundles, tests.paths, tests.window_seconds)
     sounds = _sounds(cases, seed, result.rejects) if tests.wrong_sound else {}
     for number, case in enumerate(cases):
@@ -142,6 +149,7 @@ def _tested(
             _variant_answers(learned, used, tests.variants, folder, rejects),
             _swapped_trial(learned, case, sounds.get(case.path), tests.tracks, folder, rejects),
             absolute_offsets(bundles, used.path) if tests.absolute_offset else {},
+            measured(bundles, used.path, tests.generation_metrics) if tests.generation_metrics else None,
         )
     except MediaError as error:
         raise MediaError(str(error).replace(str(used.path), str(case.path)), reason=error.reason) from None

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from counting_engine import CountingEngine
 from numpy.typing import NDArray
+from opened_shards import make_foreign, opened
 from small_models import TUBELETS, small_model
 from sync_clips import write_clip
 
 from cavsync.cli.main import main
 from cavsync.data.clip import load_clip
 from cavsync.data.clip_audio import Waveform
+from cavsync.data.shards import PackOptions
+from cavsync.data.shards.pack import pack
 from cavsync.deploy import Bundle
 from cavsync.deploy.files import features as features_module
 from cavsync.deploy.files.features import file_features
@@ -194,3 +199,46 @@ def test_a_bad_input_costs_itself(clips: Path, tmp_path: Path) -> None:
     assert "bad.mkv" in result.output
     assert "1 of 2 inputs" in result.output
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"embeddings.json", "a.mkv.npz"}
+
+
+def test_patches_cost_no_second_computation(clips: Path, tiny: Bundle) -> None:
+    """Each graph sees each frame and each segment once, with patches and without."""
+    counts = []
+    for patches in (False, True):
+        visual, audio = CountingEngine(tiny.visual), CountingEngine(tiny.audio)
+        found = file_features(clips / "a.mkv", replace(tiny, visual=visual, audio=audio), patches=patches)
+        assert sum(len(features.times_seconds) for features in found) == visual.num_inputs
+        counts.append((visual.num_inputs, audio.num_inputs))
+    assert counts[0] == counts[1] == (50, 50)
+
+
+def test_shards(clips: Path, tiny: Bundle, tmp_path: Path) -> None:
+    """Clips of shards are embedded as those of files are, next to files, and a repeated command computes nothing."""
+    pack(clips, tmp_path / "shards", PackOptions(shard_clips=2), workers=1)
+    folder = opened(tmp_path / "shards")
+    result = embed(tmp_path / "shards", clips / "b.mkv", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "4 of 4 inputs" in result.output
+    for index, name in enumerate(folder.names):
+        with np.load(tmp_path / "out" / f"{Path(name).relative_to(tmp_path / 'shards')}.npz") as found:
+            made = found["provenance"]
+            assert json.loads(str(made))["source"] == name
+            wanted = [*file_features(clips / folder.file_of(index), tiny)]
+            for field in ("times_seconds", "visual", "audio"):
+                expected = np.concatenate([getattr(features, field) for features in wanted])
+                np.testing.assert_allclose(found[field], expected, atol=1e-6 if field == "times_seconds" else 0.1)
+                if field != "times_seconds":
+                    cosines = (found[field] * expected).sum(-1)
+                    assert cosines[~np.isnan(cosines)].min() > 0.99
+                    np.testing.assert_array_equal(np.isnan(cosines), np.isnan(expected[:, 0]))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    assert embed(tmp_path / "shards", clips / "b.mkv", "--out", tmp_path / "out").exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+
+
+def test_a_key_that_leads_out_is_refused(tmp_path: Path) -> None:
+    """A tar may hold any name."""
+    (tmp_path / "shards").mkdir()
+    make_foreign(tmp_path / "shards" / "a.tar", ["../../evil"])
+    result = embed(tmp_path / "shards", "--out", tmp_path / "out")
+    assert (result.exit_code, "has '..' in its key" in result.output) == (1, True)

@@ -45,6 +45,27 @@ def write_swapped_file(video: Path, sound: Path, folder: Path, tracks: TrackChoi
     raise AssertionError("the second way either joins the clips or raises")
 
 
+def write_joined_file(video: Path, sound: Path, out: Path) -> None:
+    """Write the first video track of one file and the first audio track of another, which need hold nothing else, to
+    the Matroska file `out`, both from their start. Raises MediaError for files that cannot be joined."""
+    try:
+        with (
+            open_file(str(video)) as images,
+            open_file(str(sound)) as voice,
+            out.open("wb") as file,
+            av.open(file, "w", format="matroska") as sink,
+        ):
+            if not images.streams.video or not voice.streams.audio:
+                raise MediaError(f"{video} has no video or {sound} no audio: leave them out", reason="no_audio")
+            shown, heard = images.streams.video[0], voice.streams.audio[0]
+            targets = [sink.add_stream_from_template(track, opaque=True) for track in (shown, heard)]
+            write_in_order(_copied(images, shown, targets[0]), _copied(voice, heard, targets[1]), sink)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{video} cannot be joined with the sound {sound} ({reason_of(error)}): leave them out"
+        ) from None
+
+
 def _join(
     images: InputContainer, voice: InputContainer, sink: OutputContainer, tracks: TrackChoice, *, as_pcm: bool
 ) -> None:

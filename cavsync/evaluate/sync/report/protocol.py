@@ -10,6 +10,8 @@ from pydantic import JsonValue
 from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE
 from cavsync.evaluate.sync.absolute_offset import WINDOW_SECONDS
 from cavsync.evaluate.sync.cases import SyncCase
+from cavsync.evaluate.sync.generation import av_align, lip_distance, window_scores
+from cavsync.evaluate.sync.generation.measures import AV_ALIGN, JAVIS, LSE
 from cavsync.evaluate.sync.judges import BASELINE_RANGE_MS, BASELINES
 from cavsync.evaluate.sync.measure import SyncTests
 from cavsync.evaluate.sync.motion_baseline import REAL_CLIPS_ZERO_POINT_MS
@@ -21,6 +23,8 @@ from cavsync.evaluate.sync.report.metrics import RIGHT_MS, TOLERANCES_MS
 from cavsync.evaluate.sync.two_choices import TWO_CHOICE_SHIFTS_MS
 from cavsync.manifest import Manifest
 from cavsync.media.tracks import PLAYED
+
+GENERATION: dict[str, JsonValue] = {LSE: lip_distance.HOW, AV_ALIGN: av_align.HOW, JAVIS: window_scores.HOW}
 
 
 def sync_protocol(
@@ -66,6 +70,7 @@ def sync_protocol(
             f"the clip as it is: classes of {CLASS_STEP_MS:.0f} ms in the first and the last {WINDOW_SECONDS} s, "
             f"searched over {SEARCH_MS:.0f} ms to either side by the whole picture; clips without evidence apart"
         )
+    protocol |= {name: words for name, words in GENERATION.items() if name in tests.generation_metrics}
     if tests.variants:
         protocol["variants"] = list(tests.variants)
         protocol["variants_move_by_more_than_ms"] = LARGEST_MOVEMENT_MS

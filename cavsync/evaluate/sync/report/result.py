@@ -13,6 +13,12 @@ from cavsync.evaluate.sync.measure import SyncTrials
 from cavsync.evaluate.sync.report.cells import calibration_error, milliseconds, share
 from cavsync.evaluate.sync.report.class_metrics import absolute_figures, class_figures
 from cavsync.evaluate.sync.report.control_metrics import variant_figures, wrong_sound_figures
+from cavsync.evaluate.sync.report.generation_metrics import (
+    generation_figures,
+    generation_metrics,
+    generation_rows,
+    generation_tables,
+)
 from cavsync.evaluate.sync.report.metrics import ALL_KINDS, ALL_OFFSETS, sync_metrics
 from cavsync.evaluate.sync.report.plots import sync_plots
 from cavsync.evaluate.sync.report.tables import (
@@ -40,11 +46,18 @@ def sync_result(result: SyncTrials, protocol: dict[str, JsonValue], provenance: 
     tables += _tables_of_tests(classes, control, variants)
     absolute = absolute_figures(result.clips)
     tables += [absolute_table(absolute)] if absolute else []
+    generation = generation_figures(result)
+    tables += generation_tables(generation)
     return EvalResult(
         task="sync",
         protocol=protocol,
         metrics=dict(
-            [*_metrics(methods), *_metrics_of_tests(classes, control, variants), *_absolute_metrics(absolute)]
+            [
+                *_metrics(methods),
+                *_metrics_of_tests(classes, control, variants),
+                *_absolute_metrics(absolute),
+                *((f"{_named(method)}.{name}", metric) for method, name, metric in generation_metrics(generation)),
+            ]
         ),
         provenance=provenance,
         tables=tables,
@@ -57,6 +70,7 @@ def sync_result(result: SyncTrials, protocol: dict[str, JsonValue], provenance: 
             "wrong_sound": control,
             "variants": variants,
             "absolute_offsets": absolute,
+            "generation": generation,
             "trials": _trials(result),
         },
     )
@@ -137,6 +151,7 @@ def _trials(result: SyncTrials) -> list[JsonValue]:
             windows: dict[str, JsonValue] = {"first_class": absolute.first, "last_class": absolute.last}
             seconds: dict[str, JsonValue] = {"abs_offset_seconds": absolute.seconds}
             rows.append({**about, "method": method, "test": "absolute offset", **windows, **seconds})
+        rows += [{**about, **found} for found in generation_rows(clip)]
         for method, trials in clip.trials.items():
             for trial in trials:
                 offsets: dict[str, JsonValue] = {"injected_ms": trial.injected_ms, "offset_ms": trial.offset_ms}
