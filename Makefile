@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types kernel-table docs-cli gpu-check gpu-wheels face-graphs sync-tiny sync-research sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs sync-tiny sync-research sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -61,24 +61,27 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# The help of every command; a test compares the page with the commands.
-docs-cli: setup
-	$(BIN)/python -P docs/generate_cli.py
+# The documentation as a site in build/site; a dead link or an undocumented parameter is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -P -m mkdocs build --strict
 
 # Print registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
 kernel-table: setup
 	$(BIN)/python -P benchmarks/kernel_resources.py
 
-# Run on a machine with an NVIDIA GPU, torch, triton and pytest, without installing this project there.
-GPU_PYTHON ?= python3
-GPU_STEPS ?= test kernels step
-gpu-check:
-	benchmarks/gpu_check.sh $(GPU_PYTHON) $(GPU_STEPS)
+# Print the bytes that every Triton kernel moves, against the least possible, and the predicted time; needs no GPU.
+kernel-traffic: setup
+	$(BIN)/python -P benchmarks/kernel_traffic.py
 
-# Download what a GPU machine without a network may lack.
-gpu-wheels: setup
-	for version in 3.11 3.12; do $(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $$version \
-		--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --dest build/gpu-wheels pydantic || exit 1; done
+# Run on a machine with an NVIDIA GPU, torch, triton and pytest, without installing this project there: 9 minutes.
+GPU_PYTHON ?= python3
+GPU_STEPS ?=
+gpu-check:
+	$(GPU_PYTHON) benchmarks/gpu_check.py $(GPU_STEPS)
+
+# Make build/gpu-pack, at most 60 MB: this checkout and the wheels that a GPU machine without a network may lack.
+gpu-pack: setup
+	$(BIN)/python benchmarks/gpu_pack.py
 
 # Rebuild the shipped model, or the one that research footage was added to: some hours on two cores each. REAL is a
 # folder of clips with manifest.csv; MINUTES is the time to train.

@@ -37,9 +37,7 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 
 import cavsync.kernels.triton.attention
 from cavsync.kernels.triton.attention import attention_backward_op, attention_op
-from cavsync.kernels.triton.info_nce import info_nce_backward_op, info_nce_op
 from cavsync.kernels.triton.layer_norm import layer_norm_backward_op, layer_norm_op
-from cavsync.kernels.triton.patch_embedding import gather_patches_op, patch_embedding_op
 from cavsync.kernels.triton.reconstruction_loss import reconstruction_loss_backward_op, reconstruction_loss_op
 
 SHARED_MEMORY_BYTES = {80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024, 100: 227 * 1024, 120: 99 * 1024}
@@ -147,7 +145,7 @@ def launches_of(dtype: str, capability: int = 90) -> list[Launch]:
     with as_if, recorded(dtype) as launches:
         _attention(DTYPES[dtype])
         _layer_norm(DTYPES[dtype])
-        _patches_and_losses(DTYPES[dtype])
+        _loss(DTYPES[dtype])
     return launches
 
 
@@ -168,21 +166,13 @@ def _layer_norm(dtype: torch.dtype) -> None:
             layer_norm_backward_op(normed, upstream, x, affine, mean, rstd, rows, None if branch is None else dtype)
 
 
-def _patches_and_losses(dtype: torch.dtype) -> None:
-    for images, columns, kept in ((torch.zeros(2, 1, 128, 416), 26, 52), (torch.zeros(2, 3, 224, 224), 14, 49)):
+def _loss(dtype: torch.dtype) -> None:
+    for images, columns in ((torch.zeros(2, 1, 128, 416), 26), (torch.zeros(2, 3, 224, 224), 14)):
         channels, count = images.shape[1], images.shape[2] // 16 * columns
-        ids = torch.zeros(2, kept, dtype=torch.long)
-        weight, row = torch.zeros(768, channels, 16, 16, dtype=dtype), torch.zeros(768)
-        patch_embedding_op(images, ids, weight, row, torch.zeros(count, 768), row)
-        gather_patches_op(images, ids, 16, dtype)
         prediction, hidden = torch.zeros(2, count, 256 * channels, dtype=dtype), torch.ones(2, count) > 0
         norm_pix = channels == 1
         reconstruction_loss_op(prediction, images, hidden, 16, norm_pix)
         reconstruction_loss_backward_op(torch.ones(()), prediction, images, hidden, 16, norm_pix)
-    vectors, one = torch.zeros(256, 768), torch.ones(())
-    for ignore in (None, torch.zeros(256, 256) > 0):
-        log_sum = info_nce_op(vectors, vectors.clone(), one, 0, ignore)[2]
-        info_nce_backward_op(one, vectors, vectors.clone(), one, log_sum, 0, ignore)
 
 
 def compile_for(job: tuple[Launch, int]) -> Resources:

@@ -1,15 +1,16 @@
 """Every backend of every operation at the sizes of the published model's pretraining step, forward and backward.
 
-Also measures the reference under torch.compile. Times are CUDA events, with the L2 cache overwritten between
-repetitions; achieved rates are listed with the copy bandwidth and matrix peak of the same run. Ends with a verdict per
-operation: "default lost" if the default is not the fastest, "default failed" and exit status 1 if it breaks.
+The reference under torch.compile is a run of its own (--only-compiled). Rows are written as they are measured. Times
+are CUDA events, with the L2 cache overwritten between repetitions; achieved rates are listed with the copy bandwidth
+and matrix peak of the same run. Ends with a verdict per operation: "default lost" if the default is not the fastest,
+"default failed" and exit status 1 if it breaks.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,16 +182,16 @@ def measured(case: Case, backend: str, options: argparse.Namespace) -> dict[str,
     }
 
 
-def backends(case: Case, device: torch.device) -> list[str]:
-    """Return the backends in the dispatcher's order, then the compiled reference."""
-    candidates = OPERATIONS[case.operation].candidates
-    return [item.name for item in candidates if device.type in item.devices] + [COMPILED] * (device.type == "cuda")
+def backends(case: Case, options: argparse.Namespace) -> list[str]:
+    """Return the backends in the dispatcher's order, or the compiled reference alone."""
+    if options.only_compiled:
+        return [COMPILED]
+    return [item.name for item in OPERATIONS[case.operation].candidates if options.device in item.devices]
 
 
-def rows(case: Case, shared: dict[str, Any], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return a row per backend that supports this case; the row of a backend that breaks holds its error."""
-    found = []
-    for backend in backends(case, torch.device(options.device)):
+def rows(case: Case, shared: dict[str, Any], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield a row per backend that supports this case; the row of a backend that breaks holds its error."""
+    for backend in backends(case, options):
         row: dict[str, Any] = {"benchmark": "kernels", "op": case.operation, "shape": case.shape, "backend": backend}
         try:
             row |= measured(case, backend, options)
@@ -199,8 +200,10 @@ def rows(case: Case, shared: dict[str, Any], options: argparse.Namespace) -> lis
             continue
         except (RuntimeError, TritonError) as error:
             row["failure"] = f"{type(error).__name__}: {str(error)[:200]}"
-        found.append(row | shared)
-    return found
+        row |= shared
+        if not options.no_save:
+            measure.append_rows(RESULTS, [row])
+        yield row
 
 
 def verdict(group: list[dict[str, Any]]) -> str:
@@ -226,7 +229,7 @@ def report(groups: list[list[dict[str, Any]]]) -> None:
             f"{start} {row['forward_p50_ms'] * 1e3:10.1f} {row['p50_ms'] * 1e3:10.1f} "
             f"{row['forward_tflops']:8.1f} {row['forward_gb_per_second']:7.0f}"
         )
-    print("\n".join(map(verdict, groups)))
+    print("\n".join(verdict(group) for group in groups if len(group) > 1))
 
 
 def main() -> None:
@@ -235,6 +238,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--operation", help="only this operation")
+    parser.add_argument("--only-compiled", action="store_true", help="only the reference under torch.compile")
     parser.add_argument("--no-save", action="store_true", help="print only; do not append to the results")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -245,13 +249,9 @@ def main() -> None:
     shared["dtype"] = str(dtype).removeprefix("torch.")
     if options.device == "cuda":
         shared["copy_gb_per_second"] = round(measure.copy_bytes_per_second() / 1e9)
-    groups = []
     torch.manual_seed(0)
-    for case in cases(options.batch, device, dtype):
-        if options.operation in (None, case.operation):
-            groups.append(rows(case, shared, options))
-            if not options.no_save:
-                measure.append_rows(RESULTS, groups[-1])
+    chosen = [case for case in cases(options.batch, device, dtype) if options.operation in (None, case.operation)]
+    groups = [[*rows(case, shared, options)] for case in chosen]
     report(groups)
     if any("failure" in group[0] for group in groups):
         sys.exit("A default broke: see the lines 'default failed'.")

@@ -2,18 +2,20 @@
 
 The plain forward follows the papers (`cavsync.model.plain`): all patches are embedded, then masked; three joint passes;
 targets of all patches. It runs on the reference of every operation, with attention written out and, as a stronger
-baseline, with PyTorch's fused attention. Variants alternate, so that a noisy machine affects all equally.
+baseline, with PyTorch's fused attention. Variants alternate, so that a noisy machine affects all equally. Where SIGTERM
+ends the run, what was measured until then is reported and written.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -113,20 +115,24 @@ class Variant:
 
 
 def names(options: argparse.Namespace) -> list[str]:
-    """Return the variants to compare, plain ones first."""
-    found = ["plain, written out", "plain"] + (["plain, compiled"] if options.compile else [])
-    return found + ["packed"] + (["packed, compiled"] if options.compile else [])
+    """Return the variants to compare."""
+    if options.only_compiled:
+        return ["packed, compiled", "plain, compiled"]
+    return ["packed", "plain", "plain, written out"]
 
 
-def rows(variants: list[Variant], config: ModelConfig, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return one row per variant."""
+def rows(
+    variants: list[Variant], config: ModelConfig, options: argparse.Namespace, peak: float
+) -> list[dict[str, Any]]:
+    """Return one row per variant that was measured; `peak` in operations per second."""
     device = torch.device(options.device)
-    peak = measure.matrix_peak_flops(device, DTYPES[options.dtype])
     flops = 3 * forward_flops(config) * options.batch
     shape = {"model": options.model, "batch": options.batch, "dtype": options.dtype}
     table = []
     for variant in variants:
         row: dict[str, Any] = {"benchmark": "train_step", "variant": variant.name, **shape}
+        if not variant.times_ms and not variant.failure:
+            continue
         if variant.failure:
             row["failure"] = variant.failure
         else:
@@ -182,7 +188,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
     parser.add_argument("--turns", type=int, default=5, help="number of times that the variants alternate")
     parser.add_argument("--repeats", type=int, default=4, help="steps per variant and turn")
-    parser.add_argument("--compile", action="store_true", help="also measure both paths under torch.compile")
+    parser.add_argument("--only-compiled", action="store_true", help="measure both paths under torch.compile")
     parser.add_argument("--no-save", action="store_true", help="print only; do not append to the results")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -195,14 +201,19 @@ def main() -> None:
     # All variants share one optimiser, so that a variant's peak memory includes one optimiser state, as in a run.
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-6, betas=(0.95, 0.999), weight_decay=5e-7, fused=True)
     variants = [Variant(name, model, optimizer, options) for name in names(options)]
-    for variant in variants:
-        # The first steps compile kernels and reserve memory.
-        variant.turn(fbank, frames, 3 if options.device == "cuda" else 1)
-        variant.times_ms.clear()
-    for _ in range(options.turns):
+    # In seconds, before anything can end the run.
+    peak = measure.matrix_peak_flops(torch.device(options.device), DTYPES[options.dtype])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
         for variant in variants:
+            # The first steps compile kernels and reserve memory.
+            variant.turn(fbank, frames, 3 if options.device == "cuda" else 1)
+            variant.times_ms.clear()
             variant.turn(fbank, frames, options.repeats)
-    table = rows(variants, config, options)
+        for _ in range(options.turns - 1):
+            for variant in variants:
+                variant.turn(fbank, frames, options.repeats)
+    table = rows(variants, config, options, peak)
     report(table)
     if not options.no_save:
         measure.append_rows(RESULTS, table)

@@ -91,6 +91,8 @@ class CheckpointFiles:
         """The weights at this step."""
         self.average = self.path / "average.safetensors"
         """Average of the weights over the run so far, where it keeps one; it lacks tensors that are not averaged."""
+        self.teacher = self.path / "teacher.safetensors"
+        """Weights of the teacher's encoder, where a run keeps one, for resuming."""
         self.optimizer = self.path / "optimizer.pt"
         """State of the optimizer by parameter name, for resuming."""
         self.state = self.path / "state.json"

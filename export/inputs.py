@@ -19,6 +19,7 @@ from cavsync.model.encoder import AudioVisualEncoder
 from cavsync.run import Run
 
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8", "auto")
+"""The precisions of `export_bundle`."""
 
 Say = Callable[[str], None]
 

@@ -10,12 +10,6 @@ from cavsync.kernels import reference
 from cavsync.kernels.dispatch import Candidate, Implementation, register
 
 
-def _triton() -> Implementation:
-    from cavsync.kernels.triton.info_nce import IMPLEMENTATION
-
-    return IMPLEMENTATION
-
-
 def _torch() -> Implementation:
     from cavsync.kernels.torch.info_nce import IMPLEMENTATION
 
@@ -24,7 +18,6 @@ def _torch() -> Implementation:
 
 OPERATION = register(
     "info_nce",
-    Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
     Candidate("torch", _torch),
     Candidate("reference", lambda: Implementation(reference.info_nce)),
 )

@@ -9,12 +9,6 @@ from cavsync.kernels import reference
 from cavsync.kernels.dispatch import Candidate, Implementation, register
 
 
-def _triton() -> Implementation:
-    from cavsync.kernels.triton.patch_embedding import IMPLEMENTATION
-
-    return IMPLEMENTATION
-
-
 def _torch() -> Implementation:
     from cavsync.kernels.torch.patch_embedding import IMPLEMENTATION
 
@@ -23,7 +17,6 @@ def _torch() -> Implementation:
 
 OPERATION = register(
     "kept_patch_embedding",
-    Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
     Candidate("torch", _torch),
     Candidate("reference", lambda: Implementation(reference.kept_patch_embedding)),
 )

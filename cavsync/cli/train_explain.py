@@ -103,6 +103,8 @@ def _print_parts(console: Console, found: Explanation) -> None:
     trained = sum(count.trained for count in found.parameters.values())
     table.add_section()
     table.add_row("all", _millions(total), _millions(trained), f"{costs.forward / GIGA:.2f}")
+    if costs.teacher:
+        table.add_row("teacher, unmasked", "", "", f"{costs.teacher / GIGA:.2f}")
     table.add_row("training step", "", "", f"{costs.training / GIGA:.2f}")
     both = costs.embedding_audio + costs.embedding_visual
     sides = f"{costs.embedding_audio / GIGA:.2f} + {costs.embedding_visual / GIGA:.2f}"
@@ -114,8 +116,9 @@ def _print_memory(console: Console, found: Explanation) -> None:
     from rich.table import Table
 
     memory = found.memory
-    table = Table("weights", "gradients", "optimizer", "average", "in all", title="GB on each GPU, without activations")
-    sizes = (memory.weights, memory.gradients, memory.optimizer, memory.average, memory.total)
+    columns = ("weights", "gradients", "optimizer", "average", "teacher", "in all")
+    table = Table(*columns, title="GB on each GPU, without activations")
+    sizes = (memory.weights, memory.gradients, memory.optimizer, memory.average, memory.teacher, memory.total)
     table.add_row(*(f"{size / GIGA:.2f}" for size in sizes))
     console.print(table)
 

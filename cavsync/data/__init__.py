@@ -1,6 +1,6 @@
 """Clips for training and evaluation: where they come from, and how they become a model's input.
 
-Entry points, imported from the module named (docs/public-api.md lists what is public):
+Entry points, imported from the module named (docs/reference/public.md lists what is public):
 
 - `clip`: `Clip`, `load_clip`; `clip_audio`: `Waveform`, `LogMel`.
 - `logmel`: `log_mel`, `normalise`, and the numbers of the front end; `frontend`: `LogMelFrontend`, the same as a

@@ -1,7 +1,7 @@
 """Evaluation of trained models, one room per task, as the commands of `cavsync eval` run it.
 
-Entry points, imported from the module named (docs/public-api.md lists what is public). Each task has a function that
-measures and one that makes the result:
+Entry points, imported from the module named (docs/reference/public.md says what is public). Each task has a function
+that measures and one that makes the result:
 
 - `sync`: `measure.evaluate_sync`, `result.sync_result`; `cases.sync_cases` reads the clips.
 - `retrieval`: `embeddings.clip_embeddings`, `measure.rank_clips`, `result.retrieval_result`.

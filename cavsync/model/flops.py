@@ -87,27 +87,45 @@ def pretraining_flops(
     mae_loss_weight: float = 1.0,
     contrast_loss_weight: float = 0.01,
     *,
+    contrast_mask_ratio: float | None = None,
     activation_checkpointing: bool = False,
 ) -> PairFlops:
     """Operations of `CAVMAESync.forward` per pair; arguments as there, a weight of 0 leaves out its part.
 
-    The contrastive logits, which grow with the batch, are left out. With multi_ratio_masking both ratios are the mean
-    of those that are drawn. Raises ConfigError for a ratio outside [0, 1), or a decoder that is missing.
+    contrast_mask_ratio: that of a second pass for the contrast, None without one. The contrastive logits, which grow
+    with the batch, are left out. With multi_ratio_masking both other ratios are the mean of those that are drawn.
+    Raises ConfigError for a ratio outside [0, 1), or a decoder that is missing.
     """
     if config.multi_ratio_masking:
         mask_ratio_audio = mask_ratio_visual = _mean_mask_ratio(config)
     with _without_memory():
         model, (fbank, frames) = CAVMAESync(config), _pair(config)
         _recompute(model, activation_checkpointing)
-        audio_masking = draw_masking(1, config.audio_grid, mask_ratio_audio, config.mask_mode_audio)
-        visual_masking = draw_masking(1, config.visual_grid, mask_ratio_visual, config.mask_mode_visual)
+        maskings = (
+            draw_masking(1, config.audio_grid, mask_ratio_audio, config.mask_mode_audio),
+            draw_masking(1, config.visual_grid, mask_ratio_visual, config.mask_mode_visual),
+        )
+        streams: dict[Stream, Tensor] = {}
+        audio_flops = visual_flops = 0.0
         with _Laps() as laps:
-            audio = model.audio_stream(model.embed_visible_audio(fbank, audio_masking))
-            audio_flops = laps.next()
-            visual = model.visual_stream(model.embed_visible_frames(frames, visual_masking))
-            visual_flops = laps.next()
-            streams: dict[Stream, Tensor] = {"audio": audio, "visual": visual} if contrast_loss_weight else {}
+            if contrast_loss_weight:
+                seen = maskings
+                if contrast_mask_ratio is not None:
+                    seen = (
+                        draw_masking(1, config.audio_grid, contrast_mask_ratio),
+                        draw_masking(1, config.visual_grid, contrast_mask_ratio),
+                    )
+                audio = model.audio_stream(model.embed_visible_audio(fbank, seen[0]))
+                audio_flops += laps.next()
+                visual = model.visual_stream(model.embed_visible_frames(frames, seen[1]))
+                visual_flops += laps.next()
+                streams = {"audio": audio, "visual": visual}
             if mae_loss_weight:
+                if not contrast_loss_weight or contrast_mask_ratio is not None:
+                    audio = model.audio_stream(model.embed_visible_audio(fbank, maskings[0]))
+                    audio_flops += laps.next()
+                    visual = model.visual_stream(model.embed_visible_frames(frames, maskings[1]))
+                    visual_flops += laps.next()
                 streams["joint"] = model.joint_input(audio, visual)
             results = model.joint_blocks(streams)
             joint_flops = laps.next()
@@ -115,7 +133,7 @@ def pretraining_flops(
             if mae_loss_weight:
                 num_audio = audio.shape[1] - int(config.cls_token)
                 joint = model.split_joint(results["joint"], num_audio)
-                outputs += model.decode(*joint, audio_masking, visual_masking)
+                outputs += model.decode(*joint, *maskings)
             decoder_flops = laps.next()
             _backward(outputs)
             return PairFlops(audio_flops, visual_flops, joint_flops, decoder_flops, laps.total)

@@ -44,6 +44,23 @@ class Masking(NamedTuple):
         return _take(torch.cat([visible, fill], dim=1), self.ids_restore)
 
 
+class ContrastPath(NamedTuple):
+    """A second pass of the encoder, for the contrastive streams alone.
+
+    mask_ratio: share of the patches of either modality that it does not see, patch by patch. ids_restore_audio,
+    ids_restore_visual: (B, N) ranks in place of random draws, as in `Masking`.
+    """
+
+    mask_ratio: float
+    ids_restore_audio: Tensor | None = None
+    ids_restore_visual: Tensor | None = None
+
+
+def ranked(priority: Tensor) -> Tensor:
+    """Ranks (B, N) int64 that keep the patches of the highest priority (B, N) visible; equal ones in their order."""
+    return priority.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+
+
 def mask_shape(grid: PatchGrid, mask_ratio: float, mode: MaskMode) -> PatchGrid:
     """Rows and columns of the grid that stay visible; for unstructured masks (1, number of visible patches).
 

@@ -40,7 +40,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str, advice: str) -> None:
-    """Give `model` the values of `state`, fractions in float32, in place of its own tensors, which may lie on the meta device.
+    """Give `model` the values of `state` in place of its own tensors, which may lie on the meta device.
+
+    Real numbers become float32, integers stay integers.
 
     Raises CheckpointError naming the first keys that are missing, left over, or of another shape;
     `source` names the checkpoint in the message, `advice` is its last clause.

@@ -23,6 +23,7 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 ShareBelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
+DEFAULT_CONTRAST_MASK_RATIO = 0.5
 PARTS = frozenset(("augmentation", "classify", "face", "face_augmentation"))
 # Changes of whole frames, and one that moves the audio, have no meaning for face tracks.
 NOT_FOR_FACES = ("crop_area", "colour", "mixup", "time_shift_frames")
@@ -109,6 +110,20 @@ class TrainConfig(BaseModel):
     contrast_loss_weight: NonNegative = 0.01
     """Weight of the contrastive loss, which pairs frames with their audio."""
 
+    contrast_mask: Literal["shared", "random", "teacher"] = "shared"
+    """What the contrast sees: the patches that the reconstruction sees; or, in a second pass of the encoder, patches
+    drawn for it alone, or those that attend most to the global token in the teacher (TG-DP)."""
+    contrast_mask_ratio: ShareBelowOne = DEFAULT_CONTRAST_MASK_RATIO
+    """Share of the patches of either modality that is hidden in that second pass."""
+    teacher_decay: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """Keep a teacher, a moving average of the encoder with this decay per step, that sees whole inputs; 1 keeps it as
+    it starts, None keeps none. The paper of TG-DP does not state its decay."""
+    teacher_decay_end: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """The teacher's decay at the end of the run, to which it rises along half a cosine; None leaves it constant."""
+    distil_loss_weight: NonNegative = 0.0
+    """Weight of the mean squared error between the contrast's global vectors and the teacher's, added over audio and
+    video."""
+
     classify: ClassifyConfig | None = None
     """Train a classifier instead of pretraining; None pretrains."""
 
@@ -175,6 +190,11 @@ class TrainConfig(BaseModel):
         """Whether the held-out clips are also measured during the run."""
         return bool(self.validate_every_steps or self.validate_every_epochs)
 
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether the loss needs the teacher, beyond keeping one."""
+        return bool(self.distil_loss_weight or (self.contrast_mask == "teacher" and self.contrast_loss_weight))
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.ema_decay and self.average_from_epoch:
@@ -191,6 +211,7 @@ class TrainConfig(BaseModel):
                 "mixup_audio=waveform mixes samples, but a changed tempo leaves only log-mel: set tempo to [1, 1], or "
                 "mixup_audio=power."
             )
+        _require_teacher_options(self)
         if self.face is not None:
             _require_face_options(self)
         return self
@@ -204,6 +225,24 @@ class TrainConfig(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or "configuration"
             raise ConfigError(f"Training option '{name}' is {first['input']!r}: {first['msg']}; change it.") from error
+
+
+def _require_teacher_options(config: TrainConfig) -> None:
+    """Raise ConfigError for options of the second path or the teacher that would be ignored or lack another one."""
+    if config.contrast_mask == "shared" and config.contrast_mask_ratio != DEFAULT_CONTRAST_MASK_RATIO:
+        raise ConfigError(
+            "contrast_mask_ratio is for masks of the contrast's own, but contrast_mask is shared: set it to random or "
+            "teacher, or change mask_ratio_audio and mask_ratio_visual."
+        )
+    if config.teacher_decay is None:
+        for name in (
+            *(["contrast_mask=teacher"] if config.contrast_mask == "teacher" else []),
+            *(["distil_loss_weight"] if config.distil_loss_weight else []),
+            *(["teacher_decay_end"] if config.teacher_decay_end is not None else []),
+        ):
+            raise ConfigError(f"{name} needs a teacher: set teacher_decay, to 0.999 for example.")
+    elif config.classify is not None or config.face is not None:
+        raise ConfigError("A teacher is for pretraining, but the run trains something else: leave out teacher_decay.")
 
 
 def _require_face_options(config: TrainConfig) -> None:

@@ -12,7 +12,7 @@ from cavsync.train.config import TrainConfig
 @dataclass(frozen=True)
 class Costs:
     """Operations per pair. embedding_*: of an unmasked audio and video, as when scoring. The others: of training,
-    the forward by part and in all, and the whole step, forward and backward."""
+    the forward by part and in all, the teacher's, and the whole step, forward and backward."""
 
     embedding_audio: float
     embedding_visual: float
@@ -21,6 +21,7 @@ class Costs:
     joint: float
     decoder: float
     forward: float
+    teacher: float
     training: float
 
 
@@ -38,9 +39,12 @@ def costs_of(model: ModelConfig, train: TrainConfig) -> Costs:
             train.mask_ratio_audio,
             train.mask_ratio_visual,
             train.mae_loss_weight,
-            train.contrast_loss_weight,
+            # Distillation computes the contrast's streams too.
+            train.contrast_loss_weight or train.distil_loss_weight,
+            contrast_mask_ratio=None if train.contrast_mask == "shared" else train.contrast_mask_ratio,
             activation_checkpointing=again,
         )
+    teacher = embedding.audio + embedding.visual if train.asks_teacher else 0.0
     return Costs(
         embedding_audio=embedding.audio,
         embedding_visual=embedding.visual,
@@ -49,5 +53,6 @@ def costs_of(model: ModelConfig, train: TrainConfig) -> Costs:
         joint=flops.joint,
         decoder=flops.decoder,
         forward=flops.forward,
-        training=flops.training,
+        teacher=teacher,
+        training=flops.training + teacher,
     )

@@ -82,6 +82,14 @@ def _shard(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
     return model
 
 
+def place_untrained(module: nn.Module, fabric: Fabric) -> nn.Module:
+    """Bring a module that is not trained to the run's devices, sharded where the trained one is; DDP takes none."""
+    module = module.to(fabric.device)
+    if isinstance(fabric.strategy, ModelParallelStrategy):
+        return _shard(module, fabric.strategy.device_mesh)
+    return module
+
+
 def sync_batch_norm(model: nn.Module, fabric: Fabric) -> nn.Module:
     """Compute batch statistics over all processes on GPUs; PyTorch cannot on CPUs, where each process uses its own."""
     if fabric.world_size > 1 and fabric.device.type == "cuda":

@@ -43,26 +43,17 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, weight: Callable[[int], float]) -> None:
         self.model, self.weight = model, weight
-        self.average = {name: value.detach().clone() for name, value in _floats(model)}
+        self.average = {name: value.detach().clone() for name, value in floats(model)}
 
-    @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after step `step` (from 1)."""
-        weight = self.weight(step)
-        if not weight:
-            return
-        names = {name for name, _ in self.model.named_parameters()}
-        for name, value in _floats(self.model):
-            if name in names:
-                self.average[name].lerp_(value.detach(), weight)
-            else:
-                self.average[name].copy_(value)
+        mix_in(self.average, self.model, self.weight(step))
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """The model computes with the average inside the block."""
         reshard(self.model)
-        kept = {name: value.detach().clone() for name, value in _floats(self.model)}
+        kept = {name: value.detach().clone() for name, value in floats(self.model)}
         self._put(self.average)
         try:
             yield
@@ -72,20 +63,49 @@ class WeightAverage:
 
     def state(self) -> dict[str, Tensor]:
         """The average, whole and on the CPU. Called by all processes."""
-        return {name: whole_tensor(value).contiguous() for name, value in self.average.items()}
+        return whole_tensors(self.average)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore a saved state."""
-        for name, value in self.average.items():
-            saved = state[name].to(value.device)
-            if isinstance(value, DTensor):
-                saved = distribute_tensor(saved, value.device_mesh, value.placements)
-            value.copy_(saved)
+        load_tensors(self.average, state)
 
     @torch.no_grad()
     def _put(self, values: Mapping[str, Tensor]) -> None:
-        for name, value in _floats(self.model):
+        for name, value in floats(self.model):
             value.copy_(values[name])
+
+
+@torch.no_grad()
+def mix_in(average: Mapping[str, Tensor], model: nn.Module, weight: float) -> None:
+    """`average += weight * (model's - average)`, for those of the model's tensors that the average has.
+
+    Buffers, which are batch statistics, are taken as they are. A weight of 0 changes nothing.
+    """
+    if not weight:
+        return
+    parameters = {name for name, _ in model.named_parameters()}
+    for name, value in floats(model):
+        if name not in average:
+            continue
+        if name in parameters:
+            average[name].lerp_(value.detach(), weight)
+        else:
+            average[name].copy_(value)
+
+
+def whole_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies on the CPU, gathered from all processes, which all call it."""
+    return {name: whole_tensor(value).contiguous() for name, value in tensors.items()}
+
+
+@torch.no_grad()
+def load_tensors(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Give tensors the values of a saved state, sharded as they are. KeyError where it lacks one."""
+    for name, value in tensors.items():
+        saved = state[name].to(value.device)
+        if isinstance(value, DTensor):
+            saved = distribute_tensor(saved, value.device_mesh, value.placements)
+        value.copy_(saved)
 
 
 def reshard(model: nn.Module) -> None:
@@ -95,7 +115,8 @@ def reshard(model: nn.Module) -> None:
             module.reshard()
 
 
-def _floats(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def floats(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers that hold floating-point numbers."""
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         if value.is_floating_point():
             yield name, value

@@ -59,6 +59,7 @@ class Memory:
     gradients: int
     optimizer: int
     average: int
+    teacher: int
     total: int
 
 
@@ -182,7 +183,10 @@ def _memory(parameters: dict[Part, ParameterCount], train: TrainConfig, gpus: in
     shards = gpus if train.strategy == "fsdp" else 1
     weights, gradients = (math.ceil(FLOAT32_BYTES * count / shards) for count in (total, trained))
     moments, average = ADAM_MOMENTS * gradients, weights if train.ema_decay or train.average_from_epoch else 0
-    return Memory(weights, gradients, moments, average, weights + gradients + moments + average)
+    encoder = sum(count.total for part, count in parameters.items() if part != "decoder")
+    teacher = 0 if train.teacher_decay is None else math.ceil(FLOAT32_BYTES * encoder / shards)
+    sizes = weights, gradients, moments, average, teacher
+    return Memory(*sizes, total=sum(sizes))
 
 
 def _schedule(train: TrainConfig, gpus: int, clips: int) -> Schedule:

@@ -133,7 +133,7 @@ class Trainer:
         wrapped = fabric.setup_module(model)
         optimizer = make_optimizer(model, self.config, fabric.device)
         average = _average(model, self.config, steps_per_epoch)
-        training = Training(model, optimizer, average)
+        training = Training(model, optimizer, average, task.make_teacher(model, fabric))
         state = RunState() if step is None else restore(training, self.folder, step)
         return wrapped, training, state
 
@@ -212,8 +212,8 @@ class Session:
             found = step.take(batch)
             has_learned = has_learned or bool(found)
             state = replace(state, step=state.step + 1, elapsed_seconds=time.monotonic() - begin_seconds)
-            if found and self.training.average is not None:
-                self.training.average.update(state.step)
+            if found:
+                self.training.follow(state.step, batch.progress)
             if state.step % config.log_every_steps == 0 or state.step == num_steps:
                 metrics = over_ranks(found, self.ranks) | {"learning_rate": rate, **self._totals(batch, state)}
                 if log is not None:

@@ -45,3 +45,14 @@ def guard_seconds(config: TrainConfig, progress: float) -> float:
         return end
     floor = max(end, SMALLEST_GUARD_SECONDS)
     return start * math.pow(floor / start, progress / config.curriculum_share)
+
+
+def teacher_decay(config: TrainConfig, progress: float) -> float:
+    """Return the decay of the teacher's moving average at `progress` in [0, 1].
+
+    It rises along half a cosine from `teacher_decay` to `teacher_decay_end`, if that is set (BYOL, arXiv 2006.07733).
+    """
+    start, end = config.teacher_decay or 0.0, config.teacher_decay_end
+    if end is None:
+        return start
+    return end - (end - start) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

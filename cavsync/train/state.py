@@ -27,6 +27,7 @@ from cavsync.train.optimizer import load_optimizer_state, optimizer_state, whole
 from cavsync.train.ranks import Ranks
 from cavsync.train.recipes import AnyModelConfig
 from cavsync.train.tasks.task import Model
+from cavsync.train.teacher import Teacher
 
 UNREADABLE = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError),
@@ -61,17 +62,32 @@ class RunState:
 
 @dataclass
 class Training:
-    """What a checkpoint holds in addition to the progress: model, optimizer, and average of the weights if any."""
+    """What a checkpoint holds in addition to the progress: model, optimizer, and average and teacher if any."""
 
     model: Model
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None = None
+    teacher: Teacher | None = None
+
+    def follow(self, step: int, progress: float) -> None:
+        """Take the weights after step `step` (from 1) into average and teacher; progress as for the schedules."""
+        if self.average is not None:
+            self.average.update(step)
+        if self.teacher is not None:
+            self.teacher.follow(self.model, progress)
 
 
 def save(training: Training, folder: RunFolder, state: RunState, config: TrainConfig, ranks: Ranks) -> None:
     """Write one checkpoint, whole or not at all, and delete old ones. Called by all processes."""
     moments = optimizer_state(training.model, training.optimizer)
-    _write(training, folder.checkpoint(state.step), state, ranks, lambda files: torch.save(moments, files.optimizer))
+    teacher = None if training.teacher is None else training.teacher.state()
+
+    def add_files(files: CheckpointFiles) -> None:
+        torch.save(moments, files.optimizer)
+        if teacher is not None:
+            save_file(teacher, files.teacher)
+
+    _write(training, folder.checkpoint(state.step), state, ranks, add_files)
     if ranks.is_main:
         _delete_old(folder, config)
 
@@ -146,7 +162,7 @@ def claim(folder: RunFolder, model: AnyModelConfig, train: TrainConfig, classes:
 
 
 def restore(training: Training, folder: RunFolder, step: int) -> RunState:
-    """Load optimizer and average of the checkpoint of `step`, in each process; return its progress.
+    """Load optimizer, average and teacher of the checkpoint of `step`, in each process; return its progress.
 
     Raises:
         CheckpointError: a damaged or incomplete checkpoint.
@@ -158,6 +174,8 @@ def restore(training: Training, folder: RunFolder, step: int) -> RunState:
         load_optimizer_state(training.model, training.optimizer, moments)
         if training.average is not None:
             training.average.load(load_file(files.average))
+        if training.teacher is not None:
+            training.teacher.load(load_file(files.teacher))
     except (*UNREADABLE, CheckpointError) as error:
         raise CheckpointError(
             f"'{files.path}' cannot be resumed from ({error}): delete it to use the one before."

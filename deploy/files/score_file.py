@@ -89,6 +89,7 @@ class FileFailure:
 
 
 Outcome = FileScore | FileFailure
+"""What became of one file of several."""
 
 
 def score_file(

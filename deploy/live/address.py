@@ -14,6 +14,7 @@ from cavsync.file_names import legible
 BLOCK = "block"
 DROP_OLDEST = "drop_oldest"
 POLICIES = (BLOCK, DROP_OLDEST)
+"""What a full queue does: make the source wait, or drop the oldest packets."""
 STDIN = "-"
 CAPTURE_FORMATS = ("v4l2", "alsa", "avfoundation", "dshow", "lavfi")
 NETWORK_SCHEMES = ("rtsp", "rtsps", "srt", "udp", "http", "https")

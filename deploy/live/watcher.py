@@ -54,12 +54,13 @@ class Watcher:
         backoff: waits between tries.
         timeout_seconds: time without data after which a live source counts as lost; the default depends on the
             protocol.
-        begin_after, end_after: number of decisions that begin and end an event, see `EventTracker`.
+        begin_after: number of decisions that begin an event, see `EventTracker`.
+        end_after: number of decisions that end it.
         duration_seconds: stream time after which to stop.
         status_seconds: time between two status reports.
         ffmpeg_options: FFmpeg's options for opening the source.
-        on_faces, on_face_row: called in the thread that iterates with frames that show faces and with each face's rows
-            (see `SyncScorer`).
+        on_faces: called in the thread that iterates with frames that show faces (see `SyncScorer`).
+        on_face_row: called there with each face's rows.
         keywords: fields of `ScoringOptions`, in place of those of `options`; with the folder of a bundle also those of
             `Bundle.open` (`engine`, `providers`, `threads`, `cores`).
 

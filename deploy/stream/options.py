@@ -71,7 +71,8 @@ class ScoringOptions:
         path: `whole` judges the whole picture, `face` the faces in it, `auto` both, by the clearer evidence; with a
             bundle that has no face path, `auto` means `whole`.
         profile: limits within which the audio counts as in sync, by name (see `profiles`) or resolved.
-        early_ms, late_ms: limits of the profile `custom`; required with it, not allowed with any other.
+        early_ms: limit of the profile `custom` for early audio; required with it, not allowed with any other.
+        late_ms: the same for late audio.
         max_lead_seconds: how long, in stream time, a frame waits for its audio and audio for its frames. None stands
             for 30 s, in a live stream for 5 s more than the search range.
         group_seconds: frames of this length of time are embedded together: less lowers the delay, more the cost. None

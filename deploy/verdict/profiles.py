@@ -21,6 +21,7 @@ BROADCAST_LIMITS_MS = {
     "atsc-is191": (15.0, 45.0),
 }
 PROFILE_NAMES = (*BROADCAST_LIMITS_MS, ONE_FRAME, CUSTOM)
+"""The names that `resolve_profile` takes."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""InfoNCE in chunks: only a few rows of the logits (N, M) exist at a time, forward and backward."""
+"""InfoNCE with its gradients in one pass: only a few rows of the logits (N, M) exist at a time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CHUNK_BYTES = 64 * 2**20
 """Memory for one chunk of logits."""
 
 
-class ChunkedInfoNce(torch.autograd.Function):
-    """Keeps one number per query for the backward, which recomputes each chunk's softmax."""
+class OnePassInfoNce(torch.autograd.Function):
+    """The forward computes the gradients from each chunk of logits while it is there; the backward scales them."""
 
     @staticmethod
     def forward(
@@ -26,64 +26,56 @@ class ChunkedInfoNce(torch.autograd.Function):
         first_positive: int,
         ignore: Tensor | None,
         chunk_rows: int,
+        with_gradients: bool,
     ) -> tuple[Tensor, Tensor]:
         """Loss and accuracy, scalars; arguments as in the specification."""
         count = len(queries)
-        log_sums, gaps, hits = [], [], []
-        loss = queries.new_zeros(())
+        grad_queries, grad_keys = torch.empty_like(queries), torch.empty_like(keys)
+        losses, hits = [], []
         for first in range(0, count, chunk_rows):
-            logits, positives = _logits(queries, keys, temperature, first_positive, ignore, first, chunk_rows)
-            log_sum = logits.logsumexp(dim=1)
-            own = logits.gather(1, positives[:, None])[:, 0]
-            hits.append(logits.argmax(dim=1) == positives)
-            loss = loss + (log_sum - own).sum()
-            weights = torch.exp(logits - log_sum[:, None])
-            # The softmax's mean logit minus the positive's: all that the gradient of the temperature needs.
-            gaps.append(weights.mul_(logits.clamp_(min=torch.finfo(logits.dtype).min)).sum(dim=1) - own)
-            log_sums.append(log_sum)
-        accuracy = torch.cat(hits).float().mean()
-        ctx.save_for_backward(queries, keys, temperature, ignore, torch.cat(log_sums), torch.cat(gaps))
-        ctx.first_positive, ctx.chunk_rows = first_positive, chunk_rows
+            rows = slice(first, first + chunk_rows)
+            chunk = queries[rows] / temperature
+            logits, positives = _logits(chunk, keys, first_positive, ignore, first, count)
+            own = logits.gather(1, positives)
+            top, winner = logits.max(dim=1, keepdim=True)
+            weights = logits.sub_(top).exp_()
+            own_weight = weights.gather(1, positives)
+            rest = weights.scatter_(1, positives, 0.0).sum(dim=1, keepdim=True)
+            # Written so that a loss near 0 keeps its digits: where the positive is the highest, log(1 + rest).
+            losses.append(top - own + torch.log1p(rest + (own_weight - 1)))
+            hits.append(winner == positives)
+            if with_gradients:
+                weights.scatter_(1, positives, -rest)
+                share = 1 / (count * (rest + own_weight))
+                torch.mm(weights, keys, out=grad_queries[rows]).mul_(share / temperature)
+                torch.addmm(grad_keys, weights.T, chunk.mul_(share), beta=min(first, 1), out=grad_keys)
+        loss, accuracy = torch.cat(losses).mean(), torch.cat(hits).float().mean()
+        if with_gradients:
+            grad_temperature = -torch.dot(grad_queries.flatten(), queries.flatten()) / temperature
+            ctx.save_for_backward(grad_queries, grad_keys, grad_temperature.reshape(temperature.shape))
         ctx.mark_non_differentiable(accuracy)
-        return loss / count, accuracy
+        return loss, accuracy
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, _grad_accuracy: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of queries, keys and temperature."""
-        queries, keys, temperature, ignore, log_sums, gaps = ctx.saved_tensors
-        scale = grad_loss / (len(queries) * temperature)
-        grad_queries, grad_keys = torch.empty_like(queries), torch.zeros_like(keys)
-        with torch.autocast(queries.device.type, enabled=False):
-            for first in range(0, len(queries), ctx.chunk_rows):
-                rows = slice(first, first + ctx.chunk_rows)
-                logits, positives = _logits(
-                    queries, keys, temperature, ctx.first_positive, ignore, first, ctx.chunk_rows
-                )
-                grad_logits = logits.sub_(log_sums[rows, None]).exp_()
-                grad_logits[torch.arange(len(positives), device=positives.device), positives] -= 1
-                torch.mm(grad_logits, keys, out=grad_queries[rows])
-                grad_keys.addmm_(grad_logits.T, queries[rows])
-        return grad_queries * scale, grad_keys * scale, -scale * gaps.sum(), None, None, None
+        grad_queries, grad_keys, grad_temperature = ctx.saved_tensors
+        return grad_queries * grad_loss, grad_keys * grad_loss, grad_temperature * grad_loss, *(None,) * 4
 
 
 def _logits(
-    queries: Tensor,
-    keys: Tensor,
-    temperature: Tensor,
-    first_positive: int,
-    ignore: Tensor | None,
-    first: int,
-    chunk_rows: int,
+    chunk: Tensor, keys: Tensor, first_positive: int, ignore: Tensor | None, first: int, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Logits of one chunk of queries, -inf where ignored, and the index of each one's positive."""
-    chunk = queries[first : first + chunk_rows]
-    logits = (chunk @ keys.T).div_(temperature)
-    own = torch.arange(first, first + len(chunk), device=queries.device)
+    """Logits (rows, M) of queries from `first` on, -inf where ignored; the index (rows, 1) of each one's positive.
+
+    chunk: queries divided by the temperature; count: number of all queries.
+    """
+    logits = chunk @ keys.T
+    own = torch.arange(first, first + len(chunk), device=chunk.device)[:, None]
     if ignore is not None:
-        others = ignore[first : first + len(chunk)].clone()
-        others[own - first, own] = False
-        logits[:, first_positive : first_positive + len(queries)].masked_fill_(others, -torch.inf)
+        others = ignore[first : first + len(chunk)].scatter(1, own, False)
+        logits[:, first_positive : first_positive + count].masked_fill_(others, -torch.inf)
     return logits, own + first_positive
 
 
@@ -91,8 +83,9 @@ def _run(
     queries: Tensor, keys: Tensor, temperature: Tensor, first_positive: int, ignore: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     chunk_rows = max(1, CHUNK_BYTES // (len(keys) * queries.element_size()))
-    loss, accuracy = ChunkedInfoNce.apply(  # type: ignore[no-untyped-call]
-        queries, keys, temperature, first_positive, ignore, min(chunk_rows, len(queries))
+    with_gradients = torch.is_grad_enabled() and any(item.requires_grad for item in (queries, keys, temperature))
+    loss, accuracy = OnePassInfoNce.apply(  # type: ignore[no-untyped-call]
+        queries, keys, temperature, first_positive, ignore, min(chunk_rows, len(queries)), with_gradients
     )
     return loss, accuracy
 

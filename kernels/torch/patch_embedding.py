@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from cavsync.kernels.dispatch import Implementation
+
+
+class _Rows(torch.autograd.Function):
+    """table (N, D), ids (B, K) -> (B, K, D).
+
+    The table's gradient is a matrix product, which repeats to the bit; on a GPU, `index_add` adds in any order.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        ctx.num_rows = len(table)
+        ctx.save_for_backward(ids)
+        return table[ids]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (ids,) = ctx.saved_tensors
+        flat = ids.flatten()
+        places = grad.new_zeros(ctx.num_rows, len(flat)).scatter_(0, flat[None], 1.0)
+        with torch.autocast(grad.device.type, enabled=False):
+            return places @ grad.flatten(0, 1), None
 
 
 def _run(images: Tensor, ids_keep: Tensor, weight: Tensor, bias: Tensor, position: Tensor, modality: Tensor) -> Tensor:
@@ -17,7 +42,8 @@ def _run(images: Tensor, ids_keep: Tensor, weight: Tensor, bias: Tensor, positio
     items = torch.arange(len(images), device=images.device)[:, None]
     patches = cut[items, ids_keep // columns, ids_keep % columns].flatten(2)
     projected = F.linear(patches.to(weight.dtype), weight.flatten(1), bias.to(weight.dtype))
-    return projected + (position + modality)[ids_keep]
+    places: Tensor = _Rows.apply(position + modality, ids_keep)  # type: ignore[no-untyped-call]
+    return projected + places
 
 
 IMPLEMENTATION = Implementation(_run)

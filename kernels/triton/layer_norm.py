@@ -17,6 +17,8 @@ from cavsync.kernels.triton.support import device_reasons, next_power_of_2
 MAX_WIDTH = 8192
 TILE_ELEMENTS = 4096
 BACKWARD_ROWS = 64
+# Narrow blocks of columns spread the sum of partial sums over the chip: 32 programs at a width of 512.
+SUM_COLUMNS, SUM_ROWS = 16, 128
 
 
 @lru_cache(maxsize=256)
@@ -108,10 +110,10 @@ def layer_norm_backward_op(
         *(width, block, tile_rows, steps, len(rows), grad_total is not None, grad_branch.numel() > 0),
         num_warps=warps,
     )
-    columns = min(block, 64)
+    columns = min(block, SUM_COLUMNS)
     grid = (len(rows), triton.cdiv(width, columns))
     sum_partials[grid](
-        partials[0], partials[1], bounds, grad_weights, grad_biases, width, columns, 32, tile_rows * steps
+        partials[0], partials[1], bounds, grad_weights, grad_biases, width, columns, SUM_ROWS, tile_rows * steps
     )
     return grad_x, grad_branch, grad_weights, grad_biases
 

@@ -1,4 +1,10 @@
-"""What the GPU benchmarks compute besides times: operations of a step, percentiles, verdicts."""
+"""What the GPU benchmarks do besides timing: operations of a step, percentiles, verdicts, limits, kept rows."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,9 +56,84 @@ def test_a_backend_that_breaks_is_a_row(load, monkeypatch: pytest.MonkeyPatch) -
         return {"p50_ms": 1.0}
 
     monkeypatch.setattr(kernels, "measured", broken)
-    options = kernels.argparse.Namespace(device="cpu")
+    options = kernels.argparse.Namespace(device="cpu", only_compiled=False, no_save=True)
     case = kernels.Case("attention", "61", list, list, 0.0, 0.0)
-    group = kernels.rows(case, {"commit": "unknown"}, options)
+    group = [*kernels.rows(case, {"commit": "unknown"}, options)]
     assert [item["backend"] for item in group] == ["torch", "reference"]
     assert "illegal memory access" in group[0]["failure"]
     assert kernels.verdict(group).startswith("default failed")
+
+
+def test_a_step_that_reaches_its_limit_is_asked_to_end(load, tmp_path: Path) -> None:
+    """It keeps what it has, and its children end with it."""
+    check = load("gpu_check")
+    code = (
+        "import pathlib, signal, sys, time\n"
+        "def end(*_):\n"
+        f"    pathlib.Path({str(tmp_path / 'kept')!r}).write_text('rows')\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "time.sleep(600)\n"
+    )
+    assert check.run(check.Step("long", 0, ("-c", code)), sys.executable, 3) == "reached its limit of 3 s"
+    assert (tmp_path / "kept").read_text() == "rows"
+    assert check.run(check.Step("short", 0, ("-c", "pass")), sys.executable, 60).startswith("done in")
+    failing = check.Step("bad", 0, ("-c", "raise SystemExit(3)"))
+    assert check.run(failing, sys.executable, 60).startswith("failed with status 3")
+
+
+def test_the_table_has_the_rows_of_this_run(load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = load("gpu_check")
+    monkeypatch.setattr(check, "RESULTS", tmp_path)
+    (tmp_path / "kernels.jsonl").write_text(json.dumps(row("old", p50_ms=9.0)) + "\n")
+    before = check.sizes()
+    with (tmp_path / "kernels.jsonl").open("a") as file:
+        file.write(json.dumps(row("triton", p50_ms=0.25)) + "\n" + json.dumps(row("torch", failure="broke")) + "\n")
+    step = {"variant": "packed", "p50_ms": 140.0, "share_of_peak": 0.31}
+    (tmp_path / "train_step.jsonl").write_text(json.dumps(step) + "\n")
+    lines = check.table(check.new_rows(before), {"test": "done in 3 s"}).splitlines()
+    assert [line.split()[0] for line in lines] == ["attention", "attention", "packed", "test:"]
+    assert "0.250 ms" in lines[0]
+    assert "broke" in lines[1]
+    assert "31.0% of the peak" in lines[2]
+
+
+def test_a_step_benchmark_that_is_ended_keeps_its_rows(
+    load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM in the middle: what was measured until then is reported and written, and nothing else."""
+    step = load("train_step")
+    monkeypatch.setattr(step, "RESULTS", tmp_path / "train_step.jsonl")
+    monkeypatch.setattr(step.measure, "matrix_peak_flops", lambda *_: 1e12)
+    monkeypatch.setattr(sys, "argv", ["train_step", "--device", "cpu", "--model", "small", "--batch", "1"])
+    turn = step.Variant.turn
+
+    def ended(self, fbank, frames, repeats: int) -> None:
+        if self.name == "plain":
+            os.kill(os.getpid(), signal.SIGTERM)
+        turn(self, fbank, frames, repeats)
+
+    monkeypatch.setattr(step.Variant, "turn", ended)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        step.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    kept = [json.loads(line) for line in (tmp_path / "train_step.jsonl").read_text().splitlines()]
+    assert [item["variant"] for item in kept] == ["packed"]
+    assert kept[0]["p50_ms"] > 0
+    assert "packed" in capsys.readouterr().out
+
+
+def test_the_traffic_of_attention_is_counted(load) -> None:
+    """One sequence of 5 tokens, 2 heads of 16: everything is read and written once, masked elements are not."""
+    traffic = load("kernel_traffic")
+    qkv = [traffic.torch.randn(5, 3, 2, 16).bfloat16()]
+    case = traffic.Case("small", lambda: qkv, lambda x: traffic.attention(x, traffic.Segments(((1, 5),))))
+    found = traffic.traffic_of(case)
+    tokens, row, sums, table = 5, 2 * 16 * 2, 5 * 2 * 4, 2 * 4
+    # Forward: qkv, the row of the table; result and denominators. Backward: those and the gradient of the result.
+    assert found["short_forward"].least() == tokens * 4 * row + sums + table
+    assert found["short_backward"].least() == tokens * 8 * row + sums + table
+    # Both heads read the table.
+    assert found["short_forward"].moved() == found["short_forward"].least() + table

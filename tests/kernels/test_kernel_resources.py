@@ -107,4 +107,4 @@ def test_no_kernel_is_forgotten(tmp_path: Path) -> None:
     done = run_compiled(tmp_path, "-c", code)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == launched_kernels()
-    assert len(launched_kernels()) >= 14
+    assert len(launched_kernels()) >= 10

@@ -21,6 +21,7 @@ from cavsync.model.flops import (
     encoder_flops,
     pretraining_flops,
 )
+from cavsync.model.masking import ContrastPath
 from cavsync.model.plain import plain_loss
 
 GIGA = 1e9
@@ -154,6 +155,17 @@ def test_parts_are_the_whole_forward(options: dict[str, Any], weights: tuple[flo
     model, inputs = CAVMAESync(config), small_inputs(config, batch=BATCH)
     found = pretraining_flops(config, 0.75, 0.5, *weights).forward
     assert found == pytest.approx(counted(lambda: model(*inputs, 0.75, 0.5, *weights)), rel=0.01)
+
+
+@pytest.mark.parametrize("weights", OBJECTIVES.values(), ids=OBJECTIVES)
+@pytest.mark.parametrize("name", ["default", "registers_kept", "two_joint_blocks", "time_masks", "drawn_ratios"])
+def test_a_second_pass_counts(name: str, weights: tuple[float, float]) -> None:
+    """The contrast's own pass at half of the patches, where there is a contrast."""
+    config = small_config(**{**WIDE, **OPTIONS[name]})
+    model, inputs, path = CAVMAESync(config), small_inputs(config, batch=BATCH), ContrastPath(0.5)
+    found = pretraining_flops(config, 0.75, 0.5, *weights, contrast_mask_ratio=path.mask_ratio)
+    expected = counted(lambda: model(*inputs, 0.75, 0.5, *weights, contrast_path=path))
+    assert found.forward == pytest.approx(expected, rel=0.01)
 
 
 def test_step_is_that_of_the_loss() -> None:

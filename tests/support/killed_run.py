@@ -29,6 +29,12 @@ OPTIONS: dict[str, Any] = {
     "learning_rate": 1e-3,
     "validate_every_steps": 3,
 }
+TEACHER_OPTIONS: dict[str, Any] = {
+    "contrast_mask": "teacher",
+    "teacher_decay": 0.6,
+    "teacher_decay_end": 0.99,
+    "distil_loss_weight": 0.1,
+}
 FACE_OPTIONS: dict[str, Any] = {
     "batch_clips": 2,
     "window_frames": 34,
@@ -47,7 +53,7 @@ KILLS_PER_CHECKPOINT_KILL = 4
 
 def train(data: Path, run_dir: Path, preset_name: str) -> int:
     """Train to the end and return the last step."""
-    options = OPTIONS | (FACE_OPTIONS if preset_name == "sync-face" else {})
+    options = OPTIONS | (FACE_OPTIONS if preset_name == "sync-face" else TEACHER_OPTIONS)
     trainer = Trainer(*override(*preset(preset_name), options), run_dir, open_finder=open_finder)
     return trainer.run(data, resume=True).state.step
 

@@ -43,7 +43,8 @@ def curve(run_dir: Path, name: str = "loss") -> list[tuple[int, float]]:
 
 @pytest.mark.slow
 def test_killed_runs_end_like_others(clips: Path, tmp_path: Path) -> None:
-    """Over twenty SIGKILLs, some in the middle of a checkpoint: the same losses, to the last bit, and weights."""
+    """Over twenty SIGKILLs, some in the middle of a checkpoint: the same losses, to the last bit, weights and
+    teacher."""
     shards = tmp_path / "shards"
     pack(clips, shards, PackOptions(short_side_px=96, shard_clips=3), workers=1)
     assert lives(shards, tmp_path / "whole", 0) == (0, 0)
@@ -62,6 +63,8 @@ def test_killed_runs_end_like_others(clips: Path, tmp_path: Path) -> None:
     for name, value in load_model(best.checkpoint.path).state_dict().items():
         assert torch.equal(value, load_model(tmp_path / "whole" / "checkpoints" / "best").state_dict()[name]), name
     assert RunFolder(tmp_path / "killed").steps() == [NUM_STEPS - 2, NUM_STEPS]
+    teachers = [RunFolder(tmp_path / name).checkpoint(NUM_STEPS).teacher.read_bytes() for name in ("whole", "killed")]
+    assert teachers[0] == teachers[1]
     whole, other = load_model(tmp_path / "whole").state_dict(), load_model(tmp_path / "killed").state_dict()
     for name, value in whole.items():
         assert torch.equal(other[name], value), name

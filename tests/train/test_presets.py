@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_models import small_model
+from small_models import small_config, small_model
 
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.model.flops import count_parameters
@@ -13,10 +13,11 @@ from cavsync.model.load import initialise_from
 from cavsync.train import PRESETS, override, preset
 from cavsync.train.config import TrainConfig
 from cavsync.train.schedule import guard_seconds, learning_rate
+from cavsync.train.tasks.pretraining import Pretraining
 
 NAMES = (
     *("debug", "demo", "sync-tiny", "sync-face", "sync-base", "cav-mae-sync-base", "cav-mae-base", "cav-mae-scale+"),
-    *("cav-mae-scale++", "av-mae", "cav", "vggsound-continuation", "probe"),
+    *("cav-mae-scale++", "av-mae", "cav", "vggsound-continuation", "vggsound-from-imagenet", "tg-dp", "probe"),
     *("finetune-audioset-20k", "finetune-audioset-2m", "finetune-vggsound"),
 )
 
@@ -29,6 +30,7 @@ PUBLISHED = {
     "av-mae": (48, 5e-5, 25, 1.0, 0.0, 191.036),
     "cav": (48, 5e-5, 25, 0.0, 1.0, 191.036 - 26.536),
     "vggsound-continuation": (120, 5e-5, 10, 1.0, 0.01, 191.036),
+    "vggsound-from-imagenet": (120, 1e-4, 25, 1.0, 0.01, 191.036),
     "cav-mae-sync-base": (48, 5e-5, 25, 1.0, 0.01, 190.661),
 }
 
@@ -99,6 +101,26 @@ def test_continuation_needs_its_start(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert start == "cav-mae-scale++.pth"
     with pytest.raises(CheckpointError, match=r"cav-mae-scale\+\+\.pth"):
         initialise_from(small_model(), start)
+
+
+def test_from_imagenet_needs_its_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without the vision-MAE the run stops instead of starting from nothing."""
+    monkeypatch.chdir(tmp_path)
+    model, train = preset("vggsound-from-imagenet")
+    assert model == preset("cav-mae-base")[0]
+    with pytest.raises(CheckpointError, match=r"mae_pretrain_vit_base_full\.pth"):
+        Pretraining(small_config(), train).initialise(small_model())
+
+
+def test_tg_dp() -> None:
+    """CAV-MAE Sync and its schedule, with a second path at half of the patches and a teacher."""
+    model, train = preset("tg-dp")
+    base, base_train = preset("cav-mae-sync-base")
+    assert model == base.model_copy(update={"bidirectional_contrast": True})
+    assert (train.contrast_mask, train.contrast_mask_ratio, train.epochs) == ("teacher", 0.5, 35)
+    assert (train.teacher_decay, train.teacher_decay_end, train.distil_loss_weight) == (0.996, 1.0, 0.01)
+    rest = {name: getattr(base_train, name) for name in ("learning_rate", "batch_clips", "betas", "mae_loss_weight")}
+    assert {name: getattr(train, name) for name in rest} == rest
 
 
 def test_sync_base() -> None:

@@ -79,6 +79,18 @@ def vggsound_continuation() -> Recipe:
     )
 
 
+def vggsound_from_imagenet() -> Recipe:
+    """VGGSound alone (183,727 clips): 120 clips a step at 1e-4 for 25 epochs, from a vision-MAE trained on ImageNet.
+
+    It starts from `mae_pretrain_vit_base_full.pth`, the vision-MAE with its decoder, in the current folder; `--set
+    vision_mae=PATH` names another one, `--set init_from=PATH` the file that the authors made of it. Without either it
+    does not start. Source: the authors' egs/vggsound/run_cavmae_pretrain.sh and its published log.
+    """
+    return _recipe(
+        "vggsound-from-imagenet", learning_rate=1e-4, batch_clips=120, vision_mae="mae_pretrain_vit_base_full.pth"
+    )
+
+
 def _recipe(name: str, **values: Any) -> Recipe:
     train = TrainConfig(
         preset=name,

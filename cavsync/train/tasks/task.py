@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from cavsync.model import CAVMAESync
@@ -13,6 +14,7 @@ from cavsync.model.classifier import CAVMAEFT
 from cavsync.model.face_sync import FaceSync
 from cavsync.model.masking import BatchPlace
 from cavsync.train.ranks import Ranks
+from cavsync.train.teacher import Teacher
 
 Model = CAVMAESync | CAVMAEFT | FaceSync
 
@@ -50,6 +52,12 @@ class Task(Protocol):
     def prepare(self, model: Any) -> None:
         """Freeze what is not trained, in a new or a resumed run."""
         ...
+
+    def make_teacher(self, model: Any, fabric: Fabric) -> Teacher | None:
+        """Make the moving average of the model that the task learns from and checkpoints keep, if it has one. Called
+        once, by all processes, when the model has its first weights and is on its devices."""
+        del model, fabric
+        return None
 
     def revise(self, model: Any, step: int, num_steps: int, ranks: Ranks) -> bool:
         """Change the data before step `step` (from 0) where the task does that; return whether batches must be loaded

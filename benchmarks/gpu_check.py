@@ -1,0 +1,162 @@
+"""Tests and benchmarks for a machine with an NVIDIA GPU that one has for ten minutes.
+
+Runs from a bare checkout, or from the folder that `make gpu-pack` made, without installing this project. The steps come
+in the order of their worth, each with a time limit of its own; what a step measured before its limit is kept. Rows go
+to benchmarks/results and, where it is set, to the folder $OUT. The last lines are a table of what was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+WHEELS = ROOT / "build" / "gpu-wheels"
+SITE = ROOT / "build" / "gpu-site"
+PACKAGES = {
+    "annotated-types": "annotated_types",
+    "av": "av",
+    "lightning-fabric": "lightning_fabric",
+    "lightning-utilities": "lightning_utilities",
+    "pydantic": "pydantic",
+    "pydantic-core": "pydantic_core",
+    "rich": "rich",
+    "typing-inspection": "typing_inspection",
+}
+"""What such a machine may lack, by the name of its distribution and of its module."""
+KILL_AFTER_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command with the time that it may take; `{python}` stands for the interpreter."""
+
+    name: str
+    limit_seconds: float
+    command: tuple[str, ...]
+
+
+STEPS = (
+    Step("step", 90, ("benchmarks/train_step.py",)),
+    Step("kernels", 110, ("benchmarks/kernels.py",)),
+    Step("test", 130, ("-P", "-m", "pytest", "-q", "-m", "gpu", "tests/gpu")),
+    # What PyTorch's compiler takes part in comes last: it may need minutes.
+    Step("step-compiled", 120, ("benchmarks/train_step.py", "--only-compiled")),
+    Step("kernels-compiled", 60, ("benchmarks/kernels.py", "--only-compiled")),
+)
+
+
+def environment() -> dict[str, str]:
+    """`.types/cavsync` presents the checkout's four top-level folders as one package."""
+    paths = (str(ROOT / ".types"), str(SITE))
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TRITON_INTERPRET": "0", "PYTHONUNBUFFERED": "1"}
+
+
+def require_gpu(python: str) -> None:
+    code = "import torch, sys; sys.exit(not torch.cuda.is_available())"
+    if subprocess.run([python, "-c", code], check=False, capture_output=True).returncode:
+        sys.exit(f"PyTorch of '{python}' finds no usable NVIDIA GPU: run this on a machine with one.")
+
+
+def install_missing(python: str) -> None:
+    """Install the packed wheels of packages that this Python lacks next to the checkout."""
+    find = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
+    found = subprocess.run([python, "-c", find, *PACKAGES.values()], capture_output=True, text=True, check=True)
+    lacking = [name for name, module in PACKAGES.items() if module in found.stdout.split()]
+    if not lacking:
+        return
+    if not WHEELS.is_dir():
+        sys.exit(
+            f"'{python}' lacks {', '.join(lacking)}: install them, or run `make gpu-pack` where there is a network."
+        )
+    command = [python, "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(WHEELS), "--no-deps"]
+    if subprocess.run([*command, "--upgrade", "--target", str(SITE), *lacking], check=False).returncode:
+        sys.exit(f"The wheels in '{WHEELS}' do not fit '{python}': see the lines above.")
+
+
+def run(step: Step, python: str, limit_seconds: float) -> str:
+    """Run one step and return how it ended, in words."""
+    begin = time.monotonic()
+    process = subprocess.Popen([python, *step.command], cwd=ROOT, env=environment(), start_new_session=True)
+    try:
+        status: int | None = process.wait(limit_seconds)
+    except subprocess.TimeoutExpired:
+        # Benchmarks write what they have when they are asked to end.
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(KILL_AFTER_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        status = None
+    seconds = time.monotonic() - begin
+    if status is None:
+        return f"reached its limit of {limit_seconds:.0f} s"
+    return f"{'done' if status == 0 else f'failed with status {status}'} in {seconds:.0f} s"
+
+
+def sizes() -> dict[Path, int]:
+    return {path: path.stat().st_size for path in RESULTS.glob("*.jsonl")}
+
+
+def new_rows(before: dict[Path, int]) -> list[dict[str, Any]]:
+    """Rows that were appended since `before`."""
+    rows = []
+    for path in sorted(RESULTS.glob("*.jsonl")):
+        with path.open("rb") as file:
+            file.seek(before.get(path, 0))
+            rows += [json.loads(line) for line in file]
+    return rows
+
+
+def table(rows: list[dict[str, Any]], endings: dict[str, str]) -> str:
+    """One line per row and per step, short enough for the end of an output."""
+    lines = []
+    for row in rows:
+        what = row.get("variant") or f"{row.get('op')} {row.get('shape')} {row.get('backend')}"
+        if "failure" in row:
+            lines.append(f"{what:70} {row['failure']}")
+            continue
+        share = f"{row['share_of_peak']:7.1%} of the peak" if "share_of_peak" in row else ""
+        lines.append(f"{what:70} {row['p50_ms']:9.3f} ms {share}")
+    return "\n".join([*lines, *(f"{name}: {ending}" for name, ending in endings.items())])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(step.name for step in STEPS)}")
+    parser.add_argument("--python", default=sys.executable, help="with torch, triton and pytest")
+    parser.add_argument("--minutes", type=float, default=9.0, help="time for all steps")
+    options = parser.parse_args()
+    unknown = [name for name in options.steps if name not in {step.name for step in STEPS}]
+    if unknown:
+        parser.error(f"'{unknown[0]}' is not a step: use {', '.join(step.name for step in STEPS)}")
+    require_gpu(options.python)
+    install_missing(options.python)
+    end = time.monotonic() + 60 * options.minutes
+    before, endings = sizes(), {}
+    for step in STEPS:
+        if options.steps and step.name not in options.steps:
+            continue
+        limit_seconds = min(step.limit_seconds, end - time.monotonic() - KILL_AFTER_SECONDS)
+        if limit_seconds <= 0:
+            endings[step.name] = "not begun: no time was left"
+            continue
+        print(f"== {step.name}", flush=True)
+        endings[step.name] = run(step, options.python, limit_seconds)
+    print(table(new_rows(before), endings))
+    if any(ending.startswith("failed") for ending in endings.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

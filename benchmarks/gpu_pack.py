@@ -1,0 +1,60 @@
+"""Make one folder with this commit and the wheels that a GPU machine without a network may lack.
+
+The machine has what PyTorch's own images have: torch, triton, NumPy, SciPy, Pillow, TensorBoard, pytest. What training
+and `make gpu-check` import beside that is packed for Python 3.11 and 3.12; `make gpu-check` there installs what is
+missing. The shipped models stay out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+from gpu_check import PACKAGES, ROOT, WHEELS
+from rich.progress import track
+
+PACK = ROOT / "build" / "gpu-pack"
+MAX_BYTES = 60_000_000
+PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64")
+
+
+def download(version: str) -> None:
+    """Fetch the wheels of the pinned versions for one Python, such as "3.12"; many serve both."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--python-version", version, "--implementation", "cp", "--dest", str(WHEELS)]
+    command += [word for name in PLATFORMS for word in ("--platform", name)]
+    command += ["--constraint", str(ROOT / "constraints.txt"), *PACKAGES]
+    subprocess.run(command, check=True)
+
+
+def pack() -> int:
+    """Copy the commit and the wheels into one new folder; return its size in bytes."""
+    shutil.rmtree(PACK, ignore_errors=True)
+    with tempfile.TemporaryFile() as archive:
+        subprocess.run(
+            ["git", "-C", str(ROOT), "archive", "HEAD", ".", ":!models", ":!docs"], stdout=archive, check=True
+        )
+        archive.seek(0)
+        with tarfile.open(fileobj=archive) as tar:
+            tar.extractall(PACK, filter="data")
+    shutil.copytree(WHEELS, PACK / WHEELS.relative_to(ROOT))
+    return sum(path.stat().st_size for path in PACK.rglob("*") if path.is_file())
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    for version in track(("3.11", "3.12"), "downloading wheels", transient=True):
+        download(version)
+    size = pack()
+    if size > MAX_BYTES:
+        sys.exit(f"'{PACK}' is {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}: pack fewer wheels.")
+    print(f"{size / 1e6:.0f} MB in {PACK}: copy it to the machine, then run `make gpu-check` there.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Bytes that each Triton kernel moves, against the least possible, at the sizes of the published model.
+
+No GPU is needed: Triton's interpreter runs every kernel on a batch of two, and all loads and stores are counted.
+"Least" counts each address once. What a kernel reads more than once may come from a cache, so the time that the memory
+needs lies between two predictions for a batch of 256: everything from memory, and each address once. `product` is the
+time of the matrix products alone. Rates are those of benchmarks/results/kernels.jsonl (an H100: 3,028 GB/s copied,
+790 TFLOP/s).
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
+
+from cavsync.kernels import Segments, attention, masked_reconstruction_loss, modality_layer_norm, use_backend
+
+BATCH, FULL_BATCH = 2, 256
+COPY_BYTES_PER_SECOND, PEAK_FLOPS = 3.028e12, 790e12
+
+
+@dataclass
+class Traffic:
+    """Addresses of bytes read and written by one kernel, in the order of the accesses."""
+
+    itemsizes: list[int] = field(default_factory=list)
+    addresses: list[np.ndarray] = field(default_factory=list)
+    written: list[bool] = field(default_factory=list)
+
+    def moved(self) -> int:
+        """Bytes of all loads and stores."""
+        return sum(len(part) * size for part, size in zip(self.addresses, self.itemsizes, strict=True))
+
+    def least(self) -> int:
+        """Bytes where each address is read once and written once."""
+        total = 0
+        for key in set(zip(self.written, self.itemsizes, strict=True)):
+            parts = [
+                part
+                for part, *found in zip(self.addresses, self.written, self.itemsizes, strict=True)
+                if tuple(found) == key
+            ]
+            total += len(np.unique(np.concatenate(parts))) * key[1]
+        return total
+
+
+@contextmanager
+def counted() -> Iterator[dict[str, Traffic]]:
+    """Count the accesses of the kernels that run inside the block, by the kernel's name."""
+    found: dict[str, Traffic] = {}
+    running = [""]
+    call, load, store = (
+        GridExecutor.__call__,
+        InterpreterBuilder.create_masked_load,
+        InterpreterBuilder.create_masked_store,
+    )
+
+    def launch(self: Any, *args: Any, **kwargs: Any) -> Any:
+        running[0] = self.fn.__name__
+        return call(self, *args, **kwargs)
+
+    def note(pointers: Any, mask: Any, written: bool) -> None:
+        traffic = found.setdefault(running[0], Traffic())
+        traffic.addresses.append(np.broadcast_to(pointers.data, mask.data.shape)[mask.data.astype(bool)])
+        traffic.itemsizes.append(max(1, pointers.get_element_ty().primitive_bitwidth // 8))
+        traffic.written.append(written)
+
+    def reading(self: Any, pointers: Any, mask: Any, *rest: Any) -> Any:
+        note(pointers, mask, False)
+        return load(self, pointers, mask, *rest)
+
+    def writing(self: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
+        note(pointers, mask, True)
+        return store(self, pointers, value, mask, *rest)
+
+    GridExecutor.__call__ = launch
+    InterpreterBuilder.create_masked_load, InterpreterBuilder.create_masked_store = reading, writing
+    try:
+        yield found
+    finally:
+        GridExecutor.__call__ = call
+        InterpreterBuilder.create_masked_load, InterpreterBuilder.create_masked_store = load, store
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation at one size: leaves, a differentiable result, operations of the forward's products."""
+
+    name: str
+    leaves: Callable[[], list[Tensor]]
+    run: Callable[..., Tensor]
+    flops: float = 0.0
+
+
+def cases(batch: int) -> list[Case]:
+    """The operations of one pretraining step that Triton kernels compute."""
+    found = []
+    for heads, width, runs in (
+        (12, 64, ((batch, 61),)),
+        (12, 64, ((batch, 58),)),
+        (12, 64, ((batch, 53), (batch, 50), (batch, 101))),
+        (16, 32, ((batch, 404),)),
+    ):
+        tokens = sum(count * length for count, length in runs)
+        flops = 4.0 * sum(count * length**2 for count, length in runs) * heads * width
+        lengths = "+".join(str(length) for _, length in runs)
+        found.append(
+            Case(
+                f"attention {lengths} ({heads} x {width})",
+                lambda shape=(tokens, 3, heads, width): [torch.randn(shape).bfloat16()],  # type: ignore[misc]
+                lambda qkv, runs=runs: attention(qkv, Segments(runs)),
+                flops,
+            )
+        )
+    for width, lengths_of in ((768, (53, 50, 101)), (512, (404,))):
+        rows = [batch * length for length in lengths_of]
+
+        def leaves(width: int = width, rows: list[int] = rows) -> list[Tensor]:
+            stream = torch.randn(sum(rows), width)
+            return [stream, stream.bfloat16(), *torch.randn(2, len(rows), width).unbind(0)]
+
+        def norm(x: Tensor, branch: Tensor, weights: Tensor, biases: Tensor, rows: list[int] = rows) -> Tensor:
+            total, normed = modality_layer_norm(x, branch, weights, biases, rows, torch.bfloat16)
+            return total + normed
+
+        found.append(Case(f"LayerNorm {sum(rows) // batch} x {width}", leaves, norm))
+    for channels, height, columns in ((1, 128, 26), (3, 224, 14)):
+        count = height // 16 * columns
+        images, hidden = torch.randn(batch, channels, height, 16 * columns), torch.rand(batch, count) < 0.75
+
+        def prediction(count: int = count, channels: int = channels) -> list[Tensor]:
+            return [torch.randn(batch, count, 256 * channels).bfloat16()]
+
+        def loss(prediction: Tensor, images: Tensor = images, hidden: Tensor = hidden) -> Tensor:
+            return masked_reconstruction_loss(prediction, images, hidden, 16, True)
+
+        found.append(Case(f"reconstruction loss {count} x {256 * channels}", prediction, loss))
+    return found
+
+
+def traffic_of(case: Case) -> dict[str, Traffic]:
+    """Run forward and backward; return what each kernel moved."""
+    leaves = [leaf.requires_grad_() for leaf in case.leaves()]
+    with use_backend("triton"), counted() as found:
+        result = case.run(*leaves)
+        torch.autograd.grad(result, leaves, torch.ones_like(result))
+    return found
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    torch.manual_seed(0)
+    table = Table("operation", "kernel", "moved, MB", "least, MB", "ratio", "all, us", "least, us", "product, us")
+    table.title = f"a batch of {FULL_BATCH}, counted on {BATCH}"
+    grown = FULL_BATCH / BATCH
+    for case in cases(BATCH):
+        for kernel, traffic in traffic_of(case).items():
+            moved, least = traffic.moved() * grown, traffic.least() * grown
+            # Backward: logits again, and the gradients of logits, values, queries and keys.
+            flops = case.flops * grown * (2.5 if "backward" in kernel else 1.0 if "forward" in kernel else 0.0)
+            times = [1e6 * moved / COPY_BYTES_PER_SECOND, 1e6 * least / COPY_BYTES_PER_SECOND, 1e6 * flops / PEAK_FLOPS]
+            table.add_row(
+                case.name, kernel, f"{moved / 1e6:.1f}", f"{least / 1e6:.1f}", f"{moved / least:.2f}",
+                *(f"{value:.1f}" for value in times),
+            )  # fmt: skip
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+/* cavsync: audio-visual sync scores of a stream, computed with an exported bundle.
+ *
+ * Sign (ITU-R BT.1359): audio_offset_ms > 0 means that the audio is early; delay it by that much to repair it.
+ *
+ * Ownership. `cavsync_bundle_open` and `cavsync_scorer_create` give handles that the caller releases with
+ * `cavsync_bundle_close` and `cavsync_scorer_destroy`, in any order: a scorer keeps what it needs of its bundle.
+ * Everything that is passed in is copied before a function returns; results are copied into the caller's memory.
+ *
+ * Threads. A bundle may be shared by scorers in any threads. The functions of one scorer may be called from different
+ * threads at the same time: `push_video`, `push_audio` and `process` each wait for a call of the same function, but not
+ * for each other. So streaming threads push, which only copies, converts and resizes, while another thread calls
+ * `process`, which runs the models. `flush`, `reset` and `summarise` wait for all of them. A handle must not be in use
+ * when it is released.
+ *
+ * Errors. Functions return a status; on any but CAVSYNC_OK, `cavsync_last_error` of the same thread says in a sentence
+ * what was wrong, what was expected and what to do. No exception and no exit crosses this interface. After an error
+ * of `push_*`, the scorer stays usable.
+ *
+ * ABI. Structures begin with their size, which `cavsync_*_init` sets; fields are only ever added at their end.
+ */
+#ifndef CAVSYNC_H
+#define CAVSYNC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define CAVSYNC_API
+#else
+#define CAVSYNC_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CAVSYNC_ABI_VERSION 1
+
+typedef enum cavsync_status {
+  CAVSYNC_OK = 0,
+  CAVSYNC_ERROR_ARGUMENT = 1,    /* a null pointer, a wrong structure size, a wrong order of calls */
+  CAVSYNC_ERROR_CONFIG = 2,      /* an option that cannot be used, by itself or with this bundle */
+  CAVSYNC_ERROR_BUNDLE = 3,      /* missing, changed or inconsistent bundle, or a model that fails */
+  CAVSYNC_ERROR_MEDIA = 4,       /* frames, audio or timestamps that cannot be used */
+  CAVSYNC_ERROR_UNSUPPORTED = 5, /* what the Python package computes and this library does not */
+  CAVSYNC_ERROR_FULL = 6,        /* more was pushed than may wait: call cavsync_scorer_process */
+  CAVSYNC_ERROR_MEMORY = 7,
+  CAVSYNC_ERROR_INTERNAL = 8     /* a defect of this library */
+} cavsync_status;
+
+typedef enum cavsync_state {
+  CAVSYNC_UNDETERMINED = 0,
+  CAVSYNC_IN_SYNC = 1,
+  CAVSYNC_AUDIO_EARLY = 2,
+  CAVSYNC_AUDIO_LATE = 3
+} cavsync_state;
+
+typedef enum cavsync_path { CAVSYNC_PATH_AUTO = 0, CAVSYNC_PATH_WHOLE = 1, CAVSYNC_PATH_FACE = 2 } cavsync_path;
+
+typedef enum cavsync_pixel_format {
+  CAVSYNC_RGB24 = 0,   /* plane 0: R G B, 8 bits each */
+  CAVSYNC_BGR24 = 1,   /* plane 0: B G R */
+  CAVSYNC_RGBA = 2,    /* plane 0: R G B A; A is ignored */
+  CAVSYNC_BGRA = 3,    /* plane 0: B G R A; A is ignored */
+  CAVSYNC_YUV420P = 4, /* three planes */
+  CAVSYNC_NV12 = 5,    /* two planes */
+  CAVSYNC_YUV422P = 6, /* three planes */
+  CAVSYNC_YUYV422 = 7, /* plane 0: Y U Y V */
+  CAVSYNC_GRAY8 = 8    /* plane 0 */
+} cavsync_pixel_format;
+
+/* What YUV numbers mean; the default is what most players assume where nothing is stated. */
+typedef enum cavsync_yuv_matrix {
+  CAVSYNC_YUV_DEFAULT = 0,
+  CAVSYNC_YUV_BT601 = 1,
+  CAVSYNC_YUV_BT709 = 2,
+  CAVSYNC_YUV_BT2020 = 3
+} cavsync_yuv_matrix;
+
+typedef enum cavsync_sample_format { CAVSYNC_F32 = 0, CAVSYNC_S16 = 1 } cavsync_sample_format;
+
+typedef struct cavsync_bundle cavsync_bundle;
+typedef struct cavsync_scorer cavsync_scorer;
+
+/* How a bundle is opened. `provider` is the execution provider of ONNX Runtime: "cpu"; NULL means that. */
+typedef struct cavsync_bundle_options {
+  size_t size;
+  const char* provider;
+  int32_t threads; /* threads inside one operator; 0 lets the runtime choose */
+} cavsync_bundle_options;
+
+/* How a stream is scored. A number of 0 stands for the bundle's, or the default named here. */
+typedef struct cavsync_options {
+  size_t size;
+  cavsync_path path;       /* AUTO means WHOLE for a bundle without a face path, and is refused for one with it */
+  const char* profile;     /* NULL: "itu-bt1359-detect"; others as in `cavsync score --profile` */
+  double early_ms;         /* limits of the profile "custom"; NaN otherwise */
+  double late_ms;
+  double window_seconds;   /* length of the window of a decision */
+  double max_offset_ms;    /* half the search range */
+  double frame_rate_hz;    /* frames used per second, at most */
+  double hop_ms;           /* step between lags, a multiple of 10 ms */
+  double max_lead_seconds; /* how long a frame waits for its audio; 0: 30 s, right for files; live: range + 5 s */
+  double group_seconds;    /* frames of so much time are embedded together; 0: 0.64 s */
+  int32_t keeps_summary;   /* not 0: collect what cavsync_scorer_summarise needs; memory then grows by 30 bytes a
+                              frame and 6 bytes per lag and decision step */
+} cavsync_options;
+
+/* One picture, shown from the timestamp on. Rows of plane i begin `strides[i]` bytes apart. */
+typedef struct cavsync_frame {
+  size_t size;
+  cavsync_pixel_format format;
+  int32_t width;
+  int32_t height;
+  const uint8_t* planes[4];
+  int32_t strides[4];
+  cavsync_yuv_matrix yuv_matrix;
+  int32_t is_full_range; /* not 0: YUV from 0 to 255 */
+} cavsync_frame;
+
+/* One decision about the `window_seconds` that end at `time_seconds`; NaN where a number is unknown. */
+typedef struct cavsync_record {
+  double time_seconds;
+  double window_seconds;
+  double audio_offset_ms;
+  double offset_resolution_ms;
+  double suggested_audio_delay_ms;
+  double similarity;
+  double confidence;
+  cavsync_state state;
+  int32_t within_profile; /* 1, 0, or -1 where the state is undetermined */
+  cavsync_path path;
+  int32_t is_measured; /* 1: the offset is trusted, even where it lies too close to a limit for a state */
+  char profile[32];
+  char reason[320]; /* why the state is undetermined; empty otherwise */
+} cavsync_record;
+
+/* What ended an event. */
+typedef enum cavsync_cause {
+  CAVSYNC_CAUSE_DECISIONS = 0,    /* decisions of another state */
+  CAVSYNC_CAUSE_UNDETERMINED = 1, /* undetermined ones, after which the fault may go on */
+  CAVSYNC_CAUSE_STREAM_ENDED = 2
+} cavsync_cause;
+
+/* A time during which the audio was out of sync; `extreme_ms` is its largest offset, signed. */
+typedef struct cavsync_event {
+  double start_seconds;
+  double end_seconds;
+  double extreme_ms;
+  cavsync_state state;
+  cavsync_cause cause;
+} cavsync_event;
+
+/* The verdict on everything that was pushed before the flush. */
+typedef struct cavsync_summary {
+  size_t size;
+  cavsync_record score;
+  double early_limit_ms; /* of the profile; NaN where it depends on an unknown frame period */
+  double late_limit_ms;
+  double duration_seconds;
+  double drift_ms_per_minute; /* NaN where there is too little */
+  double worst_offset_ms;     /* NaN where no offset is trusted */
+  double undetermined_share;
+  size_t num_windows;
+  size_t num_ignored_frames; /* frames whose timestamp did not advance, or was out of line */
+  size_t num_events;
+  int32_t is_varying; /* 1: the offset is not constant, so no single delay repairs it */
+} cavsync_summary;
+
+/* Identification of an opened bundle; the hashes are the first 12 digits of the encoders' SHA-256. */
+typedef struct cavsync_bundle_info {
+  size_t size;
+  char name[208];
+  char precision[16];
+  char audio_encoder[16];
+  char visual_encoder[16];
+  int32_t has_faces;
+  double window_seconds;
+  double decision_step_seconds;
+  double max_offset_ms;
+} cavsync_bundle_info;
+
+/* CAVSYNC_ABI_VERSION of the library; compare it with the header's. */
+CAVSYNC_API int cavsync_abi_version(void);
+/* Version of the library; of the runtime that computes the models, as in "1.31.1". Static strings. */
+CAVSYNC_API const char* cavsync_version(void);
+CAVSYNC_API const char* cavsync_runtime_version(void);
+/* The calling thread's last error in a sentence, "" if there was none; valid until its next call of this library. */
+CAVSYNC_API const char* cavsync_last_error(void);
+/* "in_sync", "audio_early", "audio_late" or "undetermined"; a static string. */
+CAVSYNC_API const char* cavsync_state_name(cavsync_state state);
+
+CAVSYNC_API void cavsync_bundle_options_init(cavsync_bundle_options* options);
+CAVSYNC_API void cavsync_options_init(cavsync_options* options);
+CAVSYNC_API void cavsync_frame_init(cavsync_frame* frame);
+CAVSYNC_API void cavsync_summary_init(cavsync_summary* summary);
+CAVSYNC_API void cavsync_bundle_info_init(cavsync_bundle_info* info);
+
+/* Check the bundle folder `path` and open its models. `options` may be NULL. ONNX Runtime's builds may send
+ * telemetry; it is turned off through the environment variable ORT_DISABLE_TELEMETRY unless that is set. */
+CAVSYNC_API cavsync_status cavsync_bundle_open(const char* path, const cavsync_bundle_options* options,
+                                               cavsync_bundle** bundle);
+CAVSYNC_API void cavsync_bundle_close(cavsync_bundle* bundle);
+CAVSYNC_API cavsync_status cavsync_bundle_describe(const cavsync_bundle* bundle, cavsync_bundle_info* info);
+
+/* Make a scorer of one stream. `options` may be NULL. */
+CAVSYNC_API cavsync_status cavsync_scorer_create(const cavsync_bundle* bundle, const cavsync_options* options,
+                                                 cavsync_scorer** scorer);
+CAVSYNC_API void cavsync_scorer_destroy(cavsync_scorer* scorer);
+
+/* Add one picture. Times may have holes, jump and be set back; a single one that is out of line is dropped. */
+CAVSYNC_API cavsync_status cavsync_scorer_push_video(cavsync_scorer* scorer, const cavsync_frame* frame,
+                                                     double pts_seconds);
+/* Add audio of any length, interleaved: `num_samples` of each of `num_channels`, the first one played at `pts_seconds`.
+ * Channels are averaged; of two that cancel (opposite phase) the difference is taken. */
+CAVSYNC_API cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, const void* samples,
+                                                     cavsync_sample_format format, size_t num_samples,
+                                                     int32_t num_channels, int32_t sample_rate_hz, double pts_seconds);
+/* Compute what is due and copy up to `capacity` decisions, in order; `num_records` is how many. Those that found no
+ * room are given by the next call. The results do not depend on when this is called. */
+CAVSYNC_API cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity,
+                                                  size_t* num_records);
+/* End the stream: decide the rest, which `cavsync_scorer_process` then gives. A stream shorter than one window gives
+ * one decision. Afterwards nothing can be pushed until a reset. */
+CAVSYNC_API cavsync_status cavsync_scorer_flush(cavsync_scorer* scorer);
+/* Forget the stream; the next push begins a new one. */
+CAVSYNC_API cavsync_status cavsync_scorer_reset(cavsync_scorer* scorer);
+/* The verdict on the whole of a flushed stream, of a scorer with `keeps_summary`, and up to `capacity` of its events
+ * (`summary->num_events` is how many there are; `events` may be NULL with a capacity of 0). */
+CAVSYNC_API cavsync_status cavsync_scorer_summarise(cavsync_scorer* scorer, cavsync_summary* summary,
+                                                    cavsync_event* events, size_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

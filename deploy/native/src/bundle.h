@@ -1,0 +1,51 @@
+// An opened bundle: its files checked against the manifest, its graphs ready to run. It keeps no state of a stream.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "manifest.h"
+#include "onnx_engine.h"
+
+namespace cavsync {
+
+// A resized frame of one stream: pixels (S, S, 3), and its number, unique in the stream.
+struct SmallFrame {
+  std::int64_t number = 0;
+  std::vector<std::uint8_t> pixels;
+  // The features of its pairs with earlier frames, by the earlier frame's number.
+  std::map<std::int64_t, std::vector<float>> features;
+};
+using FramePointer = std::shared_ptr<SmallFrame>;
+using Tubelet = std::vector<FramePointer>;
+
+class Bundle {
+ public:
+  static std::shared_ptr<const Bundle> open(const std::string& folder, const EngineOptions& options);
+
+  const Manifest& manifest() const { return manifest_; }
+  int embedding_dim() const { return embedding_dim_; }
+  // 16 kHz samples (n) -> raw log-mel (frames, bins), frames = (n - 400) / 160 + 1.
+  std::vector<float> log_mel(const std::vector<float>& waveform) const;
+  // Raw log-mel (count, segment_frames, bins) -> unit embeddings (count, D).
+  std::vector<float> embed_audio(const std::vector<float>& segments, std::int64_t count) const;
+  // Tubelets of one stream -> unit embeddings (count, D). Each pair of a stream's frames is computed once where the
+  // bundle has a frame encoder.
+  std::vector<float> embed_frames(const std::vector<Tubelet>& tubelets) const;
+
+ private:
+  Bundle(std::string folder, Manifest manifest, const EngineOptions& options);
+  std::vector<float> checked(Tensor embeddings, std::int64_t count) const;
+  Tensor features_of_pairs(const std::vector<Tubelet>& tubelets) const;
+  void add_missing_features(const std::vector<Tubelet>& tubelets) const;
+
+  std::string folder_;
+  Manifest manifest_;
+  int embedding_dim_;
+  std::unique_ptr<Engine> frontend_, audio_, visual_, pairs_;
+};
+
+}  // namespace cavsync

@@ -1,0 +1,86 @@
+#include "frame_input.h"
+
+extern "C" {
+#include <libavutil/imgutils.h>
+#include <libavutil/pixdesc.h>
+#include <libswscale/swscale.h>
+}
+
+#include "error.h"
+#include "resize.h"
+#include "text.h"
+
+namespace cavsync {
+
+namespace {
+
+constexpr int kMaxSide = 16'384;
+
+AVPixelFormat av_format(cavsync_pixel_format format) {
+  switch (format) {
+    case CAVSYNC_RGB24: return AV_PIX_FMT_RGB24;
+    case CAVSYNC_BGR24: return AV_PIX_FMT_BGR24;
+    case CAVSYNC_RGBA: return AV_PIX_FMT_RGBA;
+    case CAVSYNC_BGRA: return AV_PIX_FMT_BGRA;
+    case CAVSYNC_YUV420P: return AV_PIX_FMT_YUV420P;
+    case CAVSYNC_NV12: return AV_PIX_FMT_NV12;
+    case CAVSYNC_YUV422P: return AV_PIX_FMT_YUV422P;
+    case CAVSYNC_YUYV422: return AV_PIX_FMT_YUYV422;
+    case CAVSYNC_GRAY8: return AV_PIX_FMT_GRAY8;
+  }
+  throw media_error("the pixel format is unknown: give one of cavsync_pixel_format");
+}
+
+int sws_matrix(cavsync_yuv_matrix matrix) {
+  switch (matrix) {
+    case CAVSYNC_YUV_BT709: return SWS_CS_ITU709;
+    case CAVSYNC_YUV_BT2020: return SWS_CS_BT2020;
+    case CAVSYNC_YUV_BT601: return SWS_CS_ITU601;
+    case CAVSYNC_YUV_DEFAULT: return SWS_CS_DEFAULT;
+  }
+  throw media_error("the YUV matrix is unknown: give one of cavsync_yuv_matrix");
+}
+
+void check(const cavsync_frame& frame, AVPixelFormat pixel_format) {
+  if (frame.width < 1 || frame.height < 1 || frame.width > kMaxSide || frame.height > kMaxSide) {
+    throw media_error(format("a frame has %d x %d pixels: push frames of 1 to %d pixels a side", frame.width, frame.height, kMaxSide));
+  }
+  int row_bytes[4] = {};
+  if (av_image_fill_linesizes(row_bytes, pixel_format, frame.width) < 0) throw media_error("a frame has no known size: push another");
+  for (int plane = 0; plane < av_pix_fmt_count_planes(pixel_format); ++plane) {
+    if (frame.planes[plane] == nullptr || frame.strides[plane] < row_bytes[plane]) {
+      throw media_error(format("plane %d of a frame is missing or has rows of %d bytes, at least %d are needed", plane,
+                               frame.strides[plane], row_bytes[plane]));
+    }
+  }
+}
+
+}  // namespace
+
+void FrameInput::Free::operator()(SwsContext* context) const { sws_freeContext(context); }
+
+std::vector<std::uint8_t> FrameInput::small(const cavsync_frame& frame) {
+  check(frame, av_format(frame.format));
+  if (frame.format == CAVSYNC_RGB24) return resize_center_crop({frame.planes[0], frame.width, frame.height, frame.strides[0]}, size_);
+  const std::vector<std::uint8_t> rgb = as_rgb(frame);
+  return resize_center_crop({rgb.data(), frame.width, frame.height, std::ptrdiff_t{3} * frame.width}, size_);
+}
+
+// RGB (height, width, 3), as FFmpeg's tools convert it.
+std::vector<std::uint8_t> FrameInput::as_rgb(const cavsync_frame& frame) {
+  const AVPixelFormat pixel_format = av_format(frame.format);
+  context_.reset(sws_getCachedContext(context_.release(), frame.width, frame.height, pixel_format, frame.width, frame.height,
+                                      AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr, nullptr, nullptr));
+  if (!context_) throw media_error("frames of this kind cannot be converted to RGB: push RGB");
+  const int* matrix = sws_getCoefficients(sws_matrix(frame.yuv_matrix));
+  sws_setColorspaceDetails(context_.get(), matrix, frame.is_full_range != 0, matrix, 1, 0, 1 << 16, 1 << 16);
+  std::vector<std::uint8_t> rgb(std::size_t{3} * static_cast<std::size_t>(frame.width) * static_cast<std::size_t>(frame.height));
+  std::uint8_t* planes[4] = {rgb.data(), nullptr, nullptr, nullptr};
+  const int strides[4] = {3 * frame.width, 0, 0, 0};
+  if (sws_scale(context_.get(), frame.planes, frame.strides, 0, frame.height, planes, strides) != frame.height) {
+    throw media_error("a frame cannot be converted to RGB: push RGB");
+  }
+  return rgb;
+}
+
+}  // namespace cavsync

@@ -1,0 +1,33 @@
+// Pushed frames of any size and pixel format, checked and made small.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "cavsync.h"
+
+struct SwsContext;
+
+namespace cavsync {
+
+class FrameInput {
+ public:
+  explicit FrameInput(int size) : size_(size) {}
+
+  // Return the frame's central square as (size, size, 3) RGB. A media error for a frame that cannot be used.
+  std::vector<std::uint8_t> small(const cavsync_frame& frame);
+
+ private:
+  struct Free {
+    void operator()(SwsContext* context) const;
+  };
+
+  std::vector<std::uint8_t> as_rgb(const cavsync_frame& frame);
+
+  int size_;
+  // Kept for frames like the last one.
+  std::unique_ptr<SwsContext, Free> context_;
+};
+
+}  // namespace cavsync

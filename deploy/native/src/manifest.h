@@ -1,0 +1,74 @@
+// The manifest of a bundle: what this library needs of it, checked.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plain_file.h"
+
+namespace cavsync {
+
+// A size of 0 stands for a named, dynamic dimension.
+struct TensorSpec {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  std::string dtype;
+};
+
+struct GraphSpec {
+  std::string file;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+};
+
+struct SyncSpec {
+  double frame_rate_hz = 0;
+  double hop_ms = 0;
+  double max_offset_ms = 0;
+  double window_seconds = 0;
+  double decision_step_seconds = 0;
+};
+
+struct Calibration {
+  std::vector<std::string> features;
+  std::vector<double> weights;
+  double bias = 0;
+  double threshold = 0;
+  double tolerance_ms = 0;
+  double resolution_ms = 0;
+  double zero_point_ms = 0;
+};
+
+constexpr const char* kFrontend = "audio_frontend";
+constexpr const char* kAudioEncoder = "audio_encoder";
+constexpr const char* kVisualEncoder = "visual_encoder";
+constexpr const char* kFrameEncoder = "frame_encoder";
+
+struct Manifest {
+  std::string name;
+  std::string precision;
+  int num_mel_bins = 0;
+  int segment_frames = 0;
+  int img_size = 0;
+  int num_frames = 0;
+  double frame_step_seconds = 0;
+  SyncSpec sync;
+  std::optional<Calibration> calibration;
+  std::optional<Calibration> file_calibration;
+  // The graphs of the whole picture's path by name; kFrameEncoder only where a bundle has it.
+  std::map<std::string, GraphSpec> graphs;
+  // Files of graphs and engines, used here or not.
+  std::vector<std::string> named_files;
+  std::map<std::string, FileEntry> files;
+  bool has_faces = false;
+
+  bool has_frame_encoder() const { return graphs.count(kFrameEncoder) > 0; }
+};
+
+// Read the manifest of a bundle folder and check its entries; the folder's other files are not opened.
+Manifest read_manifest(const std::string& folder);
+
+}  // namespace cavsync

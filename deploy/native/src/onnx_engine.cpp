@@ -1,0 +1,181 @@
+#include "onnx_engine.h"
+
+#include <onnxruntime_cxx_api.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <mutex>
+
+#include "error.h"
+#include "self_contained.h"
+#include "text.h"
+
+namespace cavsync {
+
+namespace {
+
+Ort::Env& environment() {
+  static Ort::Env env = [] {
+    // Opening a bundle must not write or send anything, and this runtime's official builds would.
+    setenv("ORT_DISABLE_TELEMETRY", "1", 0);
+    return Ort::Env(ORT_LOGGING_LEVEL_FATAL, "cavsync");
+  }();
+  return env;
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text;
+  for (const std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
+  return "(" + text + ")";
+}
+
+const char* dtype_name(ONNXTensorElementDataType type) {
+  switch (type) {
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT: return "float32";
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16: return "float16";
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8: return "uint8";
+    default: return "another type";
+  }
+}
+
+// Whether ranks are equal, and sizes where both are fixed: a graph may leave open what the manifest fixes.
+bool shapes_agree(const std::vector<std::int64_t>& declared, const std::vector<std::int64_t>& found) {
+  if (declared.size() != found.size()) return false;
+  for (std::size_t place = 0; place < declared.size(); ++place) {
+    if (declared[place] > 0 && found[place] > 0 && declared[place] != found[place]) return false;
+  }
+  return true;
+}
+
+class OnnxEngine : public Engine {
+ public:
+  OnnxEngine(const std::string& path, const GraphSpec& spec, const std::string& content, const EngineOptions& options)
+      : path_(path), session_(nullptr) {
+    if (options.provider != "cpu") {
+      throw config_error("execution provider " + plain(options.provider) + " is not built into this library: use cpu");
+    }
+    Ort::SessionOptions session_options;
+    session_options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);
+    // Never the runtime's own format, which is not checked for pointers to other files.
+    session_options.AddConfigEntry("session.load_model_format", "ONNX");
+    // Streams share the cores: threads that spin while they wait double the cost of a stream.
+    session_options.AddConfigEntry("session.intra_op.allow_spinning", "0");
+    if (options.threads > 0) session_options.SetIntraOpNumThreads(options.threads);
+    try {
+      session_ = Ort::Session(environment(), content.data(), content.size(), session_options);
+    } catch (const Ort::Exception& error) {
+      throw bundle_error(path_ + " is not a usable ONNX graph (" + plain(error.what()) + "): export the bundle again");
+    }
+    Ort::AllocatorWithDefaultOptions allocator;
+    check(spec.inputs, session_.GetInputCount(), "input",
+          [&](std::size_t place) { return std::string(session_.GetInputNameAllocated(place, allocator).get()); },
+          [&](std::size_t place) { return session_.GetInputTypeInfo(place); });
+    check(spec.outputs, session_.GetOutputCount(), "output",
+          [&](std::size_t place) { return std::string(session_.GetOutputNameAllocated(place, allocator).get()); },
+          [&](std::size_t place) { return session_.GetOutputTypeInfo(place); });
+    input_ = spec.inputs.at(0).name;
+    takes_one_ = session_.GetInputTypeInfo(0).GetTensorTypeAndShapeInfo().GetShape().at(0) == 1;
+  }
+
+  Tensor run(const std::vector<float>& values, std::vector<std::int64_t> shape, const char* output) const override {
+    return run_rows(values, std::move(shape), output);
+  }
+  Tensor run(const std::vector<std::uint8_t>& values, std::vector<std::int64_t> shape, const char* output) const override {
+    return run_rows(values, std::move(shape), output);
+  }
+
+ private:
+  template <class Name, class Info>
+  void check(const std::vector<TensorSpec>& declared, std::size_t count, const char* side, Name name, Info info) const {
+    if (count != declared.size()) {
+      throw bundle_error(format("%s has %zu %ss, the manifest declares %zu: export the bundle again", path_.c_str(),
+                                count, side, declared.size()));
+    }
+    for (std::size_t place = 0; place < count; ++place) {
+      const TensorSpec& spec = declared[place];
+      const Ort::TypeInfo found = info(place);
+      const auto tensor = found.GetTensorTypeAndShapeInfo();
+      if (name(place) != spec.name || dtype_name(tensor.GetElementType()) != spec.dtype ||
+          !shapes_agree(spec.shape, tensor.GetShape())) {
+        throw bundle_error(format("%s has the %s %s as %s %s, the manifest declares %s as %s %s: export the bundle again",
+                                  path_.c_str(), side, plain(name(place)).c_str(), dtype_name(tensor.GetElementType()),
+                                  shape_text(tensor.GetShape()).c_str(), plain(spec.name).c_str(), spec.dtype.c_str(),
+                                  shape_text(spec.shape).c_str()));
+      }
+    }
+  }
+
+  template <class Value>
+  Tensor run_rows(const std::vector<Value>& values, std::vector<std::int64_t> shape, const char* output) const {
+    const std::int64_t count = shape.at(0);
+    if (!takes_one_ || count <= 1) return run_once(values.data(), values.size(), shape, output);
+    Tensor all;
+    const std::size_t row_size = values.size() / static_cast<std::size_t>(count);
+    shape[0] = 1;
+    for (std::int64_t row = 0; row < count; ++row) {
+      Tensor one = run_once(values.data() + static_cast<std::size_t>(row) * row_size, row_size, shape, output);
+      all.shape = one.shape;
+      all.values.insert(all.values.end(), one.values.begin(), one.values.end());
+    }
+    all.shape[0] = count;
+    return all;
+  }
+
+  template <class Value>
+  Tensor run_once(const Value* values, std::size_t size, const std::vector<std::int64_t>& shape, const char* output) const {
+    Tensor result;
+    try {
+      const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+      // The runtime does not write to its inputs.
+      const Ort::Value input =
+          Ort::Value::CreateTensor<Value>(memory, const_cast<Value*>(values), size, shape.data(), shape.size());
+      const char* input_name = input_.c_str();
+      const auto outputs = session_run(&input_name, &input, &output);
+      const Ort::Value& found = outputs.at(0);
+      const auto info = found.GetTensorTypeAndShapeInfo();
+      result.shape = info.GetShape();
+      result.values.resize(info.GetElementCount());
+      if (info.GetElementType() == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16) {
+        const auto* data = found.GetTensorData<Ort::Float16_t>();
+        for (std::size_t place = 0; place < result.values.size(); ++place) result.values[place] = data[place].ToFloat();
+      } else {
+        const float* data = found.GetTensorData<float>();
+        result.values.assign(data, data + result.values.size());
+      }
+    } catch (const Ort::Exception& error) {
+      throw bundle_error(path_ + " fails on an input of shape " + shape_text(shape) + " (" + plain(error.what()) +
+                         "): export the bundle again");
+    }
+    for (const float value : result.values) {
+      if (!std::isfinite(value)) {
+        throw bundle_error(path_ + " gives values that are not finite, they should be numbers: export the bundle "
+                                   "again, in fp32 if this one is fp16");
+      }
+    }
+    return result;
+  }
+
+  std::vector<Ort::Value> session_run(const char* const* input_name, const Ort::Value* input, const char* const* output) const {
+    // Sessions may be run from several threads; the wrapper's method lacks the `const`.
+    return const_cast<Ort::Session&>(session_).Run(Ort::RunOptions{nullptr}, input_name, input, 1, output, 1);
+  }
+
+  std::string path_;
+  Ort::Session session_;
+  std::string input_;
+  bool takes_one_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> open_onnx(const std::string& folder, const GraphSpec& spec, const FileEntry& entry,
+                                  const EngineOptions& options) {
+  const std::string path = folder + "/" + spec.file;
+  const std::string content = read_graph(folder, spec.file, entry);
+  check_self_contained(path, content);
+  return std::make_unique<OnnxEngine>(path, spec, content, options);
+}
+
+std::string onnx_runtime_version() { return OrtGetApiBase()->GetVersionString(); }
+
+}  // namespace cavsync

@@ -1,0 +1,52 @@
+#include "options.h"
+
+#include "error.h"
+#include "manifest_specs.h"
+#include "text.h"
+
+namespace cavsync {
+
+namespace {
+
+constexpr double kFileLeadSeconds = 30.0;
+constexpr double kFileGroupSeconds = 0.64;
+
+double number(const char* name, double given, double largest, double otherwise) {
+  if (given == 0) return otherwise;
+  if (!(given > 0 && given <= largest)) {
+    throw config_error(format("%s is %g: give more than 0 and at most %g", name, given, largest));
+  }
+  return given;
+}
+
+void check_path(const Manifest& manifest, cavsync_path path) {
+  if (path == CAVSYNC_PATH_WHOLE || (path == CAVSYNC_PATH_AUTO && !manifest.has_faces)) return;
+  if (path == CAVSYNC_PATH_FACE && !manifest.has_faces) {
+    throw config_error("path is face, and the bundle " + plain(manifest.name) + " has no face path: use auto or whole");
+  }
+  if (path != CAVSYNC_PATH_AUTO && path != CAVSYNC_PATH_FACE) throw config_error("path is unknown: use auto, whole or face");
+  throw Error(CAVSYNC_ERROR_UNSUPPORTED, "the bundle " + plain(manifest.name) +
+                                             " has a face path, which this library does not compute: set path to whole, "
+                                             "or use the Python package");
+}
+
+}  // namespace
+
+Options options_for(const Manifest& manifest, const cavsync_options* given) {
+  cavsync_options options;
+  cavsync_options_init(&options);
+  if (given != nullptr) options = *given;
+  check_path(manifest, options.path);
+  SyncSpec sync = manifest.sync;
+  sync.window_seconds = number("window_seconds", options.window_seconds, kMaxWindowSeconds, sync.window_seconds);
+  sync.max_offset_ms = number("max_offset_ms", options.max_offset_ms, kMaxOffsetMs, sync.max_offset_ms);
+  sync.frame_rate_hz = number("frame_rate_hz", options.frame_rate_hz, kMaxFrameRateHz, sync.frame_rate_hz);
+  sync.hop_ms = number("hop_ms", options.hop_ms, kMaxOffsetMs, sync.hop_ms);
+  if (!is_whole_hop(sync.hop_ms)) throw config_error(format("hop_ms is %g: give a multiple of %g ms", sync.hop_ms, kHopUnitMs));
+  const char* profile = options.profile == nullptr ? kDefaultProfile : options.profile;
+  return {resolve_profile(profile, options.early_ms, options.late_ms), Grid(sync),
+          number("max_lead_seconds", options.max_lead_seconds, kMaxWindowSeconds, kFileLeadSeconds),
+          number("group_seconds", options.group_seconds, kMaxWindowSeconds, kFileGroupSeconds), options.keeps_summary != 0};
+}
+
+}  // namespace cavsync

@@ -1,0 +1,207 @@
+"""libcavsync through ctypes: the structures of `cavsync.h`, and a scorer with the methods of `SyncScorer`.
+
+CAVSYNC_NATIVE_BUILD names the folder of the build; `make native-test` sets it.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+STATES = ("undetermined", "in_sync", "audio_early", "audio_late")
+CAUSES = ("decisions", "undetermined", "stream_ended")
+WHOLE = 1
+CAPACITY = 64
+
+
+def native_build() -> Path:
+    """Return the folder of the built library; skip the test where there is none."""
+    folder = os.environ.get("CAVSYNC_NATIVE_BUILD")
+    if not folder:
+        pytest.skip("CAVSYNC_NATIVE_BUILD is not set: run `make native-test`")
+    return Path(folder)
+
+
+class Options(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("path", c.c_int),
+        ("profile", c.c_char_p),
+        *[(name, c.c_double) for name in ("early_ms", "late_ms", "window_seconds", "max_offset_ms", "frame_rate_hz")],
+        *[(name, c.c_double) for name in ("hop_ms", "max_lead_seconds", "group_seconds")],
+        ("keeps_summary", c.c_int32),
+    ]
+
+
+class Frame(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("format", c.c_int),
+        ("width", c.c_int32),
+        ("height", c.c_int32),
+        ("planes", c.c_void_p * 4),
+        ("strides", c.c_int32 * 4),
+        ("yuv_matrix", c.c_int),
+        ("is_full_range", c.c_int32),
+    ]
+
+
+class Record(c.Structure):
+    _fields_ = [
+        *[(name, c.c_double) for name in ("time_seconds", "window_seconds", "audio_offset_ms", "offset_resolution_ms")],
+        *[(name, c.c_double) for name in ("suggested_audio_delay_ms", "similarity", "confidence")],
+        ("state", c.c_int),
+        ("within_profile", c.c_int32),
+        ("path", c.c_int),
+        ("is_measured", c.c_int32),
+        ("profile", c.c_char * 32),
+        ("reason", c.c_char * 320),
+    ]
+
+
+class Event(c.Structure):
+    _fields_ = [
+        *[(name, c.c_double) for name in ("start_seconds", "end_seconds", "extreme_ms")],
+        ("state", c.c_int),
+        ("cause", c.c_int),
+    ]
+
+
+class Summary(c.Structure):
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("score", Record),
+        *[(name, c.c_double) for name in ("early_limit_ms", "late_limit_ms", "duration_seconds")],
+        *[(name, c.c_double) for name in ("drift_ms_per_minute", "worst_offset_ms", "undetermined_share")],
+        *[(name, c.c_size_t) for name in ("num_windows", "num_ignored_frames", "num_events")],
+        ("is_varying", c.c_int32),
+    ]
+
+
+class NativeError(Exception):
+    """A status other than 0, with the library's sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class NativeLibrary:
+    """The loaded library."""
+
+    def __init__(self, build: Path) -> None:
+        self.functions = c.CDLL(str(build / "libcavsync.so"))
+        self.functions.cavsync_last_error.restype = c.c_char_p
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function that returns a status; NativeError unless that is 0."""
+        status = getattr(self.functions, f"cavsync_{name}")(*arguments)
+        if status:
+            raise NativeError(status, self.functions.cavsync_last_error().decode())
+
+    def open_bundle(self, path: Path) -> c.c_void_p:
+        """Open a bundle; it is never closed."""
+        bundle = c.c_void_p()
+        self.call("bundle_open", str(path).encode(), None, c.byref(bundle))
+        return bundle
+
+
+class NativeScorer:
+    """A scorer of the library; its records are dictionaries with the fields of `SyncScore`."""
+
+    def __init__(self, library: NativeLibrary, bundle: c.c_void_p, *, path: int = WHOLE, **options: Any) -> None:
+        self._library = library
+        given = Options()
+        library.functions.cavsync_options_init(c.byref(given))
+        given.path = path
+        for name, value in options.items():
+            setattr(given, name, value.encode() if isinstance(value, str) else value)
+        self._scorer = c.c_void_p()
+        library.call("scorer_create", bundle, c.byref(given), c.byref(self._scorer))
+
+    def close(self) -> None:
+        """Release the scorer."""
+        self._library.functions.cavsync_scorer_destroy(self._scorer)
+
+    def push_video(self, rgb: NDArray[np.uint8], *, pts_seconds: float) -> None:
+        """Push one frame (H, W, 3)."""
+        frame, pixels = Frame(), np.ascontiguousarray(rgb)
+        self._library.functions.cavsync_frame_init(c.byref(frame))
+        frame.height, frame.width = pixels.shape[:2]
+        frame.planes[0], frame.strides[0] = pixels.ctypes.data, 3 * frame.width
+        self._library.call("scorer_push_video", self._scorer, c.byref(frame), c.c_double(pts_seconds))
+
+    def push_audio(self, samples: NDArray[Any], *, pts_seconds: float, sample_rate_hz: int = 16_000) -> None:
+        """Push audio (n,) or (n, channels), float32 or int16."""
+        values = np.ascontiguousarray(samples)
+        channels = 1 if values.ndim == 1 else values.shape[1]
+        self._library.call(
+            "scorer_push_audio",
+            self._scorer,
+            c.c_void_p(values.ctypes.data),
+            int(values.dtype == np.int16),
+            c.c_size_t(len(values)),
+            channels,
+            sample_rate_hz,
+            c.c_double(pts_seconds),
+        )
+
+    def process(self) -> list[dict[str, Any]]:
+        """Return the decisions that are due."""
+        records, count = (Record * CAPACITY)(), c.c_size_t(CAPACITY)
+        found: list[dict[str, Any]] = []
+        while count.value == CAPACITY:
+            self._library.call("scorer_process", self._scorer, records, c.c_size_t(CAPACITY), c.byref(count))
+            found += [plain_record(record) for record in records[: count.value]]
+        return found
+
+    def flush(self) -> list[dict[str, Any]]:
+        """End the stream; return the remaining decisions."""
+        self._library.call("scorer_flush", self._scorer)
+        return self.process()
+
+    def reset(self) -> None:
+        """Begin a new stream."""
+        self._library.call("scorer_reset", self._scorer)
+
+    def summarise(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return the summary and the events."""
+        summary, events = Summary(), (Event * CAPACITY)()
+        self._library.functions.cavsync_summary_init(c.byref(summary))
+        self._library.call("scorer_summarise", self._scorer, c.byref(summary), events, c.c_size_t(CAPACITY))
+        numbers = {name: number(getattr(summary, name)) for name, _ in Summary._fields_ if name not in ("size", "score")}
+        found = [
+            {
+                "start": event.start_seconds,
+                "end": event.end_seconds,
+                "extreme": event.extreme_ms,
+                "state": STATES[event.state],
+                "cause": CAUSES[event.cause],
+            }
+            for event in events[: summary.num_events]
+        ]
+        return {**plain_record(summary.score), **numbers}, found
+
+
+def number(value: float) -> float | None:
+    """Return a number, None for NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def plain_record(record: Record) -> dict[str, Any]:
+    """Return a record with the names and values of `SyncScore`."""
+    found = {name: number(getattr(record, name)) for name, _ in Record._fields_}
+    found["state"] = STATES[record.state]
+    found["within_profile"] = None if record.within_profile < 0 else bool(record.within_profile)
+    found["path"] = "whole"
+    found["is_measured"] = bool(record.is_measured)
+    found["profile"] = record.profile.decode()
+    found["reason"] = record.reason.decode() or None
+    return found
