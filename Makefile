@@ -57,6 +57,7 @@ test-base: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile Dockerfile.gpu
 
 types: setup
 	$(BIN)/mypy

@@ -12,10 +12,6 @@ from pathlib import Path
 
 from cavsync.train import Trainer, override, preset
 
-clips, run = Path(sys.argv[1]), Path(sys.argv[2])
-values = dict(argument.split("=", 1) for argument in sys.argv[3:])
-model, config = override(*preset("demo"), {name: json.loads(value) for name, value in values.items()})
-
 
 def report(step: int, num_steps: int, progress: float, metrics: dict[str, float]) -> None:
     """Called after every step."""
@@ -23,6 +19,11 @@ def report(step: int, num_steps: int, progress: float, metrics: dict[str, float]
         print(f"step {step} of {num_steps}, loss {metrics['loss']:.3f}", flush=True)
 
 
-result = Trainer(model, config, run, report=report).run(clips, resume=run.exists())
-for name, value in result.metrics.items():
-    print(f"{name} {value:.4g}")
+# Clips are decoded in processes of their own, which import this file again: only the first may train.
+if __name__ == "__main__":
+    clips, run = Path(sys.argv[1]), Path(sys.argv[2])
+    values = dict(argument.split("=", 1) for argument in sys.argv[3:])
+    model, config = override(*preset("demo"), {name: json.loads(value) for name, value in values.items()})
+    result = Trainer(model, config, run, report=report).run(clips, resume=run.exists())
+    for name, value in result.metrics.items():
+        print(f"{name} {value:.4g}")
