@@ -114,6 +114,6 @@ def test_every_command_and_option_has_a_help(words: Words) -> None:
             assert not parameter.hidden
     if isinstance(command, click.Group):
         summaries = re.findall(
-            r"^  (\w+) +(\S.*)$", command.get_help(click.Context(command)).partition("Commands:")[2], re.M
+            r"^  ([\w-]+) +(\S.*)$", command.get_help(click.Context(command)).partition("Commands:")[2], re.M
         )
         assert [name for name, _ in summaries] == command.list_commands(click.Context(command))

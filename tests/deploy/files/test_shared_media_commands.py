@@ -66,7 +66,8 @@ def test_every_kind_of_clip_is_tagged_and_embedded(tmp_path: Path) -> None:
         *windows, whole = [json.loads(line) for line in lines]
         starts = [window["start_seconds"] for window in windows]
         assert starts == [*range(len(windows))]
-        assert abs(starts[-1] - float(row["duration_s"])) < 1.5
+        # One frame per second, counted from the first: the last part of a second may hold none.
+        assert abs(starts[-1] - float(row["duration_s"])) < 2
         for window in (*windows, whole):
             assert sum(found["probability"] for found in window["classes"]) == pytest.approx(1, abs=1e-4)
         with np.load(tmp_path / "features" / f"{name}.npz") as found:

@@ -42,7 +42,7 @@ TITLES = (
     (JAVIS, "JavisScore style: frames and the sound of 2 s, and AVHScore style: of the whole clip, by the picture of"),
     (ALIGN, "AV-Align: onsets of sound and peaks of motion that coincide, measured without a model"),
 )
-Figures = dict[str, dict[str, dict[str, Any]]]
+Figures = dict[str, Any]
 
 
 def generation_figures(result: SyncTrials) -> Figures:
