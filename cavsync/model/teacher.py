@@ -68,4 +68,5 @@ def _attention_to_first(projected: Tensor, num_heads: int) -> Tensor:
     with torch.autocast(projected.device.type, enabled=False):
         query, key, _ = projected.float().unflatten(2, (3, num_heads, -1)).permute(2, 0, 3, 1, 4)
         logits = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-        return logits.softmax(dim=-1)[..., 0].mean(dim=1)
+        attended: Tensor = logits.softmax(dim=-1)[..., 0].mean(dim=1)
+        return attended

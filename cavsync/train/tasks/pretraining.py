@@ -109,6 +109,7 @@ class Pretraining(Task):
 
 def describe(output: PretrainOutput, *, is_distilled: bool = False) -> dict[str, float]:
     """Return the scalars of a forward pass."""
-    names = ("loss", "loss_mae", "loss_mae_audio", "loss_mae_visual", "loss_contrastive", "contrastive_accuracy")
-    names += ("loss_distillation",) if is_distilled else ()
+    names = ["loss", "loss_mae", "loss_mae_audio", "loss_mae_visual", "loss_contrastive", "contrastive_accuracy"]
+    if is_distilled:
+        names.append("loss_distillation")
     return {name: float(getattr(output, name).detach()) for name in (*names, "temperature")}
