@@ -176,7 +176,9 @@ class NativeScorer:
         summary, events = Summary(), (Event * CAPACITY)()
         self._library.functions.cavsync_summary_init(c.byref(summary))
         self._library.call("scorer_summarise", self._scorer, c.byref(summary), events, c.c_size_t(CAPACITY))
-        numbers = {name: number(getattr(summary, name)) for name, _ in Summary._fields_ if name not in ("size", "score")}
+        numbers = {
+            name: number(getattr(summary, name)) for name, _ in Summary._fields_ if name not in ("size", "score")
+        }
         found = [
             {
                 "start": event.start_seconds,
