@@ -209,8 +209,8 @@ def test_results_do_not_depend_on_when_they_are_computed(library: NativeLibrary,
 
 def test_a_wrong_rate_is_refused(library: NativeLibrary, bundle_path: Path) -> None:
     native = NativeScorer(library, library.open_bundle(bundle_path))
+    stream = Stream([(number * 0.1, np.zeros(4800, np.float32), 44_100) for number in range(60)])
     with pytest.raises(NativeError, match=r"perhaps 48\d\d\d Hz") as failure:
-        for number in range(60):
-            native.push_audio(np.zeros(4800, np.float32), pts_seconds=number * 0.1, sample_rate_hz=44_100)
+        fed(native, stream)
     assert failure.value.status == MEDIA
     native.close()
