@@ -9,7 +9,11 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
+<<<<<<< HEAD
 .PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs sync-tiny sync-research sync-face bench clean
+=======
+.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types kernel-table docs-cli gpu-check gpu-wheels face-graphs native native-test sync-tiny sync-research sync-face bench clean
+>>>>>>> i18
 
 setup: $(INSTALLED)
 
@@ -65,6 +69,31 @@ types: setup
 # The documentation as a site in build/site; a dead link or an undocumented parameter is an error.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -P -m mkdocs build --strict
+
+# libcavsync and cavsync-score in build/native/deploy/native. Debian's packages are installed where apt-get may do so.
+NATIVE_PACKAGES := cmake g++ libavcodec-dev libavformat-dev libavutil-dev libssl-dev libswresample-dev libswscale-dev \
+	ninja-build nlohmann-json3-dev pkg-config
+ONNXRUNTIME := build/onnxruntime
+NATIVE_FLAGS = -G Ninja -DCAVSYNC_NATIVE=ON -DCAVSYNC_WERROR=ON -DONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME)
+$(ONNXRUNTIME)/.installed: $(INSTALLED) deploy/native/fetch_onnxruntime.sh
+	dpkg -s $(NATIVE_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NATIVE_PACKAGES) > /dev/null; }
+	deploy/native/fetch_onnxruntime.sh $(ONNXRUNTIME) $(BIN)/python
+	touch $@
+
+native: $(ONNXRUNTIME)/.installed
+	cmake -S . -B build/native $(NATIVE_FLAGS)
+	cmake --build build/native
+
+# Its tests, the comparison with the Python package, and the tests again under sanitizers, with leaks.
+native-test: native
+	ctest --test-dir build/native --output-on-failure
+	CAVSYNC_NATIVE_BUILD=$(CURDIR)/build/native/deploy/native OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest tests/native
+	cmake -S . -B build/native-asan $(NATIVE_FLAGS) -DCMAKE_BUILD_TYPE=Debug -DCAVSYNC_SANITIZE=address,undefined
+	cmake --build build/native-asan
+	ctest --test-dir build/native-asan --output-on-failure
+	cmake -S . -B build/native-tsan $(NATIVE_FLAGS) -DCMAKE_BUILD_TYPE=Debug -DCAVSYNC_SANITIZE=thread
+	cmake --build build/native-tsan --target score_in_cpp
+	ctest --test-dir build/native-tsan --output-on-failure -R example_in_cpp
 
 # Print registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
 kernel-table: setup

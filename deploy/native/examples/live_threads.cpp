@@ -69,7 +69,8 @@ void push_sound(cavsync_scorer* scorer) {
     std::vector<std::int16_t> samples;
     for (int place = first; place < first + chunk; ++place) {
       const double seconds = static_cast<double>(place) / kSampleRateHz;
-      samples.insert(samples.end(), kChannels, static_cast<std::int16_t>(20'000 * loudness(seconds) * std::sin(3'000 * seconds)));
+      samples.insert(samples.end(), kChannels,
+                     static_cast<std::int16_t>(20'000 * loudness(seconds) * std::sin(3'000 * seconds)));
     }
     check(cavsync_scorer_push_audio(scorer, samples.data(), CAVSYNC_S16, chunk, kChannels, kSampleRateHz,
                                     static_cast<double>(first) / kSampleRateHz));

@@ -55,8 +55,8 @@ static void print_decisions(cavsync_scorer* scorer) {
   check(cavsync_scorer_process(scorer, records, 8, &count));
   for (size_t place = 0; place < count; ++place) {
     const cavsync_record* record = &records[place];
-    printf("%6.2f s  %s  %+.0f ms  %s\n", record->time_seconds, cavsync_state_name(record->state), record->audio_offset_ms,
-           record->reason);
+    printf("%6.2f s  %s  %+.0f ms  %s\n", record->time_seconds, cavsync_state_name(record->state),
+           record->audio_offset_ms, record->reason);
   }
 }
 

@@ -45,7 +45,7 @@ typedef enum cavsync_status {
   CAVSYNC_ERROR_UNSUPPORTED = 5, /* what the Python package computes and this library does not */
   CAVSYNC_ERROR_FULL = 6,        /* more was pushed than may wait: call cavsync_scorer_process */
   CAVSYNC_ERROR_MEMORY = 7,
-  CAVSYNC_ERROR_INTERNAL = 8     /* a defect of this library */
+  CAVSYNC_ERROR_INTERNAL = 8 /* a defect of this library */
 } cavsync_status;
 
 typedef enum cavsync_state {
@@ -92,9 +92,9 @@ typedef struct cavsync_bundle_options {
 /* How a stream is scored. A number of 0 stands for the bundle's, or the default named here. */
 typedef struct cavsync_options {
   size_t size;
-  cavsync_path path;       /* AUTO means WHOLE for a bundle without a face path, and is refused for one with it */
-  const char* profile;     /* NULL: "itu-bt1359-detect"; others as in `cavsync score --profile` */
-  double early_ms;         /* limits of the profile "custom"; NaN otherwise */
+  cavsync_path path;   /* AUTO means WHOLE for a bundle without a face path, and is refused for one with it */
+  const char* profile; /* NULL: "itu-bt1359-detect"; others as in `cavsync score --profile` */
+  double early_ms;     /* limits of the profile "custom"; NaN otherwise */
   double late_ms;
   double window_seconds;   /* length of the window of a decision */
   double max_offset_ms;    /* half the search range */

@@ -21,7 +21,9 @@ Json rounded(double value, int decimals) {
 }
 
 const char* cause_name(cavsync_cause cause) {
-  return cause == CAVSYNC_CAUSE_DECISIONS ? "decisions" : cause == CAVSYNC_CAUSE_UNDETERMINED ? "undetermined" : "stream_ended";
+  return cause == CAVSYNC_CAUSE_DECISIONS      ? "decisions"
+         : cause == CAVSYNC_CAUSE_UNDETERMINED ? "undetermined"
+                                               : "stream_ended";
 }
 
 void add_record(Json& line, const cavsync_record& record) {
@@ -51,7 +53,8 @@ Json media_of(const MediaInfo& info, std::size_t num_ignored_frames) {
           {"audio_codec", info.audio_codec},
           {"audio_rate_hz", info.audio_rate_hz},
           {"audio_channels", info.audio_channels},
-          {"decoder", format("libavcodec %u.%u.%u", AV_VERSION_MAJOR(decoder), AV_VERSION_MINOR(decoder), AV_VERSION_MICRO(decoder))},
+          {"decoder", format("libavcodec %u.%u.%u", AV_VERSION_MAJOR(decoder), AV_VERSION_MINOR(decoder),
+                             AV_VERSION_MICRO(decoder))},
           {"ignored_frames", num_ignored_frames}};
 }
 
@@ -70,8 +73,9 @@ std::string error_line(const std::string& source, const std::string& error) {
   return text_of({{"kind", "error"}, {"source", source}, {"error", error}});
 }
 
-std::string summary_line(const std::string& source, const cavsync_summary& summary, const std::vector<cavsync_event>& events,
-                         const MediaFile& media, const cavsync_bundle_info& bundle) {
+std::string summary_line(const std::string& source, const cavsync_summary& summary,
+                         const std::vector<cavsync_event>& events, const MediaFile& media,
+                         const cavsync_bundle_info& bundle) {
   Json line = {{"kind", "summary"}, {"source", source}};
   add_record(line, summary.score);
   line["early_limit_ms"] = rounded(summary.early_limit_ms, kMsDecimals);

@@ -56,35 +56,50 @@ double number(const char* name, const char* text) {
 }
 
 void set_path(cavsync_options& options, const std::string& path) {
-  if (path == "auto") options.path = CAVSYNC_PATH_AUTO;
-  else if (path == "whole") options.path = CAVSYNC_PATH_WHOLE;
-  else if (path == "face") options.path = CAVSYNC_PATH_FACE;
-  else refuse("--path is unknown: choose auto, whole or face");
+  if (path == "auto")
+    options.path = CAVSYNC_PATH_AUTO;
+  else if (path == "whole")
+    options.path = CAVSYNC_PATH_WHOLE;
+  else if (path == "face")
+    options.path = CAVSYNC_PATH_FACE;
+  else
+    refuse("--path is unknown: choose auto, whole or face");
 }
 
 const option kOptions[] = {
-    {"bundle", required_argument, nullptr, 0},         {"path", required_argument, nullptr, 0},
-    {"profile", required_argument, nullptr, 0},        {"early-ms", required_argument, nullptr, 0},
-    {"late-ms", required_argument, nullptr, 0},        {"window-seconds", required_argument, nullptr, 0},
-    {"max-offset-ms", required_argument, nullptr, 0},  {"frame-rate-hz", required_argument, nullptr, 0},
-    {"hop-ms", required_argument, nullptr, 0},         {"audio-stream", required_argument, nullptr, 0},
-    {"threads", required_argument, nullptr, 0},        {"help", no_argument, nullptr, 'h'},
-    {"version", no_argument, nullptr, 'v'},            {nullptr, 0, nullptr, 0},
+    {"bundle", required_argument, nullptr, 0},        {"path", required_argument, nullptr, 0},
+    {"profile", required_argument, nullptr, 0},       {"early-ms", required_argument, nullptr, 0},
+    {"late-ms", required_argument, nullptr, 0},       {"window-seconds", required_argument, nullptr, 0},
+    {"max-offset-ms", required_argument, nullptr, 0}, {"frame-rate-hz", required_argument, nullptr, 0},
+    {"hop-ms", required_argument, nullptr, 0},        {"audio-stream", required_argument, nullptr, 0},
+    {"threads", required_argument, nullptr, 0},       {"help", no_argument, nullptr, 'h'},
+    {"version", no_argument, nullptr, 'v'},           {nullptr, 0, nullptr, 0},
 };
 
 void set_option(Arguments& arguments, const std::string& name, const char* value) {
   cavsync_options& options = arguments.options;
-  if (name == "bundle") arguments.bundle = value;
-  else if (name == "profile") arguments.profile = value;
-  else if (name == "path") set_path(options, value);
-  else if (name == "early-ms") options.early_ms = number(name.c_str(), value);
-  else if (name == "late-ms") options.late_ms = number(name.c_str(), value);
-  else if (name == "window-seconds") options.window_seconds = number(name.c_str(), value);
-  else if (name == "max-offset-ms") options.max_offset_ms = number(name.c_str(), value);
-  else if (name == "frame-rate-hz") options.frame_rate_hz = number(name.c_str(), value);
-  else if (name == "hop-ms") options.hop_ms = number(name.c_str(), value);
-  else if (name == "audio-stream") arguments.audio_number = static_cast<int>(number(name.c_str(), value));
-  else if (name == "threads") arguments.threads = static_cast<int>(number(name.c_str(), value));
+  if (name == "bundle")
+    arguments.bundle = value;
+  else if (name == "profile")
+    arguments.profile = value;
+  else if (name == "path")
+    set_path(options, value);
+  else if (name == "early-ms")
+    options.early_ms = number(name.c_str(), value);
+  else if (name == "late-ms")
+    options.late_ms = number(name.c_str(), value);
+  else if (name == "window-seconds")
+    options.window_seconds = number(name.c_str(), value);
+  else if (name == "max-offset-ms")
+    options.max_offset_ms = number(name.c_str(), value);
+  else if (name == "frame-rate-hz")
+    options.frame_rate_hz = number(name.c_str(), value);
+  else if (name == "hop-ms")
+    options.hop_ms = number(name.c_str(), value);
+  else if (name == "audio-stream")
+    arguments.audio_number = static_cast<int>(number(name.c_str(), value));
+  else if (name == "threads")
+    arguments.threads = static_cast<int>(number(name.c_str(), value));
 }
 
 Arguments parsed(int argc, char** argv) {
@@ -92,7 +107,8 @@ Arguments parsed(int argc, char** argv) {
   cavsync_options_init(&arguments.options);
   arguments.options.keeps_summary = 1;
   int place = 0;
-  for (int found = getopt_long(argc, argv, "", kOptions, &place); found != -1; found = getopt_long(argc, argv, "", kOptions, &place)) {
+  for (int found = getopt_long(argc, argv, "", kOptions, &place); found != -1;
+       found = getopt_long(argc, argv, "", kOptions, &place)) {
     if (found == '?') std::exit(kUsage);
     if (found == 'h') std::exit(std::fputs(kHelp, stdout) < 0);
     if (found == 'v') std::exit(std::printf("cavsync-score %s\n", cavsync_version()) < 0);
@@ -114,11 +130,13 @@ void print_decisions(const std::string& source, cavsync_scorer* scorer) {
   cavsync_record records[16];
   for (std::size_t count = std::size(records); count == std::size(records);) {
     require(cavsync_scorer_process(scorer, records, std::size(records), &count));
-    for (std::size_t place = 0; place < count; ++place) std::fputs(cavsync::window_line(source, records[place]).c_str(), stdout);
+    for (std::size_t place = 0; place < count; ++place)
+      std::fputs(cavsync::window_line(source, records[place]).c_str(), stdout);
   }
 }
 
-void score(const std::string& source, const Arguments& arguments, const cavsync_bundle_info& bundle, cavsync_scorer* scorer) {
+void score(const std::string& source, const Arguments& arguments, const cavsync_bundle_info& bundle,
+           cavsync_scorer* scorer) {
   cavsync::MediaFile media(source, arguments.audio_number);
   media.read(
       [&](const cavsync::Picture& picture, double pts_seconds) {
@@ -132,7 +150,8 @@ void score(const std::string& source, const Arguments& arguments, const cavsync_
         print_decisions(source, scorer);
       },
       [&](const cavsync::AudioChunk& chunk) {
-        require(cavsync_scorer_push_audio(scorer, chunk.samples.data(), CAVSYNC_F32, chunk.samples.size(), 1, 16'000, chunk.pts_seconds));
+        require(cavsync_scorer_push_audio(scorer, chunk.samples.data(), CAVSYNC_F32, chunk.samples.size(), 1, 16'000,
+                                          chunk.pts_seconds));
         print_decisions(source, scorer);
       });
   require(cavsync_scorer_flush(scorer));
@@ -177,8 +196,10 @@ int main(int argc, char** argv) {
   if (status == CAVSYNC_OK) status = cavsync_bundle_describe(bundle, &info);
   if (status == CAVSYNC_OK) status = cavsync_scorer_create(bundle, &arguments.options, &scorer);
   int exit_status = status == CAVSYNC_ERROR_CONFIG || status == CAVSYNC_ERROR_UNSUPPORTED ? kUsage : kFailure;
-  if (status == CAVSYNC_OK) exit_status = score_all(arguments, info, scorer);
-  else std::fprintf(stderr, "Error: %s\n", cavsync_last_error());
+  if (status == CAVSYNC_OK)
+    exit_status = score_all(arguments, info, scorer);
+  else
+    std::fprintf(stderr, "Error: %s\n", cavsync_last_error());
   cavsync_scorer_destroy(scorer);
   cavsync_bundle_close(bundle);
   return exit_status;

@@ -34,7 +34,8 @@ std::string ffmpeg_address(const std::string& source) {
   struct stat found {};
   if (stat(source.c_str(), &found) != 0) throw MediaError(source + " does not exist: give the path of a video file");
   if (S_ISDIR(found.st_mode)) throw MediaError(source + " is a folder: give the path of a video file");
-  if (S_ISREG(found.st_mode) && found.st_size == 0) throw MediaError(source + " is empty (zero bytes): give a complete video file");
+  if (S_ISREG(found.st_mode) && found.st_size == 0)
+    throw MediaError(source + " is empty (zero bytes): give a complete video file");
   return "file:" + source;
 }
 
@@ -54,7 +55,8 @@ Av<AVFormatContext> opened(const std::string& source) {
   Av<AVFormatContext> container(context);
   if (failure >= 0) failure = avformat_find_stream_info(context, nullptr);
   if (failure < 0) {
-    throw MediaError(source + " cannot be opened as audio-visual media (" + av_reason(failure) + "): give a complete file that FFmpeg reads");
+    throw MediaError(source + " cannot be opened as audio-visual media (" + av_reason(failure) +
+                     "): give a complete file that FFmpeg reads");
   }
   if (may_guess_times(*context)) context->flags |= AVFMT_FLAG_GENPTS;
   return container;
@@ -72,7 +74,8 @@ Av<AVCodecContext> decoder_of(const AVStream& track, const std::string& source) 
   return decoder;
 }
 
-MediaInfo described(const AVFormatContext& container, const AVStream& video_track, const AVCodecContext& video, const AVCodecContext& audio) {
+MediaInfo described(const AVFormatContext& container, const AVStream& video_track, const AVCodecContext& video,
+                    const AVCodecContext& audio) {
   const AVRational rate = video_track.avg_frame_rate.num > 0 ? video_track.avg_frame_rate : video_track.r_frame_rate;
   MediaInfo info;
   info.container = container.iformat->name;
@@ -124,7 +127,8 @@ void MediaFile::read(const OnFrame& on_frame, const OnAudio& on_audio) {
 }
 
 // Hand a packet, or the end, to a decoder, and take what comes out.
-void MediaFile::decode(const AVPacket* packet, AVCodecContext* decoder, const std::function<void(const AVFrame&)>& on_decoded) {
+void MediaFile::decode(const AVPacket* packet, AVCodecContext* decoder,
+                       const std::function<void(const AVFrame&)>& on_decoded) {
   const Av<AVFrame> frame(av_frame_alloc());
   int failure = avcodec_send_packet(decoder, packet);
   while (failure >= 0) {
@@ -138,14 +142,17 @@ void MediaFile::decode(const AVPacket* packet, AVCodecContext* decoder, const st
 
 // Pictures without presentation times are shown in another order than they are stored.
 void MediaFile::require_times(const AVPacket& packet) const {
-  if (counts_.num_frames > 0 || packet.size == 0 || packet.pts != AV_NOPTS_VALUE || packet.dts == AV_NOPTS_VALUE) return;
+  if (counts_.num_frames > 0 || packet.size == 0 || packet.pts != AV_NOPTS_VALUE || packet.dts == AV_NOPTS_VALUE)
+    return;
   throw MediaError(source_ + " holds decoding times only, which this program does not reorder: use `cavsync score`");
 }
 
 void MediaFile::add_frame(const AVFrame& frame, const OnFrame& on_frame) {
   const double period_seconds = info_.frame_rate_hz > 0 ? 1 / info_.frame_rate_hz : kFrameSeconds;
   // A frame without a timestamp is placed one nominal period after the one before.
-  const double seconds = frame.pts == AV_NOPTS_VALUE ? next_frame_seconds_ : seconds_of(frame.pts, tracks_.video->time_base) - info_.start_seconds;
+  const double seconds = frame.pts == AV_NOPTS_VALUE
+                             ? next_frame_seconds_
+                             : seconds_of(frame.pts, tracks_.video->time_base) - info_.start_seconds;
   next_frame_seconds_ = seconds + period_seconds;
   ++counts_.num_frames;
   counts_.num_disordered += last_frame_seconds_ && seconds < *last_frame_seconds_;
@@ -156,30 +163,35 @@ void MediaFile::add_frame(const AVFrame& frame, const OnFrame& on_frame) {
 void MediaFile::add_audio(const AVFrame& frame, const OnAudio& on_audio) {
   ++counts_.num_audio;
   if (frame.sample_rate < kMinRateHz || frame.sample_rate > kMaxRateHz) {
-    throw MediaError(format("%s: the audio has %d samples a second, expected were %d to %d: give an undamaged file", source_.c_str(),
-                            frame.sample_rate, kMinRateHz, kMaxRateHz));
+    throw MediaError(format("%s: the audio has %d samples a second, expected were %d to %d: give an undamaged file",
+                            source_.c_str(), frame.sample_rate, kMinRateHz, kMaxRateHz));
   }
   std::optional<double> seconds;
   if (frame.pts != AV_NOPTS_VALUE) seconds = seconds_of(frame.pts, tracks_.audio->time_base) - info_.start_seconds;
-  const DecodedAudio audio{frame.sample_rate, &frame.ch_layout, static_cast<AVSampleFormat>(frame.format), frame.extended_data,
-                           frame.nb_samples, seconds};
+  const DecodedAudio audio{frame.sample_rate,   &frame.ch_layout, static_cast<AVSampleFormat>(frame.format),
+                           frame.extended_data, frame.nb_samples, seconds};
   for (const AudioChunk& chunk : resampler_.push(audio)) on_audio(chunk);
 }
 
 void MediaFile::check_counts() const {
   const auto& [num_frames, num_audio, num_damaged, num_disordered, container_error] = counts_;
   for (const auto& [kind, count] : {std::pair("video", num_frames), std::pair("audio", num_audio)}) {
-    if (count == 0) throw MediaError(source_ + " has a " + kind + " track of which nothing decodes: give a complete file");
+    if (count == 0)
+      throw MediaError(source_ + " has a " + kind + " track of which nothing decodes: give a complete file");
   }
   const std::size_t total = num_frames + num_audio + num_damaged;
   if (static_cast<double>(num_damaged) > kMaxDamagedShare * static_cast<double>(total)) {
-    throw MediaError(format("%s is corrupt (%zu of %zu packets do not decode): give an undamaged file", source_.c_str(), num_damaged, total));
+    throw MediaError(format("%s is corrupt (%zu of %zu packets do not decode): give an undamaged file", source_.c_str(),
+                            num_damaged, total));
   }
-  if (container_error != 0) throw MediaError(source_ + " breaks off (" + av_reason(container_error) + "): give a complete file");
-  if (num_disordered >= kMinDisordered && static_cast<double>(num_disordered) >= kMaxDisorderedShare * static_cast<double>(num_frames)) {
-    throw MediaError(format("%s gives its pictures times that contradict their order (%zu of %zu), so no offset can be "
-                            "measured: make the file again from its source",
-                            source_.c_str(), num_disordered, num_frames));
+  if (container_error != 0)
+    throw MediaError(source_ + " breaks off (" + av_reason(container_error) + "): give a complete file");
+  if (num_disordered >= kMinDisordered &&
+      static_cast<double>(num_disordered) >= kMaxDisorderedShare * static_cast<double>(num_frames)) {
+    throw MediaError(
+        format("%s gives its pictures times that contradict their order (%zu of %zu), so no offset can be "
+               "measured: make the file again from its source",
+               source_.c_str(), num_disordered, num_frames));
   }
 }
 

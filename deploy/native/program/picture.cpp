@@ -18,7 +18,8 @@ constexpr int kBlockBytes = 64;
 
 Picture empty(int width, int height) {
   const int stride = (3 * width + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
-  return {width, height, stride, std::vector<std::uint8_t>(static_cast<std::size_t>(stride) * static_cast<std::size_t>(height) + kBlockBytes)};
+  return {width, height, stride,
+          std::vector<std::uint8_t>(static_cast<std::size_t>(stride) * static_cast<std::size_t>(height) + kBlockBytes)};
 }
 
 // Counter-clockwise.
@@ -44,12 +45,14 @@ PictureConverter::PictureConverter(const AVStream& track) : quarter_turns_(0) {
 
 Picture PictureConverter::converted(const AVFrame& frame) {
   Picture picture = empty(frame.width, frame.height);
-  context_.reset(sws_getCachedContext(context_.release(), frame.width, frame.height, static_cast<AVPixelFormat>(frame.format),
-                                      frame.width, frame.height, AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr, nullptr, nullptr));
+  context_.reset(sws_getCachedContext(context_.release(), frame.width, frame.height,
+                                      static_cast<AVPixelFormat>(frame.format), frame.width, frame.height,
+                                      AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr, nullptr, nullptr));
   if (!context_) throw MediaError("its frames cannot be converted to RGB: convert the file");
   int *from = nullptr, *to = nullptr;
   int from_range = 0, to_range = 0, brightness = 0, contrast = 0, saturation = 0;
-  if (sws_getColorspaceDetails(context_.get(), &from, &from_range, &to, &to_range, &brightness, &contrast, &saturation) >= 0) {
+  if (sws_getColorspaceDetails(context_.get(), &from, &from_range, &to, &to_range, &brightness, &contrast,
+                               &saturation) >= 0) {
     if (frame.color_range == AVCOL_RANGE_JPEG) from_range = 1;
     const int* matrix = sws_getCoefficients(frame.colorspace);
     sws_setColorspaceDetails(context_.get(), matrix, from_range, matrix, to_range, brightness, contrast, saturation);

@@ -15,7 +15,8 @@ std::vector<AVStream*> tracks_of(const AVFormatContext& container, AVMediaType k
   for (unsigned index = 0; index < container.nb_streams; ++index) {
     AVStream* track = container.streams[index];
     // To FFmpeg a cover image is a video track with a single frame.
-    if (track->codecpar->codec_type == kind && (track->disposition & AV_DISPOSITION_ATTACHED_PIC) == 0) tracks.push_back(track);
+    if (track->codecpar->codec_type == kind && (track->disposition & AV_DISPOSITION_ATTACHED_PIC) == 0)
+      tracks.push_back(track);
   }
   return tracks;
 }
@@ -26,13 +27,15 @@ AVStream* shown(const std::vector<AVStream*>& tracks, const std::string& source)
   AVStream* best = nullptr;
   int best_rank = 0;
   for (AVStream* track : tracks) {
-    const int rank = 2 * ((track->disposition & kSpecialPicture) != 0) + ((track->disposition & AV_DISPOSITION_DEFAULT) == 0);
+    const int rank =
+        2 * ((track->disposition & kSpecialPicture) != 0) + ((track->disposition & AV_DISPOSITION_DEFAULT) == 0);
     if (is_decodable(track) && (best == nullptr || rank < best_rank)) {
       best = track;
       best_rank = rank;
     }
   }
-  if (best == nullptr) throw MediaError(source + " has a video track in a codec that this FFmpeg cannot decode: convert it");
+  if (best == nullptr)
+    throw MediaError(source + " has a video track in a codec that this FFmpeg cannot decode: convert it");
   return best;
 }
 
@@ -47,15 +50,18 @@ Tracks choose_tracks(const AVFormatContext& container, const std::string& source
   }
   const std::string numbers = audio.size() == 1 ? "0 is the only one" : "give 0 to " + std::to_string(audio.size() - 1);
   if (!audio_number && audio.size() > 1) {
-    throw MediaError(source + " has several audio tracks, among which this program does not choose: name one with "
-                              "--audio-stream (" + numbers + "), or use `cavsync score`");
+    throw MediaError(source +
+                     " has several audio tracks, among which this program does not choose: name one with "
+                     "--audio-stream (" +
+                     numbers + "), or use `cavsync score`");
   }
   const int number = audio_number.value_or(0);
   if (number < 0 || number >= static_cast<int>(audio.size())) {
     throw MediaError(source + " has no audio track " + std::to_string(number) + ": " + numbers);
   }
   AVStream* heard = audio[static_cast<std::size_t>(number)];
-  if (!is_decodable(heard)) throw MediaError(source + " has an audio track in a codec that this FFmpeg cannot decode: convert it");
+  if (!is_decodable(heard))
+    throw MediaError(source + " has an audio track in a codec that this FFmpeg cannot decode: convert it");
   return {shown(video, source), heard, number};
 }
 

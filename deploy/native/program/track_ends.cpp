@@ -62,18 +62,20 @@ void TrackEnds::require_whole(const std::vector<const AVStream*>& tracks, const 
   pairs.emplace_back(file_end_seconds, declared_end_seconds());
   for (const auto& [found, declared] : pairs) {
     if (std::isnan(declared) || !is_missing(found - start_seconds, declared - start_seconds)) continue;
-    throw MediaError(format("%s is truncated (it ends after %.1f s of the %.1f s that its header declares): give a complete file",
-                            source.c_str(), found - start_seconds, declared - start_seconds));
+    throw MediaError(
+        format("%s is truncated (it ends after %.1f s of the %.1f s that its header declares): give a complete file",
+               source.c_str(), found - start_seconds, declared - start_seconds));
   }
   if (is_cut_off_) {
-    throw MediaError(format("%s is truncated (it breaks off within a packet after %.1f s): give a complete file", source.c_str(),
-                            file_end_seconds - start_seconds));
+    throw MediaError(format("%s is truncated (it breaks off within a packet after %.1f s): give a complete file",
+                            source.c_str(), file_end_seconds - start_seconds));
   }
 }
 
 // The end of the whole file where no track declares its own; FLV is written with a guess.
 double TrackEnds::declared_end_seconds() const {
-  if (container_.duration == AV_NOPTS_VALUE || is_named(container_, "flv") || is_named(container_, "live_flv")) return kUnknown;
+  if (container_.duration == AV_NOPTS_VALUE || is_named(container_, "flv") || is_named(container_, "live_flv"))
+    return kUnknown;
   const double seconds = seconds_of(container_.duration, AV_TIME_BASE_Q);
   // The end on the clock, to some muxers less what precedes the first packet.
   if (is_named(container_, "matroska")) return seconds;

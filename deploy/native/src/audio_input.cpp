@@ -23,7 +23,8 @@ constexpr double kMicrosecond = 1e-6;
 
 void check_shape(const PushedAudio& audio) {
   if (audio.rate_hz < kMinRateHz || audio.rate_hz > kMaxRateHz) {
-    throw media_error(format("the sample rate is %d: give a whole number from %d to %d Hz", audio.rate_hz, kMinRateHz, kMaxRateHz));
+    throw media_error(
+        format("the sample rate is %d: give a whole number from %d to %d Hz", audio.rate_hz, kMinRateHz, kMaxRateHz));
   }
   if (audio.num_channels < 1 || audio.num_channels > kMaxChannels) {
     throw media_error(format("the audio has %d channels: give 1 to %d", audio.num_channels, kMaxChannels));
@@ -38,7 +39,8 @@ std::vector<float> as_floats(const PushedAudio& audio) {
   std::vector<float> values(size);
   if (audio.format == CAVSYNC_S16) {
     const auto* samples = static_cast<const std::int16_t*>(audio.samples);
-    std::transform(samples, samples + size, values.begin(), [](std::int16_t sample) { return static_cast<float>(sample) / 32768.0F; });
+    std::transform(samples, samples + size, values.begin(),
+                   [](std::int16_t sample) { return static_cast<float>(sample) / 32768.0F; });
   } else if (audio.format == CAVSYNC_F32) {
     const auto* samples = static_cast<const float*>(audio.samples);
     std::copy(samples, samples + size, values.begin());
@@ -47,7 +49,8 @@ std::vector<float> as_floats(const PushedAudio& audio) {
   }
   float largest = 0;
   for (const float value : values) {
-    if (!std::isfinite(value)) throw media_error("the audio holds NaN or infinite values: push finite samples in [-1, 1]");
+    if (!std::isfinite(value))
+      throw media_error("the audio holds NaN or infinite values: push finite samples in [-1, 1]");
     largest = std::max(largest, std::abs(value));
   }
   if (largest > kMaxAmplitude) {
@@ -99,7 +102,8 @@ std::vector<AudioChunk> AudioInput::converted(std::vector<float> mono, double pt
   const AVChannelLayout layout = layout_of(AV_CH_LAYOUT_MONO);
   const auto* plane = reinterpret_cast<const std::uint8_t*>(mono.data());
   const double microseconds = std::nearbyint(pts_seconds / kMicrosecond);
-  return resampler_->push({rate_hz, &layout, AV_SAMPLE_FMT_FLT, &plane, static_cast<int>(mono.size()), microseconds / 1e6});
+  return resampler_->push(
+      {rate_hz, &layout, AV_SAMPLE_FMT_FLT, &plane, static_cast<int>(mono.size()), microseconds / 1e6});
 }
 
 }  // namespace cavsync

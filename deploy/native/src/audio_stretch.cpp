@@ -23,7 +23,8 @@ AudioStretch::AudioStretch(std::shared_ptr<const Bundle> bundle, int hop_frames,
       hop_samples_(std::int64_t{hop_frames} * kFrameShiftSamples),
       span_samples_((segment_frames_ - 1) * kFrameShiftSamples + kFrameLengthSamples),
       samples_(1, kNaN, start_sample),
-      log_mel_(static_cast<std::size_t>(bundle_->manifest().num_mel_bins), 0.0F, ceil_div(start_sample, hop_samples_) * hop_frames),
+      log_mel_(static_cast<std::size_t>(bundle_->manifest().num_mel_bins), 0.0F,
+               ceil_div(start_sample, hop_samples_) * hop_frames),
       embeddings_(static_cast<std::size_t>(bundle_->embedding_dim()), kNaN, ceil_div(start_sample, hop_samples_)) {}
 
 std::int64_t AudioStretch::end_instant() const {
@@ -32,7 +33,8 @@ std::int64_t AudioStretch::end_instant() const {
 
 void AudioStretch::append(const std::vector<float>& samples, std::int64_t place) {
   samples_.append_fill(place - samples_.end());
-  const std::int64_t known = std::min(std::max<std::int64_t>(0, samples_.end() - place), static_cast<std::int64_t>(samples.size()));
+  const std::int64_t known =
+      std::min(std::max<std::int64_t>(0, samples_.end() - place), static_cast<std::int64_t>(samples.size()));
   samples_.append(samples.data() + known, static_cast<std::int64_t>(samples.size()) - known);
 }
 
@@ -83,7 +85,8 @@ void AudioStretch::drop_samples(std::int64_t count) {
 }
 
 bool AudioStretch::is_usable(std::int64_t instant) const {
-  const double tolerated = std::min(kToleratedGapSeconds * kSampleRateHz, kToleratedGapShare * static_cast<double>(span_samples_));
+  const double tolerated =
+      std::min(kToleratedGapSeconds * kSampleRateHz, kToleratedGapShare * static_cast<double>(span_samples_));
   double missing = 0;
   for (const float sample : span(instant)) missing += std::isnan(sample);
   return missing <= tolerated;

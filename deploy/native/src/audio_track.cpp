@@ -11,7 +11,9 @@ namespace cavsync {
 
 namespace {
 // Samples that a stretch counts for, at least one second: short stretches cost memory, too.
-std::int64_t cost_samples(const AudioStretch& stretch) { return std::max<std::int64_t>(stretch.num_samples(), kSampleRateHz); }
+std::int64_t cost_samples(const AudioStretch& stretch) {
+  return std::max<std::int64_t>(stretch.num_samples(), kSampleRateHz);
+}
 }  // namespace
 
 AudioTrack::AudioTrack(std::shared_ptr<const Bundle> bundle, int hop_frames, double keep_seconds)
@@ -38,7 +40,8 @@ bool AudioTrack::has(int epoch, std::int64_t stop) const {
 bool AudioTrack::covers(int epoch, double seconds, std::int64_t stop) const {
   const double latest_sample = (seconds + kPatienceSeconds) * kSampleRateHz;
   for (const AudioStretch& stretch : stretches_) {
-    if (stretch.epoch() == epoch && static_cast<double>(stretch.first_sample()) <= latest_sample && stretch.end_instant() >= stop) {
+    if (stretch.epoch() == epoch && static_cast<double>(stretch.first_sample()) <= latest_sample &&
+        stretch.end_instant() >= stop) {
       return true;
     }
   }
@@ -74,7 +77,8 @@ double AudioTrack::level_dbfs(int epoch, std::int64_t instant) const {
 
 void AudioTrack::drop_before(int epoch, std::int64_t instant) {
   const auto passed = std::make_tuple(epoch, instant);
-  while (stretches_.size() > 1 && std::make_tuple(stretches_.front().epoch(), stretches_.front().end_instant()) <= passed) {
+  while (stretches_.size() > 1 &&
+         std::make_tuple(stretches_.front().epoch(), stretches_.front().end_instant()) <= passed) {
     stretches_.pop_front();
   }
   if (!stretches_.empty() && stretches_.front().epoch() == epoch) stretches_.front().drop_before(instant);

@@ -32,9 +32,10 @@ std::vector<float> Bundle::log_mel(const std::vector<float>& waveform) const {
   Tensor found = frontend_->run(waveform, {1, num_samples}, "log_mel");
   const std::int64_t expected = num_log_mel_frames(num_samples);
   if (found.shape.size() != 3 || found.shape[1] != expected || found.shape[2] != manifest_.num_mel_bins) {
-    throw bundle_error(format("%s gives log-mel of another length for %lld samples, %lld frames were expected (no "
-                              "padding): export the bundle again",
-                              folder_.c_str(), static_cast<long long>(num_samples), static_cast<long long>(expected)));
+    throw bundle_error(
+        format("%s gives log-mel of another length for %lld samples, %lld frames were expected (no "
+               "padding): export the bundle again",
+               folder_.c_str(), static_cast<long long>(num_samples), static_cast<long long>(expected)));
   }
   return std::move(found.values);
 }
@@ -106,9 +107,10 @@ Tensor Bundle::features_of_pairs(const std::vector<Tubelet>& tubelets) const {
 
 std::vector<float> Bundle::checked(Tensor embeddings, std::int64_t count) const {
   if (embeddings.shape != std::vector<std::int64_t>{count, embedding_dim_}) {
-    throw bundle_error(format("%s gives embeddings of another shape than (%lld, %d), which was declared: export the "
-                              "bundle again",
-                              folder_.c_str(), static_cast<long long>(count), embedding_dim_));
+    throw bundle_error(
+        format("%s gives embeddings of another shape than (%lld, %d), which was declared: export the "
+               "bundle again",
+               folder_.c_str(), static_cast<long long>(count), embedding_dim_));
   }
   return std::move(embeddings.values);
 }

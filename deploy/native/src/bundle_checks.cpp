@@ -23,7 +23,8 @@ const TensorSpec& one_named(const std::string& folder, const Manifest& manifest,
   const auto found = std::find_if(tensors.begin(), tensors.end(), is_named);
   if (found == tensors.end() || std::count_if(tensors.begin(), tensors.end(), is_named) != 1 ||
       (is_input && tensors.size() != 1)) {
-    throw bundle_error(folder + " declares " + graph + " without the " + (is_input ? "input " : "output ") + name + ": " + kAgain);
+    throw bundle_error(folder + " declares " + graph + " without the " + (is_input ? "input " : "output ") + name +
+                       ": " + kAgain);
   }
   return *found;
 }
@@ -35,14 +36,16 @@ void check_shape(const std::string& folder, const TensorSpec& tensor, const std:
     fits = wanted[place] == kAny || wanted[place] == tensor.shape[place + 1];
   }
   if (!fits) {
-    throw bundle_error(folder + " declares " + plain(tensor.name) + " in a shape or type which its other entries contradict: " + kAgain);
+    throw bundle_error(folder + " declares " + plain(tensor.name) +
+                       " in a shape or type which its other entries contradict: " + kAgain);
   }
 }
 
 void check_visual(const std::string& folder, const Manifest& manifest) {
   const std::int64_t size = manifest.img_size;
   if (!manifest.has_frame_encoder()) {
-    check_shape(folder, one_named(folder, manifest, kVisualEncoder, true, "frames"), {manifest.num_frames, size, size, 3}, "uint8");
+    check_shape(folder, one_named(folder, manifest, kVisualEncoder, true, "frames"),
+                {manifest.num_frames, size, size, 3}, "uint8");
     return;
   }
   check_shape(folder, one_named(folder, manifest, kFrameEncoder, true, "pairs"), {2, size, size, 3}, "uint8");
@@ -85,7 +88,8 @@ int checked_embedding_dim(const std::string& folder, const Manifest& manifest) {
   }
   check_shape(folder, one_named(folder, manifest, kFrontend, true, "waveform"), {kAny}, "float32");
   check_shape(folder, one_named(folder, manifest, kFrontend, false, "log_mel"), {kAny, manifest.num_mel_bins}, "");
-  check_shape(folder, one_named(folder, manifest, kAudioEncoder, true, "log_mel"), {manifest.segment_frames, manifest.num_mel_bins}, "float32");
+  check_shape(folder, one_named(folder, manifest, kAudioEncoder, true, "log_mel"),
+              {manifest.segment_frames, manifest.num_mel_bins}, "float32");
   check_shape(folder, audio, {width}, "");
   check_shape(folder, visual, {width}, "");
   check_visual(folder, manifest);

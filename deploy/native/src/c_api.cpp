@@ -54,8 +54,9 @@ void require(Pointers... pointers) {
 template <class Structure>
 void require_size(const Structure& structure) {
   if (structure.size < sizeof(Structure)) {
-    throw argument_error("a structure has another size than this library's: fill it with its init function, and build with "
-                         "the header of this library");
+    throw argument_error(
+        "a structure has another size than this library's: fill it with its init function, and build with "
+        "the header of this library");
   }
 }
 
@@ -149,7 +150,9 @@ cavsync_status cavsync_bundle_describe(const cavsync_bundle* bundle, cavsync_bun
     require(bundle, info);
     require_size(*info);
     const cavsync::Manifest& manifest = bundle->bundle->manifest();
-    const auto hash = [&](const char* graph) { return manifest.files.at(manifest.graphs.at(graph).file).sha256.substr(0, 12); };
+    const auto hash = [&](const char* graph) {
+      return manifest.files.at(manifest.graphs.at(graph).file).sha256.substr(0, 12);
+    };
     copy_text(manifest.name, info->name);
     copy_text(manifest.precision, info->precision);
     copy_text(hash(cavsync::kAudioEncoder), info->audio_encoder);
@@ -161,7 +164,8 @@ cavsync_status cavsync_bundle_describe(const cavsync_bundle* bundle, cavsync_bun
   });
 }
 
-cavsync_status cavsync_scorer_create(const cavsync_bundle* bundle, const cavsync_options* options, cavsync_scorer** scorer) {
+cavsync_status cavsync_scorer_create(const cavsync_bundle* bundle, const cavsync_options* options,
+                                     cavsync_scorer** scorer) {
   return guarded([&] {
     require(bundle, scorer);
     *scorer = nullptr;
@@ -181,7 +185,8 @@ cavsync_status cavsync_scorer_push_video(cavsync_scorer* scorer, const cavsync_f
 }
 
 cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, const void* samples, cavsync_sample_format format,
-                                         size_t num_samples, int32_t num_channels, int32_t sample_rate_hz, double pts_seconds) {
+                                         size_t num_samples, int32_t num_channels, int32_t sample_rate_hz,
+                                         double pts_seconds) {
   return guarded([&] {
     require(scorer);
     if (num_samples > 0) require(samples);
@@ -189,7 +194,8 @@ cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, const void* sam
   });
 }
 
-cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity, size_t* num_records) {
+cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity,
+                                      size_t* num_records) {
   return guarded([&] {
     require(scorer, num_records);
     *num_records = 0;
@@ -212,7 +218,8 @@ cavsync_status cavsync_scorer_reset(cavsync_scorer* scorer) {
   });
 }
 
-cavsync_status cavsync_scorer_summarise(cavsync_scorer* scorer, cavsync_summary* summary, cavsync_event* events, size_t capacity) {
+cavsync_status cavsync_scorer_summarise(cavsync_scorer* scorer, cavsync_summary* summary, cavsync_event* events,
+                                        size_t capacity) {
   return guarded([&] {
     require(scorer, summary);
     require_size(*summary);

@@ -92,8 +92,9 @@ std::optional<Peak> find_peak(const std::vector<double>& lags_ms, const std::vec
     if (std::isfinite(similarity[lag])) valid.push_back(lag);
   }
   if (valid.empty()) return std::nullopt;
-  const std::size_t index = *std::max_element(
-      valid.begin(), valid.end(), [&](std::size_t one, std::size_t other) { return similarity[one] < similarity[other]; });
+  const std::size_t index = *std::max_element(valid.begin(), valid.end(), [&](std::size_t one, std::size_t other) {
+    return similarity[one] < similarity[other];
+  });
   Peak peak;
   peak.index = index;
   peak.at_edge = index == valid.front() || index == valid.back();
@@ -117,7 +118,8 @@ std::optional<Peak> find_peak(const std::vector<double>& lags_ms, const std::vec
 
 std::vector<double> finite_of(const std::vector<double>& values) {
   std::vector<double> found;
-  std::copy_if(values.begin(), values.end(), std::back_inserter(found), [](double value) { return std::isfinite(value); });
+  std::copy_if(values.begin(), values.end(), std::back_inserter(found),
+               [](double value) { return std::isfinite(value); });
   return found;
 }
 

@@ -56,7 +56,8 @@ double best_rival(const Curve& curve, const Peak& peak, double median_height) {
   double best = lowest;
   for (std::size_t lag = 0; lag < curve.similarity.size(); ++lag) {
     const auto place = static_cast<std::ptrdiff_t>(lag);
-    const bool is_maximum = height(place) > lowest && height(place) >= height(place - 1) && height(place) >= height(place + 1);
+    const bool is_maximum =
+        height(place) > lowest && height(place) >= height(place - 1) && height(place) >= height(place + 1);
     const bool is_far = std::abs(curve.lags_ms[lag] - curve.lags_ms[peak.index]) > kSamePeakMs;
     if (is_maximum && is_far) best = std::max(best, height(place));
   }

@@ -11,7 +11,8 @@ inline std::vector<double> dots(const std::vector<float>& embeddings, const std:
   std::vector<double> found(embeddings.size() / one.size(), 0.0);
   const float* row = embeddings.data();
   for (double& product : found) {
-    for (std::size_t place = 0; place < one.size(); ++place) product += static_cast<double>(row[place]) * static_cast<double>(one[place]);
+    for (std::size_t place = 0; place < one.size(); ++place)
+      product += static_cast<double>(row[place]) * static_cast<double>(one[place]);
     row += one.size();
   }
   return found;

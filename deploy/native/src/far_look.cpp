@@ -17,7 +17,8 @@ constexpr double kChunkSeconds = 10.0;
 
 std::vector<double> far_lags_ms(const Grid& grid) {
   std::vector<double> lags_ms;
-  for (std::int64_t lag = -2 * grid.reach; lag <= 2 * grid.reach; ++lag) lags_ms.push_back(static_cast<double>(lag) * grid.hop_ms);
+  for (std::int64_t lag = -2 * grid.reach; lag <= 2 * grid.reach; ++lag)
+    lags_ms.push_back(static_cast<double>(lag) * grid.hop_ms);
   return lags_ms;
 }
 

@@ -46,10 +46,12 @@ int sws_matrix(cavsync_yuv_matrix matrix) {
 
 void check(const cavsync_frame& frame, AVPixelFormat pixel_format) {
   if (frame.width < 1 || frame.height < 1 || frame.width > kMaxSide || frame.height > kMaxSide) {
-    throw media_error(format("a frame has %d x %d pixels: push frames of 1 to %d pixels a side", frame.width, frame.height, kMaxSide));
+    throw media_error(format("a frame has %d x %d pixels: push frames of 1 to %d pixels a side", frame.width,
+                             frame.height, kMaxSide));
   }
   int row_bytes[4] = {};
-  if (av_image_fill_linesizes(row_bytes, pixel_format, frame.width) < 0) throw media_error("a frame has no known size: push another");
+  if (av_image_fill_linesizes(row_bytes, pixel_format, frame.width) < 0)
+    throw media_error("a frame has no known size: push another");
   for (int plane = 0; plane < av_pix_fmt_count_planes(pixel_format); ++plane) {
     if (frame.planes[plane] == nullptr || frame.strides[plane] < row_bytes[plane]) {
       throw media_error(format("plane %d of a frame is missing or has rows of %d bytes, at least %d are needed", plane,
@@ -66,7 +68,8 @@ void FrameInput::Free::operator()(AVFrame* frame) const { av_frame_free(&frame);
 
 std::vector<std::uint8_t> FrameInput::small(const cavsync_frame& frame) {
   check(frame, av_format(frame.format));
-  if (frame.format == CAVSYNC_RGB24) return resize_center_crop({frame.planes[0], frame.width, frame.height, frame.strides[0]}, size_);
+  if (frame.format == CAVSYNC_RGB24)
+    return resize_center_crop({frame.planes[0], frame.width, frame.height, frame.strides[0]}, size_);
   const Padded rgb = as_rgb(frame);
   return resize_center_crop({rgb->data[0], frame.width, frame.height, rgb->linesize[0]}, size_);
 }
@@ -74,8 +77,8 @@ std::vector<std::uint8_t> FrameInput::small(const cavsync_frame& frame) {
 // The frame in RGB, as FFmpeg's tools convert it.
 FrameInput::Padded FrameInput::as_rgb(const cavsync_frame& frame) {
   const AVPixelFormat pixel_format = av_format(frame.format);
-  context_.reset(sws_getCachedContext(context_.release(), frame.width, frame.height, pixel_format, frame.width, frame.height,
-                                      AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr, nullptr, nullptr));
+  context_.reset(sws_getCachedContext(context_.release(), frame.width, frame.height, pixel_format, frame.width,
+                                      frame.height, AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr, nullptr, nullptr));
   if (!context_) throw media_error("frames of this kind cannot be converted to RGB: push RGB");
   const int* matrix = sws_getCoefficients(sws_matrix(frame.yuv_matrix));
   sws_setColorspaceDetails(context_.get(), matrix, frame.is_full_range != 0, matrix, 1, 0, 1 << 16, 1 << 16);
@@ -83,7 +86,8 @@ FrameInput::Padded FrameInput::as_rgb(const cavsync_frame& frame) {
   const std::uint8_t* planes[4] = {frame.planes[0], frame.planes[1], frame.planes[2], frame.planes[3]};
   av_image_copy(source->data, source->linesize, planes, frame.strides, pixel_format, frame.width, frame.height);
   Padded rgb = padded(AV_PIX_FMT_RGB24, frame.width, frame.height);
-  if (sws_scale(context_.get(), source->data, source->linesize, 0, frame.height, rgb->data, rgb->linesize) != frame.height) {
+  if (sws_scale(context_.get(), source->data, source->linesize, 0, frame.height, rgb->data, rgb->linesize) !=
+      frame.height) {
     throw media_error("a frame cannot be converted to RGB: push RGB");
   }
   return rgb;

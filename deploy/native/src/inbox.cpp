@@ -14,7 +14,8 @@ std::size_t bytes_of(const InboxItem& item) {
 void Inbox::require_room() const {
   const std::lock_guard lock(mutex_);
   if (bytes_ > kMaxBytes) {
-    throw Error(CAVSYNC_ERROR_FULL, "more was pushed than may wait, so this piece was dropped: call cavsync_scorer_process");
+    throw Error(CAVSYNC_ERROR_FULL,
+                "more was pushed than may wait, so this piece was dropped: call cavsync_scorer_process");
   }
 }
 

@@ -39,7 +39,8 @@ const json* JsonRecord::entry_if_any(const char* name) {
 
 std::int64_t JsonRecord::whole(const char* name, std::int64_t low, std::int64_t high) {
   const json& value = entry(name);
-  const bool is_whole = value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX);
+  const bool is_whole =
+      value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX);
   if (!is_whole || value.get<std::int64_t>() < low || value.get<std::int64_t>() > high) {
     refuse(name, format("should be a whole number from %lld to %lld", static_cast<long long>(low),
                         static_cast<long long>(high)));

@@ -23,8 +23,8 @@ LagRows::LagRows(const std::shared_ptr<const Bundle>& bundle, const Grid& grid, 
 std::optional<int> LagRows::epoch_for(EpochPairing& pairing, int epoch, double last_seconds, bool is_late) const {
   const bool is_awaited = !is_late && !audio_.is_finished();
   const double audio_seconds = is_awaited ? audio_.end_seconds() : std::numeric_limits<double>::infinity();
-  const auto found = pairing.epoch_of(epoch, last_seconds, audio_seconds,
-                                      [&](int number) { return covers(number, last_seconds); });
+  const auto found =
+      pairing.epoch_of(epoch, last_seconds, audio_seconds, [&](int number) { return covers(number, last_seconds); });
   if (!found || is_late) return found;
   return audio_.has(*found, stop(last_seconds)) ? found : std::nullopt;
 }
@@ -56,7 +56,9 @@ void LagRows::drop_before(int epoch, double time_seconds) {
   if (covers(epoch, time_seconds)) audio_.drop_before(epoch, place(time_seconds).below - reach_);
 }
 
-bool LagRows::covers(int epoch, double time_seconds) const { return audio_.covers(epoch, time_seconds, stop(time_seconds)); }
+bool LagRows::covers(int epoch, double time_seconds) const {
+  return audio_.covers(epoch, time_seconds, stop(time_seconds));
+}
 
 GridPlace LagRows::place(double time_seconds) const {
   const double position = (time_seconds - first_center_seconds_) / hop_seconds_;

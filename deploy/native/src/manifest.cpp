@@ -44,7 +44,8 @@ void check_digest(const std::string& text) {
 
 Manifest parsed(const std::string& text) {
   if (static_cast<std::int64_t>(text.size()) > kMaxManifestBytes) {
-    throw UnfitError(format("is larger than %lld bytes, which no manifest is", static_cast<long long>(kMaxManifestBytes)));
+    throw UnfitError(
+        format("is larger than %lld bytes, which no manifest is", static_cast<long long>(kMaxManifestBytes)));
   }
   const json content = parse_json(text);
   if (!content.is_object()) throw UnfitError("does not hold a JSON object");

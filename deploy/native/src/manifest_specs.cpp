@@ -21,8 +21,9 @@ constexpr std::size_t kMaxFiles = 256;
 constexpr std::size_t kMaxDimensions = 8;
 const std::vector<std::string> kPrecisions = {"fp32", "fp16", "bf16", "fp8", "int8"};
 const std::vector<std::string> kRuntimes = {"onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"};
-const std::vector<const char*> kFaceGraphs = {"face_detector_short_range", "face_detector_full_range", "face_mesh",
-                                              "face_frame_encoder",        "face_visual_encoder",      "face_audio_encoder"};
+const std::vector<const char*> kFaceGraphs = {
+    "face_detector_short_range", "face_detector_full_range", "face_mesh",
+    "face_frame_encoder",        "face_visual_encoder",      "face_audio_encoder"};
 // Sizes that the model's configuration may state, which must be those of the graphs.
 struct ModelSize {
   const char* name;
@@ -45,7 +46,8 @@ std::vector<TensorSpec> tensors_of(const json& list, const std::string& place) {
       record.refuse("shape", format("should be a list of 1 to %zu sizes", kMaxDimensions));
     }
     for (const json& size : shape) {
-      const bool is_fixed = size.is_number_integer() && size.get<std::int64_t>() > 0 && size.get<std::int64_t>() < kMaxTensorSize;
+      const bool is_fixed =
+          size.is_number_integer() && size.get<std::int64_t>() > 0 && size.get<std::int64_t>() < kMaxTensorSize;
       if (!is_fixed && !size.is_string()) record.refuse("shape", "should hold sizes and names of dimensions");
       tensor.shape.push_back(is_fixed ? size.get<std::int64_t>() : 0);
     }
@@ -122,7 +124,8 @@ std::map<std::string, FileEntry> files_of(const json& value) {
   std::map<std::string, FileEntry> files;
   for (const auto& [name, entry] : value.items()) {
     if (!stays_inside(name)) {
-      throw UnfitError("has the entry '" + plain(name) + "' in files, which should name a plain file inside the bundle");
+      throw UnfitError("has the entry '" + plain(name) +
+                       "' in files, which should name a plain file inside the bundle");
     }
     JsonRecord record(entry, "files['" + plain(name) + "']");
     files[name] = {record.text("sha256"), record.whole("size_bytes", 0, kMaxFileBytes)};
@@ -177,7 +180,8 @@ void check_model(const json& model, const Manifest& manifest) {
   for (const ModelSize& size : kModelSizes) {
     const auto found = model.find(size.name);
     if (found != model.end() && (!found->is_number_integer() || found->get<std::int64_t>() != manifest.*size.size)) {
-      throw UnfitError(format("declares model.%s, which should be %d as in its graphs", size.name, manifest.*size.size));
+      throw UnfitError(
+          format("declares model.%s, which should be %d as in its graphs", size.name, manifest.*size.size));
     }
   }
 }
@@ -205,10 +209,13 @@ Manifest parse_manifest(const json& content) {
   manifest.num_mel_bins = mel_bins_of(record.entry("frontend"));
   read_inputs(record, manifest);
   manifest.sync = sync_of(record.entry("sync"));
-  for (const char* name : {kFrontend, kAudioEncoder, kVisualEncoder}) manifest.graphs[name] = graph_of(record.entry(name), name);
-  if (const json* graph = record.entry_if_any(kFrameEncoder)) manifest.graphs[kFrameEncoder] = graph_of(*graph, kFrameEncoder);
+  for (const char* name : {kFrontend, kAudioEncoder, kVisualEncoder})
+    manifest.graphs[name] = graph_of(record.entry(name), name);
+  if (const json* graph = record.entry_if_any(kFrameEncoder))
+    manifest.graphs[kFrameEncoder] = graph_of(*graph, kFrameEncoder);
   for (const auto& [name, graph] : manifest.graphs) manifest.named_files.push_back(graph.file);
-  if (const json* found = record.entry_if_any("calibration")) manifest.calibration = calibration_of(*found, "calibration");
+  if (const json* found = record.entry_if_any("calibration"))
+    manifest.calibration = calibration_of(*found, "calibration");
   if (const json* found = record.entry_if_any("file_calibration")) {
     manifest.file_calibration = calibration_of(*found, "file_calibration");
   }

@@ -63,12 +63,13 @@ MonoResampler::Context MonoResampler::opened(const DecodedAudio& audio, std::uin
   AVChannelLayout layout = layout_of(mask);
   SwrContext* context = nullptr;
   // FFmpeg 5's declarations lack the `const`.
-  const int failure = swr_alloc_set_opts2(&context, &layout, AV_SAMPLE_FMT_FLT, kSampleRateHz,
-                                          const_cast<AVChannelLayout*>(audio.layout), audio.format, audio.rate_hz, 0, nullptr);
+  const int failure =
+      swr_alloc_set_opts2(&context, &layout, AV_SAMPLE_FMT_FLT, kSampleRateHz,
+                          const_cast<AVChannelLayout*>(audio.layout), audio.format, audio.rate_hz, 0, nullptr);
   Context found(context);
   if (failure < 0 || swr_init(context) < 0) {
-    throw media_error(format("audio of %s at %d Hz cannot be mixed to one channel: convert it", name_of(*audio.layout).c_str(),
-                             audio.rate_hz));
+    throw media_error(format("audio of %s at %d Hz cannot be mixed to one channel: convert it",
+                             name_of(*audio.layout).c_str(), audio.rate_hz));
   }
   return found;
 }
@@ -122,6 +123,8 @@ void MonoResampler::emit(const std::uint8_t* const* planes, int num_samples, std
   chunks.push_back(std::move(chunk));
 }
 
-double MonoResampler::now_seconds() const { return origin_seconds_ + static_cast<double>(samples_out_) / kSampleRateHz; }
+double MonoResampler::now_seconds() const {
+  return origin_seconds_ + static_cast<double>(samples_out_) / kSampleRateHz;
+}
 
 }  // namespace cavsync

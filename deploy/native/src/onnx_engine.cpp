@@ -67,12 +67,14 @@ class OnnxEngine : public Engine {
       throw bundle_error(path_ + " is not a usable ONNX graph (" + plain(error.what()) + "): export the bundle again");
     }
     Ort::AllocatorWithDefaultOptions allocator;
-    check(spec.inputs, session_.GetInputCount(), "input",
-          [&](std::size_t place) { return std::string(session_.GetInputNameAllocated(place, allocator).get()); },
-          [&](std::size_t place) { return session_.GetInputTypeInfo(place); });
-    check(spec.outputs, session_.GetOutputCount(), "output",
-          [&](std::size_t place) { return std::string(session_.GetOutputNameAllocated(place, allocator).get()); },
-          [&](std::size_t place) { return session_.GetOutputTypeInfo(place); });
+    check(
+        spec.inputs, session_.GetInputCount(), "input",
+        [&](std::size_t place) { return std::string(session_.GetInputNameAllocated(place, allocator).get()); },
+        [&](std::size_t place) { return session_.GetInputTypeInfo(place); });
+    check(
+        spec.outputs, session_.GetOutputCount(), "output",
+        [&](std::size_t place) { return std::string(session_.GetOutputNameAllocated(place, allocator).get()); },
+        [&](std::size_t place) { return session_.GetOutputTypeInfo(place); });
     input_ = spec.inputs.at(0).name;
     takes_one_ = session_.GetInputTypeInfo(0).GetTensorTypeAndShapeInfo().GetShape().at(0) == 1;
   }
@@ -80,7 +82,8 @@ class OnnxEngine : public Engine {
   Tensor run(const std::vector<float>& values, std::vector<std::int64_t> shape, const char* output) const override {
     return run_rows(values, std::move(shape), output);
   }
-  Tensor run(const std::vector<std::uint8_t>& values, std::vector<std::int64_t> shape, const char* output) const override {
+  Tensor run(const std::vector<std::uint8_t>& values, std::vector<std::int64_t> shape,
+             const char* output) const override {
     return run_rows(values, std::move(shape), output);
   }
 
@@ -97,10 +100,11 @@ class OnnxEngine : public Engine {
       const auto tensor = found.GetTensorTypeAndShapeInfo();
       if (name(place) != spec.name || dtype_name(tensor.GetElementType()) != spec.dtype ||
           !shapes_agree(spec.shape, tensor.GetShape())) {
-        throw bundle_error(format("%s has the %s %s as %s %s, the manifest declares %s as %s %s: export the bundle again",
-                                  path_.c_str(), side, plain(name(place)).c_str(), dtype_name(tensor.GetElementType()),
-                                  shape_text(tensor.GetShape()).c_str(), plain(spec.name).c_str(), spec.dtype.c_str(),
-                                  shape_text(spec.shape).c_str()));
+        throw bundle_error(
+            format("%s has the %s %s as %s %s, the manifest declares %s as %s %s: export the bundle again",
+                   path_.c_str(), side, plain(name(place)).c_str(), dtype_name(tensor.GetElementType()),
+                   shape_text(tensor.GetShape()).c_str(), plain(spec.name).c_str(), spec.dtype.c_str(),
+                   shape_text(spec.shape).c_str()));
       }
     }
   }
@@ -122,7 +126,8 @@ class OnnxEngine : public Engine {
   }
 
   template <class Value>
-  Tensor run_once(const Value* values, std::size_t size, const std::vector<std::int64_t>& shape, const char* output) const {
+  Tensor run_once(const Value* values, std::size_t size, const std::vector<std::int64_t>& shape,
+                  const char* output) const {
     Tensor result;
     try {
       const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
@@ -148,14 +153,16 @@ class OnnxEngine : public Engine {
     }
     for (const float value : result.values) {
       if (!std::isfinite(value)) {
-        throw bundle_error(path_ + " gives values that are not finite, they should be numbers: export the bundle "
-                                   "again, in fp32 if this one is fp16");
+        throw bundle_error(path_ +
+                           " gives values that are not finite, they should be numbers: export the bundle "
+                           "again, in fp32 if this one is fp16");
       }
     }
     return result;
   }
 
-  std::vector<Ort::Value> session_run(const char* const* input_name, const Ort::Value* input, const char* const* output) const {
+  std::vector<Ort::Value> session_run(const char* const* input_name, const Ort::Value* input,
+                                      const char* const* output) const {
     // Sessions may be run from several threads; the wrapper's method lacks the `const`.
     return const_cast<Ort::Session&>(session_).Run(Ort::RunOptions{nullptr}, input_name, input, 1, output, 1);
   }

@@ -24,10 +24,12 @@ void check_path(const Manifest& manifest, cavsync_path path) {
   if (path == CAVSYNC_PATH_FACE && !manifest.has_faces) {
     throw config_error("path is face, and the bundle " + plain(manifest.name) + " has no face path: use auto or whole");
   }
-  if (path != CAVSYNC_PATH_AUTO && path != CAVSYNC_PATH_FACE) throw config_error("path is unknown: use auto, whole or face");
-  throw Error(CAVSYNC_ERROR_UNSUPPORTED, "the bundle " + plain(manifest.name) +
-                                             " has a face path, which this library does not compute: set path to whole, "
-                                             "or use the Python package");
+  if (path != CAVSYNC_PATH_AUTO && path != CAVSYNC_PATH_FACE)
+    throw config_error("path is unknown: use auto, whole or face");
+  throw Error(CAVSYNC_ERROR_UNSUPPORTED,
+              "the bundle " + plain(manifest.name) +
+                  " has a face path, which this library does not compute: set path to whole, "
+                  "or use the Python package");
 }
 
 }  // namespace
@@ -42,11 +44,13 @@ Options options_for(const Manifest& manifest, const cavsync_options* given) {
   sync.max_offset_ms = number("max_offset_ms", options.max_offset_ms, kMaxOffsetMs, sync.max_offset_ms);
   sync.frame_rate_hz = number("frame_rate_hz", options.frame_rate_hz, kMaxFrameRateHz, sync.frame_rate_hz);
   sync.hop_ms = number("hop_ms", options.hop_ms, kMaxOffsetMs, sync.hop_ms);
-  if (!is_whole_hop(sync.hop_ms)) throw config_error(format("hop_ms is %g: give a multiple of %g ms", sync.hop_ms, kHopUnitMs));
+  if (!is_whole_hop(sync.hop_ms))
+    throw config_error(format("hop_ms is %g: give a multiple of %g ms", sync.hop_ms, kHopUnitMs));
   const char* profile = options.profile == nullptr ? kDefaultProfile : options.profile;
   return {resolve_profile(profile, options.early_ms, options.late_ms), Grid(sync),
           number("max_lead_seconds", options.max_lead_seconds, kMaxWindowSeconds, kFileLeadSeconds),
-          number("group_seconds", options.group_seconds, kMaxWindowSeconds, kFileGroupSeconds), options.keeps_summary != 0};
+          number("group_seconds", options.group_seconds, kMaxWindowSeconds, kFileGroupSeconds),
+          options.keeps_summary != 0};
 }
 
 }  // namespace cavsync

@@ -96,10 +96,10 @@ std::string lacks(const std::string& folder, const std::string& name) {
 
 void check_size(const std::string& path, const PlainFile& file, const FileEntry& entry) {
   if (file.size_bytes() != entry.size_bytes) {
-    throw bundle_error(format("%s differs from the hash in the manifest, it has %lld bytes instead of %lld: copy the "
-                              "whole bundle or export it again",
-                              path.c_str(), static_cast<long long>(file.size_bytes()),
-                              static_cast<long long>(entry.size_bytes)));
+    throw bundle_error(
+        format("%s differs from the hash in the manifest, it has %lld bytes instead of %lld: copy the "
+               "whole bundle or export it again",
+               path.c_str(), static_cast<long long>(file.size_bytes()), static_cast<long long>(entry.size_bytes)));
   }
 }
 

@@ -10,8 +10,11 @@ namespace cavsync {
 
 namespace {
 const std::map<std::string, std::optional<Limits>> kProfiles = {
-    {"itu-bt1359-detect", Limits{45.0, 125.0}}, {"itu-bt1359-accept", Limits{90.0, 185.0}}, {"ebu-r37", Limits{40.0, 60.0}},
-    {"atsc-is191", Limits{15.0, 45.0}},         {"one-frame", std::nullopt},
+    {"itu-bt1359-detect", Limits{45.0, 125.0}},
+    {"itu-bt1359-accept", Limits{90.0, 185.0}},
+    {"ebu-r37", Limits{40.0, 60.0}},
+    {"atsc-is191", Limits{15.0, 45.0}},
+    {"one-frame", std::nullopt},
 };
 constexpr const char* kCustom = "custom";
 }  // namespace
@@ -36,7 +39,8 @@ Profile resolve_profile(const std::string& name, double early_ms, double late_ms
     throw config_error("profile '" + plain(name) + "' is unknown: choose one of " + names + kCustom);
   }
   if (!std::isnan(early_ms) || !std::isnan(late_ms)) {
-    throw config_error("profile " + name + " has its own limits: leave out the early and late limits or use " + kCustom);
+    throw config_error("profile " + name + " has its own limits: leave out the early and late limits or use " +
+                       kCustom);
   }
   return {name, found->second};
 }

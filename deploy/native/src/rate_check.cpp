@@ -34,9 +34,10 @@ void RateCheck::add(double pts_seconds, double length_seconds, int rate_hz) {
   num_apart_ += advance_seconds > kGapShare * before_length_seconds;
   if (audio_seconds_ >= kSpanSeconds) end_span();
   if (num_wrong_spans_ >= kNumSpans) {
-    throw media_error(format("the audio's timestamps advance by %.2f s per second of audio at %d Hz: push it with its true "
-                             "rate, perhaps %.0f Hz",
-                             share_, rate_hz, rate_hz / share_));
+    throw media_error(
+        format("the audio's timestamps advance by %.2f s per second of audio at %d Hz: push it with its true "
+               "rate, perhaps %.0f Hz",
+               share_, rate_hz, rate_hz / share_));
   }
 }
 

@@ -22,7 +22,9 @@ struct Image {
   std::vector<std::uint8_t> pixels;
 
   Image(int columns, int rows)
-      : width(columns), height(rows), pixels(static_cast<std::size_t>(columns) * static_cast<std::size_t>(rows) * kChannels) {}
+      : width(columns),
+        height(rows),
+        pixels(static_cast<std::size_t>(columns) * static_cast<std::size_t>(rows) * kChannels) {}
   std::uint8_t* row(int y) { return pixels.data() + static_cast<std::ptrdiff_t>(y) * width * kChannels; }
   const std::uint8_t* row(int y) const { return pixels.data() + static_cast<std::ptrdiff_t>(y) * width * kChannels; }
   RgbView view() const { return {pixels.data(), width, height, static_cast<std::ptrdiff_t>(width) * kChannels}; }
@@ -85,7 +87,7 @@ void filter(const std::uint8_t* source, std::ptrdiff_t step, const Taps& taps, s
   for (int channel = 0; channel < kChannels; ++channel) target[channel] = clipped(sums[channel]);
 }
 
-// Resize the part `box` to (size, size): columns first, then rows.
+// Resize the part `box` to (size, size): columns first, then rows, as Pillow does but for some small, tall frames.
 std::vector<std::uint8_t> resized(const RgbView& image, const Box& box, int size) {
   const auto columns = taps_for(image.width, static_cast<float>(box.left), static_cast<float>(box.right), size);
   const auto rows = taps_for(image.height, static_cast<float>(box.top), static_cast<float>(box.bottom), size);
@@ -105,7 +107,8 @@ std::vector<std::uint8_t> resized(const RgbView& image, const Box& box, int size
     const Taps& taps = rows[static_cast<std::size_t>(y)];
     const std::uint8_t* source = wide.row(taps.first - first_row);
     for (int x = 0; x < size; ++x) {
-      filter(source + x * kChannels, static_cast<std::ptrdiff_t>(size) * kChannels, taps, square.row(y) + x * kChannels);
+      filter(source + x * kChannels, static_cast<std::ptrdiff_t>(size) * kChannels, taps,
+             square.row(y) + x * kChannels);
     }
   }
   return std::move(square.pixels);
@@ -121,7 +124,8 @@ Image reduced(const RgbView& image, int left, int top, int right, int bottom, in
       const auto count = static_cast<std::uint32_t>((end_row - first_row) * (end_column - first_column));
       std::uint32_t sums[kChannels] = {count / 2, count / 2, count / 2};
       for (int row = first_row; row < end_row; ++row) {
-        const std::uint8_t* source = image.pixels + row * image.stride + static_cast<std::ptrdiff_t>(first_column) * kChannels;
+        const std::uint8_t* source =
+            image.pixels + row * image.stride + static_cast<std::ptrdiff_t>(first_column) * kChannels;
         for (int column = first_column; column < end_column; ++column, source += kChannels) {
           for (int channel = 0; channel < kChannels; ++channel) sums[channel] += source[channel];
         }
@@ -142,14 +146,15 @@ std::vector<std::uint8_t> resized_in_two_steps(const RgbView& image, const Box& 
   const int factor = static_cast<int>((box.right - box.left) / size / kReducingGap);
   if (factor <= 1) return resized(image, box, size);
   const double reach = (kSupport - 0.5) * (box.right - box.left) / size;
-  const int left = std::max(0, static_cast<int>(box.left - reach)), top = std::max(0, static_cast<int>(box.top - reach));
+  const int left = std::max(0, static_cast<int>(box.left - reach)),
+            top = std::max(0, static_cast<int>(box.top - reach));
   const int right = std::min(image.width, static_cast<int>(std::ceil(box.right + reach)));
   const int bottom = std::min(image.height, static_cast<int>(std::ceil(box.bottom + reach)));
   const Image small = reduced(image, left, top, right, bottom, factor);
-  return resized(small.view(),
-                 {(box.left - left) / factor, (box.top - top) / factor, (box.right - left) / factor,
-                  (box.bottom - top) / factor},
-                 size);
+  return resized(
+      small.view(),
+      {(box.left - left) / factor, (box.top - top) / factor, (box.right - left) / factor, (box.bottom - top) / factor},
+      size);
 }
 
 std::vector<std::uint8_t> copied(const RgbView& image) {
@@ -170,7 +175,8 @@ std::vector<std::uint8_t> resize_center_crop(const RgbView& rgb, int size) {
   const double scale = static_cast<double>(side) / size;
   // Large frames are cut first to what the filter reaches; the size of the part counts in Pillow's rounding.
   const double reach = scale >= 2 * kReducingGap ? 2 * scale + 1 : std::max(rgb.height, rgb.width);
-  const int first_column = std::max(0, static_cast<int>(left - reach)), first_row = std::max(0, static_cast<int>(top - reach));
+  const int first_column = std::max(0, static_cast<int>(left - reach)),
+            first_row = std::max(0, static_cast<int>(top - reach));
   const int last_column = static_cast<int>(std::min<double>(rgb.width, std::ceil(rgb.width - left + reach)));
   const int last_row = static_cast<int>(std::min<double>(rgb.height, std::ceil(rgb.height - top + reach)));
   const RgbView part = {rgb.pixels + first_row * rgb.stride + static_cast<std::ptrdiff_t>(first_column) * kChannels,

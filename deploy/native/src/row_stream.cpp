@@ -8,7 +8,8 @@ RowStream::RowStream(std::shared_ptr<const Bundle> bundle, const Grid& grid, dou
       max_lead_seconds_(max_lead_seconds),
       video_(bundle_->manifest(), grid.frame_rate_hz, group_instants),
       far_look_(looks_far ? std::make_unique<FarLook>(grid, bundle_->embedding_dim()) : nullptr),
-      lags_(bundle_, grid, 2 * (static_cast<double>(group_instants) / grid.frame_rate_hz) + max_lead_seconds, far_look_.get()),
+      lags_(bundle_, grid, 2 * (static_cast<double>(group_instants) / grid.frame_rate_hz) + max_lead_seconds,
+            far_look_.get()),
       pairing_(video_.clock(), lags_.audio().clock()) {}
 
 std::optional<Curve> RowStream::far_curve() {

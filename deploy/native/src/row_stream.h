@@ -23,7 +23,7 @@ struct Row {
   int epoch;
 };
 
-// Push frames into `video` and audio into `audio`, take rows from `next_row`. A row waits for its audio until the frames
+// Push frames into `video` and audio into `audio`, take rows from `complete_rows`. A row waits for its audio until the frames
 // are `max_lead_seconds` ahead.
 class RowStream {
  public:

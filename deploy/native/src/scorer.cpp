@@ -142,8 +142,8 @@ void Scorer::judge_windows(const std::vector<Window>& windows) {
       similarity.push_back(&row.similarity);
       evidence.add(row.motion, row.level_dbfs, row.period_seconds);
     }
-    const Record record = judge(curve_of_rows(options_.grid.lags_ms, similarity), evidence, bundle_->manifest().calibration,
-                                options_.profile, window.span, resolution_floor_ms());
+    const Record record = judge(curve_of_rows(options_.grid.lags_ms, similarity), evidence,
+                                bundle_->manifest().calibration, options_.profile, window.span, resolution_floor_ms());
     stream_->waiting.push_back(record);
     if (options_.keeps_summary) stream_->records.push_back(record);
   }
@@ -176,12 +176,18 @@ Summary Scorer::summary() {
   const double end_seconds = video.first_seconds() ? video.progress_seconds() + period_seconds : 0.0;
   const double duration_seconds = end_seconds - start_seconds;
   if (records.empty() || records.back().window_seconds < options_.grid.window_seconds) {
-    throw media_error(format("the stream lasts %.2f s, shorter than one window of %.2f s: give a longer one or a smaller "
-                             "window_seconds",
-                             duration_seconds, options_.grid.window_seconds));
+    throw media_error(
+        format("the stream lasts %.2f s, shorter than one window of %.2f s: give a longer one or a smaller "
+               "window_seconds",
+               duration_seconds, options_.grid.window_seconds));
   }
-  const Record score = summarised({bundle_->manifest(), options_, *stream_->whole, records, {end_seconds, duration_seconds},
-                                   resolution_floor_ms(), stream_->rows.far_curve()});
+  const Record score = summarised({bundle_->manifest(),
+                                   options_,
+                                   *stream_->whole,
+                                   records,
+                                   {end_seconds, duration_seconds},
+                                   resolution_floor_ms(),
+                                   stream_->rows.far_curve()});
   const auto undetermined = std::count_if(records.begin(), records.end(),
                                           [](const Record& record) { return record.state == CAVSYNC_UNDETERMINED; });
   const double step_seconds = bundle_->manifest().sync.decision_step_seconds;

@@ -92,13 +92,15 @@ struct Part {
 
 void check_field(const std::string& path, const std::string& content, Message message, const Field& field) {
   if (message == kTensor && (field.number == kExternalData || (field.number == kDataLocation && field.value != 0))) {
-    throw bundle_error(path + " keeps values in another file (external data), a bundle's graph holds them itself: "
-                              "export the bundle again");
+    throw bundle_error(path +
+                       " keeps values in another file (external data), a bundle's graph holds them itself: "
+                       "export the bundle again");
   }
   if (message == kNode && field.number == kOpType &&
       content.compare(field.start, field.stop - field.start, kCompiled) == 0) {
-    throw bundle_error(path + " holds a compiled program (" + kCompiled + "), a bundle's graph has operators: export "
-                              "the bundle again");
+    throw bundle_error(path + " holds a compiled program (" + kCompiled +
+                       "), a bundle's graph has operators: export "
+                       "the bundle again");
   }
 }
 

@@ -16,7 +16,8 @@ class SteadyClock {
 
   // Whether a piece at `pts_seconds` continues without a break: not far off, nor displaced for long.
   bool follows(double pts_seconds) const {
-    return std::abs(pts_seconds - next_seconds_) <= kBreakSeconds && std::abs(displacement_seconds_) <= kDisplacedSeconds;
+    return std::abs(pts_seconds - next_seconds_) <= kBreakSeconds &&
+           std::abs(displacement_seconds_) <= kDisplacedSeconds;
   }
 
   // Add a piece; one without a timestamp leaves the estimate of the displacement as it is.

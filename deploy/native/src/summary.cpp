@@ -33,16 +33,18 @@ std::size_t num_apart(const std::vector<Record>& records) {
 // The state of more than half of the windows, else undetermined.
 cavsync_state majority(const std::vector<Record>& records) {
   for (const cavsync_state state : {CAVSYNC_AUDIO_EARLY, CAVSYNC_AUDIO_LATE, CAVSYNC_IN_SYNC}) {
-    const auto count = std::count_if(records.begin(), records.end(), [&](const Record& record) { return record.state == state; });
+    const auto count =
+        std::count_if(records.begin(), records.end(), [&](const Record& record) { return record.state == state; });
     if (2 * static_cast<std::size_t>(count) > records.size()) return state;
   }
   return CAVSYNC_UNDETERMINED;
 }
 
 std::string varying(const std::vector<double>& offsets) {
-  return format("the offset varies from %+.0f to %+.0f ms over the file, so no single delay repairs it: the offset given "
-                "is the median of its %zu measured windows",
-                percentile(offsets, 5), percentile(offsets, 95), offsets.size());
+  return format(
+      "the offset varies from %+.0f to %+.0f ms over the file, so no single delay repairs it: the offset given "
+      "is the median of its %zu measured windows",
+      percentile(offsets, 5), percentile(offsets, 95), offsets.size());
 }
 
 Record by_windows(const SummaryInput& input, Record overall) {
@@ -54,7 +56,8 @@ Record by_windows(const SummaryInput& input, Record overall) {
     offsets.push_back(*record.audio_offset_ms);
     if (*record.confidence > 0) confidences.push_back(*record.confidence);
   }
-  const double enough = std::max(static_cast<double>(kMinWindows), kMinWindowShare * static_cast<double>(input.records.size()));
+  const double enough =
+      std::max(static_cast<double>(kMinWindows), kMinWindowShare * static_cast<double>(input.records.size()));
   if (measured.empty() || static_cast<double>(measured.size()) < enough) return overall;
   // Neighbouring windows share most of their frames, so one false peak is in several of them.
   if (!overall.is_measured && num_apart(measured) < kMinWindows) return overall;
@@ -75,7 +78,8 @@ Record by_windows(const SummaryInput& input, Record overall) {
     std::tie(overall.state, overall.reason) = compare_with_limits(median_ms, resolution_ms, input.options.profile,
                                                                   input.whole.evidence().frame_period_seconds());
     if (overall.reason.empty()) {
-      overall.reason = format("the median of the %zu of %zu windows that could be measured", measured.size(), input.records.size());
+      overall.reason =
+          format("the median of the %zu of %zu windows that could be measured", measured.size(), input.records.size());
     }
   }
   overall.audio_offset_ms = median_ms;
@@ -104,8 +108,8 @@ std::optional<double> offset_beyond_ms(const Curve& far, double max_offset_ms) {
 Record summarised(const SummaryInput& input) {
   const Manifest& manifest = input.manifest;
   const auto& calibration = manifest.file_calibration ? manifest.file_calibration : manifest.calibration;
-  Record record = by_windows(input, judge(input.whole.curve(), input.whole.evidence(), calibration, input.options.profile,
-                                          input.span, input.resolution_floor_ms));
+  Record record = by_windows(input, judge(input.whole.curve(), input.whole.evidence(), calibration,
+                                          input.options.profile, input.span, input.resolution_floor_ms));
   const double max_offset_ms = input.options.grid.max_offset_ms;
   if (!input.far_curve || !record.is_measured) return record;
   const auto beyond_ms = offset_beyond_ms(*input.far_curve, max_offset_ms);
@@ -113,9 +117,10 @@ Record summarised(const SummaryInput& input) {
   record.suggested_audio_delay_ms.reset();
   record.state = CAVSYNC_UNDETERMINED;
   record.is_measured = false;
-  record.reason = format("the offset seems to lie beyond ±%.0f ms, near %+.1f s, where sound and picture fit better: search "
-                         "further, with --max-offset-ms %.0f",
-                         max_offset_ms, *beyond_ms / 1000, 2 * max_offset_ms);
+  record.reason = format(
+      "the offset seems to lie beyond ±%.0f ms, near %+.1f s, where sound and picture fit better: search "
+      "further, with --max-offset-ms %.0f",
+      max_offset_ms, *beyond_ms / 1000, 2 * max_offset_ms);
   return record;
 }
 

@@ -12,7 +12,8 @@ template <class Value>
 class Timeline {
  public:
   // `fill` is the value of rows that were never written, `first` the index of the first row that is appended.
-  Timeline(std::size_t width, Value fill, std::int64_t first) : width_(width), fill_(fill), first_(first), end_(first) {}
+  Timeline(std::size_t width, Value fill, std::int64_t first)
+      : width_(width), fill_(fill), first_(first), end_(first) {}
 
   std::int64_t first() const { return first_; }
   std::int64_t end() const { return end_; }
@@ -63,7 +64,9 @@ class Timeline {
   }
 
  private:
-  std::ptrdiff_t place_of(std::int64_t rows) const { return static_cast<std::ptrdiff_t>(rows) * static_cast<std::ptrdiff_t>(width_); }
+  std::ptrdiff_t place_of(std::int64_t rows) const {
+    return static_cast<std::ptrdiff_t>(rows) * static_cast<std::ptrdiff_t>(width_);
+  }
 
   std::size_t width_;
   Value fill_;

@@ -84,11 +84,13 @@ double extreme_ms(const std::vector<Record>& records, std::size_t first, std::si
 
 std::optional<double> drift_ms_per_minute(const std::vector<Record>& records) {
   const Points all = trusted_points(records);
-  if (all.times.size() < kMinDriftWindows || all.times.back() - all.times.front() < kMinDriftSeconds) return std::nullopt;
+  if (all.times.size() < kMinDriftWindows || all.times.back() - all.times.front() < kMinDriftSeconds)
+    return std::nullopt;
   const Points points = every(all, (all.times.size() + kMaxDriftPoints - 1) / kMaxDriftPoints);
   const double slope = median_slope(points);
   std::vector<double> apart, residuals;
-  for (std::size_t place = 0; place < points.times.size(); ++place) apart.push_back(points.offsets[place] - slope * points.times[place]);
+  for (std::size_t place = 0; place < points.times.size(); ++place)
+    apart.push_back(points.offsets[place] - slope * points.times[place]);
   const double middle = median(apart);
   for (const double value : apart) residuals.push_back(std::abs(value - middle));
   // Rejects jumps: a line through one misses most points.
@@ -118,9 +120,9 @@ std::vector<cavsync_event> out_of_sync_events(const std::vector<Record>& records
     event.end_seconds = is_last ? end_seconds : middle_seconds(records[stop - 1]) + step_seconds / 2;
     event.extreme_ms = extreme_ms(records, first, stop, states[first]);
     event.state = states[first];
-    event.cause = is_last                                 ? CAVSYNC_CAUSE_STREAM_ENDED
+    event.cause = is_last                                ? CAVSYNC_CAUSE_STREAM_ENDED
                   : states[stop] == CAVSYNC_UNDETERMINED ? CAVSYNC_CAUSE_UNDETERMINED
-                                                          : CAVSYNC_CAUSE_DECISIONS;
+                                                         : CAVSYNC_CAUSE_DECISIONS;
     events.push_back(event);
   }
   return events;

@@ -70,7 +70,8 @@ double probability(const Calibration& calibration, const Features& features) {
 }
 
 // The coarser of the bundle's and the grid's resolution.
-double resolution_of(const Curve& curve, const std::optional<Peak>& peak, const Calibration& calibration, double floor_ms) {
+double resolution_of(const Curve& curve, const std::optional<Peak>& peak, const Calibration& calibration,
+                     double floor_ms) {
   const double hop_ms = curve.lags_ms.size() > 1 ? curve.lags_ms[1] - curve.lags_ms[0] : 0.0;
   // Where lags lack audio, the peak may lie anywhere between those that have it.
   const double skipped_ms = peak && peak->spacing_ms > 1.5 * hop_ms ? peak->spacing_ms : 0.0;
@@ -103,7 +104,8 @@ Record judge(const Curve& curve, const Evidence& evidence, const std::optional<C
   }
   record.confidence = probability(*calibration, curve_features(curve));
   if (*record.confidence < calibration->threshold) {
-    record.reason = format("the confidence %.2f is below the bundle's threshold %.2f", *record.confidence, calibration->threshold);
+    record.reason =
+        format("the confidence %.2f is below the bundle's threshold %.2f", *record.confidence, calibration->threshold);
     return record;
   }
   record.is_measured = true;
@@ -113,8 +115,8 @@ Record judge(const Curve& curve, const Evidence& evidence, const std::optional<C
   return record;
 }
 
-std::pair<cavsync_state, std::string> compare_with_limits(double offset_ms, double resolution_ms, const Profile& profile,
-                                                          double frame_period_seconds) {
+std::pair<cavsync_state, std::string> compare_with_limits(double offset_ms, double resolution_ms,
+                                                          const Profile& profile, double frame_period_seconds) {
   const Limits limits = profile.limits_for(frame_period_seconds);
   if (!std::isfinite(limits.early_ms)) {
     return {CAVSYNC_UNDETERMINED, "the limits of profile " + profile.name + " need the frame period, which is unknown"};

@@ -39,7 +39,7 @@ Record judge(const Curve& curve, const Evidence& evidence, const std::optional<C
              const Profile& profile, const TimeSpan& span, double resolution_floor_ms);
 
 // The state of a trusted offset, and the reason where that is undetermined.
-std::pair<cavsync_state, std::string> compare_with_limits(double offset_ms, double resolution_ms, const Profile& profile,
-                                                          double frame_period_seconds);
+std::pair<cavsync_state, std::string> compare_with_limits(double offset_ms, double resolution_ms,
+                                                          const Profile& profile, double frame_period_seconds);
 
 }  // namespace cavsync

@@ -12,7 +12,8 @@ namespace cavsync {
 // Sums of a stream's rows in blocks of `block_seconds`: 6 bytes per block and lag, 24 per row.
 class WholeFile {
  public:
-  WholeFile(const std::vector<double>& lags_ms, double block_seconds) : lags_ms_(lags_ms), block_seconds_(block_seconds) {}
+  WholeFile(const std::vector<double>& lags_ms, double block_seconds)
+      : lags_ms_(lags_ms), block_seconds_(block_seconds) {}
 
   void add(const Row& row);
   Curve curve() const;

@@ -73,7 +73,8 @@ void bundles_are_checked(const std::string& path, const fs::path& folder) {
   fs::remove_all(changed);
   fs::copy(path, changed);
   std::ofstream(changed / "audio_encoder.onnx", std::ios::in | std::ios::out | std::ios::binary).seekp(1000).put('?');
-  REQUIRE(cavsync_bundle_open(changed.c_str(), nullptr, &bundle) == CAVSYNC_ERROR_BUNDLE && says("differs from the hash"));
+  REQUIRE(cavsync_bundle_open(changed.c_str(), nullptr, &bundle) == CAVSYNC_ERROR_BUNDLE &&
+          says("differs from the hash"));
   fs::remove(changed / "manifest.json");
   fs::create_symlink(fs::path(path) / "manifest.json", changed / "manifest.json");
   REQUIRE(cavsync_bundle_open(changed.c_str(), nullptr, &bundle) == CAVSYNC_ERROR_BUNDLE && says("plain files only"));
@@ -113,7 +114,8 @@ void input_is_checked(cavsync_scorer* scorer) {
   REQUIRE(push_value(scorer, 0, 10, std::nan("")) == CAVSYNC_ERROR_MEDIA && says("timestamp"));
   REQUIRE(cavsync_scorer_push_audio(scorer, nullptr, CAVSYNC_F32, 1, 1, 16'000, 0) == CAVSYNC_ERROR_ARGUMENT);
   REQUIRE(cavsync_scorer_push_audio(scorer, nullptr, CAVSYNC_F32, 0, 1, 16'000, 0) == CAVSYNC_OK);
-  REQUIRE(cavsync_scorer_push_audio(scorer, "", CAVSYNC_F32, 0, 0, 16'000, 0) == CAVSYNC_ERROR_MEDIA && says("channels"));
+  REQUIRE(cavsync_scorer_push_audio(scorer, "", CAVSYNC_F32, 0, 0, 16'000, 0) == CAVSYNC_ERROR_MEDIA &&
+          says("channels"));
   REQUIRE(push_grey(scorer, 20'000, 0) == CAVSYNC_ERROR_MEDIA && says("pixels"));
   cavsync_frame frame;
   cavsync_frame_init(&frame);
@@ -131,7 +133,8 @@ void streams_end_and_begin(cavsync_scorer* scorer) {
   for (int number = 0; number < 10; ++number) REQUIRE(push_grey(scorer, 32, number * 0.04) == CAVSYNC_OK);
   REQUIRE(cavsync_scorer_flush(scorer) == CAVSYNC_OK && cavsync_scorer_flush(scorer) == CAVSYNC_OK);
   REQUIRE(push_grey(scorer, 16, 1) == CAVSYNC_ERROR_MEDIA && says("reset"));
-  REQUIRE(cavsync_scorer_summarise(scorer, &summary, nullptr, 0) == CAVSYNC_ERROR_MEDIA && says("shorter than one window"));
+  REQUIRE(cavsync_scorer_summarise(scorer, &summary, nullptr, 0) == CAVSYNC_ERROR_MEDIA &&
+          says("shorter than one window"));
   cavsync_record record;
   std::size_t count = 1;
   REQUIRE(cavsync_scorer_process(scorer, nullptr, 0, &count) == CAVSYNC_OK && count == 0);

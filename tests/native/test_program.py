@@ -1,0 +1,124 @@
+"""`cavsync-score` writes the JSON lines of `cavsync score --json -`, and refuses what it cannot judge."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from generated_clips import make_clips
+
+from cavsync.deploy import Bundle
+from cavsync.deploy.files.score_file import score_file
+from cavsync.deploy.runtime.default_bundle import default_bundle
+from cavsync.deploy.sinks.text import objects_of
+
+FAILURE, USAGE = 1, 2
+# Fields that say which software computed, or that only Python has.
+OTHER_FIELDS = ("versions", "bundle", "notes", "media")
+
+
+def run(build: Path, *arguments: object, given: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    command = [build / "cavsync-score", "--bundle", default_bundle(), "--path", "whole", *map(str, arguments)]
+    found = subprocess.run(command, input=given, capture_output=True, check=False)
+    return subprocess.CompletedProcess(command, found.returncode, found.stdout.decode(), found.stderr.decode())
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def clip(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_clips(tmp_path_factory.mktemp("clips"), 1, seed=21, duration_seconds=6.0, max_offset_ms=400.0)
+    return next(iter(folder.glob("*.mp4")))
+
+
+def remuxed(source: Path, target: Path, *, audio_tracks: int = 1, **options: str) -> Path:
+    with av.open(str(source)) as given, av.open(str(target), "w", options=options) as made:
+        video = made.add_stream_from_template(given.streams.video[0])
+        audio = [made.add_stream_from_template(given.streams.audio[0]) for _ in range(audio_tracks)]
+        for packet in given.demux(given.streams.video[0], given.streams.audio[0]):
+            if packet.dts is None:
+                continue
+            for track in [video] if packet.stream.type == "video" else audio:
+                packet.stream = track
+                made.mux(packet)
+    return target
+
+
+def test_the_lines_are_those_of_python(build: Path, clip: Path) -> None:
+    found = run(build, clip)
+    assert (found.returncode, found.stderr) == (0, "")
+    wanted = objects_of(score_file(clip, Bundle.open(threads=1), path="whole"))
+    for line, other in zip(lines(found.stdout), wanted, strict=True):
+        assert [name for name in line if name not in OTHER_FIELDS] == [
+            name for name in other if name not in OTHER_FIELDS
+        ]
+        for name, value in other.items():
+            if name not in OTHER_FIELDS:
+                tolerance = 1.0 if name.endswith("_ms") else 1e-3
+                assert line[name] == (pytest.approx(value, abs=tolerance) if isinstance(value, float) else value), name
+    bundle, own = wanted[-1]["bundle"], lines(found.stdout)[-1]["bundle"]
+    assert own == {name: bundle[name] for name in own}
+
+
+def test_standard_input(build: Path, clip: Path, tmp_path: Path) -> None:
+    matroska = remuxed(clip, tmp_path / "clip.mkv")
+    found = run(build, "-", given=matroska.read_bytes())
+    assert found.returncode == 0
+    assert [{**line, "source": str(matroska)} for line in lines(found.stdout)] == lines(run(build, matroska).stdout)
+
+
+def test_options_reach_the_library(build: Path, clip: Path) -> None:
+    options = ("--profile", "custom", "--early-ms", 1, "--late-ms", 900, "--window-seconds", 3, "--hop-ms", 40)
+    record = lines(run(build, *options, clip).stdout)[0]
+    assert (record["profile"], record["window_seconds"]) == ("custom", 3.0)
+
+
+def test_failed_files_give_a_line_and_a_status(build: Path, clip: Path, tmp_path: Path) -> None:
+    empty, cut, silent = tmp_path / "empty.mp4", tmp_path / "cut.mkv", tmp_path / "silent.mp4"
+    empty.touch()
+    whole = remuxed(clip, tmp_path / "whole.mkv").read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    with av.open(str(silent), "w") as made:
+        track = made.add_stream("mpeg4", rate=25)
+        track.width = track.height = 64
+        for _ in range(10):
+            made.mux(track.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        made.mux(track.encode(None))
+    two = remuxed(clip, tmp_path / "two.mkv", audio_tracks=2)
+    found = run(build, empty, cut, silent, two, tmp_path / "missing.mp4", clip)
+    assert found.returncode == FAILURE
+    last = {Path(line["source"]).name: line for line in lines(found.stdout)}
+    reasons = {
+        "empty.mp4": "is empty",
+        "cut.mkv": "is truncated",
+        "silent.mp4": "has no audio track",
+        "two.mkv": "several audio tracks",
+        "missing.mp4": "does not exist",
+    }
+    for name, reason in reasons.items():
+        assert last[name]["kind"] == "error"
+        assert reason in last[name]["error"]
+    assert last[clip.name]["kind"] == "summary"
+    assert lines(run(build, "--audio-stream", 1, two).stdout)[-1]["audio_stream"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "no file is named"),
+        (["--hop-ms", "many", "x.mp4"], "--hop-ms is not a number"),
+        (["--profile", "no-such", "x.mp4"], "is unknown"),
+        (["--path", "auto", "x.mp4"], "has a face path"),
+    ],
+)
+def test_wrong_usage(build: Path, arguments: list[str], sentence: str) -> None:
+    found = run(build, *arguments)
+    assert found.returncode == USAGE
+    assert sentence in found.stderr
