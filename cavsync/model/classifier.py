@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cavsync.errors import ConfigError
-from cavsync.model.attention_pool import AttentionPool
+from cavsync.model.attention import AttentionPool
 from cavsync.model.block import block_stack, run_blocks
 from cavsync.model.config import ModelConfig
 from cavsync.model.encoder import AudioVisualEncoder
