@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
         folder = Path(name)
         run = classifier(folder / "run")
         measurements = (
-            short_clips(folder, options.clips, run),
+            short_clips(folder, options.clips, run) if options.clips else (),
             long_videos(folder, options.minutes, run, options.video_rate, options.embed_rate),
         )
         for found in chain.from_iterable(measurements):

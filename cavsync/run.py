@@ -42,7 +42,7 @@ class RunConfig(BaseModel):
     """"face" for the face model; None for all others."""
     label_dim: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Number of classes of a classifier; None for a pretraining model."""
-    head: Literal["linear", "attention"] = "linear"
+    head: Literal["linear", "attention", "self_attention_cls", "self_attention_cls_single", "concat_mlp"] = "linear"
     """The classifier's `Head`."""
     train: dict[str, Any] | None = None
     """A `TrainConfig` as JSON values; None for a run that was converted."""

@@ -50,6 +50,7 @@ def load_run(run: Run, labels: Path | None) -> tuple[AudioVisualEncoder, OpenCla
     if not run.is_classifier:
         return model_of(run).eval(), None
     opened = open_classifier(run.checkpoint.path, labels)
+    opened.require_frames("a bundle")
     return opened.model, opened
 
 

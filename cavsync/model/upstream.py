@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cavsync.errors import CheckpointError
 from cavsync.model.cav_mae_sync import CAVMAESync
-from cavsync.model.classifier import CAVMAEFT
+from cavsync.model.classifier import CAVMAEFT, Head
 from cavsync.model.config import NUM_MEL_BINS, ModelConfig
 from cavsync.model.fingerprint import architecture_fingerprint, file_sha256
 from cavsync.model.state import load_strict, read_state
@@ -20,19 +20,27 @@ from cavsync.model.state import load_strict, read_state
 HEAD_WIDTH = 64
 DECODER_NUM_HEADS = 16
 LANDMARKS = ("patch_embed_a.proj.weight", "patch_embed_v.proj.weight", "pos_embed_a", "pos_embed_v", "norm_a.weight")
+LAST_LAYERS: dict[Head, str] = {
+    "linear": "mlp_head.1.weight",
+    "concat_mlp": "mlp_head.7.weight",
+    "self_attention_cls": "classifier_head.weight",
+    "self_attention_cls_single": "classifier_head.weight",
+}
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class UpstreamInfo:
-    """Contents of a file of the authors; label_dim is None for pretraining models, else the number of labels."""
+    """Contents of a file of the authors; for classifiers label_dim is the number of labels and `head` the kind of head,
+    both None for pretraining models."""
 
     path: Path
     sha256: str
     fingerprint: str
     config: ModelConfig
     label_dim: int | None
+    head: Head | None
     num_tensors: int
     num_parameters: int
 
@@ -64,7 +72,10 @@ def open_upstream(path: str | Path, /, **overrides: Any) -> tuple[UpstreamInfo, 
     state = read_state(path)
     info = _describe(path, state, overrides)
     with torch.device("meta"):
-        model = CAVMAESync(info.config) if info.label_dim is None else CAVMAEFT(info.config, info.label_dim)
+        if info.label_dim is None or info.head is None:
+            model: CAVMAESync | CAVMAEFT = CAVMAESync(info.config)
+        else:
+            model = CAVMAEFT(info.config, info.label_dim, info.head)
     load_strict(model, state, f"'{path}'", "Expected a file of CAV-MAE or CAV-MAE Sync: check the overrides.")
     logger.info("Loaded %s: sha256 %s, architecture %s", path, info.sha256, info.fingerprint)
     return info, model
@@ -74,7 +85,7 @@ def infer_config(state: Mapping[str, Tensor], /, **overrides: Any) -> ModelConfi
     """The configuration read off the shapes of an upstream state dict (no `module.` prefix); overrides come last."""
     embed_dim, _, patch_size, _ = _shape(state, "patch_embed_a.proj.weight", 4)
     first_stack = "blocks_a" if _depth(state, "blocks_a") else "blocks_u"
-    is_classifier = "mlp_head.1.weight" in state
+    is_classifier = _head(state) is not None
     values: dict[str, Any] = {
         "patch_size": patch_size,
         "embed_dim": embed_dim,
@@ -108,16 +119,32 @@ def _describe(path: Path, state: Mapping[str, Tensor], overrides: Mapping[str, A
             f"'{path}' is not a CAV-MAE or CAV-MAE Sync checkpoint: it lacks {', '.join(absent)}, "
             f"its first key is {next(iter(state))}."
         )
-    head = state.get("mlp_head.1.weight")
+    head = _head(state)
     return UpstreamInfo(
         path=path,
         sha256=file_sha256(path),
         fingerprint=architecture_fingerprint(state),
         config=infer_config(state, **overrides),
-        label_dim=None if head is None else len(head),
+        label_dim=None if head is None else len(state[LAST_LAYERS[head]]),
+        head=head,
         num_tensors=len(state),
         num_parameters=sum(value.numel() for value in state.values()),
     )
+
+
+def _head(state: Mapping[str, Tensor]) -> Head | None:
+    """The head of a classifier's file, by the names of its tensors and the width of the probe's token."""
+    if LAST_LAYERS["concat_mlp"] in state:
+        if "cls_token_a" in state:
+            raise CheckpointError(
+                "The file has the head concat_mlp with global tokens, which no published version of the code can "
+                "compute: whether they belong to its means cannot be told, use another file."
+            )
+        return "concat_mlp"
+    if "cls_cls_token" in state and LAST_LAYERS["self_attention_cls"] in state:
+        width, dim = _shape(state, "cls_cls_token", 3)[2], _shape(state, "patch_embed_a.proj.weight", 4)[0]
+        return "self_attention_cls" if width == 2 * dim else "self_attention_cls_single"
+    return "linear" if LAST_LAYERS["linear"] in state else None
 
 
 def _shape(state: Mapping[str, Tensor], name: str, num_dims: int) -> tuple[int, ...]:

@@ -147,7 +147,7 @@ def claim(folder: RunFolder, model: AnyModelConfig, train: TrainConfig, classes:
             model,
             train=train.model_dump(mode="json"),
             label_dim=None if classes is None else len(classes),
-            head="linear" if train.classify is None else train.classify.head,
+            head="linear" if train.classify is None else train.classify.model_head,
         )
     lock = folder.lock_file.open("w", encoding="utf-8")
     try:

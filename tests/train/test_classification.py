@@ -190,16 +190,63 @@ def test_going_on_needs_no_start(clips: Path, start: Path, tmp_path: Path) -> No
         assert again.run(clips, resume=True).state.step == steps
 
 
-@pytest.mark.parametrize("mode", ["multimodal", "audio-only", "visual-only"])
-def test_a_probe_leaves_the_encoder_alone(mode: str, clips: Path, start: Path, tmp_path: Path) -> None:
-    """Every encoder tensor is the start's, to the bit; every tensor of the head has moved."""
-    trainer(tmp_path / "run", start, "probe", mode=mode, head="attention").run(clips)
+@pytest.mark.parametrize(
+    ("mode", "head"),
+    [("multimodal", "attention"), *((mode, "") for mode in ("multimodal", "audio-only", "visual-only"))],
+)
+def test_a_probe_leaves_the_encoder_alone(mode: str, head: str, clips: Path, start: Path, tmp_path: Path) -> None:
+    """Every encoder tensor is the start's, to the bit; every tensor of the head that gets a gradient has moved."""
+    options = {"head": head} if head else {}
+    trainer(tmp_path / "run", start, "probe", mode=mode, instants_per_clip=3, **options).run(clips)
     found, source = weights(tmp_path / "run"), small_model(seed=4).state_dict()
     assert all(torch.equal(value, source[name]) for name, value in found.items() if name in source)
+    kind = head or ("self_attention_cls" if mode == "multimodal" else "self_attention_cls_single")
+    assert Run.open(tmp_path / "run").config.head == kind
     torch.manual_seed(0)
-    fresh = CAVMAEFT(small_config(), len(found["mlp_head.1.bias"]), "attention").state_dict()
+    last = "mlp_head.1.bias" if head else "classifier_head.bias"
+    fresh = CAVMAEFT(small_config(), len(found[last]), kind).state_dict()
     moved = {name for name in found if name not in source and not torch.equal(found[name], fresh[name])}
-    assert moved == {name for name in found if name not in source}
+    # The blocks use one of their three sets of norms.
+    unused = {name for name in found if name.startswith("classifier_layers") and ("_a." in name or "_v." in name)}
+    assert moved == {name for name in found if name not in source} - unused
+
+
+def test_the_probe_takes_clips(clips: Path, start: Path, families: Path, tmp_path: Path) -> None:
+    """Two steps of three frames per clip: the weights of a loop that gives the head the frames of each clip."""
+    run = trainer(tmp_path / "run", start, "probe", instants_per_clip=3, max_steps=2, target="single-label",
+                  schedule="halving", **single(families))  # fmt: skip
+    run.run(clips)
+    data = RunData.open(RunPaths((clips,)), run.model_config, run.config, Ranks())
+    labels = {str(clips / file): names for file, names in read_folder_labels(clips).items()}
+    place = {"impacts": 0, "drummer": 1, "keys": 2, "face": 3}
+    torch.manual_seed(run.config.seed)
+    model = CAVMAEFT(run.model_config, 4, "self_attention_cls")
+    own, source = model.state_dict(), small_model(seed=4).state_dict()
+    model.load_state_dict({name: source.get(name, value) for name, value in own.items()})
+    first = {name: value.clone() for name, value in model.state_dict().items()}
+    head = [parameter for name, parameter in model.named_parameters() if name.startswith(("cls_cls", "classifier_"))]
+    decayed = [{"params": [p for p in head if p.ndim > 1], "weight_decay": 0.01},
+               {"params": [p for p in head if p.ndim <= 1], "weight_decay": 0.0}]  # fmt: skip
+    adam = torch.optim.AdamW(decayed, lr=1e-3, betas=(0.9, 0.999))
+    for batch in data.training_batches(0, 2):
+        wanted = []
+        for content in batch.contents:
+            names = labels[data.dataset.source.names[content[0][0]]]
+            wanted.append(next(place[name] for name in names if name in place))
+        assert batch.clip_index.tolist() == [clip for clip in range(len(wanted)) for _ in range(3)]
+        fbank, frames = batch.normalised_features(torch.device("cpu")), batch.normalised_frames(torch.device("cpu"))
+        rows = [
+            model(fbank[3 * i : 3 * i + 3], frames[3 * i : 3 * i + 3], frames_per_clip=3) for i in range(len(wanted))
+        ]
+        loss = torch.nn.functional.cross_entropy(torch.cat(rows), torch.tensor(wanted))
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    found = weights(tmp_path / "run")
+    # Adam blows up gradients that are rounding, as those of a key's bias, to steps of their own.
+    for name, value in model.state_dict().items():
+        if not name.endswith("qkv.bias"):
+            assert (found[name] - value).norm() <= 0.1 * (value - first[name]).norm(), name
 
 
 def test_what_cannot_be_trained_is_refused(clips: Path, start: Path, families: Path, tmp_path: Path) -> None:

@@ -39,6 +39,14 @@ class OpenClassifier:
                     f"{', '.join(allowed[self.mode])}."
                 )
 
+    def require_frames(self, use: str) -> None:
+        """Raise ConfigError where the head takes the frames of a clip together; `use` names what needs single ones."""
+        if self.model.takes_clips:
+            raise ConfigError(
+                f"{self.id.name} has the head {self.model.head}, which classifies the frames of a whole clip together, "
+                f"but {use} needs classes of single frames: train it with head=linear or head=attention."
+            )
+
 
 def open_classifier(path: Path, labels: Path | None = None, **overrides: Any) -> OpenClassifier:
     """Open a RUN, RUN/checkpoints/step-N, or an authors' `.pth`, with its classes.

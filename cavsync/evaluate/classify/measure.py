@@ -112,14 +112,14 @@ def classify(
 
 @torch.inference_mode()
 def _probabilities(model: CAVMAEFT, inputs: ClipInputs, modes: Sequence[Mode], target: Target) -> dict[Mode, Tensor]:
-    """Return the mean probabilities (classes,) over a clip's frames by mode, float64 on the CPU."""
+    """Return the mean probabilities (classes,) over a clip's frames by mode, float64 on the CPU; a head on clips takes
+    all frames together."""
     device = next(model.parameters()).device
     audio = normalise(torch.from_numpy(inputs.segments[inputs.segment_of]).to(device))
     frames = normalised_frames(torch.from_numpy(inputs.tubelets).to(device).permute(0, 1, 4, 2, 3))
     found: dict[Mode, Tensor] = {}
     for mode in modes:
-        logits = model(
-            audio if mode in AUDIO_MODES else None, frames if mode in FRAME_MODES else None, mode
-        ).double().cpu()  # fmt: skip
+        own = audio if mode in AUDIO_MODES else None, frames if mode in FRAME_MODES else None
+        logits = model(*own, mode, len(frames) if model.takes_clips else 1).double().cpu()
         found[mode] = (logits.sigmoid() if target == "multi-label" else logits.softmax(dim=-1)).mean(dim=0)
     return found

@@ -53,7 +53,9 @@ def classify_result(
             "channels": channels_in_words(clips.source),
             "selection": clips.selection,
             "ignore_other_labels": found.ignore_other_labels,
-            "aggregation": "mean of the probabilities of evenly spread frames",
+            "aggregation": "evenly spread frames together, by the head"
+            if classifier.model.takes_clips
+            else "mean of the probabilities of evenly spread frames",
             "labels_sha256": found.labels_sha256,
             "classes": len(classifier.labels),
             "class_labels": list(classifier.labels.display_names),

@@ -26,6 +26,7 @@ def classifier_of_checkpoint(
     """Open a RUN, RUN/checkpoints/NAME or a `.pth` of the authors; errors as for `open_classifier` and
     `known_target`."""
     opened = open_classifier(path, labels, **overrides)
+    opened.require_frames("tag")
     # The authors' checkpoints do not state their modalities, but have both.
     mode = opened.mode or "multimodal"
     inputs = [name for name, modes in ((LOG_MEL, AUDIO_MODES), (FRAMES, FRAME_MODES)) if mode in modes]

@@ -30,6 +30,8 @@ AUGMENTATION = NOISE.model_copy(
 )
 LABEL_SMOOTHING = 0.1
 
+PROBE_FRAMES = 16
+
 
 def finetune_audioset_20k() -> Recipe:
     """AudioSet-20K, any number of classes per clip: 5e-5, a hundred times that for the head, 15 epochs, batch 36.
@@ -82,14 +84,17 @@ def finetune_vggsound() -> Recipe:
 
 
 def probe() -> Recipe:
-    """A head on a frozen encoder: AdamW at 1e-3 with a cosine schedule, 20 epochs, batch 64.
+    """CAV-MAE Sync's probe on a frozen encoder: AdamW at 1e-3 with a cosine schedule, 20 epochs, batch 64.
 
-    `--set head=attention` pools the tokens by attention, `--set target=single-label` has one class per clip. The
-    authors of CAV-MAE Sync published no recipe for their probe: these numbers have not been tuned on their data.
+    Two blocks with a learned token take the global tokens of 16 frames of a clip. `--set head=linear` or
+    `head=attention`, with `--set instants_per_clip=1`, classifies single frames; `--set target=single-label` has one
+    class per clip. The authors published the head but no recipe: the other numbers have not been tuned on their data.
     """
     model, train = _recipe(
         "probe",
-        ClassifyConfig(freeze_encoder=True),
+        ClassifyConfig(freeze_encoder=True, head="self_attention_cls"),
+        instants_per_clip=PROBE_FRAMES,
+        frames_per_clip=PROBE_FRAMES,
         learning_rate=1e-3,
         batch_clips=64,
         epochs=20,

@@ -50,7 +50,7 @@ class Classification(Task):
 
     def build(self) -> CAVMAEFT:
         """Make the classifier with random weights."""
-        return CAVMAEFT(self.model_config, len(self.classes.labels), self.options.head)
+        return CAVMAEFT(self.model_config, len(self.classes.labels), self.options.model_head)
 
     def initialise(self, model: CAVMAEFT) -> None:
         """Load the encoder of a run or of a checkpoint; the head keeps its random weights.
@@ -96,8 +96,9 @@ class Classification(Task):
         del draw
         _, scalars, logits = self._of_batch(model, batch, device)
         probabilities, targets = class_probabilities(logits, self.options.target), self.classes.targets(batch.contents)
-        counts = torch.bincount(batch.clip_index, minlength=len(targets))
-        sums = torch.zeros(targets.shape).index_add_(0, batch.clip_index, probabilities.cpu())
+        rows = self._clip_of_row(batch)
+        counts = torch.bincount(rows, minlength=len(targets))
+        sums = torch.zeros(targets.shape).index_add_(0, rows, probabilities.cpu())
         return scalars, ((sums / counts[:, None]).numpy(), targets.numpy() > 0)
 
     def over_clips(self, parts: Sequence[ClipScores]) -> dict[str, float]:
@@ -109,16 +110,21 @@ class Classification(Task):
         return {MEAN_AVERAGE_PRECISION: float(np.nanmean(found))}
 
     def _of_batch(self, model: Any, batch: PairBatch, device: torch.device) -> tuple[Tensor, dict[str, float], Tensor]:
-        """Return loss, scalars and logits (pairs, classes)."""
+        """Return loss, scalars and logits, a row for each pair, or each visit to a clip with a head on clips."""
         mode = self.options.mode
         fbank = batch.normalised_features(device) if mode in AUDIO_MODES else None
         frames = batch.normalised_frames(device) if mode in FRAME_MODES else None
-        logits = model(fbank, frames, mode)
-        targets = self.classes.targets(batch.contents, self.options.label_smoothing)[batch.clip_index].to(device)
-        plain = self.classes.targets(batch.contents)[batch.clip_index].to(device)
+        logits = model(fbank, frames, mode, self.config.instants_per_clip if self.options.takes_clips else 1)
+        rows = self._clip_of_row(batch)
+        targets = self.classes.targets(batch.contents, self.options.label_smoothing)[rows].to(device)
+        plain = self.classes.targets(batch.contents)[rows].to(device)
         loss = classification_loss(logits, targets, self.options.target)
         right = plain.gather(1, logits.detach().argmax(dim=1, keepdim=True)) > 0
         return loss, {"loss": float(loss.detach()), "accuracy": float(right.float().mean())}, logits.detach()
+
+    def _clip_of_row(self, batch: PairBatch) -> Tensor:
+        """Return the number of the visit that each row of the logits belongs to."""
+        return torch.arange(len(batch.contents)) if self.options.takes_clips else batch.clip_index
 
 
 def class_probabilities(logits: Tensor, target: Target) -> Tensor:

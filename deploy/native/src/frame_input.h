@@ -7,6 +7,7 @@
 
 #include "cavsync.h"
 
+struct AVFrame;
 struct SwsContext;
 
 namespace cavsync {
@@ -21,9 +22,12 @@ class FrameInput {
  private:
   struct Free {
     void operator()(SwsContext* context) const;
+    void operator()(AVFrame* frame) const;
   };
+  using Padded = std::unique_ptr<AVFrame, Free>;
 
-  std::vector<std::uint8_t> as_rgb(const cavsync_frame& frame);
+  Padded as_rgb(const cavsync_frame& frame);
+  static Padded padded(int pixel_format, int width, int height);
 
   int size_;
   // Kept for frames like the last one.

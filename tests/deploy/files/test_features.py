@@ -1,10 +1,8 @@
-"""Features of files: against whole clips embedded by hand, in both formats, of bundles and checkpoints, after kills."""
+"""Features of files: against whole clips embedded by hand, in both formats, of bundles, checkpoints and shards."""
 
 import json
 import os
-import random
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +28,6 @@ from cavsync.deploy.files.features import file_features
 from cavsync.evaluate.inputs.encoders import encoder_of_bundle, open_encoder
 from cavsync.media.align import num_log_mel_frames
 from cavsync.model.checkpoint import save_model
-
-KILLS = 20
 
 
 @pytest.fixture(scope="module")
@@ -149,31 +145,6 @@ def test_what_is_there_is_not_computed_again(
     again = embed(clips, "--out", out)
     assert again.exit_code == 0, again.output
     assert seen == ["a.mkv", "b.mkv", "b.mkv", "a.mkv"]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
-def test_kills_lose_nothing(clips: Path, tiny: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed at twenty moments, the command ends with the files of an undisturbed one and with nothing else."""
-    monkeypatch.setattr(Bundle, "open", lambda *_: tiny)
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    assert embed(clips, "--out", whole).exit_code == 0
-    dice = random.Random(1)
-    for _ in range(KILLS):
-        child = os.fork()
-        if child == 0:
-            try:
-                embed(clips, "--out", out)
-            finally:
-                os._exit(0)
-        time.sleep(dice.uniform(0, 0.4))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    assert embed(clips, "--out", out).exit_code == 0
-    assert {path.relative_to(out) for path in out.rglob("*")} == {path.relative_to(whole) for path in whole.rglob("*")}
-    for path in whole.rglob("*.npz"):
-        with np.load(path) as wanted, np.load(out / path.relative_to(whole)) as found:
-            for field in ("times_seconds", "visual", "audio"):
-                np.testing.assert_array_equal(found[field], wanted[field])
 
 
 def test_other_features_are_not_mixed_in(clips: Path, tmp_path: Path) -> None:

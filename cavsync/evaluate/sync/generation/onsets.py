@@ -23,6 +23,8 @@ HOP_SAMPLES = 512
 NUM_MEL_BANDS = 128
 MIN_POWER = 1e-10
 RANGE_DB = 80.0
+BLOCK_FRAMES = 1024
+"""Frames transformed at a time, so that the spectrum of a long file is never whole in memory."""
 # Frames before and after a peak over which it is the highest, and over which it exceeds the mean; librosa's 30 and
 # 100 ms, rounded down.
 PEAK_BEFORE, MEAN_BEFORE, MEAN_AFTER = 1, 4, 5
@@ -63,18 +65,14 @@ def _mel_db(samples: NDArray[np.float32]) -> FloatArray:
     """Return the level (bands, frames) in dB, at most `RANGE_DB` below the highest."""
     import torch
 
-    window = torch.hann_window(FFT_SAMPLES)
-    spectrum = torch.stft(
-        torch.from_numpy(samples),
-        FFT_SAMPLES,
-        HOP_SAMPLES,
-        window=window,
-        center=True,
-        pad_mode="constant",
-        return_complex=True,
-    )
-    power = (_mel_bank().T @ spectrum.abs().square()).numpy().astype(np.float64)
-    level_db = 10 * np.log10(np.maximum(power, MIN_POWER))
+    window, bank = torch.hann_window(FFT_SAMPLES), _mel_bank()
+    padded = torch.from_numpy(np.pad(samples, FFT_SAMPLES // 2))
+    frames = padded.unfold(0, FFT_SAMPLES, HOP_SAMPLES)
+    parts = [
+        (bank.T @ torch.fft.rfft(block * window).abs().square().T).numpy().astype(np.float64)
+        for block in frames.split(BLOCK_FRAMES)
+    ]
+    level_db = 10 * np.log10(np.maximum(np.concatenate(parts, axis=1), MIN_POWER))
     found: FloatArray = np.maximum(level_db, level_db.max() - RANGE_DB)
     return found
 

@@ -1,0 +1,104 @@
+#include "json_lines.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "text.h"
+
+namespace cavsync {
+
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+constexpr int kSecondsDecimals = 3, kMsDecimals = 1, kRatioDecimals = 4;
+
+// Rounded to so many decimals, null for NaN; adding zero turns -0.0 into 0.0.
+Json rounded(double value, int decimals) {
+  if (!std::isfinite(value)) return nullptr;
+  return std::strtod(format("%.*f", decimals, value).c_str(), nullptr) + 0.0;
+}
+
+const char* cause_name(cavsync_cause cause) {
+  return cause == CAVSYNC_CAUSE_DECISIONS ? "decisions" : cause == CAVSYNC_CAUSE_UNDETERMINED ? "undetermined" : "stream_ended";
+}
+
+void add_record(Json& line, const cavsync_record& record) {
+  line["time_seconds"] = rounded(record.time_seconds, kSecondsDecimals);
+  line["window_seconds"] = rounded(record.window_seconds, kSecondsDecimals);
+  line["audio_offset_ms"] = rounded(record.audio_offset_ms, kMsDecimals);
+  line["offset_resolution_ms"] = rounded(record.offset_resolution_ms, kMsDecimals);
+  line["suggested_audio_delay_ms"] = rounded(record.suggested_audio_delay_ms, kMsDecimals);
+  line["similarity"] = rounded(record.similarity, kRatioDecimals);
+  line["confidence"] = rounded(record.confidence, kRatioDecimals);
+  line["state"] = cavsync_state_name(record.state);
+  line["profile"] = record.profile;
+  line["within_profile"] = record.within_profile < 0 ? Json(nullptr) : Json(record.within_profile == 1);
+  line["reason"] = record.reason[0] == '\0' ? Json(nullptr) : Json(record.reason);
+  line["path"] = "whole";
+}
+
+Json media_of(const MediaInfo& info, std::size_t num_ignored_frames) {
+  const unsigned decoder = avcodec_version();
+  return {{"container", info.container},
+          {"duration_seconds", rounded(info.duration_seconds, kRatioDecimals)},
+          {"start_seconds", rounded(info.start_seconds, kRatioDecimals)},
+          {"video_codec", info.video_codec},
+          {"width", info.width},
+          {"height", info.height},
+          {"frame_rate_hz", rounded(info.frame_rate_hz, kRatioDecimals)},
+          {"audio_codec", info.audio_codec},
+          {"audio_rate_hz", info.audio_rate_hz},
+          {"audio_channels", info.audio_channels},
+          {"decoder", format("libavcodec %u.%u.%u", AV_VERSION_MAJOR(decoder), AV_VERSION_MINOR(decoder), AV_VERSION_MICRO(decoder))},
+          {"ignored_frames", num_ignored_frames}};
+}
+
+// On one line; bytes of a name that are not UTF-8 become replacement characters.
+std::string text_of(const Json& line) { return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+}  // namespace
+
+std::string window_line(const std::string& source, const cavsync_record& record) {
+  Json line = {{"kind", "window"}, {"source", source}};
+  add_record(line, record);
+  return text_of(line);
+}
+
+std::string error_line(const std::string& source, const std::string& error) {
+  return text_of({{"kind", "error"}, {"source", source}, {"error", error}});
+}
+
+std::string summary_line(const std::string& source, const cavsync_summary& summary, const std::vector<cavsync_event>& events,
+                         const MediaFile& media, const cavsync_bundle_info& bundle) {
+  Json line = {{"kind", "summary"}, {"source", source}};
+  add_record(line, summary.score);
+  line["early_limit_ms"] = rounded(summary.early_limit_ms, kMsDecimals);
+  line["late_limit_ms"] = rounded(summary.late_limit_ms, kMsDecimals);
+  line["duration_seconds"] = rounded(summary.duration_seconds, kSecondsDecimals);
+  line["drift_ms_per_minute"] = rounded(summary.drift_ms_per_minute, kMsDecimals);
+  line["worst_offset_ms"] = rounded(summary.worst_offset_ms, kMsDecimals);
+  line["events"] = Json::array();
+  for (const cavsync_event& event : events) {
+    line["events"].push_back({{"start", rounded(event.start_seconds, kSecondsDecimals)},
+                              {"end", rounded(event.end_seconds, kSecondsDecimals)},
+                              {"state", cavsync_state_name(event.state)},
+                              {"extreme", rounded(event.extreme_ms, kMsDecimals)},
+                              {"cause", cause_name(event.cause)}});
+  }
+  line["undetermined_share"] = rounded(summary.undetermined_share, kRatioDecimals);
+  line["num_windows"] = summary.num_windows;
+  line["path_share"] = {{"face", 0.0}, {"whole", 1.0}};
+  line["num_faces"] = 0;
+  line["audio_stream"] = std::to_string(media.audio_number());
+  line["media"] = media_of(media.info(), summary.num_ignored_frames);
+  line["bundle"] = {{"name", bundle.name},
+                    {"precision", bundle.precision},
+                    {"audio_encoder", bundle.audio_encoder},
+                    {"visual_encoder", bundle.visual_encoder}};
+  line["versions"] = {{"cavsync", cavsync_version()}, {"onnxruntime", cavsync_runtime_version()}};
+  return text_of(line);
+}
+
+}  // namespace cavsync

@@ -1,0 +1,17 @@
+// Results as JSON lines with the field names and the rounding of `cavsync score --json`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cavsync.h"
+#include "media_file.h"
+
+namespace cavsync {
+
+std::string window_line(const std::string& source, const cavsync_record& record);
+std::string error_line(const std::string& source, const std::string& error);
+std::string summary_line(const std::string& source, const cavsync_summary& summary, const std::vector<cavsync_event>& events,
+                         const MediaFile& media, const cavsync_bundle_info& bundle);
+
+}  // namespace cavsync

@@ -1,0 +1,185 @@
+// cavsync-score: the score of files, or of standard input, as JSON lines like those of `cavsync score --json -`.
+#include <getopt.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cavsync.h"
+#include "json_lines.h"
+#include "error.h"
+#include "media_error.h"
+#include "media_file.h"
+
+namespace {
+
+using cavsync::MediaError;
+
+constexpr int kFailure = 1, kUsage = 2;
+constexpr const char* kHelp =
+    "Usage: cavsync-score --bundle FOLDER [options] FILE|- ...\n"
+    "Write the score of media files, or of standard input (-), as JSON lines: one per decision and one per file.\n"
+    "A positive offset means that the audio is early.\n\n"
+    "  --bundle FOLDER      an exported bundle\n"
+    "  --path whole         the path that is judged; needed with bundles that have a face path\n"
+    "  --profile NAME       limits within which the audio counts as in sync [itu-bt1359-detect]\n"
+    "  --early-ms X         limits of the profile `custom`\n"
+    "  --late-ms X\n"
+    "  --window-seconds X   length of the window of a decision\n"
+    "  --max-offset-ms X    half the search range\n"
+    "  --frame-rate-hz X    frames used per second, at most\n"
+    "  --hop-ms X           step between lags, a multiple of 10 ms\n"
+    "  --audio-stream N     number of the audio track, from 0 on\n"
+    "  --threads N          threads inside one operator\n"
+    "  --help, --version\n";
+
+struct Arguments {
+  std::string bundle, profile;
+  cavsync_options options;
+  int threads = 0;
+  std::optional<int> audio_number;
+  std::vector<std::string> sources;
+};
+
+[[noreturn]] void refuse(const std::string& sentence) {
+  std::fprintf(stderr, "Error: %s\n", sentence.c_str());
+  std::exit(kUsage);
+}
+
+double number(const char* name, const char* text) {
+  char* end = nullptr;
+  const double value = std::strtod(text, &end);
+  if (end == text || *end != '\0') refuse(std::string("--") + name + " is not a number: give one");
+  return value;
+}
+
+void set_path(cavsync_options& options, const std::string& path) {
+  if (path == "auto") options.path = CAVSYNC_PATH_AUTO;
+  else if (path == "whole") options.path = CAVSYNC_PATH_WHOLE;
+  else if (path == "face") options.path = CAVSYNC_PATH_FACE;
+  else refuse("--path is unknown: choose auto, whole or face");
+}
+
+const option kOptions[] = {
+    {"bundle", required_argument, nullptr, 0},         {"path", required_argument, nullptr, 0},
+    {"profile", required_argument, nullptr, 0},        {"early-ms", required_argument, nullptr, 0},
+    {"late-ms", required_argument, nullptr, 0},        {"window-seconds", required_argument, nullptr, 0},
+    {"max-offset-ms", required_argument, nullptr, 0},  {"frame-rate-hz", required_argument, nullptr, 0},
+    {"hop-ms", required_argument, nullptr, 0},         {"audio-stream", required_argument, nullptr, 0},
+    {"threads", required_argument, nullptr, 0},        {"help", no_argument, nullptr, 'h'},
+    {"version", no_argument, nullptr, 'v'},            {nullptr, 0, nullptr, 0},
+};
+
+void set_option(Arguments& arguments, const std::string& name, const char* value) {
+  cavsync_options& options = arguments.options;
+  if (name == "bundle") arguments.bundle = value;
+  else if (name == "profile") arguments.profile = value;
+  else if (name == "path") set_path(options, value);
+  else if (name == "early-ms") options.early_ms = number(name.c_str(), value);
+  else if (name == "late-ms") options.late_ms = number(name.c_str(), value);
+  else if (name == "window-seconds") options.window_seconds = number(name.c_str(), value);
+  else if (name == "max-offset-ms") options.max_offset_ms = number(name.c_str(), value);
+  else if (name == "frame-rate-hz") options.frame_rate_hz = number(name.c_str(), value);
+  else if (name == "hop-ms") options.hop_ms = number(name.c_str(), value);
+  else if (name == "audio-stream") arguments.audio_number = static_cast<int>(number(name.c_str(), value));
+  else if (name == "threads") arguments.threads = static_cast<int>(number(name.c_str(), value));
+}
+
+Arguments parsed(int argc, char** argv) {
+  Arguments arguments;
+  cavsync_options_init(&arguments.options);
+  arguments.options.keeps_summary = 1;
+  int place = 0;
+  for (int found = getopt_long(argc, argv, "", kOptions, &place); found != -1; found = getopt_long(argc, argv, "", kOptions, &place)) {
+    if (found == '?') std::exit(kUsage);
+    if (found == 'h') std::exit(std::fputs(kHelp, stdout) < 0);
+    if (found == 'v') std::exit(std::printf("cavsync-score %s\n", cavsync_version()) < 0);
+    set_option(arguments, kOptions[place].name, optarg);
+  }
+  arguments.sources.assign(argv + optind, argv + argc);
+  if (arguments.bundle.empty()) refuse("no bundle is named: give --bundle FOLDER");
+  if (arguments.sources.empty()) refuse("no file is named: give files, or - for standard input");
+  if (!arguments.profile.empty()) arguments.options.profile = arguments.profile.c_str();
+  return arguments;
+}
+
+// A status of the library as an error of the file.
+void require(cavsync_status status) {
+  if (status != CAVSYNC_OK) throw MediaError(cavsync_last_error());
+}
+
+void print_decisions(const std::string& source, cavsync_scorer* scorer) {
+  cavsync_record records[16];
+  for (std::size_t count = std::size(records); count == std::size(records);) {
+    require(cavsync_scorer_process(scorer, records, std::size(records), &count));
+    for (std::size_t place = 0; place < count; ++place) std::fputs(cavsync::window_line(source, records[place]).c_str(), stdout);
+  }
+}
+
+void score(const std::string& source, const Arguments& arguments, const cavsync_bundle_info& bundle, cavsync_scorer* scorer) {
+  cavsync::MediaFile media(source, arguments.audio_number);
+  media.read(
+      [&](const cavsync::Picture& picture, double pts_seconds) {
+        cavsync_frame frame;
+        cavsync_frame_init(&frame);
+        frame.width = picture.width;
+        frame.height = picture.height;
+        frame.planes[0] = picture.rgb.data();
+        frame.strides[0] = picture.stride;
+        require(cavsync_scorer_push_video(scorer, &frame, pts_seconds));
+        print_decisions(source, scorer);
+      },
+      [&](const cavsync::AudioChunk& chunk) {
+        require(cavsync_scorer_push_audio(scorer, chunk.samples.data(), CAVSYNC_F32, chunk.samples.size(), 1, 16'000, chunk.pts_seconds));
+        print_decisions(source, scorer);
+      });
+  require(cavsync_scorer_flush(scorer));
+  print_decisions(source, scorer);
+  cavsync_summary summary;
+  cavsync_summary_init(&summary);
+  require(cavsync_scorer_summarise(scorer, &summary, nullptr, 0));
+  std::vector<cavsync_event> events(summary.num_events);
+  require(cavsync_scorer_summarise(scorer, &summary, events.data(), events.size()));
+  std::fputs(cavsync::summary_line(source, summary, events, media, bundle).c_str(), stdout);
+}
+
+// Score each file; a failed one gives a line with its error.
+int score_all(const Arguments& arguments, const cavsync_bundle_info& bundle, cavsync_scorer* scorer) {
+  int status = 0;
+  for (const std::string& source : arguments.sources) {
+    try {
+      require(cavsync_scorer_reset(scorer));
+      score(source, arguments, bundle, scorer);
+    } catch (const std::runtime_error& error) {
+      std::fputs(cavsync::error_line(source, error.what()).c_str(), stdout);
+      std::fprintf(stderr, "Error: %s\n", error.what());
+      status = kFailure;
+    }
+  }
+  return std::fflush(stdout) == 0 ? status : kFailure;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Arguments arguments = parsed(argc, argv);
+  av_log_set_level(AV_LOG_FATAL);
+  cavsync_bundle_options engine;
+  cavsync_bundle_options_init(&engine);
+  engine.threads = arguments.threads;
+  cavsync_bundle* bundle = nullptr;
+  cavsync_scorer* scorer = nullptr;
+  cavsync_bundle_info info;
+  cavsync_bundle_info_init(&info);
+  cavsync_status status = cavsync_bundle_open(arguments.bundle.c_str(), &engine, &bundle);
+  if (status == CAVSYNC_OK) status = cavsync_bundle_describe(bundle, &info);
+  if (status == CAVSYNC_OK) status = cavsync_scorer_create(bundle, &arguments.options, &scorer);
+  int exit_status = status == CAVSYNC_ERROR_CONFIG || status == CAVSYNC_ERROR_UNSUPPORTED ? kUsage : kFailure;
+  if (status == CAVSYNC_OK) exit_status = score_all(arguments, info, scorer);
+  else std::fprintf(stderr, "Error: %s\n", cavsync_last_error());
+  cavsync_scorer_destroy(scorer);
+  cavsync_bundle_close(bundle);
+  return exit_status;
+}

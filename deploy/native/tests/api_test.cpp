@@ -1,0 +1,175 @@
+// The C interface: statuses and sentences of errors, ownership, limits of what may wait.
+//   api_test BUNDLE FOLDER
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "cavsync.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+void fail(const char* expression, int line) {
+  std::fprintf(stderr, "line %d: %s does not hold; last error: %s\n", line, expression, cavsync_last_error());
+  std::exit(1);
+}
+#define REQUIRE(expression) \
+  if (!(expression)) fail(#expression, __LINE__)
+
+bool says(const char* words) { return std::strstr(cavsync_last_error(), words) != nullptr; }
+
+cavsync_bundle* opened(const std::string& path) {
+  cavsync_bundle* bundle = nullptr;
+  REQUIRE(cavsync_bundle_open(path.c_str(), nullptr, &bundle) == CAVSYNC_OK);
+  return bundle;
+}
+
+cavsync_options whole_options() {
+  cavsync_options options;
+  cavsync_options_init(&options);
+  options.path = CAVSYNC_PATH_WHOLE;
+  options.keeps_summary = 1;
+  return options;
+}
+
+cavsync_scorer* scorer_of(const cavsync_bundle* bundle) {
+  const cavsync_options options = whole_options();
+  cavsync_scorer* scorer = nullptr;
+  REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_OK);
+  return scorer;
+}
+
+cavsync_status push_grey(cavsync_scorer* scorer, int side, double seconds) {
+  const std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side) * static_cast<std::size_t>(side), 128);
+  cavsync_frame frame;
+  cavsync_frame_init(&frame);
+  frame.format = CAVSYNC_GRAY8;
+  frame.width = frame.height = frame.strides[0] = side;
+  frame.planes[0] = pixels.data();
+  return cavsync_scorer_push_video(scorer, &frame, seconds);
+}
+
+cavsync_status push_value(cavsync_scorer* scorer, float value, std::size_t count, double seconds) {
+  const std::vector<float> samples(count, value);
+  return cavsync_scorer_push_audio(scorer, samples.data(), CAVSYNC_F32, count, 1, 16'000, seconds);
+}
+
+void bundles_are_checked(const std::string& path, const fs::path& folder) {
+  cavsync_bundle* bundle = nullptr;
+  REQUIRE(cavsync_bundle_open(nullptr, nullptr, &bundle) == CAVSYNC_ERROR_ARGUMENT);
+  REQUIRE(cavsync_bundle_open("/no/such/folder", nullptr, &bundle) == CAVSYNC_ERROR_BUNDLE && says("does not exist"));
+  cavsync_bundle_options options;
+  cavsync_bundle_options_init(&options);
+  options.provider = "no-such";
+  REQUIRE(cavsync_bundle_open(path.c_str(), &options, &bundle) == CAVSYNC_ERROR_CONFIG && says("no-such"));
+  const fs::path changed = folder / "changed_bundle";
+  fs::remove_all(changed);
+  fs::copy(path, changed);
+  std::ofstream(changed / "audio_encoder.onnx", std::ios::in | std::ios::out | std::ios::binary).seekp(1000).put('?');
+  REQUIRE(cavsync_bundle_open(changed.c_str(), nullptr, &bundle) == CAVSYNC_ERROR_BUNDLE && says("differs from the hash"));
+  fs::remove(changed / "manifest.json");
+  fs::create_symlink(fs::path(path) / "manifest.json", changed / "manifest.json");
+  REQUIRE(cavsync_bundle_open(changed.c_str(), nullptr, &bundle) == CAVSYNC_ERROR_BUNDLE && says("plain files only"));
+  fs::remove(changed / "manifest.json");
+  std::ofstream(changed / "manifest.json") << "{\"name\": \"a\", \"name\": \"b\"}";
+  REQUIRE(cavsync_bundle_open(changed.c_str(), nullptr, &bundle) == CAVSYNC_ERROR_BUNDLE && says("twice"));
+  std::ofstream(changed / "manifest.json") << std::string(100'000, '[');
+  REQUIRE(cavsync_bundle_open(changed.c_str(), nullptr, &bundle) == CAVSYNC_ERROR_BUNDLE && says("deep"));
+  REQUIRE(bundle == nullptr);
+  fs::remove_all(changed);
+}
+
+void options_are_checked(const cavsync_bundle* bundle) {
+  cavsync_scorer* scorer = nullptr;
+  cavsync_options options = whole_options();
+  options.path = CAVSYNC_PATH_AUTO;
+  REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_UNSUPPORTED && says("face path"));
+  options = whole_options();
+  options.profile = "no-such";
+  REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_CONFIG && says("no-such"));
+  options = whole_options();
+  options.hop_ms = 15;
+  REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_CONFIG && says("multiple"));
+  options = whole_options();
+  options.window_seconds = std::numeric_limits<double>::quiet_NaN();
+  REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_CONFIG && says("window_seconds"));
+  options = whole_options();
+  options.size = 8;
+  REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_ARGUMENT && says("size"));
+  REQUIRE(scorer == nullptr);
+}
+
+void input_is_checked(cavsync_scorer* scorer) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  REQUIRE(push_value(scorer, nan, 10, 0) == CAVSYNC_ERROR_MEDIA && says("NaN"));
+  REQUIRE(push_value(scorer, 3000, 10, 0) == CAVSYNC_ERROR_MEDIA && says("full scale"));
+  REQUIRE(push_value(scorer, 0, 10, std::nan("")) == CAVSYNC_ERROR_MEDIA && says("timestamp"));
+  REQUIRE(cavsync_scorer_push_audio(scorer, nullptr, CAVSYNC_F32, 1, 1, 16'000, 0) == CAVSYNC_ERROR_ARGUMENT);
+  REQUIRE(cavsync_scorer_push_audio(scorer, nullptr, CAVSYNC_F32, 0, 1, 16'000, 0) == CAVSYNC_OK);
+  REQUIRE(cavsync_scorer_push_audio(scorer, "", CAVSYNC_F32, 0, 0, 16'000, 0) == CAVSYNC_ERROR_MEDIA && says("channels"));
+  REQUIRE(push_grey(scorer, 20'000, 0) == CAVSYNC_ERROR_MEDIA && says("pixels"));
+  cavsync_frame frame;
+  cavsync_frame_init(&frame);
+  frame.width = frame.height = 16;
+  REQUIRE(cavsync_scorer_push_video(scorer, &frame, 0) == CAVSYNC_ERROR_MEDIA && says("plane 0"));
+  REQUIRE(push_grey(scorer, 16, 0) == CAVSYNC_OK);
+  REQUIRE(cavsync_last_error()[0] == '\0');
+}
+
+void streams_end_and_begin(cavsync_scorer* scorer) {
+  cavsync_summary summary;
+  cavsync_summary_init(&summary);
+  REQUIRE(cavsync_scorer_reset(scorer) == CAVSYNC_OK);
+  REQUIRE(cavsync_scorer_summarise(scorer, &summary, nullptr, 0) == CAVSYNC_ERROR_ARGUMENT && says("flush"));
+  for (int number = 0; number < 10; ++number) REQUIRE(push_grey(scorer, 32, number * 0.04) == CAVSYNC_OK);
+  REQUIRE(cavsync_scorer_flush(scorer) == CAVSYNC_OK && cavsync_scorer_flush(scorer) == CAVSYNC_OK);
+  REQUIRE(push_grey(scorer, 16, 1) == CAVSYNC_ERROR_MEDIA && says("reset"));
+  REQUIRE(cavsync_scorer_summarise(scorer, &summary, nullptr, 0) == CAVSYNC_ERROR_MEDIA && says("shorter than one window"));
+  cavsync_record record;
+  std::size_t count = 1;
+  REQUIRE(cavsync_scorer_process(scorer, nullptr, 0, &count) == CAVSYNC_OK && count == 0);
+  REQUIRE(cavsync_scorer_process(scorer, &record, 1, &count) == CAVSYNC_OK && count == 1);
+  REQUIRE(record.state == CAVSYNC_UNDETERMINED && record.within_profile == -1 && std::isnan(record.audio_offset_ms));
+  REQUIRE(std::strcmp(record.reason, "there is no audio in the window") == 0);
+  REQUIRE(cavsync_scorer_process(scorer, &record, 1, &count) == CAVSYNC_OK && count == 0);
+  REQUIRE(cavsync_scorer_reset(scorer) == CAVSYNC_OK && push_grey(scorer, 16, 0) == CAVSYNC_OK);
+}
+
+void what_waits_is_limited(cavsync_scorer* scorer) {
+  REQUIRE(cavsync_scorer_reset(scorer) == CAVSYNC_OK);
+  const std::size_t count = 16'000 * 60;
+  cavsync_status status = CAVSYNC_OK;
+  int pushed = 0;
+  for (; status == CAVSYNC_OK && pushed < 100; ++pushed) status = push_value(scorer, 0, count, pushed * 60.0);
+  REQUIRE(status == CAVSYNC_ERROR_FULL && pushed < 30 && says("process"));
+  std::size_t found = 0;
+  REQUIRE(cavsync_scorer_process(scorer, nullptr, 0, &found) == CAVSYNC_OK);
+  REQUIRE(push_value(scorer, 0, count, pushed * 60.0) == CAVSYNC_OK);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  REQUIRE(cavsync_abi_version() == CAVSYNC_ABI_VERSION);
+  bundles_are_checked(argv[1], argv[2]);
+  cavsync_bundle* bundle = opened(argv[1]);
+  options_are_checked(bundle);
+  cavsync_scorer* scorer = scorer_of(bundle);
+  // The scorer keeps what it needs.
+  cavsync_bundle_close(bundle);
+  input_is_checked(scorer);
+  streams_end_and_begin(scorer);
+  what_waits_is_limited(scorer);
+  cavsync_scorer_destroy(scorer);
+  cavsync_scorer_destroy(nullptr);
+  cavsync_bundle_close(nullptr);
+  return 0;
+}

@@ -1,0 +1,68 @@
+"""A head that takes the frames of a clip together: its scores are those of the whole clip, and of nothing less."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from generated_clips import make_clips
+from small_models import small_config
+
+from cavsync.data.batches import normalised_frames
+from cavsync.data.logmel import normalise
+from cavsync.data.sources.classes import ClassLabels
+from cavsync.errors import ConfigError
+from cavsync.evaluate.classify.classifier import open_classifier
+from cavsync.evaluate.classify.measure import classify
+from cavsync.evaluate.classify.result import classify_result
+from cavsync.evaluate.classify.tagging import classifier_of_checkpoint
+from cavsync.evaluate.inputs.clip_inputs import clip_inputs, plan_for_model
+from cavsync.evaluate.inputs.eval_clips import open_eval_clips
+from cavsync.export.classifier import load_run
+from cavsync.model.checkpoint import save_model
+from cavsync.model.classifier import CAVMAEFT
+from cavsync.run import Run
+
+FAMILIES = ("impacts", "drummer", "keys", "face")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A probe with random weights."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    model = CAVMAEFT(small_config(), 4, "self_attention_cls")
+    save_model(model, folder, 0, train={"classify": {"target": "single-label", "mode": "multimodal"}})
+    ClassLabels.of_names(FAMILIES).write(folder / "class_labels.csv")
+    return folder
+
+
+def test_scores_are_of_the_clip(run: Path, tmp_path: Path) -> None:
+    """One softmax over the logits of three frames together, which is no mean over frames."""
+    folder = make_clips(tmp_path / "clips", 4)
+    opened = open_classifier(run)
+    clips = open_eval_clips(folder, segment_frames=80, frames=3)
+    found = classify(opened, clips, ("multimodal",), ignore_other_labels=True)
+    plan = plan_for_model(opened.model.config, 3)
+    for place, index in enumerate(clips.indices):
+        inputs = clip_inputs(clips.source.load(index, 48), plan)
+        audio = normalise(torch.from_numpy(inputs.segments[inputs.segment_of]))
+        frames = normalised_frames(torch.from_numpy(inputs.tubelets).permute(0, 1, 4, 2, 3))
+        with torch.no_grad():
+            together = opened.model(audio, frames, frames_per_clip=3).softmax(dim=1)[0]
+            single = opened.model(audio, frames).softmax(dim=1).mean(dim=0)
+        np.testing.assert_allclose(found.scores["multimodal"][place], together, atol=1e-5)
+        assert not np.allclose(found.scores["multimodal"][place], single, atol=1e-3)
+    protocol = classify_result(opened, found, clips).protocol
+    assert (protocol["head"], protocol["frames"]) == ("self_attention_cls", 3)
+    assert protocol["aggregation"] == "evenly spread frames together, by the head"
+    with pytest.raises(ConfigError, match="use multimodal"):
+        classify(opened, clips, ("missing-visual",), ignore_other_labels=True)
+
+
+def test_single_frames_are_refused(run: Path) -> None:
+    """Tagging and bundles give classes of single frames, for which the head was not trained."""
+    with pytest.raises(ConfigError, match="tag needs classes of single frames"):
+        classifier_of_checkpoint(run, None, None)
+    with pytest.raises(ConfigError, match="a bundle needs classes of single frames"):
+        load_run(Run.open(run).at(None), None)
