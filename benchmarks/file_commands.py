@@ -127,7 +127,7 @@ def short_clips(folder: Path, count: int, run: Path) -> Iterator[dict[str, Any]]
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=int, nargs="+", default=[12, 120], help="lengths of the long videos")
+    parser.add_argument("--minutes", type=int, nargs="*", default=[12, 120], help="lengths of the long videos")
     parser.add_argument("--video-rate", type=int, default=25, help="frames per second of the long videos")
     parser.add_argument("--embed-rate", type=float, default=25.0, help="frames per second that `embed` embeds")
     parser.add_argument("--clips", type=int, default=24, help="number of clips of ten seconds")
