@@ -8,7 +8,7 @@ import numpy as np
 from cavsync.media import resize_center_crop
 
 # Enlarged, unchanged, odd margins, cut first, reduced by 2 to 8 with and without a rest. Pillow 13 resizes the rows of
-# some frames first that are small and tall, earlier versions do not; there, results differ by rounding.
+# some tall frames first; there, results differ by rounding.
 SIZES = [
     *((16, 16, 16), (8, 5, 16), (17, 16, 16), (64, 31, 32), (97, 55, 16), (64, 64, 16), (65, 200, 16), (640, 360, 64)),
     *((1280, 720, 64), (721, 1279, 64), (333, 777, 64), (1920, 1080, 112), (500, 130, 16), (1, 9, 4), (129, 128, 16)),

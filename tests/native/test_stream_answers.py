@@ -75,7 +75,7 @@ def plain(rng: np.random.Generator, **audio: Any) -> Stream:
 
 def variable_rate(rng: np.random.Generator) -> Stream:
     stream = Stream()
-    stream.add_frames(np.cumsum(rng.uniform(0.01, 0.09, 120)), (97, 55), rng)
+    stream.add_frames(np.cumsum(rng.uniform(0.01, 0.09, 120)), (55, 97), rng)
     stream.add_audio(0.3, 6.0, 16_000, rng, late=0.2)
     return stream.sorted()
 

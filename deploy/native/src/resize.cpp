@@ -87,7 +87,7 @@ void filter(const std::uint8_t* source, std::ptrdiff_t step, const Taps& taps, s
   for (int channel = 0; channel < kChannels; ++channel) target[channel] = clipped(sums[channel]);
 }
 
-// Resize the part `box` to (size, size): columns first, then rows, as Pillow does but for some small, tall frames.
+// Resize the part `box` to (size, size): columns first, then rows, as Pillow does but for some tall frames.
 std::vector<std::uint8_t> resized(const RgbView& image, const Box& box, int size) {
   const auto columns = taps_for(image.width, static_cast<float>(box.left), static_cast<float>(box.right), size);
   const auto rows = taps_for(image.height, static_cast<float>(box.top), static_cast<float>(box.bottom), size);
