@@ -22,7 +22,7 @@ from cavsync.deploy.verdict.confidence import lack_of_evidence
 from cavsync.deploy.verdict.curve import FloatArray, curve_features, curve_of_rows, find_peak
 from cavsync.errors import CavsyncError
 from cavsync.evaluate.sync.clip_rows import ClipRows, embed_clip
-from cavsync.export.fit_calibration import FEATURES, CalibrationReport, Examples, fit
+from cavsync.export.fit_calibration import FEATURES, CalibrationReport, Examples, Goal, fit
 from cavsync.manifest import SyncSpec
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ SHIFTS_OUT_OF_RANGE = 1
 RANGE_SHARE = 0.9
 NUM_PARTS = 3
 """Parts of random length of each clip that stand for shorter files."""
+FILE_GOAL = Goal(precision=0.95, max_false_accepted=0.05)
+"""Stricter than for windows: repairs act on it, and footage in the field is unlike the clips it is fitted on."""
 SHORTEST_FILE_SECONDS = 2.5
 # Wide enough for every shift that `_centres` draws: 1.25 beyond plus the search range itself, and some for the truth.
 WIDE_RANGE = 2.5
@@ -77,7 +79,7 @@ def calibrate(
         if not found.right.any() or found.right.all():
             log.warning("all %d calibration %s are right, or all are wrong: nothing to fit", len(found.right), name)
             return None
-    return WholeCalibration(fit(windows, source=source), fit(files, source=source))
+    return WholeCalibration(fit(windows, source=source), fit(files, source=source, goal=FILE_GOAL))
 
 
 def _embedded(bundle: Bundle, path: Path, random: np.random.Generator) -> ClipRows | None:

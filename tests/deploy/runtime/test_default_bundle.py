@@ -32,7 +32,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
         "## Measured",
         "motion against loudness",
         "random-weights",
-        "models/train_sync_tiny.py",
+        "models/train_whole_picture.py",
         "models/train_sync_face.py",
     ):
         assert words in card

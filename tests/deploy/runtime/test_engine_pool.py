@@ -74,10 +74,13 @@ def test_real_encoders_give_what_they_give_alone() -> None:
     wanted = [bundle.embed_frames(x) for x in tubelets] + [bundle.embed_audio(x) for x in segments]
     for result, expected in zip(found, wanted, strict=True):
         np.testing.assert_allclose(result, expected, atol=1e-6)
-    assert {name for name, _, _ in sizes} == {"audio_encoder", "visual_encoder"}
-    assert sum(count for _, _, count in sizes) == 11 + 10
-    assert len(sizes) < 8
-    assert max(count for _, _, count in sizes) <= 8
+    assert {name for name, _, _ in sizes} == {"audio_encoder", "frame_encoder", "visual_encoder"}
+    # Each tubelet of nine frames has eight pairs.
+    assert sum(count for name, _, count in sizes if name == "frame_encoder") == 11 * 8
+    batches = [count for name, _, count in sizes if name != "frame_encoder"]
+    assert sum(batches) == 11 + 10
+    assert len(batches) < 8
+    assert max(batches) <= 8
 
 
 def test_requests_that_wait_become_one_batch_in_their_order(bundle: Bundle) -> None:
