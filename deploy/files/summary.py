@@ -15,7 +15,7 @@ from cavsync.deploy.stream.scorer import NO_FACE, SyncScorer
 from cavsync.deploy.stream.span import TIME_TOLERANCE_SECONDS
 from cavsync.deploy.verdict.confidence import Evidence, compare_with_limits, judge, lack_of_input
 from cavsync.deploy.verdict.curve import FloatArray
-from cavsync.deploy.verdict.paths import combine, is_disputed, judge_face, tolerance_ms
+from cavsync.deploy.verdict.paths import combine, is_disputed, judge_face, tolerance_ms, without_face
 from cavsync.deploy.verdict.records import FACE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore, rounded
 from cavsync.deploy.verdict.trend import Event
 from cavsync.manifest import Calibration
@@ -160,8 +160,10 @@ def _overall(
     if WHOLE not in scorer.paths:
         reason = lack_of_input(curve.num_frames, evidence) or NO_FACE
         score = replace(score, path=FACE, reason=reason, offset_resolution_ms=None)
-    if face is None or manifest.faces is None:
+    if manifest.faces is None:
         return score, False
+    if face is None:
+        return (without_face(score) if {FACE, WHOLE} <= set(scorer.paths) else score), False
     face_calibration = manifest.faces.file_calibration or manifest.faces.calibration
     spoken = judge_face(
         face.curve,

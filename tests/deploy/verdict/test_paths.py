@@ -22,7 +22,7 @@ from cavsync.deploy.verdict.face_view import (
     FaceView,
     LipMotion,
 )
-from cavsync.deploy.verdict.paths import combine, judge_face, tolerance_ms
+from cavsync.deploy.verdict.paths import SURE_WITHOUT_FACE, combine, judge_face, tolerance_ms, without_face
 from cavsync.deploy.verdict.profiles import resolve_profile
 from cavsync.deploy.verdict.records import AUDIO_EARLY, FACE, UNDETERMINED, WHOLE, SyncScore
 from cavsync.manifest import Calibration
@@ -78,6 +78,20 @@ NONE, WEAK = 0.0, 0.03
 def test_without_a_face_the_whole_picture_decides() -> None:
     score = whole()
     assert combine(score, [], TOLERANCE_MS) is score
+
+
+@pytest.mark.parametrize(("confidence", "is_trusted"), [(SURE_WITHOUT_FACE, True), (SURE_WITHOUT_FACE - 0.001, False)])
+def test_a_file_without_a_face_needs_a_sure_whole_picture(confidence: float, is_trusted: bool) -> None:
+    score = without_face(replace(whole(), confidence=confidence))
+    assert score.is_measured is is_trusted
+    assert (score.state, score.suggested_audio_delay_ms) == (
+        (AUDIO_EARLY, 100.0) if is_trusted else (UNDETERMINED, None)
+    )
+    assert is_trusted or (
+        score.reason is not None and "no face was found" in score.reason and "+100 ms" in score.reason
+    )
+    undecided = whole(is_measured=False)
+    assert without_face(undecided) is undecided
 
 
 def test_a_face_decides_alone() -> None:
