@@ -15,7 +15,7 @@ from cavsync.kernels.dispatch import Implementation
 class _Rows(torch.autograd.Function):
     """table (N, D), ids (B, K) -> (B, K, D).
 
-    The table's gradient is a matrix product, which repeats to the bit; on a GPU, `index_add` adds in any order.
+    On a GPU the table's gradient is a matrix product, which repeats to the bit: `index_add` adds in any order there.
     """
 
     @staticmethod
@@ -28,10 +28,12 @@ class _Rows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (ids,) = ctx.saved_tensors
-        flat = ids.flatten()
+        flat, rows = ids.flatten(), grad.flatten(0, 1)
+        if grad.device.type != "cuda":
+            return grad.new_zeros(ctx.num_rows, grad.shape[-1]).index_add_(0, flat, rows), None
         places = grad.new_zeros(ctx.num_rows, len(flat)).scatter_(0, flat[None], 1.0)
-        with torch.autocast(grad.device.type, enabled=False):
-            return places @ grad.flatten(0, 1), None
+        with torch.autocast("cuda", enabled=False):
+            return places @ rows, None
 
 
 def _run(images: Tensor, ids_keep: Tensor, weight: Tensor, bias: Tensor, position: Tensor, modality: Tensor) -> Tensor:

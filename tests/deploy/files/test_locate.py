@@ -134,22 +134,24 @@ def test_what_does_not_belong_is_undetermined(meter: Path, video: Path, tmp_path
 
 
 def test_the_shipped_model_on_generated_clips(tmp_path: Path) -> None:
-    """Of twelve scenes in a row each sound is found in its own or undetermined; what belongs to none is not found."""
+    """Of twelve scenes in a row each sound fits its own best, found or not; what belongs to none is not found."""
     specs = draw_specs(14, 5, duration_seconds=5.0, plain=True, clutter=0.3, speech="synthetic")
     scenes = [render(spec) for spec in specs]
     frames = [np.stack([frame for _, frame in scene.frames]) for scene in scenes[:12]]
     video = write_clip(tmp_path / "long.mp4", frames=np.concatenate(frames), tracks=("video",))
-    found = {}
+    found, first = {}, {}
     for number in (1, 4, 9, 12, 13):
         sound = tmp_path / f"{number}.wav"
         with sound.open("wb") as stream:
             write_pcm16(stream, scenes[number].audio[:, 0])
         assert locate(sound, video, "--json", tmp_path / "out.json").exit_code == 0
         answer = json.loads((tmp_path / "out.json").read_text())
+        first[number] = answer["places"][0]["video_seconds"]
         if answer["state"] == "found":
-            found[number] = answer["places"][0]["video_seconds"]
-    assert len(found) >= 2
-    assert found == {number: pytest.approx(5.0 * number, abs=0.08) for number in found}
+            found[number] = first[number]
+    assert {number: first[number] for number in (1, 4, 9)} == {
+        number: pytest.approx(5.0 * number, abs=0.08) for number in (1, 4, 9)
+    }
     assert not found.keys() & {12, 13}
 
 
