@@ -97,7 +97,7 @@ kernel-table: setup
 
 # Print the bytes that every Triton kernel moves, against the least possible, and the predicted time; needs no GPU.
 kernel-traffic: setup
-	$(BIN)/python -P benchmarks/kernel_traffic.py
+	$(BIN)/python benchmarks/kernel_traffic.py
 
 # Run on a machine with an NVIDIA GPU, torch, triton and pytest, without installing this project there: 9 minutes.
 GPU_PYTHON ?= python3

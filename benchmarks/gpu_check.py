@@ -38,7 +38,7 @@ KILL_AFTER_SECONDS = 10
 
 @dataclass(frozen=True)
 class Step:
-    """A command with the time that it may take; `{python}` stands for the interpreter."""
+    """A command for Python with the time that it may take."""
 
     name: str
     limit_seconds: float

@@ -14,19 +14,19 @@ import os
 os.environ["TRITON_INTERPRET"] = "1"
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from kernel_cases import Case, cases
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
 
-from cavsync.kernels import Segments, attention, masked_reconstruction_loss, modality_layer_norm, use_backend
+from cavsync.kernels import OPERATIONS, use_backend
 
 BATCH, FULL_BATCH = 2, 256
 COPY_BYTES_PER_SECOND, PEAK_FLOPS = 3.028e12, 790e12
@@ -95,62 +95,6 @@ def counted() -> Iterator[dict[str, Traffic]]:
         InterpreterBuilder.create_masked_load, InterpreterBuilder.create_masked_store = load, store
 
 
-@dataclass(frozen=True)
-class Case:
-    """One operation at one size: leaves, a differentiable result, operations of the forward's products."""
-
-    name: str
-    leaves: Callable[[], list[Tensor]]
-    run: Callable[..., Tensor]
-    flops: float = 0.0
-
-
-def cases(batch: int) -> list[Case]:
-    """The operations of one pretraining step that Triton kernels compute."""
-    found = []
-    for heads, width, runs in (
-        (12, 64, ((batch, 61),)),
-        (12, 64, ((batch, 58),)),
-        (12, 64, ((batch, 53), (batch, 50), (batch, 101))),
-        (16, 32, ((batch, 404),)),
-    ):
-        tokens = sum(count * length for count, length in runs)
-        flops = 4.0 * sum(count * length**2 for count, length in runs) * heads * width
-        lengths = "+".join(str(length) for _, length in runs)
-        found.append(
-            Case(
-                f"attention {lengths} ({heads} x {width})",
-                lambda shape=(tokens, 3, heads, width): [torch.randn(shape).bfloat16()],  # type: ignore[misc]
-                lambda qkv, runs=runs: attention(qkv, Segments(runs)),
-                flops,
-            )
-        )
-    for width, lengths_of in ((768, (53, 50, 101)), (512, (404,))):
-        rows = [batch * length for length in lengths_of]
-
-        def leaves(width: int = width, rows: list[int] = rows) -> list[Tensor]:
-            stream = torch.randn(sum(rows), width)
-            return [stream, stream.bfloat16(), *torch.randn(2, len(rows), width).unbind(0)]
-
-        def norm(x: Tensor, branch: Tensor, weights: Tensor, biases: Tensor, rows: list[int] = rows) -> Tensor:
-            total, normed = modality_layer_norm(x, branch, weights, biases, rows, torch.bfloat16)
-            return total + normed
-
-        found.append(Case(f"LayerNorm {sum(rows) // batch} x {width}", leaves, norm))
-    for channels, height, columns in ((1, 128, 26), (3, 224, 14)):
-        count = height // 16 * columns
-        images, hidden = torch.randn(batch, channels, height, 16 * columns), torch.rand(batch, count) < 0.75
-
-        def prediction(count: int = count, channels: int = channels) -> list[Tensor]:
-            return [torch.randn(batch, count, 256 * channels).bfloat16()]
-
-        def loss(prediction: Tensor, images: Tensor = images, hidden: Tensor = hidden) -> Tensor:
-            return masked_reconstruction_loss(prediction, images, hidden, 16, True)
-
-        found.append(Case(f"reconstruction loss {count} x {256 * channels}", prediction, loss))
-    return found
-
-
 def traffic_of(case: Case) -> dict[str, Traffic]:
     """Run forward and backward; return what each kernel moved."""
     leaves = [leaf.requires_grad_() for leaf in case.leaves()]
@@ -166,16 +110,16 @@ def main() -> None:
     table = Table("operation", "kernel", "moved, MB", "least, MB", "ratio", "all, us", "least, us", "product, us")
     table.title = f"a batch of {FULL_BATCH}, counted on {BATCH}"
     grown = FULL_BATCH / BATCH
-    for case in cases(BATCH):
+    for case in cases(BATCH, torch.device("cpu"), torch.bfloat16):
+        if all(item.name != "triton" for item in OPERATIONS[case.operation].candidates):
+            continue
         for kernel, traffic in traffic_of(case).items():
             moved, least = traffic.moved() * grown, traffic.least() * grown
             # Backward: logits again, and the gradients of logits, values, queries and keys.
             flops = case.flops * grown * (2.5 if "backward" in kernel else 1.0 if "forward" in kernel else 0.0)
             times = [1e6 * moved / COPY_BYTES_PER_SECOND, 1e6 * least / COPY_BYTES_PER_SECOND, 1e6 * flops / PEAK_FLOPS]
-            table.add_row(
-                case.name, kernel, f"{moved / 1e6:.1f}", f"{least / 1e6:.1f}", f"{moved / least:.2f}",
-                *(f"{value:.1f}" for value in times),
-            )  # fmt: skip
+            sizes = f"{moved / 1e6:.1f}", f"{least / 1e6:.1f}", f"{moved / least:.2f}"
+            table.add_row(f"{case.operation} {case.shape}", kernel, *sizes, *(f"{value:.1f}" for value in times))
     Console(width=160).print(table)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cavsync.kernels import Segments, attention
+
 
 def row(backend: str, **values: object) -> dict:
     return {"op": "attention", "shape": "61", "backend": backend, **values}
@@ -129,7 +131,7 @@ def test_the_traffic_of_attention_is_counted(load) -> None:
     """One sequence of 5 tokens, 2 heads of 16: everything is read and written once, masked elements are not."""
     traffic = load("kernel_traffic")
     qkv = [traffic.torch.randn(5, 3, 2, 16).bfloat16()]
-    case = traffic.Case("small", lambda: qkv, lambda x: traffic.attention(x, traffic.Segments(((1, 5),))))
+    case = traffic.Case("attention", "small", lambda: qkv, lambda x: attention(x, Segments(((1, 5),))), 0.0, 0.0)
     found = traffic.traffic_of(case)
     tokens, row, sums, table = 5, 2 * 16 * 2, 5 * 2 * 4, 2 * 4
     # Forward: qkv, the row of the table; result and denominators. Backward: those and the gradient of the result.

@@ -23,6 +23,8 @@ def test_a_model_is_trained_resumed_exported_and_used(tmp_path: Path) -> None:
 
     video = write_clip(tmp_path / "video.mkv")
     said = run_example("export_and_verify.py", "run", "bundle", video, folder=tmp_path)
-    assert re.search(r"^visual_encoder, float32: largest error \S+, centred cosine [01]\.\d{4}$", said, re.MULTILINE), said
+    assert re.search(r"^visual_encoder, float32: largest error \S+, centred cosine [01]\.\d{4}$", said, re.MULTILINE), (
+        said
+    )
     assert re.search(r": \d+ files match their hashes$", said, re.MULTILINE)
     assert said.splitlines()[-1].startswith("undetermined ")

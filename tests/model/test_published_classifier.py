@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from plain_blocks import PlainBlocks
 from small_models import small_inputs
 from torch import Tensor
 
@@ -61,29 +62,11 @@ def published_state(seed: int = 0) -> dict[str, Tensor]:
     return {f"module.{name}": 0.2 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
 
-class Plain:
+class Plain(PlainBlocks):
     """The published classifier from its tensors, one operation at a time."""
 
     def __init__(self, state: dict[str, Tensor]) -> None:
-        self.state = {name.removeprefix("module."): value for name, value in state.items()}
-
-    def linear(self, x: Tensor, name: str) -> Tensor:
-        return x @ self.state[f"{name}.weight"].T + self.state[f"{name}.bias"]
-
-    def norm(self, x: Tensor, name: str) -> Tensor:
-        centred = x - x.mean(dim=-1, keepdim=True)
-        scaled = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
-        return scaled * self.state[f"{name}.weight"] + self.state[f"{name}.bias"]
-
-    def block(self, x: Tensor, name: str, stream: str = "") -> Tensor:
-        batch, count, dim = x.shape
-        qkv = self.linear(self.norm(x, f"{name}.norm1{stream}"), f"{name}.attn.qkv")
-        query, key, value = qkv.view(batch, count, 3, HEADS, dim // HEADS).permute(2, 0, 3, 1, 4)
-        weights = (query @ key.transpose(-2, -1) / (dim // HEADS) ** 0.5).softmax(dim=-1)
-        x = x + self.linear((weights @ value).transpose(1, 2).reshape(batch, count, dim), f"{name}.attn.proj")
-        hidden = self.linear(self.norm(x, f"{name}.norm2{stream}"), f"{name}.mlp.fc1")
-        hidden = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))
-        return x + self.linear(hidden, f"{name}.mlp.fc2")
+        super().__init__({name.removeprefix("module."): value for name, value in state.items()}, HEADS)
 
     def blocks(self, x: Tensor, stack: str, stream: str = "") -> Tensor:
         for number in range(2):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from plain_blocks import PlainBlocks
 from small_models import small_inputs
 from torch import Tensor
 
@@ -56,28 +57,11 @@ def published(tmp_path: Path, config: ModelConfig, head: str) -> tuple[Path, dic
     return tmp_path / "probe.pth", state
 
 
-class Plain:
+class Plain(PlainBlocks):
     """The published classes from their tensors, one operation at a time, in float64."""
 
     def __init__(self, state: dict[str, Tensor]) -> None:
-        self.state = {name: value.double() for name, value in state.items()}
-
-    def linear(self, x: Tensor, name: str) -> Tensor:
-        return x @ self.state[f"{name}.weight"].T + self.state[f"{name}.bias"]
-
-    def norm(self, x: Tensor, name: str) -> Tensor:
-        centred = x - x.mean(dim=-1, keepdim=True)
-        scaled = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
-        return scaled * self.state[f"{name}.weight"] + self.state[f"{name}.bias"]
-
-    def block(self, x: Tensor, name: str) -> Tensor:
-        batch, count, dim = x.shape
-        qkv = self.linear(self.norm(x, f"{name}.norm1"), f"{name}.attn.qkv")
-        query, key, value = qkv.view(batch, count, 3, HEADS, dim // HEADS).permute(2, 0, 3, 1, 4)
-        weights = (query @ key.transpose(-2, -1) / (dim // HEADS) ** 0.5).softmax(dim=-1)
-        x = x + self.linear((weights @ value).transpose(1, 2).reshape(batch, count, dim), f"{name}.attn.proj")
-        hidden = self.linear(self.norm(x, f"{name}.norm2"), f"{name}.mlp.fc1")
-        return x + self.linear(hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5)), f"{name}.mlp.fc2")
+        super().__init__({name: value.double() for name, value in state.items()}, HEADS)
 
     def tokens(self, image: Tensor, modality: str) -> Tensor:
         """After the modality's own blocks: global token first, registers dropped."""

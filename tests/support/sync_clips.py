@@ -110,3 +110,11 @@ def _interleave(
             written += len(piece)
     for stream in streams.values():
         container.mux(stream.encode(None))
+
+
+def write_clip_folder(folder: Path) -> Path:
+    """Write two clips into an existing folder, and one of the first one's name below it; return the folder."""
+    (folder / "more").mkdir()
+    for number, name in enumerate(("a.mkv", "b.mkv", "more/a.mkv")):
+        write_clip(folder / name, seconds=2.0 + number, seed=number)
+    return folder

@@ -15,7 +15,7 @@ from counting_engine import CountingEngine
 from numpy.typing import NDArray
 from opened_shards import make_foreign, opened
 from small_models import TUBELETS, small_model
-from sync_clips import write_clip
+from sync_clips import write_clip_folder
 
 from cavsync.cli.main import main
 from cavsync.data.clip import load_clip
@@ -33,11 +33,7 @@ from cavsync.model.checkpoint import save_model
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two clips in a folder, and one below it."""
-    folder = tmp_path_factory.mktemp("clips")
-    (folder / "more").mkdir()
-    for number, name in enumerate(("a.mkv", "b.mkv", "more/a.mkv")):
-        write_clip(folder / name, seconds=2.0 + number, seed=number)
-    return folder
+    return write_clip_folder(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture(scope="module")

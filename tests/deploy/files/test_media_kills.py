@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from exported import lively_model
 from fake_bundle import write_fake_bundle
 from small_models import classifier_of
-from sync_clips import make_audio, write_clip
+from sync_clips import make_audio, write_clip, write_clip_folder
 
 from cavsync.atomic import remove_leftovers
 from cavsync.cli.main import main
@@ -33,11 +33,7 @@ Command = Callable[[Path], list[object]]
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two clips in a folder, and one below it."""
-    folder = tmp_path_factory.mktemp("clips")
-    (folder / "more").mkdir()
-    for number, name in enumerate(("a.mkv", "b.mkv", "more/a.mkv")):
-        write_clip(folder / name, seconds=2.0 + number, seed=number)
-    return folder
+    return write_clip_folder(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture(scope="module")
