@@ -33,8 +33,8 @@ FUZZ_SECONDS ?= 600
 fuzz: setup
 	FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest --durations=15 tests/fuzz
 
-# Tests of a regular install of the wheel; its dependencies come from $(VENV).
-WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy tests/data
+# Tests of a regular install of the wheel, of what reads files of the package; its dependencies come from $(VENV).
+WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy/runtime tests/deploy/server tests/deploy/sinks
 test-wheel: setup
 	rm -rf build/wheel $(WHEEL_VENV)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
