@@ -31,7 +31,7 @@ test-slow: setup
 # Damaged media, bundles, shards, checkpoints and requests, for so long each; `make test` tries a few of each.
 FUZZ_SECONDS ?= 600
 fuzz: setup
-	FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest --durations=15 tests/fuzz
+	FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2 --dist load --max-worker-restart=0 --durations=15 tests/fuzz
 
 # Tests of a regular install of the wheel, of what reads files of the package; its dependencies come from $(VENV).
 WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy/runtime tests/deploy/server tests/deploy/sinks
