@@ -51,7 +51,7 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
     ),
     "cavsync.evaluate": ({"results"}, {"inputs"}, {"sync", "retrieval", "classify", "localize", "inpaint"}),
     "cavsync.data": ({"augment", "labels"}, {"faces"}, {"synth", "shards"}, {"sources"}),
-    "cavsync.train": ({"recipes"}, {"tasks"}),
+    "cavsync.train": ({"recipes"}, {"tasks"}, {"graphs"}),
     "cavsync.cli": ({"data", "eval", "media"},),
 }
 MAX_MODULES = 25
