@@ -46,7 +46,7 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
         {"stream"},
         {"files", "repair"},
         {"sinks", "metrics"},
-        {"live"},
+        {"archive", "live"},
         {"server"},
     ),
     "cavsync.evaluate": ({"results"}, {"inputs"}, {"sync", "retrieval", "classify", "localize", "inpaint"}),

@@ -66,6 +66,16 @@ def scoring_options(command: Command) -> Command:
 
     Raises ConfigError, before the command runs, if an option cannot be used with any bundle.
     """
+    return _scoring_options(thread_options(_gathered(command)))
+
+
+def worker_scoring_options(command: Command) -> Command:
+    """Add the same options but those that choose cores of this machine."""
+    return _scoring_options(_gathered(command))
+
+
+def _gathered(command: Command) -> Command:
+    """Give the command the values of the options as `scoring` and `engine`."""
 
     @functools.wraps(command)
     def with_options(**values: Any) -> Any:
@@ -76,7 +86,11 @@ def scoring_options(command: Command) -> Command:
         scoring = ScoringOptions(**_taken(values, ScoringKeywords.__annotations__))
         return command(scoring=scoring, engine=engine, **values)
 
-    decorated: Command = track_options(ENGINE_OPTION(path_option(thread_options(with_options))))
+    return with_options
+
+
+def _scoring_options(command: Command) -> Command:
+    decorated: Command = track_options(ENGINE_OPTION(path_option(command)))
     for option in reversed((*PROFILE_OPTIONS, *GRID_OPTIONS)):
         decorated = option(decorated)
     return decorated
