@@ -204,6 +204,15 @@ cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* re
   });
 }
 
+cavsync_status cavsync_scorer_drop_oldest(cavsync_scorer* scorer, double keep_seconds, size_t* num_dropped) {
+  return guarded([&] {
+    require(scorer, num_dropped);
+    *num_dropped = 0;
+    if (!(keep_seconds >= 0)) throw argument_error("keep_seconds is negative or no number: give 0 or more");
+    *num_dropped = scorer->scorer.drop_oldest(keep_seconds);
+  });
+}
+
 cavsync_status cavsync_scorer_flush(cavsync_scorer* scorer) {
   return guarded([&] {
     require(scorer);
