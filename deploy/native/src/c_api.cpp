@@ -48,7 +48,7 @@ cavsync_status guarded(Action action) {
 
 template <class... Pointers>
 void require(Pointers... pointers) {
-  if (((pointers == nullptr) || ...)) throw argument_error("a required pointer is null: give an object");
+  if (!(pointers && ...)) throw argument_error("a required pointer is null: give an object");
 }
 
 template <class Structure>
