@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test sync-tiny sync-research sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test sync-tiny sync-research sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -53,6 +53,24 @@ test-base: setup
 	rm -rf build/base-clips
 	$(BIN)/cavsync data synth build/base-clips --clips 1 --seed 3 --max-offset-ms 400 > /dev/null
 	cd build && ../$(BASE_VENV)/bin/cavsync score base-clips > /dev/null
+
+# Both pinned sets can be installed: with PyTorch 2.11 and ONNX Runtime for GPUs, and with PyTorch 2.10 and xformers.
+RESOLVE := $(BIN)/python -m pip install --quiet --dry-run --ignore-installed
+test-resolve: setup
+	$(RESOLVE) --constraint constraints.txt ./packaging/onnxruntime '.[train,export,serve,gpu]'
+	$(RESOLVE) --constraint constraints-torch-2.10.txt '.[train,export,serve]'
+
+# Training with whatever versions are the latest, in an environment of its own: every module imports, and a run ends.
+FRESH_VENV := build/fresh-venv
+FRESH := ../$(FRESH_VENV)/bin
+test-fresh:
+	rm -rf $(FRESH_VENV) build/fresh-clips build/fresh-run
+	$(PYTHON) -m venv $(FRESH_VENV)
+	$(FRESH_VENV)/bin/python -m pip install --quiet '.[train]'
+	cd build && $(FRESH)/python -P ../tests/support/import_training.py
+	cd build && $(FRESH)/cavsync data synth fresh-clips --clips 4 --seed 3 > /dev/null
+	cd build && $(FRESH)/cavsync train --preset debug --data fresh-clips --out fresh-run --set max_steps=2
+	cd build && $(FRESH)/cavsync info
 
 lint: setup
 	$(BIN)/ruff check .

@@ -30,6 +30,8 @@ PACKAGES = {
     "pydantic": "pydantic",
     "pydantic-core": "pydantic_core",
     "rich": "rich",
+    "safetensors": "safetensors",
+    "torchaudio": "torchaudio",
     "typing-inspection": "typing_inspection",
 }
 """What such a machine may lack, by the name of its distribution and of its module."""

@@ -84,6 +84,7 @@ class LogFormatter(logging.Formatter):
 
 COMMANDS = {
     "score": ("cavsync.cli.score:score", "Measure the audio-visual offset of files."),
+    "archive": ("cavsync.cli.archive:archive", "Score the files of an archive on a Ray cluster."),
     "watch": ("cavsync.cli.watch:watch", "Score a live source as it plays."),
     "fix": ("cavsync.cli.fix:fix", "Remove a file's offset without re-encoding it."),
     "serve": ("cavsync.cli.serve:serve", "Score files and live streams over HTTP, with a live page."),

@@ -23,9 +23,10 @@ from cavsync.train.data import Batch, RunData
 from cavsync.train.device import make_fabric, sync_batch_norm
 from cavsync.train.ema import WeightAverage, moving, over_epochs
 from cavsync.train.face_data import FaceTracking, open_face_data
+from cavsync.train.graphs.step import with_graphs
 from cavsync.train.held_out import held_out_metrics
 from cavsync.train.metrics import MetricsLog
-from cavsync.train.optimizer import make_optimizer
+from cavsync.train.optimizer import make_optimizer, set_rate
 from cavsync.train.ranks import Ranks
 from cavsync.train.recipes import AnyModelConfig
 from cavsync.train.schedule import learning_rate
@@ -200,7 +201,9 @@ class Session:
         num_steps = config.max_steps or math.ceil(config.epochs * self.data.steps_per_epoch)
         begin_seconds = time.monotonic() - state.elapsed_seconds
         optimizer: Any = self.fabric.setup_optimizers(self.training.optimizer)
-        step = TrainingStep(self.fabric, self.ranks, self.task, config, self.trainer.folder, self.model, optimizer)
+        step = with_graphs(
+            TrainingStep(self.fabric, self.ranks, self.task, config, self.trainer.folder, self.model, optimizer)
+        )
         metrics: dict[str, float] = {}
         has_learned = False
         self.model.train()
@@ -267,8 +270,7 @@ class Session:
         """Give the optimizer the learning rate of a step; return it, before the factor of a parameter group."""
         steps_per_epoch = self.data.steps_per_epoch
         rate = learning_rate(self.trainer.config, batch.step, steps_per_epoch=steps_per_epoch, progress=batch.progress)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["rate_factor"]
+        set_rate(optimizer, rate)
         return rate
 
     def _totals(self, batch: StepBatch, state: RunState) -> dict[str, float]:

@@ -102,10 +102,10 @@ class OnnxGraph:
 
 def runtime_version() -> str:
     """Return the version of ONNX Runtime, whichever of its packages is installed."""
-    return str(_onnxruntime().__version__)
+    return str(import_onnxruntime().__version__)
 
 
-def _onnxruntime() -> Any:
+def import_onnxruntime() -> Any:
     """Import the runtime when it is first needed, because that takes a tenth of a second.
 
     Since 1.29 its official builds store a device identifier in the home folder and send events about sessions and
@@ -126,7 +126,7 @@ def _open_session(
     cores: Sequence[int] | None,
 ) -> Any:
     """Open a session for the graph `content`; `path` is used in messages only."""
-    ort = _onnxruntime()
+    ort = import_onnxruntime()
     wanted = list(providers) if providers else [CPU_PROVIDER]
     available = ort.get_available_providers()
     for provider in wanted:
@@ -189,6 +189,6 @@ def _shapes_agree(declared: list[int | str], found: list[Any]) -> bool:
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
     """ONNX Runtime's exceptions, which have no common base class."""
-    state = _onnxruntime().capi.onnxruntime_pybind11_state
+    state = import_onnxruntime().capi.onnxruntime_pybind11_state
     kinds = [item for item in vars(state).values() if isinstance(item, type) and issubclass(item, Exception)]
     return (*kinds, RuntimeError)

@@ -69,6 +69,18 @@ class Task(Protocol):
         """Return the loss of a batch (a scalar), and scalars to report."""
         ...
 
+    def reason_against_recording(self) -> str:
+        """Why steps cannot be recorded as CUDA graphs; "" where `inputs` and `compute` do what `loss` does."""
+        return "only pretraining is written so that a step can be recorded"
+
+    def inputs(self, batch: Any, device: torch.device, draw: Draw) -> dict[str, Tensor]:
+        """Return the tensors, on `device`, that `compute` needs of a batch; all that is drawn is among them."""
+        raise NotImplementedError
+
+    def compute(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss (a scalar) and the scalars of `loss`, on the device, without waiting for it."""
+        raise NotImplementedError
+
     def measure(self, model: Any, batch: Any, device: torch.device, draw: Draw) -> tuple[dict[str, float], Any]:
         """Return the scalars of `loss` for a held-out batch, and what `over_clips` needs of it."""
         return self.loss(model, batch, device, draw)[1], None

@@ -214,7 +214,7 @@ def test_without_gpu_or_library_there_is_a_sentence(
     with pytest.raises(ConfigError, match=r"TensorRT-RTX cannot be imported here .*`pip install 'cavsync\[trt\]'`"):
         TensorRtGraph(folder, SPEC, ENGINE)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(ConfigError, match=r"`pip install tensorrt` .*pypi\.nvidia\.com"):
+    with pytest.raises(ConfigError, match=r"`pip install 'cavsync\[tensorrt\]'` .*pypi\.nvidia\.com"):
         import_library("tensorrt")
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
     with pytest.raises(ConfigError, match=r"needs cuda-bindings.*`pip install 'cavsync\[trt\]'`"):

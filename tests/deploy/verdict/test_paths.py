@@ -107,8 +107,8 @@ def test_the_whole_picture_decides_where_the_face_does_not() -> None:
 @pytest.mark.parametrize(
     ("confidence", "offset_ms", "view", "is_measured"),
     [
-        (0.8, 300.0, VIEW, True),
-        (0.7, 300.0, VIEW, False),
+        (SURE_ALONE, 300.0, VIEW, True),
+        (0.98, 300.0, VIEW, False),
         # The best match of the face, too weak to be decided on, lies at 100 ms.
         (0.7, 120.0, VIEW, True),
         (SURE_ALONE, 300.0, replace(VIEW, frontality=MIN_FRONTALITY / 2), True),
@@ -117,7 +117,7 @@ def test_the_whole_picture_decides_where_the_face_does_not() -> None:
         (0.98, 100.0, replace(VIEW, lips=LipMotion(STILL_OPENING / 2, 0.4)), False),
     ],
 )
-def test_beside_speaking_lips_the_whole_picture_must_be_sure_or_supported(
+def test_beside_speaking_lips_the_whole_picture_must_be_very_sure_or_supported(
     confidence: float, offset_ms: float, view: FaceView, is_measured: bool
 ) -> None:
     weak = face(height=0.12, view=view)
@@ -127,7 +127,7 @@ def test_beside_speaking_lips_the_whole_picture_must_be_sure_or_supported(
     if not is_measured:
         assert (score.state, score.suggested_audio_delay_ms) == (UNDETERMINED, None)
         assert score.reason is not None
-        assert ("do not fit it" if view is VIEW else "no face is seen well enough") in score.reason
+        assert ("the lips that are seen do not fit" if view is VIEW else "no face is seen well enough") in score.reason
 
 
 def test_where_both_agree_the_face_is_taken() -> None:

@@ -133,6 +133,11 @@ def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) ->
     assert (first["only"], first["min_seconds"]) == ({"kind": "siren or lamp"}, 2.0)
     assert first["offsets"] == "0, 130 ms for every clip"
     assert "variants" not in first
+    hashes = {"m": "0123456789abcdef"}
+    assert sync_protocol({"m": bundle.manifest}, [drawn], TESTS, **options, sha256=hashes) == first
+    judging = replace(TESTS, absolute_offset=True)
+    ruler = sync_protocol({"m": bundle.manifest}, [drawn], judging, **options, sha256=hashes)
+    assert ruler["measured_by"] == {"m": "0123456789ab"}
     finer = replace(bundle.manifest, sync=replace(bundle.manifest.sync, hop_ms=20.0))
     other = sync_protocol({"m": finer}, [drawn], TESTS, **options)
     assert {name for name in first if first[name] != other[name]} == {"models"}

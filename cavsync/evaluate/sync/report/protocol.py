@@ -35,9 +35,15 @@ def sync_protocol(
     *,
     only: Mapping[str, tuple[str, ...]],
     min_seconds: float = 0.0,
+    sha256: Mapping[str, str] | None = None,
 ) -> dict[str, JsonValue]:
-    """Return the protocol of `evaluate_sync` with the same models, cases and tests; `only` and `min_seconds`: how the
-    cases were selected."""
+    """Return the protocol of `evaluate_sync` with the same models, cases and tests.
+
+    Args:
+        only: columns and values by which the cases were selected.
+        min_seconds: length from which on clips were selected.
+        sha256: the models' hashes by name, stated where the figures judge the clips: then the models are the ruler.
+    """
     offsets = ", ".join(f"{offset:g}" for offset in tests.offsets_ms)
     protocol: dict[str, JsonValue] = {
         "offsets": _chosen_or_fixed(cases, "injected_offsets_ms", f"{offsets} ms for every clip"),
@@ -72,6 +78,8 @@ def sync_protocol(
             f"searched over {SEARCH_MS:.0f} ms to either side by the whole picture; clips without evidence apart"
         )
     protocol |= {name: words for name, words in GENERATION.items() if name in tests.generation_metrics}
+    if sha256 and (tests.absolute_offset or tests.generation_metrics):
+        protocol["measured_by"] = {name: digest[:12] for name, digest in sha256.items()}
     if tests.variants:
         protocol["variants"] = list(tests.variants)
         protocol["variants_move_by_more_than_ms"] = LARGEST_MOVEMENT_MS
