@@ -9,7 +9,11 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
+<<<<<<< HEAD
 .PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-fuzz sync-tiny sync-research sync-face bench clean
+=======
+.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-wheel native-fuzz sync-tiny sync-research sync-face bench clean
+>>>>>>> native
 
 setup: $(INSTALLED)
 
@@ -110,6 +114,17 @@ native-test: native
 	cmake -S . -B build/native-tsan $(NATIVE_FLAGS) -DCMAKE_BUILD_TYPE=Debug -DCAVSYNC_SANITIZE=thread
 	cmake --build build/native-tsan --target threaded_tests
 	ctest --test-dir build/native-tsan --output-on-failure -L threads
+
+# A wheel with libcavsync inside, for machines with the same Debian release, and one score with it, outside the checkout.
+NATIVE_WHEEL_VENV := build/native-wheel-venv
+native-wheel: $(ONNXRUNTIME)/.installed
+	rm -rf build/native-wheel $(NATIVE_WHEEL_VENV)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/native-wheel --config-settings=build.targets=cavsync \
+		--config-settings=cmake.define.CAVSYNC_NATIVE=ON --config-settings=cmake.define.ONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME) .
+	$(PYTHON) -m venv $(NATIVE_WHEEL_VENV)
+	$(NATIVE_WHEEL_VENV)/bin/python -m pip install --quiet --constraint constraints.txt build/native-wheel/*.whl
+	cd build && ../$(NATIVE_WHEEL_VENV)/bin/python -P -c "from cavsync.deploy.native import NativeBundle, NativeScorer; \
+		print(NativeScorer(NativeBundle(), path='whole').flush())"
 
 # Damaged manifests, graphs and streams, for so long each, with clang's libFuzzer under sanitizers. New inputs that reach
 # other code are kept in build/native-fuzz/corpus; what fails is written to the current folder.

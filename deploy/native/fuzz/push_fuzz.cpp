@@ -15,9 +15,12 @@ cavsync_scorer* make_scorer() {
   cavsync_options options;
   cavsync_options_init(&options);
   options.path = CAVSYNC_PATH_WHOLE;
+  // Little work for the models: they are not what is tried.
   options.window_seconds = 0.6;
   options.max_offset_ms = 200;
-  options.group_seconds = 0.1;
+  options.frame_rate_hz = 10;
+  options.hop_ms = 100;
+  options.group_seconds = 0.3;
   options.keeps_summary = 1;
   cavsync_scorer* scorer = nullptr;
   if (cavsync_bundle_open(BUNDLE, &bundle_options, &bundle) != CAVSYNC_OK ||
