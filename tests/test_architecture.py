@@ -44,7 +44,7 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
         {"runtime"},
         {"faces"},
         {"stream"},
-        {"files", "repair"},
+        {"files", "repair", "native"},
         {"sinks", "metrics"},
         {"archive", "live"},
         {"server"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,8 @@ def _open_session(
                 f"execution provider {provider} is not available, this ONNX Runtime has {', '.join(available)}: "
                 "use one of these or install the runtime that has it"
             )
+    if "CUDAExecutionProvider" in wanted:
+        _load_cuda(ort)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     # Never the runtime's own format, which is not checked for pointers to other files.
@@ -162,6 +166,13 @@ def _open_session(
             f"{', '.join(session.get_providers())} does: check its driver and libraries or use {CPU_PROVIDER}"
         )
     return session
+
+
+def _load_cuda(ort: Any) -> None:
+    """Load CUDA's libraries from the packages that the extra `gpu` installs; a missing one fails at the session."""
+    # It prints what it does not find.
+    with redirect_stdout(sys.stderr):
+        ort.preload_dlls()
 
 
 def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: list[Any]) -> None:
