@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-wheel native-fuzz sync-tiny sync-research sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-wheel native-fuzz sync-tiny sync-research sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -31,10 +31,10 @@ test-slow: setup
 # Damaged media, bundles, shards, checkpoints and requests, for so long each; `make test` tries a few of each.
 FUZZ_SECONDS ?= 600
 fuzz: setup
-	FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest --durations=15 tests/fuzz
+	FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2 --dist load --max-worker-restart=0 --durations=15 tests/fuzz
 
-# Tests of a regular install of the wheel; its dependencies come from $(VENV).
-WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy tests/data
+# Tests of a regular install of the wheel, of what reads files of the package; its dependencies come from $(VENV).
+WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy/runtime tests/deploy/server tests/deploy/sinks
 test-wheel: setup
 	rm -rf build/wheel $(WHEEL_VENV)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
@@ -53,6 +53,24 @@ test-base: setup
 	rm -rf build/base-clips
 	$(BIN)/cavsync data synth build/base-clips --clips 1 --seed 3 --max-offset-ms 400 > /dev/null
 	cd build && ../$(BASE_VENV)/bin/cavsync score base-clips > /dev/null
+
+# Both pinned sets can be installed: with PyTorch 2.11 and ONNX Runtime for GPUs, and with PyTorch 2.10 and xformers.
+RESOLVE := $(BIN)/python -m pip install --quiet --dry-run --ignore-installed
+test-resolve: setup
+	$(RESOLVE) --constraint constraints.txt ./packaging/onnxruntime '.[train,export,serve,gpu]'
+	$(RESOLVE) --constraint constraints-torch-2.10.txt '.[train,export,serve]'
+
+# Training with whatever versions are the latest, in an environment of its own: every module imports, and a run ends.
+FRESH_VENV := build/fresh-venv
+FRESH := ../$(FRESH_VENV)/bin
+test-fresh:
+	rm -rf $(FRESH_VENV) build/fresh-clips build/fresh-run
+	$(PYTHON) -m venv $(FRESH_VENV)
+	$(FRESH_VENV)/bin/python -m pip install --quiet '.[train]'
+	cd build && $(FRESH)/python -P ../tests/support/import_training.py
+	cd build && $(FRESH)/cavsync data synth fresh-clips --clips 4 --seed 3 > /dev/null
+	cd build && $(FRESH)/cavsync train --preset debug --data fresh-clips --out fresh-run --set max_steps=2
+	cd build && $(FRESH)/cavsync info
 
 lint: setup
 	$(BIN)/ruff check .

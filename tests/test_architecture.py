@@ -46,12 +46,12 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
         {"stream"},
         {"files", "repair", "native"},
         {"sinks", "metrics"},
-        {"live"},
+        {"archive", "live"},
         {"server"},
     ),
     "cavsync.evaluate": ({"results"}, {"inputs"}, {"sync", "retrieval", "classify", "localize", "inpaint"}),
     "cavsync.data": ({"augment", "labels"}, {"faces"}, {"synth", "shards"}, {"sources"}),
-    "cavsync.train": ({"recipes"}, {"tasks"}),
+    "cavsync.train": ({"recipes"}, {"tasks"}, {"graphs"}),
     "cavsync.cli": ({"data", "eval", "media"},),
 }
 MAX_MODULES = 25

@@ -91,6 +91,7 @@ COMMANDS = {
     "export": ("cavsync.cli.export:export", "Export the encoders as ONNX graphs, checked against the PyTorch model."),
     "eval": ("cavsync.cli.main:evaluate", "Evaluate a model."),
     "data": ("cavsync.cli.main:data", "Make and check data sets."),
+    "archive": ("cavsync.cli.archive:archive", "Score the files of an archive on a Ray cluster."),
     "embed": ("cavsync.cli.media.embed:embed", "Write the embeddings of files as arrays or tables."),
     "tag": ("cavsync.cli.media.tag:tag", "Write the classes of files over time."),
     "locate": ("cavsync.cli.media.locate:locate", "Find where in a video a sound belongs."),

@@ -33,7 +33,7 @@ GRID_OPTIONS = (
 )  # fmt: skip
 TRACK_OPTIONS = (
     click.option("--audio-stream", metavar="N[+N]",
-                 help="Number of the audio track to score, from 0 on, or several of a file to mix, as in 2+3; by "
+                 help="Number of the audio track to use, from 0 on, or several of a file to mix, as in 2+3; by "
                  "default the one that players play."),
     click.option("--video-stream", type=click.IntRange(min=0), metavar="N",
                  help="Number of the video track, from 0 on; by default the one that players play."),
@@ -66,6 +66,16 @@ def scoring_options(command: Command) -> Command:
 
     Raises ConfigError, before the command runs, if an option cannot be used with any bundle.
     """
+    return _scoring_options(thread_options(_gathered(command)))
+
+
+def worker_scoring_options(command: Command) -> Command:
+    """Add the same options but those that choose cores of this machine."""
+    return _scoring_options(_gathered(command))
+
+
+def _gathered(command: Command) -> Command:
+    """Give the command the values of the options as `scoring` and `engine`."""
 
     @functools.wraps(command)
     def with_options(**values: Any) -> Any:
@@ -76,7 +86,11 @@ def scoring_options(command: Command) -> Command:
         scoring = ScoringOptions(**_taken(values, ScoringKeywords.__annotations__))
         return command(scoring=scoring, engine=engine, **values)
 
-    decorated: Command = track_options(ENGINE_OPTION(path_option(thread_options(with_options))))
+    return with_options
+
+
+def _scoring_options(command: Command) -> Command:
+    decorated: Command = track_options(ENGINE_OPTION(path_option(command)))
     for option in reversed((*PROFILE_OPTIONS, *GRID_OPTIONS)):
         decorated = option(decorated)
     return decorated

@@ -33,7 +33,7 @@ def score_apart(
         outcome: Outcome = receiver.recv()
     except EOFError:
         process.join()
-        return FileFailure(legible(source), legible(f"{source} {_end_of(process.exitcode)}"))
+        return FileFailure(legible(source), legible(f"{source} {end_of_process(process.exitcode)}"))
     finally:
         receiver.close()
         if process.pid is not None:
@@ -53,8 +53,8 @@ def _send_outcome(
         sender.send(FileFailure(legible(source), str(error)))
 
 
-def _end_of(status: int | None) -> str:
-    """Return a clause about the end of a process that sent nothing."""
+def end_of_process(status: int | None) -> str:
+    """Return a clause on a file that ended the process which scored it; `status` is negative after a signal."""
     number = -(status or 0)
     try:
         cause = signal.Signals(number).name

@@ -1,0 +1,223 @@
+"""The data set of an archive on disk: parts of three Parquet tables, in which every file stands once.
+
+A part is a file of the same name in `verdicts`, `windows` and `events`. The verdicts are written last, and the part
+counts only with them: what a killed process leaves without is deleted when the data set is opened again. Rows of files
+that are to be scored again are taken out under a note that survives the process, too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any, Self
+
+from cavsync.atomic import atomic_file, atomic_path, only_writer, remove_leftovers
+from cavsync.deploy.archive.rows import FileRows
+from cavsync.deploy.archive.sources import Source
+from cavsync.deploy.archive.storage import Version
+from cavsync.deploy.archive.tables import EVENTS, TABLES, VERDICTS, WINDOWS, schema
+from cavsync.deploy.files.row import FAILED
+from cavsync.errors import ConfigError, DataError
+from cavsync.file_names import legible
+
+FORMAT = 1
+ARCHIVE, NOTE = "archive.json", "taken-out.json"
+PART_SECONDS, PART_FILES, PART_WINDOWS = 60.0, 4096, 200_000
+"""A part is written after so long, or with so many files or windows: a killed process loses no more than that."""
+
+
+class DataSet:
+    """The parts of an archive; open it with `data_set`. `num_files` files have rows in it."""
+
+    def __init__(self, folder: Path, provenance: dict[str, Any]) -> None:
+        self.folder, self.provenance = folder, provenance
+        self._pq: Any = importlib.import_module("pyarrow.parquet")
+        self._pa: Any = importlib.import_module("pyarrow")
+        self._buffer: list[FileRows] = []
+        self._num_windows = 0
+        self._begun_seconds = monotonic()
+        for table in TABLES:
+            (folder / table).mkdir(exist_ok=True)
+            remove_leftovers(folder / table)
+        self._finish_taking_out()
+        self._remove_uncommitted()
+        self._next_part = 1 + max((int(path.stem.split("-")[1]) for path in self._parts(VERDICTS)), default=0)
+        self.num_files = sum(self._parquet(path).metadata.num_rows for path in self._parts(VERDICTS))
+
+    def wanted(self, sources: Iterable[Source]) -> list[Source]:
+        """Return the sources to score: those that are new, have changed or failed; old rows of these are taken out."""
+        kept: dict[str, tuple[Path, Version, bool]] = {}
+        for path in self._parts(VERDICTS):
+            for row in self._read(path, ["source", "size_bytes", "etag", "state"]).to_pylist():
+                version = Version(row["size_bytes"], row["etag"])
+                kept[row["source"]] = path, version, row["state"] == FAILED
+        wanted, old = [], {}
+        for source in sources:
+            found = kept.get(legible(source.name))
+            if found is None or found[2] or source.version.differs(found[1]):
+                wanted.append(source)
+                if found is not None:
+                    old[legible(source.name)] = found[0].name
+        self._take_out(old)
+        self.num_files -= len(old)
+        return wanted
+
+    def add(self, rows: FileRows) -> None:
+        """Take the rows of a file. DataError as `flush`."""
+        if not self._buffer:
+            self._begun_seconds = monotonic()
+        self._buffer.append(rows)
+        self.num_files += 1
+        self._num_windows += len(rows.windows)
+        if len(self._buffer) >= PART_FILES or self._num_windows >= PART_WINDOWS:
+            self.flush()
+
+    def flush_if_due(self) -> None:
+        """Write what has waited for `PART_SECONDS`. DataError as `flush`."""
+        if self._buffer and monotonic() - self._begun_seconds >= PART_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write a part of what was added.
+
+        Raises:
+            DataError: the disk is full, or the folder cannot be written to any more.
+        """
+        if not self._buffer:
+            return
+        files = sorted(self._buffer, key=lambda rows: rows.source)
+        own = {"bundle_sha256": self.provenance["settings"]["bundle"]["sha256"]}
+        own["cavsync_version"] = self.provenance["settings"]["version of cavsync"]
+        rows = {
+            WINDOWS: [row for one in files for row in one.windows],
+            EVENTS: [row for one in files for row in one.events],
+            VERDICTS: [{**one.verdict, **own} for one in files],
+        }
+        for table, content in rows.items():
+            self._write(
+                table, f"part-{self._next_part:06d}.parquet", self._pa.Table.from_pylist(content, schema(table))
+            )
+        # In this order: whatever interrupts it, no rows get into two parts.
+        self._buffer.clear()
+        self._num_windows = 0
+        self._next_part += 1
+
+    def verdicts(self, columns: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield some columns of the verdicts, part by part."""
+        for path in self._parts(VERDICTS):
+            yield from self._read(path, columns).to_pylist()
+
+    def _parts(self, table: str) -> list[Path]:
+        return sorted((self.folder / table).glob("part-*.parquet"))
+
+    def _read(self, path: Path, columns: list[str] | None = None) -> Any:
+        return self._parquet(path).read(columns)
+
+    def _parquet(self, path: Path) -> Any:
+        try:
+            # As a data set, it would also have columns from names of folders such as `a=b`.
+            return self._pq.ParquetFile(path)
+        except (self._pa.ArrowException, OSError, EOFError):
+            raise DataError(f"{path} is damaged: delete it and go on with --resume") from None
+
+    def _write(self, table: str, name: str, content: Any) -> None:
+        described = content.replace_schema_metadata({"cavsync": json.dumps(self.provenance)})
+        try:
+            with atomic_path(self.folder / table / name) as temporary:
+                self._pq.write_table(described, temporary, compression="zstd")
+        except OSError as error:
+            raise DataError(
+                f"{self.folder / table} cannot be written ({error.strerror or error}): free some space and go on with "
+                "--resume"
+            ) from None
+
+    def _remove_uncommitted(self) -> None:
+        committed = {path.name for path in self._parts(VERDICTS)}
+        for table in (WINDOWS, EVENTS):
+            for path in self._parts(table):
+                if path.name not in committed:
+                    path.unlink()
+
+    def _take_out(self, old: dict[str, str]) -> None:
+        """Delete the rows of files, whose parts are given by name."""
+        if old:
+            with atomic_file(self.folder / NOTE) as stream:
+                stream.write(json.dumps(old).encode("ascii"))
+            self._finish_taking_out()
+
+    def _finish_taking_out(self) -> None:
+        note = self.folder / NOTE
+        if not note.exists():
+            return
+        old: dict[str, str] = json.loads(note.read_bytes())
+        compute = importlib.import_module("pyarrow.compute")
+        gone = self._pa.array(list(old), self._pa.string())
+        for name in sorted(set(old.values())):
+            for table in TABLES:
+                path = self.folder / table / name
+                content = self._read(path)
+                is_gone = compute.is_in(content.column("source"), value_set=gone)
+                self._write(table, name, content.filter(compute.invert(is_gone)))
+        note.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Write what was added, whatever ended the block."""
+        self.flush()
+
+
+@contextmanager
+def data_set(folder: Path, source: str, settings: dict[str, Any], *, resume: bool) -> Iterator[DataSet]:
+    """Open or begin the data set of an archive; what is added is written when the block ends.
+
+    Args:
+        folder: OUT.
+        source: SRC, as a name that is the same from every working folder.
+        settings: everything by which rows may differ, as JSON values.
+        resume: go on with the data set that `folder` holds, if there is one.
+
+    Raises:
+        ConfigError: the folder holds something else, an archive of other settings, or, without `resume`, any.
+        DataError: another process writes there, or the data set is damaged or cannot be written.
+    """
+    provenance = json.loads(json.dumps({"archive": FORMAT, "source": legible(source), "settings": settings}))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}): give a folder that may be written") from None
+    with only_writer(folder):
+        _begin(folder, provenance, resume=resume)
+        with DataSet(folder, provenance) as data:
+            yield data
+
+
+def _begin(folder: Path, provenance: dict[str, Any], *, resume: bool) -> None:
+    """Check what the folder holds, or write what it will hold."""
+    remove_leftovers(folder)
+    path = folder / ARCHIVE
+    if not path.exists():
+        if any(folder.iterdir()):
+            raise ConfigError(f"{folder} holds other files: give an empty or new folder for the archive")
+        with atomic_file(path) as stream:
+            stream.write(json.dumps(provenance, indent=1).encode("ascii"))
+        return
+    if not resume:
+        raise ConfigError(f"{folder} holds an archive already: go on with --resume, or give another folder")
+    try:
+        found = json.loads(path.read_bytes())
+        before = {**found["settings"], "SRC": found["source"], "format": found["archive"]}
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path} is damaged, or no file of an archive: give another folder") from None
+    now = {**provenance["settings"], "SRC": provenance["source"], "format": provenance["archive"]}
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if names:
+        raise ConfigError(
+            f"{folder} holds an archive with another {' and '.join(names)}: repeat its options to go on with it, or "
+            "give another folder"
+        )

@@ -1,0 +1,47 @@
+"""The actor of the cluster: one per worker, with one bundle in a scoring process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cavsync import __version__
+from cavsync.deploy.archive.messages import Refusal
+from cavsync.deploy.archive.rows import FileRows
+from cavsync.deploy.archive.scoring_process import ScoringProcess
+from cavsync.deploy.archive.setup import Setup, local_bundle
+from cavsync.deploy.archive.sources import Source
+from cavsync.errors import BundleError, ConfigError
+
+
+class Worker:
+    """Scores files on one machine of the cluster; `score` runs in as many threads as the setup has streams."""
+
+    def __init__(self, setup: Setup, content: dict[str, bytes] | None) -> None:
+        self._setup = setup
+        self._content = content
+        self._process: ScoringProcess | None = None
+
+    def open(self) -> Refusal | None:
+        """Open the bundle, once, before any `score`."""
+        if __version__ != self._setup.version:
+            return Refusal(
+                f"a machine of the cluster has cavsync {__version__}, this one {self._setup.version}: install the same "
+                "version on all of them",
+                is_config=True,
+            )
+        try:
+            bundle = local_bundle(self._setup, self._content)
+            self._content = None
+            self._process = ScoringProcess(replace(self._setup, bundle=bundle))
+            self._process.open()
+        except (BundleError, ConfigError) as error:
+            return Refusal.of(error)
+        return None
+
+    def score(self, source: Source) -> FileRows | Refusal:
+        """Score a file."""
+        assert self._process is not None
+        try:
+            return self._process.score(source)
+        except (BundleError, ConfigError) as error:
+            return Refusal.of(error)

@@ -1,0 +1,41 @@
+"""One Ray cluster of two CPUs for the tests of this folder, and a few clips."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sync_clips import write_clip
+
+pytest.importorskip("pyarrow", reason="archives need the extra 'ray'")
+pytest.importorskip("psutil", reason="archives need the extra 'ray'")
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three clips and what is passed over."""
+    folder = tmp_path_factory.mktemp("archive") / "clips"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(("a.mkv", "b.mkv", "more/a.mkv")):
+        write_clip(folder / name, seconds=3.0, frame_rate=12, seed=number, audio_offset_ms=150.0 * number)
+    (folder / "notes.txt").write_text("no list")
+    (folder / ".hidden.mkv").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """The address of the cluster and the process that holds it."""
+    pytest.importorskip("psutil", reason="archives need the extra 'ray'")
+    from ray_cluster import ray_cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Read when Ray is first imported: a cluster without a token would be anybody's.
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        pytest.importorskip("ray", reason="archives need the extra 'ray'")
+        with ray_cluster() as found:
+            yield found

@@ -1,0 +1,173 @@
+"""`cavsync archive` on a real cluster of this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+from killed_archive import __file__ as SCRIPT
+from ray_cluster import workers
+from waiting import wait_until
+
+from cavsync.cli.main import main
+
+FIELDS_OF_SUMMARY = {"path_share", "media", "versions", "events", "bundle", "kind"}
+
+
+def run(words: Sequence[object], status: int = 0) -> Result:
+    done = CliRunner().invoke(main, [str(word) for word in words], env={"RAY_ADDRESS": None})
+    assert done.exit_code == status, done.output
+    return done
+
+
+def archive(clips: Path, out: Path, bundle_path: Path, cluster: Any, *words: object, status: int = 0) -> Result:
+    return run(["archive", clips, out, "--bundle", bundle_path, "--address", cluster[0], *words], status)
+
+
+def table(out: Path, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(out / name).to_pylist()
+    return sorted(rows, key=lambda row: (row["source"], row.get("time_seconds") or row.get("start") or 0.0))
+
+
+def links(folder: Path, clips: Path, count: int) -> Path:
+    """A folder with links to the clips."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:03d}.mkv").hardlink_to(clips / ("a.mkv", "b.mkv")[number % 2])
+    return folder
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_rows_are_those_of_score(
+    clips: Path, bundle_path: Path, cluster: Any, tmp_path: Path, num_workers: int
+) -> None:
+    run(["score", clips, "--bundle", bundle_path, "--json", tmp_path / "scores.jsonl"])
+    done = archive(clips, tmp_path / "out", bundle_path, cluster, "--workers", num_workers)
+    assert "3 files, 0.0 hours: " in done.output
+    objects = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text("utf-8").splitlines()]
+    windows = [{k: v for k, v in one.items() if k != "kind"} for one in objects if one["kind"] == "window"]
+    assert table(tmp_path / "out", "windows") == windows
+    summaries = [one for one in objects if one["kind"] == "summary"]
+    verdicts = table(tmp_path / "out", "verdicts")
+    assert [one["source"] for one in verdicts] == [one["source"] for one in summaries]
+    for verdict, summary in zip(verdicts, summaries, strict=True):
+        shared = summary.keys() - FIELDS_OF_SUMMARY
+        assert {name: verdict[name] for name in shared} == {name: summary[name] for name in shared}
+        assert json.loads(verdict["media"]) == summary["media"]
+    events = [{"source": one["source"], **event} for one in summaries for event in one["events"]]
+    assert table(tmp_path / "out", "events") == events
+    assert "Audio-visual sync of an archive" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_three_poison_files_cost_only_themselves(clips: Path, bundle_path: Path, cluster: Any, tmp_path: Path) -> None:
+    folder = links(tmp_path / "clips", clips, 4)
+    for name in ("crash", "hang", "memory"):
+        (folder / f"{name}.mkv").write_bytes(b"")
+    limits = ["--memory-mb", 700, "--stall-seconds", 60]
+    done = archive(folder, tmp_path / "out", bundle_path, cluster, *limits, status=1)
+    errors = {Path(row["source"]).stem: row["error"] for row in table(tmp_path / "out", "verdicts") if row["error"]}
+    assert errors.keys() == {"crash", "hang", "memory"}
+    assert "(SIGSEGV)" in errors["crash"]
+    assert "no progress for 60 s" in errors["hang"]
+    assert "more than 700 MiB" in errors["memory"]
+    assert all(f"error: {error}" in done.output for error in errors.values())
+    assert "7 files, 0.0 hours" in done.output
+
+
+def test_only_what_is_new_is_scored(clips: Path, bundle_path: Path, cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{clips}/a.mkv\n")
+    words = [tmp_path / "list.txt", tmp_path / "out", bundle_path, cluster]
+    archive(*words)
+    assert "go on with --resume" in archive(*words, status=2).output
+    (tmp_path / "list.txt").write_text(f"{clips}/a.mkv\n{clips}/b.mkv\n{clips}/none.mkv\n")
+    done = archive(*words, "--resume", status=1)
+    assert "1 of 3 files were scored before" in done.output
+    assert "none.mkv" in done.output
+    assert "another window_seconds" in archive(*words, "--resume", "--window-seconds", 1, status=2).output
+    assert Counter(row["state"] == "failed" for row in table(tmp_path / "out", "verdicts")) == {False: 2, True: 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nowhere", "out"], "error: nowhere is no folder, list or table"),
+        (["clips", "s3://bucket/out"], "error: Invalid value for 'OUT': s3://bucket/out is an address: give a folder"),
+        (["clips", "out", "--workers", "4-2"], "error: Invalid value for '--workers': '4-2' is no number of workers"),
+        (["clips", "out", "--gpus-per-worker", "1"], "error: --gpus-per-worker needs --engine tensorrt, tensorrt_rtx"),
+        (["clips", "out", "--window-seconds", "-1"], "error: window_seconds is -1"),
+        (["clips", "out", "--address", "127.0.0.1:1"], "error: no Ray cluster answers at 127.0.0.1:1"),
+    ],
+)
+def test_bad_options_are_one_sentence(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], sentence: str
+) -> None:
+    pytest.importorskip("ray", reason="archives need the extra 'ray'")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clips").symlink_to(clips)
+    said = run(["archive", *words], 2).output
+    assert said.startswith(sentence)
+    assert said.count("\n") == 1
+
+
+def start(folder: Path, out: Path, bundle_path: Path, cluster: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", SCRIPT, folder, out, "--bundle", bundle_path, "--address", cluster[0], "--resume"]
+    return subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def num_done(out: Path) -> int:
+    return len(list((out / "verdicts").glob("part-*.parquet")))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_archive_keeps_what_was_scored(
+    clips: Path, bundle_path: Path, cluster: Any, tmp_path: Path, number: signal.Signals
+) -> None:
+    folder, out = links(tmp_path / "clips", clips, 12), tmp_path / "out"
+    with start(folder, out, bundle_path, cluster) as process:
+        wait_until(lambda: num_done(out) >= 1 or process.poll() is not None)
+        process.send_signal(number)
+        _, said = process.communicate()
+    if process.returncode:
+        assert process.returncode == 128 + number, said
+        assert "of 12 files are in" in said
+    archive(folder, out, bundle_path, cluster, "--resume")
+    assert len(table(out, "verdicts")) == 12
+    assert {row["source"] for row in table(out, "windows")} == {str(path) for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["worker", "driver"])
+def test_nothing_is_lost_and_nothing_twice(
+    clips: Path, bundle_path: Path, cluster: Any, tmp_path: Path, victim: str
+) -> None:
+    """Killed at five moments: right after the start, and after each further part."""
+    folder, out = links(tmp_path / "clips", clips, 40), tmp_path / "out"
+    run_one = start(folder, out, bundle_path, cluster)
+    for kill in range(5):
+        wait_until(lambda kill=kill: num_done(out) >= 2 * kill and (victim == "driver" or workers(cluster[1])))  # type: ignore[misc]
+        if victim == "driver":
+            run_one.kill()
+            run_one.communicate()
+            run_one = start(folder, out, bundle_path, cluster)
+        else:
+            workers(cluster[1])[0].kill()
+    _, said = run_one.communicate()
+    assert run_one.returncode == 0, said
+    verdicts = table(out, "verdicts")
+    assert [row["source"] for row in verdicts] == sorted(str(path) for path in folder.iterdir())
+    assert not [row["error"] for row in verdicts if row["error"]]
+    counts = Counter(row["source"] for row in table(out, "windows"))
+    assert counts.keys() == {row["source"] for row in verdicts}
+    assert len(set(counts.values())) == 1
+    wait_until(lambda: not workers(cluster[1]))
+    assert psutil.pid_exists(cluster[1].pid)

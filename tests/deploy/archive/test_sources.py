@@ -1,0 +1,147 @@
+"""The files of an archive come from folders, lists, tables and object stores; each stands in it once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cavsync.deploy.archive.sources import Source, find_sources
+from cavsync.deploy.archive.storage import Version, opened
+from cavsync.errors import CavsyncError, ConfigError, DataError, MediaError
+
+fsspec = pytest.importorskip("fsspec", reason="archives need the extra 'ray'")
+
+
+def names(src: Path | str, column: str = "path") -> list[str]:
+    return [source.name for source in find_sources(str(src), column)]
+
+
+def test_a_folder_without_hidden_files(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [str(clips / name) for name in ("a.mkv", "b.mkv", "more/a.mkv")]
+    assert names(clips) == wanted
+    monkeypatch.chdir(clips.parent)
+    assert names("clips") == wanted
+    assert names("clips/b.mkv") == wanted[1:2]
+    found = (clips / "a.mkv").stat()
+    assert find_sources("clips", "path")[0].version == Version(found.st_size, str(found.st_mtime_ns))
+
+
+def test_lists_and_tables_name_each_file_once(clips: Path, tmp_path: Path) -> None:
+    listed = ["b.mkv", str(tmp_path / "b.mkv"), str(clips / "a.mkv"), "https://host/x.mp4"]
+    wanted = sorted([str(clips / "a.mkv"), str(tmp_path / "b.mkv"), "https://host/x.mp4"])
+    (tmp_path / "list.txt").write_text("# comment\n\n" + "\n".join(listed) + "\n")
+    (tmp_path / "table.csv").write_text("id,file\n" + "".join(f"1,{name}\n" for name in listed))
+    pq.write_table(pa.table({"file": [*listed, None]}), tmp_path / "table.parquet")
+    assert names(tmp_path / "list.txt") == wanted
+    assert names(tmp_path / "table.csv", "file") == wanted
+    assert names(tmp_path / "table.parquet", "file") == wanted
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"caf\xe9.mkv\n")
+    assert names(tmp_path / "list.txt") == [os.fsdecode(bytes(tmp_path) + b"/caf\xe9.mkv")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind", "words"),
+    [
+        ("nothing", None, ConfigError, "is no folder, list or table"),
+        ("notes.md", b"", ConfigError, "is no folder, list or table"),
+        ("table.csv", b"id\n1\n", ConfigError, "has no column path, but id"),
+        ("table.parquet", b"PAR1", DataError, "is no Parquet file"),
+        ("list.txt", b"", MediaError, "holds no media file"),
+        ("unknown://x/y", None, ConfigError, "cannot be read"),
+        ("gs://bucket/clips", None, ConfigError, "need gcsfs: pip install gcsfs"),
+    ],
+)
+def test_what_is_no_archive_is_one_sentence(
+    tmp_path: Path, name: str, content: bytes | None, kind: type[CavsyncError], words: str
+) -> None:
+    if name.startswith("gs:"):
+        try:
+            import gcsfs  # noqa: F401
+        except ImportError:
+            pass
+        else:
+            pytest.skip("gcsfs is installed")
+    src = name if "://" in name else str(tmp_path / name)
+    if content is not None:
+        Path(src).write_bytes(content)
+    with pytest.raises(kind, match=words) as caught:
+        find_sources(src, "path")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def web(clips: Path) -> Iterator[str]:
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(clips))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_web_server_that_lists_its_folders(web: str, clips: Path) -> None:
+    assert names(f"{web}/") == [f"{web}/a.mkv", f"{web}/b.mkv", f"{web}/more/a.mkv"]
+    assert names(f"{web}/more/a.mkv") == [f"{web}/more/a.mkv"]
+    with opened(f"{web}/b.mkv", lambda: None) as (file, version):
+        assert file is not None
+        assert file.read() == (clips / "b.mkv").read_bytes()
+        assert version.size_bytes == (clips / "b.mkv").stat().st_size
+
+
+def test_what_a_server_does_not_have_is_an_error_of_that_file(web: str) -> None:
+    with pytest.raises(MediaError, match="cannot be read"), opened(f"{web}/none.mkv", lambda: None):
+        pass
+
+
+def test_an_object_store(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a real server of S3 on loopback: a prefix, hidden names, versions, content, a list in the store."""
+    pytest.importorskip("s3fs", reason="needs s3fs")
+    server = pytest.importorskip("moto.server", reason="needs moto and flask").ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3 = fsspec.filesystem("s3", skip_instance_cache=True)
+    s3.mkdir("archive")
+    for name in ("a.mkv", ".hidden.mkv", "notes.txt", "more/a.mkv"):
+        s3.put_file(str(clips / name), f"archive/videos/{name}")
+    s3.pipe_file("archive/list.txt", b"s3://archive/videos/a.mkv\n")
+    sources = find_sources("s3://archive/videos", "path")
+    assert [source.name for source in sources] == ["s3://archive/videos/a.mkv", "s3://archive/videos/more/a.mkv"]
+    assert [source.version.size_bytes for source in sources] == [
+        (clips / name).stat().st_size for name in ("a.mkv", "more/a.mkv")
+    ]
+    assert names("s3://archive/list.txt") == ["s3://archive/videos/a.mkv"]
+    with opened(sources[0].name, lambda: None) as (file, version):
+        assert file is not None
+        assert file.read() == (clips / "a.mkv").read_bytes()
+        assert version == sources[0].version
+        assert version.etag
+    with pytest.raises(MediaError, match=r"holds no media file|cannot be read"):
+        find_sources("s3://archive/none", "path")
+    server.stop()
+
+
+def test_versions_differ_where_both_are_known() -> None:
+    assert Version(1, "a").differs(Version(1, "b"))
+    assert Version(1).differs(Version(2, "a"))
+    assert not Version(1, "a").differs(Version(None, None))
+    assert not Source("x").version.differs(Version(1, "a"))
