@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-fuzz sync-tiny sync-research sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-wheel native-fuzz sync-tiny sync-research sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -111,6 +111,17 @@ native-test: native
 	cmake --build build/native-tsan --target threaded_tests
 	ctest --test-dir build/native-tsan --output-on-failure -L threads
 
+# A wheel with libcavsync inside, for machines with the same Debian release, and one score with it, outside the checkout.
+NATIVE_WHEEL_VENV := build/native-wheel-venv
+native-wheel: $(ONNXRUNTIME)/.installed
+	rm -rf build/native-wheel $(NATIVE_WHEEL_VENV)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/native-wheel --config-settings=build.targets=cavsync \
+		--config-settings=cmake.define.CAVSYNC_NATIVE=ON --config-settings=cmake.define.ONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME) .
+	$(PYTHON) -m venv $(NATIVE_WHEEL_VENV)
+	$(NATIVE_WHEEL_VENV)/bin/python -m pip install --quiet --constraint constraints.txt build/native-wheel/*.whl
+	cd build && ../$(NATIVE_WHEEL_VENV)/bin/python -P -c "from cavsync.deploy.native import NativeBundle, NativeScorer; \
+		print(NativeScorer(NativeBundle(), path='whole').flush())"
+
 # Damaged manifests, graphs and streams, for so long each, with clang's libFuzzer under sanitizers. New inputs that reach
 # other code are kept in build/native-fuzz/corpus; what fails is written to the current folder.
 NATIVE_FUZZ_SECONDS ?= 600
@@ -119,8 +130,10 @@ native-fuzz: $(ONNXRUNTIME)/.installed
 	dpkg -s $(NATIVE_FUZZ_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NATIVE_FUZZ_PACKAGES) > /dev/null; }
 	CC=clang CXX=clang++ cmake -S . -B build/native-fuzz $(NATIVE_FLAGS) -DCAVSYNC_FUZZ=ON -DCAVSYNC_SANITIZE=fuzzer-no-link,address,undefined
 	cmake --build build/native-fuzz --target fuzz_targets
+	mkdir -p build/native-fuzz/bundle && PYTHONPATH=tests/support $(BIN)/python -c "import pathlib, fake_bundle; \
+		fake_bundle.write_fake_bundle(pathlib.Path('build/native-fuzz/bundle'))"
 	for target in manifest graph push; do \
-		mkdir -p build/native-fuzz/corpus/$$target && build/native-fuzz/deploy/native/fuzz/$${target}_fuzz -max_total_time=$(NATIVE_FUZZ_SECONDS) \
+		mkdir -p build/native-fuzz/corpus/$$target && CAVSYNC_FUZZ_BUNDLE=build/native-fuzz/bundle build/native-fuzz/deploy/native/fuzz/$${target}_fuzz -max_total_time=$(NATIVE_FUZZ_SECONDS) \
 			-timeout=60 -rss_limit_mb=4096 build/native-fuzz/corpus/$$target deploy/native/fuzz/seeds/$$target || exit 1; \
 	done
 

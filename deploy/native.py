@@ -26,6 +26,8 @@ from cavsync.deploy.verdict.profiles import CUSTOM
 from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore
 from cavsync.errors import BackendError, BundleError, ConfigError, MediaError
 
+__all__ = ["NativeBundle", "NativeScorer"]
+
 LIBRARY_VARIABLE = "CAVSYNC_LIBRARY"
 ABI_VERSION = 1
 FILE_NAME = f"libcavsync.so.{ABI_VERSION}"

@@ -84,7 +84,6 @@ class LogFormatter(logging.Formatter):
 
 COMMANDS = {
     "score": ("cavsync.cli.score:score", "Measure the audio-visual offset of files."),
-    "archive": ("cavsync.cli.archive:archive", "Score the files of an archive on a Ray cluster."),
     "watch": ("cavsync.cli.watch:watch", "Score a live source as it plays."),
     "fix": ("cavsync.cli.fix:fix", "Remove a file's offset without re-encoding it."),
     "serve": ("cavsync.cli.serve:serve", "Score files and live streams over HTTP, with a live page."),
@@ -92,6 +91,7 @@ COMMANDS = {
     "export": ("cavsync.cli.export:export", "Export the encoders as ONNX graphs, checked against the PyTorch model."),
     "eval": ("cavsync.cli.main:evaluate", "Evaluate a model."),
     "data": ("cavsync.cli.main:data", "Make and check data sets."),
+    "archive": ("cavsync.cli.archive:archive", "Score the files of an archive on a Ray cluster."),
     "embed": ("cavsync.cli.media.embed:embed", "Write the embeddings of files as arrays or tables."),
     "tag": ("cavsync.cli.media.tag:tag", "Write the classes of files over time."),
     "locate": ("cavsync.cli.media.locate:locate", "Find where in a video a sound belongs."),

@@ -31,7 +31,7 @@ from cavsync.train.ranks import Ranks
 from cavsync.train.recipes import AnyModelConfig
 from cavsync.train.schedule import learning_rate
 from cavsync.train.signals import StopSignals
-from cavsync.train.split import RunPaths, note_classes, note_data, write_held_out
+from cavsync.train.split import RunPaths, note_classes, note_data, note_fitted_positions, write_held_out
 from cavsync.train.state import RunState, Training, begin, claim, initial_weights, restore, save, save_best
 from cavsync.train.step import StepBatch, TrainingStep, over_ranks
 from cavsync.train.tasks.choose import make_task
@@ -56,7 +56,8 @@ class RunResult:
 @dataclass
 class Trainer:
     """One run. `report(step, num_steps, progress, metrics)` is called after every step, `on_load(done, total)` while
-    clips are decoded into memory or their faces followed; both in the main process only. `open_finder` opens the face
+    clips are decoded into memory or their faces followed, `say(sentence)` with what a user must know of how the run
+    starts; all in the main process only. `open_finder` opens the face
     finder of a run that trains the face model (`cavsync.deploy.faces.graphs.open_face_finder`)."""
 
     model_config: AnyModelConfig
@@ -64,6 +65,7 @@ class Trainer:
     run_dir: Path
     report: StepReport = lambda *_: None
     on_load: Callable[[int, int], None] = lambda *_: None
+    say: Callable[[str], None] = lambda _: None
     open_finder: OpenFinder | None = None
 
     @property
@@ -125,8 +127,10 @@ class Trainer:
         model = task.build()
         if step is not None:
             initial_weights(model, self.folder, step)
-        else:
-            task.initialise(model)
+        elif (changes := task.initialise(model)) and Ranks.current().is_main:
+            note_fitted_positions(self.folder, changes)
+            done = "; ".join(f"{name}: {how}" for name, how in changes.items())
+            self.say(f"positions of '{self.config.init_from}' were made to fit ({done})")
         task.prepare(model)
         sync_batch_norm(model, fabric)
         prepare(model, self.config)

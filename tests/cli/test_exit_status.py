@@ -202,6 +202,8 @@ ALLOWED_HANDLERS = {
     ("cavsync.cli.score_batch", "ConfigError"),
     ("cavsync.cli.score_batch", "CavsyncError"),
     ("cavsync.cli.score_batch", "KeyboardInterrupt"),
+    ("cavsync.cli.archive", "CavsyncError"),
+    ("cavsync.cli.archive", "KeyboardInterrupt"),
     ("cavsync.cli.demo", "MediaError"),
     # A pair that cannot be joined does not end the list.
     ("cavsync.cli.data.av_syncbench", "MediaError"),

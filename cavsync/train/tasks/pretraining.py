@@ -43,12 +43,13 @@ class Pretraining(Task):
         """Make the model with random weights."""
         return CAVMAESync(self.model_config)
 
-    def initialise(self, model: CAVMAESync) -> None:
+    def initialise(self, model: CAVMAESync) -> dict[str, str]:
         """Load weights from a run or checkpoint of the same sizes, or from a vision masked autoencoder."""
         if self.config.init_from is not None:
-            initialise_from(model, self.config.init_from)
-        elif self.config.vision_mae is not None:
+            return initialise_from(model, self.config.init_from)
+        if self.config.vision_mae is not None:
             initialise_from_vision_mae(model, self.config.vision_mae)
+        return {}
 
     def prepare(self, model: CAVMAESync) -> None:
         """Do nothing: everything is trained."""

@@ -45,8 +45,9 @@ class Task(Protocol):
         """Make the model with random weights."""
         ...
 
-    def initialise(self, model: Any) -> None:
-        """Load the weights that a new run starts from, if the configuration names any."""
+    def initialise(self, model: Any) -> dict[str, str]:
+        """Load the weights that a new run starts from, if the configuration names any; return what was done to its
+        position tables to make them fit (see `fit_positions`)."""
         ...
 
     def prepare(self, model: Any) -> None:

@@ -20,8 +20,9 @@ namespace {
 
 enum Property { kBundle = 1, kProfile, kWindow, kInterval, kPostMessages, kPolicy, kDropped };
 
-// Nothing waits for ever in a live stream; in a file the tracks may be far apart.
-constexpr double kLiveMarginSeconds = 5.0;
+// As in live streams of the Python package: decisions come sooner, and missing audio is not waited for as in a file.
+constexpr double kLivePatienceSeconds = 5.0;
+constexpr double kLiveGroupSeconds = 0.32;
 
 GstCavsync* element_of(gpointer object) { return static_cast<GstCavsync*>(object); }
 
@@ -83,7 +84,10 @@ cavsync_options options_of(const ElementState& state) {
   options.path = CAVSYNC_PATH_WHOLE;
   options.profile = state.profile.c_str();
   options.window_seconds = static_cast<double>(state.window) / GST_SECOND;
-  if (state.policy == Policy::kDropOldest) options.max_lead_seconds = info.max_offset_ms / 1000 + kLiveMarginSeconds;
+  if (state.policy == Policy::kDropOldest) {
+    options.max_lead_seconds = info.max_offset_ms / 1000 + kLivePatienceSeconds;
+    options.group_seconds = kLiveGroupSeconds;
+  }
   return options;
 }
 

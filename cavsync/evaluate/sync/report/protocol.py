@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pydantic import JsonValue
 
 from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE
+from cavsync.evaluate.inputs.encoders import has_chained_blocks
 from cavsync.evaluate.sync.absolute_offset import WINDOW_SECONDS
 from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.generation import av_align, lip_distance, window_scores
@@ -112,6 +113,7 @@ def _grid(manifest: Manifest, paths: Sequence[str]) -> dict[str, JsonValue]:
     calibration = manifest.file_calibration or manifest.calibration
     return grid | {
         "paths": list(paths_to_test(manifest, paths)),
+        "joint_blocks_chained": has_chained_blocks(manifest.model),
         "zero_point_ms": calibration.zero_point_ms if calibration else None,
         "threshold": calibration.threshold if calibration else None,
     }
