@@ -39,22 +39,30 @@ KEPT = ("time_seconds", "audio_offset_ms", "similarity", "confidence", "state", 
 
 def timed(words: Sequence[object], cluster: psutil.Process | None) -> tuple[float, float]:
     """Run a command; returns its seconds, and the CPU seconds of it and of the cluster."""
-    before, begin = _cpu_seconds(cluster), time.perf_counter()
-    command = [sys.executable, "-P", "-c", "from cavsync.cli.main import main; main()", *map(str, words)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begin, _cpu_seconds(cluster) - before
-
-
-def _cpu_seconds(cluster: psutil.Process | None) -> float:
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = own.ru_utime + own.ru_stime
+    begin, before, seen = time.perf_counter(), _cpu_of(cluster), dict[int, float]()
+    command = [sys.executable, "-P", "-c", "from cavsync.cli.main import main; main()", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        # Workers end with the command, and nobody waits for them: what they have used is looked at meanwhile.
+        while process.poll() is None:
+            seen |= _cpu_of(cluster)
+            time.sleep(0.2)
+    assert process.returncode == 0
+    seconds, now = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = now.ru_utime + now.ru_stime - own.ru_utime - own.ru_stime
+    return seconds, used + sum(seen.values()) - sum(before.values())
+
+
+def _cpu_of(cluster: psutil.Process | None) -> dict[int, float]:
+    """CPU seconds of each process of the cluster by its number."""
+    found = {}
     for process in [] if cluster is None else [cluster, *cluster.children(recursive=True)]:
         try:
-            total += sum(process.cpu_times()[:4])
+            found[process.pid] = sum(process.cpu_times()[:2])
         except psutil.Error:
             # It ended meanwhile.
             continue
-    return total
+    return found
 
 
 def windows_of(scores: Path) -> list[tuple[Any, ...]]:
@@ -104,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clip-seconds", type=float, default=4.0)
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--made", type=Path, help="folder of clips that were made before, by the same options")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     cores = os.cpu_count() or 1
@@ -113,8 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         drawn: dict[str, Any] = {"duration_seconds": options.clip_seconds, "fps": Fraction(options.fps)}
         specs = draw_specs(options.clips, 7, max_offset_ms=400.0, plain=True, speech="synthetic", **drawn)
-        generate(folder / "clips", specs, workers=cores)
-        clips = sorted(path for path in (folder / "clips").iterdir() if path.suffix not in (".jsonl", ".csv"))
+        made = options.made or folder / "clips"
+        if options.made is None:
+            generate(made, specs, workers=cores)
+        clips = sorted(path for path in made.iterdir() if path.suffix not in (".jsonl", ".csv"))
         begin = time.perf_counter()
         with subprocess.Popen(
             [sys.executable, "-P", "-c", CLUSTER, str(cores)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

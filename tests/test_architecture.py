@@ -194,6 +194,14 @@ def test_the_server_alone_needs_its_extra() -> None:
             assert not {name.partition(".")[0] for name in imported(tree)} & extra, module
 
 
+def test_no_module_needs_ray_to_be_imported() -> None:
+    """Archives load the packages of `ray` when they are used."""
+    for module, path in SOURCES.items():
+        if within(module, ("cavsync.deploy", "cavsync.cli")):
+            roots = {name.partition(".")[0] for name in at_module_level(path)}
+            assert not roots & {"fsspec", "psutil", "pyarrow", "ray"}, module
+
+
 def test_errors_and_manifest_can_be_read_anywhere() -> None:
     """Errors need the standard library, the manifest and other records pydantic as well."""
     allowed = {"cavsync", *sys.stdlib_module_names}

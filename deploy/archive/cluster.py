@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from cavsync.errors import ConfigError
 
+CONNECT_SECONDS = 20.0
 LOCAL_STORE_BYTES = 128 << 20
 """Shared memory for results on their way, on one machine; Ray's own default is a third of the memory."""
 
@@ -39,8 +41,11 @@ def _join(ray: Any, address: str | None) -> None:
         ray.init(address="local", include_dashboard=False, object_store_memory=LOCAL_STORE_BYTES, **quiet)
         return
     try:
+        host, _, port = address.rpartition(":")
+        # Ray itself tries a silent address for minutes.
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"no Ray cluster answers at {address} ({' '.join(str(error).split()):.160}): give --address HOST:PORT of "
             "its head and, if it asks for a token, set RAY_AUTH_MODE=token"

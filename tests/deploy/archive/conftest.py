@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from sync_clips import write_clip
 
 pytest.importorskip("pyarrow", reason="archives need the extra 'ray'")
 pytest.importorskip("psutil", reason="archives need the extra 'ray'")
+# Ray reads them when it is first imported. A cluster without a token would be anybody's.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
 
 
 @pytest.fixture(scope="session")
@@ -29,13 +32,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """The address of the cluster and the process that holds it."""
-    pytest.importorskip("psutil", reason="archives need the extra 'ray'")
+    pytest.importorskip("ray", reason="archives need the extra 'ray'")
     from ray_cluster import ray_cluster
 
-    with pytest.MonkeyPatch.context() as patch:
-        # Read when Ray is first imported: a cluster without a token would be anybody's.
-        patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
-        pytest.importorskip("ray", reason="archives need the extra 'ray'")
-        with ray_cluster() as found:
-            yield found
+    with ray_cluster() as found:
+        yield found

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cavsync.deploy import Bundle, ScoringOptions
+from cavsync.deploy.archive.rows import rows_of
 from cavsync.deploy.archive.sources import Source, find_sources
 from cavsync.deploy.archive.storage import Version, opened
 from cavsync.errors import CavsyncError, ConfigError, DataError, MediaError
@@ -106,7 +108,7 @@ def test_what_a_server_does_not_have_is_an_error_of_that_file(web: str) -> None:
         pass
 
 
-def test_an_object_store(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_store(clips: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a real server of S3 on loopback: a prefix, hidden names, versions, content, a list in the store."""
     pytest.importorskip("s3fs", reason="needs s3fs")
     server = pytest.importorskip("moto.server", reason="needs moto and flask").ThreadedMotoServer(port=0, verbose=False)
@@ -135,6 +137,12 @@ def test_an_object_store(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert file.read() == (clips / "a.mkv").read_bytes()
         assert version == sources[0].version
         assert version.etag
+    stored, local = (
+        rows_of(source, bundle, ScoringOptions(), lambda: None) for source in (sources[0], Source(str(clips / "a.mkv")))
+    )
+    assert stored.error is None
+    assert [{**row, "source": ""} for row in stored.windows] == [{**row, "source": ""} for row in local.windows]
+    assert (stored.verdict["source"], stored.verdict["etag"]) == (sources[0].name, version.etag)
     with pytest.raises(MediaError, match=r"holds no media file|cannot be read"):
         find_sources("s3://archive/none", "path")
     server.stop()
