@@ -88,8 +88,9 @@ class WorkerPool:
                 refs = [*self._openings, *self._tasks]
                 done, _ = self._ray.wait(refs, num_returns=1, timeout=WAIT_SECONDS)
                 for ref in done:
-                    rows = self._opened(ref) if ref in self._openings else self._scored(ref, waiting)
-                    if rows is not None:
+                    if ref in self._openings:
+                        self._opened(ref)
+                    elif (rows := self._scored(ref, waiting)) is not None:
                         yield rows
                 yield None
                 self._shrink(len(waiting))

@@ -144,8 +144,8 @@ def has_chained_blocks(model: Mapping[str, Any]) -> bool:
 
     model: options of a model's configuration. Of a single block both are true, so it counts as chained.
     """
-    depths = model.get("depth"), model.get("modality_specific_depth")
-    has_one = all(isinstance(depth, int) for depth in depths) and depths[0] - depths[1] == 1
+    depth, specific = model.get("depth"), model.get("modality_specific_depth")
+    has_one = isinstance(depth, int) and isinstance(specific, int) and depth - specific == 1
     return has_one or bool(model.get("chain_joint_blocks"))
 
 

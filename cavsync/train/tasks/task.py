@@ -75,11 +75,13 @@ class Task(Protocol):
 
     def inputs(self, batch: Any, device: torch.device, draw: Draw) -> dict[str, Tensor]:
         """Return the tensors, on `device`, that `compute` needs of a batch; all that is drawn is among them."""
-        raise NotImplementedError
+        del batch, device, draw
+        raise NotImplementedError(self.reason_against_recording())
 
     def compute(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss (a scalar) and the scalars of `loss`, on the device, without waiting for it."""
-        raise NotImplementedError
+        del model, inputs
+        raise NotImplementedError(self.reason_against_recording())
 
     def measure(self, model: Any, batch: Any, device: torch.device, draw: Draw) -> tuple[dict[str, float], Any]:
         """Return the scalars of `loss` for a held-out batch, and what `over_clips` needs of it."""
