@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test sync-tiny sync-research sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-wheel native-fuzz sync-tiny sync-research sync-face bench clean
 
 setup: $(INSTALLED)
 
@@ -31,10 +31,10 @@ test-slow: setup
 # Damaged media, bundles, shards, checkpoints and requests, for so long each; `make test` tries a few of each.
 FUZZ_SECONDS ?= 600
 fuzz: setup
-	FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest --durations=15 tests/fuzz
+	FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2 --dist load --max-worker-restart=0 --durations=15 tests/fuzz
 
-# Tests of a regular install of the wheel; its dependencies come from $(VENV).
-WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy tests/data
+# Tests of a regular install of the wheel, of what reads files of the package; its dependencies come from $(VENV).
+WHEEL_TESTS ?= tests/test_installation.py tests/cli tests/deploy/runtime tests/deploy/server tests/deploy/sinks
 test-wheel: setup
 	rm -rf build/wheel $(WHEEL_VENV)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
@@ -54,6 +54,24 @@ test-base: setup
 	$(BIN)/cavsync data synth build/base-clips --clips 1 --seed 3 --max-offset-ms 400 > /dev/null
 	cd build && ../$(BASE_VENV)/bin/cavsync score base-clips > /dev/null
 
+# Both pinned sets can be installed: with PyTorch 2.11 and ONNX Runtime for GPUs, and with PyTorch 2.10 and xformers.
+RESOLVE := $(BIN)/python -m pip install --quiet --dry-run --ignore-installed
+test-resolve: setup
+	$(RESOLVE) --constraint constraints.txt ./packaging/onnxruntime '.[train,export,serve,gpu]'
+	$(RESOLVE) --constraint constraints-torch-2.10.txt '.[train,export,serve]'
+
+# Training with whatever versions are the latest, in an environment of its own: every module imports, and a run ends.
+FRESH_VENV := build/fresh-venv
+FRESH := ../$(FRESH_VENV)/bin
+test-fresh:
+	rm -rf $(FRESH_VENV) build/fresh-clips build/fresh-run
+	$(PYTHON) -m venv $(FRESH_VENV)
+	$(FRESH_VENV)/bin/python -m pip install --quiet '.[train]'
+	cd build && $(FRESH)/python -P ../tests/support/import_training.py
+	cd build && $(FRESH)/cavsync data synth fresh-clips --clips 4 --seed 3 > /dev/null
+	cd build && $(FRESH)/cavsync train --preset debug --data fresh-clips --out fresh-run --set max_steps=2
+	cd build && $(FRESH)/cavsync info
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,9 +84,10 @@ types: setup
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -P -m mkdocs build --strict
 
-# libcavsync and cavsync-score in build/native/deploy/native. Debian's packages are installed where apt-get may do so.
+# libcavsync, cavsync-score and the GStreamer plugin in build/native/deploy/native. Debian's packages are installed where apt-get may do so.
 NATIVE_PACKAGES := cmake g++ libavcodec-dev libavformat-dev libavutil-dev libssl-dev libswresample-dev libswscale-dev \
-	ninja-build nlohmann-json3-dev pkg-config
+	ninja-build nlohmann-json3-dev pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi gir1.2-gstreamer-1.0
 ONNXRUNTIME := build/onnxruntime
 NATIVE_FLAGS = -G Ninja -DCAVSYNC_NATIVE=ON -DCAVSYNC_WERROR=ON -DONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME)
 $(ONNXRUNTIME)/.installed: $(INSTALLED) deploy/native/fetch_onnxruntime.sh
@@ -81,15 +100,42 @@ native: $(ONNXRUNTIME)/.installed
 	cmake --build build/native
 
 # Its tests, the comparison with the Python package, and the tests again under sanitizers, with leaks.
+NATIVE_TESTS := tests/native tests/examples/test_gstreamer_alarms.py
 native-test: native
 	ctest --test-dir build/native --output-on-failure
-	CAVSYNC_NATIVE_BUILD=$(CURDIR)/build/native/deploy/native OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest tests/native
+	CAVSYNC_NATIVE_BUILD=$(CURDIR)/build/native/deploy/native OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(NATIVE_TESTS)
 	cmake -S . -B build/native-asan $(NATIVE_FLAGS) -DCMAKE_BUILD_TYPE=Debug -DCAVSYNC_SANITIZE=address,undefined
-	cmake --build build/native-asan
+	cmake --build build/native-asan --target sanitized_tests
 	ctest --test-dir build/native-asan --output-on-failure
 	cmake -S . -B build/native-tsan $(NATIVE_FLAGS) -DCMAKE_BUILD_TYPE=Debug -DCAVSYNC_SANITIZE=thread
-	cmake --build build/native-tsan --target score_in_cpp
-	ctest --test-dir build/native-tsan --output-on-failure -R example_in_cpp
+	cmake --build build/native-tsan --target threaded_tests
+	ctest --test-dir build/native-tsan --output-on-failure -L threads
+
+# A wheel with libcavsync inside, for machines with the same Debian release, and one score with it, outside the checkout.
+NATIVE_WHEEL_VENV := build/native-wheel-venv
+native-wheel: $(ONNXRUNTIME)/.installed
+	rm -rf build/native-wheel $(NATIVE_WHEEL_VENV)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/native-wheel --config-settings=build.targets=cavsync \
+		--config-settings=cmake.define.CAVSYNC_NATIVE=ON --config-settings=cmake.define.ONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME) .
+	$(PYTHON) -m venv $(NATIVE_WHEEL_VENV)
+	$(NATIVE_WHEEL_VENV)/bin/python -m pip install --quiet --constraint constraints.txt build/native-wheel/*.whl
+	cd build && ../$(NATIVE_WHEEL_VENV)/bin/python -P -c "from cavsync.deploy.native import NativeBundle, NativeScorer; \
+		print(NativeScorer(NativeBundle(), path='whole').flush())"
+
+# Damaged manifests, graphs and streams, for so long each, with clang's libFuzzer under sanitizers. New inputs that reach
+# other code are kept in build/native-fuzz/corpus; what fails is written to the current folder.
+NATIVE_FUZZ_SECONDS ?= 600
+NATIVE_FUZZ_PACKAGES := clang libclang-rt-14-dev
+native-fuzz: $(ONNXRUNTIME)/.installed
+	dpkg -s $(NATIVE_FUZZ_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NATIVE_FUZZ_PACKAGES) > /dev/null; }
+	CC=clang CXX=clang++ cmake -S . -B build/native-fuzz $(NATIVE_FLAGS) -DCAVSYNC_FUZZ=ON -DCAVSYNC_SANITIZE=fuzzer-no-link,address,undefined
+	cmake --build build/native-fuzz --target fuzz_targets
+	mkdir -p build/native-fuzz/bundle && PYTHONPATH=tests/support $(BIN)/python -c "import pathlib, fake_bundle; \
+		fake_bundle.write_fake_bundle(pathlib.Path('build/native-fuzz/bundle'))"
+	for target in manifest graph push; do \
+		mkdir -p build/native-fuzz/corpus/$$target && CAVSYNC_FUZZ_BUNDLE=build/native-fuzz/bundle build/native-fuzz/deploy/native/fuzz/$${target}_fuzz -max_total_time=$(NATIVE_FUZZ_SECONDS) \
+			-timeout=60 -rss_limit_mb=4096 build/native-fuzz/corpus/$$target deploy/native/fuzz/seeds/$$target || exit 1; \
+	done
 
 # Print registers, shared memory and spills of every Triton kernel on five GPU generations; needs no GPU.
 kernel-table: setup

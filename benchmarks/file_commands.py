@@ -39,6 +39,7 @@ RESULTS = measure.RESULTS / "file_commands.jsonl"
 CLIP_SECONDS, FRAMES = 10, 16
 SOUND_SECONDS = 10
 CLASSES = ["drummer", "face"]
+LONG = ("embed", "tag", "locate")
 
 
 # The kernel's figure for a child that has ended includes the memory of the process that started it.
@@ -78,9 +79,9 @@ def classifier(folder: Path) -> Path:
 
 
 def long_videos(
-    folder: Path, minutes: Sequence[int], run: Path, video_rate_hz: int, embed_rate_hz: float
+    folder: Path, minutes: Sequence[int], names: Sequence[str], run: Path, video_rate_hz: int, embed_rate_hz: float
 ) -> Iterator[dict[str, Any]]:
-    """Yield rows of all commands on each length of video."""
+    """Yield rows of the named commands on each length of video."""
     clip, sound = folder / "clip.mp4", folder / "sound.wav"
     write_clip(replace(material.clip_spec(20.0, 160, 90), fps=Fraction(video_rate_hz)), clip)
     with sound.open("wb") as stream:
@@ -93,8 +94,8 @@ def long_videos(
             "tag": ["tag", video, "--out", folder / f"tag-{length}", "--model", run],
             "locate": ["locate", sound, video],
         }
-        for name, command in commands.items():
-            row = measured(folder, *command)
+        for name in names:
+            row = measured(folder, *commands[name])
             speed = round(60 * length / row["cpu_seconds"], 1)
             about = {"command": name, "media_minutes": length, "video_rate_hz": video_rate_hz}
             about |= {"embed_rate_hz": embed_rate_hz} if name == "embed" else {}
@@ -128,6 +129,7 @@ def short_clips(folder: Path, count: int, run: Path) -> Iterator[dict[str, Any]]
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, nargs="*", default=[12, 120], help="lengths of the long videos")
+    parser.add_argument("--commands", nargs="+", default=LONG, choices=LONG, help="commands run on the long videos")
     parser.add_argument("--video-rate", type=int, default=25, help="frames per second of the long videos")
     parser.add_argument("--embed-rate", type=float, default=25.0, help="frames per second that `embed` embeds")
     parser.add_argument("--clips", type=int, default=24, help="number of clips of ten seconds")
@@ -140,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
         run = classifier(folder / "run")
         measurements = (
             short_clips(folder, options.clips, run) if options.clips else (),
-            long_videos(folder, options.minutes, run, options.video_rate, options.embed_rate),
+            long_videos(folder, options.minutes, options.commands, run, options.video_rate, options.embed_rate),
         )
         for found in chain.from_iterable(measurements):
             rows.append(found)

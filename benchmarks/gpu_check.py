@@ -30,6 +30,8 @@ PACKAGES = {
     "pydantic": "pydantic",
     "pydantic-core": "pydantic_core",
     "rich": "rich",
+    "safetensors": "safetensors",
+    "torchaudio": "torchaudio",
     "typing-inspection": "typing_inspection",
 }
 """What such a machine may lack, by the name of its distribution and of its module."""
@@ -47,8 +49,10 @@ class Step:
 
 STEPS = (
     Step("step", 90, ("benchmarks/train_step.py",)),
-    Step("kernels", 110, ("benchmarks/kernels.py",)),
-    Step("test", 130, ("-P", "-m", "pytest", "-q", "-m", "gpu", "tests/gpu")),
+    Step("recorded", 60, ("benchmarks/train_step.py", "--recorded")),
+    Step("kernels", 100, ("benchmarks/kernels.py",)),
+    Step("test", 120, ("-P", "-m", "pytest", "-q", "-m", "gpu", "tests/gpu")),
+    Step("streams", 70, ("benchmarks/gpu_streams.py", "--ways", "torch", "onnxruntime")),
     # What PyTorch's compiler takes part in comes last: it may need minutes.
     Step("step-compiled", 120, ("benchmarks/train_step.py", "--only-compiled")),
     Step("kernels-compiled", 60, ("benchmarks/kernels.py", "--only-compiled")),

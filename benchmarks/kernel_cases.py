@@ -11,6 +11,7 @@ from torch import Tensor
 from cavsync.kernels import (
     Segments,
     attention,
+    bias_gelu,
     info_nce,
     kept_patch_embedding,
     masked_reconstruction_loss,
@@ -38,6 +39,7 @@ def cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Case]:
     return [
         *_attention_cases(batch, device, dtype),
         *_layer_norm_cases(batch, device, dtype),
+        *_gelu_cases(batch, device, dtype),
         *_patch_cases(batch, device, dtype),
         *_loss_cases(batch, device, dtype),
     ]
@@ -83,6 +85,18 @@ def _layer_norm_cases(batch: int, device: torch.device, dtype: torch.dtype) -> l
 
         moved = tokens * width * (4 + dtype.itemsize) * 2.0
         found.append(Case("modality_layer_norm", f"{tokens}x{width}, {len(rows)} sets", leaves, run, 0.0, moved))
+    return found
+
+
+def _gelu_cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Case]:
+    found = []
+    for tokens, width in ((204 * batch, 3072), (404 * batch, 2048)):
+
+        def leaves(tokens: int = tokens, width: int = width) -> list[Tensor]:
+            return [torch.randn(tokens, width, device=device).to(dtype), torch.randn(width, device=device)]
+
+        moved = 2.0 * tokens * width * dtype.itemsize
+        found.append(Case("bias_gelu", f"{tokens}x{width}", leaves, bias_gelu, 0.0, moved))
     return found
 
 

@@ -1,8 +1,8 @@
 """Registers, shared memory and spills of every Triton kernel, compiled ahead of time for several GPU generations.
 
 No GPU is needed. The compiled launches are recorded from the operators at the sizes of the published model. Exits with
-status 1 if a kernel does not compile, if it needs more shared memory than the device has, or if bf16 attention spills
-on compute capability 9.0.
+status 1 if a kernel does not compile, if it needs more shared memory than the device has, or if attention,
+LayerNorm or GELU spill in bf16 on compute capability 9.0.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 
 import cavsync.kernels.triton.attention
 from cavsync.kernels.triton.attention import attention_backward_op, attention_op
+from cavsync.kernels.triton.bias_gelu import bias_gelu_backward_op, bias_gelu_op
 from cavsync.kernels.triton.layer_norm import layer_norm_backward_op, layer_norm_op
 from cavsync.kernels.triton.reconstruction_loss import reconstruction_loss_backward_op, reconstruction_loss_op
 
@@ -44,6 +45,8 @@ SHARED_MEMORY_BYTES = {80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024, 100: 227 *
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 SYSTEM_SHARED_BYTES = 1024
+JUDGED = ("attention", "layer_norm", "bias_gelu")
+"""Files whose kernels must not spill in bf16 on compute capability 9.0."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Resources:
             yield f"{what} does not compile: {self.error}"
         if self.shared_bytes > limit:
             yield f"{what} needs {self.shared_bytes} bytes of shared memory, more than {limit}: use smaller tiles."
-        judged = self.file.startswith("attention") and self.dtype == "bf16" and self.compute_capability == 90
+        judged = self.file.startswith(JUDGED) and self.dtype == "bf16" and self.compute_capability == 90
         spilled = max(self.spill_store_bytes, self.spill_load_bytes)
         if judged and spilled:
             yield f"{what} spills {spilled} bytes: use smaller tiles or more warps."
@@ -145,6 +148,7 @@ def launches_of(dtype: str, capability: int = 90) -> list[Launch]:
     with as_if, recorded(dtype) as launches:
         _attention(DTYPES[dtype])
         _layer_norm(DTYPES[dtype])
+        _gelu(DTYPES[dtype])
         _loss(DTYPES[dtype])
     return launches
 
@@ -164,6 +168,14 @@ def _layer_norm(dtype: torch.dtype) -> None:
             _, normed, mean, rstd = layer_norm_op(x, branch, affine, affine, rows, dtype, 1e-5)
             upstream = None if branch is None else x
             layer_norm_backward_op(normed, upstream, x, affine, mean, rstd, rows, None if branch is None else dtype)
+
+
+def _gelu(dtype: torch.dtype) -> None:
+    for width in (3072, 2048):
+        product, bias = torch.zeros(404, width, dtype=dtype), torch.zeros(width)
+        # The bias is float32 under autocast, and in half precision in a recorded step.
+        for kind in (torch.float32, dtype):
+            bias_gelu_backward_op(bias_gelu_op(product, bias.to(kind)), product, bias.to(kind))
 
 
 def _loss(dtype: torch.dtype) -> None:

@@ -133,8 +133,10 @@ def judged(found: dict[str, Any], late_ms: float) -> dict[str, Any]:
     return found
 
 
-def most_streams(measured: Callable[[int], dict[str, Any]], first: int) -> list[dict[str, Any]]:
-    """Run trials by doubling, then by halving the interval between sustained and not sustained."""
+def most_streams(
+    measured: Callable[[int], dict[str, Any]], first: int, most: int = MAX_STREAMS
+) -> list[dict[str, Any]]:
+    """Run trials by doubling, up to `most`, then by halving the interval between sustained and not sustained."""
     trials: list[dict[str, Any]] = []
 
     def holds(number: int) -> bool:
@@ -142,8 +144,10 @@ def most_streams(measured: Callable[[int], dict[str, Any]], first: int) -> list[
         return bool(trials[-1]["held"])
 
     low, high = 0, first
-    while high <= MAX_STREAMS and holds(high):
+    while high <= most and holds(high):
         low, high = high, 2 * high
+    if high > most:
+        return trials
     # Differences below a twelfth are noise.
     while high - low > max(1, low // 12):
         middle = (low + high) // 2

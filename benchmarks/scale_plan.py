@@ -47,18 +47,18 @@ class Assumptions:
 
 
 MEANINGS = {
-    "hours": "hours of media in the archive",
-    "days": "days in which the archive is to be scored",
-    "media_mbit": "Mbit/s of a file, picture and sound together",
-    "core_price": "price of a core for an hour",
-    "gpu_price": "price of a GPU for an hour",
-    "clips": "clips of AudioSet-2M, by its name",
-    "epochs": "epochs, as CAV-MAE's script has them",
-    "clip_mb": "MB of a packed clip of ten seconds",
-    "node_gpus": "GPUs of a machine, joined by fast links",
-    "node_gbyte": "GB/s that a GPU sends and receives within its machine",
-    "network_gbit": "Gbit/s of network per GPU between machines",
-    "gradient_bytes": "bytes of a gradient on its way",
+    "--hours": "hours of media in the archive",
+    "--days": "days in which the archive is to be scored",
+    "--media-mbit": "Mbit/s of a file, picture and sound together",
+    "--core-price": "price of a core for an hour",
+    "--gpu-price": "price of a GPU for an hour",
+    "--clips": "clips of AudioSet-2M, by its name",
+    "--epochs": "epochs, as CAV-MAE's script has them",
+    "--clip-mb": "MB of a packed clip of ten seconds",
+    "--node-gpus": "GPUs of a machine, joined by fast links",
+    "--node-gbyte": "GB/s that a GPU sends and receives within its machine",
+    "--network-gbit": "Gbit/s of network per GPU between machines",
+    "--gradient-bytes": "bytes of a gradient on its way",
 }
 
 
@@ -205,8 +205,8 @@ def traffic(plan: Assumptions) -> list[list[str]]:
 def assumptions(plan: Assumptions) -> list[list[str]]:
     """The assumptions with their options."""
     found = [
-        [MEANINGS[name], f"{value:,g}" if value < 1e6 else f"{value:,.0f}", f"`--{name.replace('_', '-')}`"]
-        for name, value in vars(plan).items()
+        [meaning, f"{value:,g}" if value < 1e6 else f"{value:,.0f}", f"`{option}`"]
+        for (option, meaning), value in zip(MEANINGS.items(), vars(plan).values(), strict=True)
     ]
     return [["assumption", "value", "option"], *found]
 
@@ -237,8 +237,8 @@ TABLES: tuple[Callable[[Assumptions], list[list[str]]], ...] = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, value in vars(Assumptions()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=MEANINGS[name])
+    for (option, meaning), value in zip(MEANINGS.items(), vars(Assumptions()).values(), strict=True):
+        parser.add_argument(option, type=type(value), default=value, help=meaning)
     plan = Assumptions(**vars(parser.parse_args(arguments)))
     print("\n\n".join(markdown(table(plan)) for table in TABLES))
 

@@ -9,6 +9,8 @@ ends the run, what was measured until then is reported and written.
 from __future__ import annotations
 
 import argparse
+import copy
+import math
 import os
 import signal
 import statistics
@@ -114,10 +116,46 @@ class Variant:
         return (time.perf_counter() - begin) * 1e3
 
 
+class Recorded(Variant):
+    """The packed step as training records it; model and optimizer are its own, as its gradients stay in place."""
+
+    def __init__(
+        self, name: str, model: CAVMAESync, optimizer: torch.optim.Optimizer, options: argparse.Namespace
+    ) -> None:
+        from lightning_fabric import Fabric
+
+        from cavsync.train.graphs.engine import StepEngine
+        from cavsync.train.graphs.recorder import CudaRecorder
+
+        own = copy.deepcopy(model)
+        super().__init__(name, own, type(optimizer)(own.parameters(), **optimizer.defaults), options)
+        precision = "bf16-mixed" if options.dtype == "bf16" else "32-true"
+        fabric = Fabric(accelerator=options.device, devices=1, precision=precision)
+        wrapped: Any = fabric.setup_module(own)
+        fused: Any = fabric.setup_optimizers(self.optimizer)
+
+        def compute(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            return model(**inputs).loss, {}
+
+        self.engine = StepEngine(compute, fabric, wrapped, fused, CudaRecorder())
+        self.grids = {"audio": own.config.audio_grid, "visual": own.config.visual_grid}
+
+    def step(self, fbank: Tensor, frames: Tensor) -> None:
+        """Draw the masks, copy the inputs, repeat forward, backward and update."""
+        ranks = {
+            f"ids_restore_{name}": torch.rand(len(fbank), math.prod(grid), device=self.device).argsort(1).argsort(1)
+            for name, grid in self.grids.items()
+        }
+        self.engine.part({"fbank": fbank, "frames": frames, **ranks}, 1.0)
+        self.engine.update()
+
+
 def names(options: argparse.Namespace) -> list[str]:
     """Return the variants to compare."""
     if options.only_compiled:
         return ["packed, compiled", "plain, compiled"]
+    if options.recorded:
+        return ["packed", "packed, recorded"]
     return ["packed", "plain", "plain, written out"]
 
 
@@ -189,6 +227,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="number of times that the variants alternate")
     parser.add_argument("--repeats", type=int, default=4, help="steps per variant and turn")
     parser.add_argument("--only-compiled", action="store_true", help="measure both paths under torch.compile")
+    parser.add_argument("--recorded", action="store_true", help="measure the packed path with and without CUDA graphs")
     parser.add_argument("--no-save", action="store_true", help="print only; do not append to the results")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -200,14 +239,16 @@ def main() -> None:
     frames = torch.randn(options.batch, 3, config.img_size, config.img_size, device=options.device)
     # All variants share one optimiser, so that a variant's peak memory includes one optimiser state, as in a run.
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-6, betas=(0.95, 0.999), weight_decay=5e-7, fused=True)
-    variants = [Variant(name, model, optimizer, options) for name in names(options)]
+    variants: list[Variant] = [
+        (Recorded if name.endswith("recorded") else Variant)(name, model, optimizer, options) for name in names(options)
+    ]
     # In seconds, before anything can end the run.
     peak = measure.matrix_peak_flops(torch.device(options.device), DTYPES[options.dtype])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         for variant in variants:
             # The first steps compile kernels and reserve memory.
-            variant.turn(fbank, frames, 3 if options.device == "cuda" else 1)
+            variant.turn(fbank, frames, 4 if options.device == "cuda" else 1)
             variant.times_ms.clear()
             variant.turn(fbank, frames, options.repeats)
         for _ in range(options.turns - 1):

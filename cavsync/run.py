@@ -47,7 +47,9 @@ class RunConfig(BaseModel):
     train: dict[str, Any] | None = None
     """A `TrainConfig` as JSON values; None for a run that was converted."""
     source: dict[str, Any] | None = None
-    """Of a converted run `sha256`, `fingerprint` and `file` of the original; of an averaged one `averaged_steps`."""
+    """Of a converted run `sha256`, `fingerprint` and `file` of the original; of an averaged one `averaged_steps`; of
+    one that started from a checkpoint of another audio length or frame size `fitted_positions`, what was done to each
+    position table."""
 
     @classmethod
     def read(cls, path: Path) -> RunConfig:

@@ -1,8 +1,9 @@
 """Scoring audio-visual sync in files and live streams with an exported bundle: NumPy and one engine, never torch.
 
 A positive `audio_offset_ms` means that the audio is early (ITU-R BT.1359): it is heard before its frame is shown.
-Public: the names below, those of `cavsync.deploy.live`, and `cavsync.deploy.metrics.SyncMetrics`. The rooms (`stream`,
-`verdict`, `runtime`, `files`, `repair`, `sinks`, `server`) are not public.
+Public: the names below, those of `cavsync.deploy.live`, `cavsync.deploy.metrics.SyncMetrics`, and `NativeBundle` and
+`NativeScorer` of `cavsync.deploy.native`. The rooms (`stream`, `verdict`, `runtime`, `files`, `repair`, `sinks`,
+`server`) are not public.
 """
 
 from cavsync.deploy.files.score_file import FileFailure, FileScore, Outcome, score_file

@@ -5,6 +5,7 @@ numbers faster; `dispatch` chooses between them. Public: the names below; backen
 """
 
 from cavsync.kernels.attention import attention
+from cavsync.kernels.bias_gelu import bias_gelu, fuses_bias_gelu
 from cavsync.kernels.dispatch import OPERATIONS, read_environment, use_backend
 from cavsync.kernels.info_nce import info_nce, symmetric_info_nce
 from cavsync.kernels.layer_norm import modality_layer_norm
@@ -17,6 +18,8 @@ __all__ = [
     "OPERATIONS",
     "Segments",
     "attention",
+    "bias_gelu",
+    "fuses_bias_gelu",
     "info_nce",
     "kept_patch_embedding",
     "masked_reconstruction_loss",

@@ -50,6 +50,7 @@ def _examples(device: torch.device) -> dict[str, tuple[Any, ...]]:
     return {
         "attention": (torch.zeros(128, 3, 2, 64, dtype=dtype, device=device), Segments(((1, 53), (1, 75)))),
         "modality_layer_norm": (row, row.to(dtype), row, row, [1], dtype, 1e-5),
+        "bias_gelu": (row.to(dtype), row[0]),
         "kept_patch_embedding": (image, ids, patch.new_zeros(64, 3, 16, 16), row[0], row, row[0]),
         "masked_reconstruction_loss": (patch, image, ids > 0, 16, False),
         "info_nce": (row, row, unit, 0, None),

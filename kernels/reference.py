@@ -57,6 +57,15 @@ def modality_layer_norm(
     return total, normed.to(out_dtype)
 
 
+def bias_gelu(product: Tensor, bias: Tensor) -> Tensor:
+    """GELU, by the normal distribution itself and no approximation, of product (..., D) + bias (D,).
+
+    In the product's dtype, computed in float32. Source: Hendrycks and Gimpel 2016, arXiv 1606.08415.
+    """
+    wide = torch.promote_types(product.dtype, torch.float32)
+    return F.gelu(product.to(wide) + bias.to(wide)).to(product.dtype)
+
+
 def patchify(images: Tensor, patch_size: int) -> Tensor:
     """Cut images (B, C, H, W) into flattened patches (B, N, patch_size² · C), channel fastest, row-major grid."""
     batch, channels, height, width = images.shape

@@ -44,14 +44,14 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
         {"runtime"},
         {"faces"},
         {"stream"},
-        {"files", "repair"},
+        {"files", "repair", "native"},
         {"sinks", "metrics"},
         {"archive", "live"},
         {"server"},
     ),
     "cavsync.evaluate": ({"results"}, {"inputs"}, {"sync", "retrieval", "classify", "localize", "inpaint"}),
     "cavsync.data": ({"augment", "labels"}, {"faces"}, {"synth", "shards"}, {"sources"}),
-    "cavsync.train": ({"recipes"}, {"tasks"}),
+    "cavsync.train": ({"recipes"}, {"tasks"}, {"graphs"}),
     "cavsync.cli": ({"data", "eval", "media"},),
 }
 MAX_MODULES = 25

@@ -41,6 +41,7 @@ EXTRAS |= dict.fromkeys(("onnx", "onnxscript", "tritonclient"), "export")
 EXTRAS |= dict.fromkeys(("openvino", "nncf"), "openvino")
 EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "python_multipart", "websockets"), "serve")
 EXTRAS |= dict.fromkeys(("tensorrt_rtx", "cuda"), "trt")
+EXTRAS["tensorrt"] = "tensorrt"
 EXTRAS |= dict.fromkeys(("aiohttp", "fsspec", "psutil", "ray", "s3fs"), "ray")
 EXTRAS["pyarrow"] = "parquet"
 EXTRAS["cv2"] = "av-align"

@@ -33,9 +33,24 @@ def _versions() -> dict[str, str]:
 
 
 def _show_engines() -> None:
-    import onnxruntime
+    from cavsync.deploy.runtime.onnx import import_onnxruntime
 
-    click.echo(f"ONNX Runtime providers: {', '.join(onnxruntime.get_available_providers())}")
+    click.echo(f"ONNX Runtime providers: {', '.join(import_onnxruntime().get_available_providers())}")
+    if all(_has_files(name) for name in ("onnxruntime", "onnxruntime-gpu")):
+        click.echo(
+            "onnxruntime and onnxruntime-gpu are both installed and have overwritten each other's files: "
+            "uninstall both, then install the extra 'gpu' together with packaging/onnxruntime of the checkout"
+        )
+
+
+def _has_files(distribution: str) -> bool:
+    """Whether an installed distribution brought the package `onnxruntime`; the one in packaging/ is empty."""
+    from importlib.metadata import PackageNotFoundError, files
+
+    try:
+        return any(path.parts[0] == "onnxruntime" for path in files(distribution) or ())
+    except PackageNotFoundError:
+        return False
 
 
 def _show_kernels() -> None:

@@ -10,12 +10,24 @@ import click
 
 
 def channels_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --channels."""
+    """Add --channels, to a command that also takes audio which was stored by one of the rules."""
+    return _channels(
+        command,
+        "Shards and lists that name the other rule are refused.  [default: mix; stored audio as it was made]",
+    )
+
+
+def channels_of_videos_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --channels, to a command that takes no stored audio."""
+    return _channels(command, "[default: mix]")
+
+
+def _channels(command: Callable[..., Any], ending: str) -> Callable[..., Any]:
     return click.option(
         "--channels",
         type=click.Choice(["mix", "first"]),
         help="Several channels of audio become one by their mean, or by keeping the first, as in the published "
-        "preparation of CAV-MAE.  [default: mix; packed audio as it was made]",
+        f"preparation of CAV-MAE. {ending}",
     )(command)
 
 

@@ -33,7 +33,7 @@ GRID_OPTIONS = (
 )  # fmt: skip
 TRACK_OPTIONS = (
     click.option("--audio-stream", metavar="N[+N]",
-                 help="Number of the audio track to score, from 0 on, or several of a file to mix, as in 2+3; by "
+                 help="Number of the audio track to use, from 0 on, or several of a file to mix, as in 2+3; by "
                  "default the one that players play."),
     click.option("--video-stream", type=click.IntRange(min=0), metavar="N",
                  help="Number of the video track, from 0 on; by default the one that players play."),

@@ -54,6 +54,10 @@ def train(
 ) -> None:
     """Pretrain a model on clips, or train a classifier by fine-tuning or probing (--preset finetune-... or probe).
 
+    With --set validate_every_epochs=N or validate_every_steps=N the held-out clips are measured during the run, the
+    best weights so far are kept in OUT/checkpoints/best, and early_stop_patience=M ends it after M measurements in a
+    row that are no better.
+
     Ctrl-C and SIGTERM write a checkpoint and stop; --resume continues from it with the same data and the same losses.
     """
     prepare_threads()
@@ -117,7 +121,9 @@ def run_training(
 
     what = "decoding clips" if config.face is None else "following faces"
     with _progress(console, what) as (load, step):
-        trainer = Trainer(model_config, config, run_dir, report=step, on_load=load, open_finder=open_face_finder)
+        options: dict[str, Any] = {"report": step, "on_load": load, "open_finder": open_face_finder}
+        options["say"] = lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+        trainer = Trainer(model_config, config, run_dir, **options)
         return trainer.run(*data_paths, held_out=held_out, resume=resume)
 
 

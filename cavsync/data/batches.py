@@ -51,7 +51,8 @@ MIXUP_CONCENTRATION = 10.0
 class ClipPairs:
     """K pairs of one clip: the U distinct `frames` (U, 3, S, S) uint8, `tubelets` (K, T), which index them, `audio`,
     and `times_seconds` (K,). `content` lists the clips (index in the source) that the pairs are mixed from, with their
-    shares; `colour` is still to be applied."""
+    shares; the frames of the second clip, `mixed_in` (U, 3, S, S) uint8, are still to be blended, and `colour` is to be
+    applied."""
 
     name: str
     content: tuple[tuple[int, float], ...]
@@ -60,6 +61,7 @@ class ClipPairs:
     audio: PlannedAudio
     times_seconds: Tensor
     colour: ColourChange
+    mixed_in: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class PairBatch:
     names: list[str]
     contents: list[tuple[tuple[int, float], ...]]
     frames: list[Tensor]
+    mixed_in: list[Tensor | None]
     tubelets: list[Tensor]
     colours: list[ColourChange]
     audio: list[PlannedAudio]
@@ -91,7 +94,8 @@ class PairBatch:
         return len(self.clip_index)
 
     def normalised_frames(self, device: torch.device) -> Tensor:
-        """Return ImageNet-normalised RGB (N, T, 3, S, S) with each clip's change of colour, on `device`."""
+        """Return ImageNet-normalised RGB (N, T, 3, S, S), blended and with each clip's change of colour, on
+        `device`."""
         parts = [frames[tubelets] for frames, tubelets in self._normalised_clips(device)]
         return torch.cat(parts)
 
@@ -110,10 +114,14 @@ class PairBatch:
     def _normalised_clips(self, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each clip's distinct frames (U, 3, S, S), ImageNet-normalised, and its tubelets (K, T)."""
         mean, std = _imagenet_levels(device)
-        for frames, tubelets, colour in zip(self.frames, self.tubelets, self.colours, strict=True):
+        parts = zip(self.frames, self.mixed_in, self.contents, self.tubelets, self.colours, strict=True)
+        for frames, other, content, tubelets, colour in parts:
+            levels = frames.to(device).float()
+            if other is not None:
+                levels = levels.mul_(content[0][1]).add_(other.to(device).float(), alpha=content[1][1])
             gain = torch.from_numpy(colour.gain).to(device).view(3, 1, 1)
             offset = torch.from_numpy(colour.offset).to(device).view(3, 1, 1)
-            yield frames.to(device).float().mul_(gain / std).add_((offset - mean) / std), tubelets.to(device)
+            yield levels.mul_(gain / std).add_((offset - mean) / std), tubelets.to(device)
 
     def normalised_features(self, device: torch.device) -> Tensor:
         """Return normalised log-mel (N, L, 128) on `device`."""
@@ -186,7 +194,7 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
         sample = take_sample(clip, instants, self.plan, as_samples=self.log_mel_on_device)
         crop, colour = Crop.draw(wanted, random), ColourChange.draw(wanted.colour, random)
         frames = crop.apply(sample.frames, self.img_size)
-        frames, own, others, mixed_in = self._with_other_clips(frames, sample, clip, instants, random)
+        own, others, mixed_in, other_frames = self._with_other_clips(sample, clip, instants, random)
         audio = PlannedAudio(own, others, AudioChange.draw(wanted, self.plan.segment_frames, random))
         return ClipPairs(
             clip.source,
@@ -196,25 +204,20 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
             audio if self.log_mel_on_device else audio.computed(),
             torch.from_numpy(sample.times_seconds),
             colour,
+            None if other_frames is None else torch.from_numpy(np.ascontiguousarray(other_frames)),
         )
 
     def _with_other_clips(
-        self,
-        frames: NDArray[np.uint8],
-        sample: Sample,
-        clip: Clip,
-        instants: Instants,
-        random: np.random.Generator,
-    ) -> tuple[NDArray[np.uint8], AudioSegments, Others, tuple[int, float] | None]:
+        self, sample: Sample, clip: Clip, instants: Instants, random: np.random.Generator
+    ) -> tuple[AudioSegments, Others, tuple[int, float] | None, NDArray[np.uint8] | None]:
         """Draw whether to add another clip's audio as background, and whether to mix another clip into frames and
         audio.
 
-        Returns the frames, the clip's own audio, the audio to add, and the index and share of the clip mixed into the
-        frames, if any.
+        Returns the clip's own audio, the audio to add, and of the clip to mix in, if any, index and share, and frames.
         """
         own = sample.audio
         others: list[tuple[AudioSegments, Background | Mixture]] = []
-        mixed_in: tuple[int, float] | None = None
+        mixed_in, frames = None, None
         if random.random() < self.augmentation.background and (found := self._other(random)):
             segments = self._draw_segments(found[1].audio, sample.times_seconds, random)
             others.append((segments, Background.draw(random)))
@@ -228,11 +231,10 @@ class PairDataset(Dataset[ClipPairs | RejectedClip]):
                 assert isinstance(other.audio, Waveform)
                 mixed = replace(clip, audio=mixed_waveform(clip.audio, other.audio, share))
                 own = take_segments(mixed, instants, self.plan, as_samples=self.log_mel_on_device)
-            chosen = np.sort(random.integers(len(other.frames), size=len(frames)))
-            other_frames = Crop().apply(other.frames[chosen], self.img_size)
-            frames = np.rint(share * frames + (1 - share) * other_frames).astype(np.uint8)
+            chosen = np.sort(random.integers(len(other.frames), size=len(sample.frames)))
+            frames = Crop().apply(other.frames[chosen], self.img_size)
             mixed_in = place, 1 - share
-        return frames, own, tuple(others), mixed_in
+        return own, tuple(others), mixed_in, frames
 
     def _draw_segments(
         self, audio: ClipAudio, times_seconds: NDArray[np.float64], random: np.random.Generator
@@ -262,6 +264,7 @@ def collate(items: Sequence[ClipPairs | RejectedClip]) -> PairBatch:
         names=[item.name for item in pairs],
         contents=[item.content for item in pairs],
         frames=[item.frames for item in pairs],
+        mixed_in=[item.mixed_in for item in pairs],
         tubelets=[item.tubelets for item in pairs],
         colours=[item.colour for item in pairs],
         audio=[item.audio for item in pairs],

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from cavsync.kernels import Segments
+from cavsync.kernels import Segments, bias_gelu, fuses_bias_gelu
 from cavsync.model.attention import Attention
 from cavsync.model.init import linear
 from cavsync.model.norm import LayerNorm, add_norm, product_dtype
@@ -39,7 +39,9 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., D) -> (..., D)."""
-        expanded: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        bias = self.fc1.bias
+        hidden = bias_gelu(F.linear(x, self.fc1.weight), bias) if fuses_bias_gelu(x, bias) else F.gelu(self.fc1(x))
+        expanded: Tensor = self.fc2(hidden)
         return expanded
 
 

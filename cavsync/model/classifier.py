@@ -75,14 +75,16 @@ class CAVMAEFT(AudioVisualEncoder):
         """Whether the head takes the frames of a clip together."""
         return self.head in CLIP_HEADS
 
-    def take_encoder(self, encoder: AudioVisualEncoder, source: str = "the encoder") -> None:
+    def take_encoder(self, encoder: AudioVisualEncoder) -> dict[str, str]:
         """Copy the weights of an encoder of the same configuration; the head stays as it is.
 
-        Position tables are made to fit another audio length or frame size; `source` names the encoder in the log.
+        Position tables are made to fit another audio length or frame size; returns the changes of `fit_positions`.
         """
-        pretrained = fit_positions(encoder.state_dict(), self.config, source)
         own = self.state_dict()
+        shared = {name: value for name, value in encoder.state_dict().items() if name in own}
+        pretrained, changes = fit_positions(shared, self.config)
         self.load_state_dict({name: own[name] if self.is_of_head(name) else pretrained[name] for name in own})
+        return changes
 
     @staticmethod
     def is_of_head(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 
@@ -12,20 +11,19 @@ from torch.nn import functional as F
 
 from cavsync.model.config import ModelConfig, PatchGrid
 
-log = logging.getLogger(__name__)
-
 AUDIO_TABLES = ("pos_embed_a", "decoder_pos_embed_a")
 VISUAL_TABLES = ("pos_embed_v", "decoder_pos_embed_v")
 
 
-def fit_positions(state: Mapping[str, Tensor], config: ModelConfig, source: str) -> dict[str, Tensor]:
-    """Return the state dict with its position tables as a model of `config` needs them, and log what was changed.
+def fit_positions(state: Mapping[str, Tensor], config: ModelConfig) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the state dict with its position tables as a model of `config` needs them, and of each table that was
+    changed what was done to it, by its name.
 
     Audio: a shorter model takes the first steps of time, so every patch keeps its position; for a longer one the table
     is stretched over time (bilinear). Frames: the table is resized (bicubic). Tables of the right size, and tables that
-    are no grid of the model's patches, are left as they are. `source` names the checkpoint in the log.
+    are no grid of the model's patches, are left as they are.
     """
-    fitted = dict(state)
+    fitted, changes = dict(state), dict[str, str]()
     for names, grid, resize in ((AUDIO_TABLES, config.audio_grid, _audio), (VISUAL_TABLES, config.visual_grid, _frame)):
         for name in names:
             table = state.get(name)
@@ -33,9 +31,8 @@ def fit_positions(state: Mapping[str, Tensor], config: ModelConfig, source: str)
                 continue
             found = resize(table, grid)
             if found is not None:
-                fitted[name], how = found
-                log.info("%s of %s: %s", name, source, how)
-    return fitted
+                fitted[name], changes[name] = found
+    return fitted, changes
 
 
 def _audio(table: Tensor, grid: PatchGrid) -> tuple[Tensor, str] | None:

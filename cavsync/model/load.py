@@ -41,14 +41,15 @@ def load_any(path: str | Path, /, **overrides: Any) -> CAVMAESync | CAVMAEFT:
     return open_any(path, **overrides)[1]
 
 
-def initialise_from(model: CAVMAESync, path: str | Path) -> None:
+def initialise_from(model: CAVMAESync, path: str | Path) -> dict[str, str]:
     """Copy the weights of a run, one of its steps, or a checkpoint of the authors, into a model of the same sizes.
 
-    Position tables are made to fit another audio length or frame size. Raises CheckpointError where the checkpoint is
-    missing, damaged, or of another size in any other way.
+    Position tables are made to fit another audio length or frame size; returns the changes of `fit_positions`.
+    Raises CheckpointError where the checkpoint is missing, damaged, or of another size in any other way.
     """
     state = read_state(Path(path)) if Run.find(path) is None else load_model(path).state_dict()
-    state = fit_positions(state, model.config, f"'{path}'")
+    state, changes = fit_positions(state, model.config)
     load_strict(
         model, state, f"'{path}'", "A run starts from weights of its own model: change the options or the file."
     )
+    return changes

@@ -154,6 +154,9 @@ class TrainConfig(BaseModel):
     """"auto" is bf16-mixed where the device supports it natively, else 32-true."""
     compile: bool = False
     """torch.compile the model: the first step takes minutes, later ones less time than without."""
+    cuda_graphs: bool = True
+    """On one GPU, record forward, backward and update after the first steps and repeat them without the host; where
+    that cannot be, the reason is logged. Each recorded shape of a batch keeps its memory."""
     activation_checkpointing: bool = False
     """Keep only each block's input for the backward pass and recompute the rest: less memory, more computation."""
     log_mel: Literal["auto", "workers", "device"] = "auto"

@@ -239,6 +239,12 @@ def _notes(train: TrainConfig, gpus: int, schedule: Schedule) -> list[str]:
     notes = [f"Starts from '{start}'." if start else "Starts from random weights: init_from and vision_mae are unset."]
     if train.classify is not None:
         notes.append("Sizes, memory and operations leave out the head, which grows with the number of classes.")
+        if train.classify.takes_clips:
+            notes.append(
+                f"The head {train.classify.head} takes {train.instants_per_clip} frames of a clip together, so the run "
+                "can be evaluated, but not exported or used by `cavsync tag`: for those pass --set head=linear or "
+                "head=attention, and --set instants_per_clip=1."
+            )
     if train.batch_clips % divisor:
         notes.append(
             f"batch_clips {train.batch_clips} cannot be divided among {gpus} GPUs: a multiple of {divisor} can."

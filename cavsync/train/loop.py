@@ -23,14 +23,15 @@ from cavsync.train.data import Batch, RunData
 from cavsync.train.device import make_fabric, sync_batch_norm
 from cavsync.train.ema import WeightAverage, moving, over_epochs
 from cavsync.train.face_data import FaceTracking, open_face_data
+from cavsync.train.graphs.step import with_graphs
 from cavsync.train.held_out import held_out_metrics
 from cavsync.train.metrics import MetricsLog
-from cavsync.train.optimizer import make_optimizer
+from cavsync.train.optimizer import make_optimizer, set_rate
 from cavsync.train.ranks import Ranks
 from cavsync.train.recipes import AnyModelConfig
 from cavsync.train.schedule import learning_rate
 from cavsync.train.signals import StopSignals
-from cavsync.train.split import RunPaths, note_classes, note_data, write_held_out
+from cavsync.train.split import RunPaths, note_classes, note_data, note_fitted_positions, write_held_out
 from cavsync.train.state import RunState, Training, begin, claim, initial_weights, restore, save, save_best
 from cavsync.train.step import StepBatch, TrainingStep, over_ranks
 from cavsync.train.tasks.choose import make_task
@@ -55,7 +56,8 @@ class RunResult:
 @dataclass
 class Trainer:
     """One run. `report(step, num_steps, progress, metrics)` is called after every step, `on_load(done, total)` while
-    clips are decoded into memory or their faces followed; both in the main process only. `open_finder` opens the face
+    clips are decoded into memory or their faces followed, `say(sentence)` with what a user must know of how the run
+    starts; all in the main process only. `open_finder` opens the face
     finder of a run that trains the face model (`cavsync.deploy.faces.graphs.open_face_finder`)."""
 
     model_config: AnyModelConfig
@@ -63,6 +65,7 @@ class Trainer:
     run_dir: Path
     report: StepReport = lambda *_: None
     on_load: Callable[[int, int], None] = lambda *_: None
+    say: Callable[[str], None] = lambda _: None
     open_finder: OpenFinder | None = None
 
     @property
@@ -124,8 +127,10 @@ class Trainer:
         model = task.build()
         if step is not None:
             initial_weights(model, self.folder, step)
-        else:
-            task.initialise(model)
+        elif (changes := task.initialise(model)) and Ranks.current().is_main:
+            note_fitted_positions(self.folder, changes)
+            done = "; ".join(f"{name}: {how}" for name, how in changes.items())
+            self.say(f"positions of '{self.config.init_from}' were made to fit ({done})")
         task.prepare(model)
         sync_batch_norm(model, fabric)
         prepare(model, self.config)
@@ -196,7 +201,9 @@ class Session:
         num_steps = config.max_steps or math.ceil(config.epochs * self.data.steps_per_epoch)
         begin_seconds = time.monotonic() - state.elapsed_seconds
         optimizer: Any = self.fabric.setup_optimizers(self.training.optimizer)
-        step = TrainingStep(self.fabric, self.ranks, self.task, config, self.trainer.folder, self.model, optimizer)
+        step = with_graphs(
+            TrainingStep(self.fabric, self.ranks, self.task, config, self.trainer.folder, self.model, optimizer)
+        )
         metrics: dict[str, float] = {}
         has_learned = False
         self.model.train()
@@ -263,8 +270,7 @@ class Session:
         """Give the optimizer the learning rate of a step; return it, before the factor of a parameter group."""
         steps_per_epoch = self.data.steps_per_epoch
         rate = learning_rate(self.trainer.config, batch.step, steps_per_epoch=steps_per_epoch, progress=batch.progress)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["rate_factor"]
+        set_rate(optimizer, rate)
         return rate
 
     def _totals(self, batch: StepBatch, state: RunState) -> dict[str, float]:

@@ -36,6 +36,16 @@ def make_optimizer(model: nn.Module, config: TrainConfig, device: torch.device) 
     return kind(described, **rest)
 
 
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every parameter group the learning rate `rate` times its factor, in place where the group has a tensor."""
+    for group in optimizer.param_groups:
+        value = rate * group["rate_factor"]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(value)
+        else:
+            group["lr"] = value
+
+
 def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
     """Return the state of every parameter that has one, by its name, gathered on the CPU. Called by all processes."""
     return {

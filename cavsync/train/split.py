@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from cavsync.data.sources.clips import open_source
 from cavsync.data.sources.joined import JoinedSources
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.media.resample import ChannelRule
-from cavsync.run import RunFolder
+from cavsync.run import RunConfig, RunFolder
 from cavsync.train.config import TrainConfig
 
 
@@ -97,6 +98,13 @@ def note_classes(folder: RunFolder, classes: ClassLabels) -> None:
         classes.write(path)
     elif path.read_text(encoding="utf-8") != classes.to_csv():
         raise CheckpointError(f"'{folder.path}' was begun with other classes: give it the same vocabulary and data.")
+
+
+def note_fitted_positions(folder: RunFolder, changes: Mapping[str, str]) -> None:
+    """Note in the run's configuration what was done to the position tables that it starts from."""
+    config = RunConfig.read(folder.config_file)
+    source = {**(config.source or {}), "fitted_positions": dict(changes)}
+    write_text_atomically(folder.config_file, config.model_copy(update={"source": source}).to_text())
 
 
 def write_held_out(folder: RunFolder, names: list[str]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from cavsync.atomic import write_text_atomically
@@ -80,11 +79,11 @@ class TrainingStep:
         found: Scalars = []
         for part in used:
             weight = batch.counts[self.ranks.rank][part] / total
-            generator = torch.Generator().manual_seed(self._mask_seed(batch.step, part))
-            draw = Draw(generator, batch.place(part, self.ranks.rank), batch.progress)
             with self.fabric.no_backward_sync(self.model, enabled=part != used[-1]):
-                loss, scalars = self.task.loss(self.model, batch.parts[part], self.fabric.device, draw)
-                self._require_finite("loss", loss, batch.step, [batch.parts[part]])
+                loss, scalars = self.task.loss(
+                    self.model, batch.parts[part], self.fabric.device, self.draw(batch, part)
+                )
+                self.require_finite("loss", bool(torch.isfinite(loss)), batch.step, [batch.parts[part]])
                 # Gradients are averaged over the processes; this makes them those of the mean over all pairs.
                 self.fabric.backward(loss * (weight * self.ranks.size))
             found.append((scalars, weight))
@@ -94,17 +93,20 @@ class TrainingStep:
         norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False)
         assert norm is not None
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        self._require_finite("gradient", norm, batch.step, batch.parts)
+        self.require_finite("gradient", bool(torch.isfinite(norm)), batch.step, batch.parts)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return found
 
-    def _mask_seed(self, step: int, part: int) -> int:
-        """Seed of the masks of one part of one step: all processes draw for the whole batch."""
-        return (self.config.seed * 1_000_003 + step) * self.config.gradient_accumulation + part
+    def draw(self, batch: StepBatch, part: int) -> Draw:
+        """Return what a part's masks are drawn with, on the model's device: all processes draw for the whole batch."""
+        seed = (self.config.seed * 1_000_003 + batch.step) * self.config.gradient_accumulation + part
+        generator = torch.Generator(self.fabric.device).manual_seed(seed)
+        return Draw(generator, batch.place(part, self.ranks.rank), batch.progress)
 
-    def _require_finite(self, what: str, value: Tensor, step: int, parts: Sequence[Batch]) -> None:
-        if not self.ranks.any(not bool(torch.isfinite(value))):
+    def require_finite(self, what: str, is_finite: bool, step: int, parts: Sequence[Batch]) -> None:
+        """Raise the DataError of `take` where a number is not finite in some process. Called by all processes."""
+        if not self.ranks.any(not is_finite):
             return
         mine = [name for part in parts for name in part.names]
         names = list(chain.from_iterable(self.ranks.gather_objects(mine)))

@@ -15,7 +15,7 @@ from cavsync.deploy.stream.scorer import NO_FACE, SyncScorer
 from cavsync.deploy.stream.span import TIME_TOLERANCE_SECONDS
 from cavsync.deploy.verdict.confidence import Evidence, compare_with_limits, judge, lack_of_input
 from cavsync.deploy.verdict.curve import FloatArray
-from cavsync.deploy.verdict.paths import combine, is_disputed, judge_face, tolerance_ms, without_face
+from cavsync.deploy.verdict.paths import combine, is_disputed, judge_face, tolerance_ms, unsupported
 from cavsync.deploy.verdict.records import FACE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore, rounded
 from cavsync.deploy.verdict.trend import Event
 from cavsync.manifest import Calibration
@@ -163,7 +163,7 @@ def _overall(
     if manifest.faces is None:
         return score, False
     if face is None:
-        return (without_face(score) if {FACE, WHOLE} <= set(scorer.paths) else score), False
+        return (unsupported(score) if {FACE, WHOLE} <= set(scorer.paths) else score), False
     face_calibration = manifest.faces.file_calibration or manifest.faces.calibration
     spoken = judge_face(
         face.curve,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +104,10 @@ class OnnxGraph:
 
 def runtime_version() -> str:
     """Return the version of ONNX Runtime, whichever of its packages is installed."""
-    return str(_onnxruntime().__version__)
+    return str(import_onnxruntime().__version__)
 
 
-def _onnxruntime() -> Any:
+def import_onnxruntime() -> Any:
     """Import the runtime when it is first needed, because that takes a tenth of a second.
 
     Since 1.29 its official builds store a device identifier in the home folder and send events about sessions and
@@ -126,7 +128,7 @@ def _open_session(
     cores: Sequence[int] | None,
 ) -> Any:
     """Open a session for the graph `content`; `path` is used in messages only."""
-    ort = _onnxruntime()
+    ort = import_onnxruntime()
     wanted = list(providers) if providers else [CPU_PROVIDER]
     available = ort.get_available_providers()
     for provider in wanted:
@@ -135,6 +137,8 @@ def _open_session(
                 f"execution provider {provider} is not available, this ONNX Runtime has {', '.join(available)}: "
                 "use one of these or install the runtime that has it"
             )
+    if "CUDAExecutionProvider" in wanted:
+        _load_cuda(ort)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     # Never the runtime's own format, which is not checked for pointers to other files.
@@ -164,6 +168,13 @@ def _open_session(
     return session
 
 
+def _load_cuda(ort: Any) -> None:
+    """Load CUDA's libraries from the packages that the extra `gpu` installs; a missing one fails at the session."""
+    # It prints what it does not find.
+    with redirect_stdout(sys.stderr):
+        ort.preload_dlls()
+
+
 def _check_tensors(path: Path, side: str, declared: list[TensorSpec], found: list[Any]) -> None:
     names, actual = [tensor.name for tensor in declared], [tensor.name for tensor in found]
     if names != actual:
@@ -189,6 +200,6 @@ def _shapes_agree(declared: list[int | str], found: list[Any]) -> bool:
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
     """ONNX Runtime's exceptions, which have no common base class."""
-    state = _onnxruntime().capi.onnxruntime_pybind11_state
+    state = import_onnxruntime().capi.onnxruntime_pybind11_state
     kinds = [item for item in vars(state).values() if isinstance(item, type) and issubclass(item, Exception)]
     return (*kinds, RuntimeError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -73,32 +74,36 @@ class TensorRtGraph:
             BundleError: the input has another type or shape than declared, or the values are not finite.
             ConfigError: CUDA refuses.
         """
-        declared = self._outputs[output]
+        return self.run_all(values, [output])[0]
+
+    def run_all(self, values: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Return several outputs of one computation, as `run` returns one."""
+        declared = [self._outputs[output] for output in outputs]
         if values.dtype != np.dtype(self._input.dtype) or list(values.shape[1:]) != self._input.shape[1:]:
             raise BundleError(
                 f"{self._path} takes {self._input.dtype} {self._input.shape}, it was given {values.dtype} "
                 f"{list(values.shape)}: export the bundle again"
             )
         largest = self._sidecar.batch.max
+        nothing = [np.empty((0, *_item_shape(tensor)), dtype=np.float32) for tensor in declared]
         parts = [self._run_batch(values[place : place + largest], declared) for place in range(0, len(values), largest)]
-        nothing = np.empty((0, *_item_shape(declared)), dtype=np.float32)
-        result: NDArray[np.float32] = np.concatenate([nothing, *parts])
-        if not np.isfinite(result).all():
+        results = [np.concatenate(found) for found in zip(nothing, *parts, strict=True)]
+        if not all(np.isfinite(result).all() for result in results):
             raise BundleError(
                 f"{self._path} gives values that are not finite, they should be numbers: build the engine again, in "
                 "fp32 if this one is fp16"
             )
-        return result
+        return results
 
     def close(self) -> None:
         """Free the GPU's memory; the graph cannot run afterwards."""
         self._release()
 
-    def _run_batch(self, values: NDArray[Any], declared: TensorSpec) -> NDArray[np.float32]:
+    def _run_batch(self, values: NDArray[Any], declared: Sequence[TensorSpec]) -> list[NDArray[np.float32]]:
         """Run at most the profile's largest batch; fewer than its smallest are padded, and the padding removed."""
         missing = max(0, self._sidecar.batch.min - len(values))
         filled = np.ascontiguousarray(np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]))
-        result = np.empty((len(filled), *_item_shape(declared)), dtype=declared.dtype)
+        results = [np.empty((len(filled), *_item_shape(tensor)), dtype=tensor.dtype) for tensor in declared]
         # Context and memory serve one call at a time.
         with self._lock:
             self._log.errors.clear()
@@ -107,10 +112,10 @@ class TensorRtGraph:
                 raise self._failure(f"refuses an input of shape {list(filled.shape)}")
             if not self._context.execute_async_v3(int(self._device.stream)):
                 raise self._failure(f"fails on an input of shape {list(filled.shape)}")
-            self._device.download(result, self._addresses[declared.name])
+            for result, tensor in zip(results, declared, strict=True):
+                self._device.download(result, self._addresses[tensor.name])
             self._device.synchronize()
-        kept: NDArray[np.float32] = result[: len(values)].astype(np.float32)
-        return kept
+        return [result[: len(values)].astype(np.float32) for result in results]
 
     def _open_context(self, library: Any, plan: bytes) -> Any:
         """Open the engine, compare it with its sidecar and allocate its working memory."""

@@ -28,7 +28,7 @@ PRODUCTS = {
         "TensorRT",
         "tensorrt",
         "tensorrt",
-        "`pip install tensorrt` (on PyPI, a stub that downloads the library from pypi.nvidia.com)",
+        "`pip install 'cavsync[tensorrt]'` (a stub that downloads the library from pypi.nvidia.com)",
     ),
     "tensorrt_rtx": Product("TensorRT-RTX", "tensorrt_rtx", "rtx", "`pip install 'cavsync[trt]'`"),
 }

@@ -19,13 +19,10 @@ CLEAR_ODDS = 4.0
 MIN_STRENGTH = 0.9
 """Least `strength` (see `curve_features`) of a face's peak that is decided on: where a curve is smooth, a low peak
 stands out by many of its deviations, and is chance all the same."""
-SURE_CONFIDENCE = 0.8
-"""Least confidence at which the whole picture decides against moving lips that are seen well and fit another offset, or
-none: with another clip's sound it reaches 0.71."""
-SURE_WITHOUT_FACE = 0.99
-"""Least confidence at which the whole picture decides on a file in which faces were looked for and none was found. On
-real clips of music, impacts and scenes, unlike what the shipped model was trained and calibrated on, 9 of the 14
-decisions at the calibrated threshold were wrong, at confidences of up to 0.98."""
+SURE_ALONE = 0.99
+"""Least confidence at which the whole picture decides where faces are looked for and no lips that are seen support it.
+On real clips of music, impacts and scenes, unlike what the shipped model was trained and calibrated on, 9 of 14
+decisions on files and 39 of 49 on windows were wrong at the calibrated thresholds, at confidences of up to 0.98."""
 STEADY_SOUND_DB = 3.0
 """Range of the level of the sound's segments (5th to 95th percentile) below which it hardly changes."""
 
@@ -83,14 +80,13 @@ def _cause(curve: Curve, evidence: Evidence) -> str:
     )
 
 
-def without_face(whole: SyncScore) -> SyncScore:
-    """Return the decision on a file in which faces were looked for and none was found, from the whole picture's."""
-    if not whole.is_measured or (whole.confidence or 0.0) >= SURE_WITHOUT_FACE:
+def unsupported(whole: SyncScore, why: str = "no face is seen well enough") -> SyncScore:
+    """Return the whole picture's decision where faces were looked for and none supports it: only if it is very sure."""
+    if not whole.is_measured or (whole.confidence or 0.0) >= SURE_ALONE:
         return whole
     reason = (
-        f"no face was found, and without one the whole picture's offset of {_offset(whole)} is trusted from a "
-        f"confidence of {SURE_WITHOUT_FACE} on, not at {whole.confidence:.2f} (path 'whole' judges by the calibration "
-        "alone)"
+        f"{why}, and alone the whole picture's offset of {_offset(whole)} is trusted from a confidence of {SURE_ALONE} "
+        f"on, not at {whole.confidence:.3f} (path 'whole' judges by the calibration alone)"
     )
     return _undecided(whole, reason)
 
@@ -100,8 +96,8 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
 
     The face with the highest confidence speaks for all of them. Where one path alone decides, it does; where both do
     and their offsets lie at most `tolerance_ms` apart, the face does, whose lips show the moment of a sound best;
-    farther apart, neither. Nor does any where two faces decide that far apart and are about as sure. Beside a face that
-    speaks and does not decide, the whole picture does only if it is sure, or the face's best match supports it. Where
+    farther apart, neither. Nor does any where two faces decide that far apart and are about as sure. Where no face
+    decides, the whole picture does only if it is very sure, or the best match of lips that are seen supports it. Where
     neither path decides, a face that is there gives the reason.
 
     Args:
@@ -109,7 +105,7 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
         faces: decisions of the faces that are in enough of the window.
     """
     if not faces:
-        return whole
+        return unsupported(whole)
     face = max(faces, key=lambda score: -1.0 if score.confidence is None else score.confidence)
     rivals = [other for other in faces if is_disputed(other, face, tolerance_ms)]
     rival = next((other for other in rivals if _odds(face) < CLEAR_ODDS * _odds(other)), None)
@@ -118,12 +114,12 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
     elif is_disputed(whole, face, tolerance_ms):
         chosen = _undecided(face, f"the face says {_offset(face)} and the whole picture {_offset(whole)}")
     elif whole.is_measured and not face.is_measured:
-        chosen = whole
-        if not _is_supported(whole, face, tolerance_ms):
-            reason = (
-                f"the whole picture says {_offset(whole)}, but not surely, and the lips that are seen do not fit it"
-            )
-            chosen = _undecided(whole, reason)
+        if face.face is None or face.face.shortcoming is not None:
+            chosen = unsupported(whole)
+        elif _agree(whole, face, tolerance_ms):
+            chosen = whole
+        else:
+            chosen = unsupported(whole, "the lips that are seen do not fit")
     elif not face.is_measured and face.confidence is not None and len(faces) > 1:
         chosen = replace(face, reason=f"none of the {len(faces)} faces is sure to fit; of the best one, {face.reason}")
     else:
@@ -131,20 +127,16 @@ def combine(whole: SyncScore, faces: Sequence[SyncScore], tolerance_ms: float) -
     return replace(chosen, face=face.face, faces=tuple(faces))
 
 
-def _is_supported(whole: SyncScore, face: SyncScore, tolerance_ms: float) -> bool:
-    """Whether the whole picture may decide beside a face that does not."""
-    is_unseen = face.face is None or face.face.shortcoming is not None
-    if is_unseen or whole.audio_offset_ms is None or face.audio_offset_ms is None:
-        return True
-    agrees = abs(whole.audio_offset_ms - face.audio_offset_ms) <= tolerance_ms
-    return agrees or (whole.confidence or 0.0) >= SURE_CONFIDENCE
+def _agree(one: SyncScore, other: SyncScore, tolerance_ms: float) -> bool:
+    """Whether both have a best match, decided on or not, at about the same offset."""
+    if one.audio_offset_ms is None or other.audio_offset_ms is None:
+        return False
+    return abs(one.audio_offset_ms - other.audio_offset_ms) <= tolerance_ms
 
 
 def is_disputed(one: SyncScore, other: SyncScore, tolerance_ms: float) -> bool:
     """Whether both decide and contradict each other."""
-    if not (one.is_measured and other.is_measured):
-        return False
-    return abs((one.audio_offset_ms or 0.0) - (other.audio_offset_ms or 0.0)) > tolerance_ms
+    return one.is_measured and other.is_measured and not _agree(one, other, tolerance_ms)
 
 
 def tolerance_ms(*calibrations: Calibration | None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,8 @@ def _run(qkv: Tensor, segments: Segments | None) -> Tensor:
     return _run_by_run(qkv, segments)
 
 
-@lru_cache(maxsize=64)
+# Never dropped: a recorded CUDA graph goes on reading it.
+@cache
 def _cumulative_lengths(segments: Segments, device: torch.device) -> Tensor:
     return segments.cu_seqlens(device)
 

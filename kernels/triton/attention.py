@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -79,7 +79,8 @@ class Bucket:
     table: Tensor
 
 
-@lru_cache(maxsize=512)
+# Never dropped: a recorded CUDA graph goes on reading it.
+@cache
 def buckets(runs: Runs, short_limit: int, device: torch.device) -> tuple[Bucket, ...]:
     """Launches for a packing; empty sequences need none."""
     rows: dict[int, list[tuple[int, int]]] = {}

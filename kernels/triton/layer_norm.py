@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,7 +21,8 @@ BACKWARD_ROWS = 64
 SUM_COLUMNS, SUM_ROWS = 16, 128
 
 
-@lru_cache(maxsize=256)
+# Never dropped: a recorded CUDA graph goes on reading it.
+@cache
 def _bounds(rows: tuple[int, ...], device: torch.device) -> Tensor:
     """First row of each stream and the end of the last, int32 (sets + 1,)."""
     ends = [sum(rows[:index]) for index in range(len(rows) + 1)]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from importlib.resources import files
+
 import torch
 from torch import Tensor
 from xformers.ops import fmha
@@ -19,7 +23,20 @@ def _not_supported_reasons(qkv: Tensor, segments: Segments | None) -> list[str]:
         reasons.append(f"dtype {str(qkv.dtype).removeprefix('torch.')} is neither float16 nor bfloat16")
     if segments is not None and 0 in segments.lengths:
         reasons.append("a sequence is empty")
-    return reasons or _verdicts(qkv, segments)
+    reasons = reasons or _verdicts(qkv, segments)
+    return [*build_reasons(torch.__version__), *reasons] if reasons else []
+
+
+@cache
+def build_reasons(torch_version: str) -> list[str]:
+    """A reason where the installed wheel was built for another PyTorch: its compiled kernels then do not load."""
+    built = files("xformers").joinpath("cpp_lib.json")
+    if not built.is_file():
+        return ["xformers was installed without its compiled kernels"]
+    built_for = json.loads(built.read_text("utf-8"))["version"]["torch"]
+    if built_for == torch_version:
+        return []
+    return [f"xformers was built for PyTorch {built_for}, but {torch_version} is installed"]
 
 
 def _verdicts(qkv: Tensor, segments: Segments | None) -> list[str]:

@@ -4,10 +4,13 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_bundle import write_fake_bundle
+from fake_graphs import FakeRecorder
 
 from cavsync.kernels import Segments, attention
 
@@ -125,6 +128,74 @@ def test_a_step_benchmark_that_is_ended_keeps_its_rows(
     assert [item["variant"] for item in kept] == ["packed"]
     assert kept[0]["p50_ms"] > 0
     assert "packed" in capsys.readouterr().out
+
+
+def test_a_recorded_step_is_timed(load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a recorder that needs no GPU: the same model as the packed step, and both get a row."""
+    step = load("train_step")
+    recorder = FakeRecorder()
+    monkeypatch.setattr("cavsync.train.graphs.recorder.CudaRecorder", lambda: recorder)
+    monkeypatch.setattr(step, "RESULTS", tmp_path / "train_step.jsonl")
+    monkeypatch.setattr(step.measure, "matrix_peak_flops", lambda *_: 1e12)
+    words = ["train_step", "--device", "cpu", "--model", "small", "--batch", "2", "--recorded", "--turns", "2"]
+    monkeypatch.setattr(sys, "argv", words)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        step.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    kept = [json.loads(line) for line in (tmp_path / "train_step.jsonl").read_text().splitlines()]
+    assert [item["variant"] for item in kept] == ["packed", "packed, recorded"]
+    assert recorder.recorded == 2
+    assert recorder.replays
+
+
+def test_streams_are_counted_in_both_ways(load, tmp_path: Path) -> None:
+    """A small model in PyTorch, a bundle in ONNX Runtime: batches, the streams asked for, the most that were held."""
+    bundle, results = write_fake_bundle(tmp_path / "bundle"), tmp_path / "rows.jsonl"
+    words = ["--device", "cpu", "--model", "small", "--bundle", str(bundle), "--results", str(results)]
+    words += ["--batches", "1", "3", "--repeats", "1", "--max-batch", "4", "--streams", "1", "3"]
+    words += ["--seconds", "1", "--pairs-per-second", "4", "--late-seconds", "120"]
+    load("gpu_streams").main(words)
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    for way in ("torch", "onnxruntime"):
+        found = [item for item in rows if item["way"] == way]
+        assert [item["variant"].removeprefix(f"{way}, ") for item in found] == [
+            *("batch 1", "batch 3", "1 streams", "3 streams", "most streams held: 3"),
+        ]
+        assert all(item["p50_ms"] > 0 for item in found)
+
+
+def test_a_way_that_cannot_be_opened_is_a_row(load, tmp_path: Path) -> None:
+    results = tmp_path / "rows.jsonl"
+    words = ["--device", "cpu", "--ways", "onnxruntime", "--bundle", str(tmp_path / "none"), "--results", str(results)]
+    load("gpu_streams").main(words)
+    (row,) = [json.loads(line) for line in results.read_text().splitlines()]
+    assert row["variant"] == "onnxruntime, not measured"
+    assert "none" in row["failure"]
+
+
+def test_late_pairs_are_not_held(load) -> None:
+    """An engine that takes 30 ms a pair holds fewer than 20 streams of 4 pairs a second within 0.2 s."""
+    streams = load("gpu_streams")
+
+    class Slow:
+        def run(self, values: np.ndarray, output: str) -> np.ndarray:
+            time.sleep(0.03)
+            return np.zeros((len(values), 2), np.float32)
+
+    nothing = None
+    bundle = streams.Bundle(Path(), nothing, nothing, Slow(), Slow(), 2)
+    options = streams.argparse.Namespace(pairs_per_second=4.0, seconds=1.0, late_seconds=0.2)
+    with streams.EnginePool(bundle, max_batch=1, deadline_ms=0.0) as pool:
+        found = streams.trial(pool, (bundle, np.zeros((1, 2), np.float32), np.zeros((1, 2), np.uint8)), 20, options)
+    assert not found["held"]
+    assert found["p99_ms"] >= 200
+
+
+def test_the_search_for_streams_stays_below_its_limit(load) -> None:
+    found = load("live_streams").most_streams(lambda number: {"streams": number, "held": True}, 3, 10)
+    assert [trial["streams"] for trial in found] == [3, 6]
 
 
 def test_the_traffic_of_attention_is_counted(load) -> None:

@@ -29,7 +29,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
         lines = block.replace("\\\n", " ").splitlines() or [" ".join(inline.split())]
         for line in lines:
             found = CALL.split(line.partition(" #")[0], maxsplit=1)
-            if len(found) == 2 and not found[0].lstrip().startswith("#"):
+            if len(found) == 2 and not found[0].lstrip().startswith(("#", "gst-launch")):
                 # Brackets mark what may be left out; the rest of a pipeline is another program.
                 yield shlex.split(re.split(r"[|;&>]", found[1].replace("[", " ").replace("]", " "))[0])
 

@@ -75,7 +75,7 @@ def test_missing_libraries_are_told_with_the_command(monkeypatch: pytest.MonkeyP
     for choice in ("auto", "rtx"):
         with pytest.raises(ExportError, match=r"TensorRT-RTX cannot be imported.*`pip install 'cavsync\[trt\]'`"):
             find_library(choice)
-    with pytest.raises(ExportError, match=r"`pip install tensorrt` .* stub that downloads .* from pypi\.nvidia\.com"):
+    with pytest.raises(ExportError, match=r"`pip install 'cavsync\[tensorrt\]'` .* stub .* from pypi\.nvidia\.com"):
         find_library("tensorrt")
     monkeypatch.setitem(sys.modules, "tensorrt", Fake)
     monkeypatch.setattr(library_module, "find_gpu", lambda: (None, "none"))

@@ -10,6 +10,7 @@ from cavsync.kernels import (
     OPERATIONS,
     Segments,
     attention,
+    bias_gelu,
     info_nce,
     kept_patch_embedding,
     masked_reconstruction_loss,
@@ -126,6 +127,15 @@ def test_layer_norm(width: int, rows: list[int], dtype: torch.dtype, backend: st
         both(reference.modality_layer_norm, torch.float64),
         dtype,
     )
+
+
+@pytest.mark.parametrize("backend", backends("bias_gelu"))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(1, 7), (130, 300), (52 * 64, 3072)], ids=str)
+def test_bias_gelu(shape: tuple[int, int], dtype: torch.dtype, backend: str) -> None:
+    leaves = [3 * normal(*shape), normal(shape[1])]
+    leaves[0] = leaves[0].to(dtype)
+    compare(backend, "bias_gelu", leaves, bias_gelu, reference.bias_gelu, dtype)
 
 
 @pytest.mark.parametrize("backend", backends("kept_patch_embedding"))

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
-from plain_blocks import PlainBlocks
+from plain_blocks import PlainClassifier
 from small_models import small_inputs
 from torch import Tensor
 
@@ -62,37 +61,6 @@ def published_state(seed: int = 0) -> dict[str, Tensor]:
     return {f"module.{name}": 0.2 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
 
-class Plain(PlainBlocks):
-    """The published classifier from its tensors, one operation at a time."""
-
-    def __init__(self, state: dict[str, Tensor]) -> None:
-        super().__init__({name.removeprefix("module."): value for name, value in state.items()}, HEADS)
-
-    def blocks(self, x: Tensor, stack: str, stream: str = "") -> Tensor:
-        for number in range(2):
-            x = self.block(x, f"{stack}.{number}", stream)
-        return x
-
-    def tokens(self, image: Tensor, modality: str) -> Tensor:
-        weight, bias = (self.state[f"patch_embed_{modality}.proj.{kind}"] for kind in ("weight", "bias"))
-        patches = F.conv2d(image, weight, bias, stride=16).flatten(2).transpose(1, 2)
-        patches = patches + self.state[f"pos_embed_{modality}"] + self.state[f"modality_{modality}"]
-        return self.blocks(patches, f"blocks_{modality}")
-
-    def logits(self, fbank: Tensor, frames: Tensor, mode: Mode) -> Tensor:
-        audio = self.tokens(fbank[:, None].transpose(2, 3), "a")
-        visual = self.tokens(frames, "v")
-        if mode == "multimodal":
-            feature = self.norm(self.blocks(torch.cat([audio, visual], dim=1), "blocks_u"), "norm").mean(dim=1)
-        else:
-            stream, tokens = ("_a", audio) if mode in ("audio-only", "missing-visual") else ("_v", visual)
-            feature = self.norm(self.blocks(tokens, "blocks_u", stream), f"norm{stream}").mean(dim=1)
-            if mode.startswith("missing"):
-                joint = self.norm(self.blocks(tokens, "blocks_u"), "norm").mean(dim=1)
-                feature = (joint + feature) / 2
-        return self.linear(self.norm(feature, "mlp_head.0"), "mlp_head.1")
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file as the authors save it."""
@@ -107,7 +75,7 @@ def test_forward_is_the_published_one(mode: Mode, path: Path) -> None:
     assert model.config == CONFIG
     fbank, frames = small_inputs(CONFIG)
     with torch.no_grad():
-        expected = Plain(published_state()).logits(fbank, frames, mode)
+        expected = PlainClassifier(published_state(), HEADS).logits(fbank, frames, mode)
         torch.testing.assert_close(model(fbank, frames, mode), expected, rtol=1e-4, atol=1e-4)
 
 

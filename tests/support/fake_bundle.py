@@ -43,6 +43,7 @@ def write_fake_bundle(
     num_frames: int = 3,
     img_size: int = 16,
     resolution_ms: float = 10.0,
+    bias: float = -3.5,
     threshold: float = 0.5,
     face_places: tuple[tuple[float, float], ...] = (),
 ) -> Path:
@@ -56,7 +57,7 @@ def write_fake_bundle(
     calibration = Calibration(
         features=["peak_z", "agreement"],
         weights=[0.8, 3.0],
-        bias=-3.5,
+        bias=bias,
         threshold=threshold,
         tolerance_ms=40.0,
         resolution_ms=resolution_ms,

@@ -105,6 +105,7 @@ def colour_encoder(segment_frames: int = 60, img_size: int = 48, patch: int = 4)
         frame_step_seconds=0.04,
         audio_grid=(1, 1),
         visual_grid=(side, side),
+        joint_blocks_chained=True,
         embed_audio=embed_audio,
         embed_frames=embed_frames,
     )

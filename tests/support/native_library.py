@@ -1,4 +1,4 @@
-"""libcavsync through ctypes: the structures of `cavsync.h`, and a scorer with the methods of `SyncScorer`.
+"""libcavsync through ctypes: all that `cavsync.h` has and `cavsync.deploy.native` leaves out, such as summaries.
 
 CAVSYNC_NATIVE_BUILD names the folder of the build; `make native-test` sets it.
 """
@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-STATES = ("undetermined", "in_sync", "audio_early", "audio_late")
+from cavsync.deploy.native import STATES, Frame, Library, Options, Record
+
 CAUSES = ("decisions", "undetermined", "stream_ended")
 WHOLE = 1
 CAPACITY = 64
@@ -27,43 +28,6 @@ def native_build() -> Path:
     if not folder:
         pytest.skip("CAVSYNC_NATIVE_BUILD is not set: run `make native-test`")
     return Path(folder)
-
-
-class Options(c.Structure):
-    _fields_ = [
-        ("size", c.c_size_t),
-        ("path", c.c_int),
-        ("profile", c.c_char_p),
-        *[(name, c.c_double) for name in ("early_ms", "late_ms", "window_seconds", "max_offset_ms", "frame_rate_hz")],
-        *[(name, c.c_double) for name in ("hop_ms", "max_lead_seconds", "group_seconds")],
-        ("keeps_summary", c.c_int32),
-    ]
-
-
-class Frame(c.Structure):
-    _fields_ = [
-        ("size", c.c_size_t),
-        ("format", c.c_int),
-        ("width", c.c_int32),
-        ("height", c.c_int32),
-        ("planes", c.c_void_p * 4),
-        ("strides", c.c_int32 * 4),
-        ("yuv_matrix", c.c_int),
-        ("is_full_range", c.c_int32),
-    ]
-
-
-class Record(c.Structure):
-    _fields_ = [
-        *[(name, c.c_double) for name in ("time_seconds", "window_seconds", "audio_offset_ms", "offset_resolution_ms")],
-        *[(name, c.c_double) for name in ("suggested_audio_delay_ms", "similarity", "confidence")],
-        ("state", c.c_int),
-        ("within_profile", c.c_int32),
-        ("path", c.c_int),
-        ("is_measured", c.c_int32),
-        ("profile", c.c_char * 32),
-        ("reason", c.c_char * 320),
-    ]
 
 
 class Event(c.Structure):
@@ -93,12 +57,11 @@ class NativeError(Exception):
         self.status = status
 
 
-class NativeLibrary:
-    """The loaded library."""
+class NativeLibrary(Library):
+    """The library of a build; its errors keep their status."""
 
     def __init__(self, build: Path) -> None:
-        self.functions = c.CDLL(str(build / "libcavsync.so"))
-        self.functions.cavsync_last_error.restype = c.c_char_p
+        super().__init__(str(build / "libcavsync.so"))
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call a function that returns a status; NativeError unless that is 0."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cavsync.cli.options import channels_option
+from cavsync.cli.options import channels_of_videos_option
 from cavsync.cli.progress import counting_bar
 from cavsync.file_names import printable
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
               help="Frames per clip: 10 for CAV-MAE, 16 for CAV-MAE Sync.")  # fmt: skip
 @click.option("--size", "img_size", type=click.IntRange(min=16), default=224, show_default=True,
               help="Side of the frames in pixels, cropped at the centre.")  # fmt: skip
-@channels_option
+@channels_of_videos_option
 def frames(source: Path, out: Path, frames: int, img_size: int, channels: ChannelRule | None) -> None:
     """Extract frames and audio of the videos in SRC, labelled by its labels.csv, and list them in OUT/list.json.
 

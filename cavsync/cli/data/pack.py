@@ -78,12 +78,12 @@ def pack(source: Path, out: Path, media: Path | None, labels: Path | None, worke
     _print(out, manifest)
 
 
-def _own_channels(source: Path) -> ChannelRule:
-    """Return how the audio of a list was made, if it says so; of anything else, the default."""
+def _own_channels(source: Path) -> ChannelRule | None:
+    """Return how the audio of a list was made, None if it does not say so; of anything else, the default."""
     from cavsync.data.cav_mae_json import read_list
 
     is_list = source.suffix.lower() == ".json" and source.is_file()
-    return (read_list(source).channels if is_list else None) or "mix"
+    return read_list(source).channels if is_list else "mix"
 
 
 def _face_finder() -> OpenFinder:

@@ -33,8 +33,8 @@ DEFAULT_FRAMES = 10
               help="Modalities given to the model. May be repeated.  [default: as trained, "
               "else multimodal]")  # fmt: skip
 @click.option("--frames", type=click.IntRange(min=1),
-              help="Frames per clip, whose probabilities are averaged; by default 10, "
-              "or as many as a CAV-MAE JSON has.")  # fmt: skip
+              help="Frames per clip, whose probabilities are averaged, unless the head takes them together; by default "
+              "10, as many as in its training for a run with such a head, or all of a CAV-MAE JSON.")  # fmt: skip
 @segments_option
 @channels_option
 @click.option("--target", type=click.Choice(["multi-label", "single-label"]),
@@ -75,7 +75,7 @@ def classify(
     check_outputs(json_out, html_out)
     opened = open_classifier(model, labels, **overrides)
     if frames is None and data.suffix.lower() != ".json":
-        frames = DEFAULT_FRAMES
+        frames = opened.frames_per_clip or DEFAULT_FRAMES
     clips = open_eval_clips(
         data,
         segment_frames=opened.model.config.audio_length,

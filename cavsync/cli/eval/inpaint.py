@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cavsync.cli.eval.output import check_outputs, deliver, result_options
-from cavsync.cli.options import key_values
+from cavsync.cli.options import channels_option, key_values
 from cavsync.cli.progress import counting_bar
+
+if TYPE_CHECKING:
+    from cavsync.media.resample import ChannelRule
 
 MODES = ("unstructured", "time", "frequency", "time-frequency")
 
@@ -38,6 +41,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option("--moments", type=click.IntRange(min=1), default=1, show_default=True, help="Moments tested per clip.")
 @click.option("--frames-per-clip", type=click.IntRange(min=1), default=10, show_default=True,
               help="Frames per clip that a CAV-MAE JSON holds.")  # fmt: skip
+@channels_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for images and audio of examples."
 )
@@ -62,6 +66,7 @@ def inpaint(
     clips: int | None,
     moments: int,
     frames_per_clip: int,
+    channels: ChannelRule | None,
     out: Path | None,
     examples: int,
     seed: int,
@@ -90,7 +95,8 @@ def inpaint(
     check_outputs(json_out, html_out)
     masks = sweep(ratios, modes or MASK_MODES, frame_ratio)
     model_id, network = open_decoder(model, device=device, **overrides)
-    source = open_source(data, frames_per_clip=frames_per_clip, segment_frames=network.config.audio_length)
+    segment_frames = network.config.audio_length
+    source = open_source(data, frames_per_clip=frames_per_clip, segment_frames=segment_frames, channels=channels)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(source.names))[: clips or None]).tolist()
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -106,6 +112,6 @@ def inpaint(
     result_provenance = provenance(models=[model_id], data=[measured_on], seed=seed, device=device)
     result = inpaint_result(
         scores, masks, result_provenance, norm_pix_loss=network.config.norm_pix_loss, moments_per_clip=moments,
-        pictures=files.written,
+        channels=source.channels, pictures=files.written,
     )  # fmt: skip
     deliver(result, json_out, html_out, out)

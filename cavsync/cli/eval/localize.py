@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavsync.cli.eval.output import check_outputs, deliver, result_options
-from cavsync.cli.options import key_values
+from cavsync.cli.options import channels_of_videos_option, key_values
 from cavsync.cli.progress import counting_bar
 from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from cavsync.evaluate.inputs.encoders import Encoder
+    from cavsync.media.resample import ChannelRule
 
 
 @click.command("localize")
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--boxes-needed", type=click.IntRange(min=1), default=1, show_default=True,
               help="Boxes of a .json that must agree for full weight: 1 as in VGG-SS, "
               "2 as in Flickr-SoundNet.")  # fmt: skip
+@channels_of_videos_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for images and videos of heat maps."
 )
@@ -49,6 +51,7 @@ def localize(
     overrides: dict[str, Any],
     media: Path | None,
     boxes_needed: int,
+    channels: ChannelRule | None,
     out: Path | None,
     pictures: int,
     only_overlays: bool,
@@ -75,13 +78,13 @@ def localize(
         raise ConfigError("--only-overlays writes images and videos: name a folder for them with --out.")
     if only_overlays and (json_out or html_out):
         raise ConfigError("--only-overlays measures nothing: leave out --json and --html.")
-    data_set = None if only_overlays else open_localization_set(data, media, boxes_needed)
+    data_set = None if only_overlays else open_localization_set(data, media, boxes_needed, channels or "mix")
     encoder = open_encoder(model, device=device, **overrides)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     if data_set is None:
         assert out is not None
-        _overlay(encoder, data, out, max_seconds, scale)
+        _overlay(encoder, data, out, max_seconds=max_seconds, scale=scale, channels=channels or "mix")
         return
     from cavsync.evaluate.localize.examples import LocalizationExamples
     from cavsync.evaluate.localize.measure import localize as localize_clips
@@ -93,17 +96,19 @@ def localize(
         scores = localize_clips(encoder, data_set, seed=seed, on_case=shown, progress=progress)
     measured_on = data_id(data.resolve().name, data_set.files(), data_set.root)
     result_provenance = provenance(models=[encoder.id], data=[measured_on], seed=seed, device=encoder.device)
-    deliver(localize_result(scores, data_set, result_provenance, pictures=shown.written), json_out, html_out, out)
+    chained = encoder.joint_blocks_chained
+    result = localize_result(scores, data_set, result_provenance, joint_blocks_chained=chained, pictures=shown.written)
+    deliver(result, json_out, html_out, out)
 
 
-def _overlay(encoder: Encoder, data: Path, out: Path, max_seconds: float, scale: Any) -> None:
+def _overlay(encoder: Encoder, data: Path, out: Path, **options: Any) -> None:
     from cavsync.errors import DataError
     from cavsync.evaluate.localize.data_sets import clips_to_overlay
     from cavsync.evaluate.localize.overlay_files import overlay_clips
 
     clips = clips_to_overlay(data)
     with counting_bar("drawing heat maps") as progress:
-        written, rejects = overlay_clips(encoder, clips, out, max_seconds=max_seconds, scale=scale, progress=progress)
+        written, rejects = overlay_clips(encoder, clips, out, **options, progress=progress)
     for reason in rejects.values():
         click.echo(printable(f"rejected: {reason}"), err=True)
     if not written:

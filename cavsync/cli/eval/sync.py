@@ -165,6 +165,7 @@ def sync(
         wanted,
         only=only,
         min_seconds=min_seconds,
+        sha256={name: model_id.sha256 for name, (model_id, _) in opened.items()},
     )
     if manifest_out is not None:
         _write_manifest(manifest_out, cases, wanted, seed)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--format", "kind", type=click.Choice(["npz", "parquet"]), default="npz", show_default=True,
               help="NumPy arrays, or a table with a row per frame (needs pyarrow).")  # fmt: skip
 @click.option("--frame-rate", "frame_rate_hz", type=click.FloatRange(min=0, min_open=True),
-              help="Frames embedded per second, at most; the model's own by default.")  # fmt: skip
+              help="Frames embedded per second, at most those of the video; the model's own by default.")  # fmt: skip
 @click.option("--patches", is_flag=True, help="Also write the encoders' patch tokens.")
 @track_options
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
@@ -49,8 +49,9 @@ def embed(
 
     INPUT is a media file, a folder of them, or a folder of shards, each clip of which counts as a file. Embeddings have
     unit length, so the product of a frame's and an audio segment's is their similarity; audio features are missing
-    (NaN, null) where the audio does not cover the segment. Files that are in OUT already are not computed again, so
-    repeating an interrupted command goes on with it. Exit status 1: an input could not be used.
+    (NaN, null) where the audio does not cover the segment. Inputs whose files are in OUT already are not computed again
+    unless they have changed since, so repeating an interrupted command goes on with it; a file that was not finished
+    begins anew. Shards need torch. Exit status 1: an input could not be used.
     """
     from cavsync.deploy.files.features import file_features, item_features
     from cavsync.deploy.sinks.feature_file import feature_file

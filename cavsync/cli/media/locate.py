@@ -33,6 +33,8 @@ def locate(
     SOUND is any file with audio, of at most five minutes; VIDEO may be hours long. Only what is seen is compared with
     the sound: audio of VIDEO is ignored. A place counts as found if it stands out from all others as no wrong sound's
     best place would in 99 of 100 cases; otherwise the answer is undetermined, with the reason and the best places.
+    SOUND needs 3 s or more, and VIDEO at least 13 places to compare. A place before 0:00:00.00 means that SOUND began
+    before VIDEO did.
     """
     import json
 

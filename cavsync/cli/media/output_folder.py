@@ -50,7 +50,7 @@ class OutputFolder:
     def write_all(
         self, places: Mapping[str, PurePath], kind: str, write: Callable[[str, Path, Any, Check], None]
     ) -> None:
-        """Call `write(source, target, provenance, check)` for each source that has no target yet.
+        """Call `write(source, target, provenance, check)` for each source that has no target yet, or an older one.
 
         `places` are the sources with their places in this folder; `kind` is the ending of the targets. `check` raises
         KeyboardInterrupt after a signal. A source that cannot be used is named on the terminal, and the command then
@@ -70,7 +70,7 @@ class OutputFolder:
                     remove_leftovers(folder)
                 for source, target in sources.items():
                     try:
-                        if not target.is_file():
+                        if not _is_up_to_date(target, source):
                             target.parent.mkdir(parents=True, exist_ok=True)
                             write(source, target, {**self.provenance, "source": legible(source)}, check)
                     except MediaError as error:
@@ -121,3 +121,14 @@ class OutputFolder:
         for part in ("model", "options"):
             if found.get(part) != provenance[part]:
                 raise ConfigError(f"{self.path} holds {self.holds} by another {part.rstrip('s')}: choose another --out")
+
+
+def _is_up_to_date(target: Path, source: str) -> bool:
+    """Whether the target is there and no older than its source, or than the source's name, which a move renews."""
+    if not target.is_file():
+        return False
+    if not Path(source).is_file():
+        # The clip of a shard, or an address.
+        return True
+    status = Path(source).stat()
+    return max(status.st_mtime, status.st_ctime) <= target.stat().st_mtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
               help="Length of the windows, in each of which the probabilities of the frames are averaged.")  # fmt: skip
 @click.option("--frame-rate", "frame_rate_hz", type=click.FloatRange(min=0, min_open=True), default=1.0,
-              show_default=True, help="Frames classified per second, at most.")  # fmt: skip
+              show_default=True, help="Frames classified per second, at most those of the video.")  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True,
               help="Classes named per window and per file, at most.")  # fmt: skip
 @click.option("--min-probability", type=click.FloatRange(0, 1), default=0.1, show_default=True,
@@ -60,8 +61,9 @@ def tag(
 ) -> None:
     """Write, for each INPUT, which classes are seen or heard when, and in the whole file, with probabilities.
 
-    INPUT is a media file or a folder of them. Files that are in OUT already are not computed again, so repeating an
-    interrupted command goes on with it. Exit status 1: an input could not be used.
+    INPUT is a media file or a folder of them. Inputs whose files are in OUT already are not computed again unless they
+    have changed since, so repeating an interrupted command goes on with it; a file that was not finished begins anew.
+    Exit status 1: an input could not be used.
     """
     from cavsync.deploy.files.tags import file_tags
     from cavsync.deploy.sinks.tag_file import tag_file
@@ -77,6 +79,7 @@ def tag(
     bundle, classifier, identity = _open(model, labels, target, overrides)
     options = {"format": kind, "window_seconds": window_seconds, "frame_rate_hz": frame_rate_hz, "top": top}
     options |= {"min_probability": min_probability, "target": classifier.target}
+    options["classes_sha256"] = sha256("\n".join(classifier.classes).encode()).hexdigest()
     options |= {"audio_stream": audio_stream, "video_stream": video_stream, "program": program}
 
     def write(source: str, path: Path, provenance: dict[str, Any], check: Check) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from cavsync.data.augment.config import Augmentation
 from cavsync.data.clip import Clip
@@ -108,10 +109,11 @@ def mixed_waveform(own: Waveform, other: Waveform, share: float) -> Waveform:
 
     The other clip is cut, or padded with zeros, to the length of this one, as in the public code of CAV-MAE.
     """
-    padded = np.zeros_like(own.samples)
-    part = (other.samples - other.samples.mean())[: len(padded)]
-    padded[: len(part)] = part
-    return Waveform(share * (own.samples - own.samples.mean()) + (1 - share) * padded)
+    # In torch, whose means round as those of the public code do.
+    samples, others = (torch.from_numpy(clip.samples) for clip in (own, other))
+    samples, others = samples - samples.mean(), others - others.mean()
+    others = F.pad(others, (0, len(samples) - len(others)))
+    return Waveform((share * samples + (1 - share) * others).numpy())
 
 
 def change_tempo(clip: Clip, factor: float) -> Clip:
@@ -132,5 +134,11 @@ def change_tempo(clip: Clip, factor: float) -> Clip:
 
 
 def _draw_range(widest: int, size: int, random: np.random.Generator) -> MaskRange:
-    width = int(random.integers(0, min(widest, size) + 1))
-    return int(random.integers(0, size - width + 1)), width
+    return mask_range(widest, size, *random.random(2, dtype=np.float32)) if widest else (0, 0)
+
+
+def mask_range(widest: int, size: int, width_share: np.float32, place_share: np.float32) -> MaskRange:
+    """Return SpecAugment's mask of `size` bins or frames for two uniform numbers in 0..1, as
+    `torchaudio.functional.mask_along_axis` makes it: the width is below `widest`, and both ends are rounded down."""
+    width = width_share * np.float32(min(widest, size))
+    return int(place_share * (np.float32(size) - width)), int(width)

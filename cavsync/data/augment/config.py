@@ -22,7 +22,8 @@ class Augmentation(BaseModel):
     colour: NonNegativeFloat = 0.0
     """Strength of the change of contrast, brightness and colour balance; 1 is a visible, harmless change."""
     mixup: ShareUpToOne = 0.0
-    """Chance that frames and audio are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412)."""
+    """Chance that frames and audio are blended with another clip's (Zhang et al. 2017, arXiv 1710.09412). Frames are
+    blended as floats."""
     mixup_audio: Literal["power", "waveform"] = "power"
     """How mixup blends audio: powers of the log-mel add, or samples add, as in the public code of CAV-MAE."""
 
@@ -38,9 +39,10 @@ class Augmentation(BaseModel):
     mel_shift_bins: NonNegativeInt = 0
     """Largest shift of the spectrum, up or down, which imitates other voices and rooms."""
     frequency_mask_bins: NonNegativeInt = 0
-    """SpecAugment: largest width of the band of mel bins that is masked (Park et al. 2019, arXiv 1904.08779)."""
+    """SpecAugment: width that the band of masked mel bins stays below (Park et al. 2019, arXiv 1904.08779), drawn as in
+    torchaudio."""
     time_mask_frames: NonNegativeInt = 0
-    """SpecAugment: largest number of successive log-mel frames that are masked in every segment."""
+    """SpecAugment: number that the successive log-mel frames masked in every segment stay below, drawn alike."""
     mask_fill: Literal["mean", "zero"] = "mean"
     """What SpecAugment writes: the mean log-mel of speech and noise, or, as the public code of CAV-MAE, 0, which is
     louder than that by 1.1 standard deviations."""

@@ -65,7 +65,7 @@ class FramesItem:
             frames.append(shrink_jpeg(_read_bytes(path), options.short_side_px, options.jpeg_quality, str(path)))
         if not frames:
             raise MediaError(f"{path} does not exist: extract the frames", reason="missing")
-        samples = read_audio(root / self.wav, options.channels)
+        samples = read_audio(root / self.wav, options.channels or "mix")
         times = frame_times_seconds(len(frames), num_log_mel_frames(len(samples)))
         return SampleContents(frames, times, samples, by_index=True)
 

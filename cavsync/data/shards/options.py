@@ -22,8 +22,9 @@ class PackOptions(BaseModel):
     """Clips are cut to this length from their start."""
     faces: bool = False
     """Keep the track of each clip's main face, for training the face model; clips without a face are rejected."""
-    channels: ChannelRule = "mix"
-    """How several channels of audio become one."""
+    channels: ChannelRule | None = "mix"
+    """How several channels of audio become one, or were made one before; None where a list does not say: mono audio is
+    taken as it is, other audio mixed."""
     licence: str = ""
     shard_clips: PositiveInt | None = None
     """Clips per shard; None chooses a number that makes shards of about `shard_megabytes`."""

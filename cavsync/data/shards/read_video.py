@@ -140,7 +140,8 @@ def _decode(
     follower: FaceFollower | None = None,
 ) -> _Decoded:
     found = _Decoded()
-    for seconds, item in read_until(path, part.end_seconds, zero_seconds=part.zero_seconds, channels=options.channels):
+    channels = options.channels or "mix"
+    for seconds, item in read_until(path, part.end_seconds, zero_seconds=part.zero_seconds, channels=channels):
         if isinstance(item, AudioChunk):
             found.chunks += _trim_before(part.begin_seconds, AudioChunk(seconds, item.samples))
         elif part.holds(seconds) and (not found.times or seconds > found.times[-1]):

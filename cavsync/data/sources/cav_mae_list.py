@@ -25,7 +25,7 @@ class CavMaeList:
     """The clips of a CAV-MAE JSON (see `cavsync.data.cav_mae_json`), each with `frames_per_clip` frames.
 
     Upstream's index rule gives each frame its segment of `segment_frames` log-mel frames. `channels` is what the list
-    says of how its audio was made, else how several channels become one.
+    says of how its audio was made, else what is asked for, else None: mono audio is taken as it is, other audio mixed.
     """
 
     names: list[str]
@@ -33,7 +33,7 @@ class CavMaeList:
     frames_per_clip: int
     segment_frames: int
     shard_of: None = None
-    channels: ChannelRule = "mix"
+    channels: ChannelRule | None = None
 
     @classmethod
     def open(
@@ -62,7 +62,7 @@ class CavMaeList:
         if not entries:
             raise DataError(f"{path} lists no clip: add entries to its data")
         names = [f"{entry['video_path']}/{entry['video_id']}" for entry in entries]
-        return cls(names, entries, frames_per_clip, segment_frames, channels=stored or channels or "mix")
+        return cls(names, entries, frames_per_clip, segment_frames, channels=stored or channels)
 
     def count_frames(self, index: int) -> int:
         """Return how many consecutive frames, from frame_0 on, this clip has on disk."""
@@ -91,7 +91,7 @@ class CavMaeList:
     def load(self, index: int, img_size: int) -> Clip:
         """Read one clip's frames and audio. Raises MediaError for a clip that cannot be used."""
         self.check_files(index)
-        audio, count = Waveform(read_audio(self.entries[index]["wav"], self.channels)), self.frames_per_clip
+        audio, count = Waveform(read_audio(self.entries[index]["wav"], self.channels or "mix")), self.frames_per_clip
         return Clip(
             self.names[index],
             np.stack([self._frame(index, number, img_size) for number in range(count)]),

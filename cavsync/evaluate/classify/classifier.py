@@ -17,13 +17,17 @@ from cavsync.run import Run
 
 @dataclass(frozen=True)
 class OpenClassifier:
-    """A `model` in evaluation mode with its classes; `target` and `mode` as in its training, None if unknown."""
+    """A `model` in evaluation mode with its classes; `target` and `mode` as in its training, None if unknown.
+
+    frames_per_clip: of the training, with a head on clips; None if unknown, or with another head.
+    """
 
     id: ModelId
     model: CAVMAEFT
     labels: ClassLabels
     target: Target | None = None
     mode: Mode | None = None
+    frames_per_clip: int | None = None
 
     def check_modes(self, modes: Sequence[Mode]) -> None:
         """Raise ConfigError for a mode that the model was not trained for."""
@@ -44,7 +48,8 @@ class OpenClassifier:
         if self.model.takes_clips:
             raise ConfigError(
                 f"{self.id.name} has the head {self.model.head}, which classifies the frames of a whole clip together, "
-                f"but {use} needs classes of single frames: train it with head=linear or head=attention."
+                f"but {use} needs classes of single frames: train it with --set head=linear or head=attention, and "
+                "--set instants_per_clip=1."
             )
 
 
@@ -66,9 +71,10 @@ def open_classifier(path: Path, labels: Path | None = None, **overrides: Any) ->
         raise ConfigError(
             f"'{path}' has {model.label_dim} classes, the vocabulary {len(found)}: give the vocabulary of its training."
         )
-    train = None if run is None else run.config.train
-    classify = (train or {}).get("classify") or {}
-    return OpenClassifier(id, model, found, classify.get("target"), classify.get("mode"))
+    train = (None if run is None else run.config.train) or {}
+    classify = train.get("classify") or {}
+    frames = train.get("instants_per_clip") if model.takes_clips else None
+    return OpenClassifier(id, model, found, classify.get("target"), classify.get("mode"), frames)
 
 
 def _labels(path: Path, own: Path | None, given: Path | None) -> ClassLabels:

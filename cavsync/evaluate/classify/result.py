@@ -12,6 +12,7 @@ from cavsync.evaluate.classify.class_intervals import class_intervals
 from cavsync.evaluate.classify.classifier import OpenClassifier
 from cavsync.evaluate.classify.measure import ClassificationScores
 from cavsync.evaluate.classify.metrics import ClassScores, class_scores, top_k_credit
+from cavsync.evaluate.inputs.encoders import has_chained_blocks
 from cavsync.evaluate.inputs.eval_clips import EvalClips, channels_in_words, segments_in_words
 from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.results.provenance import provenance
@@ -50,7 +51,8 @@ def classify_result(
             "modes": list(by_mode),
             "frames": clips.frames,
             "segments": segments_in_words(clips.segments, clips.frames),
-            "channels": channels_in_words(clips.source),
+            "channels": channels_in_words(clips.source.channels),
+            "joint_blocks_chained": has_chained_blocks(classifier.model.config.model_dump()),
             "selection": clips.selection,
             "ignore_other_labels": found.ignore_other_labels,
             "aggregation": "evenly spread frames together, by the head"

@@ -8,8 +8,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from cavsync.evaluate.inpaint.measure import InpaintScores, Mask
+from cavsync.evaluate.inputs.eval_clips import channels_in_words, segments_in_words
 from cavsync.evaluate.results.intervals import share_of_clips
 from cavsync.evaluate.results.result import Cell, EvalResult, Metric, Picture, Plot, PlotCurve, Provenance, Table
+from cavsync.media.resample import ChannelRule
 
 UNITS = {
     "audio": "(log-mel + 5.081) / 4.4849: an error of 1 is the training set's variance",
@@ -29,12 +31,13 @@ def inpaint_result(
     *,
     norm_pix_loss: bool,
     moments_per_clip: int,
+    channels: ChannelRule | None,
     pictures: list[Picture] | None = None,
 ) -> EvalResult:
     """Make the result: metrics `MODALITY/LAYOUT/RATIO/mse` with intervals over clips, `baseline_mse`, and with
     norm_pix_loss `trained_mse`; a table and two plots. Rows: `clips`, their names, and the clips' errors by metric.
 
-    pictures: the examples that were written.
+    channels: how several channels of the clips' audio became one. pictures: the examples that were written.
     """
     metrics, rows = {}, dict[str, JsonValue](clips=[*scores.names])
     for (mask, modality), errors in scores.errors.items():
@@ -46,7 +49,7 @@ def inpaint_result(
             rows[f"{name}/{figure}"] = [*errors[kind]]
     return EvalResult(
         task="inpaint",
-        protocol=_protocol(masks, norm_pix_loss, moments_per_clip),
+        protocol=_protocol(masks, norm_pix_loss, moments_per_clip, channels),
         metrics=metrics,
         provenance=provenance,
         tables=[_table(scores, masks, norm_pix_loss)],
@@ -71,9 +74,13 @@ def _ratio(mask: Mask, modality: str) -> float:
     return mask.ratio_audio if modality == "audio" else mask.ratio_visual
 
 
-def _protocol(masks: Sequence[Mask], norm_pix_loss: bool, moments_per_clip: int) -> dict[str, Any]:
+def _protocol(
+    masks: Sequence[Mask], norm_pix_loss: bool, moments_per_clip: int, channels: ChannelRule | None
+) -> dict[str, Any]:
     return {
         "inputs": f"{moments_per_clip} moments per clip, evenly spread; audio padded if a clip is shorter",
+        "segments": segments_in_words("by-time", moments_per_clip),
+        "channels": channels_in_words(channels),
         "masks": "both modalities at once; drawn from (seed, clip, mask), the same for every model",
         "error": "mean squared error over hidden patches, mean over a clip's moments, then over clips",
         "units of sound": UNITS["audio"],

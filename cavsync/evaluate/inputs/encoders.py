@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -68,7 +68,8 @@ class Encoder:
     """Embeds raw inputs, which it normalises itself.
 
     `embed_audio`: raw log-mel (B, segment_frames, 128) float32; `embed_frames`: RGB (B, num_frames, S, S, 3) uint8.
-    `audio_grid` (frequency, time) and `visual_grid` (rows, columns) are the shapes of the patches.
+    `audio_grid` (frequency, time) and `visual_grid` (rows, columns) are the shapes of the patches;
+    `joint_blocks_chained`: see `has_chained_blocks`.
     """
 
     id: ModelId
@@ -78,6 +79,7 @@ class Encoder:
     frame_step_seconds: float
     audio_grid: tuple[int, int]
     visual_grid: tuple[int, int]
+    joint_blocks_chained: bool
     embed_audio: Callable[[FloatArray], Embedded] = field(repr=False)
     embed_frames: Callable[[NDArray[np.uint8]], Embedded] = field(repr=False)
     device: str = "cpu"
@@ -130,10 +132,21 @@ def encoder_of_model(id: ModelId, model: CAVMAESync | CAVMAEFT, *, device: str =
         frame_step_seconds=config.frame_step_seconds,
         audio_grid=config.audio_grid,
         visual_grid=config.visual_grid,
+        joint_blocks_chained=has_chained_blocks(config.model_dump()),
         embed_audio=partial(_embed_audio, model, torch.device(device)),
         embed_frames=partial(_embed_frames, model, torch.device(device)),
         device=device,
     )
+
+
+def has_chained_blocks(model: Mapping[str, Any]) -> bool:
+    """Return whether an embedding passes all joint blocks, one after another, rather than the last one alone.
+
+    model: options of a model's configuration. Of a single block both are true, so it counts as chained.
+    """
+    depth, specific = model.get("depth"), model.get("modality_specific_depth")
+    has_one = isinstance(depth, int) and isinstance(specific, int) and depth - specific == 1
+    return has_one or bool(model.get("chain_joint_blocks"))
 
 
 def bundle_id(bundle: Bundle) -> ModelId:
@@ -161,6 +174,7 @@ def encoder_of_bundle(bundle: Bundle) -> Encoder:
         frame_step_seconds=visual.frame_step_seconds,
         audio_grid=(manifest.frontend.num_mel_bins // patch, audio.segment_frames // patch),
         visual_grid=(side, side),
+        joint_blocks_chained=has_chained_blocks(manifest.model),
         embed_audio=lambda segments: VectorsOnRequest(
             lambda: bundle.embed_audio(segments), lambda: bundle.audio.run(segments, "patches")
         ),

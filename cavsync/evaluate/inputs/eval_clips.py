@@ -101,9 +101,11 @@ def open_eval_clips(
     )
 
 
-def channels_in_words(source: ClipSource) -> str:
-    """Return how several channels of audio became one, for the protocol of a result."""
-    return {"mix": "mixed", "first": "the first channel, as published", None: "unknown"}[source.channels]
+def channels_in_words(channels: ChannelRule | None) -> str:
+    """Return how several channels of audio became one, for the protocol of a result; None: as the data hold it."""
+    if channels is None:
+        return "as stored, by a rule that the data do not name; of what has several channels, mixed"
+    return {"mix": "mixed", "first": "the first channel, as published"}[channels]
 
 
 def segments_in_words(segments: SegmentRule, frames: int) -> str:

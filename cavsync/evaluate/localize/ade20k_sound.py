@@ -21,6 +21,7 @@ from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, coveri
 from cavsync.evaluate.localize.image_files import nearest_center_crop, read_image
 from cavsync.media.audio_file import read_audio
 from cavsync.media.frame import resize_center_crop
+from cavsync.media.resample import ChannelRule
 
 TABLE_NAME = "prompted_segmentation.csv"
 COLUMNS = ("image_location", "ade_class_id", "vggsound_file")
@@ -52,10 +53,11 @@ class Ade20kSound:
 
     root: Path
     rows: list[AudioPrompt | UnusableRow]
+    channels: ChannelRule = "mix"
     name: str = "ADE20K_Sound"
 
     @classmethod
-    def open(cls, root: Path) -> Ade20kSound:
+    def open(cls, root: Path, channels: ChannelRule = "mix") -> Ade20kSound:
         """Read the table. Raises DataError for a table without a required column or without an audio prompt."""
         path = root / TABLE_NAME
         try:
@@ -70,7 +72,7 @@ class Ade20kSound:
         found = [_prompt(root, row, number) for number, row in enumerate(rows, start=1) if row["vggsound_file"] != ""]
         if not any(isinstance(row, AudioPrompt) for row in found):
             raise DataError(f"{path} holds no row with a vggsound_file and a class: download ADE20K_Sound again")
-        return cls(root, found)
+        return cls(root, found, channels)
 
     @property
     def protocol(self) -> dict[str, JsonValue]:
@@ -78,6 +80,7 @@ class Ade20kSound:
         return {
             "picture": "image and labels: short side to 224, central square",
             "sound": "mean direction of half-overlapping segments over the whole file: this project's own choice",
+            "segments": "half-overlapping over the whole file, the last moved inside it",
             "target": "pixels of the prompted class",
         }
 
@@ -103,7 +106,7 @@ class Ade20kSound:
             raise MediaError(
                 f"{prompt.labels} has another size than {prompt.image.name}: download both again", reason="corrupt"
             )
-        audio = Waveform(read_audio(prompt.audio))
+        audio = Waveform(read_audio(prompt.audio, self.channels))
         return [
             LocalizationCase(
                 name=prompt.name,

@@ -14,7 +14,9 @@ from pydantic import JsonValue
 from cavsync.data.clip_audio import ClipAudio
 from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.media.align import segment_start_frame
+from cavsync.media.resample import ChannelRule
 
+SEGMENTS_BY_TIME = "by time: centred on the frame, moved inside the audio, zero-padded if it is shorter"
 TARGET_SIZE = 224
 """Side of the square on which heat maps and targets are compared, as in the published protocols."""
 
@@ -48,7 +50,12 @@ class LocalizationSet(Protocol):
 
     @property
     def protocol(self) -> dict[str, JsonValue]:
-        """How `picture`, `sound` and `target` of a case are made."""
+        """How `picture`, `sound`, its `segments` and `target` of a case are made."""
+        ...
+
+    @property
+    def channels(self) -> ChannelRule:
+        """How several channels of audio become one."""
         ...
 
     @property

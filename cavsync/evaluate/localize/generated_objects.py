@@ -17,9 +17,10 @@ from cavsync.data.synth import TRUTH_NAME, read_truth
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.inputs.clip_inputs import plan_for
 from cavsync.evaluate.inputs.encoders import Encoder
-from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, centred_segment
+from cavsync.evaluate.localize.case import SEGMENTS_BY_TIME, TARGET_SIZE, LocalizationCase, centred_segment
 from cavsync.evaluate.localize.image_files import nearest_center_crop
 from cavsync.media.align import FRAME_SHIFT_SECONDS
+from cavsync.media.resample import ChannelRule
 
 # An object counts as sounding with at least this share of the loudest object's energy, which is 10 dB less.
 HEARD_SHARE = 0.1
@@ -31,10 +32,11 @@ class GeneratedObjects:
 
     root: Path
     records: list[dict[str, Any]]
+    channels: ChannelRule = "mix"
     name: str = "generated clips"
 
     @classmethod
-    def open(cls, root: Path) -> GeneratedObjects:
+    def open(cls, root: Path, channels: ChannelRule = "mix") -> GeneratedObjects:
         """Read truth.jsonl. Raises DataError if no clip has masks, or a clip's record is incomplete."""
         records = [record for record in read_truth(root) if record.get("masks")]
         if not records:
@@ -45,7 +47,7 @@ class GeneratedObjects:
                     f"{root}/truth.jsonl has an incomplete record of {record['file']} and its masks: delete the folder "
                     "and generate it again"
                 )
-        return cls(root, records)
+        return cls(root, records, channels)
 
     @property
     def protocol(self) -> dict[str, JsonValue]:
@@ -53,6 +55,7 @@ class GeneratedObjects:
         return {
             "picture": "central square of each frame with a mask; frames whose segment is silent are left out",
             "sound": "the segment around the frame",
+            "segments": SEGMENTS_BY_TIME,
             "target": "the objects with at least heard_share of the loudest object's energy in the segment",
             "heard_share": HEARD_SHARE,
         }
@@ -72,7 +75,7 @@ class GeneratedObjects:
         """Load one case per mask whose segment has a sounding object. Raises MediaError for an unusable clip or
         mask."""
         record = self.records[index]
-        clip = load_clip(self.root / str(record["file"]), encoder.img_size)
+        clip = load_clip(self.root / str(record["file"]), encoder.img_size, channels=self.channels)
         shown = load_clip(self.root / str(record["file"]), TARGET_SIZE)
         cases = []
         for frame in record["masks"]["frames"]:

@@ -11,9 +11,10 @@ from cavsync.data.clip_audio import Waveform
 from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader, VideoFrame
 from cavsync.media.audio_file import join_chunks
+from cavsync.media.resample import ChannelRule
 
 
-def middle_frame(path: Path) -> tuple[NDArray[np.uint8], Waveform, float]:
+def middle_frame(path: Path, channels: ChannelRule = "mix") -> tuple[NDArray[np.uint8], Waveform, float]:
     """Return the RGB (H, W, 3) of the frame shown half-way through, the audio, and the frame's time in seconds from the
     start of that audio.
 
@@ -25,7 +26,7 @@ def middle_frame(path: Path) -> tuple[NDArray[np.uint8], Waveform, float]:
     wanted_seconds = duration / 2 if duration is not None else times[len(times) // 2]
     shown: VideoFrame | None = None
     chunks: list[AudioChunk] = []
-    with MediaReader(path, video_threads=1) as reader:
+    with MediaReader(path, channels=channels, video_threads=1) as reader:
         for item in reader:
             if not isinstance(item, VideoFrame):
                 chunks.append(item)

@@ -13,6 +13,7 @@ from cavsync.evaluate.inputs.encoders import Encoder
 from cavsync.evaluate.localize.overlay_video import ColourRange, write_overlay_video
 from cavsync.evaluate.results.images import save_image, side_by_side
 from cavsync.media import MediaReader, VideoFrame
+from cavsync.media.resample import ChannelRule
 
 STRIP_FRAMES = 6
 STRIP_HEIGHT = 180
@@ -25,11 +26,12 @@ def overlay_clips(
     *,
     max_seconds: float,
     scale: ColourRange = "clip",
+    channels: ChannelRule = "mix",
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[list[Path], dict[str, str]]:
     """Write NAME.overlay.mp4 and NAME.overlay.png of each clip; return the videos, and the errors of rejected clips.
 
-    `progress(done, total)` counts clips; `max_seconds` and `scale` as in `write_overlay_video`.
+    `progress(done, total)` counts clips; `max_seconds`, `scale` and `channels` as in `write_overlay_video`.
     """
     written, rejects = list[Path](), dict[str, str]()
     for done, clip in enumerate(clips, start=1):
@@ -37,7 +39,7 @@ def overlay_clips(
         stem = clip.stem if [other.stem for other in clips].count(clip.stem) == 1 else f"{clip.stem}-{done:03d}"
         video = folder / f"{stem}.overlay.mp4"
         try:
-            write_overlay_video(clip, video, encoder, max_seconds=max_seconds, scale=scale)
+            write_overlay_video(clip, video, encoder, max_seconds=max_seconds, scale=scale, channels=channels)
             save_image(strip(video), folder / f"{stem}.overlay.png")
         except MediaError as error:
             rejects[str(clip)] = str(error)

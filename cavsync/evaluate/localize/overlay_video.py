@@ -25,6 +25,7 @@ from cavsync.evaluate.localize.overlay import overlay
 from cavsync.file_names import ffmpeg_path
 from cavsync.media import MediaReader, VideoFrame
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.media.resample import ChannelRule
 
 BATCH_FRAMES = 16
 TIME_BASE = Fraction(1, 90_000)
@@ -61,6 +62,7 @@ def write_overlay_video(
     *,
     max_seconds: float = 30.0,
     scale: ColourRange = "clip",
+    channels: ChannelRule = "mix",
     progress: Progress = lambda *_: None,
 ) -> FloatArray:
     """Write `source` up to `max_seconds` with the heat map over its central square, as H.264 and AAC in mp4; return the
@@ -69,9 +71,9 @@ def write_overlay_video(
     Frames keep their timestamps. Scale "clip" spreads the colours over the heat of the whole clip, from its median to
     its 99.5th percentile, so that places and times can be compared. Scale "picture" spreads them over each frame, so
     that only its places can be compared: a frame whose patches are nearly equal looks like one with a clear peak.
-    Raises MediaError for an unreadable clip.
+    channels: how several channels of audio become one. Raises MediaError for an unreadable clip.
     """
-    clip = load_clip(source, encoder.img_size, max_seconds=max_seconds)
+    clip = load_clip(source, encoder.img_size, max_seconds=max_seconds, channels=channels)
     heats = heat_of_clip(clip, encoder, progress)
     axis = None if scale == "clip" else (1, 2)
     lows, highs = (np.broadcast_to(ends, len(heats)) for ends in np.percentile(heats, SCALE_PERCENTILES, axis=axis))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
+from cavsync.evaluate.inputs.eval_clips import channels_in_words
 from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationSet
 from cavsync.evaluate.localize.measure import CENTRE, METHODS, MODEL, OTHER_AUDIO, RANDOM, LocalizationScores
 from cavsync.evaluate.localize.metrics import (
@@ -28,16 +29,17 @@ def localize_result(
     data: LocalizationSet,
     provenance: Provenance,
     *,
+    joint_blocks_chained: bool,
     pictures: list[Picture] | None = None,
 ) -> EvalResult:
     """Make the result: metrics `METHOD/mAP`, `mIoU`, `cIoU_0.5`, `AUC`; a table of the methods and one of the classes;
-    a plot of the success ratios. pictures: the examples that were written."""
+    a plot of the success ratios. joint_blocks_chained: of the encoder. pictures: the examples that were written."""
     metrics = {
         f"{NAMES[method]}/{name}": value for method in METHODS for name, value in _metrics(scores, method).items()
     }
     return EvalResult(
         task="localize",
-        protocol=_protocol(data),
+        protocol=_protocol(data) | {"joint_blocks_chained": joint_blocks_chained},
         metrics=metrics,
         provenance=provenance,
         tables=[_method_table(scores, data), _class_table(scores)],
@@ -74,6 +76,7 @@ def _protocol(data: LocalizationSet) -> dict[str, Any]:
     return {
         "data set": data.name,
         **data.protocol,
+        "channels": channels_in_words(data.channels),
         "heat map": "cosine between the pooled audio and each visual patch, bilinear to the target's size",
         "target size": TARGET_SIZE,
         "mAP": "average precision over all pixels of all images of a class, mean over classes (ADE20K_Sound)",

@@ -19,13 +19,20 @@ from pydantic import JsonValue
 from cavsync.data.clip_audio import Waveform
 from cavsync.errors import DataError, MediaError
 from cavsync.evaluate.inputs.encoders import Encoder
-from cavsync.evaluate.localize.case import TARGET_SIZE, LocalizationCase, centred_segment, still_tubelet
+from cavsync.evaluate.localize.case import (
+    SEGMENTS_BY_TIME,
+    TARGET_SIZE,
+    LocalizationCase,
+    centred_segment,
+    still_tubelet,
+)
 from cavsync.evaluate.localize.image_files import read_image
 from cavsync.evaluate.localize.metrics import consensus_map
 from cavsync.evaluate.localize.middle_frame import middle_frame
 from cavsync.media.align import SAMPLE_RATE_HZ
 from cavsync.media.audio_file import read_audio
 from cavsync.media.files import find_media
+from cavsync.media.resample import ChannelRule
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,11 @@ class VggSs:
     entries: list[dict[str, Any]]
     videos: dict[str, Path]
     boxes_needed: int = 1
+    channels: ChannelRule = "mix"
     name: str = "VGG-SS"
 
     @classmethod
-    def open(cls, json_path: Path, media: Path, *, boxes_needed: int = 1) -> VggSs:
+    def open(cls, json_path: Path, media: Path, *, boxes_needed: int = 1, channels: ChannelRule = "mix") -> VggSs:
         """Read the annotations. Raises DataError for another kind of file, or one without entries."""
         try:
             entries = json.loads(json_path.read_text(encoding="utf-8"))
@@ -54,14 +62,15 @@ class VggSs:
             raise DataError(f"{json_path} lists no clip: download it again")
         videos = {path.stem: path for path in find_media(media)}
         kept = [{"file": file, "class": label, "bbox": boxes} for file, label, boxes in names]
-        return cls(json_path, media, kept, videos, boxes_needed)
+        return cls(json_path, media, kept, videos, boxes_needed, channels)
 
     @property
     def protocol(self) -> dict[str, JsonValue]:
         """How the cases are made, with the number of boxes that give full weight."""
         return {
             "picture": "middle frame of the clip, resized to a square like the boxes",
-            "sound": "the segment around the frame",
+            "sound": "the segment around the frame; of a .wav, the middle one",
+            "segments": SEGMENTS_BY_TIME,
             "target": "number of boxes that contain a pixel, over boxes_needed, at most 1; for mAP and mIoU any box",
             "boxes_needed": self.boxes_needed,
         }
@@ -107,8 +116,8 @@ class VggSs:
         """Return the image, the audio, and the image's time in seconds from the start of the audio."""
         paths = self._paths(name)
         if len(paths) == 1:
-            return middle_frame(paths[0])
-        audio = Waveform(read_audio(paths[1]))
+            return middle_frame(paths[0], self.channels)
+        audio = Waveform(read_audio(paths[1], self.channels))
         return read_image(paths[0]), audio, len(audio.samples) / 2 / SAMPLE_RATE_HZ
 
 

@@ -70,13 +70,13 @@ def _row(name: str, a: Metric | None, b: Metric | None, *, is_alike: bool) -> li
 def _verdict(a: Metric, b: Metric, difference: float, *, is_alike: bool) -> str:
     """Better or worse where the intervals are disjoint, else only higher or lower, as chance alone may explain it.
 
-    Of results that were measured on different data or by different protocols, neither is better.
+    Results that were measured on different data or by different protocols are neither better nor equal.
     """
-    if difference == 0:
-        return "equal"
-    word = "higher" if difference > 0 else "lower"
+    word = "higher" if difference > 0 else "lower" if difference < 0 else "equal"
     if not is_alike:
         return f"{word}, measured differently"
+    if difference == 0:
+        return word
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return word
     if a.low <= b.high and b.low <= a.high:

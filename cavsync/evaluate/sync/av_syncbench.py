@@ -129,12 +129,13 @@ def _offset_ms(record: Mapping[str, Any], text: Mapping[str, str], columns: Mapp
     size = record.get(columns["offset"])
     if size is None:
         size = next((found[1] for words in described if (found := _MILLISECONDS.search(words))), None)
-    words = text["direction"] or next((found[1] for part in described if (found := _DIRECTION.search(part))), "")
+    words = [text["direction"]] if text["direction"] else described
+    direction = next((found[1] for part in words if (found := _DIRECTION.search(part))), "")
     try:
         size_ms = abs(float(size)) if size is not None else float("nan")
     except (TypeError, ValueError):
         size_ms = float("nan")
-    sign = SIGNS.get(words.lower().removesuffix("ed").removesuffix("d"))
+    sign = SIGNS.get(direction.lower())
     if sign is None or not 0 < size_ms <= MAX_OFFSET_MS:
         raise DataError(
             f"{where} says no offset of up to {MAX_OFFSET_MS:.0f} ms with advance or delay, expected in "

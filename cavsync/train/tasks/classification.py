@@ -52,7 +52,7 @@ class Classification(Task):
         """Make the classifier with random weights."""
         return CAVMAEFT(self.model_config, len(self.classes.labels), self.options.model_head)
 
-    def initialise(self, model: CAVMAEFT) -> None:
+    def initialise(self, model: CAVMAEFT) -> dict[str, str]:
         """Load the encoder of a run or of a checkpoint; the head keeps its random weights.
 
         Raises ConfigError where an untrained encoder is to be frozen, CheckpointError where the weights do not fit.
@@ -66,11 +66,12 @@ class Classification(Task):
                     f"'{start}' holds an encoder of another configuration than this run's: leave out the model options "
                     "that were set, or start from another one."
                 )
-            model.take_encoder(encoder, f"'{start}'")
-        elif self.config.vision_mae is not None:
+            return model.take_encoder(encoder)
+        if self.config.vision_mae is not None:
             initialise_from_vision_mae(model, self.config.vision_mae)
         elif self.options.freeze_encoder:
             raise ConfigError(UNTRAINED)
+        return {}
 
     def prepare(self, model: CAVMAEFT) -> None:
         """Freeze the encoder of a probe."""

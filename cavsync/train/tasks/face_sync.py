@@ -46,7 +46,7 @@ class FaceSyncTask(Task):
         """Make the model with random weights."""
         return FaceSync(self.model_config)
 
-    def initialise(self, model: FaceSync) -> None:
+    def initialise(self, model: FaceSync) -> dict[str, str]:
         """Set mean and spread of the landmarks from the training clips, or load all of a run of the same sizes.
 
         Raises CheckpointError where `init_from` is of another configuration.
@@ -54,7 +54,7 @@ class FaceSyncTask(Task):
         start = self.config.init_from
         if start is None:
             model.standardise(torch.from_numpy(self._landmarks()))
-            return
+            return {}
         found = load_face(start)
         if found.config != model.config:
             raise CheckpointError(
@@ -62,6 +62,7 @@ class FaceSyncTask(Task):
                 "that were set, or start from another one."
             )
         model.load_state_dict(found.state_dict())
+        return {}
 
     def prepare(self, model: FaceSync) -> None:
         """Do nothing: everything is trained."""

@@ -45,8 +45,9 @@ class Task(Protocol):
         """Make the model with random weights."""
         ...
 
-    def initialise(self, model: Any) -> None:
-        """Load the weights that a new run starts from, if the configuration names any."""
+    def initialise(self, model: Any) -> dict[str, str]:
+        """Load the weights that a new run starts from, if the configuration names any; return what was done to its
+        position tables to make them fit (see `fit_positions`)."""
         ...
 
     def prepare(self, model: Any) -> None:
@@ -67,6 +68,20 @@ class Task(Protocol):
     def loss(self, model: Any, batch: Any, device: torch.device, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch (a scalar), and scalars to report."""
         ...
+
+    def reason_against_recording(self) -> str:
+        """Why steps cannot be recorded as CUDA graphs; "" where `inputs` and `compute` do what `loss` does."""
+        return "only pretraining is written so that a step can be recorded"
+
+    def inputs(self, batch: Any, device: torch.device, draw: Draw) -> dict[str, Tensor]:
+        """Return the tensors, on `device`, that `compute` needs of a batch; all that is drawn is among them."""
+        del batch, device, draw
+        raise NotImplementedError(self.reason_against_recording())
+
+    def compute(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss (a scalar) and the scalars of `loss`, on the device, without waiting for it."""
+        del model, inputs
+        raise NotImplementedError(self.reason_against_recording())
 
     def measure(self, model: Any, batch: Any, device: torch.device, draw: Draw) -> tuple[dict[str, float], Any]:
         """Return the scalars of `loss` for a held-out batch, and what `over_clips` needs of it."""

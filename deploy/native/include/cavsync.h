@@ -9,8 +9,8 @@
  * Threads. A bundle may be shared by scorers in any threads. The functions of one scorer may be called from different
  * threads at the same time: `push_video`, `push_audio` and `process` each wait for a call of the same function, but not
  * for each other. So streaming threads push, which only copies, converts and resizes, while another thread calls
- * `process`, which runs the models. `flush`, `reset` and `summarise` wait for all of them. A handle must not be in use
- * when it is released.
+ * `process`, which runs the models. `drop_oldest` waits for none, `flush`, `reset` and `summarise` wait for all of them.
+ * A handle must not be in use when it is released.
  *
  * Errors. Functions return a status; on any but CAVSYNC_OK, `cavsync_last_error` of the same thread says in a sentence
  * what was wrong, what was expected and what to do. No exception and no exit crosses this interface. After an error
@@ -220,6 +220,10 @@ CAVSYNC_API cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, con
  * room are given by the next call. The results do not depend on when this is called. */
 CAVSYNC_API cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity,
                                                   size_t* num_records);
+/* For sources that cannot wait: of what was pushed and not yet taken by `process`, drop the oldest until at most
+ * `keep_seconds` of audio and 120 frames for each of these seconds are left; `num_dropped` is the number of pieces
+ * dropped. What is missing is a hole in the stream. */
+CAVSYNC_API cavsync_status cavsync_scorer_drop_oldest(cavsync_scorer* scorer, double keep_seconds, size_t* num_dropped);
 /* End the stream: decide the rest, which `cavsync_scorer_process` then gives. A stream shorter than one window gives
  * one decision. Afterwards nothing can be pushed until a reset. */
 CAVSYNC_API cavsync_status cavsync_scorer_flush(cavsync_scorer* scorer);

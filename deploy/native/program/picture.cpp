@@ -6,6 +6,7 @@ extern "C" {
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "media_error.h"
 
@@ -16,22 +17,22 @@ namespace {
 // libswscale writes whole blocks of pixels, beyond the ends of rows.
 constexpr int kBlockBytes = 64;
 
-Picture empty(int width, int height) {
-  const int stride = (3 * width + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
-  return {width, height, stride,
-          std::vector<std::uint8_t>(static_cast<std::size_t>(stride) * static_cast<std::size_t>(height) + kBlockBytes)};
+void set_size(Picture& picture, int width, int height) {
+  picture.width = width;
+  picture.height = height;
+  picture.stride = (3 * width + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+  picture.rgb.resize(static_cast<std::size_t>(picture.stride) * static_cast<std::size_t>(height) + kBlockBytes);
 }
 
 // Counter-clockwise.
-Picture turned(const Picture& picture) {
-  Picture upright = empty(picture.height, picture.width);
+void turn(const Picture& picture, Picture& upright) {
+  set_size(upright, picture.height, picture.width);
   for (int y = 0; y < upright.height; ++y) {
     for (int x = 0; x < upright.width; ++x) {
       const std::ptrdiff_t from = std::ptrdiff_t{x} * picture.stride + 3 * (picture.width - 1 - y);
       std::copy_n(picture.rgb.begin() + from, 3, upright.rgb.begin() + std::ptrdiff_t{y} * upright.stride + 3 * x);
     }
   }
-  return upright;
 }
 
 }  // namespace
@@ -43,8 +44,8 @@ PictureConverter::PictureConverter(const AVStream& track) : quarter_turns_(0) {
   if (std::isfinite(degrees)) quarter_turns_ = (static_cast<int>(std::nearbyint(degrees / 90)) % 4 + 4) % 4;
 }
 
-Picture PictureConverter::converted(const AVFrame& frame) {
-  Picture picture = empty(frame.width, frame.height);
+const Picture& PictureConverter::converted(const AVFrame& frame) {
+  set_size(picture_, frame.width, frame.height);
   context_.reset(sws_getCachedContext(context_.release(), frame.width, frame.height,
                                       static_cast<AVPixelFormat>(frame.format), frame.width, frame.height,
                                       AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr, nullptr, nullptr));
@@ -57,13 +58,16 @@ Picture PictureConverter::converted(const AVFrame& frame) {
     const int* matrix = sws_getCoefficients(frame.colorspace);
     sws_setColorspaceDetails(context_.get(), matrix, from_range, matrix, to_range, brightness, contrast, saturation);
   }
-  std::uint8_t* planes[4] = {picture.rgb.data(), nullptr, nullptr, nullptr};
-  const int strides[4] = {picture.stride, 0, 0, 0};
+  std::uint8_t* planes[4] = {picture_.rgb.data(), nullptr, nullptr, nullptr};
+  const int strides[4] = {picture_.stride, 0, 0, 0};
   if (sws_scale(context_.get(), frame.data, frame.linesize, 0, frame.height, planes, strides) != frame.height) {
     throw MediaError("its frames cannot be converted to RGB: convert the file");
   }
-  for (int turn = 0; turn < quarter_turns_; ++turn) picture = turned(picture);
-  return picture;
+  for (int number = 0; number < quarter_turns_; ++number) {
+    turn(picture_, turned_);
+    std::swap(picture_, turned_);
+  }
+  return picture_;
 }
 
 }  // namespace cavsync

@@ -21,11 +21,13 @@ class PictureConverter {
   // Phones store the camera's rotation as metadata of the track and leave the pixels unrotated.
   explicit PictureConverter(const AVStream& track);
 
-  // A media error for a frame that cannot be converted.
-  Picture converted(const AVFrame& frame);
+  // The picture, which stays until the next call. A media error for a frame that cannot be converted.
+  const Picture& converted(const AVFrame& frame);
 
  private:
   int quarter_turns_;
+  // Kept for frames of the same size: new memory for each would cost as much as the conversion.
+  Picture picture_{}, turned_{};
   Av<SwsContext> context_;
 };
 

@@ -48,7 +48,7 @@ cavsync_status guarded(Action action) {
 
 template <class... Pointers>
 void require(Pointers... pointers) {
-  if (((pointers == nullptr) || ...)) throw argument_error("a required pointer is null: give an object");
+  if (!(pointers && ...)) throw argument_error("a required pointer is null: give an object");
 }
 
 template <class Structure>
@@ -201,6 +201,15 @@ cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* re
     *num_records = 0;
     if (capacity > 0) require(records);
     for (const cavsync::Record& record : scorer->scorer.process(capacity)) records[(*num_records)++] = copied(record);
+  });
+}
+
+cavsync_status cavsync_scorer_drop_oldest(cavsync_scorer* scorer, double keep_seconds, size_t* num_dropped) {
+  return guarded([&] {
+    require(scorer, num_dropped);
+    *num_dropped = 0;
+    if (!(keep_seconds >= 0)) throw argument_error("keep_seconds is negative or no number: give 0 or more");
+    *num_dropped = scorer->scorer.drop_oldest(keep_seconds);
   });
 }
 

@@ -70,38 +70,41 @@ std::vector<std::uint8_t> FrameInput::small(const cavsync_frame& frame) {
   check(frame, av_format(frame.format));
   if (frame.format == CAVSYNC_RGB24)
     return resize_center_crop({frame.planes[0], frame.width, frame.height, frame.strides[0]}, size_);
-  const Padded rgb = as_rgb(frame);
-  return resize_center_crop({rgb->data[0], frame.width, frame.height, rgb->linesize[0]}, size_);
+  const AVFrame& rgb = as_rgb(frame);
+  return resize_center_crop({rgb.data[0], frame.width, frame.height, rgb.linesize[0]}, size_);
 }
 
 // The frame in RGB, as FFmpeg's tools convert it.
-FrameInput::Padded FrameInput::as_rgb(const cavsync_frame& frame) {
+const AVFrame& FrameInput::as_rgb(const cavsync_frame& frame) {
   const AVPixelFormat pixel_format = av_format(frame.format);
   context_.reset(sws_getCachedContext(context_.release(), frame.width, frame.height, pixel_format, frame.width,
                                       frame.height, AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr, nullptr, nullptr));
   if (!context_) throw media_error("frames of this kind cannot be converted to RGB: push RGB");
   const int* matrix = sws_getCoefficients(sws_matrix(frame.yuv_matrix));
   sws_setColorspaceDetails(context_.get(), matrix, frame.is_full_range != 0, matrix, 1, 0, 1 << 16, 1 << 16);
-  const Padded source = padded(pixel_format, frame.width, frame.height);
+  fit(source_, pixel_format, frame.width, frame.height);
+  fit(rgb_, AV_PIX_FMT_RGB24, frame.width, frame.height);
   const std::uint8_t* planes[4] = {frame.planes[0], frame.planes[1], frame.planes[2], frame.planes[3]};
-  av_image_copy(source->data, source->linesize, planes, frame.strides, pixel_format, frame.width, frame.height);
-  Padded rgb = padded(AV_PIX_FMT_RGB24, frame.width, frame.height);
-  if (sws_scale(context_.get(), source->data, source->linesize, 0, frame.height, rgb->data, rgb->linesize) !=
+  av_image_copy(source_->data, source_->linesize, planes, frame.strides, pixel_format, frame.width, frame.height);
+  if (sws_scale(context_.get(), source_->data, source_->linesize, 0, frame.height, rgb_->data, rgb_->linesize) !=
       frame.height) {
     throw media_error("a frame cannot be converted to RGB: push RGB");
   }
-  return rgb;
+  return *rgb_;
 }
 
 // libswscale reads and writes whole blocks of pixels, beyond the ends of rows.
-FrameInput::Padded FrameInput::padded(int pixel_format, int width, int height) {
-  Padded frame(av_frame_alloc());
+void FrameInput::fit(Padded& frame, int pixel_format, int width, int height) {
+  if (frame && frame->format == pixel_format && frame->width == width && frame->height == height) return;
+  frame.reset(av_frame_alloc());
   if (!frame) throw std::bad_alloc();
   frame->format = pixel_format;
   frame->width = width;
   frame->height = height;
-  if (av_frame_get_buffer(frame.get(), 0) < 0) throw std::bad_alloc();
-  return frame;
+  if (av_frame_get_buffer(frame.get(), 0) < 0) {
+    frame.reset();
+    throw std::bad_alloc();
+  }
 }
 
 }  // namespace cavsync

@@ -26,12 +26,15 @@ class FrameInput {
   };
   using Padded = std::unique_ptr<AVFrame, Free>;
 
-  Padded as_rgb(const cavsync_frame& frame);
-  static Padded padded(int pixel_format, int width, int height);
+  // The frame in RGB, which stays until the next call.
+  const AVFrame& as_rgb(const cavsync_frame& frame);
+  // Make `frame` one of this kind, unless it is one.
+  static void fit(Padded& frame, int pixel_format, int width, int height);
 
   int size_;
   // Kept for frames like the last one.
   std::unique_ptr<SwsContext, Free> context_;
+  Padded source_, rgb_;
 };
 
 }  // namespace cavsync

@@ -42,7 +42,9 @@ void check_digest(const std::string& text) {
   }
 }
 
-Manifest parsed(const std::string& text) {
+}  // namespace
+
+Manifest manifest_of_text(const std::string& text) {
   if (static_cast<std::int64_t>(text.size()) > kMaxManifestBytes) {
     throw UnfitError(
         format("is larger than %lld bytes, which no manifest is", static_cast<long long>(kMaxManifestBytes)));
@@ -58,8 +60,6 @@ Manifest parsed(const std::string& text) {
   return parse_manifest(content);
 }
 
-}  // namespace
-
 Manifest read_manifest(const std::string& folder) {
   const std::string path = folder + "/manifest.json";
   struct stat found {};
@@ -68,7 +68,7 @@ Manifest read_manifest(const std::string& folder) {
   const std::string text =
       read_plain(path, kMaxManifestBytes + 1, folder + problem + ": give a folder that `cavsync export` wrote");
   try {
-    return parsed(text);
+    return manifest_of_text(text);
   } catch (const UnfitError& error) {
     throw bundle_error(path + " " + error.what() + ": export the bundle again with this version");
   }

@@ -68,6 +68,8 @@ struct Manifest {
   bool has_frame_encoder() const { return graphs.count(kFrameEncoder) > 0; }
 };
 
+// Read the text of a manifest and check its entries; UnfitError for a fault.
+Manifest manifest_of_text(const std::string& text);
 // Read the manifest of a bundle folder and check its entries; the folder's other files are not opened.
 Manifest read_manifest(const std::string& folder);
 

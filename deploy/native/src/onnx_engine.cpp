@@ -60,6 +60,8 @@ class OnnxEngine : public Engine {
     session_options.AddConfigEntry("session.load_model_format", "ONNX");
     // Streams share the cores: threads that spin while they wait double the cost of a stream.
     session_options.AddConfigEntry("session.intra_op.allow_spinning", "0");
+    // Batches have many sizes: a plan of the memory for each would take a sixth of the process's memory.
+    session_options.DisableMemPattern();
     if (options.threads > 0) session_options.SetIntraOpNumThreads(options.threads);
     try {
       session_ = Ort::Session(environment(), content.data(), content.size(), session_options);

@@ -41,6 +41,7 @@ class Scorer {
   void push_audio(const PushedAudio& audio);
   // Compute what is due; at most `capacity` decisions, in order.
   std::vector<Record> process(std::size_t capacity);
+  std::size_t drop_oldest(double keep_seconds) { return inbox_.drop_oldest(keep_seconds); }
   void flush();
   void reset();
   Summary summary();

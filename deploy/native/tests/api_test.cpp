@@ -157,6 +157,21 @@ void what_waits_is_limited(cavsync_scorer* scorer) {
   REQUIRE(push_value(scorer, 0, count, pushed * 60.0) == CAVSYNC_OK);
 }
 
+void the_oldest_can_be_dropped(cavsync_scorer* scorer) {
+  std::size_t dropped = 1;
+  REQUIRE(cavsync_scorer_reset(scorer) == CAVSYNC_OK);
+  REQUIRE(cavsync_scorer_drop_oldest(scorer, std::nan(""), &dropped) == CAVSYNC_ERROR_ARGUMENT && says("keep_seconds"));
+  for (int number = 0; number < 50; ++number) {
+    REQUIRE(push_value(scorer, 0, 1'600, number * 0.1) == CAVSYNC_OK);
+    REQUIRE(push_grey(scorer, 16, number * 0.1) == CAVSYNC_OK);
+  }
+  REQUIRE(cavsync_scorer_drop_oldest(scorer, 10, &dropped) == CAVSYNC_OK && dropped == 0);
+  // The filters of stray timestamps hold back one piece of each kind; 49 + 49 wait, of which 10 + 11 stay.
+  REQUIRE(cavsync_scorer_drop_oldest(scorer, 1, &dropped) == CAVSYNC_OK && dropped > 70 && dropped < 80);
+  REQUIRE(cavsync_scorer_drop_oldest(scorer, 1, &dropped) == CAVSYNC_OK && dropped == 0);
+  REQUIRE(cavsync_scorer_drop_oldest(scorer, 0, &dropped) == CAVSYNC_OK && dropped > 15);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -171,6 +186,7 @@ int main(int argc, char** argv) {
   input_is_checked(scorer);
   streams_end_and_begin(scorer);
   what_waits_is_limited(scorer);
+  the_oldest_can_be_dropped(scorer);
   cavsync_scorer_destroy(scorer);
   cavsync_scorer_destroy(nullptr);
   cavsync_bundle_close(nullptr);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,24 @@ def test_what_is_there_is_not_computed_again(
     again = embed(clips, "--out", out)
     assert again.exit_code == 0, again.output
     assert seen == ["a.mkv", "b.mkv", "b.mkv", "a.mkv"]
+
+
+def test_what_has_changed_is_computed_again(clips: Path, tmp_path: Path) -> None:
+    """An input written over, and one that an older file was moved to; not those that are as they were."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(clips, source)
+    assert embed(source, "--out", out).exit_code == 0
+    target, kept = out / "a.mkv.npz", (out / "b.mkv.npz").read_bytes()
+    older = Path(shutil.copyfile(clips / "more" / "a.mkv", tmp_path / "older.mkv"))
+    os.utime(older, (1e9, 1e9))
+    for change in (shutil.copyfile, shutil.move):
+        before = target.read_bytes()
+        change(clips / "b.mkv" if change is shutil.copyfile else older, source / "a.mkv")
+        assert embed(source, "--out", out).exit_code == 0
+        assert target.read_bytes() != before
+        assert (out / "b.mkv.npz").read_bytes() == kept
+    with np.load(target) as found, np.load(out / "more" / "a.mkv.npz") as wanted:
+        assert np.array_equal(found["visual"], wanted["visual"])
 
 
 def test_other_features_are_not_mixed_in(clips: Path, tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from face_clips import absent, closed, frames_of, speaking
+from face_clips import LEFT, RIGHT, absent, closed, frames_of, speaking
 from fake_bundle import write_fake_bundle
 from fake_heads import CLOSED, OPENED
 from sync_clips import course, make_audio, write_clip
 
 from cavsync.deploy import Bundle, FileScore, score_file
 from cavsync.deploy.stream.scorer import NO_FACE
+from cavsync.deploy.verdict.paths import SURE_ALONE
 
 Array = np.ndarray[Any, Any]
 RATE_HZ = 16_000
@@ -118,18 +119,20 @@ def test_paths_that_contradict_each_other_give_no_verdict(face_bundle: Bundle, t
     assert "and the whole picture" in (score.reason or "")
 
 
-def test_a_file_without_faces_is_judged_as_before(
-    face_bundle: Bundle, bundle: Bundle, times: Array, tmp_path: Path
-) -> None:
+def test_a_file_without_faces_is_judged_as_before(bundle: Bundle, times: Array, tmp_path: Path) -> None:
+    """Where the whole picture is very sure."""
     path = write_clip(tmp_path / "plain.mkv", seconds=6.0, audio_offset_ms=60.0)
     auto, whole = (score_file(path, bundle, path=one).summary.to_dict() for one in ("auto", "whole"))
     assert auto == whole
     assert (auto["path"], auto["path_share"], auto["num_faces"]) == ("whole", {"face": 0.0, "whole": 1.0}, 0)
     assert score_file(path, bundle).face is None
+    sure = Bundle.open(
+        write_fake_bundle(tmp_path / "sure", bias=1.0, threshold=SURE_ALONE, face_places=(LEFT, RIGHT)), threads=1
+    )
     # A light between the places of the faces.
     columns = [absent(times)] * 2 + [255 * course(times)] + [absent(times)] * 2
     lamp = write_clip(tmp_path / "lamp.mkv", seconds=SECONDS, audio_offset_ms=60.0, frames=frames_of(*columns))
-    auto, whole, face = (score_file(lamp, face_bundle, path=one).summary for one in ("auto", "whole", "face"))
+    auto, whole, face = (score_file(lamp, sure, path=one).summary for one in ("auto", "whole", "face"))
     assert auto.to_dict() == whole.to_dict()
     assert auto.score.is_measured
     assert (face.score.is_measured, face.score.audio_offset_ms, face.num_faces) == (False, None, 0)

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from exported import lively_model
 from fake_bundle import write_fake_bundle
+from killed_command import start, status_of
 from small_models import classifier_of
 from sync_clips import make_audio, write_clip, write_clip_folder
 
 from cavsync.atomic import remove_leftovers
-from cavsync.cli.main import main
 from cavsync.data.sources.classes import ClassLabels
 from cavsync.export import export_bundle
 from cavsync.media.audio_file import write_pcm16
@@ -61,22 +60,6 @@ def commands(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     }
 
 
-def start(command: list[object]) -> int:
-    """Run a command in a forked process, which has everything imported, and return its number."""
-    child = os.fork()
-    if child == 0:
-        status = 99
-        try:
-            status = CliRunner().invoke(main, [*map(str, command)]).exit_code
-        finally:
-            os._exit(status)
-    return child
-
-
-def status_of(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def content(folder: Path) -> dict[str, bytes]:
     """The files by name; of arrays their values, because archives hold the time of their making."""
     found = {}
@@ -107,7 +90,7 @@ def test_kills_lose_nothing(name: str, commands: dict[str, Command], tmp_path: P
         child = start(commands[name](out))
         if killed < KILLS:
             time.sleep(dice.uniform(0, 0.9 * whole_seconds))
-            os.kill(child, number)
+            (child.kill if turn % 2 else child.terminate)()
         status = status_of(child)
         for path in out.rglob("*"):
             if path.is_file() and not path.name.startswith("."):

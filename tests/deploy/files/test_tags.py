@@ -12,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from exported import lively_model
+from fake_bundle import write_fake_bundle
 from numpy.typing import NDArray
 from small_models import classifier_of
 from sync_clips import write_clip
@@ -121,13 +122,18 @@ def test_against_probabilities_by_hand(kind: str, clips: Path, run_dir: Path, bu
 
 
 def test_no_torch(clips: Path, bundle_dir: Path, tmp_path: Path) -> None:
-    """A bundle is used where torch is not installed."""
+    """Bundles are used where torch is not installed."""
     code = "import sys; sys.modules['torch'] = None; from cavsync.cli.main import main; main(sys.argv[1:])"
-    command = ["tag", clips / "long.mkv", "--out", tmp_path / "out", "--model", bundle_dir]
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code, *map(str, command)], check=False, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    meter, long = write_fake_bundle(tmp_path / "meter"), clips / "long.mkv"
+    for command in (
+        ["tag", long, "--out", tmp_path / "out", "--model", bundle_dir],
+        ["embed", long, "--out", tmp_path / "npz", "--model", meter],
+        ["embed", long, "--out", tmp_path / "parquet", "--model", meter, "--format", "parquet"],
+        ["locate", long, long, "--bundle", meter],
+    ):
+        words = [sys.executable, "-P", "-c", code, *map(str, command)]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), command
     assert [row["kind"] for row in rows_of(tmp_path / "out" / "long.mkv.jsonl")] == ["window"] * 3 + ["file"]
 
 
@@ -153,6 +159,9 @@ def test_an_unknown_target_is_asked_for(clips: Path, run_dir: Path, tmp_path: Pa
     assert (other.exit_code, "was trained for multi-label classes" in other.output) == (2, True)
     changed = tag(clip, "--out", out, "--model", run, "--target", "multi-label")
     assert (changed.exit_code, "holds classes by another option" in changed.output) == (2, True)
+    ClassLabels.of_names(["drum", "gong", "voice"]).write(run / "class_labels.csv")
+    renamed = tag(clip, "--out", out, "--model", run, "--target", "single-label")
+    assert (renamed.exit_code, "holds classes by another option" in renamed.output) == (2, True)
     empty = tag(clip, "--out", tmp_path / "y", "--model", run_dir, "--window-seconds", 0.5)
     assert (empty.exit_code, "hold no frame" in empty.output) == (2, True)
 

@@ -12,6 +12,7 @@ import pytest
 from fake_bundle import write_fake_bundle
 
 from cavsync.deploy import Bundle
+from cavsync.deploy.runtime import onnx
 from cavsync.errors import BundleError, ConfigError
 from cavsync.manifest import MANIFEST_NAME, Manifest, describe_files, read_manifest
 
@@ -123,6 +124,23 @@ def test_names_and_numbers_that_cannot_be_used_are_refused(folder: Path) -> None
 def test_a_provider_that_is_not_there_is_an_error_and_no_fall_back(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"NoSuchExecutionProvider is not available.*CPUExecutionProvider"):
         Bundle.open(folder, providers=["NoSuchExecutionProvider"])
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_what_onnx_runtime_prints_about_cuda_stays_off_stdout(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its libraries are looked for before a session on a GPU is opened; rows of scores may go to stdout."""
+    ort = onnx.import_onnxruntime()
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(ort, "preload_dlls", lambda: print("libcudnn was not found"))  # noqa: T201
+    with pytest.raises(ConfigError, match="CUDAExecutionProvider is installed but does not start here"):
+        Bundle.open(folder, providers=["CUDAExecutionProvider"])
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "libcudnn was not found" in shown.err
+    Bundle.open(folder)
+    assert "libcudnn" not in capsys.readouterr().err
 
 
 NO_TORCH = """

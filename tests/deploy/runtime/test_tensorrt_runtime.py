@@ -19,6 +19,7 @@ from fake_tensorrt import PLAN, FakeCuda, FakeDriver, FakeTensorRT
 
 from cavsync.deploy.runtime import tensorrt as tensorrt_runtime
 from cavsync.deploy.runtime.cuda_device import CudaDevice, Gpu, find_gpu
+from cavsync.deploy.runtime.engines import run_all
 from cavsync.deploy.runtime.sidecar import BatchProfile, Sidecar, rebuild_command
 from cavsync.deploy.runtime.tensorrt import TensorRtGraph
 from cavsync.deploy.runtime.tensorrt_library import first_reason, import_library
@@ -95,6 +96,11 @@ def test_batches_are_cut_and_filled_to_the_profile(
     patches = graph.run(values, "patches")
     assert patches.dtype == np.float32
     np.testing.assert_array_equal(patches, sums[:, None] * np.array([1, 2, 4], np.float32)[:, None])
+    library.batches.clear()
+    both = run_all(graph, values, ("patches", "embedding"))
+    assert library.batches == batches
+    np.testing.assert_array_equal(both[0], patches)
+    np.testing.assert_array_equal(both[1], found)
 
 
 def test_parts_of_larger_arrays_are_copied_right(folder: Path, cuda: FakeCuda, library: FakeTensorRT) -> None:
@@ -208,7 +214,7 @@ def test_without_gpu_or_library_there_is_a_sentence(
     with pytest.raises(ConfigError, match=r"TensorRT-RTX cannot be imported here .*`pip install 'cavsync\[trt\]'`"):
         TensorRtGraph(folder, SPEC, ENGINE)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(ConfigError, match=r"`pip install tensorrt` .*pypi\.nvidia\.com"):
+    with pytest.raises(ConfigError, match=r"`pip install 'cavsync\[tensorrt\]'` .*pypi\.nvidia\.com"):
         import_library("tensorrt")
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
     with pytest.raises(ConfigError, match=r"needs cuda-bindings.*`pip install 'cavsync\[trt\]'`"):

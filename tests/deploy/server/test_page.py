@@ -32,7 +32,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def server(bundle_path: Path) -> Iterator[ServerProcess]:
     # What was sent once is there for every test.
-    with serving(bundle_path, "--idle-seconds", "600") as process:
+    with serving(bundle_path, "--idle-seconds", "7200") as process:
         threads = [
             sender(process, "good", 14, 2.0, seed=1),
             sender(process, "slipping", 15, 2.0, seed=2, offset_ms=-300, from_seconds=7.0),
@@ -76,7 +76,7 @@ def watched(server: ServerProcess, browser: Any) -> Iterator[Watched]:
 def test_an_alarm_appears_while_a_stream_goes_out_of_sync(server: ServerProcess, watched: Watched) -> None:
     page = watched.page
     page.get_by_role("status").get_by_text("Connected").wait_for()
-    sending = sender(server, "leaving", 15, 1.0, seed=2, offset_ms=-300, from_seconds=7.0)
+    sending = sender(server, "leaving", 20, 1.0, seed=2, offset_ms=-300, from_seconds=7.0)
     sending.start()
     alarm = page.get_by_role("alert")
     card = page.get_by_role("button", name=re.compile("leaving"))
@@ -84,9 +84,9 @@ def test_an_alarm_appears_while_a_stream_goes_out_of_sync(server: ServerProcess,
     assert alarm.text_content() == ""
     assert page.title() == "cavsync live"
     alarm.get_by_text(re.compile(r"leaving: audio late since .*\(\u2212\d+ ms\)")).wait_for()
+    assert page.title().startswith("(1) out of sync")
     assert card.get_by_text("out of sync").is_visible()
     card.get_by_text(re.compile("Audio late by (29|30|31).* ms")).wait_for()
-    assert page.title().startswith("(1) out of sync")
     sending.join(PATIENCE_SECONDS)
     # The end of the stream ends the alarm, and says so.
     alarm.get_by_text("leaving: the alarm is over").wait_for()

@@ -100,7 +100,7 @@ def test_a_file_whose_offset_lies_beyond_the_range(
     face_places: tuple[tuple[float, float], ...], adaptive: bool, tmp_path: Path
 ) -> None:
     """A bundle that trusts everything, and looks at the whole clip at once."""
-    trusting: dict[str, Any] = {"threshold": 1e-9, "window_seconds": 7.5, "face_places": face_places}
+    trusting: dict[str, Any] = {"bias": 20.0, "window_seconds": 7.5, "face_places": face_places}
     bundle = Bundle.open(write_fake_bundle(tmp_path / "meter", **trusting), threads=1)
     for number, offset_ms in enumerate((OFFSET_MS, -OFFSET_MS)):
         clip = write_clip(tmp_path / f"{number}.mp4", seconds=8.0, audio_offset_ms=offset_ms)

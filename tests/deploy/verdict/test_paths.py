@@ -22,7 +22,7 @@ from cavsync.deploy.verdict.face_view import (
     FaceView,
     LipMotion,
 )
-from cavsync.deploy.verdict.paths import SURE_WITHOUT_FACE, combine, judge_face, tolerance_ms, without_face
+from cavsync.deploy.verdict.paths import SURE_ALONE, combine, judge_face, tolerance_ms
 from cavsync.deploy.verdict.profiles import resolve_profile
 from cavsync.deploy.verdict.records import AUDIO_EARLY, FACE, UNDETERMINED, WHOLE, SyncScore
 from cavsync.manifest import Calibration
@@ -75,23 +75,16 @@ def whole(offset_ms: float | None = 100.0, *, is_measured: bool = True) -> SyncS
 NONE, WEAK = 0.0, 0.03
 
 
-def test_without_a_face_the_whole_picture_decides() -> None:
-    score = whole()
-    assert combine(score, [], TOLERANCE_MS) is score
-
-
-@pytest.mark.parametrize(("confidence", "is_trusted"), [(SURE_WITHOUT_FACE, True), (SURE_WITHOUT_FACE - 0.001, False)])
-def test_a_file_without_a_face_needs_a_sure_whole_picture(confidence: float, is_trusted: bool) -> None:
-    score = without_face(replace(whole(), confidence=confidence))
+@pytest.mark.parametrize(("confidence", "is_trusted"), [(SURE_ALONE, True), (SURE_ALONE - 0.001, False)])
+def test_without_a_face_the_whole_picture_must_be_very_sure(confidence: float, is_trusted: bool) -> None:
+    score = combine(replace(whole(), confidence=confidence), [], TOLERANCE_MS)
     assert score.is_measured is is_trusted
     assert (score.state, score.suggested_audio_delay_ms) == (
         (AUDIO_EARLY, 100.0) if is_trusted else (UNDETERMINED, None)
     )
-    assert is_trusted or (
-        score.reason is not None and "no face was found" in score.reason and "+100 ms" in score.reason
-    )
+    assert is_trusted or (score.reason is not None and "no face is seen" in score.reason and "+100 ms" in score.reason)
     undecided = whole(is_measured=False)
-    assert without_face(undecided) is undecided
+    assert combine(undecided, [], TOLERANCE_MS) is undecided
 
 
 def test_a_face_decides_alone() -> None:
@@ -114,15 +107,17 @@ def test_the_whole_picture_decides_where_the_face_does_not() -> None:
 @pytest.mark.parametrize(
     ("confidence", "offset_ms", "view", "is_measured"),
     [
-        (0.8, 300.0, VIEW, True),
-        (0.7, 300.0, VIEW, False),
+        (SURE_ALONE, 300.0, VIEW, True),
+        (0.98, 300.0, VIEW, False),
         # The best match of the face, too weak to be decided on, lies at 100 ms.
         (0.7, 120.0, VIEW, True),
-        (0.7, 300.0, replace(VIEW, frontality=MIN_FRONTALITY / 2), True),
-        (0.7, 300.0, replace(VIEW, lips=LipMotion(STILL_OPENING / 2, 0.4)), True),
+        (SURE_ALONE, 300.0, replace(VIEW, frontality=MIN_FRONTALITY / 2), True),
+        (SURE_ALONE, 300.0, replace(VIEW, lips=LipMotion(STILL_OPENING / 2, 0.4)), True),
+        (0.98, 300.0, replace(VIEW, frontality=MIN_FRONTALITY / 2), False),
+        (0.98, 100.0, replace(VIEW, lips=LipMotion(STILL_OPENING / 2, 0.4)), False),
     ],
 )
-def test_beside_speaking_lips_the_whole_picture_must_be_sure_or_supported(
+def test_beside_speaking_lips_the_whole_picture_must_be_very_sure_or_supported(
     confidence: float, offset_ms: float, view: FaceView, is_measured: bool
 ) -> None:
     weak = face(height=0.12, view=view)
@@ -132,7 +127,7 @@ def test_beside_speaking_lips_the_whole_picture_must_be_sure_or_supported(
     if not is_measured:
         assert (score.state, score.suggested_audio_delay_ms) == (UNDETERMINED, None)
         assert score.reason is not None
-        assert "do not fit it" in score.reason
+        assert ("the lips that are seen do not fit" if view is VIEW else "no face is seen well enough") in score.reason
 
 
 def test_where_both_agree_the_face_is_taken() -> None:

@@ -127,6 +127,7 @@ def test_result_holds_protocol_and_figures(clips: Path, run: Path, tmp_path: Pat
     result = read_result(out)
     assert result.task == "classify"
     assert (result.protocol["target"], result.protocol["frames"]) == ("single-label", 2)
+    assert result.protocol["joint_blocks_chained"] is True
     assert result.provenance.models[0].kind == "run"
     assert result.provenance.data[0].count == 8
     assert "mAP" in page.read_text(encoding="utf-8")

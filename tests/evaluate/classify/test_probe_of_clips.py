@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from generated_clips import make_clips
 from small_models import small_config
 
+from cavsync.cli.main import main
 from cavsync.data.batches import normalised_frames
 from cavsync.data.logmel import normalise
 from cavsync.data.sources.classes import ClassLabels
@@ -18,6 +20,7 @@ from cavsync.evaluate.classify.result import classify_result
 from cavsync.evaluate.classify.tagging import classifier_of_checkpoint
 from cavsync.evaluate.inputs.clip_inputs import clip_inputs, plan_for_model
 from cavsync.evaluate.inputs.eval_clips import open_eval_clips
+from cavsync.evaluate.results.result import read_result
 from cavsync.export.classifier import load_run
 from cavsync.model.checkpoint import save_model
 from cavsync.model.classifier import CAVMAEFT
@@ -32,7 +35,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
     model = CAVMAEFT(small_config(), 4, "self_attention_cls")
-    save_model(model, folder, 0, train={"classify": {"target": "single-label", "mode": "multimodal"}})
+    trained = {"classify": {"target": "single-label", "mode": "multimodal"}, "instants_per_clip": 3}
+    save_model(model, folder, 0, train=trained)
     ClassLabels.of_names(FAMILIES).write(folder / "class_labels.csv")
     return folder
 
@@ -60,9 +64,19 @@ def test_scores_are_of_the_clip(run: Path, tmp_path: Path) -> None:
         classify(opened, clips, ("missing-visual",), ignore_other_labels=True)
 
 
+def test_the_command_takes_as_many_frames_as_the_training(run: Path, tmp_path: Path) -> None:
+    """Three of a clip where nothing else is asked for, not the ten of heads on single frames."""
+    folder, out = make_clips(tmp_path / "clips", 4), tmp_path / "r.json"
+    args = ["eval", "classify", str(folder), "--model", str(run), "--ignore-other-labels", "--json", str(out)]
+    for options, frames in (([], 3), (["--frames", "2"], 2)):
+        done = CliRunner().invoke(main, [*args, *options])
+        assert done.exit_code == 0, done.output
+        assert read_result(out).protocol["frames"] == frames
+
+
 def test_single_frames_are_refused(run: Path) -> None:
     """Tagging and bundles give classes of single frames, for which the head was not trained."""
-    with pytest.raises(ConfigError, match="tag needs classes of single frames"):
+    with pytest.raises(ConfigError, match="tag needs classes of single frames: train it with --set head=linear"):
         classifier_of_checkpoint(run, None, None)
     with pytest.raises(ConfigError, match="a bundle needs classes of single frames"):
         load_run(Run.open(run).at(None), None)

@@ -70,7 +70,7 @@ def test_the_frames_may_stay_visible(clips: Path) -> None:
     assert [modality for _, modality in scores.errors] == ["audio"]
     result_provenance = provenance(models=[], data=[])
     result = inpaint_result(
-        scores, sweep([0.75], ["time"], 0.0), result_provenance, norm_pix_loss=False, moments_per_clip=1
+        scores, sweep([0.75], ["time"], 0.0), result_provenance, norm_pix_loss=False, moments_per_clip=1, channels=None
     )
     assert result.tables[0].rows[0][4] is None
     assert not result.notes
@@ -120,11 +120,26 @@ def test_command(published: bool, clips: Path, tmp_path: Path) -> None:
     else:
         path = tmp_path / "run"
         save_model(model, path, step=0)
-    options += ["--ratios", "0.5,0.8", "--mode", "time", "--mode", "frequency", "--clips", "3", "--examples", "1"]
+    options += [
+        "--channels",
+        "first",
+        "--ratios",
+        "0.5,0.8",
+        "--mode",
+        "time",
+        "--mode",
+        "frequency",
+        "--clips",
+        "3",
+        "--examples",
+        "1",
+    ]
     files = ["--json", str(tmp_path / "r.json"), "--html", str(tmp_path / "r.html"), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(main, ["eval", "inpaint", str(clips), "--model", str(path), *options, *files])
     assert done.exit_code == 0, done.output
     result = read_result(tmp_path / "r.json")
+    assert result.protocol["channels"] == "the first channel, as published"
+    assert str(result.protocol["segments"]).startswith("by time")
     assert (NORM_PIX_NOTE in result.notes) == published
     assert ("audio/time/0.5/trained_mse" in result.metrics) == published
     assert result.metrics["visual/unstructured/0.8/beside-frequency/mse"].value is not None

@@ -1,13 +1,24 @@
 """ADE20K_Sound, VGG-SS and generated masks are read as they are published, and damage is told."""
 
 import json
+import wave
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
 from generated_clips import make_clips
-from localization_data import BLUE_CLASS, HEIGHT, RED_CLASS, WIDTH, colour_encoder, write_ade20k_sound, write_vgg_ss
+from localization_data import (
+    BLUE_CLASS,
+    HEIGHT,
+    RED_CLASS,
+    WIDTH,
+    colour_encoder,
+    hum,
+    write_ade20k_sound,
+    write_vgg_ss,
+)
 from PIL import Image
 from synth_records import spec_of
 
@@ -21,6 +32,7 @@ from cavsync.evaluate.localize.case import TARGET_SIZE, covering_segments
 from cavsync.evaluate.localize.data_sets import open_localization_set
 from cavsync.evaluate.localize.image_files import nearest_center_crop
 from cavsync.media.audio_file import read_audio
+from cavsync.media.resample import ChannelRule
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +135,39 @@ def test_vgg_ss(tmp_path: Path) -> None:
     assert two.mask.sum() == TARGET_SIZE**2 / 4
     assert needs_two.load(0, encoder)[0].mask.any()
     assert (data.protocol["boxes_needed"], needs_two.protocol["boxes_needed"]) == (1, 2)
+
+
+def test_channels(tmp_path: Path) -> None:
+    """The first channel alone, or the mean of all, of videos and of audio files; the protocol of every set says so."""
+    path = write_vgg_ss(tmp_path)
+    rules: tuple[ChannelRule, ...] = ("mix", "first")
+    left, right = hum(200.0), hum(3000.0)
+    stereo = (np.stack([left, right], axis=1) * 32767).astype("<i2")
+    with wave.open(str(tmp_path / "audio" / "still_000001.wav"), "wb") as out:
+        out.setparams((2, 2, 16000, 0, "NONE", ""))
+        out.writeframes(stereo.tobytes())
+    with av.open(str(tmp_path / "clip0_000030.mp4")) as old, av.open(str(tmp_path / "clip0_000030.mkv"), "w") as new:
+        video, audio = new.add_stream_from_template(old.streams.video[0]), new.add_stream("pcm_s16le", rate=16000)
+        audio.layout = "stereo"
+        for packet in old.demux(old.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = video
+                new.mux(packet)
+        frame = av.AudioFrame.from_ndarray(stereo.reshape(1, -1), "s16", "stereo")
+        frame.sample_rate = 16000
+        new.mux([*audio.encode(frame), *audio.encode(None)])
+    (tmp_path / "clip0_000030.mp4").unlink()
+    for index in (0, 2):
+        found = {
+            rule: open_localization_set(path, tmp_path, channels=rule).load(index, colour_encoder())[0].segments[0]
+            for rule in rules
+        }
+        for rule, samples in zip(rules, ((left + right) / 2, left), strict=True):
+            wanted = log_mel(torch.from_numpy(samples)).numpy()
+            distances = [np.abs(wanted[at : at + 60] - found[rule]).mean() for at in range(len(wanted) - 59)]
+            assert min(distances) < 0.1
+        assert np.abs(found["mix"] - found["first"]).mean() > 1
+    assert "by time" in str(open_localization_set(path, tmp_path).protocol["segments"])
 
 
 def test_damaged_vgg_ss_is_told(tmp_path: Path) -> None:

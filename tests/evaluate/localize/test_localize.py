@@ -98,7 +98,7 @@ def test_questions_of_one_name_are_all_asked(tmp_path: Path) -> None:
     data = open_localization_set(path, tmp_path, boxes_needed=2)
     scores = localize(colour_encoder(), data)
     assert len(scores.ciou) == 4
-    result = localize_result(scores, data, provenance(models=[], data=[]))
+    result = localize_result(scores, data, provenance(models=[], data=[]), joint_blocks_chained=True)
     rows = cast(list[dict[str, Any]], result.rows["pictures"])
     same = [row["ciou"]["model"] for row in rows if row["name"] == entries[0]["file"]]
     assert len(same) == 2
@@ -134,10 +134,13 @@ def test_command(ade: Path, run: Path, tmp_path: Path) -> None:
         "--pictures",
         "3",
     ]
-    done = CliRunner().invoke(main, ["eval", "localize", str(ade), "--model", str(run), *files])
+    done = CliRunner().invoke(main, ["eval", "localize", str(ade), "--model", str(run), "--channels", "first", *files])
     assert done.exit_code == 0, done.output
     result = read_result(tmp_path / "r.json")
     assert result.task == "localize"
+    assert result.protocol["channels"] == "the first channel, as published"
+    assert str(result.protocol["segments"]).startswith("half-overlapping")
+    assert result.protocol["joint_blocks_chained"] is True
     assert {f"{method}/{name}" for method in ("model", "other_sound", "centre", "random")
             for name in ("mAP", "mIoU", "cIoU_0.5", "AUC")} == set(result.metrics)  # fmt: skip
     assert result.provenance.data[0].count == 13

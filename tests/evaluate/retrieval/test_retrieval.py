@@ -15,11 +15,13 @@ from small_models import small_model
 from cavsync.cli.main import main
 from cavsync.errors import ConfigError, DataError
 from cavsync.evaluate.inputs.clip_selection import clip_name
-from cavsync.evaluate.inputs.encoders import Encoder, open_encoder
+from cavsync.evaluate.inputs.encoders import Encoder, has_chained_blocks, open_encoder
 from cavsync.evaluate.inputs.eval_clips import EvalClips, open_eval_clips
+from cavsync.evaluate.results.compare import compare_results
 from cavsync.evaluate.results.result import read_result
 from cavsync.evaluate.retrieval.embeddings import ClipEmbeddings, clip_embeddings
 from cavsync.model.checkpoint import save_model
+from cavsync.model.config import ModelConfig
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +210,26 @@ def test_a_model_that_knows_is_perfect(encoder: Encoder, videos: Path) -> None:
     assert swapped.rows["expected_rank"] == {
         f"{way}.full_mean": [1.0, 1.0, 3.5, 3.5, 1.0] for way in ("visual_to_audio", "audio_to_visual")
     }
+
+
+def test_the_rule_of_the_joint_blocks_is_part_of_the_protocol(videos: Path, tmp_path: Path) -> None:
+    """A result with chained blocks is measured differently from one without; a single block is a chain."""
+    save_model(small_model(modality_specific_depth=1), tmp_path / "run", 1)
+    results = []
+    for name, options in (("default", ()), ("chained", ("--set", "chain_joint_blocks=true"))):
+        out = tmp_path / f"{name}.json"
+        args = [str(videos), "--model", str(tmp_path / "run"), "--frames", "2", "--no-cache", "--json", str(out)]
+        done = CliRunner().invoke(main, ["eval", "retrieval", *args, *options])
+        assert done.exit_code == 0, done.output
+        results.append(read_result(out))
+    assert [result.protocol["joint_blocks_chained"] for result in results] == [False, True]
+    found = compare_results(*results)
+    assert ("protocol joint_blocks_chained", "False", "True") in found.differences
+    assert all(str(row[4]).endswith("measured differently") for row in found.tables[0].rows)
+    one = ModelConfig().model_dump()
+    assert has_chained_blocks(one)
+    assert not has_chained_blocks({**one, "depth": 13})
+    assert not has_chained_blocks({})
 
 
 @pytest.fixture

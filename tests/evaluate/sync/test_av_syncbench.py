@@ -81,6 +81,15 @@ def test_other_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("direction", "sign"), [("advance", 1), ("Advanced", 1), ("delay", -1), ("delayed", -1), ("delayed by 500 ms", -1)]
+)
+def test_directions(direction: str, sign: int, tmp_path: Path) -> None:
+    metadata = write(tmp_path / "list.jsonl", {**FIXTURE, "direction": direction})
+    (line,) = lines_of(metadata, tmp_path / "out", "--with-offsets")
+    assert line.injected_offsets_ms == (0, 500 * sign)
+
+
+@pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"original_video": ""}, "has no 'original_video'"),

@@ -127,14 +127,23 @@ def test_the_protocol_says_what_moves_the_numbers(bundle: Bundle, clip: Path) ->
     first = sync_protocol({"m": bundle.manifest}, [drawn], TESTS, **options)
     grid: Any = first["models"]
     assert grid["m"] == {
-        **asdict(bundle.manifest.sync), "paths": ["whole"], "zero_point_ms": 0.0, "threshold": 0.5
+        **asdict(bundle.manifest.sync), "paths": ["whole"], "zero_point_ms": 0.0, "threshold": 0.5,
+        "joint_blocks_chained": False,
     }  # fmt: skip
     assert (first["only"], first["min_seconds"]) == ({"kind": "siren or lamp"}, 2.0)
     assert first["offsets"] == "0, 130 ms for every clip"
     assert "variants" not in first
+    hashes = {"m": "0123456789abcdef"}
+    assert sync_protocol({"m": bundle.manifest}, [drawn], TESTS, **options, sha256=hashes) == first
+    judging = replace(TESTS, absolute_offset=True)
+    ruler = sync_protocol({"m": bundle.manifest}, [drawn], judging, **options, sha256=hashes)
+    assert ruler["measured_by"] == {"m": "0123456789ab"}
     finer = replace(bundle.manifest, sync=replace(bundle.manifest.sync, hop_ms=20.0))
     other = sync_protocol({"m": finer}, [drawn], TESTS, **options)
     assert {name for name in first if first[name] != other[name]} == {"models"}
+    chained = replace(bundle.manifest, model=bundle.manifest.model | {"chain_joint_blocks": True})
+    found: Any = sync_protocol({"m": chained}, [drawn], TESTS, **options)["models"]
+    assert found["m"] == {**grid["m"], "joint_blocks_chained": True}
     mixed = sync_protocol({"m": bundle.manifest}, [drawn, fixed], TESTS, **options)
     assert mixed["offsets"] == first["offsets"]
     assert mixed["injected_classes"] == "fixed by the manifest for 1 of 2 clips, else 3 per clip, each once"

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pydantic import JsonValue
 
 from cavsync.deploy.verdict.profiles import DEFAULT_PROFILE
+from cavsync.evaluate.inputs.encoders import has_chained_blocks
 from cavsync.evaluate.sync.absolute_offset import WINDOW_SECONDS
 from cavsync.evaluate.sync.cases import SyncCase
 from cavsync.evaluate.sync.generation import av_align, lip_distance, window_scores
@@ -34,9 +35,15 @@ def sync_protocol(
     *,
     only: Mapping[str, tuple[str, ...]],
     min_seconds: float = 0.0,
+    sha256: Mapping[str, str] | None = None,
 ) -> dict[str, JsonValue]:
-    """Return the protocol of `evaluate_sync` with the same models, cases and tests; `only` and `min_seconds`: how the
-    cases were selected."""
+    """Return the protocol of `evaluate_sync` with the same models, cases and tests.
+
+    Args:
+        only: columns and values by which the cases were selected.
+        min_seconds: length from which on clips were selected.
+        sha256: the models' hashes by name, stated where the figures judge the clips: then the models are the ruler.
+    """
     offsets = ", ".join(f"{offset:g}" for offset in tests.offsets_ms)
     protocol: dict[str, JsonValue] = {
         "offsets": _chosen_or_fixed(cases, "injected_offsets_ms", f"{offsets} ms for every clip"),
@@ -71,6 +78,8 @@ def sync_protocol(
             f"searched over {SEARCH_MS:.0f} ms to either side by the whole picture; clips without evidence apart"
         )
     protocol |= {name: words for name, words in GENERATION.items() if name in tests.generation_metrics}
+    if sha256 and (tests.absolute_offset or tests.generation_metrics):
+        protocol["measured_by"] = {name: digest[:12] for name, digest in sha256.items()}
     if tests.variants:
         protocol["variants"] = list(tests.variants)
         protocol["variants_move_by_more_than_ms"] = LARGEST_MOVEMENT_MS
@@ -104,6 +113,7 @@ def _grid(manifest: Manifest, paths: Sequence[str]) -> dict[str, JsonValue]:
     calibration = manifest.file_calibration or manifest.calibration
     return grid | {
         "paths": list(paths_to_test(manifest, paths)),
+        "joint_blocks_chained": has_chained_blocks(manifest.model),
         "zero_point_ms": calibration.zero_point_ms if calibration else None,
         "threshold": calibration.threshold if calibration else None,
     }

@@ -1,0 +1,288 @@
+"""Scoring with libcavsync, the library in C++, from Python: the decisions of `SyncScorer`, without its engines.
+
+The library is the one that CAVSYNC_LIBRARY names, the one in this package (wheels of `make native-wheel`), or the
+system's.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import importlib.util
+import math
+import os
+import weakref
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cavsync.deploy.runtime.default_bundle import default_bundle
+from cavsync.deploy.stream.checks import check_frame, checked_seconds
+from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
+from cavsync.deploy.verdict.profiles import CUSTOM
+from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore
+from cavsync.errors import BackendError, BundleError, ConfigError, MediaError
+
+__all__ = ["NativeBundle", "NativeScorer"]
+
+LIBRARY_VARIABLE = "CAVSYNC_LIBRARY"
+ABI_VERSION = 1
+FILE_NAME = f"libcavsync.so.{ABI_VERSION}"
+PACKAGED = Path(__file__).resolve().parent / "lib" / FILE_NAME
+RECORDS_AT_ONCE = 64
+# By the values of enumerations in cavsync.h.
+ERRORS = {2: ConfigError, 3: BundleError, 4: MediaError, 5: ConfigError}
+STATES = (UNDETERMINED, IN_SYNC, AUDIO_EARLY, AUDIO_LATE)
+PATH_NUMBERS = {"auto": 0, WHOLE: 1, "face": 2}
+SAMPLE_FORMATS = {"float32": 0, "int16": 1}
+NUMBERS = ("window_seconds", "max_offset_ms", "frame_rate_hz", "hop_ms", "max_lead_seconds", "group_seconds")
+
+
+def _doubles(*names: str) -> list[tuple[str, Any]]:
+    return [(name, c.c_double) for name in names]
+
+
+class BundleOptions(c.Structure):
+    """`cavsync_bundle_options`."""
+
+    _fields_ = (("size", c.c_size_t), ("provider", c.c_char_p), ("threads", c.c_int32))
+
+
+class Options(c.Structure):
+    """`cavsync_options`."""
+
+    _fields_ = (
+        ("size", c.c_size_t),
+        ("path", c.c_int),
+        ("profile", c.c_char_p),
+        *_doubles("early_ms", "late_ms", *NUMBERS),
+        ("keeps_summary", c.c_int32),
+    )
+
+
+class Frame(c.Structure):
+    """`cavsync_frame`."""
+
+    _fields_ = (
+        ("size", c.c_size_t),
+        ("format", c.c_int),
+        ("width", c.c_int32),
+        ("height", c.c_int32),
+        ("planes", c.c_void_p * 4),
+        ("strides", c.c_int32 * 4),
+        ("yuv_matrix", c.c_int),
+        ("is_full_range", c.c_int32),
+    )
+
+
+class Record(c.Structure):
+    """`cavsync_record`."""
+
+    _fields_ = (
+        *_doubles("time_seconds", "window_seconds", "audio_offset_ms", "offset_resolution_ms"),
+        *_doubles("suggested_audio_delay_ms", "similarity", "confidence"),
+        ("state", c.c_int),
+        ("within_profile", c.c_int32),
+        ("path", c.c_int),
+        ("is_measured", c.c_int32),
+        ("profile", c.c_char * 32),
+        ("reason", c.c_char * 320),
+    )
+
+    def to_score(self) -> SyncScore:
+        """Return the decision as Python's record."""
+
+        def known(value: float) -> float | None:
+            return None if math.isnan(value) else value
+
+        return SyncScore(
+            time_seconds=self.time_seconds,
+            window_seconds=self.window_seconds,
+            audio_offset_ms=known(self.audio_offset_ms),
+            offset_resolution_ms=known(self.offset_resolution_ms),
+            suggested_audio_delay_ms=known(self.suggested_audio_delay_ms),
+            similarity=known(self.similarity),
+            confidence=known(self.confidence),
+            state=STATES[self.state],
+            profile=self.profile.decode(),
+            within_profile=None if self.within_profile < 0 else bool(self.within_profile),
+            reason=self.reason.decode() or None,
+            path=WHOLE,
+            is_measured=bool(self.is_measured),
+        )
+
+
+class Library:
+    """The loaded library.
+
+    Raises:
+        BackendError: it is missing, cannot be loaded, or has another interface.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            _load_onnxruntime()
+            self.functions = c.CDLL(path)
+            version = self.functions.cavsync_abi_version()
+        except (OSError, AttributeError) as error:
+            raise BackendError(
+                f"libcavsync cannot be loaded ({error}): build it with `make native` and name the file in "
+                f"{LIBRARY_VARIABLE}"
+            ) from error
+        if version != ABI_VERSION:
+            raise BackendError(
+                f"{path} has interface version {version}: build version {ABI_VERSION} with `make native`"
+            )
+        self.functions.cavsync_last_error.restype = c.c_char_p
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function that returns a status; another status than 0 becomes an error with the library's sentence."""
+        status = getattr(self.functions, f"cavsync_{name}")(*arguments)
+        if status:
+            raise ERRORS.get(status, RuntimeError)(self.functions.cavsync_last_error().decode())
+
+
+def _load_onnxruntime() -> None:
+    """Load the runtime of the Python package, if there is one, under the name with which the library looks for it."""
+    spec = importlib.util.find_spec("onnxruntime")
+    if spec is not None and spec.origin is not None:
+        for file in sorted(Path(spec.origin).parent.glob("capi/libonnxruntime.so.*")):
+            c.CDLL(str(file))
+
+
+def load() -> Library:
+    """Load the library that is found (see the module), once.
+
+    Raises:
+        BackendError: it is missing, cannot be loaded, or has another interface.
+    """
+    return _loaded(os.environ.get(LIBRARY_VARIABLE) or (str(PACKAGED) if PACKAGED.exists() else FILE_NAME))
+
+
+@cache
+def _loaded(path: str) -> Library:
+    return Library(path)
+
+
+class NativeBundle:
+    """A bundle opened by the library; scorers may share it.
+
+    Args:
+        path: the bundle folder; by default the packaged one.
+        threads: threads inside one operator; 0 lets the runtime choose.
+
+    Raises:
+        BundleError: missing, changed or inconsistent bundle.
+        ConfigError: a number of threads that cannot be used.
+        BackendError: the library is missing.
+    """
+
+    def __init__(self, path: Path | str | None = None, *, threads: int = 0) -> None:
+        self.library = load()
+        self.handle = c.c_void_p()
+        options = BundleOptions()
+        self.library.functions.cavsync_bundle_options_init(c.byref(options))
+        options.threads = threads
+        folder = os.fsencode(default_bundle() if path is None else path)
+        self.library.call("bundle_open", folder, c.byref(options), c.byref(self.handle))
+        weakref.finalize(self, self.library.functions.cavsync_bundle_close, self.handle)
+
+
+class NativeScorer:
+    """Scores one stream as `SyncScorer` does, by the whole picture: the library has no face path.
+
+    Args:
+        bundle: an opened bundle.
+        options: how to score; `path` must be `whole` for a bundle with a face path, and `adaptive` is not available.
+        keywords: fields of `ScoringOptions`, in place of those of `options`.
+
+    Raises:
+        ConfigError: an option that cannot be used, by itself, with this bundle or with the library.
+    """
+
+    def __init__(
+        self,
+        bundle: NativeBundle,
+        options: ScoringOptions = DEFAULT_OPTIONS,
+        **keywords: Unpack[ScoringKeywords],
+    ) -> None:
+        self._library = bundle.library
+        self._handle = c.c_void_p()
+        given = _as_structure(self._library, replace(options, **keywords))
+        self._library.call("scorer_create", bundle.handle, c.byref(given), c.byref(self._handle))
+        weakref.finalize(self, self._library.functions.cavsync_scorer_destroy, self._handle)
+
+    def push_video(self, frame: NDArray[np.uint8], *, pts_seconds: float) -> list[SyncScore]:
+        """Add one frame, RGB (H, W, 3) uint8, shown from `pts_seconds` on; return the decisions now due.
+
+        Raises:
+            MediaError: a frame of another shape or type, or a timestamp that is not finite; the scorer stays usable.
+        """
+        check_frame(frame)
+        given, pixels = Frame(), np.ascontiguousarray(frame)
+        self._library.functions.cavsync_frame_init(c.byref(given))
+        given.height, given.width = pixels.shape[:2]
+        given.planes[0], given.strides[0] = pixels.ctypes.data, 3 * given.width
+        self._call("push_video", c.byref(given), c.c_double(checked_seconds(pts_seconds)))
+        return self._decisions()
+
+    def push_audio(
+        self, samples: NDArray[np.float32] | NDArray[np.int16], *, pts_seconds: float, sample_rate_hz: int = 16_000
+    ) -> list[SyncScore]:
+        """Add audio, float32 in [-1, 1] or int16, (n,) or (n, channels), that starts at `pts_seconds`; return the
+        decisions now due.
+
+        Raises:
+            MediaError: audio of another shape or type, samples or a timestamp that are not finite, or a rate that the
+                timestamps contradict; the scorer stays usable.
+        """
+        values = np.ascontiguousarray(samples)
+        if values.ndim not in (1, 2) or values.dtype.name not in SAMPLE_FORMATS:
+            raise MediaError(f"audio is {values.dtype} {values.shape}: push float32 or int16, (n,) or (n, channels)")
+        self._call(
+            "push_audio",
+            c.c_void_p(values.ctypes.data),
+            SAMPLE_FORMATS[values.dtype.name],
+            c.c_size_t(len(values)),
+            c.c_int32(1 if values.ndim == 1 else values.shape[1]),
+            c.c_int32(sample_rate_hz),
+            c.c_double(checked_seconds(pts_seconds)),
+        )
+        return self._decisions()
+
+    def flush(self) -> list[SyncScore]:
+        """End the stream; return the remaining decisions. A stream shorter than one window gives one decision."""
+        self._call("flush")
+        return self._decisions()
+
+    def reset(self) -> None:
+        """Forget the stream; the next push starts a new one."""
+        self._call("reset")
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        self._library.call(f"scorer_{name}", self._handle, *arguments)
+
+    def _decisions(self) -> list[SyncScore]:
+        records, count = (Record * RECORDS_AT_ONCE)(), c.c_size_t(RECORDS_AT_ONCE)
+        found: list[SyncScore] = []
+        while count.value == RECORDS_AT_ONCE:
+            self._call("process", records, c.c_size_t(RECORDS_AT_ONCE), c.byref(count))
+            found += [record.to_score() for record in records[: count.value]]
+        return found
+
+
+def _as_structure(library: Library, options: ScoringOptions) -> Options:
+    if options.adaptive:
+        raise ConfigError("libcavsync has no adaptive search: leave adaptive out, or use SyncScorer")
+    given, limits = Options(), options.limits
+    library.functions.cavsync_options_init(c.byref(given))
+    given.path = PATH_NUMBERS[options.path]
+    given.profile = limits.name.encode()
+    if limits.name == CUSTOM:
+        given.early_ms, given.late_ms = limits.early_ms, limits.late_ms
+    for name in NUMBERS:
+        setattr(given, name, getattr(options, name) or 0.0)
+    return given

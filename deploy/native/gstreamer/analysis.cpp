@@ -1,0 +1,162 @@
+#include "analysis.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+namespace cavsync {
+
+namespace {
+
+constexpr double kMaxWaitingSeconds = 2.0;
+constexpr std::size_t kRecordsAtOnce = 16;
+
+std::size_t place_of(Track track) { return static_cast<std::size_t>(track); }
+
+}  // namespace
+
+Analysis::Analysis(const cavsync_bundle* bundle, const cavsync_options& options, Policy policy, OnRecord on_record,
+                   OnTrouble on_trouble)
+    : policy_(policy), on_record_(std::move(on_record)), on_trouble_(std::move(on_trouble)) {
+  if (cavsync_scorer_create(bundle, &options, &scorer_) != CAVSYNC_OK) throw std::runtime_error(cavsync_last_error());
+  thread_ = std::thread([this] { work(); });
+}
+
+Analysis::~Analysis() {
+  stop();
+  thread_.join();
+  cavsync_scorer_destroy(scorer_);
+}
+
+void Analysis::push_video(const cavsync_frame& frame, double pts_seconds, double duration_seconds) {
+  push(Track::kVideo, duration_seconds, [&] { return cavsync_scorer_push_video(scorer_, &frame, pts_seconds); });
+}
+
+void Analysis::push_audio(const PieceOfAudio& audio, double pts_seconds) {
+  push(Track::kAudio, static_cast<double>(audio.num_samples) / std::max(1, audio.rate_hz), [&] {
+    return cavsync_scorer_push_audio(scorer_, audio.samples, audio.format, audio.num_samples, audio.num_channels,
+                                     audio.rate_hz, pts_seconds);
+  });
+}
+
+template <class Push>
+void Analysis::push(Track track, double duration_seconds, Push push) {
+  const std::size_t place = place_of(track);
+  std::unique_lock lock(mutex_);
+  const auto is_over = [&] { return is_flushing_[place] || is_stopping_ || has_failed_ || has_ended_; };
+  if (policy_ == Policy::kBlock) {
+    changed_.wait(lock, [&] { return waiting_seconds_[place] <= kMaxWaitingSeconds || is_over(); });
+  }
+  if (is_over()) return;
+  const std::uint64_t stream = stream_;
+  // Both tracks convert at the same time, and while the thread computes.
+  lock.unlock();
+  if (push() != CAVSYNC_OK) report_trouble(stream, false);
+  std::size_t num_dropped = 0;
+  if (policy_ == Policy::kDropOldest) cavsync_scorer_drop_oldest(scorer_, kMaxWaitingSeconds, &num_dropped);
+  lock.lock();
+  num_dropped_ += num_dropped;
+  waiting_seconds_[place] += duration_seconds;
+  has_input_ = true;
+  changed_.notify_all();
+}
+
+void Analysis::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return has_input_ || must_end_ || is_stopping_; });
+    if (is_stopping_) return;
+    const bool ends = std::exchange(must_end_, false);
+    const std::uint64_t stream = stream_;
+    has_input_ = false;
+    waiting_seconds_.fill(0);
+    changed_.notify_all();
+    lock.unlock();
+    compute(stream, ends);
+    lock.lock();
+    if (ends && stream == stream_) {
+      has_ended_ = true;
+      changed_.notify_all();
+    }
+  }
+}
+
+void Analysis::compute(std::uint64_t stream, bool ends) {
+  if (ends && cavsync_scorer_flush(scorer_) != CAVSYNC_OK) report_trouble(stream, true);
+  while (report_decisions(stream)) {
+  }
+}
+
+// Whether there may be more.
+bool Analysis::report_decisions(std::uint64_t stream) {
+  std::array<cavsync_record, kRecordsAtOnce> records;
+  std::size_t count = 0;
+  if (cavsync_scorer_process(scorer_, records.data(), records.size(), &count) != CAVSYNC_OK) {
+    report_trouble(stream, true);
+    return false;
+  }
+  for (std::size_t place = 0; place < count && is_current(stream); ++place) on_record_(records[place]);
+  return count == records.size();
+}
+
+// After a fatal error nothing more is pushed until a reset.
+void Analysis::report_trouble(std::uint64_t stream, bool is_fatal) {
+  const std::string sentence = cavsync_last_error();
+  {
+    const std::lock_guard lock(mutex_);
+    if (stream != stream_) return;
+    has_failed_ = has_failed_ || is_fatal;
+    changed_.notify_all();
+    if (std::exchange(has_warned_, true)) return;
+  }
+  on_trouble_(sentence);
+}
+
+bool Analysis::is_current(std::uint64_t stream) {
+  const std::lock_guard lock(mutex_);
+  return stream == stream_ && !is_stopping_;
+}
+
+void Analysis::drain() {
+  std::unique_lock lock(mutex_);
+  must_end_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [&] {
+    const bool is_flushing = std::any_of(is_flushing_.begin(), is_flushing_.end(), [](bool is) { return is; });
+    return has_ended_ || is_flushing || is_stopping_;
+  });
+}
+
+void Analysis::reset() {
+  const std::lock_guard lock(mutex_);
+  ++stream_;
+  waiting_seconds_.fill(0);
+  has_input_ = must_end_ = has_ended_ = has_failed_ = has_warned_ = false;
+  // Waits for what is being computed, with the lock held: the thread needs it only afterwards.
+  cavsync_scorer_reset(scorer_);
+  changed_.notify_all();
+}
+
+void Analysis::set_flushing(Track track, bool is_flushing) {
+  const std::lock_guard lock(mutex_);
+  is_flushing_[place_of(track)] = is_flushing;
+  changed_.notify_all();
+}
+
+void Analysis::stop() {
+  const std::lock_guard lock(mutex_);
+  is_stopping_ = true;
+  changed_.notify_all();
+}
+
+bool Analysis::has_ended() {
+  const std::lock_guard lock(mutex_);
+  return has_ended_;
+}
+
+std::uint64_t Analysis::num_dropped() {
+  const std::lock_guard lock(mutex_);
+  return num_dropped_;
+}
+
+}  // namespace cavsync

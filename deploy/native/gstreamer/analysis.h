@@ -1,0 +1,88 @@
+// The scorer of one pipeline, computed on a thread of its own. Nothing here knows GStreamer.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "cavsync.h"
+
+namespace cavsync {
+
+enum class Track { kAudio, kVideo };
+constexpr std::size_t kNumTracks = 2;
+
+// What happens to a buffer when more waits than the thread has taken.
+enum class Policy { kDropOldest, kBlock };
+
+struct PieceOfAudio {
+  const void* samples;
+  cavsync_sample_format format;
+  std::size_t num_samples;
+  int num_channels;
+  int rate_hz;
+};
+
+// Streaming threads push; the thread computes and reports. A call that waits returns early once its track flushes or
+// the analysis stops.
+class Analysis {
+ public:
+  using OnRecord = std::function<void(const cavsync_record&)>;
+  using OnTrouble = std::function<void(const std::string& sentence)>;
+
+  // std::runtime_error with the library's sentence if the options do not fit the bundle. `on_record` and `on_trouble`
+  // are called from the thread, `on_trouble` also from those that push, at most once per stream.
+  Analysis(const cavsync_bundle* bundle, const cavsync_options& options, Policy policy, OnRecord on_record,
+           OnTrouble on_trouble);
+  ~Analysis();
+  Analysis(const Analysis&) = delete;
+  Analysis& operator=(const Analysis&) = delete;
+
+  void push_video(const cavsync_frame& frame, double pts_seconds, double duration_seconds);
+  void push_audio(const PieceOfAudio& audio, double pts_seconds);
+  // End the stream and wait until its last decision is reported.
+  void drain();
+  // Forget the stream; its decisions that are not reported yet are lost.
+  void reset();
+  void set_flushing(Track track, bool is_flushing);
+  // Make all waiting calls return, for good.
+  void stop();
+  bool has_ended();
+  std::uint64_t num_dropped();
+
+ private:
+  template <class Push>
+  void push(Track track, double duration_seconds, Push push);
+  void work();
+  void compute(std::uint64_t stream, bool ends);
+  bool report_decisions(std::uint64_t stream);
+  void report_trouble(std::uint64_t stream, bool is_fatal);
+  bool is_current(std::uint64_t stream);
+
+  cavsync_scorer* scorer_ = nullptr;
+  Policy policy_;
+  OnRecord on_record_;
+  OnTrouble on_trouble_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Pushed since the thread last took what waited.
+  std::array<double, kNumTracks> waiting_seconds_{};
+  std::array<bool, kNumTracks> is_flushing_{};
+  // Counts resets: what is computed of an earlier stream is not reported.
+  std::uint64_t stream_ = 0;
+  std::uint64_t num_dropped_ = 0;
+  bool has_input_ = false;
+  bool must_end_ = false;
+  bool has_ended_ = false;
+  bool has_failed_ = false;
+  bool has_warned_ = false;
+  bool is_stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace cavsync

@@ -1,0 +1,68 @@
+// The GStreamer element `cavsync`: two tracks that pass unchanged, and what is known about each.
+#pragma once
+
+#include <gst/audio/audio.h>
+#include <gst/gst.h>
+#include <gst/video/video.h>
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "analysis.h"
+#include "message.h"
+
+namespace cavsync {
+
+// One track: its pads, and the state that belongs to its streaming thread.
+struct PadPair {
+  Track track = Track::kAudio;
+  GstPad* sink = nullptr;
+  GstPad* src = nullptr;
+  GstSegment segment{};
+  GstAudioInfo audio{};
+  GstVideoInfo video{};
+  bool has_format = false;
+};
+
+struct BundleCloser {
+  void operator()(cavsync_bundle* bundle) const { cavsync_bundle_close(bundle); }
+};
+
+struct ElementState {
+  std::array<PadPair, kNumTracks> pads;
+  // The rest is guarded by the object's lock. Properties:
+  std::string bundle_path;
+  std::string profile = "itu-bt1359-detect";
+  GstClockTime window = 0;
+  GstClockTime interval = 0;
+  bool posts_messages = true;
+  Policy policy = Policy::kDropOldest;
+  // What is open:
+  std::string opened_path;
+  std::unique_ptr<cavsync_bundle, BundleCloser> bundle;
+  std::shared_ptr<Analysis> analysis;
+  Segments segments;
+  std::array<bool, kNumTracks> has_ended{};
+  // The last message: when, and of which state.
+  double posted_seconds = 0;
+  cavsync_state posted_state = CAVSYNC_UNDETERMINED;
+  bool has_posted = false;
+};
+
+}  // namespace cavsync
+
+struct GstCavsync {
+  GstElement parent;
+  cavsync::ElementState* state;
+};
+
+struct GstCavsyncClass {
+  GstElementClass parent_class;
+};
+
+GType gst_cavsync_get_type();
+GST_ELEMENT_REGISTER_DECLARE(cavsync)
+
+// The analysis while the element is at least paused; null otherwise.
+std::shared_ptr<cavsync::Analysis> gst_cavsync_analysis(GstCavsync* self);

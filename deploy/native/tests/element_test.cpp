@@ -1,0 +1,229 @@
+// The GStreamer element between pads of this program: what passes, what is posted, and that nothing hangs.
+//   element_test BUNDLE [REPETITIONS]
+#include "element.h"
+
+#include <chrono>
+
+#include "element_rig.h"
+
+namespace {
+
+using namespace rig;
+
+void buffers_pass_unchanged() {
+  Rig rig;
+  for (int number = 0; number < 5; ++number) {
+    for (GstHarness* harness : {rig.audio, rig.video}) {
+      GstBuffer* buffer = harness == rig.audio ? sound(number) : picture(number);
+      gst_buffer_ref(buffer);
+      REQUIRE(gst_harness_push(harness, buffer) == GST_FLOW_OK);
+      GstBuffer* passed = gst_harness_pull(harness);
+      // Not even a copy.
+      REQUIRE(passed == buffer && GST_BUFFER_PTS(passed) == static_cast<GstClockTime>(number) * kPeriod);
+      gst_buffer_unref(passed);
+      gst_buffer_unref(buffer);
+    }
+  }
+}
+
+void events_and_latency_pass() {
+  Rig rig;
+  gst_harness_set_upstream_latency(rig.video, 40 * GST_MSECOND);
+  REQUIRE(gst_harness_query_latency(rig.video) == 40 * GST_MSECOND);
+  REQUIRE(gst_harness_push_event(rig.audio, gst_event_new_gap(0, kPeriod)));
+  int num_gaps = 0;
+  while (GstEvent* event = gst_harness_events_in_queue(rig.audio) > 0 ? gst_harness_pull_event(rig.audio) : nullptr) {
+    num_gaps += GST_EVENT_TYPE(event) == GST_EVENT_GAP;
+    gst_event_unref(event);
+  }
+  REQUIRE(num_gaps == 1);
+}
+
+// All decisions come before the last track's end; a new stream may follow, with or without a flush.
+void streams_end_and_begin(int repetitions) {
+  Rig rig;
+  rig.set_dropping();
+  for (int round = 0; round < repetitions; ++round) {
+    push_both(rig, 0, 4 * kFrameRateHz);
+    rig.push_event_to_both(gst_event_new_eos());
+    const std::vector<double> decisions = rig.decisions();
+    REQUIRE(!decisions.empty() && decisions.back() > 3.4 && decisions.back() < 4.1);
+    if (round % 2 == 0) {
+      start_flush(rig);
+      stop_flush(rig);
+    } else {
+      begin_stream(rig);
+    }
+  }
+}
+
+void formats_may_change(int repetitions) {
+  static const char* const videos[] = {"video/x-raw,format=RGB,width=32,height=24,framerate=25/1",
+                                       "video/x-raw,format=I420,width=64,height=48,framerate=25/1", kGrey};
+  Rig rig;
+  rig.set_dropping();
+  for (int round = 0; round < repetitions; ++round) {
+    gst_harness_set_src_caps_str(rig.video, videos[round % 3]);
+    gst_harness_set_src_caps_str(
+        rig.audio, round % 2 == 0 ? "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2" : kMono);
+    const std::size_t video_bytes = round % 3 == 0 ? 32 * 24 * 3 : round % 3 == 1 ? 64 * 48 * 3 / 2 : kSide * kSide;
+    const std::size_t audio_bytes = round % 2 == 0 ? 4 * 1'920 : sizeof(float) * kSamples;
+    for (int number = round * 10; number < round * 10 + 10; ++number) {
+      for (const auto& [harness, size] : {std::pair{rig.video, video_bytes}, std::pair{rig.audio, audio_bytes}}) {
+        GstBuffer* buffer = gst_buffer_new_allocate(nullptr, size, nullptr);
+        gst_buffer_memset(buffer, 0, 0, size);
+        REQUIRE(gst_harness_push(harness, stamped(buffer, number)) == GST_FLOW_OK);
+      }
+    }
+  }
+  rig.push_event_to_both(gst_event_new_eos());
+  REQUIRE(repetitions < 10 || !rig.decisions().empty());
+  REQUIRE(!rig.has_message(GST_MESSAGE_WARNING));
+}
+
+void other_speeds_are_not_scored() {
+  Rig rig;
+  rig.set_dropping();
+  begin_segment(rig, 2.0);
+  push_both(rig, 0, 4 * kFrameRateHz);
+  rig.push_event_to_both(gst_event_new_eos());
+  // "There is nothing to decide", of no length.
+  for (const double seconds : rig.decisions()) REQUIRE(seconds < 0.1);
+}
+
+void messages_can_be_turned_off_and_thinned() {
+  Rig rig;
+  rig.set_dropping();
+  g_object_set(rig.element(), "post-messages", FALSE, nullptr);
+  push_both(rig, 0, 4 * kFrameRateHz);
+  rig.push_event_to_both(gst_event_new_eos());
+  REQUIRE(rig.decisions().empty());
+  start_flush(rig);
+  stop_flush(rig);
+  // Silence has one state all the time.
+  g_object_set(rig.element(), "post-messages", TRUE, "interval", 2 * GST_SECOND, nullptr);
+  for (int number = 0; number < 8 * kFrameRateHz; ++number) {
+    GstBuffer* silence = gst_buffer_new_allocate(nullptr, kSamples * sizeof(float), nullptr);
+    gst_buffer_memset(silence, 0, 0, kSamples * sizeof(float));
+    gst_harness_push(rig.audio, stamped(silence, number));
+    gst_harness_push(rig.video, picture(number));
+  }
+  rig.push_event_to_both(gst_event_new_eos());
+  const std::vector<double> times = rig.decisions();
+  REQUIRE(times.size() >= 2 && times.size() <= 4);
+  for (std::size_t place = 1; place < times.size(); ++place) REQUIRE(times[place] - times[place - 1] > 1.9);
+}
+
+// Seeks while both tracks push.
+void flushes_end_nothing(int repetitions) {
+  Rig rig;
+  rig.set_dropping();
+  for (int round = 0; round < repetitions; ++round) {
+    std::thread pushing([&] { push_both(rig, 0, 100); });
+    // At another moment each time: while buffers are pushed, computed or held back.
+    std::this_thread::sleep_for(std::chrono::milliseconds(round % 10));
+    start_flush(rig);
+    pushing.join();
+    stop_flush(rig);
+  }
+  push_both(rig, 0, 4 * kFrameRateHz);
+  rig.push_event_to_both(gst_event_new_eos());
+  REQUIRE(!rig.decisions().empty());
+}
+
+void held_back_buffers_are_let_go(bool by_state) {
+  Holder holder;
+  std::atomic<int> num_pushed{0};
+  {
+    Rig rig("block", &holder);
+    rig.set_dropping();
+    constexpr int kMany = 60 * kFrameRateHz;
+    std::thread pushing([&] { push_both(rig, 0, kMany, &num_pushed); });
+    holder.wait_until_held();
+    if (by_state) {
+      // The state change waits for the thread that posts.
+      std::thread releasing([&] { holder.release(); });
+      REQUIRE(gst_element_set_state(rig.element(), GST_STATE_NULL) == GST_STATE_CHANGE_SUCCESS);
+      releasing.join();
+    } else {
+      start_flush(rig);
+    }
+    pushing.join();
+    REQUIRE(by_state || num_pushed < 2 * kMany);
+    holder.release();
+  }
+}
+
+void what_cannot_wait_is_dropped() {
+  Holder holder;
+  {
+    Rig rig("drop-oldest", &holder);
+    rig.set_dropping();
+    std::thread pushing([&] { push_both(rig, 0, 30 * kFrameRateHz); });
+    holder.wait_until_held();
+    pushing.join();
+    guint64 num_dropped = 0;
+    g_object_get(rig.element(), "dropped", &num_dropped, nullptr);
+    REQUIRE(num_dropped > 0);
+    holder.release();
+  }
+}
+
+void states_change(int repetitions) {
+  Rig rig;
+  rig.set_dropping();
+  for (int round = 0; round < repetitions; ++round) {
+    const GstState lowest = round % 10 == 0 ? GST_STATE_NULL : round % 3 == 0 ? GST_STATE_PAUSED : GST_STATE_READY;
+    std::thread pushing([&] { push_both(rig, 0, 100); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(round % 10));
+    REQUIRE(gst_element_set_state(rig.element(), lowest) == GST_STATE_CHANGE_SUCCESS);
+    pushing.join();
+    REQUIRE(gst_element_set_state(rig.element(), GST_STATE_PLAYING) == GST_STATE_CHANGE_SUCCESS);
+    if (lowest != GST_STATE_PAUSED) begin_stream(rig);
+  }
+  begin_stream(rig);
+  push_both(rig, 0, 4 * kFrameRateHz);
+  rig.push_event_to_both(gst_event_new_eos());
+  REQUIRE(!rig.decisions().empty());
+}
+
+void wrong_settings_are_errors() {
+  for (const char* path : {"", "/no/such/bundle", bundle.c_str()}) {
+    GstElement* element = gst_element_factory_make("cavsync", nullptr);
+    GstBus* bus = gst_bus_new();
+    gst_element_set_bus(element, bus);
+    g_object_set(element, "bundle", path, "profile", "no-such", nullptr);
+    REQUIRE(gst_element_set_state(element, GST_STATE_PAUSED) == GST_STATE_CHANGE_FAILURE);
+    GstMessage* message = gst_bus_pop_filtered(bus, GST_MESSAGE_ERROR);
+    REQUIRE(message != nullptr);
+    gst_message_unref(message);
+    gst_element_set_state(element, GST_STATE_NULL);
+    gst_element_set_bus(element, nullptr);
+    gst_object_unref(bus);
+    gst_object_unref(element);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) return 2;
+  bundle = argv[1];
+  const int repetitions = argc > 2 ? std::atoi(argv[2]) : 10;
+  gst_init(nullptr, nullptr);
+  REQUIRE(GST_ELEMENT_REGISTER(cavsync, nullptr));
+  buffers_pass_unchanged();
+  events_and_latency_pass();
+  streams_end_and_begin(repetitions);
+  formats_may_change(repetitions);
+  other_speeds_are_not_scored();
+  messages_can_be_turned_off_and_thinned();
+  flushes_end_nothing(repetitions);
+  held_back_buffers_are_let_go(false);
+  held_back_buffers_are_let_go(true);
+  what_cannot_wait_is_dropped();
+  states_change(repetitions);
+  wrong_settings_are_errors();
+  gst_deinit();
+  return 0;
+}

@@ -1,0 +1,112 @@
+"""The GStreamer element in pipelines of gst-launch: its messages, and what leaves it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from documents import ROOT
+from gstreamer_plugin import Plugin, gstreamer_plugin, late_clip
+
+from cavsync.deploy import Bundle, SyncScore
+from cavsync.deploy.files.score_file import score_file
+from cavsync.deploy.runtime.default_bundle import default_bundle
+
+SECOND = 1_000_000_000
+SEEKS = ROOT / "tests" / "support" / "gstreamer_seeks.py"
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Plugin:
+    return gstreamer_plugin(tmp_path_factory.mktemp("gstreamer"))
+
+
+@pytest.fixture(scope="module")
+def clip(plugin: Plugin, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return late_clip(tmp_path_factory.mktemp("clips"))
+
+
+def fields(line: str) -> dict[str, str]:
+    """The fields of a message that gst-launch prints, as text."""
+    return dict(re.findall(r"([\w-]+)=\(\w+\)(\"[^\"]*\"|[^,;]+)", line))
+
+
+def launch(
+    plugin: Plugin, clip: Path, sinks: tuple[str, str], *, settings: str = "policy=block"
+) -> list[dict[str, str]]:
+    """Play a clip through the element into an audio and a video sink; return the element's messages."""
+    pipeline = f"""filesrc location={clip} ! decodebin name=d
+        cavsync name=sync bundle={default_bundle()} {settings}
+        d. ! queue ! audioconvert ! audio/x-raw,format=S16LE ! sync.audio_sink  sync.audio_src ! queue ! {sinks[0]}
+        d. ! queue ! videoconvert ! sync.video_sink  sync.video_src ! queue ! {sinks[1]}"""
+    done = plugin.run("gst-launch-1.0", "-m", *pipeline.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [fields(line) for line in done.stdout.splitlines() if "(element): cavsync," in line]
+
+
+def assert_same(found: dict[str, str], wanted: SyncScore) -> None:
+    assert found["state"] == wanted.state
+    assert float(found["time_seconds"]) == pytest.approx(wanted.time_seconds, abs=0.01)
+    assert float(found["audio_offset_ms"]) == pytest.approx(wanted.audio_offset_ms, abs=10.0)
+    assert float(found["similarity"]) == pytest.approx(wanted.similarity, abs=0.02)
+    assert found["suggested_audio_delay_ms"] == found["audio_offset_ms"]
+    assert (found["profile"], found["path"]) == ("itu-bt1359-detect", "whole")
+    assert found.get("within_profile") == {None: None, False: "false", True: "true"}[wanted.within_profile]
+    assert ("reason" in found) == (wanted.reason is not None)
+
+
+def test_late_audio_is_posted(plugin: Plugin, clip: Path) -> None:
+    """The decisions are those of Python on the same file; GStreamer decodes it with other libraries."""
+    messages = launch(plugin, clip, ("fakesink", "fakesink"))
+    wanted = score_file(clip, Bundle.open(threads=1), path="whole").records
+    assert {message["state"] for message in messages} == {"audio_late"}
+    for found, other in zip(messages, wanted, strict=True):
+        assert_same(found, other)
+        assert float(found["audio_offset_ms"]) == pytest.approx(-300, abs=40)
+
+
+def test_messages_have_the_times_of_level(plugin: Plugin, clip: Path) -> None:
+    (first, *_) = launch(plugin, clip, ("fakesink", "fakesink"), settings="policy=block window=3000000000")
+    assert int(first["duration"]) == 3 * SECOND
+    assert int(first["running-time"]) == int(first["stream-time"]) < SECOND // 10
+    assert float(first["time_seconds"]) == pytest.approx(int(first["running-time"]) / SECOND + 3, abs=0.001)
+
+
+def test_buffers_leave_as_they_came(plugin: Plugin, clip: Path, tmp_path: Path) -> None:
+    def sums(name: str) -> list[str]:
+        return [hashlib.sha256((tmp_path / f"{name}.{track}").read_bytes()).hexdigest() for track in ("s16", "yuv")]
+
+    def sinks(name: str) -> tuple[str, str]:
+        return f"filesink location={tmp_path}/{name}.s16", f"filesink location={tmp_path}/{name}.yuv"
+
+    launch(plugin, clip, sinks("scored"))
+    audio, video = sinks("plain")
+    pipeline = f"""filesrc location={clip} ! decodebin name=d
+        d. ! queue ! audioconvert ! audio/x-raw,format=S16LE ! {audio} d. ! queue ! videoconvert ! {video}"""
+    assert plugin.run("gst-launch-1.0", *pipeline.split()).returncode == 0
+    assert (tmp_path / "plain.yuv").stat().st_size > 1_000_000
+    assert sums("scored") == sums("plain")
+
+
+def test_seeks_states_and_ends(plugin: Plugin, clip: Path) -> None:
+    done = plugin.run_python(SEEKS, clip, default_bundle(), "12")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) >= 12
+    assert "CRITICAL" not in done.stderr
+
+
+def test_a_wrong_bundle_ends_the_pipeline(plugin: Plugin) -> None:
+    pipeline = "audiotestsrc ! cavsync.audio_sink cavsync name=cavsync bundle=/no/such cavsync.audio_src ! fakesink"
+    done = plugin.run("gst-launch-1.0", *pipeline.split())
+    assert done.returncode != 0
+    assert "/no/such does not exist" in done.stderr
+
+
+def test_the_element_describes_itself(plugin: Plugin) -> None:
+    said = plugin.run("gst-inspect-1.0", "cavsync").stdout
+    for name in ("bundle", "profile", "window", "interval", "post-messages", "policy", "dropped"):
+        assert re.search(rf"^  {name} +: [A-Z]", said, re.MULTILINE), name
+    for name in ("audio_sink", "audio_src", "video_sink", "video_src"):
+        assert f"template: '{name}'" in said

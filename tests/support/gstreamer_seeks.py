@@ -1,0 +1,78 @@
+"""A program that seeks, pauses, stops and ends a pipeline with the element `cavsync` again and again.
+
+gstreamer_seeks.py CLIP BUNDLE REPETITIONS
+"""
+
+import pathlib
+import random
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst  # noqa: E402
+
+CLIP, BUNDLE, REPETITIONS = sys.argv[1], sys.argv[2], int(sys.argv[3])
+PATIENCE = 600 * Gst.SECOND
+SEEK = Gst.SeekFlags.FLUSH | Gst.SeekFlags.ACCURATE
+
+Gst.init(None)
+pipeline = Gst.parse_launch(
+    "uridecodebin name=source cavsync name=sync policy=block "
+    "queue name=audio ! audioconvert ! sync.audio_sink  sync.audio_src ! queue ! fakesink sync=false "
+    "queue name=video ! videoconvert ! sync.video_sink  sync.video_src ! queue ! fakesink sync=false"
+)
+source = pipeline.get_by_name("source")
+source.props.uri = pathlib.Path(CLIP).resolve().as_uri()
+pipeline.get_by_name("sync").props.bundle = BUNDLE
+bus = pipeline.get_bus()
+num_decisions = 0
+
+
+def link(_, pad):
+    """Link a track, which comes and goes with the state."""
+    kind = pad.get_current_caps().get_structure(0).get_name().split("/")[0]
+    assert pad.link(pipeline.get_by_name(kind).get_static_pad("sink")) == Gst.PadLinkReturn.OK
+
+
+def change_to(state):
+    """Change the state and wait for it."""
+    pipeline.set_state(state)
+    result, reached, _ = pipeline.get_state(PATIENCE)
+    assert result == Gst.StateChangeReturn.SUCCESS, result
+    assert reached == state, reached
+
+
+def take(until):
+    """Count the decisions on the bus until a message of a kind; all that there are if it is None."""
+    global num_decisions
+    while message := bus.timed_pop(PATIENCE if until else 0):
+        assert message.type != Gst.MessageType.ERROR, message.parse_error()
+        assert message.type != Gst.MessageType.WARNING, message.parse_warning()
+        if message.type == Gst.MessageType.ELEMENT and message.get_structure().get_name() == "cavsync":
+            num_decisions += 1
+        if message.type == until:
+            return
+    assert until is None, f"no {until} within ten minutes"
+
+
+source.connect("pad-added", link)
+rng = random.Random(3)
+change_to(Gst.State.PLAYING)
+for number in range(REPETITIONS):
+    action = number % 4
+    if action == 0:
+        assert pipeline.seek_simple(Gst.Format.TIME, SEEK, round(rng.uniform(0, 7) * Gst.SECOND))
+    elif action == 1:
+        change_to(Gst.State.PAUSED)
+        assert pipeline.seek_simple(Gst.Format.TIME, SEEK, round(rng.uniform(0, 2) * Gst.SECOND))
+    elif action == 2:
+        assert pipeline.seek_simple(Gst.Format.TIME, SEEK, 0)
+        take(until=Gst.MessageType.EOS)
+        assert pipeline.seek_simple(Gst.Format.TIME, SEEK, 0)
+    else:
+        change_to(Gst.State.NULL if number % 8 == 3 else Gst.State.READY)
+    change_to(Gst.State.PLAYING)
+    take(until=None)
+pipeline.set_state(Gst.State.NULL)
+sys.stdout.write(f"{num_decisions} decisions\n")
