@@ -151,7 +151,12 @@ def _score(
         # Signals on both sides: Ray sets a handler of its own.
         with stopped_by_signals(), cluster(address) as ray, stopped_by_signals() as check:
             content = None if address is None else packed(setup.bundle)
-            _take_all(data, WorkerPool(ray, spec, setup, content).run(wanted), len(sources), check)
+            try:
+                _take_all(data, WorkerPool(ray, spec, setup, content).run(wanted), len(sources), check)
+            except KeyboardInterrupt:
+                # Ray replaces what the signal raises by an exception of its own.
+                check()
+                raise
     except KeyboardInterrupt as interrupt:
         text = f"{data.num_files} of {len(sources)} files are in {data.folder}; --resume goes on with the rest"
         return type(interrupt)(text)
