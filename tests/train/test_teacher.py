@@ -132,8 +132,8 @@ def test_the_student_sees_what_its_teacher_ranks_first(clips: Path, tmp_path: Pa
     seen: list[tuple[Any, Any]] = []
     original = Pretraining._contrast_path
 
-    def watch(task: Pretraining, teaching: Any) -> Any:
-        path = original(task, teaching)
+    def watch(task: Pretraining, teaching: Any, inputs: Any) -> Any:
+        path = original(task, teaching, inputs)
         seen.append((copy.deepcopy(teaching), path))
         return path
 
