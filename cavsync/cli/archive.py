@@ -52,7 +52,7 @@ def _folder(_: click.Context, __: click.Parameter, value: str) -> Path:
               help="Column of a CSV or Parquet table that holds the paths or addresses.")  # fmt: skip
 @click.option("--resume", is_flag=True,
               help="Go on with the archive in OUT: only files that are new, have changed or failed are scored. SRC and "
-              "the options must be the same.")  # fmt: skip
+              "the options that change scores must be the same.")  # fmt: skip
 @click.option("--address", envvar="RAY_ADDRESS", show_envvar=True, metavar="HOST:PORT",
               help="Ray cluster to use; by default one on this machine, for the time of the command.")  # fmt: skip
 @click.option("--workers", callback=_workers, metavar="N[-M]",
@@ -98,7 +98,7 @@ def archive(
     from cavsync.deploy.archive.sources import find_sources
     from cavsync.deploy.archive.worker_pool import WorkerSpec
 
-    spec = WorkerSpec(*workers, cpus_per_worker, gpus_per_worker)
+    spec = WorkerSpec(*workers, cpus_per_worker, gpus_per_worker, can_grow=address is not None)
     limits = {"streams": streams, "memory_mb": memory_mb, "stall_seconds": stall_seconds}
     setup, manifest = _setup(bundle, {**engine, "threads": cpus_per_worker}, scoring, spec, limits)
     place = src if is_address(src) else str(Path(src).absolute())
@@ -124,10 +124,10 @@ def _setup(
     from cavsync.manifest import read_manifest
 
     name = engine["engine"].partition(":")[0]
-    if spec.gpus and name not in (AUTO, *GPU_RUNTIMES):
-        raise click.UsageError(
-            f"--gpus-per-worker needs --engine {', '.join(GPU_RUNTIMES)} or {AUTO}, {name} uses none."
-        )
+    if name == AUTO:
+        raise click.UsageError(f"--engine {AUTO} may be another engine on each machine: name one.")
+    if spec.gpus and name not in GPU_RUNTIMES:
+        raise click.UsageError(f"--gpus-per-worker needs --engine {' or '.join(GPU_RUNTIMES)}, {name} uses none.")
     folder = (default_bundle() if path is None else path).absolute()
     manifest = read_manifest(folder)
     scoring.check(manifest)

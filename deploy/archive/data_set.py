@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -25,6 +26,7 @@ from cavsync.errors import ConfigError, DataError
 from cavsync.file_names import legible
 
 FORMAT = 1
+_PART = re.compile(r"part-\d{6,}\.parquet")
 ARCHIVE, NOTE = "archive.json", "taken-out.json"
 PART_SECONDS, PART_FILES, PART_WINDOWS = 60.0, 4096, 200_000
 """A part is written after so long, or with so many files or windows: a killed process loses no more than that."""
@@ -43,13 +45,17 @@ class DataSet:
         for table in TABLES:
             (folder / table).mkdir(exist_ok=True)
             remove_leftovers(folder / table)
+        self._remove_incomplete()
+        self._require_columns()
         self._finish_taking_out()
-        self._remove_uncommitted()
         self._next_part = 1 + max((int(path.stem.split("-")[1]) for path in self._parts(VERDICTS)), default=0)
         self.num_files = sum(self._parquet(path).metadata.num_rows for path in self._parts(VERDICTS))
 
-    def wanted(self, sources: Iterable[Source]) -> list[Source]:
-        """Return the sources to score: those that are new, have changed or failed; old rows of these are taken out."""
+    def wanted(self, sources: Sequence[Source]) -> list[Source]:
+        """Return the sources to score: those that are new, have changed or failed; old rows of these are taken out.
+
+        So are failed rows of files that are no longer among the sources; other rows of such files stay.
+        """
         kept: dict[str, tuple[Path, Version, bool]] = {}
         for path in self._parts(VERDICTS):
             for row in self._read(path, ["source", "size_bytes", "etag", "state"]).to_pylist():
@@ -62,6 +68,8 @@ class DataSet:
                 wanted.append(source)
                 if found is not None:
                     old[legible(source.name)] = found[0].name
+        names = {legible(source.name) for source in sources}
+        old |= {name: path.name for name, (path, _, has_failed) in kept.items() if has_failed and name not in names}
         self._take_out(old)
         self.num_files -= len(old)
         return wanted
@@ -112,17 +120,33 @@ class DataSet:
             yield from self._read(path, columns).to_pylist()
 
     def _parts(self, table: str) -> list[Path]:
-        return sorted((self.folder / table).glob("part-*.parquet"))
+        return sorted(path for path in (self.folder / table).iterdir() if _PART.fullmatch(path.name))
 
     def _read(self, path: Path, columns: list[str] | None = None) -> Any:
-        return self._parquet(path).read(columns)
+        file = self._parquet(path)
+        try:
+            return file.read(columns)
+        except (self._pa.ArrowException, OSError, EOFError):
+            raise self._damage(path) from None
 
     def _parquet(self, path: Path) -> Any:
         try:
             # As a data set, it would also have columns from names of folders such as `a=b`.
             return self._pq.ParquetFile(path)
         except (self._pa.ArrowException, OSError, EOFError):
-            raise DataError(f"{path} is damaged: delete it and go on with --resume") from None
+            raise self._damage(path) from None
+
+    def _damage(self, path: Path) -> DataError:
+        own = self.folder / VERDICTS / path.name
+        return DataError(f"{path} is damaged: delete {own}, and --resume scores the files of this part again")
+
+    def _require_columns(self) -> None:
+        """Refuse parts with other columns than are written now."""
+        for table in TABLES:
+            wanted = schema(table)
+            for path in self._parts(table):
+                if not self._parquet(path).schema_arrow.equals(wanted, check_metadata=False):
+                    raise DataError(f"{path} has other columns than this version writes: give another OUT")
 
     def _write(self, table: str, name: str, content: Any) -> None:
         described = content.replace_schema_metadata({"cavsync": json.dumps(self.provenance)})
@@ -135,11 +159,13 @@ class DataSet:
                 "--resume"
             ) from None
 
-    def _remove_uncommitted(self) -> None:
-        committed = {path.name for path in self._parts(VERDICTS)}
-        for table in (WINDOWS, EVENTS):
+    def _remove_incomplete(self) -> None:
+        """Delete the parts that are not in all tables; the verdicts last, because a part counts with them."""
+        found = [{path.name for path in self._parts(table)} for table in TABLES]
+        complete = set.intersection(*found)
+        for table in (WINDOWS, EVENTS, VERDICTS):
             for path in self._parts(table):
-                if path.name not in committed:
+                if path.name not in complete:
                     path.unlink()
 
     def _take_out(self, old: dict[str, str]) -> None:
@@ -153,12 +179,18 @@ class DataSet:
         note = self.folder / NOTE
         if not note.exists():
             return
-        old: dict[str, str] = json.loads(note.read_bytes())
+        try:
+            old: dict[str, str] = json.loads(note.read_bytes())
+        except ValueError:
+            raise DataError(f"{note} is damaged: give another OUT") from None
         compute = importlib.import_module("pyarrow.compute")
         gone = self._pa.array(list(old), self._pa.string())
         for name in sorted(set(old.values())):
             for table in TABLES:
                 path = self.folder / table / name
+                if not path.exists():
+                    # It was incomplete, or deleted because it was damaged.
+                    continue
                 content = self._read(path)
                 is_gone = compute.is_in(content.column("source"), value_set=gone)
                 self._write(table, name, content.filter(compute.invert(is_gone)))
@@ -201,8 +233,8 @@ def _begin(folder: Path, provenance: dict[str, Any], *, resume: bool) -> None:
     """Check what the folder holds, or write what it will hold."""
     remove_leftovers(folder)
     path = folder / ARCHIVE
-    if not path.exists():
-        if any(folder.iterdir()):
+    if not path.exists() or not any((folder / VERDICTS).glob("part-*.parquet")):
+        if not path.exists() and any(folder.iterdir()):
             raise ConfigError(f"{folder} holds other files: give an empty or new folder for the archive")
         with atomic_file(path) as stream:
             stream.write(json.dumps(provenance, indent=1).encode("ascii"))

@@ -68,7 +68,7 @@ def rows_of(source: Source, bundle: Bundle, options: ScoringOptions, on_progress
     except CavsyncError as error:
         return failed(source, str(error), version)
     except MemoryError:
-        return failed(source, f"{source.name} needs more memory than there is: give workers fewer --streams", version)
+        return failed(source, f"{source.name} needs more memory than there is: use fewer --workers", version)
     except Exception as error:  # noqa: BLE001 - one file of a million must not end the archive
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:

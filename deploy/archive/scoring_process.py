@@ -25,22 +25,27 @@ from cavsync.errors import BundleError
 
 PROGRAM = (sys.executable, "-P", "-m", "cavsync.deploy.archive.scoring_program")
 POLL_SECONDS = 0.1
+MAX_WAITS = 5
+"""Processes in which a file may wait in vain for its turn, before it is scored apart."""
 
 
 class _LostError(Exception):
-    """The process ended while it scored the file; with `reason`, the file is known to be the cause."""
+    """The process ended before the file was scored; with `reason`, the file is known to be the cause.
 
-    def __init__(self, reason: str = "", status: int | None = None) -> None:
+    A file that was not `begun` has had no part in it.
+    """
+
+    def __init__(self, reason: str = "", status: int | None = None, *, begun: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.status = reason, status
+        self.reason, self.status, self.begun = reason, status, begun
 
 
 @dataclass
 class _Pending:
-    """A file being scored, and when it last progressed."""
+    """A file that waits in the process or is being scored, and when it last progressed: None before it is begun."""
 
     future: Future[FileRows]
-    seen_seconds: float
+    seen_seconds: float | None = None
 
 
 class ScoringProcess:
@@ -64,14 +69,17 @@ class ScoringProcess:
 
     def score(self, source: Source) -> FileRows:
         """Score a file, in as many threads at a time as the setup has streams. BundleError, ConfigError: see `open`."""
-        self.open()
-        life = self._life
-        assert life is not None
-        try:
-            return life.submit(source).result()
-        except _LostError as loss:
-            if loss.reason:
-                return failed(source, f"{source.name} {loss.reason}")
+        for _ in range(MAX_WAITS):
+            self.open()
+            life = self._life
+            assert life is not None
+            try:
+                return life.submit(source).result()
+            except _LostError as loss:
+                if loss.reason:
+                    return failed(source, f"{source.name} {loss.reason}")
+                if loss.begun:
+                    break
         # One at a time, so that no two of them share the blame.
         with self._apart:
             life = _Life(self._setup)
@@ -114,7 +122,7 @@ class _Life:
                 future.set_exception(_LostError())
                 return future
             number = next(self._numbers)
-            self._pending[number] = _Pending(future, monotonic())
+            self._pending[number] = _Pending(future)
             # A process that has just ended is seen by the thread that watches it.
             with suppress(OSError):
                 self._connection.send(Job(number, source))
@@ -130,7 +138,8 @@ class _Life:
             reply: Reply = self._connection.recv()
         except (EOFError, OSError):
             raise BundleError(
-                f"{self._setup.bundle} {end_of_process(self._process.wait())}: try the bundle with cavsync score"
+                f"the process that opens {self._setup.bundle} ends with status {self._process.wait()}: try the bundle "
+                "with cavsync score"
             ) from None
         if isinstance(reply, Refusal):
             self._process.wait()
@@ -153,7 +162,7 @@ class _Life:
             self.is_over = True
             self._connection.close()
             for number, pending in self._pending.items():
-                loss: Exception = _LostError(culprits.get(number, ""), status)
+                loss: Exception = _LostError(culprits.get(number, ""), status, begun=pending.seen_seconds is not None)
                 pending.future.set_exception(loss if self._refusal is None else self._refusal.error)
 
     def _take(self, reply: Reply) -> None:
@@ -173,16 +182,14 @@ class _Life:
         """
         limit_seconds = self._setup.stall_seconds
         with self._lock:
-            stalled = [
-                number for number, one in self._pending.items() if monotonic() - one.seen_seconds > limit_seconds
-            ]
-            numbers = list(self._pending)
+            begun = {number: one.seen_seconds for number, one in self._pending.items() if one.seen_seconds is not None}
+        stalled = [number for number, seconds in begun.items() if monotonic() - seconds > limit_seconds]
         if stalled:
             words = f"hangs: no progress for {limit_seconds:g} s (--stall-seconds): convert the file, or leave it out"
             return dict.fromkeys(stalled, words)
-        if numbers and _memory_mb(self._memory) > self._setup.memory_mb:
+        if begun and _memory_mb(self._memory) > self._setup.memory_mb:
             words = f"takes more than {self._setup.memory_mb} MiB of memory: raise --memory-mb, or leave it out"
-            return {numbers[0] if len(numbers) == 1 else -1: words}
+            return {next(iter(begun)) if len(begun) == 1 else -1: words}
         return {}
 
 

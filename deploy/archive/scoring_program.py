@@ -14,7 +14,7 @@ from time import monotonic
 
 from cavsync.deploy.archive.messages import Done, Job, Progress, Ready, Refusal, Reply
 from cavsync.deploy.archive.rows import rows_of
-from cavsync.deploy.archive.setup import Setup
+from cavsync.deploy.archive.setup import Setup, require_same
 from cavsync.deploy.runtime.bundle import Bundle
 from cavsync.deploy.runtime.pool import EnginePool
 from cavsync.errors import BundleError, ConfigError
@@ -59,6 +59,7 @@ def main(descriptor: int) -> None:
     setup: Setup = connection.recv()
     try:
         bundle = Bundle.open(setup.bundle, **setup.engine)
+        require_same(bundle.manifest, setup)
     except (BundleError, ConfigError) as error:
         connection.send(Refusal.of(error))
         return

@@ -46,6 +46,12 @@ def digest(manifest: Manifest) -> str:
     return hashlib.sha256(manifest.to_bytes()).hexdigest()
 
 
+def require_same(manifest: Manifest, setup: Setup) -> None:
+    """Raise BundleError where a bundle that was opened is not the one that the archive began with."""
+    if digest(manifest) != setup.bundle_sha256:
+        raise BundleError(f"{setup.bundle} was changed while the archive was scored: begin again with another OUT")
+
+
 def packed(bundle: Path) -> dict[str, bytes]:
     """Return the content of a bundle's files, to be sent to other machines."""
     return {str(path.relative_to(bundle)): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cavsync.deploy.archive.storage import UNKNOWN, Version, file_system, local_version, readable, version_of
+from cavsync.deploy.live.redact import redact
 from cavsync.errors import ConfigError, DataError, MediaError
 from cavsync.file_names import is_address
 from cavsync.media.files import MEDIA_ENDINGS, find_media
@@ -41,6 +42,7 @@ def find_sources(src: str, column: str) -> list[Source]:
         MediaError: nothing is there, or no media file.
     """
     ending = PurePosixPath(src).suffix.lower()
+    require_no_password(src)
     if ending in TABLES and not Path(src).is_dir():
         found = [_listed(name, src) for name in _READERS[ending](src, column)]
     elif is_address(src):
@@ -58,6 +60,15 @@ def find_sources(src: str, column: str) -> list[Source]:
     return sorted({source.name: source for source in found}.values(), key=lambda source: source.name)
 
 
+def require_no_password(address: str) -> None:
+    """Raise ConfigError for an address with a password, which would stand in every table and report."""
+    if redact(address) != address:
+        raise ConfigError(
+            f"{redact(address)} has a password or a key in it, which would stand in OUT: give the plain address, and "
+            "the credentials in the environment"
+        )
+
+
 def _local(path: Path) -> Source:
     return Source(str(path), local_version(str(path)))
 
@@ -65,6 +76,7 @@ def _local(path: Path) -> Source:
 def _listed(name: str, src: str) -> Source:
     """An entry of a list; relative paths are meant from the folder of the list."""
     if is_address(name):
+        require_no_password(name)
         return Source(name)
     if is_address(src):
         raise DataError(f"{src} lists the relative path {name}: a list on a server needs addresses or absolute paths")

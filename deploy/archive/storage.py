@@ -45,8 +45,9 @@ def file_system(address: str) -> tuple[Any, str]:
     try:
         files, path = fsspec.url_to_fs(address)
     except ImportError:
-        package = PACKAGES.get(scheme, "a package of fsspec")
-        raise ConfigError(f"{scheme}:// addresses need {package}: pip install {package}") from None
+        package = PACKAGES.get(scheme)
+        how = f"pip install {package}" if package else "install the package of fsspec that reads them"
+        raise ConfigError(f"{scheme}:// addresses cannot be read here: {how}") from None
     except ValueError as error:
         raise ConfigError(f"{address} cannot be read ({error}): give s3://, gs://, http:// or https://") from None
     return files, path
@@ -96,14 +97,19 @@ def opened(source: str, on_bytes: Callable[[], None]) -> Iterator[tuple[IO[bytes
     if not is_address(source):
         yield None, local_version(source)
         return
-    with tempfile.TemporaryFile() as file:
+    try:
         files, path = file_system(source)
+    except ConfigError as error:
+        # An address of another kind in a list costs itself.
+        raise MediaError(str(error), reason="unreadable") from None
+    with tempfile.TemporaryFile() as file:
         with readable(source):
             version = version_of(files.info(path))
-            with files.open(path, "rb") as stream:
-                while piece := stream.read(PIECE_BYTES):
-                    file.write(piece)
-                    on_bytes()
+            stream = files.open(path, "rb")
+        with stream:
+            while piece := _read(stream, source):
+                _keep(file, piece, source)
+                on_bytes()
         if version.size_bytes is not None and file.tell() != version.size_bytes:
             raise MediaError(
                 f"{source} has {version.size_bytes} bytes, of which {file.tell()} were read: try again with --resume",
@@ -111,3 +117,19 @@ def opened(source: str, on_bytes: Callable[[], None]) -> Iterator[tuple[IO[bytes
             )
         file.seek(0)
         yield file, version
+
+
+def _read(stream: Any, source: str) -> bytes:
+    with readable(source):
+        piece: bytes = stream.read(PIECE_BYTES)
+    return piece
+
+
+def _keep(file: IO[bytes], piece: bytes, source: str) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise MediaError(
+            f"{source} does not fit into {tempfile.gettempdir()} ({error.strerror}): free space there, or set TMPDIR",
+            reason="unreadable",
+        ) from None

@@ -24,13 +24,14 @@ class WorkerSpec:
     """How many workers, and what each takes of the cluster.
 
     Between `least` and `most` workers are asked for, so that a cluster that grows by demand does; None for what the
-    cluster has now. `gpus` may be a fraction.
+    cluster has now. `gpus` may be a fraction. `can_grow`: a worker may wait for a machine that is not there yet.
     """
 
     least: int | None = None
     most: int | None = None
     cpus: int = 1
     gpus: float = 0.0
+    can_grow: bool = True
 
 
 @dataclass(eq=False)
@@ -195,7 +196,7 @@ def _numbers(ray: Any, spec: WorkerSpec) -> tuple[int, int]:
     if spec.gpus:
         rooms.append(int(found.get("GPU", 0.0) // spec.gpus))
     room = min(rooms)
-    if spec.least is None and room < 1:
+    if room < 1 and (spec.least is None or not spec.can_grow):
         raise ConfigError(
             f"the cluster has {found.get('CPU', 0.0):g} CPUs and {found.get('GPU', 0.0):g} GPUs, a worker takes "
             f"{spec.cpus} and {spec.gpus:g}: lower --cpus-per-worker or --gpus-per-worker, or give --workers for a "

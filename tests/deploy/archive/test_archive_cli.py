@@ -103,7 +103,11 @@ def test_only_what_is_new_is_scored(clips: Path, bundle_path: Path, cluster: Any
         (["nowhere", "out"], "error: nowhere is no folder, list or table"),
         (["clips", "s3://bucket/out"], "error: Invalid value for 'OUT': s3://bucket/out is an address: give a folder"),
         (["clips", "out", "--workers", "4-2"], "error: Invalid value for '--workers': '4-2' is no number of workers"),
-        (["clips", "out", "--gpus-per-worker", "1"], "error: --gpus-per-worker needs --engine tensorrt, tensorrt_rtx"),
+        (
+            ["clips", "out", "--gpus-per-worker", "1"],
+            "error: --gpus-per-worker needs --engine tensorrt or tensorrt_rtx",
+        ),
+        (["clips", "out", "--engine", "auto"], "error: --engine auto may be another engine on each machine"),
         (["clips", "out", "--window-seconds", "-1"], "error: window_seconds is -1"),
         (["clips", "out", "--address", "127.0.0.1:1"], "error: no Ray cluster answers at 127.0.0.1:1"),
     ],

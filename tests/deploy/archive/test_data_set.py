@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -140,13 +141,55 @@ def test_damage_is_named(tmp_path: Path) -> None:
     fill(tmp_path, SOURCES[:2])
     part = tmp_path / "verdicts" / "part-000001.parquet"
     part.write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"part-000001\.parquet is damaged: delete it and go on with --resume"):
+    with pytest.raises(
+        DataError, match=r"part-000001\.parquet is damaged: delete .*verdicts.part-000001\.parquet, and --resume"
+    ):
         fill(tmp_path, SOURCES[:2], resume=True)
     part.unlink()
     fill(tmp_path, SOURCES[:2], resume=True)
     require_whole(tmp_path, SOURCES[:2])
     (tmp_path / "archive.json").write_text("{}")
     with pytest.raises(DataError, match=r"archive\.json is damaged"):
+        fill(tmp_path, SOURCES, resume=True)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_part_without_one_of_its_tables_is_scored_again(tmp_path: Path, table: str) -> None:
+    """Also while a note says that rows of it are to be taken out; names that are no parts are left alone."""
+    fill(tmp_path, SOURCES[:5])
+    (tmp_path / "verdicts" / "part-x.parquet").touch()
+    (tmp_path / table / "part-000001.parquet").unlink()
+    (tmp_path / NOTE).write_text(json.dumps({SOURCES[0].name: "part-000001.parquet"}))
+    assert fill(tmp_path, SOURCES[:5], resume=True) == SOURCES[:3]
+    (tmp_path / "verdicts" / "part-x.parquet").unlink()
+    require_whole(tmp_path, SOURCES[:5])
+
+
+def test_failed_files_that_were_left_out_are_forgotten(tmp_path: Path) -> None:
+    with data_set(tmp_path, "SRC", SETTINGS, resume=False) as data:
+        data.add(rows(SOURCES[0]))
+        data.add(rows(SOURCES[1]))
+        data.add(failed(SOURCES[2], "no"))
+    assert fill(tmp_path, SOURCES[:1], resume=True) == []
+    require_whole(tmp_path, SOURCES[:2])
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_other_columns_are_refused(tmp_path: Path, table: str) -> None:
+    fill(tmp_path, SOURCES[:2])
+    part = tmp_path / table / "part-000001.parquet"
+    pq.write_table(pq.read_table(part).drop_columns(["state"]), part)
+    with pytest.raises(DataError, match="has other columns than this version writes"):
+        fill(tmp_path, SOURCES, resume=True)
+
+
+def test_an_archive_without_a_row_takes_other_options(tmp_path: Path) -> None:
+    with data_set(tmp_path, "SRC", SETTINGS, resume=False):
+        pass
+    other = {**SETTINGS, "--engine": "openvino"}
+    with data_set(tmp_path, "SRC", other, resume=False) as data:
+        data.add(rows(SOURCES[0]))
+    with pytest.raises(ConfigError, match="another --engine"):
         fill(tmp_path, SOURCES, resume=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fake_bundle import write_fake_bundle
 from ray_cluster import POISONS
 from waiting import wait_until
 
@@ -48,6 +48,12 @@ def poison(folder: Path, name: str) -> Source:
     path = folder / f"{name}.mkv"
     path.write_bytes(b"")
     return Source(str(path))
+
+
+def kill_scoring() -> None:
+    """Kill the scoring process of this one, which may have other children of other tests."""
+    (child,) = (one for one in psutil.Process().children() if any("scoring_program" in word for word in one.cmdline()))
+    child.kill()
 
 
 def objects(rows: FileRows) -> list[dict[str, object]]:
@@ -95,6 +101,37 @@ def test_a_file_that_hangs_is_named(setup: Setup, tmp_path: Path) -> None:
     )
 
 
+def test_a_file_that_waits_for_its_turn_does_not_hang(setup: Setup, clips: Path, tmp_path: Path) -> None:
+    """Behind one that takes longer than a file may take without progress."""
+    process = ScoringProcess(replace(setup, stall_seconds=4.0))
+    slow = Source(str(shutil.copy(clips / "a.mkv", tmp_path / "slow.mkv")))
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(process.score, [slow, Source(str(clips / "b.mkv"))]))
+    process.close()
+    assert [rows.error for rows in found] == [None, None]
+
+
+def test_a_file_that_waits_is_not_blamed(setup: Setup, clips: Path, tmp_path: Path) -> None:
+    """The process ends before its turn: it is scored in the next one."""
+    process = ScoringProcess(replace(setup, stall_seconds=3.0))
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(process.score, [poison(tmp_path, "hang"), Source(str(clips / "b.mkv"))]))
+    process.close()
+    assert [rows.error is None for rows in found] == [False, True]
+
+
+def test_a_bundle_that_was_changed_is_refused(setup: Setup, tmp_path: Path, clips: Path) -> None:
+    """Also by a process that takes the place of another."""
+    folder = shutil.copytree(setup.bundle, tmp_path / "bundle")
+    process = ScoringProcess(replace(setup, bundle=folder))
+    process.open()
+    shutil.rmtree(folder)
+    write_fake_bundle(folder, threshold=0.4)
+    kill_scoring()
+    with pytest.raises(BundleError, match="was changed while the archive was scored"):
+        process.score(Source(str(clips / "a.mkv")))
+
+
 def test_only_the_culprit_of_several_fails(setup: Setup, clips: Path, tmp_path: Path) -> None:
     process = ScoringProcess(replace(setup, streams=3))
     copies = [Source(str(shutil.copy(clips / "a.mkv", tmp_path / f"copy{number}.mkv"))) for number in range(6)]
@@ -107,8 +144,7 @@ def test_only_the_culprit_of_several_fails(setup: Setup, clips: Path, tmp_path: 
 
 def test_a_process_that_others_end_costs_no_file(process: ScoringProcess, clips: Path) -> None:
     process.open()
-    (child,) = psutil.Process().children()
-    os.kill(child.pid, signal.SIGKILL)
+    kill_scoring()
     assert process.score(Source(str(clips / "a.mkv"))).error is None
 
 

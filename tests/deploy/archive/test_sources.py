@@ -61,7 +61,7 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
         ("table.parquet", b"PAR1", DataError, "is no Parquet file"),
         ("list.txt", b"", MediaError, "holds no media file"),
         ("unknown://x/y", None, ConfigError, "cannot be read"),
-        ("gs://bucket/clips", None, ConfigError, "need gcsfs: pip install gcsfs"),
+        ("gs://bucket/clips", None, ConfigError, "pip install gcsfs"),
     ],
 )
 def test_what_is_no_archive_is_one_sentence(
@@ -106,6 +106,21 @@ def test_a_web_server_that_lists_its_folders(web: str, clips: Path) -> None:
 def test_what_a_server_does_not_have_is_an_error_of_that_file(web: str) -> None:
     with pytest.raises(MediaError, match="cannot be read"), opened(f"{web}/none.mkv", lambda: None):
         pass
+
+
+def test_an_address_of_another_kind_costs_itself() -> None:
+    for address in ("htp://a/b.mkv", "rtsp://camera/1"):
+        with pytest.raises(MediaError, match=address.partition(":")[0]), opened(address, lambda: None):
+            pass
+
+
+def test_addresses_with_passwords_are_refused(tmp_path: Path) -> None:
+    """They would stand in tables and reports; the sentence does not show them either."""
+    (tmp_path / "list.txt").write_text("http://user:secret@host/a.mkv\n")
+    for src in (str(tmp_path / "list.txt"), "http://host/a.mkv?signature=secret"):
+        with pytest.raises(ConfigError, match="has a password or a key in it") as caught:
+            find_sources(src, "path")
+        assert "secret" not in str(caught.value)
 
 
 def test_an_object_store(clips: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

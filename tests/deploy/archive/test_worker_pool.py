@@ -109,4 +109,6 @@ def test_a_cluster_without_room_is_an_error_unless_it_may_grow() -> None:
     ray = FakeRay(scored, resources={"CPU": 8.0})
     with pytest.raises(ConfigError, match=r"the cluster has 8 CPUs and 0 GPUs, a worker takes 1 and 0\.5: lower"):
         run(ray, WorkerSpec(gpus=0.5))
+    with pytest.raises(ConfigError, match="the cluster has 8 CPUs"):
+        run(ray, WorkerSpec(1, 3, gpus=0.5, can_grow=False))
     run(ray, WorkerSpec(1, 3, gpus=0.5))

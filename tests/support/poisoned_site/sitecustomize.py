@@ -1,4 +1,4 @@
-"""With this folder in PYTHONPATH, scoring a file named crash, hang, memory or defect does that to its process."""
+"""With this folder in PYTHONPATH, scoring a file named crash, hang, memory, slow or defect does that to its process."""
 
 import os
 import signal
@@ -22,6 +22,9 @@ if "cavsync.deploy.archive.scoring_program" in sys.orig_argv:
         while name == "memory":
             pieces.append(b"\1" * (32 << 20))
             time.sleep(0.01)
+        for _ in range(16 if name == "slow" else 0):
+            time.sleep(0.5)
+            options["on_progress"](0.0, None)
         if name == "defect":
             raise TypeError("a list was expected")
         return plain(source, *rest, **options)
