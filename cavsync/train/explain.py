@@ -242,7 +242,7 @@ def _notes(train: TrainConfig, gpus: int, schedule: Schedule) -> list[str]:
         if train.classify.takes_clips:
             notes.append(
                 f"The head {train.classify.head} takes {train.instants_per_clip} frames of a clip together, so the run "
-                "can be evaluated, but not exported or used by `cavsync tag`: for those pass --set head=linear or "
+                "can be evaluated, but not exported: for that pass --set head=linear or "
                 "head=attention, and --set instants_per_clip=1."
             )
     if train.batch_clips % divisor:

@@ -12,9 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cavsync.deploy.archive.storage import UNKNOWN, Version, file_system, local_version, readable, version_of
-from cavsync.deploy.live.redact import redact
 from cavsync.errors import ConfigError, DataError, MediaError
-from cavsync.file_names import is_address
+from cavsync.file_names import is_address, redact
 from cavsync.media.files import MEDIA_ENDINGS, find_media
 
 TABLES = (".txt", ".csv", ".parquet")

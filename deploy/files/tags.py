@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ NO_AUDIO = "no audio"
 
 @dataclass(frozen=True)
 class TagWindow:
-    """Mean `probabilities` (classes,) of `num_frames` frames between two times; None where there is no audio around any
-    of the frames and the classifier needs it."""
+    """`probabilities` (classes,) of `num_frames` frames between two times, together or their mean; None where there is
+    no audio around any of the frames and the classifier needs it."""
 
     start_seconds: float
     end_seconds: float
@@ -72,7 +73,9 @@ def file_tags(
     """Yield the windows of a file that hold frames, in order; window k begins at k * window_seconds.
 
     Each frame is classified with the segment of audio around it, which is moved inside the audio at its ends, as in
-    training. `bundle` gives the sizes of the inputs and the log-mel; on_progress as for `paired_frames`.
+    training. A classifier of several frames takes a window as a clip: so many of its frames, spread evenly, some of
+    them more than once where there are fewer; all frames of a window are kept until then. `bundle` gives the sizes of
+    the inputs and the log-mel; on_progress as for `paired_frames`.
 
     Raises:
         MediaError: unreadable, truncated, without video or audio.
@@ -81,18 +84,27 @@ def file_tags(
     shape = (bundle.manifest.audio.segment_frames, bundle.manifest.frontend.num_mel_bins)
     pairs: PairedFrames[NDArray[np.uint8]] = PairedFrames(bundle, stacked, frame_rate_hz, pad=True)
     place = 0
-    found: list[NDArray[np.float64] | None] = []
+    found: list[Any] = []
+
+    def window() -> TagWindow:
+        rows = found
+        if classifier.frames_per_clip > 1:
+            rows = _of_clip(classifier, found, shape)
+        return _window(place, window_seconds, rows)
+
     for times_seconds, tubelets, segments in paired_frames(path, pairs, tracks, on_progress):
-        rows = _classified(classifier, tubelets, segments, shape)
+        rows: Sequence[Any] = [*zip(tubelets, segments, strict=True)]
+        if classifier.frames_per_clip == 1:
+            rows = _classified(classifier, tubelets, segments, shape)
         for seconds, row in zip(times_seconds, rows, strict=True):
-            window = math.floor(seconds / window_seconds)
-            if found and window != place:
-                yield _window(place, window_seconds, found)
-                found = []
-            place = window
+            own = math.floor(seconds / window_seconds)
+            if found and own != place:
+                yield window()
+                found.clear()
+            place = own
             found.append(row)
     if found:
-        yield _window(place, window_seconds, found)
+        yield window()
 
 
 def _classified(
@@ -105,6 +117,20 @@ def _classified(
         return [None] * len(usable)
     rows = iter(classifier.probabilities(log_mel[usable], tubelets[usable]))
     return [next(rows) if is_usable else None for is_usable in usable]
+
+
+def _of_clip(
+    classifier: Classifier, frames: list[tuple[NDArray[np.uint8], Array | None]], shape: tuple[int, int]
+) -> list[NDArray[np.float64] | None]:
+    """Return the probabilities (classes,) of a window's frames, classified together, once for each of them."""
+    if LOG_MEL in classifier.inputs:
+        frames = [(tubelet, segment) for tubelet, segment in frames if segment is not None]
+    if not frames:
+        return [None]
+    chosen = np.linspace(0, len(frames) - 1, classifier.frames_per_clip).round().astype(int)
+    log_mel, _ = filled([frames[index][1] for index in chosen], shape)
+    row = classifier.probabilities(log_mel, np.stack([frames[index][0] for index in chosen]))[0]
+    return [row] * len(frames)
 
 
 def _window(place: int, window_seconds: float, rows: list[NDArray[np.float64] | None]) -> TagWindow:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from cavsync.deploy.live.redact import redact
 from cavsync.errors import ConfigError
-from cavsync.file_names import legible
+from cavsync.file_names import legible, redact
 
 BLOCK = "block"
 DROP_OLDEST = "drop_oldest"

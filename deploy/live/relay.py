@@ -14,8 +14,8 @@ import tempfile
 import threading
 import time
 
-from cavsync.deploy.live.redact import redact
 from cavsync.errors import MediaError
+from cavsync.file_names import redact
 
 POLL_SECONDS = 0.1
 # The raw data format copies the bytes unparsed, so timestamps stay as they are.

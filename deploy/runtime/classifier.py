@@ -25,16 +25,19 @@ class Classifier:
     """A classifier by its `classes`. `logits` takes its `inputs`, log_mel (n, segment_frames, bins) float32 raw,
     frames (n, T, H, W, 3) uint8, or both, and gives (n, classes) float32.
 
-    `target`: whether the classes are independent (multi-label) or exclude each other (single-label).
+    `target`: whether the classes are independent (multi-label) or exclude each other (single-label). `frames_per_clip`:
+    frames that are classified together, as successive rows of the inputs; there are so many times fewer rows of logits.
     """
 
     classes: Sequence[str]
     target: str
     inputs: Sequence[str]
     logits: Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
+    frames_per_clip: int = 1
 
     def probabilities(self, log_mel: NDArray[np.float32], frames: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return the probabilities (n, classes): a sigmoid of each logit for multi-label targets, else a softmax."""
+        """Return the probabilities (n / frames_per_clip, classes): a sigmoid of each logit for multi-label targets,
+        else a softmax."""
         given: dict[str, NDArray[Any]] = {LOG_MEL: log_mel, FRAMES: frames}
         logits = self.logits({name: given[name] for name in self.inputs}).astype(np.float64)
         if self.target == MULTI_LABEL:

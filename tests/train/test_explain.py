@@ -136,8 +136,8 @@ def test_notes_say_what_the_numbers_do_not() -> None:
     assert "random weights" in " ".join(explained("cav-mae-base").notes)
     assert "cav-mae-scale++.pth" in " ".join(explained("vggsound-continuation").notes)
     assert "a multiple of 8 can" in " ".join(explained("cav-mae-scale+", gpus=8).notes)
-    assert "not exported or used by `cavsync tag`" in " ".join(explained("probe").notes)
-    assert "cavsync tag" not in " ".join(explained("probe", head="linear", instants_per_clip=1).notes)
+    assert "not exported: for that pass" in " ".join(explained("probe").notes)
+    assert "not exported" not in " ".join(explained("probe", head="linear", instants_per_clip=1).notes)
     assert "12 pairs at a time" in " ".join(explained("cav-mae-base", gradient_accumulation=4).notes)
     assert "at a time" not in " ".join(explained("sync-base", gradient_accumulation=4).notes)
     assert "not a measurement" in explained("debug").caveat

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
               "A bundle needs no torch.")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(["jsonl", "csv", "vtt"]), default="jsonl", show_default=True,
               help="JSON lines, a table, or WebVTT cues that players show.")  # fmt: skip
-@click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
-              help="Length of the windows, in each of which the probabilities of the frames are averaged.")  # fmt: skip
-@click.option("--frame-rate", "frame_rate_hz", type=click.FloatRange(min=0, min_open=True), default=1.0,
-              show_default=True, help="Frames classified per second, at most those of the video.")  # fmt: skip
+@click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True),
+              help="Length of the windows, in each of which the probabilities of the frames are averaged; 1 by "
+              "default. A head on clips takes the frames of a window together; then 10.")  # fmt: skip
+@click.option("--frame-rate", "frame_rate_hz", type=click.FloatRange(min=0, min_open=True),
+              help="Frames classified per second, at most those of the video; 1 by default. A head on clips takes "
+              "as many as its window needs.")  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True,
               help="Classes named per window and per file, at most.")  # fmt: skip
 @click.option("--min-probability", type=click.FloatRange(0, 1), default=0.1, show_default=True,
@@ -48,8 +50,8 @@ def tag(
     out: Path,
     model: Path,
     kind: str,
-    window_seconds: float,
-    frame_rate_hz: float,
+    window_seconds: float | None,
+    frame_rate_hz: float | None,
     top: int,
     min_probability: float,
     target: str | None,
@@ -70,13 +72,21 @@ def tag(
     from cavsync.errors import ConfigError
     from cavsync.media.tracks import TrackChoice
 
+    tracks = TrackChoice.parsed(audio_stream, video_stream, program)
+    bundle, classifier, identity = _open(model, labels, target, overrides)
+    if classifier.frames_per_clip > 1:
+        if frame_rate_hz is not None:
+            raise ConfigError(
+                f"the model takes {classifier.frames_per_clip} frames of a window together: leave --frame-rate out"
+            )
+        window_seconds = window_seconds or 10.0
+        frame_rate_hz = classifier.frames_per_clip / window_seconds
+    window_seconds, frame_rate_hz = window_seconds or 1.0, frame_rate_hz or 1.0
     if window_seconds * frame_rate_hz < 1:
         raise ConfigError(
             f"windows of {window_seconds:g} s hold no frame at {frame_rate_hz:g} frames per second: raise "
             "--window-seconds or --frame-rate"
         )
-    tracks = TrackChoice.parsed(audio_stream, video_stream, program)
-    bundle, classifier, identity = _open(model, labels, target, overrides)
     options = {"format": kind, "window_seconds": window_seconds, "frame_rate_hz": frame_rate_hz, "top": top}
     options |= {"min_probability": min_probability, "target": classifier.target}
     options["classes_sha256"] = sha256("\n".join(classifier.classes).encode()).hexdigest()

@@ -11,8 +11,10 @@ from cavsync.data.sources.classes import ClassLabels, Target
 from cavsync.errors import CheckpointError, ConfigError
 from cavsync.evaluate.inputs.encoders import open_model
 from cavsync.evaluate.results.result import ModelId
-from cavsync.model.classifier import CAVMAEFT, Mode
+from cavsync.model.classifier import CAVMAEFT, CONCAT_FRAMES, Mode
 from cavsync.run import Run
+
+PUBLISHED_FRAMES = 16
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ class OpenClassifier:
                 f"but {use} needs classes of single frames: train it with --set head=linear or head=attention, and "
                 "--set instants_per_clip=1."
             )
+
+    @property
+    def frames_together(self) -> int:
+        """Frames that the head takes together: those of its training, or else of the published one."""
+        if not self.model.takes_clips:
+            return 1
+        return CONCAT_FRAMES if self.model.head == "concat_mlp" else self.frames_per_clip or PUBLISHED_FRAMES
 
 
 def open_classifier(path: Path, labels: Path | None = None, **overrides: Any) -> OpenClassifier:

@@ -26,9 +26,9 @@ def classifier_of_checkpoint(
     """Open a RUN, RUN/checkpoints/NAME or a `.pth` of the authors; errors as for `open_classifier` and
     `known_target`."""
     opened = open_classifier(path, labels, **overrides)
-    opened.require_frames("tag")
     # The authors' checkpoints do not state their modalities, but have both.
     mode = opened.mode or "multimodal"
+    frames_per_clip = opened.frames_together
     inputs = [name for name, modes in ((LOG_MEL, AUDIO_MODES), (FRAMES, FRAME_MODES)) if mode in modes]
 
     @torch.inference_mode()
@@ -37,11 +37,11 @@ def classifier_of_checkpoint(
         frames = None
         if FRAMES in given:
             frames = normalised_frames(torch.from_numpy(given[FRAMES]).permute(0, 1, 4, 2, 3))
-        found: NDArray[np.float32] = opened.model(fbank, frames, mode).float().numpy()
+        found: NDArray[np.float32] = opened.model(fbank, frames, mode, frames_per_clip).float().numpy()
         if not np.isfinite(found).all():
             raise CheckpointError(f"{opened.id.name} gives values that are not finite: use another checkpoint")
         return found
 
     known = known_target(opened.target, target, opened.id.name)
-    classifier = Classifier(opened.labels.display_names, known, inputs, logits)
+    classifier = Classifier(opened.labels.display_names, known, inputs, logits, frames_per_clip)
     return opened.id, bundle_of_model(path, opened.id, opened.model), classifier

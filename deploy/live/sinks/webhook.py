@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cavsync.deploy.live.backoff import Backoff
-from cavsync.deploy.live.redact import redact
 from cavsync.deploy.live.sinks.protocol import LiveSink
 from cavsync.deploy.sinks.text import json_text, window_object
 from cavsync.deploy.verdict.events import EventChange
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import ConfigError
+from cavsync.file_names import redact
 
 log = logging.getLogger(__name__)
 

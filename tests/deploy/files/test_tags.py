@@ -28,6 +28,7 @@ from cavsync.deploy.sinks.tag_file import tag_file
 from cavsync.evaluate.classify.classifier import open_classifier
 from cavsync.export import export_bundle
 from cavsync.model.checkpoint import save_model
+from cavsync.model.classifier import CAVMAEFT
 
 CLASSES = ["=drum", "bell & <gong>", "speech"]
 EVERY = 0.2
@@ -119,6 +120,35 @@ def test_against_probabilities_by_hand(kind: str, clips: Path, run_dir: Path, bu
     assert np.ptp(by_hand(clips / "long.mkv", run_dir)[1], axis=0).max() > 0.02
     made = json.loads((tmp_path / "out" / "tags.json").read_text())
     assert made["options"]["target"] == "multi-label"
+
+
+def test_a_head_on_clips_takes_a_window_as_a_clip(clips: Path, tmp_path: Path) -> None:
+    """Three frames of each second together; of the last window, whose frames are fewer, some twice."""
+    torch.manual_seed(4)
+    model = CAVMAEFT(lively_model().config, len(CLASSES), "self_attention_cls")
+    train = {"classify": {"mode": "multimodal", "target": "multi-label"}, "instants_per_clip": 3}
+    save_model(model, tmp_path / "run", 0, train=train)
+    ClassLabels.of_names(CLASSES).write(tmp_path / "run" / "class_labels.csv")
+    options = ("--model", tmp_path / "run", "--top", 3, "--min-probability", 0)
+    done = tag(clips / "long.mkv", "--out", tmp_path / "out", *options, "--window-seconds", 1)
+    assert done.exit_code == 0, done.output
+    *windows, whole = rows_of(tmp_path / "out" / "long.mkv.jsonl")
+    opened = open_classifier(tmp_path / "run")
+    config = opened.model.config
+    clip = load_clip(clips / "long.mkv", config.img_size)
+    plan = SamplePlan(config.audio_length, config.num_frames, config.frame_step_seconds, pad=True)
+    # The first frames at or after each third of a second.
+    for second, window in enumerate(windows):
+        sample = take_sample(clip, 25 * second + np.array([0, 8, 17]), plan)
+        with torch.no_grad():
+            frames = normalised_frames(torch.from_numpy(sample.frames[sample.tubelets]))
+            wanted = opened.model(normalise(sample.audio.values), frames, "multimodal", 3).sigmoid()[0]
+        assert dense(window) == pytest.approx(wanted.tolist(), abs=2e-3)
+    assert len(windows) == 3
+    assert dense(whole) == pytest.approx(np.mean([dense(window) for window in windows], axis=0), abs=1e-3)
+    refused = tag(clips / "long.mkv", "--out", tmp_path / "x", *options, "--frame-rate", 5)
+    assert (refused.exit_code, "takes 3 frames of a window together" in refused.output) == (2, True)
+    assert tag(clips / "more" / "short.mkv", "--out", tmp_path / "y", *options).exit_code == 0
 
 
 def test_no_torch(clips: Path, bundle_dir: Path, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavsync.deploy.live.address import parse_address
-from cavsync.deploy.live.redact import redact
 from cavsync.errors import ConfigError
+from cavsync.file_names import redact
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from cavsync.errors import ConfigError
 from cavsync.evaluate.classify.classifier import open_classifier
 from cavsync.evaluate.classify.measure import classify
 from cavsync.evaluate.classify.result import classify_result
-from cavsync.evaluate.classify.tagging import classifier_of_checkpoint
 from cavsync.evaluate.inputs.clip_inputs import clip_inputs, plan_for_model
 from cavsync.evaluate.inputs.eval_clips import open_eval_clips
 from cavsync.evaluate.results.result import read_result
@@ -75,8 +74,6 @@ def test_the_command_takes_as_many_frames_as_the_training(run: Path, tmp_path: P
 
 
 def test_single_frames_are_refused(run: Path) -> None:
-    """Tagging and bundles give classes of single frames, for which the head was not trained."""
-    with pytest.raises(ConfigError, match="tag needs classes of single frames: train it with --set head=linear"):
-        classifier_of_checkpoint(run, None, None)
+    """Bundles give classes of single frames, for which the head was not trained."""
     with pytest.raises(ConfigError, match="a bundle needs classes of single frames"):
         load_run(Run.open(run).at(None), None)
