@@ -120,7 +120,7 @@ class DataSet:
             yield from self._read(path, columns).to_pylist()
 
     def _parts(self, table: str) -> list[Path]:
-        return sorted(path for path in (self.folder / table).iterdir() if _PART.fullmatch(path.name))
+        return _parts(self.folder / table)
 
     def _read(self, path: Path, columns: list[str] | None = None) -> Any:
         file = self._parquet(path)
@@ -204,6 +204,10 @@ class DataSet:
         self.flush()
 
 
+def _parts(table: Path) -> list[Path]:
+    return sorted(path for path in table.glob("part-*.parquet") if _PART.fullmatch(path.name))
+
+
 @contextmanager
 def data_set(folder: Path, source: str, settings: dict[str, Any], *, resume: bool) -> Iterator[DataSet]:
     """Open or begin the data set of an archive; what is added is written when the block ends.
@@ -233,7 +237,7 @@ def _begin(folder: Path, provenance: dict[str, Any], *, resume: bool) -> None:
     """Check what the folder holds, or write what it will hold."""
     remove_leftovers(folder)
     path = folder / ARCHIVE
-    if not path.exists() or not any((folder / VERDICTS).glob("part-*.parquet")):
+    if not path.exists() or not _parts(folder / VERDICTS):
         if not path.exists() and any(folder.iterdir()):
             raise ConfigError(f"{folder} holds other files: give an empty or new folder for the archive")
         with atomic_file(path) as stream:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -83,28 +85,18 @@ def file_tags(
     """
     shape = (bundle.manifest.audio.segment_frames, bundle.manifest.frontend.num_mel_bins)
     pairs: PairedFrames[NDArray[np.uint8]] = PairedFrames(bundle, stacked, frame_rate_hz, pad=True)
-    place = 0
-    found: list[Any] = []
+    together = classifier.frames_per_clip > 1
 
-    def window() -> TagWindow:
-        rows = found
-        if classifier.frames_per_clip > 1:
-            rows = _of_clip(classifier, found, shape)
-        return _window(place, window_seconds, rows)
+    def rows() -> Iterator[tuple[int, Any]]:
+        for times_seconds, tubelets, segments in paired_frames(path, pairs, tracks, on_progress):
+            frames = zip(tubelets, segments, strict=True)
+            found: Iterable[Any] = frames if together else _classified(classifier, tubelets, segments, shape)
+            for seconds, row in zip(times_seconds, found, strict=True):
+                yield math.floor(seconds / window_seconds), row
 
-    for times_seconds, tubelets, segments in paired_frames(path, pairs, tracks, on_progress):
-        rows: Sequence[Any] = [*zip(tubelets, segments, strict=True)]
-        if classifier.frames_per_clip == 1:
-            rows = _classified(classifier, tubelets, segments, shape)
-        for seconds, row in zip(times_seconds, rows, strict=True):
-            own = math.floor(seconds / window_seconds)
-            if found and own != place:
-                yield window()
-                found.clear()
-            place = own
-            found.append(row)
-    if found:
-        yield window()
+    for place, group in groupby(rows(), key=itemgetter(0)):
+        window = [row for _, row in group]
+        yield _window(place, window_seconds, _of_clip(classifier, window, shape) if together else window)
 
 
 def _classified(

@@ -10,6 +10,7 @@ import torch
 from cavsync.train.graphs.engine import StepEngine
 from cavsync.train.graphs.recorder import CudaRecorder, Recorder
 from cavsync.train.step import Scalars, StepBatch, TrainingStep
+from cavsync.train.tasks.task import Recordable
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ def reason_against(step: TrainingStep) -> str:
     """Why the steps of a run cannot be recorded, "" where they can."""
     if step.ranks.size > 1:
         return "several processes exchange embeddings and gradients within a step"
+    if not isinstance(step.task, Recordable):
+        return "only pretraining is written so that a step can be recorded"
     return step.task.reason_against_recording()
 
 
@@ -39,9 +42,10 @@ class GraphedStep:
     """Does what `TrainingStep.take` does, with forward, backward and update recorded after the first steps."""
 
     def __init__(self, step: TrainingStep, recorder: Recorder) -> None:
-        self._step = step
+        assert isinstance(step.task, Recordable)
+        self._step, self._task = step, step.task
         limit = step.config.clip_gradient_norm or math.inf
-        self.engine = StepEngine(step.task.compute, step.fabric, step.model, step.optimizer, recorder, limit)
+        self.engine = StepEngine(self._task.compute, step.fabric, step.model, step.optimizer, recorder, limit)
 
     def take(self, batch: StepBatch) -> Scalars:
         """Update the weights once; return the scalars of each used part. See `TrainingStep.take`."""
@@ -50,7 +54,7 @@ class GraphedStep:
             return []
         weights = [batch.counts[step.ranks.rank][part] / sum(map(batch.num_pairs, used)) for part in used]
         done = [
-            self.engine.part(step.task.inputs(batch.parts[part], step.fabric.device, step.draw(batch, part)), weight)
+            self.engine.part(self._task.inputs(batch.parts[part], step.fabric.device, step.draw(batch, part)), weight)
             for part, weight in zip(used, weights, strict=True)
         ]
         norm = self.engine.update()

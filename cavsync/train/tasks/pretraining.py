@@ -71,7 +71,7 @@ class Pretraining(Task):
         return loss, {name: float(value) for name, value in scalars.items()}
 
     def reason_against_recording(self) -> str:
-        """See `Task.reason_against_recording`."""
+        """See `Recordable.reason_against_recording`."""
         if self.model_config.multi_ratio_masking:
             return "multi_ratio_masking hides another number of patches in each step"
         if self.model_config.pair_stem:
@@ -79,7 +79,7 @@ class Pretraining(Task):
         return ""
 
     def inputs(self, batch: PairBatch, device: torch.device, draw: Draw) -> dict[str, Tensor]:
-        """See `Task.inputs`."""
+        """See `Recordable.inputs`."""
         found = {"fbank": batch.normalised_features(device)}
         if self.model_config.pair_stem:
             found["pairs"], found["tubelets"] = batch.frame_pairs(device)
@@ -94,7 +94,7 @@ class Pretraining(Task):
         return found if self.model_config.multi_ratio_masking else found | self._ranks(len(batch), device, draw)
 
     def compute(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `Task.compute`."""
+        """See `Recordable.compute`."""
         return self._forward(model, inputs, None)
 
     def _forward(self, model: Any, inputs: dict[str, Tensor], draw: Draw | None) -> tuple[Tensor, dict[str, Tensor]]:

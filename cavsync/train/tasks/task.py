@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
@@ -69,20 +69,6 @@ class Task(Protocol):
         """Return the loss of a batch (a scalar), and scalars to report."""
         ...
 
-    def reason_against_recording(self) -> str:
-        """Why steps cannot be recorded as CUDA graphs; "" where `inputs` and `compute` do what `loss` does."""
-        return "only pretraining is written so that a step can be recorded"
-
-    def inputs(self, batch: Any, device: torch.device, draw: Draw) -> dict[str, Tensor]:
-        """Return the tensors, on `device`, that `compute` needs of a batch; all that is drawn is among them."""
-        del batch, device, draw
-        raise NotImplementedError(self.reason_against_recording())
-
-    def compute(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss (a scalar) and the scalars of `loss`, on the device, without waiting for it."""
-        del model, inputs
-        raise NotImplementedError(self.reason_against_recording())
-
     def measure(self, model: Any, batch: Any, device: torch.device, draw: Draw) -> tuple[dict[str, float], Any]:
         """Return the scalars of `loss` for a held-out batch, and what `over_clips` needs of it."""
         return self.loss(model, batch, device, draw)[1], None
@@ -91,3 +77,20 @@ class Task(Protocol):
         """Return the held-out metrics that are no means, from all batches of all processes."""
         del parts
         return {}
+
+
+@runtime_checkable
+class Recordable(Protocol):
+    """A task that is written so that its steps can be recorded as CUDA graphs."""
+
+    def reason_against_recording(self) -> str:
+        """Why the steps of this run cannot be recorded; "" where `inputs` and `compute` do what `Task.loss` does."""
+        ...
+
+    def inputs(self, batch: Any, device: torch.device, draw: Draw) -> dict[str, Tensor]:
+        """Return the tensors, on `device`, that `compute` needs of a batch; all that is drawn is among them."""
+        ...
+
+    def compute(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss (a scalar) and the scalars of `Task.loss`, on the device, without waiting for it."""
+        ...
