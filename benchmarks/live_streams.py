@@ -1,4 +1,7 @@
-"""The number of live streams that this machine sustains before decisions are late, with and without an EnginePool.
+"""The number of live streams that this machine sustains before decisions are late.
+
+Three ways to share the work: the streams as threads of one process, the same through an EnginePool, and spread over
+several processes, each with a bundle of its own.
 
 Each stream is a thread that pushes decoded frames (320x180, 25 Hz) and audio (48 kHz, stereo), or those of a file, into
 a scorer of the shipped model (±0.8 s) at the times at which they would arrive. The latency of a decision is measured
@@ -12,11 +15,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +32,14 @@ import numpy as np
 
 from cavsync.deploy import Bundle, EnginePool, ScoringOptions, SyncScorer
 from cavsync.deploy.runtime.default_bundle import default_bundle
+from cavsync.deploy.stream.options import AUTO, PATHS
 from cavsync.media.align import FRAME_LENGTH_SAMPLES, FRAME_SHIFT_SAMPLES, SAMPLE_RATE_HZ
 
 RESULTS = measure.RESULTS / "live_streams.jsonl"
 MAX_OFFSET_MS = 800.0
 HELD_SHARE = 0.99
 MAX_STREAMS = 512
-PLAIN, POOL = "plain", "pool"
+PLAIN, POOL, PROCESSES = "plain", "pool", "processes"
 
 
 def needed_seconds(scorer: SyncScorer, end_seconds: float) -> float:
@@ -60,24 +67,41 @@ def play(
     return latencies
 
 
-def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: float) -> dict[str, Any]:
-    """Run several streams at once, with starts spread over one frame period and one group of frames."""
+@dataclass(frozen=True)
+class Load:
+    """What every stream of a trial is: its options, the repeated clip, and how long it is played."""
+
+    options: ScoringOptions
+    clip: material.Material
+    seconds: float
+
+
+@dataclass
+class Found:
+    """Latencies of the decisions of some streams, how many never came, and the CPU time of all."""
+
+    latencies: list[float] = field(default_factory=list)
+    missing: int = 0
+    cpu_seconds: float = 0.0
+
+
+def run_streams(bundle: Bundle, load: Load, start_times: Sequence[float]) -> Found:
+    """Run streams in threads, each from its start time (of time.monotonic) on."""
     stop = threading.Event()
-    latencies: list[list[float]] = [[] for _ in range(num_streams)]
-    expected = [0] * num_streams
-    begin = time.monotonic() + 0.5
-    options = ScoringOptions(max_offset_ms=MAX_OFFSET_MS).for_live(bundle.manifest.sync)
+    options = load.options.for_live(bundle.manifest.sync)
+    found = Found(cpu_seconds=-time.process_time())
 
-    def run(number: int) -> None:
+    def run(start_time: float) -> None:
         scorer = SyncScorer(bundle, options)
-        latencies[number] = play(scorer, clip, begin + number / num_streams, seconds, stop)
+        latencies = play(scorer, load.clip, start_time, load.seconds, stop)
         first, step = scorer.window_seconds, bundle.manifest.sync.decision_step_seconds
-        ends = np.arange(first, seconds, step)
+        ends = np.arange(first, load.seconds, step)
         # Decisions that were due more than a second before the end and never arrived count as missing.
-        expected[number] = sum(needed_seconds(scorer, end) < seconds - 1 for end in ends)
+        due = sum(needed_seconds(scorer, end) < load.seconds - 1 for end in ends.tolist())
+        found.latencies += latencies
+        found.missing += max(0, due - len(latencies))
 
-    cpu_seconds = time.process_time()
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(num_streams)]
+    threads = [threading.Thread(target=run, args=(start_time,)) for start_time in start_times]
     for thread in threads:
         thread.start()
     try:
@@ -85,9 +109,51 @@ def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: fl
             thread.join()
     finally:
         stop.set()
-    cpu_seconds = time.process_time() - cpu_seconds
-    missing = sum(max(0, due - len(found)) for due, found in zip(expected, latencies, strict=True))
-    values = np.array([value for found in latencies for value in found] + [seconds] * missing)
+    found.cpu_seconds += time.process_time()
+    return found
+
+
+class Process:
+    """A child process with a bundle of its own, which runs the streams that it is sent."""
+
+    def __init__(self, load: Load, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._child = context.Process(target=serve, args=(theirs, load, threads), daemon=True)
+        self._child.start()
+        self.connection.recv()
+
+    def close(self) -> None:
+        """End the process."""
+        self.connection.send(None)
+        self._child.join()
+
+
+def serve(connection: Connection, load: Load, threads: int) -> None:
+    """Answer start times of streams with what was found, until None comes."""
+    bundle = Bundle.open(default_bundle(), threads=threads)
+    connection.send(None)
+    while start_times := connection.recv():
+        connection.send(run_streams(bundle, load, start_times))
+
+
+def trial(bundle: Bundle, load: Load, num_streams: int, processes: Sequence[Process] = ()) -> dict[str, Any]:
+    """Run several streams at once, in `processes` or in this one.
+
+    Their starts are spread over a second, so over frame periods and groups of frames.
+    """
+    begin = time.monotonic() + 0.5
+    start_times = [begin + number / num_streams for number in range(num_streams)]
+    if processes:
+        shares = [start_times[place :: len(processes)] for place in range(min(num_streams, len(processes)))]
+        busy = processes[: len(shares)]
+        for child, times in zip(busy, shares, strict=True):
+            child.connection.send(times)
+        parts = [child.connection.recv() for child in busy]
+    else:
+        parts = [run_streams(bundle, load, start_times)]
+    missing, cpu_seconds = sum(part.missing for part in parts), sum(part.cpu_seconds for part in parts)
+    values = np.array([value for part in parts for value in part.latencies] + [load.seconds] * missing)
     p50, p99 = (np.quantile(values, [0.5, HELD_SHARE]) * 1000).tolist() if len(values) else (math.inf, math.inf)
     return {
         "streams": num_streams,
@@ -95,19 +161,24 @@ def trial(bundle: Bundle, clip: material.Material, num_streams: int, seconds: fl
         "missing": missing,
         "p50_ms": round(p50, 1),
         "p99_ms": round(p99, 1),
-        "cpu_seconds_per_second": round(cpu_seconds / (num_streams * seconds), 3),
+        "cpu_seconds_per_second": round(cpu_seconds / (num_streams * load.seconds), 3),
         "busy_cores": round(cpu_seconds / (time.monotonic() - begin), 2),
     }
 
 
-def measure_way(way: str, bundle: Bundle, clip: material.Material, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the trials of one way to share the bundle, one row each."""
+SETTINGS = {PLAIN: (), POOL: ("workers", "deadline_ms", "max_batch"), PROCESSES: ("processes",)}
+"""The options that belong to each way."""
+
+
+def measure_way(way: str, bundle: Bundle, load: Load, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the trials of one way to share the work, one row each."""
     sizes: list[int] = []
-    settings = {name: getattr(options, name) for name in ("workers", "deadline_ms", "max_batch")} if way == POOL else {}
+    settings = {name: getattr(options, name) for name in SETTINGS[way]}
+    processes: list[Process] = []
 
     def measured(number: int) -> dict[str, Any]:
         sizes.clear()
-        found = trial(shared, clip, number, options.seconds)
+        found = trial(shared, load, number, processes)
         return found | ({"streams_per_batch": round(float(np.mean(sizes)), 2)} if sizes else {})
 
     print(f"{way}:", flush=True)
@@ -116,6 +187,9 @@ def measure_way(way: str, bundle: Bundle, clip: material.Material, options: argp
         if way == POOL:
             pool = EnginePool(bundle, **settings, on_batch=lambda _, streams, *__: sizes.append(streams))
             shared = stack.enter_context(pool).bundle
+        if way == PROCESSES:
+            children = (closing(Process(load, options.threads)) for _ in range(options.processes))
+            processes += map(stack.enter_context, children)
         late_ms = 1000 * options.late_seconds
         if options.streams:
             trials = [judged(measured(number), late_ms) for number in options.streams]
@@ -163,9 +237,11 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--streams", type=int, nargs="+", help="try these numbers of streams instead of searching")
     parser.add_argument("--threads", type=int, default=1, help="threads of one engine call")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="parallel batches of the pool")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="processes that share the streams")
+    parser.add_argument("--path", choices=PATHS, default=AUTO, help="what is judged, as in `cavsync watch`")
     parser.add_argument("--deadline-ms", type=float, default=2.0)
     parser.add_argument("--max-batch", type=int, default=64)
-    parser.add_argument("--ways", nargs="+", choices=[PLAIN, POOL], default=[PLAIN, POOL])
+    parser.add_argument("--ways", nargs="+", choices=[*SETTINGS], default=[*SETTINGS])
     parser.add_argument("--clip-seconds", type=float, default=10.0, help="length of the repeated clip")
     parser.add_argument("--family", choices=material.FAMILIES, default="face", help="what the clip shows")
     parser.add_argument("--clip", type=Path, help="a file with both tracks at 25 Hz, in place of a generated clip")
@@ -177,8 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
         else material.material(options.clip_seconds, family=options.family)
     )
     bundle = Bundle.open(default_bundle(), threads=options.threads)
-    rows = [row for way in options.ways for row in measure_way(way, bundle, clip, options)]
-    facts = {name: getattr(options, name) for name in ("family", "threads", "seconds", "late_seconds")}
+    load = Load(ScoringOptions(max_offset_ms=MAX_OFFSET_MS, path=options.path), clip, options.seconds)
+    rows = [row for way in options.ways for row in measure_way(way, bundle, load, options)]
+    facts = {name: getattr(options, name) for name in ("family", "path", "threads", "seconds", "late_seconds")}
     facts |= {
         "clip": options.clip.name if options.clip else None,
         "model": bundle.manifest.name,

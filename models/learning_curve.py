@@ -1,0 +1,121 @@
+"""Measure what real footage is worth to the whole picture: the same training with none, a quarter, half and all of it.
+
+    make learning-curve REAL=DATA
+
+DATA is a folder with manifest.csv (columns path, use, split, kind, group, duration_s). The real footage is that of use
+`train+test` and `research` whose split is `train`, taken by whole groups (speakers, recordings) of each use; a smaller
+share is part of each larger one. All runs have as many steps, and real clips are as often among theirs, but for the run
+without footage, which sees generated clips only. Measured are clips that none of the runs saw. The runs are for
+research only, and nothing of them is shipped. Writes rows to benchmarks/results/learning_curve.jsonl, which
+docs/images/draw_learning_curve.py draws. An interrupted run is resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from steps import cavsync, link
+
+RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "learning_curve.jsonl"
+SHARES = {"none": 0.0, "quarter": 0.25, "half": 0.5, "all": 1.0}
+GENERATED = {
+    "worlds": ("--clips", 120, "--seed", 4300, "--families", "worlds"),
+    "drawings": ("--clips", 120, "--seed", 4100),
+    "held-out-worlds": ("--clips", 27, "--seed", 990100, "--families", "worlds"),
+}
+# Of 687 clips of an epoch, 447 are real: all of them three times, or a part of them more often.
+REAL_VISITS = 447
+UNSEEN = ("--only", "use=research", "--only", "use=test-only", "--only", "split=held", "--only", "split=")
+USES = ("train+test", "research")
+METHODS = ("motion against loudness",)
+
+
+def choose(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    """Return the clips of each share of the groups that may be trained on."""
+    rows = [row for row in rows if row["use"] in USES and row["split"] == "train"]
+    place: dict[str, float] = {}
+    for use in USES:
+        groups = sorted({row["group"] for row in rows if row["use"] == use})
+        ranks = np.random.default_rng(0).permutation(len(groups))
+        place |= {group: rank / len(groups) for group, rank in zip(groups, ranks, strict=True)}
+    return {name: [row for row in rows if place[row["group"]] < share] for name, share in SHARES.items()}
+
+
+def train(out: Path, name: str, num_clips: int, steps: int) -> None:
+    """Train the run of one share of the footage, or go on with it."""
+    clips = out / "clips"
+    data, repeats = [clips / "worlds", clips / "drawings"], [1, 1]
+    if num_clips:
+        data, repeats = [*data, clips / name], [*repeats, round(REAL_VISITS / num_clips)]
+    words = [word for folder in data for word in ("--data", folder)]
+    changes = ("--set", f"repeats={json.dumps(repeats)}", "--set", f"max_steps={steps}")
+    held_out = ("--held-out", clips / "held-out-worlds")
+    cavsync("train", "--preset", "sync-tiny", *words, *held_out, "--out", out / name, *changes, "--resume")
+
+
+def measure(real: Path, out: Path, names: list[str]) -> dict[str, Any]:
+    """Return the report on all runs, on clips that none of them saw."""
+    report = out / "unseen.json"
+    runs = [word for name in names for word in ("--model", out / name)]
+    cavsync("eval", "sync", real, *UNSEEN, "--min-seconds", "2.5", *runs, "--path", "whole", "--json", report)
+    found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))["rows"]
+    return found
+
+
+def amount(footage: list[dict[str, str]]) -> dict[str, float]:
+    """Return how many clips, groups and minutes some footage is."""
+    minutes = sum(float(row["duration_s"]) for row in footage) / 60
+    return {"clips": len(footage), "groups": len({row["group"] for row in footage}), "minutes": round(minutes, 2)}
+
+
+def rows(report: dict[str, Any], chosen: dict[str, list[dict[str, str]]], steps: int) -> list[dict[str, Any]]:
+    """Return a row for each kind of clip and each run or baseline, with how much footage it saw."""
+    found = []
+    for kind, content in report["kinds"].items():
+        for method, ways in content["methods"].items():
+            seen = chosen.get(method)
+            if seen is None and method not in METHODS:
+                continue
+            footage = None if seen is None else amount(seen)
+            figures = ways["raw"]["all"]
+            tested = {"kind": kind, "method": method, "tested_clips": content["clips"], "footage": footage}
+            found.append(tested | {key: figures[key] for key in ("within_40_ms", "within_100_ms", "two_choice")})
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return [row | {"steps": steps, "date": date} for row in found]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--real", type=Path, required=True, help="folder with manifest.csv")
+    parser.add_argument("--out", type=Path, required=True, help="folder for clips, runs and reports")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of each run")
+    parser.add_argument("--train-only", choices=SHARES, nargs="+", help="train these runs, and measure nothing")
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    out: Path = options.out.resolve()
+    for name, settings in GENERATED.items():
+        if not (out / "clips" / name / "truth.jsonl").is_file():
+            cavsync("data", "synth", out / "clips" / name, *settings, "--overwrite")
+    with (options.real / "manifest.csv").open(encoding="utf-8") as table:
+        chosen = choose(list(csv.DictReader(table)))
+    for name, footage in chosen.items():
+        for row in footage:
+            link((options.real / row["path"]).resolve(), out / "clips" / name)
+    for name in options.train_only or SHARES:
+        train(out, name, len(chosen[name]), options.steps)
+    if options.train_only:
+        return
+    found = rows(measure(options.real, out, [*SHARES]), chosen, options.steps)
+    RESULTS.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    print(f"wrote {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()
