@@ -151,19 +151,29 @@ GPU_STEPS ?=
 gpu-check:
 	$(GPU_PYTHON) benchmarks/gpu_check.py $(GPU_STEPS)
 
-# Make build/gpu-pack, at most 60 MB: this checkout and the wheels that a GPU machine without a network may lack.
-gpu-pack: setup
-	$(BIN)/python benchmarks/gpu_pack.py
-
-# Rebuild the shipped model, or the one that research footage was added to: some hours on two cores each. REAL is a
-# folder of clips with manifest.csv; MINUTES is the time to train.
+# A folder of real clips with manifest.csv, for what trains the shipped models.
 REAL ?= ../shared/data
+
+# Make build/gpu-pack, at most 60 MB: this checkout, the wheels that a GPU machine without a network may lack, and, where
+# REAL is there, small copies of the footage that sync-tiny is trained on.
+gpu-pack: setup
+	$(BIN)/python benchmarks/gpu_pack.py $(if $(wildcard $(REAL)/manifest.csv),--real $(REAL))
+
+# Rebuild the shipped model, or the one that research footage was added to: some hours on two cores each. MINUTES is the
+# time to train. DEVICE=cuda trains in the folder that `make gpu-pack` made, within 8 minutes; then copy its
+# build/whole-picture back and run `make sync-tiny TRAINED=--trained`.
 MINUTES ?= 120
+DEVICE ?= auto
+ifeq ($(DEVICE),cuda)
+sync-tiny:
+	$(GPU_PYTHON) benchmarks/gpu_check.py sync-tiny
+else
 sync-tiny: setup
-	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES)
+	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) $(TRAINED)
+endif
 
 sync-research: setup
-	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) --research
+	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) --research $(TRAINED)
 
 # Rebuild the face path of the shipped model: some hours on two cores, nearly all of it measuring. FACE_FLAGS="--steps 3" tries it out.
 sync-face: setup

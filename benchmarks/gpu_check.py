@@ -25,6 +25,7 @@ SITE = ROOT / "build" / "gpu-site"
 PACKAGES = {
     "annotated-types": "annotated_types",
     "av": "av",
+    "click": "click",
     "lightning-fabric": "lightning_fabric",
     "lightning-utilities": "lightning_utilities",
     "pydantic": "pydantic",
@@ -45,8 +46,12 @@ class Step:
     name: str
     limit_seconds: float
     command: tuple[str, ...]
+    only_if_named: bool = False
 
 
+# The footage that `make gpu-pack` adds. The generated clips that the shipped model is trained on, too, are made first.
+FOOTAGE = "footage"
+WHERE = ("--real", FOOTAGE, "--out", "build/whole-picture", "--device", "cuda")
 STEPS = (
     Step("step", 90, ("benchmarks/train_step.py",)),
     Step("recorded", 60, ("benchmarks/train_step.py", "--recorded")),
@@ -56,6 +61,7 @@ STEPS = (
     # What PyTorch's compiler takes part in comes last: it may need minutes.
     Step("step-compiled", 120, ("benchmarks/train_step.py", "--only-compiled")),
     Step("kernels-compiled", 60, ("benchmarks/kernels.py", "--only-compiled")),
+    Step("sync-tiny", 480, ("models/whole_picture_run.py", *WHERE, "--minutes", "5"), only_if_named=True),
 )
 
 
@@ -148,8 +154,9 @@ def main() -> None:
     install_missing(options.python)
     end = time.monotonic() + 60 * options.minutes
     before, endings = sizes(), {}
+    default = [step.name for step in STEPS if not step.only_if_named]
     for step in STEPS:
-        if options.steps and step.name not in options.steps:
+        if step.name not in (options.steps or default):
             continue
         limit_seconds = min(step.limit_seconds, end - time.monotonic() - KILL_AFTER_SECONDS)
         if limit_seconds <= 0:

@@ -2,7 +2,8 @@
 
 The machine has what PyTorch's own images have: torch, triton, NumPy, SciPy, Pillow, TensorBoard, pytest. What training
 and `make gpu-check` import beside that is packed for Python 3.11 and 3.12; `make gpu-check` there installs what is
-missing. The shipped models stay out.
+missing. The shipped models stay out. With --real, small copies of the footage that the shipped model was trained on are
+added, so that `make sync-tiny DEVICE=cuda` can train it there.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from pathlib import Path
 
-from gpu_check import PACKAGES, ROOT, WHEELS
+from gpu_check import FOOTAGE, PACKAGES, ROOT, WHEELS
 from rich.progress import track
 
 PACK = ROOT / "build" / "gpu-pack"
@@ -31,26 +33,34 @@ def download(version: str) -> None:
     subprocess.run(command, check=True)
 
 
-def pack() -> int:
-    """Copy the commit and the wheels into one new folder; return its size in bytes."""
+def pack(real: Path | None) -> int:
+    """Copy the commit, the wheels and the footage in `real` into one new folder; return its size in bytes."""
     shutil.rmtree(PACK, ignore_errors=True)
     with tempfile.TemporaryFile() as archive:
         subprocess.run(
-            ["git", "-C", str(ROOT), "archive", "HEAD", ".", ":!models", ":!docs"], stdout=archive, check=True
+            ["git", "-C", str(ROOT), "archive", "HEAD", ".", ":(exclude,glob)models/*/**", ":!docs"],
+            stdout=archive,
+            check=True,
         )
         archive.seek(0)
         with tarfile.open(fileobj=archive) as tar:
             tar.extractall(PACK, filter="data")
     shutil.copytree(WHEELS, PACK / WHEELS.relative_to(ROOT))
+    if real is not None:
+        subprocess.run(
+            [sys.executable, str(ROOT / "models/small_footage.py"), str(real), str(PACK / FOOTAGE)], check=True
+        )
     return sum(path.stat().st_size for path in PACK.rglob("*") if path.is_file())
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--real", type=Path, help="folder of clips with manifest.csv")
+    options = parser.parse_args()
     shutil.rmtree(WHEELS, ignore_errors=True)
     for version in track(("3.11", "3.12"), "downloading wheels", transient=True):
         download(version)
-    size = pack()
+    size = pack(options.real)
     if size > MAX_BYTES:
         sys.exit(f"'{PACK}' is {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}: pack fewer wheels.")
     print(f"{size / 1e6:.0f} MB in {PACK}: copy it to the machine, then run `make gpu-check` there.")

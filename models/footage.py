@@ -7,20 +7,21 @@ from pathlib import Path
 
 from steps import cavsync, link
 
-GENERATED = {
+TRAINING = {
     "worlds": ["--clips", "360", "--seed", "4300", "--families", "worlds"],
     "drawings": ["--clips", "240", "--seed", "4100"],
     "held-out-worlds": ["--clips", "27", "--seed", "990100", "--families", "worlds"],
-    "held-out-drawings": ["--clips", "16", "--seed", "990000"],
-    "test-worlds": ["--clips", "54", "--seed", "991100", "--families", "worlds", "--max-offset-ms", "800"],
 }
+"""Generated clips to train on and to calibrate with, by folder: options of `cavsync data synth`."""
+TESTING = {"test-worlds": ["--clips", "54", "--seed", "991100", "--families", "worlds", "--max-offset-ms", "800"]}
+"""Generated clips to test on."""
 # Of research footage, so many groups of the training split are kept for calibration.
 CALIBRATION_EVERY = 7
 
 
-def make_clips(real: Path, clips: Path) -> None:
+def make_clips(real: Path, clips: Path, generated: dict[str, list[str]]) -> None:
     """Generate clips, and link those of `real` (a folder with manifest.csv) into folders by use and split."""
-    for name, options in GENERATED.items():
+    for name, options in generated.items():
         if not (clips / name / "truth.jsonl").is_file():
             cavsync("data", "synth", clips / name, *options, "--overwrite")
     with (real / "manifest.csv").open(encoding="utf-8") as table:

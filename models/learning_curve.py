@@ -28,11 +28,12 @@ SHARES = {"none": 0.0, "quarter": 0.25, "half": 0.5, "all": 1.0}
 GENERATED = {
     "worlds": ("--clips", 120, "--seed", 4300, "--families", "worlds"),
     "drawings": ("--clips", 120, "--seed", 4100),
-    "held-out-worlds": ("--clips", 27, "--seed", 990100, "--families", "worlds"),
 }
 # Of 687 clips of an epoch, 447 are real: all of them three times, or a part of them more often.
 REAL_VISITS = 447
-UNSEEN = ("--only", "use=research", "--only", "use=test-only", "--only", "split=held", "--only", "split=")
+UNSEEN = "unseen"
+ONLY_UNSEEN = ("--only", "use=research", "--only", "use=test-only", "--only", "split=held", "--only", "split=")
+MIN_SECONDS = 2.5
 USES = ("train+test", "research")
 METHODS = ("motion against loudness",)
 
@@ -48,6 +49,12 @@ def choose(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
     return {name: [row for row in rows if place[row["group"]] < share] for name, share in SHARES.items()}
 
 
+def unseen(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the clips that `measure` tests: of no group that is trained on, and long enough to be scored."""
+    kept = [row for row in rows if row["use"] in ("research", "test-only") and row["split"] in ("held", "")]
+    return [row for row in kept if float(row["duration_s"]) >= MIN_SECONDS]
+
+
 def train(out: Path, name: str, num_clips: int, steps: int) -> None:
     """Train the run of one share of the footage, or go on with it."""
     clips = out / "clips"
@@ -56,15 +63,24 @@ def train(out: Path, name: str, num_clips: int, steps: int) -> None:
         data, repeats = [*data, clips / name], [*repeats, round(REAL_VISITS / num_clips)]
     words = [word for folder in data for word in ("--data", folder)]
     changes = ("--set", f"repeats={json.dumps(repeats)}", "--set", f"max_steps={steps}")
-    held_out = ("--held-out", clips / "held-out-worlds")
+    held_out = ("--held-out", clips / UNSEEN)
     cavsync("train", "--preset", "sync-tiny", *words, *held_out, "--out", out / name, *changes, "--resume")
+
+
+def held_out(run: Path) -> dict[str, float]:
+    """Return how well a run tells the moments of a clip apart, on the unseen clips."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    found = next(record for record in map(json.loads, reversed(lines)) if "held_out_accuracy" in record)
+    return {key: found[key] for key in ("held_out_accuracy", "held_out_loss")}
 
 
 def measure(real: Path, out: Path, names: list[str]) -> dict[str, Any]:
     """Return the report on all runs, on clips that none of them saw."""
     report = out / "unseen.json"
     runs = [word for name in names for word in ("--model", out / name)]
-    cavsync("eval", "sync", real, *UNSEEN, "--min-seconds", "2.5", *runs, "--path", "whole", "--json", report)
+    cavsync(
+        "eval", "sync", real, *ONLY_UNSEEN, "--min-seconds", MIN_SECONDS, *runs, "--path", "whole", "--json", report
+    )
     found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))["rows"]
     return found
 
@@ -104,8 +120,9 @@ def main() -> None:
         if not (out / "clips" / name / "truth.jsonl").is_file():
             cavsync("data", "synth", out / "clips" / name, *settings, "--overwrite")
     with (options.real / "manifest.csv").open(encoding="utf-8") as table:
-        chosen = choose(list(csv.DictReader(table)))
-    for name, footage in chosen.items():
+        listed = list(csv.DictReader(table))
+    chosen = choose(listed)
+    for name, footage in [*chosen.items(), (UNSEEN, unseen(listed))]:
         for row in footage:
             link((options.real / row["path"]).resolve(), out / "clips" / name)
     for name in options.train_only or SHARES:

@@ -14,14 +14,15 @@ import argparse
 import json
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from footage import make_clips
+from footage import TESTING, TRAINING, make_clips
 from steps import cavsync, link
 from whole_picture_card import measured
+from whole_picture_run import CLIPS, SYNC_RESEARCH, SYNC_TINY, Product, add_training_options, train
 
 from cavsync.atomic import atomic_folder
 from cavsync.export import amend_card
@@ -33,36 +34,6 @@ from cavsync.model.checkpoint import save_model
 from cavsync.train import preset
 
 SHIPPED = Path(__file__).resolve().parent
-CITED = (
-    "generated clips (ours) and on clips of GRID (Cooke, Barker, Cunningham and Shao 2006, CC BY 4.0) and HDTF (Zhang, "
-    "Li, Ding and Fan 2021, CC BY 4.0)"
-)
-
-
-@dataclass(frozen=True)
-class Product:
-    """A bundle: the folders of clips that it is trained on, each visited `repeats` times an epoch, those held out, and
-    how many clips of each of these calibrate it."""
-
-    name: str
-    trained_on: dict[str, int]
-    calibrated_on: dict[str, int]
-    licence: str
-
-
-SYNC_TINY = Product(
-    "sync-tiny",
-    {"worlds": 1, "drawings": 1, "talking": 9},
-    {"held-out-worlds": 27, "held-out-talking": 12},
-    f"Apache-2.0; trained on {CITED}",
-)
-SYNC_RESEARCH = Product(
-    "sync-research",
-    {"worlds": 1, "drawings": 1, "talking": 4, "research": 7},
-    {"held-out-worlds": 18, "held-out-talking": 12, "held-out-research": 11},
-    f"CC BY-NC 4.0, for research only; trained on {CITED}, and on excerpts of videos whose footage stays with its "
-    "uploaders (VGGSound, AVSync15, AVSBench, VAS, Greatest Hits and pages of research projects)",
-)
 TESTS: dict[str, tuple[str, ...]] = {
     "real clips of which no training saw any": (
         *("--only", "use=research", "--only", "use=test-only", "--only", "split=held", "--only", "split="),
@@ -70,15 +41,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "generated worlds, unseen": ("--offsets", "0"),
 }
-
-
-def train(product: Product, clips: Path, run: Path, minutes: float) -> None:
-    """Train the run, or go on with it."""
-    data = [word for name in product.trained_on for word in ("--data", clips / name)]
-    held_out = [word for name in product.calibrated_on for word in ("--held-out", clips / name)]
-    repeats = f"repeats={json.dumps([*product.trained_on.values()])}"
-    limits = ("--set", repeats, "--max-minutes", minutes, "--resume")
-    cavsync("train", "--preset", "sync-tiny", *data, *held_out, "--out", run, *limits)
 
 
 def export(product: Product, run: Path, out: Path, clips: Path) -> Path:
@@ -136,17 +98,16 @@ def with_faces(bundle: Path, source: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, required=True, help="folder with manifest.csv")
-    parser.add_argument("--out", type=Path, required=True, help="folder for clips, run, bundles and reports")
-    parser.add_argument("--research", action="store_true", help="build sync-research")
-    parser.add_argument("--minutes", type=float, default=120.0, help="time to train")
+    add_training_options(parser)
+    parser.add_argument("--trained", action="store_true", help="take the run in --out as it is, trained elsewhere")
     options = parser.parse_args()
     product = SYNC_RESEARCH if options.research else SYNC_TINY
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     out: Path = options.out.resolve()
-    clips, run = out / "clips", out / f"{product.name}-run"
-    make_clips(options.real, clips)
-    train(product, clips, run, options.minutes)
+    clips, run = out / CLIPS, out / product.run_name
+    make_clips(options.real, clips, TRAINING | TESTING)
+    if not options.trained:
+        train(product, clips, run, options.minutes, options.device)
     before = out / "shipped-before"
     if not before.exists():
         shutil.copytree(SHIPPED / "sync-tiny", before)
