@@ -161,7 +161,7 @@ gpu-pack: setup
 
 # Rebuild the shipped model, or the one that research footage was added to: some hours on two cores each. MINUTES is the
 # time to train. DEVICE=cuda trains in the folder that `make gpu-pack` made, within 8 minutes; then copy its
-# build/whole-picture back and run `make sync-tiny TRAINED=--trained`.
+# build/whole-picture back and run `make sync-tiny TRAINED=1`.
 MINUTES ?= 120
 DEVICE ?= auto
 ifeq ($(DEVICE),cuda)
@@ -169,11 +169,11 @@ sync-tiny:
 	$(GPU_PYTHON) benchmarks/gpu_check.py sync-tiny
 else
 sync-tiny: setup
-	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) $(TRAINED)
+	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) $(if $(TRAINED),--trained)
 endif
 
 sync-research: setup
-	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) --research $(TRAINED)
+	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) --research $(if $(TRAINED),--trained)
 
 # Rebuild the face path of the shipped model: some hours on two cores, nearly all of it measuring. FACE_FLAGS="--steps 3" tries it out.
 sync-face: setup
