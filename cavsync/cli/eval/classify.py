@@ -34,7 +34,7 @@ DEFAULT_FRAMES = 10
               "else multimodal]")  # fmt: skip
 @click.option("--frames", type=click.IntRange(min=1),
               help="Frames per clip, whose probabilities are averaged, unless the head takes them together; by default "
-              "10, as many as in its training for a run with such a head, or all of a CAV-MAE JSON.")  # fmt: skip
+              "10, with such a head as many as in its training (16 if unknown), or all of a CAV-MAE JSON.")  # fmt: skip
 @segments_option
 @channels_option
 @click.option("--target", type=click.Choice(["multi-label", "single-label"]),
@@ -75,7 +75,7 @@ def classify(
     check_outputs(json_out, html_out)
     opened = open_classifier(model, labels, **overrides)
     if frames is None and data.suffix.lower() != ".json":
-        frames = opened.frames_per_clip or DEFAULT_FRAMES
+        frames = opened.frames_together if opened.model.takes_clips else DEFAULT_FRAMES
     clips = open_eval_clips(
         data,
         segment_frames=opened.model.config.audio_length,

@@ -73,6 +73,18 @@ def test_the_command_takes_as_many_frames_as_the_training(run: Path, tmp_path: P
         assert read_result(out).protocol["frames"] == frames
 
 
+def test_the_command_takes_as_many_frames_as_the_published_probe_where_the_training_is_unknown(tmp_path: Path) -> None:
+    """As `cavsync tag` does."""
+    torch.manual_seed(0)
+    save_model(CAVMAEFT(small_config(), 4, "self_attention_cls"), tmp_path / "model", 0, train={})
+    ClassLabels.of_names(FAMILIES).write(tmp_path / "model" / "class_labels.csv")
+    folder, report = make_clips(tmp_path / "clips", 2), tmp_path / "report.json"
+    arguments = ["eval", "classify", str(folder), "--model", str(tmp_path / "model"), "--ignore-other-labels"]
+    ended = CliRunner().invoke(main, [*arguments, "--target", "single-label", "--json", str(report)])
+    assert ended.exit_code == 0, ended.output
+    assert read_result(report).protocol["frames"] == open_classifier(tmp_path / "model").frames_together == 16
+
+
 def test_single_frames_are_refused(run: Path) -> None:
     """Bundles give classes of single frames, for which the head was not trained."""
     with pytest.raises(ConfigError, match="a bundle needs classes of single frames"):
