@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +19,7 @@ fsspec = pytest.importorskip("fsspec", reason="archives need the extra 'ray'")
 
 
 def names(src: Path | str, column: str = "path") -> list[str]:
-    return [source.name for source in find_sources(str(src), column)]
+    return [source.name for source in find_sources(str(src), column).sources]
 
 
 def test_a_folder_without_hidden_files(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +29,7 @@ def test_a_folder_without_hidden_files(clips: Path, monkeypatch: pytest.MonkeyPa
     assert names("clips") == wanted
     assert names("clips/b.mkv") == wanted[1:2]
     found = (clips / "a.mkv").stat()
-    assert find_sources("clips", "path")[0].version == Version(found.st_size, str(found.st_mtime_ns))
+    assert find_sources("clips", "path").sources[0].version == Version(found.st_size, str(found.st_mtime_ns))
 
 
 def test_lists_and_tables_name_each_file_once(clips: Path, tmp_path: Path) -> None:
@@ -80,18 +76,6 @@ def test_what_is_no_archive_is_one_sentence(
     with pytest.raises(kind, match=words) as caught:
         find_sources(src, "path")
     assert "\n" not in str(caught.value)
-
-
-@pytest.fixture
-def web(clips: Path) -> Iterator[str]:
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(clips))) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_a_web_server_that_lists_its_folders(web: str, clips: Path) -> None:
@@ -141,7 +125,7 @@ def test_an_object_store(clips: Path, bundle: Bundle, monkeypatch: pytest.Monkey
     for name in ("a.mkv", ".hidden.mkv", "notes.txt", "more/a.mkv"):
         s3.put_file(str(clips / name), f"archive/videos/{name}")
     s3.pipe_file("archive/list.txt", b"s3://archive/videos/a.mkv\n")
-    sources = find_sources("s3://archive/videos", "path")
+    sources = find_sources("s3://archive/videos", "path").sources
     assert [source.name for source in sources] == ["s3://archive/videos/a.mkv", "s3://archive/videos/more/a.mkv"]
     assert [source.version.size_bytes for source in sources] == [
         (clips / name).stat().st_size for name in ("a.mkv", "more/a.mkv")
