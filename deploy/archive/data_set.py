@@ -219,9 +219,9 @@ def room_in(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"{folder} cannot be written ({error.strerror or error}): free some space and go on with --resume"
-        ) from None
+        # pyarrow has the system's words at the end of its own.
+        reason = (error.strerror or str(error)).rpartition("] ")[2]
+        raise DataError(f"{folder} cannot be written ({reason}): free some space and go on with --resume") from None
 
 
 def _parts(table: Path) -> list[Path]:

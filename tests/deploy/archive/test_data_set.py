@@ -13,7 +13,6 @@ import pytest
 
 from cavsync.deploy.archive import data_set as module
 from cavsync.deploy.archive.data_set import NOTE, DataSet, data_set
-from cavsync.deploy.archive.report import COLUMNS, archive_page, overview_of
 from cavsync.deploy.archive.rows import FileRows, failed
 from cavsync.deploy.archive.sources import Source
 from cavsync.deploy.archive.storage import Version
@@ -219,20 +218,3 @@ def test_an_archive_without_a_row_takes_other_options(tmp_path: Path) -> None:
         data.add(rows(SOURCES[0]))
     with pytest.raises(ConfigError, match="another --engine"):
         fill(tmp_path, SOURCES, resume=True)
-
-
-def test_the_report_shows_what_to_look_at_first(tmp_path: Path) -> None:
-    with data_set(tmp_path, "s3://a/<b>", SETTINGS, resume=False) as data:
-        data.add(rows(SOURCES[0], 20.0))
-        data.add(rows(SOURCES[1], -300.0, "audio_late"))
-        data.add(rows(Source("/clips/<i>.mkv"), 700.0, "audio_early"))
-        data.add(rows(SOURCES[3], 5.0, "undetermined"))
-        data.add(failed(SOURCES[4], "4.mkv is damaged"))
-        data.flush()
-        overview = overview_of(data.verdicts(COLUMNS))
-        page = "".join(archive_page(overview, data.provenance))
-    assert overview.sentence() == "1 in sync, 1 audio early, 1 audio late, 1 undetermined, 1 failed"
-    assert page.index("/clips/&lt;i&gt;.mkv") < page.index("/clips/1.mkv") < page.index("4.mkv is damaged")
-    assert "/clips/0.mkv" not in page
-    assert "s3://a/&lt;b&gt;" in page
-    assert page.count('<rect fill="var(--confidence)"') == 3
