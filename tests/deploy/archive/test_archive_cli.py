@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,14 +14,14 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from archive_objects import archived_objects, scored_objects
 from click.testing import CliRunner, Result
 from killed_archive import __file__ as SCRIPT
 from ray_cluster import workers
+from sync_clips import write_clip
 from waiting import wait_until
 
 from cavsync.cli.main import main
-
-FIELDS_OF_SUMMARY = {"path_share", "media", "versions", "events", "bundle", "kind"}
 
 
 def run(words: Sequence[object], status: int = 0) -> Result:
@@ -51,22 +51,22 @@ def links(folder: Path, clips: Path, count: int) -> Path:
 def test_rows_are_those_of_score(
     clips: Path, bundle_path: Path, cluster: Any, tmp_path: Path, num_workers: int
 ) -> None:
-    run(["score", clips, "--bundle", bundle_path, "--json", tmp_path / "scores.jsonl"])
-    done = archive(clips, tmp_path / "out", bundle_path, cluster, "--workers", num_workers)
-    assert "3 files, 0.0 hours: " in done.output
-    objects = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text("utf-8").splitlines()]
-    windows = [{k: v for k, v in one.items() if k != "kind"} for one in objects if one["kind"] == "window"]
-    assert table(tmp_path / "out", "windows") == windows
-    summaries = [one for one in objects if one["kind"] == "summary"]
-    verdicts = table(tmp_path / "out", "verdicts")
-    assert [one["source"] for one in verdicts] == [one["source"] for one in summaries]
-    for verdict, summary in zip(verdicts, summaries, strict=True):
-        shared = summary.keys() - FIELDS_OF_SUMMARY
-        assert {name: verdict[name] for name in shared} == {name: summary[name] for name in shared}
-        assert json.loads(verdict["media"]) == summary["media"]
-    events = [{"source": one["source"], **event} for one in summaries for event in one["events"]]
-    assert table(tmp_path / "out", "events") == events
-    assert "Audio-visual sync of an archive" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    """Every field of every window, event and verdict, and the sentence on a file that cannot be scored."""
+    folder = tmp_path / "clips"
+    shutil.copytree(clips, folder)
+    # Tracks that are apart by this much are out of sync throughout.
+    write_clip(folder / "late.mkv", seconds=6.0, frame_rate=12, seed=5, audio_offset_ms=-300.0)
+    (folder / "bad.mkv").write_bytes((clips / "a.mkv").read_bytes()[:300])
+    options = ["--bundle", bundle_path, "--window-seconds", 1.5]
+    run(["score", folder, *options, "--json", tmp_path / "scores.jsonl"], 1)
+    out = tmp_path / "out"
+    done = archive(folder, out, bundle_path, cluster, *options[2:], "--workers", num_workers, status=1)
+    assert "5 files, 0.0 hours: " in done.output
+    found = archived_objects(out)
+    assert found == scored_objects(tmp_path / "scores.jsonl")
+    assert [one["kind"] for one in found[str(folder / "bad.mkv")]] == ["error"]
+    assert any(one.get("events") for objects in found.values() for one in objects)
+    assert "Audio-visual sync of an archive" in (out / "report.html").read_text("utf-8")
 
 
 def test_three_poison_files_cost_only_themselves(clips: Path, bundle_path: Path, cluster: Any, tmp_path: Path) -> None:
