@@ -40,7 +40,7 @@ def _workers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
 def _folder(_: click.Context, __: click.Parameter, value: str) -> Path:
     """Take OUT, which is no address: parts are renamed there when they are whole."""
     if is_address(value):
-        raise click.BadParameter(f"{value} is an address: give a folder of this machine, and copy it there when it is done.")
+        raise click.BadParameter(f"{value} is an address: give a folder of this machine, and copy it there when done.")
     return Path(value)
 
 

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 from archive_objects import archived_objects, scored_objects
 from click.testing import CliRunner, Result
 from killed_archive import __file__ as SCRIPT
-from ray_cluster import workers
 from sync_clips import write_clip
 from waiting import wait_until
 
@@ -147,31 +145,3 @@ def test_a_stopped_archive_keeps_what_was_scored(
     archive(folder, out, bundle_path, cluster, "--resume")
     assert len(table(out, "verdicts")) == 12
     assert {row["source"] for row in table(out, "windows")} == {str(path) for path in folder.iterdir()}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", ["worker", "driver"])
-def test_nothing_is_lost_and_nothing_twice(
-    clips: Path, bundle_path: Path, cluster: Any, tmp_path: Path, victim: str
-) -> None:
-    """Killed at five moments: right after the start, and after each further part."""
-    folder, out = links(tmp_path / "clips", clips, 40), tmp_path / "out"
-    run_one = start(folder, out, bundle_path, cluster)
-    for kill in range(5):
-        wait_until(lambda kill=kill: num_done(out) >= 2 * kill and (victim == "driver" or workers(cluster[1])))  # type: ignore[misc]
-        if victim == "driver":
-            run_one.kill()
-            run_one.communicate()
-            run_one = start(folder, out, bundle_path, cluster)
-        else:
-            workers(cluster[1])[0].kill()
-    _, said = run_one.communicate()
-    assert run_one.returncode == 0, said
-    verdicts = table(out, "verdicts")
-    assert [row["source"] for row in verdicts] == sorted(str(path) for path in folder.iterdir())
-    assert not [row["error"] for row in verdicts if row["error"]]
-    counts = Counter(row["source"] for row in table(out, "windows"))
-    assert counts.keys() == {row["source"] for row in verdicts}
-    assert len(set(counts.values())) == 1
-    wait_until(lambda: not workers(cluster[1]))
-    assert psutil.pid_exists(cluster[1].pid)
