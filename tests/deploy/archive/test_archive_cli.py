@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from archive_objects import archived_objects, scored_objects
 from click.testing import CliRunner, Result
 from killed_archive import __file__ as SCRIPT
+from refused_folder import refuse
 from sync_clips import write_clip
 from waiting import wait_until
 
@@ -28,7 +30,7 @@ def run(words: Sequence[object], status: int = 0) -> Result:
     return done
 
 
-def archive(clips: Path, out: Path, bundle_path: Path, cluster: Any, *words: object, status: int = 0) -> Result:
+def archive(clips: Path | str, out: Path, bundle_path: Path, cluster: Any, *words: object, status: int = 0) -> Result:
     return run(["archive", clips, out, "--bundle", bundle_path, "--address", cluster[0], *words], status)
 
 
@@ -93,6 +95,45 @@ def test_only_what_is_new_is_scored(clips: Path, bundle_path: Path, cluster: Any
     assert "none.mkv" in done.output
     assert "another window_seconds" in archive(*words, "--resume", "--window-seconds", 1, status=2).output
     assert Counter(row["state"] == "failed" for row in table(tmp_path / "out", "verdicts")) == {False: 2, True: 1}
+
+
+def test_what_is_left_out_and_what_cannot_be_listed(
+    clips: Path, bundle_path: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = links(tmp_path / "clips", clips, 1), tmp_path / "out"
+    (folder / "link.mkv").symlink_to("000.mkv")
+    (folder / "closed").mkdir()
+    with monkeypatch.context() as patch:
+        refuse(patch, folder / "closed")
+        said = archive(folder, out, bundle_path, cluster, status=1).output
+    assert "1 name was left out: other names of the same files came before" in said
+    assert f"error: {folder}/closed/ cannot be listed (Permission denied)" in said
+    assert "2 files, 0.0 hours" in said
+    rows = {row["source"]: row["error"] for row in table(out, "verdicts")}
+    assert rows.keys() == {str(folder / "000.mkv"), f"{folder}/closed/"}
+    assert rows[str(folder / "000.mkv")] is None
+    assert "(Permission denied)" in rows[f"{folder}/closed/"]
+    said = archive(folder, out, bundle_path, cluster, "--resume").output
+    assert "1 of 1 files were scored before" in said
+    assert [row["source"] for row in table(out, "verdicts")] == [str(folder / "000.mkv")]
+
+
+def test_the_signature_of_a_list_is_kept_nowhere(
+    clips: Path, web: str, bundle_path: Path, cluster: Any, tmp_path: Path
+) -> None:
+    (clips / "signed.csv").write_text(f"path\n{web}/a.mkv\n{web}/none.mkv\n{web}/./a.mkv#t=1\n")
+    try:
+        src = f"{web}/signed.csv?X-Amz-Signature=Q7Q&other=Q8Q"
+        said = archive(src, tmp_path / "out", bundle_path, cluster, status=1).output
+    finally:
+        (clips / "signed.csv").unlink()
+    assert "1 name was left out" in said
+    rows = {row["source"]: row["error"] for row in table(tmp_path / "out", "verdicts")}
+    assert rows.keys() == {f"{web}/a.mkv", f"{web}/none.mkv"}
+    assert rows[f"{web}/a.mkv"] is None
+    content = [said.encode(), *(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())]
+    assert not [part for part in content if b"Q7Q" in part or b"Q8Q" in part]
+    assert json.loads((tmp_path / "out" / "archive.json").read_bytes())["source"] == f"{web}/signed.csv?***"
 
 
 @pytest.mark.parametrize(

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
+from refused_folder import refuse
 
 from cavsync.deploy.archive.sources import find_sources
 from cavsync.errors import MediaError
 
 pytest.importorskip("fsspec", reason="archives need the extra 'ray'")
-
-
-def refuse(monkeypatch: pytest.MonkeyPatch, closed: Path) -> None:
-    """Let the system refuse to list a folder, which it does not for root."""
-    plain = os.scandir
-
-    def scandir(path: Any = ".") -> Any:
-        if os.fspath(path) == str(closed):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(closed))
-        return plain(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
 
 
 def test_a_folder_without_permission_is_named(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
