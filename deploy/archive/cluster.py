@@ -62,8 +62,6 @@ def _join(ray: Any, address: str) -> None:
     try:
         if address != AUTO:
             _require_answer(address.removeprefix(CLIENT))
-        # Ray's core repeats a refused token every second.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         with warnings.catch_warnings(action="ignore"):
             ray.init(address=address, **_quiet())
     except _errors(ray) as error:
