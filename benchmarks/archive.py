@@ -1,4 +1,4 @@
-"""Throughput of `cavsync archive` against `cavsync score` on the same cores, and whether their rows are equal.
+"""Throughput of `cavsync archive` against `cavsync score` on the same cores, and whether all their fields are equal.
 
 Scores generated clips by both commands, each part of them in both orders, so that other work on the machine meets both
 alike: `cavsync score` in one process with all cores, and `cavsync archive` with one worker per core on a Ray cluster
@@ -23,10 +23,13 @@ from typing import Any
 
 import measure
 import psutil
-import pyarrow.parquet as pq
 
 from cavsync.data.synth import draw_specs, generate
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+from archive_objects import archived_objects, scored_objects
+
+Objects = dict[str, list[dict[str, Any]]]
 RESULTS = measure.RESULTS / "archive.jsonl"
 CLUSTER = """
 import sys, ray
@@ -34,7 +37,6 @@ ray.init(address="local", num_cpus=int(sys.argv[1]), include_dashboard=False, lo
 print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 """
-KEPT = ("time_seconds", "audio_offset_ms", "similarity", "confidence", "state", "reason", "path")
 
 
 def timed(words: Sequence[object], cluster: psutil.Process | None) -> tuple[float, float]:
@@ -65,19 +67,11 @@ def _cpu_of(cluster: psutil.Process | None) -> dict[int, float]:
     return found
 
 
-def windows_of(scores: Path) -> list[tuple[Any, ...]]:
-    objects = [json.loads(line) for line in scores.read_text("utf-8").splitlines()]
-    return sorted(_window(one) for one in objects if one["kind"] == "window")
-
-
-def _window(row: dict[str, Any]) -> tuple[Any, ...]:
-    return (row["source"], *(str(row[name]) for name in KEPT))
-
-
 def measured(clips: list[Path], turns: int, folder: Path, address: str, cluster: psutil.Process) -> dict[str, Any]:
     """Score the clips by both commands in turns."""
     totals = {"score": [0.0, 0.0], "archive": [0.0, 0.0]}
-    expected, found = [], []
+    expected: Objects = {}
+    found: Objects = {}
     for turn in range(turns):
         part = clips[turn::turns]
         (folder / "list.txt").write_text("".join(f"{path}\n" for path in part))
@@ -91,12 +85,12 @@ def measured(clips: list[Path], turns: int, folder: Path, address: str, cluster:
             totals[name][0] += seconds
             totals[name][1] += cpu_seconds
             print(f"{name}, {len(part)} clips: {seconds:.1f} s, {cpu_seconds:.1f} CPU s", flush=True)
-        expected += windows_of(scores)
-        found += sorted(_window(row) for row in pq.read_table(out / "windows").to_pylist())
+        expected |= scored_objects(scores)
+        found |= archived_objects(out)
     row: dict[str, Any] = {
         "clips": len(clips),
         "turns": turns,
-        "windows": len(expected),
+        "windows": sum(one["kind"] == "window" for objects in expected.values() for one in objects),
         "rows_equal": found == expected,
     }
     for name, (seconds, cpu_seconds) in totals.items():

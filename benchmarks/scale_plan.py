@@ -133,7 +133,7 @@ def storage(plan: Assumptions) -> list[list[str]]:
 
 
 def archive_on_gpus(plan: Assumptions) -> list[list[str]]:
-    """GPU hours of the published size by batch, and the cores that decode for one GPU."""
+    """GPU hours of the published size by batch, the cores that decode beside a GPU, and what both cost."""
     flops = encoder_flops(preset(PUBLISHED)[0])
     pairs = (FRAMES_PER_SECOND * flops.visual + AUDIO_PER_SECOND * flops.audio) / (flops.visual + flops.audio)
     reading = next(one.reading for one in scorings() if one.name.startswith("published"))
@@ -145,7 +145,11 @@ def archive_on_gpus(plan: Assumptions) -> list[list[str]]:
         "GPU hours",
         f"GPUs for {plan.days:g} days",
         "price of GPUs",
+        "price of reading",
+        "price together",
     ]
+    # Every file is read once, whatever computes its embeddings.
+    reading_price = plan.hours * reading * plan.core_price
     table = [[*heads, "cores that read for one GPU", "Gbit/s for one GPU"]]
     for row in (one for one in rows("encoders_gpu") if one["model"] == PUBLISHED):
         rate = row["pairs_per_second"] / pairs
@@ -153,7 +157,9 @@ def archive_on_gpus(plan: Assumptions) -> list[list[str]]:
         gpus = count(math.ceil(gpu_hours / (plan.days * 24)))
         work = [row["device"], str(row["batch"]), count(row["pairs_per_second"]), count(rate), count(gpu_hours)]
         cores, gbit = count(math.ceil(rate * reading)), f"{rate * plan.media_mbit / 1000:.2f}"
-        table.append([*work, gpus, count(gpu_hours * plan.gpu_price), cores, gbit])
+        gpu_price = gpu_hours * plan.gpu_price
+        prices = [count(price) for price in (gpu_price, reading_price, gpu_price + reading_price)]
+        table.append([*work, gpus, *prices, cores, gbit])
     return table
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _LONE = re.compile(r"[\ud800-\udfff]")
 _LOOKS_ESCAPED = re.compile(r"\\(?=x[0-9a-f]{2})")
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 # Control characters, line and paragraph separators, and marks that reorder the text around them.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -21,9 +22,20 @@ def legible(text: str) -> str:
     Nothing else changes, except that a text with such bytes has `\x5c` for a backslash that would read as part of an
     escape, so that replacing every `\xNN` by its byte gives the name back.
     """
-    if _LONE.search(text) is None:
-        return text
-    return _LONE.sub(_escape, _LOOKS_ESCAPED.sub(r"\\x5c", text))
+    return text if _LONE.search(text) is None else escaped(text)
+
+
+def escaped(name: str) -> str:
+    r"""Return a name as `legible` does, with `\x5c` for every backslash that would read as part of an escape.
+
+    No two names of files give the same text, and `unescaped` gives the name back. Use it once, on the name itself.
+    """
+    return _LONE.sub(_escape, _LOOKS_ESCAPED.sub(r"\\x5c", name))
+
+
+def unescaped(text: str) -> str:
+    """Return the name of which `escaped` made `text`."""
+    return _ESCAPED.sub(_unescape, text)
 
 
 def printable(text: str) -> str:
@@ -53,9 +65,18 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def _unescape(match: re.Match[str]) -> str:
+    byte = int(match[1], 16)
+    return chr(byte if byte < 0x80 else 0xDC00 + byte)
+
+
 HIDDEN = "***"
 _USER_INFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/?#\s'\"@:]*):[^/?#\s'\"]*@", re.IGNORECASE)
-_SECRET_NAME = r"[\w.-]*(?:pass(?:word|phrase|wd)?|pwd|token|secret|key|signature|sig|auth|credential|streamid)[\w.-]*"
+_SECRET_WORDS = (
+    "pass(?:word|phrase|wd)?|pwd|token|secret|key|signature|sig|auth|credential|streamid|jwt|hmac|hdn(?:ea|ts|tl)|"
+    "session|ticket"
+)
+_SECRET_NAME = rf"[\w.%-]*(?:{_SECRET_WORDS})[\w.%-]*"
 _SECRET_VALUE = re.compile(rf"(?P<name>[?&;]{_SECRET_NAME}=)[^&;\s'\"#]*", re.IGNORECASE)
 
 

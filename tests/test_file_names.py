@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cavsync.errors import MediaError
-from cavsync.file_names import ffmpeg_path, is_address, is_hidden, legible, printable
+from cavsync.file_names import escaped, ffmpeg_path, is_address, is_hidden, legible, printable, unescaped
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,19 @@ def test_every_byte_comes_back() -> None:
     name = bytes(range(1, 256)).replace(b"/", b"") + rb"\x41"
     text = legible(os.fsdecode(name))
     assert re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode()) == name
+
+
+@given(st.lists(st.sampled_from([b"\\", b"x", b"5", b"c", b"e", b"9", b"\xe9", b"\xff", "é".encode()]), max_size=12))
+def test_no_two_names_are_escaped_alike(parts: list[bytes]) -> None:
+    name = os.fsdecode(b"".join(parts))
+    escaped(name).encode("utf-8")
+    assert unescaped(escaped(name)) == name
+
+
+def test_a_name_that_looks_escaped_is_no_other_name() -> None:
+    assert [escaped(name) for name in (os.fsdecode(b"caf\xe9"), r"caf\xe9", r"a\b", "é")] == (
+        [r"caf\xe9", r"caf\x5cxe9", r"a\b", "é"]
+    )
 
 
 def test_a_terminal_obeys_nothing_in_a_name() -> None:

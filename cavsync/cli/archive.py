@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cavsync.deploy.archive.data_set import DataSet
     from cavsync.deploy.archive.rows import FileRows
     from cavsync.deploy.archive.setup import Setup
-    from cavsync.deploy.archive.sources import Source
+    from cavsync.deploy.archive.sources import Found
     from cavsync.deploy.archive.worker_pool import WorkerSpec
     from cavsync.deploy.runtime.engine_keywords import EngineKeywords
 
@@ -40,7 +40,7 @@ def _workers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
 def _folder(_: click.Context, __: click.Parameter, value: str) -> Path:
     """Take OUT, which is no address: parts are renamed there when they are whole."""
     if is_address(value):
-        raise click.BadParameter(f"{value} is an address: give a folder of this machine.")
+        raise click.BadParameter(f"{value} is an address: give a folder of this machine, and copy it there when done.")
     return Path(value)
 
 
@@ -93,6 +93,7 @@ def archive(
     and report.html. A file that crashes, hangs or takes too much memory costs no other. After Ctrl-C, SIGTERM, a crash
     or a full disk, --resume goes on. Exit status 1: a file or the bundle could not be used.
     """
+    from cavsync.deploy.archive.addresses import local_name, shown
     from cavsync.deploy.archive.data_set import data_set
     from cavsync.deploy.archive.setup import settings_of
     from cavsync.deploy.archive.sources import find_sources
@@ -101,11 +102,15 @@ def archive(
     spec = WorkerSpec(*workers, cpus_per_worker, gpus_per_worker, can_grow=address is not None)
     limits = {"streams": streams, "memory_mb": memory_mb, "stall_seconds": stall_seconds}
     setup, manifest = _setup(bundle, {**engine, "threads": cpus_per_worker}, scoring, spec, limits)
-    place = src if is_address(src) else str(Path(src).absolute())
+    src = local_name(src)
+    place = shown(src) if is_address(src) else str(Path(src).absolute())
     # Before anything is written: a wrong SRC leaves no OUT behind.
-    sources = find_sources(src, column)
+    found = find_sources(src, column)
+    if found.num_duplicates:
+        names = "1 name was" if found.num_duplicates == 1 else f"{found.num_duplicates} names were"
+        click.echo(f"{names} left out: other names of the same files came before", err=True)
     with data_set(out, place, settings_of(setup, manifest), resume=resume) as data:
-        stopped = _score(data, sources, setup, spec, address)
+        stopped = _score(data, found, setup, spec, address)
         data.flush()
         num_failed = _finish(data)
     if stopped is not None:
@@ -134,17 +139,20 @@ def _setup(
     return Setup(folder, digest(manifest), engine, scoring, **limits), manifest
 
 
-def _score(
-    data: DataSet, sources: list[Source], setup: Setup, spec: WorkerSpec, address: str | None
-) -> BaseException | None:
+def _score(data: DataSet, found: Found, setup: Setup, spec: WorkerSpec, address: str | None) -> BaseException | None:
     """Score what OUT does not have. Returns what ended it early: a signal, or an error that all files would meet."""
     from cavsync.deploy.archive.cluster import cluster
+    from cavsync.deploy.archive.rows import failed
     from cavsync.deploy.archive.setup import packed
     from cavsync.deploy.archive.worker_pool import WorkerPool
 
-    wanted = data.wanted(sources)
-    if len(wanted) < len(sources):
-        click.echo(f"{len(sources) - len(wanted)} of {len(sources)} files were scored before", err=True)
+    wanted = data.wanted(found.sources)
+    if len(wanted) < len(found.sources):
+        num_before = len(found.sources) - len(wanted)
+        click.echo(f"{num_before} of {len(found.sources)} files were scored before", err=True)
+    for folder, error in found.unreadable:
+        data.add(failed(folder, error))
+        print_error(error)
     if not wanted:
         return None
     try:
@@ -152,13 +160,13 @@ def _score(
         with stopped_by_signals(), cluster(address) as ray, stopped_by_signals() as check:
             content = None if address is None else packed(setup.bundle)
             try:
-                _take_all(data, WorkerPool(ray, spec, setup, content).run(wanted), len(sources), check)
+                _take_all(data, WorkerPool(ray, spec, setup, content).run(wanted), found.num_rows, check)
             except KeyboardInterrupt:
                 # Ray replaces what the signal raises by an exception of its own.
                 check()
                 raise
     except KeyboardInterrupt as interrupt:
-        text = f"{data.num_files} of {len(sources)} files are in {data.folder}; --resume goes on with the rest"
+        text = f"{data.num_files} of {found.num_rows} files are in {data.folder}; --resume goes on with the rest"
         return type(interrupt)(text)
     except CavsyncError as error:
         return error
@@ -182,13 +190,14 @@ def _take_all(data: DataSet, results: Iterator[FileRows | None], num_sources: in
 def _finish(data: DataSet) -> int:
     """Write the report and print the totals; returns the number of files that failed."""
     from cavsync.atomic import atomic_file
+    from cavsync.deploy.archive.data_set import room_in
     from cavsync.deploy.archive.report import COLUMNS, archive_page, overview_of
     from cavsync.deploy.files.row import FAILED
 
     overview = overview_of(data.verdicts(COLUMNS))
     if not data.num_files:
         return 0
-    with atomic_file(data.folder / REPORT) as stream:
+    with room_in(data.folder), atomic_file(data.folder / REPORT) as stream:
         stream.writelines(part.encode("utf-8") for part in archive_page(overview, data.provenance))
     click.echo(printable(f"{data.num_files} files, {overview.hours:.1f} hours: {overview.sentence()}"))
     return overview.counts[FAILED]

@@ -12,24 +12,38 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
 from cavsync.atomic import atomic_file, atomic_path, only_writer, remove_leftovers
+from cavsync.deploy.archive.addresses import identity
 from cavsync.deploy.archive.rows import FileRows
 from cavsync.deploy.archive.sources import Source
 from cavsync.deploy.archive.storage import Version
 from cavsync.deploy.archive.tables import EVENTS, TABLES, VERDICTS, WINDOWS, schema
 from cavsync.deploy.files.row import FAILED
 from cavsync.errors import ConfigError, DataError
-from cavsync.file_names import legible
+from cavsync.file_names import legible, unescaped
 
 FORMAT = 1
 _PART = re.compile(r"part-\d{6,}\.parquet")
 ARCHIVE, NOTE = "archive.json", "taken-out.json"
 PART_SECONDS, PART_FILES, PART_WINDOWS = 60.0, 4096, 200_000
 """A part is written after so long, or with so many files or windows: a killed process loses no more than that."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The part that has the rows of a file, the version that was scored, and whether that failed."""
+
+    part: str
+    version: Version
+    has_failed: bool
+
+    def is_of(self, source: Source) -> bool:
+        return not self.has_failed and not source.version.differs(self.version)
 
 
 class DataSet:
@@ -43,7 +57,8 @@ class DataSet:
         self._num_windows = 0
         self._begun_seconds = monotonic()
         for table in TABLES:
-            (folder / table).mkdir(exist_ok=True)
+            with room_in(folder):
+                (folder / table).mkdir(exist_ok=True)
             remove_leftovers(folder / table)
         self._remove_incomplete()
         self._require_columns()
@@ -54,23 +69,27 @@ class DataSet:
     def wanted(self, sources: Sequence[Source]) -> list[Source]:
         """Return the sources to score: those that are new, have changed or failed; old rows of these are taken out.
 
-        So are failed rows of files that are no longer among the sources; other rows of such files stay.
+        A file that has rows under another of its names keeps them. Failed rows of what is no longer among the sources
+        are taken out, too; other rows of such files stay.
         """
-        kept: dict[str, tuple[Path, Version, bool]] = {}
+        kept: dict[str, _Kept] = {}
+        names_of_file: dict[str, list[str]] = {}
         for path in self._parts(VERDICTS):
             for row in self._read(path, ["source", "size_bytes", "etag", "state"]).to_pylist():
                 version = Version(row["size_bytes"], row["etag"])
-                kept[row["source"]] = path, version, row["state"] == FAILED
-        wanted, old = [], {}
+                kept[row["source"]] = _Kept(path.name, version, row["state"] == FAILED)
+                names_of_file.setdefault(identity(unescaped(row["source"])), []).append(row["source"])
+        wanted: list[Source] = []
+        old: set[str] = set()
         for source in sources:
-            found = kept.get(legible(source.name))
-            if found is None or found[2] or source.version.differs(found[1]):
+            # Its own name first: a link may have taken the place of a file that has rows, too.
+            names = sorted(names_of_file.pop(identity(source.name), []), key=lambda name: name != source.row_name)
+            current = [name for name in names if kept[name].is_of(source)][:1]
+            if not current:
                 wanted.append(source)
-                if found is not None:
-                    old[legible(source.name)] = found[0].name
-        names = {legible(source.name) for source in sources}
-        old |= {name: path.name for name, (path, _, has_failed) in kept.items() if has_failed and name not in names}
-        self._take_out(old)
+            old.update(name for name in names if name not in current)
+        old.update(name for names in names_of_file.values() for name in names if kept[name].has_failed)
+        self._take_out({name: kept[name].part for name in sorted(old)})
         self.num_files -= len(old)
         return wanted
 
@@ -90,11 +109,7 @@ class DataSet:
             self.flush()
 
     def flush(self) -> None:
-        """Write a part of what was added.
-
-        Raises:
-            DataError: the disk is full, or the folder cannot be written to any more.
-        """
+        """Write a part of what was added. DataError as `room_in`."""
         if not self._buffer:
             return
         files = sorted(self._buffer, key=lambda rows: rows.source)
@@ -150,14 +165,8 @@ class DataSet:
 
     def _write(self, table: str, name: str, content: Any) -> None:
         described = content.replace_schema_metadata({"cavsync": json.dumps(self.provenance)})
-        try:
-            with atomic_path(self.folder / table / name) as temporary:
-                self._pq.write_table(described, temporary, compression="zstd")
-        except OSError as error:
-            raise DataError(
-                f"{self.folder / table} cannot be written ({error.strerror or error}): free some space and go on with "
-                "--resume"
-            ) from None
+        with room_in(self.folder / table), atomic_path(self.folder / table / name) as temporary:
+            self._pq.write_table(described, temporary, compression="zstd")
 
     def _remove_incomplete(self) -> None:
         """Delete the parts that are not in all tables; the verdicts last, because a part counts with them."""
@@ -171,7 +180,7 @@ class DataSet:
     def _take_out(self, old: dict[str, str]) -> None:
         """Delete the rows of files, whose parts are given by name."""
         if old:
-            with atomic_file(self.folder / NOTE) as stream:
+            with room_in(self.folder), atomic_file(self.folder / NOTE) as stream:
                 stream.write(json.dumps(old).encode("ascii"))
             self._finish_taking_out()
 
@@ -202,6 +211,17 @@ class DataSet:
     def __exit__(self, *exception: object) -> None:
         """Write what was added, whatever ended the block."""
         self.flush()
+
+
+@contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """Turn a full disk, or another error of writing to `folder`, into a DataError that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        # pyarrow has the system's words at the end of its own.
+        reason = (error.strerror or str(error)).rpartition("] ")[2]
+        raise DataError(f"{folder} cannot be written ({reason}): free some space and go on with --resume") from None
 
 
 def _parts(table: Path) -> list[Path]:
@@ -240,7 +260,7 @@ def _begin(folder: Path, provenance: dict[str, Any], *, resume: bool) -> None:
     if not path.exists() or not _parts(folder / VERDICTS):
         if not path.exists() and any(folder.iterdir()):
             raise ConfigError(f"{folder} holds other files: give an empty or new folder for the archive")
-        with atomic_file(path) as stream:
+        with room_in(folder), atomic_file(path) as stream:
             stream.write(json.dumps(provenance, indent=1).encode("ascii"))
         return
     if not resume:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,26 @@ BIN_MS = 20.0
 REACH_MS = 1000.0
 
 
+class _First:
+    """The first `MAX_LISTED` rows by a key that no two have, and the number of all."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self.count = 0
+
+    def add(self, key: tuple[Any, ...], row: dict[str, Any]) -> None:
+        self.count += 1
+        self._kept.append((key, row))
+        if len(self._kept) >= 2 * MAX_LISTED:
+            self._kept = self._sorted()
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [row for _, row in self._sorted()]
+
+    def _sorted(self) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+        return sorted(self._kept, key=lambda kept: kept[0])[:MAX_LISTED]
+
+
 @dataclass
 class Overview:
     """What the report shows of the verdicts."""
@@ -32,25 +51,23 @@ class Overview:
     counts: Counter[str] = field(default_factory=Counter)
     hours: float = 0.0
     bins: Counter[int] = field(default_factory=Counter)
-    worst: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    worst: _First = field(default_factory=_First)
+    failures: _First = field(default_factory=_First)
 
     def add(self, row: dict[str, Any]) -> None:
         """Count a row with the columns `COLUMNS`."""
         self.counts[row["state"]] += 1
         self.hours += (row["duration_seconds"] or 0.0) / 3600
         if row["state"] == FAILED:
-            if len(self.failures) < MAX_LISTED:
-                self.failures.append((printable(row["source"]), row["error"]))
+            self.failures.add((row["source"],), row)
             return
         offset_ms = row["audio_offset_ms"]
         if row["state"] == UNDETERMINED or offset_ms is None:
             return
         self.bins[round(min(max(offset_ms, -REACH_MS), REACH_MS) / BIN_MS)] += 1
         if row["within_profile"] is False:
-            # The name tells files of the same offset apart, so that rows are never compared.
-            keep = heapq.heappush if len(self.worst) < MAX_LISTED else heapq.heappushpop
-            keep(self.worst, (abs(offset_ms), row["source"], row))
+            # Files of the same offset stand by name, so that which of them are listed depends on nothing else.
+            self.worst.add((-abs(offset_ms), row["source"]), row)
 
     @property
     def totals(self) -> list[tuple[str, str, int]]:
@@ -73,9 +90,9 @@ def overview_of(verdicts: Iterable[dict[str, Any]]) -> Overview:
 def archive_page(overview: Overview, provenance: dict[str, Any]) -> Iterator[str]:
     """Yield the page in parts; everything from files is escaped."""
     worst = [
-        {**row, "source": printable(row["source"]), "words": STATE_WORDS[row["state"]]}
-        for _, _, row in sorted(overview.worst, key=lambda item: (-item[0], item[1]))
+        {**row, "source": printable(row["source"]), "words": STATE_WORDS[row["state"]]} for row in overview.worst.rows()
     ]
+    failures = [(printable(row["source"]), row["error"]) for row in overview.failures.rows()]
     settings = provenance["settings"]
     options = {name: value for name, value in settings.items() if name != "bundle" and value not in (None, False)}
     facts = [
@@ -89,9 +106,9 @@ def archive_page(overview: Overview, provenance: dict[str, Any]) -> Iterator[str
         totals=overview.totals,
         bars=_bars(overview.bins),
         worst=worst,
-        num_worst=sum(overview.counts[state] for state in STATES[1:3]),
-        failures=overview.failures,
-        num_failures=overview.counts[FAILED],
+        num_worst=overview.worst.count,
+        failures=failures,
+        num_failures=overview.failures.count,
         facts=facts,
     )
 

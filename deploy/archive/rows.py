@@ -46,7 +46,7 @@ class FileRows:
 def failed(source: Source, error: str, version: Version | None = None) -> FileRows:
     """Return the rows of a file that could not be scored."""
     version = version or source.version
-    verdict = {"source": legible(source.name), "state": FAILED, "error": legible(error)}
+    verdict = {"source": source.row_name, "state": FAILED, "error": legible(error)}
     return FileRows({**verdict, "size_bytes": version.size_bytes, "etag": version.etag})
 
 
@@ -62,7 +62,7 @@ def rows_of(source: Source, bundle: Bundle, options: ScoringOptions, on_progress
     try:
         with opened(source.name, on_progress) as (file, version):
             score = score_file(source.name, bundle, options, file=file, on_progress=lambda *_: on_progress())
-        return _rows(score, version)
+        return _rows(source.row_name, score, version)
     except (BundleError, ConfigError):
         raise
     except CavsyncError as error:
@@ -78,12 +78,12 @@ def rows_of(source: Source, bundle: Bundle, options: ScoringOptions, on_progress
         return failed(source, " ".join(text.split()), version)
 
 
-def _rows(score: FileScore, version: Version) -> FileRows:
-    verdict = score.summary.to_dict()
-    events = [{"source": score.source, **event} for event in verdict.pop("events")]
+def _rows(name: str, score: FileScore, version: Version) -> FileRows:
+    verdict = {**score.summary.to_dict(), "source": name}
+    events = [{"source": name, **event} for event in verdict.pop("events")]
     bundle = verdict.pop("bundle")
     verdict |= {name: json.dumps(verdict[name], sort_keys=True) for name in JSON_FIELDS}
     verdict |= {"size_bytes": version.size_bytes, "etag": version.etag, "bundle_name": bundle["name"]}
     del verdict["kind"]
-    windows = [{"source": score.source, **record.to_dict()} for record in score.records]
+    windows = [{"source": name, **record.to_dict()} for record in score.records]
     return FileRows(verdict, windows, events)

@@ -1,22 +1,18 @@
-"""The files of an archive: those of a folder, a list, a table or a prefix of an object store."""
+"""The files of an archive: those of a folder, a list, a table or a prefix of an object store, each once."""
 
 from __future__ import annotations
 
-import csv
-import importlib
-import io
-import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from cavsync.deploy.archive.storage import UNKNOWN, Version, file_system, local_version, readable, version_of
+from cavsync.deploy.archive.addresses import absolute, identity, local_name, place_of, require_no_password, shown
+from cavsync.deploy.archive.listing import local_files, remote_files
+from cavsync.deploy.archive.lists import ENDINGS, listed_names
+from cavsync.deploy.archive.storage import UNKNOWN, Version, local_version
 from cavsync.errors import ConfigError, DataError, MediaError
-from cavsync.file_names import is_address, redact
-from cavsync.media.files import MEDIA_ENDINGS, find_media
-
-TABLES = (".txt", ".csv", ".parquet")
+from cavsync.file_names import escaped, is_address
+from cavsync.media.files import MEDIA_ENDINGS
 
 
 @dataclass(frozen=True)
@@ -26,9 +22,34 @@ class Source:
     name: str
     version: Version = UNKNOWN
 
+    @property
+    def row_name(self) -> str:
+        """The name in the tables, which no other source has."""
+        return escaped(self.name)
 
-def find_sources(src: str, column: str) -> list[Source]:
-    """List the files of `src`, each once, sorted by name.
+
+@dataclass(frozen=True)
+class Found:
+    """What a SRC holds.
+
+    Args:
+        sources: its files, each once under the first of its names, sorted by name.
+        unreadable: folders that could not be listed, each with a sentence that says why.
+        num_duplicates: names that were left out, because another name of the same file came before.
+    """
+
+    sources: list[Source]
+    unreadable: list[tuple[Source, str]] = field(default_factory=list)
+    num_duplicates: int = 0
+
+    @property
+    def num_rows(self) -> int:
+        """The files and folders that get a row of their own."""
+        return len(self.sources) + len(self.unreadable)
+
+
+def find_sources(src: str, column: str) -> Found:
+    """List the files of `src`.
 
     Args:
         src: a media file, a folder, a list (`.txt`, one per line), a table (`.csv` with a header, `.parquet`), or the
@@ -40,101 +61,57 @@ def find_sources(src: str, column: str) -> list[Source]:
         DataError: a list or table cannot be read.
         MediaError: nothing is there, or no media file.
     """
-    ending = PurePosixPath(src).suffix.lower()
-    require_no_password(src)
-    if ending in TABLES and not Path(src).is_dir():
-        found = [_listed(name, src) for name in _READERS[ending](src, column)]
+    src = local_name(src)
+    ending = PurePosixPath(place_of(src)).suffix.lower()
+    is_list = ending in ENDINGS and not Path(src).is_dir()
+    # What a list's address has in its query is not shown anywhere; those of files stand in OUT.
+    require_no_password(place_of(src) if is_list else src)
+    named: Iterable[Source]
+    unreadable: list[tuple[Source, str]] = []
+
+    def on_unreadable(name: str, error: str) -> None:
+        unreadable.append((Source(name), error))
+
+    if is_list:
+        named = (_listed(name, src) for name in listed_names(src, ending, column))
     elif is_address(src):
-        found = [Source(src)] if ending in MEDIA_ENDINGS else _below(src)
+        named = (Source(*one) for one in ([(src,)] if ending in MEDIA_ENDINGS else remote_files(src, on_unreadable)))
     elif Path(src).is_dir():
-        found = [_local(path) for path in find_media(Path(src).absolute())]
+        named = (Source(*one) for one in local_files(Path(src).absolute(), on_unreadable))
     elif ending in MEDIA_ENDINGS:
-        found = [_local(Path(src).absolute())]
+        named = [_local(str(Path(src).absolute()))]
     else:
         raise ConfigError(
-            f"{src} is no folder, list or table: give a folder, a file that ends in {', '.join(TABLES)}, or an address"
+            f"{src} is no folder, list or table: give a folder, a file that ends in {', '.join(ENDINGS)}, or an address"
         )
-    if not found:
-        raise MediaError(f"{src} holds no media file (looked for {' '.join(sorted(MEDIA_ENDINGS))})")
-    return sorted({source.name: source for source in found}.values(), key=lambda source: source.name)
+    sources, num_duplicates = _each_once(named)
+    if not sources and not unreadable:
+        raise MediaError(f"{shown(src)} holds no media file (looked for {' '.join(sorted(MEDIA_ENDINGS))})")
+    return Found(sources, unreadable, num_duplicates)
 
 
-def require_no_password(address: str) -> None:
-    """Raise ConfigError for an address with a password, which would stand in every table and report."""
-    if redact(address) != address:
-        raise ConfigError(
-            f"{redact(address)} has a password or a key in it, which would stand in OUT: give the plain address, and "
-            "the credentials in the environment"
-        )
+def _each_once(named: Iterable[Source]) -> tuple[list[Source], int]:
+    """Keep the first name of each file, and count the others."""
+    first: dict[str, Source] = {}
+    count = 0
+    for source in named:
+        count += 1
+        first.setdefault(identity(source.name), source)
+    return sorted(first.values(), key=lambda source: source.name), count - len(first)
 
 
-def _local(path: Path) -> Source:
-    return Source(str(path), local_version(str(path)))
+def _local(path: str) -> Source:
+    return Source(path, local_version(path))
 
 
 def _listed(name: str, src: str) -> Source:
     """An entry of a list; relative paths are meant from the folder of the list."""
+    name = local_name(name)
     if is_address(name):
         require_no_password(name)
         return Source(name)
-    if is_address(src):
-        raise DataError(f"{src} lists the relative path {name}: a list on a server needs addresses or absolute paths")
-    return _local(Path(os.path.abspath(Path(src).absolute().parent / name)))  # noqa: PTH100 - links are kept
-
-
-def _below(address: str) -> list[Source]:
-    """The media files below an address."""
-    files, root = file_system(address)
-    with readable(address):
-        entries: dict[str, dict[str, Any]] = files.find(root, detail=True)
-    names = {name: files.unstrip_protocol(name) for name in entries if not _is_hidden(name, root)}
-    return [
-        Source(address, version_of(entries[name]))
-        for name, address in names.items()
-        if PurePosixPath(name).suffix.lower() in MEDIA_ENDINGS
-    ]
-
-
-def _is_hidden(name: str, root: str) -> bool:
-    return any(part.startswith(".") for part in PurePosixPath(name.removeprefix(root)).parts)
-
-
-def _lines(src: str, column: str) -> Iterable[str]:
-    del column
-    lines = (line.strip() for line in _content(src).decode("utf-8-sig", "surrogateescape").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def _csv(src: str, column: str) -> Iterable[str]:
-    rows = csv.DictReader(io.StringIO(_content(src).decode("utf-8-sig", "surrogateescape"), newline=""))
-    _require(src, column, rows.fieldnames or ())
-    return [row[column] for row in rows if row[column]]
-
-
-def _parquet(src: str, column: str) -> Iterable[str]:
-    pq = importlib.import_module("pyarrow.parquet")
-    errors = importlib.import_module("pyarrow").ArrowInvalid
-    try:
-        file = pq.ParquetFile(io.BytesIO(_content(src)))
-    except errors:
-        raise DataError(f"{src} is no Parquet file: give one, or a list that ends in .txt") from None
-    _require(src, column, file.schema_arrow.names)
-    return [str(name) for name in file.read([column]).column(column).to_pylist() if name]
-
-
-_READERS: dict[str, Callable[[str, str], Iterable[str]]] = dict(zip(TABLES, (_lines, _csv, _parquet), strict=True))
-
-
-def _content(src: str) -> bytes:
-    if not is_address(src):
-        return Path(src).read_bytes()
-    files, path = file_system(src)
-    with readable(src):
-        content: bytes = files.cat_file(path)
-    return content
-
-
-def _require(src: str, column: str, names: Iterable[str]) -> None:
-    names = list(names)
-    if column not in names:
-        raise ConfigError(f"{src} has no column {column}, but {', '.join(names) or 'none'}: name one with --column")
+    if is_address(src) and not name.startswith("/"):
+        raise DataError(
+            f"{shown(src)} lists the relative path {name}: a list on a server needs addresses or absolute paths"
+        )
+    return _local(absolute(name, Path("/") if is_address(src) else Path(src).parent))

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from cavsync.errors import CavsyncError, ConfigError, MediaError
-from cavsync.file_names import is_address
+from cavsync.file_names import is_address, redact
 
 PIECE_BYTES = 1 << 20
 # Packages of the protocols that fsspec has no reader for by itself.
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "LastModified", "Last-Modified", "mtime")
 
 
@@ -49,22 +49,25 @@ def file_system(address: str) -> tuple[Any, str]:
         how = f"pip install {package}" if package else "install the package of fsspec that reads them"
         raise ConfigError(f"{scheme}:// addresses cannot be read here: {how}") from None
     except ValueError as error:
-        raise ConfigError(f"{address} cannot be read ({error}): give s3://, gs://, http:// or https://") from None
+        raise ConfigError(
+            f"{redact(address)} cannot be read ({redact(str(error))}): give s3://, gs://, http:// or https://"
+        ) from None
     return files, path
 
 
 @contextmanager
-def readable(address: str) -> Iterator[None]:
-    """Turn what the library of a store raises in this block into a MediaError."""
+def readable(address: str, shown: str | None = None) -> Iterator[None]:
+    """Turn what the library of a store raises in this block into a MediaError, which says `shown` for `address`."""
     try:
         yield
     except (CavsyncError, KeyboardInterrupt):
         raise
     # Each store has errors of its own, without a common base.
     except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
+        shown = shown or redact(address)
+        text = redact(" ".join(str(error).replace(address, shown).split())) or type(error).__name__
         raise MediaError(
-            f"{address} cannot be read ({text:.200}): check the address and the credentials", reason="unreadable"
+            f"{shown} cannot be read ({text:.200}): check the address and the credentials", reason="unreadable"
         ) from error
 
 
@@ -102,13 +105,16 @@ def opened(source: str, on_bytes: Callable[[], None]) -> Iterator[tuple[IO[bytes
     except ConfigError as error:
         # An address of another kind in a list costs itself.
         raise MediaError(str(error), reason="unreadable") from None
-    with tempfile.TemporaryFile() as file:
+    with _temporary_file(source) as file:
         with readable(source):
             version = version_of(files.info(path))
             stream = files.open(path, "rb")
         with stream:
             while piece := _read(stream, source):
-                _keep(file, piece, source)
+                with _room_for(source):
+                    file.write(piece)
+                    # What a buffer keeps would meet a full disk later.
+                    file.flush()
                 on_bytes()
         if version.size_bytes is not None and file.tell() != version.size_bytes:
             raise MediaError(
@@ -125,9 +131,15 @@ def _read(stream: Any, source: str) -> bytes:
     return piece
 
 
-def _keep(file: IO[bytes], piece: bytes, source: str) -> None:
+def _temporary_file(source: str) -> IO[bytes]:
+    with _room_for(source):
+        return tempfile.TemporaryFile()
+
+
+@contextmanager
+def _room_for(source: str) -> Iterator[None]:
     try:
-        file.write(piece)
+        yield
     except OSError as error:
         raise MediaError(
             f"{source} does not fit into {tempfile.gettempdir()} ({error.strerror}): free space there, or set TMPDIR",

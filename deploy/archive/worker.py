@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
+from tempfile import gettempdir
 
 from cavsync import __version__
 from cavsync.deploy.archive.messages import Refusal
@@ -36,6 +38,8 @@ class Worker:
             self._process.open()
         except (BundleError, ConfigError) as error:
             return Refusal.of(error)
+        except OSError as error:
+            return _no_room(error)
         return None
 
     def score(self, source: Source) -> FileRows | Refusal:
@@ -45,3 +49,14 @@ class Worker:
             return self._process.score(source)
         except (BundleError, ConfigError) as error:
             return Refusal.of(error)
+        except OSError as error:
+            return _no_room(error)
+
+
+def _no_room(error: OSError) -> Refusal:
+    """What a machine says that cannot keep the bundle, or start a process: every file would meet that there."""
+    return Refusal(
+        f"{socket.gethostname()} cannot open the bundle ({error.strerror or error}): free space in {gettempdir()} and "
+        "memory there, and go on with --resume",
+        is_config=False,
+    )

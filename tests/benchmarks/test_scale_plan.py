@@ -47,3 +47,19 @@ def test_training_time_is_clips_over_speed(load) -> None:
     step = script.latest("train_step", variant="packed", batch=256, dtype="bf16")
     hours = plan.clips * plan.epochs / 256 * step["p50_ms"] / 1000 / 3600
     assert float(rows[0][heads.index("hours")]) == pytest.approx(hours, abs=0.01)
+
+
+def test_gpus_cost_their_hours_and_the_cores_that_read_for_them(load) -> None:
+    """Computed again from the rows, for prices at which both parts show."""
+    script = load("scale_plan")
+    plan = script.Assumptions(hours=100_000.0, core_price=2.0, gpu_price=30.0)
+    heads, *rows = script.archive_on_gpus(plan)
+    file, decoded = (script.latest("real_time", model="cav-mae-sync-base", source=name) for name in ("file", "decoded"))
+    reading = 2 * (file["seconds"] / file["media_seconds"] - decoded["seconds"] / decoded["media_seconds"])
+    assert len(rows) >= 4
+    for row in rows:
+        shown = {head: float(cell.replace(",", "")) for head, cell in zip(heads[1:], row[1:], strict=True)}
+        assert shown["price of GPUs"] == pytest.approx(shown["GPU hours"] * 30, rel=0.02)
+        assert shown["price of reading"] == pytest.approx(100_000 * reading * 2, rel=0.02)
+        assert shown["price together"] == pytest.approx(shown["price of GPUs"] + shown["price of reading"], rel=0.02)
+        assert shown["cores that read for one GPU"] == pytest.approx(shown["media s per s"] * reading, abs=1.5)

@@ -51,6 +51,21 @@ def test_fields_of_a_file() -> None:
     assert set(COLUMNS) <= named(RECORDS)
 
 
+def test_columns_of_an_archive() -> None:
+    """Each with its tables and its type, and no other."""
+    pytest.importorskip("pyarrow")
+    from cavsync.deploy.archive.tables import TABLES, schema
+
+    types = {"string": "text", "double": "number", "int64": "whole number", "bool": "yes or no"}
+    types["list<element: string>"] = types["list<item: string>"] = "list of texts"
+    rows = re.findall(
+        r"^\| (`[^|]*) \| (`[^|]*) \| ([^|]*) \| [^|]+ \|$", section("Tables of an archive"), re.MULTILINE
+    )
+    listed = [(table, name, kind) for names, tables, kind in rows for table in named(tables) for name in named(names)]
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == {(table, one.name, types[str(one.type)]) for table in TABLES for one in schema(table)}
+
+
 def test_fields_of_live_streams() -> None:
     event = EventChange("began", "audio_late", 1.0, None, -300.0).to_dict()
     status = LiveStatus("running", 1.0, "as usual").to_dict()

@@ -25,11 +25,12 @@ def test_the_version_stands_in_one_place() -> None:
 
 def test_hosted_checks_run_what_make_has_on_every_supported_python() -> None:
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]
-    assert {"lint", "types", "docs", "wheel", "test"} <= jobs.keys()
+    assert {"lint", "types", "docs", "wheel", "test", "native"} <= jobs.keys()
     for job in jobs.values():
         for step in job["steps"]:
             for line in re.findall(r"^make (.*)$", step.get("run", ""), re.MULTILINE):
                 assert set(line.split()) <= TARGETS
+    assert "make native-test" in [step.get("run") for step in jobs["native"]["steps"]]
     assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
 
 

@@ -5,6 +5,8 @@ import sys
 from cavsync.cli.main import main
 from cavsync.deploy.archive import data_set
 
+PART_FILES = 2
+
 if __name__ == "__main__":
-    data_set.PART_FILES = 2
+    data_set.PART_FILES = PART_FILES
     main(["archive", *sys.argv[1:]])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -27,6 +30,26 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "notes.txt").write_text("no list")
     (folder / ".hidden.mkv").write_bytes(b"")
     return folder
+
+
+@pytest.fixture
+def web(clips: Path) -> Iterator[str]:
+    """The address of a web server that lists the clips; it answers 403 below `/closed`."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/closed"):
+                self.send_error(403)
+            else:
+                super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(clips))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

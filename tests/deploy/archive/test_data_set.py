@@ -13,7 +13,6 @@ import pytest
 
 from cavsync.deploy.archive import data_set as module
 from cavsync.deploy.archive.data_set import NOTE, DataSet, data_set
-from cavsync.deploy.archive.report import COLUMNS, archive_page, overview_of
 from cavsync.deploy.archive.rows import FileRows, failed
 from cavsync.deploy.archive.sources import Source
 from cavsync.deploy.archive.storage import Version
@@ -29,10 +28,10 @@ SOURCES = [Source(f"/clips/{number}.mkv", Version(number, "t")) for number in ra
 
 
 def rows(source: Source, offset_ms: float = 0.0, state: str = "in_sync") -> FileRows:
-    verdict = {"source": source.name, "size_bytes": source.version.size_bytes, "etag": source.version.etag}
+    verdict = {"source": source.row_name, "size_bytes": source.version.size_bytes, "etag": source.version.etag}
     verdict |= {"state": state, "audio_offset_ms": offset_ms, "within_profile": state == "in_sync"}
-    windows = [{"source": source.name, "time_seconds": time, "state": state} for time in (2.0, 2.5)]
-    return FileRows(verdict, windows, [{"source": source.name, "start": 0.0, "state": state}])
+    windows = [{"source": source.row_name, "time_seconds": time, "state": state} for time in (2.0, 2.5)]
+    return FileRows(verdict, windows, [{"source": source.row_name, "start": 0.0, "state": state}])
 
 
 def fill(folder: Path, sources: Iterable[Source], *, resume: bool = False, src: str = "SRC") -> list[Source]:
@@ -174,6 +173,34 @@ def test_failed_files_that_were_left_out_are_forgotten(tmp_path: Path) -> None:
     require_whole(tmp_path, SOURCES[:2])
 
 
+def test_a_file_under_another_name_is_not_scored_again(tmp_path: Path) -> None:
+    """A link that sorts before the file, and a link that has taken the place of another file that has rows."""
+    (tmp_path / "b.mkv").touch()
+    (tmp_path / "c.mkv").touch()
+    sources = [Source(str(tmp_path / name), Version(1, "t")) for name in ("b.mkv", "c.mkv")]
+    fill(tmp_path / "out", sources)
+    (tmp_path / "a.mkv").symlink_to("b.mkv")
+    link = Source(str(tmp_path / "a.mkv"), Version(1, "t"))
+    assert fill(tmp_path / "out", [link, sources[1]], resume=True) == []
+    require_whole(tmp_path / "out", sources)
+    (tmp_path / "c.mkv").unlink()
+    (tmp_path / "c.mkv").symlink_to("b.mkv")
+    assert fill(tmp_path / "out", [link], resume=True) == []
+    require_whole(tmp_path / "out", sources[:1])
+    changed = Source(link.name, Version(2, "t"))
+    assert fill(tmp_path / "out", [changed], resume=True) == [changed]
+    require_whole(tmp_path / "out", [link])
+
+
+def test_names_that_look_alike_have_rows_of_their_own(tmp_path: Path) -> None:
+    r"""A byte that is no UTF-8, and a name that reads like its escape."""
+    sources = [Source(name, Version(1, "t")) for name in ("/caf\udce9.mkv", "/caf\\xe9.mkv", "/caf\\x5cxe9.mkv")]
+    assert fill(tmp_path, sources) == sources
+    assert fill(tmp_path, sources, resume=True) == []
+    names = pq.read_table(tmp_path / "verdicts").column("source").to_pylist()
+    assert sorted(names) == [r"/caf\x5cx5cxe9.mkv", r"/caf\x5cxe9.mkv", r"/caf\xe9.mkv"]
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_other_columns_are_refused(tmp_path: Path, table: str) -> None:
     fill(tmp_path, SOURCES[:2])
@@ -191,20 +218,3 @@ def test_an_archive_without_a_row_takes_other_options(tmp_path: Path) -> None:
         data.add(rows(SOURCES[0]))
     with pytest.raises(ConfigError, match="another --engine"):
         fill(tmp_path, SOURCES, resume=True)
-
-
-def test_the_report_shows_what_to_look_at_first(tmp_path: Path) -> None:
-    with data_set(tmp_path, "s3://a/<b>", SETTINGS, resume=False) as data:
-        data.add(rows(SOURCES[0], 20.0))
-        data.add(rows(SOURCES[1], -300.0, "audio_late"))
-        data.add(rows(Source("/clips/<i>.mkv"), 700.0, "audio_early"))
-        data.add(rows(SOURCES[3], 5.0, "undetermined"))
-        data.add(failed(SOURCES[4], "4.mkv is damaged"))
-        data.flush()
-        overview = overview_of(data.verdicts(COLUMNS))
-        page = "".join(archive_page(overview, data.provenance))
-    assert overview.sentence() == "1 in sync, 1 audio early, 1 audio late, 1 undetermined, 1 failed"
-    assert page.index("/clips/&lt;i&gt;.mkv") < page.index("/clips/1.mkv") < page.index("4.mkv is damaged")
-    assert "/clips/0.mkv" not in page
-    assert "s3://a/&lt;b&gt;" in page
-    assert page.count('<rect fill="var(--confidence)"') == 3

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cavsync.deploy import Bundle, ScoringOptions
-from cavsync.deploy.archive.rows import rows_of
 from cavsync.deploy.archive.sources import Source, find_sources
 from cavsync.deploy.archive.storage import Version, opened
 from cavsync.errors import CavsyncError, ConfigError, DataError, MediaError
@@ -23,7 +17,7 @@ fsspec = pytest.importorskip("fsspec", reason="archives need the extra 'ray'")
 
 
 def names(src: Path | str, column: str = "path") -> list[str]:
-    return [source.name for source in find_sources(str(src), column)]
+    return [source.name for source in find_sources(str(src), column).sources]
 
 
 def test_a_folder_without_hidden_files(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +27,7 @@ def test_a_folder_without_hidden_files(clips: Path, monkeypatch: pytest.MonkeyPa
     assert names("clips") == wanted
     assert names("clips/b.mkv") == wanted[1:2]
     found = (clips / "a.mkv").stat()
-    assert find_sources("clips", "path")[0].version == Version(found.st_size, str(found.st_mtime_ns))
+    assert find_sources("clips", "path").sources[0].version == Version(found.st_size, str(found.st_mtime_ns))
 
 
 def test_lists_and_tables_name_each_file_once(clips: Path, tmp_path: Path) -> None:
@@ -82,18 +76,6 @@ def test_what_is_no_archive_is_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-@pytest.fixture
-def web(clips: Path) -> Iterator[str]:
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(clips))) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 def test_a_web_server_that_lists_its_folders(web: str, clips: Path) -> None:
     assert names(f"{web}/") == [f"{web}/a.mkv", f"{web}/b.mkv", f"{web}/more/a.mkv"]
     assert names(f"{web}/more/a.mkv") == [f"{web}/more/a.mkv"]
@@ -121,46 +103,6 @@ def test_addresses_with_passwords_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="has a password or a key in it") as caught:
             find_sources(src, "path")
         assert "secret" not in str(caught.value)
-
-
-def test_an_object_store(clips: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against a real server of S3 on loopback: a prefix, hidden names, versions, content, a list in the store."""
-    pytest.importorskip("s3fs", reason="needs s3fs")
-    server = pytest.importorskip("moto.server", reason="needs moto and flask").ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3 = fsspec.filesystem("s3", skip_instance_cache=True)
-    s3.mkdir("archive")
-    for name in ("a.mkv", ".hidden.mkv", "notes.txt", "more/a.mkv"):
-        s3.put_file(str(clips / name), f"archive/videos/{name}")
-    s3.pipe_file("archive/list.txt", b"s3://archive/videos/a.mkv\n")
-    sources = find_sources("s3://archive/videos", "path")
-    assert [source.name for source in sources] == ["s3://archive/videos/a.mkv", "s3://archive/videos/more/a.mkv"]
-    assert [source.version.size_bytes for source in sources] == [
-        (clips / name).stat().st_size for name in ("a.mkv", "more/a.mkv")
-    ]
-    assert names("s3://archive/list.txt") == ["s3://archive/videos/a.mkv"]
-    with opened(sources[0].name, lambda: None) as (file, version):
-        assert file is not None
-        assert file.read() == (clips / "a.mkv").read_bytes()
-        assert version == sources[0].version
-        assert version.etag
-    stored, local = (
-        rows_of(source, bundle, ScoringOptions(), lambda: None) for source in (sources[0], Source(str(clips / "a.mkv")))
-    )
-    assert stored.error is None
-    assert [{**row, "source": ""} for row in stored.windows] == [{**row, "source": ""} for row in local.windows]
-    assert (stored.verdict["source"], stored.verdict["etag"]) == (sources[0].name, version.etag)
-    with pytest.raises(MediaError, match=r"holds no media file|cannot be read"):
-        find_sources("s3://archive/none", "path")
-    server.stop()
 
 
 def test_versions_differ_where_both_are_known() -> None:
