@@ -53,11 +53,6 @@ def ffmpeg_path(path: str | Path) -> str:
     return str(Path(path).absolute())
 
 
-def is_hidden(path: Path, folder: Path) -> bool:
-    """Whether a file below `folder`, or a folder between them, is hidden, as the `._*` files of a Mac are."""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     # Python keeps the byte NN as the surrogate dcNN.

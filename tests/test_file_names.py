@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavsync.errors import MediaError
-from cavsync.file_names import escaped, ffmpeg_path, is_address, is_hidden, legible, printable, unescaped
+from cavsync.file_names import escaped, ffmpeg_path, is_address, legible, printable, unescaped
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,3 @@ def test_names_are_no_addresses(name: str) -> None:
     assert not is_address(name)
     assert ffmpeg_path(name) == f"{Path.cwd()}/{Path(name)}"
     assert is_address("https://a.b/c.mp4")
-
-
-def test_hidden_files_are_those_below_the_folder(tmp_path: Path) -> None:
-    folder = tmp_path / ".archive"
-    assert not is_hidden(folder / "clip.mp4", folder)
-    assert is_hidden(folder / "._clip.mp4", folder)
-    assert is_hidden(folder / ".Trash" / "clip.mp4", folder)

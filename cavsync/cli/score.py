@@ -125,7 +125,10 @@ def _fail_if(fail_on: frozenset[str], rows: Sequence[FileRow]) -> None:
 
 
 def media_files(inputs: Sequence[str]) -> list[str]:
-    """List the input files, each once; a folder stands for the media files in it."""
+    """List the input files, each once; a folder stands for the media files in it.
+
+    A folder in it that cannot be listed is among them, as an input that cannot be scored.
+    """
     from cavsync.errors import MediaError
     from cavsync.media.files import MEDIA_ENDINGS, find_media
 
@@ -135,7 +138,9 @@ def media_files(inputs: Sequence[str]) -> list[str]:
         if not os.path.isdir(name):  # noqa: PTH112
             sources.append(name)
             continue
-        found = [str(path) for path in find_media(Path(name))]
+        unreadable: dict[str, str] = {}
+        found = [str(path) for path in find_media(Path(name), unreadable.__setitem__)]
+        found += unreadable
         if not found:
             raise MediaError(f"{name} holds no media file (looked for {' '.join(sorted(MEDIA_ENDINGS))})")
         sources += found

@@ -6,6 +6,7 @@ are opened by `open_confined`, which recognises only containers that hold their 
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from av.stream import Disposition, Stream
 
 from cavsync.errors import MediaError
 from cavsync.file_names import ffmpeg_path, is_address
+from cavsync.media.files import unlistable
 from cavsync.media.frame_times import forbid_guesses
 
 CONFINED_CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "mxf", "ogg", "asf", "nut")
@@ -114,6 +116,10 @@ def require_content(path: str) -> None:
         # Too long a name, a folder that is not the user's, a zero byte.
         raise MediaError(f"{path} cannot be opened ({reason_of(error)}): check the path", reason="unreadable") from None
     if stat.S_ISDIR(found.st_mode):
+        try:
+            os.scandir(path).close()
+        except OSError as error:
+            raise MediaError(unlistable(error), reason="unreadable") from error
         raise MediaError(f"{path} is a folder: give the path of a video file", reason="missing")
     if stat.S_ISREG(found.st_mode) and found.st_size == 0:
         raise _empty(path)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cavsync.deploy.archive.addresses import scheme_of
 from cavsync.deploy.archive.storage import PACKAGES, Version, file_system, local_version, readable, version_of
 from cavsync.errors import MediaError
-from cavsync.media.files import MEDIA_ENDINGS
+from cavsync.media.files import OnUnreadable, is_media_name, media_names
 
 Entry = dict[str, Any]
 Named = tuple[str, Version]
-OnUnreadable = Callable[[str, str], None]
-"""Called with the name of a folder, and with a sentence that says why it could not be listed."""
 
 
 def local_files(folder: Path, on_unreadable: OnUnreadable) -> list[Named]:
@@ -25,22 +23,10 @@ def local_files(folder: Path, on_unreadable: OnUnreadable) -> list[Named]:
     A link that leads nowhere is among them: it is an error of that file. MediaError if `folder` cannot be listed.
     """
 
-    def failed(error: OSError) -> None:
-        if error.filename == str(folder):
-            raise MediaError(
-                f"{folder} cannot be listed ({error.strerror}): check its permissions", reason="unreadable"
-            )
-        on_unreadable(
-            f"{error.filename}/",
-            f"{error.filename}/ cannot be listed ({error.strerror}), so that what is in it was not scored: check its "
-            "permissions, or leave it out",
-        )
+    def kept_out(name: str, sentence: str) -> None:
+        on_unreadable(f"{name}/", f"{sentence}; what is in it was not scored")
 
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=failed):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [f"{parent}/{name}" for name in names if _is_media(name) and not name.startswith(".")]
-    return [(name, local_version(name)) for name in sorted(found) if not _is_special(name)]
+    return [(name, local_version(name)) for name in sorted(media_names(folder, kept_out)) if not _is_special(name)]
 
 
 def remote_files(address: str, on_unreadable: OnUnreadable) -> list[Named]:
@@ -53,7 +39,7 @@ def remote_files(address: str, on_unreadable: OnUnreadable) -> list[Named]:
         entries: Iterable[Entry] = found.values()
     else:
         entries = _walk(files, root, on_unreadable)
-    wanted = [entry for entry in entries if _is_media(entry["name"]) and not _is_hidden(entry["name"], root)]
+    wanted = [entry for entry in entries if is_media_name(entry["name"]) and not _is_hidden(entry["name"], root)]
     return sorted(
         ((files.unstrip_protocol(entry["name"]), version_of(entry)) for entry in wanted if not _is_folder(entry)),
         key=lambda named: named[0],
@@ -80,10 +66,6 @@ def _walk(files: Any, root: str, on_unreadable: OnUnreadable) -> Iterator[Entry]
 
 def _is_folder(entry: Entry) -> bool:
     return bool(entry["type"] == "directory")
-
-
-def _is_media(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in MEDIA_ENDINGS
 
 
 def _is_special(path: str) -> bool:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from cavsync.errors import DataError
-from cavsync.media.files import MEDIA_ENDINGS
+from cavsync.media.files import media_names
 
 
 def media_below(folder: Path) -> list[str]:
@@ -14,20 +14,12 @@ def media_below(folder: Path) -> list[str]:
 
     Hidden files and folders are skipped.
     """
-    found: list[str] = []
-    for parent, folders, names in os.walk(folder, onerror=_raise_data_error):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += (
-            Path(parent, name).relative_to(folder).as_posix()
-            for name in names
-            # Not pathlib: data sets have two million files.
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in MEDIA_ENDINGS  # noqa: PTH122
-        )
-    return sorted(found)
 
+    def refuse(_: str, sentence: str) -> None:
+        raise DataError(sentence)
 
-def _raise_data_error(error: OSError) -> None:
-    raise DataError(f"{error.filename} cannot be read ({error.strerror}): make it readable or leave it out") from None
+    # Not pathlib: data sets have two million files.
+    return sorted(name[len(str(folder)) + 1 :].replace(os.sep, "/") for name in media_names(folder, refuse))
 
 
 class MediaNames:

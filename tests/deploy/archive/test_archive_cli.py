@@ -107,7 +107,7 @@ def test_what_is_left_out_and_what_cannot_be_listed(
         refuse(patch, folder / "closed")
         said = archive(folder, out, bundle_path, cluster, status=1).output
     assert "1 name was left out: other names of the same files came before" in said
-    assert f"error: {folder}/closed/ cannot be listed (Permission denied)" in said
+    assert f"error: {folder}/closed cannot be listed (Permission denied)" in said
     assert "2 files, 0.0 hours" in said
     rows = {row["source"]: row["error"] for row in table(out, "verdicts")}
     assert rows.keys() == {str(folder / "000.mkv"), f"{folder}/closed/"}

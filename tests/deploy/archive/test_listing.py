@@ -20,7 +20,7 @@ def test_a_folder_without_permission_is_named(clips: Path, monkeypatch: pytest.M
     assert [source.name for source in found.sources] == [str(clips / "a.mkv"), str(clips / "b.mkv")]
     ((folder, error),) = found.unreadable
     assert folder.name == f"{clips}/more/"
-    assert error.startswith(f"{clips}/more/ cannot be listed (Permission denied), so that what is in it was not scored")
+    assert error.startswith(f"{clips}/more cannot be listed (Permission denied): check its permissions")
     assert found.num_rows == 3
 
 

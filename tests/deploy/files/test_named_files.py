@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from refused_folder import refuse
 from sync_clips import write_clip
 
 from cavsync.cli.main import main
 from cavsync.data.shards.media_names import media_below
 from cavsync.deploy.server.local_files import local_file
 from cavsync.deploy.server.refusals import RefusalError
+from cavsync.errors import MediaError
 from cavsync.media.files import find_media
 
 PROTOCOLS = ["12:30 meeting.mp4", "C:clip.mp4", "concat:x.mp4", "pipe:0.mp4", "cache:clip.mp4", "http:clip.mp4"]
@@ -124,6 +126,25 @@ def test_hidden_files_are_passed_over_in_folders(
     result = run("score", folder, folder / ".hidden.mp4", "--bundle", bundle_path)
     assert result.exit_code == 0, result.output
     assert "3 inputs: 3 in sync" in result.stdout
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    clip: Path, bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in it may be the file that is out of sync: a batch that says nothing of it would look complete."""
+    folder, report = tmp_path / "videos", tmp_path / "report.json"
+    (folder / "closed").mkdir(parents=True)
+    shutil.copy(clip, folder / "clip.mp4")
+    refuse(monkeypatch, folder / "closed")
+    result = run("score", folder, "--bundle", bundle_path, "--json", report)
+    assert result.exit_code == 1
+    sentence = f"{folder}/closed cannot be listed (Permission denied): check its permissions, or leave it out"
+    assert sentence in result.stderr.replace("\n", "")
+    with pytest.raises(MediaError, match="closed cannot be listed"):
+        find_media(folder)
+    monkeypatch.undo()
+    again = run("score", folder, "--bundle", bundle_path, "--json", report, "--resume")
+    assert again.exit_code == 0, again.output
 
 
 def test_the_server_opens_such_files_in_its_folders(folder: Path) -> None:
