@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.stream.checks import check_frame, checked_seconds
-from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
+from cavsync.deploy.stream.options import AUTO, DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
 from cavsync.deploy.verdict.profiles import CUSTOM
-from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore
+from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, FACE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore
 from cavsync.errors import BackendError, BundleError, ConfigError, MediaError
 
 __all__ = ["NativeBundle", "NativeScorer"]
@@ -36,7 +36,7 @@ RECORDS_AT_ONCE = 64
 # By the values of enumerations in cavsync.h.
 ERRORS = {2: ConfigError, 3: BundleError, 4: MediaError, 5: ConfigError}
 STATES = (UNDETERMINED, IN_SYNC, AUDIO_EARLY, AUDIO_LATE)
-PATH_NUMBERS = {"auto": 0, WHOLE: 1, "face": 2}
+PATHS = (AUTO, WHOLE, FACE)
 SAMPLE_FORMATS = {"float32": 0, "int16": 1}
 NUMBERS = ("window_seconds", "max_offset_ms", "frame_rate_hz", "hop_ms", "max_lead_seconds", "group_seconds")
 
@@ -110,7 +110,7 @@ class Record(c.Structure):
             profile=self.profile.decode(),
             within_profile=None if self.within_profile < 0 else bool(self.within_profile),
             reason=self.reason.decode() or None,
-            path=WHOLE,
+            path=PATHS[self.path],
             is_measured=bool(self.is_measured),
         )
 
@@ -192,11 +192,11 @@ class NativeBundle:
 
 
 class NativeScorer:
-    """Scores one stream as `SyncScorer` does, by the whole picture: the library has no face path.
+    """Scores one stream as `SyncScorer` does, by the whole picture and by faces.
 
     Args:
         bundle: an opened bundle.
-        options: how to score; `path` must be `whole` for a bundle with a face path, and `adaptive` is not available.
+        options: how to score; `adaptive` is not available.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
@@ -279,7 +279,7 @@ def _as_structure(library: Library, options: ScoringOptions) -> Options:
         raise ConfigError("libcavsync has no adaptive search: leave adaptive out, or use SyncScorer")
     given, limits = Options(), options.limits
     library.functions.cavsync_options_init(c.byref(given))
-    given.path = PATH_NUMBERS[options.path]
+    given.path = PATHS.index(options.path)
     given.profile = limits.name.encode()
     if limits.name == CUSTOM:
         given.early_ms, given.late_ms = limits.early_ms, limits.late_ms

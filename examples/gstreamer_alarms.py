@@ -1,6 +1,6 @@
 """Play a file through the GStreamer element `cavsync` and print alarms.
 
-    GST_PLUGIN_PATH=build/native/deploy/native/gstreamer python3 gstreamer_alarms.py video.mp4 BUNDLE
+    GST_PLUGIN_PATH=build/native/deploy/native/gstreamer python3 gstreamer_alarms.py video.mp4 BUNDLE [auto|face|whole]
 
 Needs PyGObject with GStreamer (Debian: python3-gi gir1.2-gstreamer-1.0), not the Python package cavsync. In a live
 pipeline, leave out `policy=block`.
@@ -24,6 +24,8 @@ pipeline = Gst.parse_launch(
 )
 pipeline.get_by_name("source").props.uri = pathlib.Path(sys.argv[1]).resolve().as_uri()
 pipeline.get_by_name("sync").props.bundle = sys.argv[2]
+if len(sys.argv) > 3:
+    Gst.util_set_object_arg(pipeline.get_by_name("sync"), "path", sys.argv[3])
 pipeline.set_state(Gst.State.PLAYING)
 
 alarm, states = "in_sync", []

@@ -12,6 +12,6 @@ from cavsync.deploy.runtime.default_bundle import default_bundle
 def test_a_pipeline_prints_an_alarm(tmp_path: Path) -> None:
     plugin = gstreamer_plugin(tmp_path)
     clip = late_clip(tmp_path / "clips")
-    done = plugin.run_python(ROOT / "examples" / "gstreamer_alarms.py", clip, default_bundle())
+    done = plugin.run_python(ROOT / "examples" / "gstreamer_alarms.py", clip, default_bundle(), "whole")
     assert done.returncode == 0, done.stderr
     assert re.search(r"\A\d\.\d s: audio_late, -[23]\d\d ms\nat the end: audio_late\n\Z", done.stdout), done.stdout

@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from face_clips import LEFT, RIGHT, closed, frames_of, speaking
+from fake_bundle import write_fake_bundle
 from generated_clips import make_clips
 from native_library import NativeLibrary, NativeScorer
 from shared_folder import shared_folder
+from sync_clips import make_audio, write_clip
 
 from cavsync.deploy import Bundle
 from cavsync.deploy.files.score_file import FileScore, score_file
@@ -18,8 +22,8 @@ from cavsync.errors import MediaError
 from cavsync.media import AudioChunk, MediaReader
 
 SUITE_EVERY = int(os.environ.get("CAVSYNC_NATIVE_EVERY", "20"))
-"""One of so many shared clips is scored; 1 for all, which takes half an hour."""
-EXACT_FIELDS = ("state", "reason", "within_profile", "is_measured")
+"""One of so many shared clips is scored by both paths, and of twice as many by each alone; 1 takes an hour."""
+EXACT_FIELDS = ("state", "reason", "within_profile", "is_measured", "path")
 OFFSET_MS, SIMILARITY = 1.0, 1e-3
 NUMBERS = {
     **dict.fromkeys(("audio_offset_ms", "suggested_audio_delay_ms", "offset_resolution_ms"), OFFSET_MS),
@@ -32,10 +36,10 @@ SUMMARY_NUMBERS = {
 }
 
 
-def native_score(library: NativeLibrary, bundle: Any, path: Path, **options: Any) -> tuple[list[Any], Any, list[Any]]:
+def native_score(library: NativeLibrary, bundle: Any, clip: Path, **options: Any) -> tuple[list[Any], Any, list[Any]]:
     """Score what `MediaReader` reads of a file; return the decisions, the summary and the events."""
     scorer, records = NativeScorer(library, bundle, keeps_summary=1, **options), []
-    with MediaReader(path) as reader:
+    with MediaReader(clip) as reader:
         for item in reader:
             if isinstance(item, AudioChunk):
                 scorer.push_audio(item.samples, pts_seconds=item.pts_seconds)
@@ -61,6 +65,8 @@ def assert_same(found: tuple[list[Any], Any, list[Any]], wanted: FileScore) -> N
         assert_near(one, other, NUMBERS)
     assert_near(summary, wanted.summary, SUMMARY_NUMBERS)
     assert summary["is_varying"] == wanted.summary.score.is_varying
+    assert summary["num_faces"] == wanted.summary.num_faces
+    assert summary["face_share"] == pytest.approx(wanted.summary.path_share["face"])
     assert summary["num_ignored_frames"] == wanted.summary.media["ignored_frames"]
     assert [(event["state"], event["cause"]) for event in events] == [
         (event.state, event.cause) for event in wanted.summary.events
@@ -92,15 +98,29 @@ def test_a_long_file_with_a_drift(library: NativeLibrary, bundles: tuple[Any, Bu
     assert_same(native_score(library, bundles[0], clip), wanted)
 
 
+@pytest.mark.parametrize("path", ["auto", "face"])
+def test_a_file_with_faces(library: NativeLibrary, tmp_path: Path, path: str) -> None:
+    """Two faces speak in turn, so that the file's face is now one and now the other; its sound is late."""
+    bundle_path = write_fake_bundle(tmp_path / "bundle", face_places=(LEFT, RIGHT))
+    times = np.arange(300) / 25
+    turns = np.where(times < 6, speaking(times), closed(times)), np.where(times < 6, closed(times), speaking(times))
+    samples = make_audio(0.0, 12 * 16_000, audio_offset_ms=-200.0)
+    clip = write_clip(tmp_path / "clip.mkv", frames=frames_of(*turns), samples=samples, audio_rate_hz=16_000)
+    wanted = score_file(clip, Bundle.open(bundle_path, threads=1), path=path)
+    assert (wanted.summary.score.path, wanted.summary.score.state) == ("face", "audio_late")
+    assert_same(native_score(library, library.open_bundle(bundle_path), clip, path=path), wanted)
+
+
 @pytest.mark.shared
-def test_real_files(library: NativeLibrary, bundles: tuple[Any, Bundle]) -> None:
-    clips = sorted(path for path in shared_folder("data/clips").rglob("*") if path.is_file())[::SUITE_EVERY]
-    compared = 0
-    for clip in clips:
+@pytest.mark.parametrize("path", ["auto", "face", "whole"])
+def test_real_files(library: NativeLibrary, bundles: tuple[Any, Bundle], path: str) -> None:
+    clips = sorted(path for path in shared_folder("data/clips").rglob("*") if path.is_file())
+    paths = set()
+    for clip in clips[:: SUITE_EVERY if path == "auto" else 2 * SUITE_EVERY]:
         try:
-            wanted = score_file(clip, bundles[1], path="whole")
+            wanted = score_file(clip, bundles[1], path=path)
         except MediaError:
             continue
-        assert_same(native_score(library, bundles[0], clip), wanted)
-        compared += 1
-    assert compared > 0
+        assert_same(native_score(library, bundles[0], clip, path=path), wanted)
+        paths.add(wanted.summary.score.path)
+    assert paths == ({"face", "whole"} if path == "auto" else {path})

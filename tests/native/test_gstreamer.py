@@ -34,7 +34,7 @@ def fields(line: str) -> dict[str, str]:
 
 
 def launch(
-    plugin: Plugin, clip: Path, sinks: tuple[str, str], *, settings: str = "policy=block"
+    plugin: Plugin, clip: Path, sinks: tuple[str, str], *, settings: str = "policy=block path=whole"
 ) -> list[dict[str, str]]:
     """Play a clip through the element into an audio and a video sink; return the element's messages."""
     pipeline = f"""filesrc location={clip} ! decodebin name=d
@@ -67,8 +67,21 @@ def test_late_audio_is_posted(plugin: Plugin, clip: Path) -> None:
         assert float(found["audio_offset_ms"]) == pytest.approx(-300, abs=40)
 
 
+@pytest.mark.parametrize("path", ["auto", "face"])
+def test_faces_are_looked_for(plugin: Plugin, clip: Path, path: str) -> None:
+    """The clip has none, so that nothing is decided by a face."""
+    settings = "policy=block" if path == "auto" else f"policy=block path={path}"
+    messages = launch(plugin, clip, ("fakesink", "fakesink"), settings=settings)
+    wanted = score_file(clip, Bundle.open(threads=1), path=path).records
+    assert [(message["path"], message["state"]) for message in messages] == [
+        (record.path, record.state) for record in wanted
+    ]
+    if path == "face":
+        assert {message["reason"].strip('"').replace("\\", "") for message in messages} == {wanted[0].reason}
+
+
 def test_messages_have_the_times_of_level(plugin: Plugin, clip: Path) -> None:
-    (first, *_) = launch(plugin, clip, ("fakesink", "fakesink"), settings="policy=block window=3000000000")
+    (first, *_) = launch(plugin, clip, ("fakesink", "fakesink"), settings="policy=block path=whole window=3000000000")
     assert int(first["duration"]) == 3 * SECOND
     assert int(first["running-time"]) == int(first["stream-time"]) < SECOND // 10
     assert float(first["time_seconds"]) == pytest.approx(int(first["running-time"]) / SECOND + 3, abs=0.001)
@@ -106,7 +119,7 @@ def test_a_wrong_bundle_ends_the_pipeline(plugin: Plugin) -> None:
 
 def test_the_element_describes_itself(plugin: Plugin) -> None:
     said = plugin.run("gst-inspect-1.0", "cavsync").stdout
-    for name in ("bundle", "profile", "window", "interval", "post-messages", "policy", "dropped"):
+    for name in ("bundle", "profile", "path", "window", "interval", "post-messages", "policy", "dropped"):
         assert re.search(rf"^  {name} +: [A-Z]", said, re.MULTILINE), name
     for name in ("audio_sink", "audio_src", "video_sink", "video_src"):
         assert f"template: '{name}'" in said

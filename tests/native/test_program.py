@@ -10,7 +10,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from face_clips import LEFT, RIGHT, closed, frames_of, speaking
+from fake_bundle import write_fake_bundle
 from generated_clips import make_clips
+from sync_clips import make_audio, write_clip
 
 from cavsync.deploy import Bundle
 from cavsync.deploy.files.score_file import score_file
@@ -19,10 +22,11 @@ from cavsync.deploy.sinks.text import objects_of
 
 FAILURE, USAGE = 1, 2
 # Fields that say which software computed, or that only Python has.
-OTHER_FIELDS = ("versions", "bundle", "notes", "media")
+OTHER_FIELDS = ("versions", "notes", "media")
 
 
 def run(build: Path, *arguments: object, given: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    """Score with the packaged bundle by the whole picture, unless the arguments say otherwise."""
     command = [build / "cavsync-score", "--bundle", default_bundle(), "--path", "whole", *map(str, arguments)]
     found = subprocess.run(command, input=given, capture_output=True, check=False)
     return subprocess.CompletedProcess(command, found.returncode, found.stdout.decode(), found.stderr.decode())
@@ -51,10 +55,22 @@ def remuxed(source: Path, target: Path, *, audio_tracks: int = 1, **options: str
     return target
 
 
-def test_the_lines_are_those_of_python(build: Path, clip: Path) -> None:
-    found = run(build, clip)
+@pytest.fixture(scope="module")
+def face_bundle(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_bundle(tmp_path_factory.mktemp("faces"), face_places=(LEFT, RIGHT))
+
+
+@pytest.fixture(scope="module")
+def talking_clip(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A speaking face beside a silent one, with sound that is late."""
+    times = np.arange(200) / 25
+    samples = make_audio(0.0, 8 * 16_000, audio_offset_ms=-240.0)
+    path = tmp_path_factory.mktemp("talking") / "clip.mkv"
+    return write_clip(path, frames=frames_of(speaking(times), closed(times)), samples=samples, audio_rate_hz=16_000)
+
+
+def assert_lines_of_python(found: subprocess.CompletedProcess[str], wanted: list[dict[str, Any]]) -> None:
     assert (found.returncode, found.stderr) == (0, "")
-    wanted = objects_of(score_file(clip, Bundle.open(threads=1), path="whole"))
     for line, other in zip(lines(found.stdout), wanted, strict=True):
         assert [name for name in line if name not in OTHER_FIELDS] == [
             name for name in other if name not in OTHER_FIELDS
@@ -63,8 +79,25 @@ def test_the_lines_are_those_of_python(build: Path, clip: Path) -> None:
             if name not in OTHER_FIELDS:
                 tolerance = 1.0 if name.endswith("_ms") else 1e-3
                 assert line[name] == (pytest.approx(value, abs=tolerance) if isinstance(value, float) else value), name
-    bundle, own = wanted[-1]["bundle"], lines(found.stdout)[-1]["bundle"]
-    assert own == {name: bundle[name] for name in own}
+    assert lines(found.stdout)[-1]["bundle"] == wanted[-1]["bundle"]
+
+
+def test_the_lines_are_those_of_python(build: Path, clip: Path) -> None:
+    wanted = objects_of(score_file(clip, Bundle.open(threads=1), path="whole"))
+    assert_lines_of_python(run(build, clip), wanted)
+
+
+@pytest.mark.parametrize("path", ["auto", "face", "whole"])
+def test_faces_are_judged_as_in_python(build: Path, face_bundle: Path, talking_clip: Path, path: str) -> None:
+    wanted = objects_of(score_file(talking_clip, Bundle.open(face_bundle, threads=1), path=path))
+    assert wanted[-1]["path_share"] == ({"face": 0.0, "whole": 1.0} if path == "whole" else {"face": 1.0, "whole": 0.0})
+    assert_lines_of_python(run(build, "--bundle", face_bundle, "--path", path, talking_clip), wanted)
+
+
+def test_auto_is_the_default(build: Path, face_bundle: Path, talking_clip: Path) -> None:
+    command = [build / "cavsync-score", "--bundle", face_bundle, talking_clip]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == run(build, "--bundle", face_bundle, "--path", "auto", talking_clip).stdout
 
 
 def test_standard_input(build: Path, clip: Path, tmp_path: Path) -> None:
@@ -115,7 +148,7 @@ def test_failed_files_give_a_line_and_a_status(build: Path, clip: Path, tmp_path
         ([], "no file is named"),
         (["--hop-ms", "many", "x.mp4"], "--hop-ms is not a number"),
         (["--profile", "no-such", "x.mp4"], "is unknown"),
-        (["--path", "auto", "x.mp4"], "has a face path"),
+        (["--path", "both", "x.mp4"], "--path is unknown"),
     ],
 )
 def test_wrong_usage(build: Path, arguments: list[str], sentence: str) -> None:

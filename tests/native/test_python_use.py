@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from face_clips import LEFT, RIGHT, closed, frames_of, speaking
+from fake_bundle import write_fake_bundle
 from sync_clips import make_audio, make_frames
 
 from cavsync.deploy import Bundle, SyncScore, SyncScorer
@@ -49,6 +51,27 @@ def test_decisions_are_those_of_python(bundle_path: Path, options: dict[str, Any
     assert decisions(native) == found
 
 
+@pytest.mark.parametrize("path", ["auto", "face", "whole"])
+def test_faces_are_judged_as_in_python(tmp_path: Path, path: str) -> None:
+    bundle_path = write_fake_bundle(tmp_path, face_places=(LEFT, RIGHT))
+    times = np.arange(125) / 25
+    frames, samples = frames_of(speaking(times), closed(times)), make_audio(0.0, 5 * 16_000, audio_offset_ms=-160.0)
+
+    def scored(scorer: Any) -> list[SyncScore]:
+        found = scorer.push_audio(samples, pts_seconds=0.0)
+        for time, frame in zip(times, frames, strict=True):
+            found += scorer.push_video(frame, pts_seconds=float(time))
+        return [*found, *scorer.flush()]
+
+    found = scored(NativeScorer(NativeBundle(bundle_path, threads=1), path=path))
+    wanted = scored(SyncScorer(Bundle.open(bundle_path, threads=1), path=path))
+    assert [(score.path, score.state, score.reason) for score in found] == [
+        (score.path, score.state, score.reason) for score in wanted
+    ]
+    assert {score.path for score in found} == {"whole" if path == "whole" else "face"}
+    assert [score.audio_offset_ms for score in found] == pytest.approx([score.audio_offset_ms for score in wanted])
+
+
 def test_structures_are_those_of_the_library() -> None:
     for structure, name in ((Options, "options"), (Frame, "frame"), (BundleOptions, "bundle_options")):
         padded = (ctypes.c_char * (ctypes.sizeof(structure) + 1024))()
@@ -59,8 +82,8 @@ def test_structures_are_those_of_the_library() -> None:
 def test_errors_are_those_of_python(bundle_path: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="does not exist"):
         NativeBundle(tmp_path / "missing")
-    with pytest.raises(ConfigError, match="has a face path"):
-        NativeScorer(NativeBundle())
+    with pytest.raises(ConfigError, match="has no face path"):
+        NativeScorer(NativeBundle(bundle_path), path="face")
     with pytest.raises(ConfigError, match="no adaptive search"):
         NativeScorer(NativeBundle(bundle_path), adaptive=True)
     scorer = NativeScorer(NativeBundle(bundle_path))

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cavsync.deploy.native import STATES, Frame, Library, Options, Record
+from cavsync.deploy.native import PATHS, STATES, Frame, Library, Options, Record
+from cavsync.deploy.verdict.records import WHOLE
 
 CAUSES = ("decisions", "undetermined", "stream_ended")
-WHOLE = 1
 CAPACITY = 64
 
 
@@ -46,6 +46,8 @@ class Summary(c.Structure):
         *[(name, c.c_double) for name in ("drift_ms_per_minute", "worst_offset_ms", "undetermined_share")],
         *[(name, c.c_size_t) for name in ("num_windows", "num_ignored_frames", "num_events")],
         ("is_varying", c.c_int32),
+        ("face_share", c.c_double),
+        ("num_faces", c.c_int32),
     ]
 
 
@@ -79,11 +81,11 @@ class NativeLibrary(Library):
 class NativeScorer:
     """A scorer of the library; its records are dictionaries with the fields of `SyncScore`."""
 
-    def __init__(self, library: NativeLibrary, bundle: c.c_void_p, *, path: int = WHOLE, **options: Any) -> None:
+    def __init__(self, library: NativeLibrary, bundle: c.c_void_p, *, path: str = WHOLE, **options: Any) -> None:
         self._library = library
         given = Options()
         library.functions.cavsync_options_init(c.byref(given))
-        given.path = path
+        given.path = PATHS.index(path)
         for name, value in options.items():
             setattr(given, name, value.encode() if isinstance(value, str) else value)
         self._scorer = c.c_void_p()
@@ -137,7 +139,7 @@ class NativeScorer:
     def summarise(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the summary and the events."""
         summary, events = Summary(), (Event * CAPACITY)()
-        self._library.functions.cavsync_summary_init(c.byref(summary))
+        self._library.functions.cavsync_summary_init_sized(c.byref(summary), c.c_size_t(c.sizeof(summary)))
         self._library.call("scorer_summarise", self._scorer, c.byref(summary), events, c.c_size_t(CAPACITY))
         numbers = {
             name: number(getattr(summary, name)) for name, _ in Summary._fields_ if name not in ("size", "score")
@@ -165,7 +167,7 @@ def plain_record(record: Record) -> dict[str, Any]:
     found = {name: number(getattr(record, name)) for name, _ in Record._fields_}
     found["state"] = STATES[record.state]
     found["within_profile"] = None if record.within_profile < 0 else bool(record.within_profile)
-    found["path"] = "whole"
+    found["path"] = PATHS[record.path]
     found["is_measured"] = bool(record.is_measured)
     found["profile"] = record.profile.decode()
     found["reason"] = record.reason.decode() or None

@@ -23,7 +23,9 @@ std::string with_digest(const std::string& text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
     const std::string text(reinterpret_cast<const char*>(data), size);
-    cavsync::checked_embedding_dim("bundle", cavsync::manifest_of_text(with_digest(text)));
+    const cavsync::Manifest manifest = cavsync::manifest_of_text(with_digest(text));
+    cavsync::checked_embedding_dim("bundle", manifest);
+    if (manifest.faces) cavsync::checked_face_widths("bundle", *manifest.faces, manifest.num_mel_bins);
   } catch (const cavsync::UnfitError&) {
   } catch (const cavsync::Error&) {
   }

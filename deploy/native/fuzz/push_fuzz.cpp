@@ -1,5 +1,5 @@
 // The push interface: any order of calls with any frames, audio and times gives a status, and memory stays bounded.
-// The environment variable CAVSYNC_FUZZ_BUNDLE names a bundle, best one whose models cost nothing.
+// The environment variable CAVSYNC_FUZZ_BUNDLE names a bundle, best one with a face path whose models cost nothing.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -16,7 +16,6 @@ cavsync_scorer* make_scorer() {
   bundle_options.threads = 1;
   cavsync_options options;
   cavsync_options_init(&options);
-  options.path = CAVSYNC_PATH_WHOLE;
   // Little work for the models, which are not what is tried.
   options.window_seconds = 0.6;
   options.max_offset_ms = 200;

@@ -49,9 +49,21 @@ void Analysis::push(Track track, double duration_seconds, Push push) {
   }
   if (is_over()) return;
   const std::uint64_t stream = stream_;
-  // Both tracks convert at the same time, and while the thread computes.
-  lock.unlock();
-  if (push() != CAVSYNC_OK) report_trouble(stream, false);
+  cavsync_status status = CAVSYNC_ERROR_FULL;
+  while (true) {
+    const std::uint64_t round = round_;
+    // Both tracks convert at the same time, and while the thread computes.
+    lock.unlock();
+    status = push();
+    if (status != CAVSYNC_ERROR_FULL || policy_ != Policy::kBlock) break;
+    // Whole frames of a large picture fill the memory for what waits in less than two seconds.
+    lock.lock();
+    has_input_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return round_ != round || is_over(); });
+    if (is_over() || stream != stream_) return;
+  }
+  if (status != CAVSYNC_OK) report_trouble(stream, false);
   std::size_t num_dropped = 0;
   if (policy_ == Policy::kDropOldest) cavsync_scorer_drop_oldest(scorer_, kMaxWaitingSeconds, &num_dropped);
   lock.lock();
@@ -74,6 +86,8 @@ void Analysis::work() {
     lock.unlock();
     compute(stream, ends);
     lock.lock();
+    ++round_;
+    changed_.notify_all();
     if (ends && stream == stream_) {
       has_ended_ = true;
       changed_.notify_all();

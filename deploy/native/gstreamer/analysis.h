@@ -75,6 +75,8 @@ class Analysis {
   std::array<bool, kNumTracks> is_flushing_{};
   // Counts resets: what is computed of an earlier stream is not reported.
   std::uint64_t stream_ = 0;
+  // Counts how often the thread has taken what waited.
+  std::uint64_t round_ = 0;
   std::uint64_t num_dropped_ = 0;
   bool has_input_ = false;
   bool must_end_ = false;

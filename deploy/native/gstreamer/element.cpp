@@ -18,7 +18,7 @@ using cavsync::Track;
 
 namespace {
 
-enum Property { kBundle = 1, kProfile, kWindow, kInterval, kPostMessages, kPolicy, kDropped };
+enum Property { kBundle = 1, kProfile, kPath, kWindow, kInterval, kPostMessages, kPolicy, kDropped };
 
 // As in live streams of the Python package: decisions come sooner, and missing audio is not waited for as in a file.
 constexpr double kLivePatienceSeconds = 5.0;
@@ -34,6 +34,19 @@ GType policy_type() {
         {0, nullptr, nullptr},
     };
     return g_enum_register_static("GstCavsyncPolicy", values);
+  }();
+  return type;
+}
+
+GType path_type() {
+  static const GType type = [] {
+    static const GEnumValue values[] = {
+        {CAVSYNC_PATH_AUTO, "Both, by the clearer evidence; the whole picture with a bundle without a face path", "auto"},
+        {CAVSYNC_PATH_WHOLE, "The whole picture", "whole"},
+        {CAVSYNC_PATH_FACE, "The faces in the picture", "face"},
+        {0, nullptr, nullptr},
+    };
+    return g_enum_register_static("GstCavsyncPath", values);
   }();
   return type;
 }
@@ -81,7 +94,7 @@ cavsync_options options_of(const ElementState& state) {
   cavsync_bundle_describe(state.bundle.get(), &info);
   cavsync_options options;
   cavsync_options_init(&options);
-  options.path = CAVSYNC_PATH_WHOLE;
+  options.path = state.path;
   options.profile = state.profile.c_str();
   options.window_seconds = static_cast<double>(state.window) / GST_SECOND;
   if (state.policy == Policy::kDropOldest) {
@@ -145,6 +158,7 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* sp
   switch (id) {
     case kBundle: state.bundle_path = text_of(value); break;
     case kProfile: state.profile = text_of(value); break;
+    case kPath: state.path = static_cast<cavsync_path>(g_value_get_enum(value)); break;
     case kWindow: state.window = g_value_get_uint64(value); break;
     case kInterval: state.interval = g_value_get_uint64(value); break;
     case kPostMessages: state.posts_messages = g_value_get_boolean(value); break;
@@ -161,6 +175,7 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* spec) {
   switch (id) {
     case kBundle: g_value_set_string(value, state.bundle_path.c_str()); break;
     case kProfile: g_value_set_string(value, state.profile.c_str()); break;
+    case kPath: g_value_set_enum(value, static_cast<int>(state.path)); break;
     case kWindow: g_value_set_uint64(value, state.window); break;
     case kInterval: g_value_set_uint64(value, state.interval); break;
     case kPostMessages: g_value_set_boolean(value, state.posts_messages); break;
@@ -186,6 +201,7 @@ void install_properties(GObjectClass* object_class) {
                                         "Limits of in-sync, as in `cavsync score --profile`: itu-bt1359-detect, "
                                         "itu-bt1359-accept, ebu-r37, atsc-is191 or one-frame",
                                         "itu-bt1359-detect", fixed));
+  install(kPath, g_param_spec_enum("path", "Path", "What is judged", path_type(), CAVSYNC_PATH_AUTO, fixed));
   install(kWindow, g_param_spec_uint64("window", "Window",
                                        "Length of the window of a decision (in nanoseconds, 0 = the bundle's)", 0,
                                        G_MAXUINT64, 0, fixed));
@@ -239,6 +255,7 @@ static void gst_cavsync_class_init(GstCavsyncClass* klass) {
       "Pass audio and video unchanged, and post how many milliseconds they are out of sync as element messages",
       "cavsync");
   gst_type_mark_as_plugin_api(policy_type(), static_cast<GstPluginAPIFlags>(0));
+  gst_type_mark_as_plugin_api(path_type(), static_cast<GstPluginAPIFlags>(0));
 }
 
 static void gst_cavsync_init(GstCavsync* self) {

@@ -34,6 +34,7 @@ struct ElementState {
   // The rest is guarded by the object's lock. Properties:
   std::string bundle_path;
   std::string profile = "itu-bt1359-detect";
+  cavsync_path path = CAVSYNC_PATH_AUTO;
   GstClockTime window = 0;
   GstClockTime interval = 0;
   bool posts_messages = true;

@@ -51,7 +51,7 @@ GstMessage* message_of(GstObject* source, const cavsync_record& record, const Se
     gst_structure_set(structure, "within_profile", G_TYPE_BOOLEAN, record.within_profile == 1, nullptr);
   }
   add_text(structure, "reason", record.reason);
-  add_text(structure, "path", "whole");
+  add_text(structure, "path", record.path == CAVSYNC_PATH_FACE ? "face" : "whole");
   return gst_message_new_element(source, structure);
 }
 

@@ -16,7 +16,8 @@
  * what was wrong, what was expected and what to do. No exception and no exit crosses this interface. After an error
  * of `push_*`, the scorer stays usable.
  *
- * ABI. Structures begin with their size, which `cavsync_*_init` sets; fields are only ever added at their end.
+ * ABI. Structures that programs fill or that may grow begin with their size, which `cavsync_*_init` sets; fields are only
+ * ever added at their end. The library writes no more of a structure than the program's header knows.
  */
 #ifndef CAVSYNC_H
 #define CAVSYNC_H
@@ -42,7 +43,7 @@ typedef enum cavsync_status {
   CAVSYNC_ERROR_CONFIG = 2,      /* an option that cannot be used, by itself or with this bundle */
   CAVSYNC_ERROR_BUNDLE = 3,      /* missing, changed or inconsistent bundle, or a model that fails */
   CAVSYNC_ERROR_MEDIA = 4,       /* frames, audio or timestamps that cannot be used */
-  CAVSYNC_ERROR_UNSUPPORTED = 5, /* what the Python package computes and this library does not */
+  CAVSYNC_ERROR_UNSUPPORTED = 5, /* what the Python package computes and this library does not; not given at present */
   CAVSYNC_ERROR_FULL = 6,        /* more was pushed than may wait: call cavsync_scorer_process */
   CAVSYNC_ERROR_MEMORY = 7,
   CAVSYNC_ERROR_INTERNAL = 8 /* a defect of this library */
@@ -92,7 +93,8 @@ typedef struct cavsync_bundle_options {
 /* How a stream is scored. A number of 0 stands for the bundle's, or the default named here. */
 typedef struct cavsync_options {
   size_t size;
-  cavsync_path path;   /* AUTO means WHOLE for a bundle without a face path, and is refused for one with it */
+  cavsync_path path;   /* WHOLE judges the whole picture, FACE the faces in it, AUTO both, by the clearer evidence;
+                          AUTO means WHOLE for a bundle without a face path */
   const char* profile; /* NULL: "itu-bt1359-detect"; others as in `cavsync score --profile` */
   double early_ms;     /* limits of the profile "custom"; NaN otherwise */
   double late_ms;
@@ -103,7 +105,7 @@ typedef struct cavsync_options {
   double max_lead_seconds; /* how long a frame waits for its audio; 0: 30 s, right for files; live: range + 5 s */
   double group_seconds;    /* frames of so much time are embedded together; 0: 0.64 s */
   int32_t keeps_summary;   /* not 0: collect what cavsync_scorer_summarise needs; memory then grows by 30 bytes a
-                              frame and 6 bytes per lag and decision step */
+                              frame and face, and 6 bytes per lag, face and decision step */
 } cavsync_options;
 
 /* One picture, shown from the timestamp on. Rows of plane i begin `strides[i]` bytes apart. */
@@ -129,7 +131,7 @@ typedef struct cavsync_record {
   double confidence;
   cavsync_state state;
   int32_t within_profile; /* 1, 0, or -1 where the state is undetermined */
-  cavsync_path path;
+  cavsync_path path;   /* what the decision rests on: FACE or WHOLE */
   int32_t is_measured; /* 1: the offset is trusted, even where it lies too close to a limit for a state */
   char profile[32];
   char reason[320]; /* why the state is undetermined; empty otherwise */
@@ -165,6 +167,8 @@ typedef struct cavsync_summary {
   size_t num_ignored_frames; /* frames whose timestamp did not advance, or was out of line */
   size_t num_events;
   int32_t is_varying; /* 1: the offset is not constant, so no single delay repairs it */
+  double face_share;  /* share of the windows judged by a face */
+  int32_t num_faces;  /* the most faces in one frame */
 } cavsync_summary;
 
 /* Identification of an opened bundle; the hashes are the first 12 digits of the encoders' SHA-256. */
@@ -178,6 +182,8 @@ typedef struct cavsync_bundle_info {
   double window_seconds;
   double decision_step_seconds;
   double max_offset_ms;
+  char face_audio_encoder[16]; /* of the face path, as above; empty without one */
+  char face_visual_encoder[16];
 } cavsync_bundle_info;
 
 /* CAVSYNC_ABI_VERSION of the library; compare it with the header's. */
@@ -193,8 +199,14 @@ CAVSYNC_API const char* cavsync_state_name(cavsync_state state);
 CAVSYNC_API void cavsync_bundle_options_init(cavsync_bundle_options* options);
 CAVSYNC_API void cavsync_options_init(cavsync_options* options);
 CAVSYNC_API void cavsync_frame_init(cavsync_frame* frame);
+/* The two below have grown. Their functions are for programs that were built before; by the macros of the same names,
+ * programs that are built with this header pass its sizes. */
 CAVSYNC_API void cavsync_summary_init(cavsync_summary* summary);
 CAVSYNC_API void cavsync_bundle_info_init(cavsync_bundle_info* info);
+CAVSYNC_API void cavsync_summary_init_sized(cavsync_summary* summary, size_t size);
+CAVSYNC_API void cavsync_bundle_info_init_sized(cavsync_bundle_info* info, size_t size);
+#define cavsync_summary_init(summary) cavsync_summary_init_sized((summary), sizeof(cavsync_summary))
+#define cavsync_bundle_info_init(info) cavsync_bundle_info_init_sized((info), sizeof(cavsync_bundle_info))
 
 /* Check the bundle folder `path` and open its models. `options` may be NULL. ONNX Runtime's builds may send
  * telemetry; it is turned off through the environment variable ORT_DISABLE_TELEMETRY unless that is set. */
@@ -221,8 +233,8 @@ CAVSYNC_API cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, con
 CAVSYNC_API cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity,
                                                   size_t* num_records);
 /* For sources that cannot wait: of what was pushed and not yet taken by `process`, drop the oldest until at most
- * `keep_seconds` of audio and 120 frames for each of these seconds are left; `num_dropped` is the number of pieces
- * dropped. What is missing is a hole in the stream. */
+ * `keep_seconds` of audio, 120 frames for each of these seconds and, where faces are judged, 128 MiB of whole frames are
+ * left; `num_dropped` is the number of pieces dropped. What is missing is a hole in the stream. */
 CAVSYNC_API cavsync_status cavsync_scorer_drop_oldest(cavsync_scorer* scorer, double keep_seconds, size_t* num_dropped);
 /* End the stream: decide the rest, which `cavsync_scorer_process` then gives. A stream shorter than one window gives
  * one decision. Afterwards nothing can be pushed until a reset. */

@@ -26,6 +26,8 @@ const char* cause_name(cavsync_cause cause) {
                                                : "stream_ended";
 }
 
+const char* path_name(cavsync_path path) { return path == CAVSYNC_PATH_FACE ? "face" : "whole"; }
+
 void add_record(Json& line, const cavsync_record& record) {
   line["time_seconds"] = rounded(record.time_seconds, kSecondsDecimals);
   line["window_seconds"] = rounded(record.window_seconds, kSecondsDecimals);
@@ -38,7 +40,7 @@ void add_record(Json& line, const cavsync_record& record) {
   line["profile"] = record.profile;
   line["within_profile"] = record.within_profile < 0 ? Json(nullptr) : Json(record.within_profile == 1);
   line["reason"] = record.reason[0] == '\0' ? Json(nullptr) : Json(record.reason);
-  line["path"] = "whole";
+  line["path"] = path_name(record.path);
 }
 
 Json media_of(const MediaInfo& info, std::size_t num_ignored_frames) {
@@ -93,14 +95,19 @@ std::string summary_line(const std::string& source, const cavsync_summary& summa
   }
   line["undetermined_share"] = rounded(summary.undetermined_share, kRatioDecimals);
   line["num_windows"] = summary.num_windows;
-  line["path_share"] = {{"face", 0.0}, {"whole", 1.0}};
-  line["num_faces"] = 0;
+  line["path_share"] = {{"face", rounded(summary.face_share, kRatioDecimals)},
+                        {"whole", rounded(1 - summary.face_share, kRatioDecimals)}};
+  line["num_faces"] = summary.num_faces;
   line["audio_stream"] = std::to_string(media.audio_number());
   line["media"] = media_of(media.info(), summary.num_ignored_frames);
   line["bundle"] = {{"name", bundle.name},
                     {"precision", bundle.precision},
                     {"audio_encoder", bundle.audio_encoder},
                     {"visual_encoder", bundle.visual_encoder}};
+  if (bundle.has_faces != 0) {
+    line["bundle"]["face_audio_encoder"] = bundle.face_audio_encoder;
+    line["bundle"]["face_visual_encoder"] = bundle.face_visual_encoder;
+  }
   line["versions"] = {{"cavsync", cavsync_version()}, {"onnxruntime", cavsync_runtime_version()}};
   return text_of(line);
 }

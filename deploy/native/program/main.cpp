@@ -23,7 +23,7 @@ constexpr const char* kHelp =
     "Write the score of media files, or of standard input (-), as JSON lines: one per decision and one per file.\n"
     "A positive offset means that the audio is early.\n\n"
     "  --bundle FOLDER      an exported bundle\n"
-    "  --path whole         the path that is judged; needed with bundles that have a face path\n"
+    "  --path PATH          what is judged: whole picture, face or auto, both by the clearer evidence [auto]\n"
     "  --profile NAME       limits within which the audio counts as in sync [itu-bt1359-detect]\n"
     "  --early-ms X         limits of the profile `custom`\n"
     "  --late-ms X\n"

@@ -15,17 +15,17 @@ constexpr double kToleratedGapShare = 0.1;
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 }  // namespace
 
-AudioStretch::AudioStretch(std::shared_ptr<const Bundle> bundle, int hop_frames, std::int64_t start_sample, int epoch)
-    : bundle_(std::move(bundle)),
+AudioStretch::AudioStretch(std::shared_ptr<const AudioEncoder> encoder, int hop_frames, std::int64_t start_sample, int epoch)
+    : encoder_(std::move(encoder)),
       epoch_(epoch),
-      segment_frames_(bundle_->manifest().segment_frames),
+      segment_frames_(encoder_->segment_frames),
       hop_frames_(hop_frames),
       hop_samples_(std::int64_t{hop_frames} * kFrameShiftSamples),
       span_samples_((segment_frames_ - 1) * kFrameShiftSamples + kFrameLengthSamples),
       samples_(1, kNaN, start_sample),
-      log_mel_(static_cast<std::size_t>(bundle_->manifest().num_mel_bins), 0.0F,
+      log_mel_(static_cast<std::size_t>(encoder_->num_mel_bins), 0.0F,
                ceil_div(start_sample, hop_samples_) * hop_frames),
-      embeddings_(static_cast<std::size_t>(bundle_->embedding_dim()), kNaN, ceil_div(start_sample, hop_samples_)) {}
+      embeddings_(static_cast<std::size_t>(encoder_->embedding_dim), kNaN, ceil_div(start_sample, hop_samples_)) {}
 
 std::int64_t AudioStretch::end_instant() const {
   return std::max(first_instant(), floor_div(samples_.end() - span_samples_, hop_samples_) + 1);
@@ -39,7 +39,7 @@ void AudioStretch::append(const std::vector<float>& samples, std::int64_t place)
 }
 
 void AudioStretch::embed(const std::vector<std::int64_t>& wanted) {
-  const auto dim = static_cast<std::size_t>(bundle_->embedding_dim());
+  const auto dim = static_cast<std::size_t>(encoder_->embedding_dim);
   std::vector<std::int64_t> usable;
   for (const std::int64_t instant : wanted) {
     if (instant < first_instant() || instant >= end_instant()) continue;
@@ -49,17 +49,42 @@ void AudioStretch::embed(const std::vector<std::int64_t>& wanted) {
   for (std::size_t start = 0; start < usable.size(); start += kGroupInstants) {
     const std::size_t stop = std::min(start + kGroupInstants, usable.size());
     hear_until(usable[stop - 1] * hop_frames_ + segment_frames_);
-    std::vector<float> segments;
-    for (std::size_t place = start; place < stop; ++place) {
-      const std::int64_t first = usable[place] * hop_frames_;
-      const std::vector<float> segment = log_mel_.read(first, first + segment_frames_);
-      segments.insert(segments.end(), segment.begin(), segment.end());
-    }
-    const std::vector<float> found = bundle_->embed_audio(segments, static_cast<std::int64_t>(stop - start));
+    const std::vector<std::int64_t> group(usable.begin() + static_cast<std::ptrdiff_t>(start),
+                                          usable.begin() + static_cast<std::ptrdiff_t>(stop));
+    const std::vector<float> found = embedded(group);
     for (std::size_t place = start; place < stop; ++place) {
       embeddings_.write(usable[place], found.data() + (place - start) * dim, 1);
     }
   }
+}
+
+// Embeddings (n, D) of instants in ascending order, whose log-mel is there.
+std::vector<float> AudioStretch::embedded(const std::vector<std::int64_t>& instants) const {
+  const int step = encoder_->step_frames;
+  if (step == 0 || hop_frames_ % step != 0) {
+    std::vector<float> segments;
+    for (const std::int64_t instant : instants) {
+      const std::vector<float> segment =
+          log_mel_.read(instant * hop_frames_, instant * hop_frames_ + segment_frames_);
+      segments.insert(segments.end(), segment.begin(), segment.end());
+    }
+    return encoder_->embed(segments, static_cast<std::int64_t>(instants.size()), segment_frames_);
+  }
+  const auto dim = static_cast<std::ptrdiff_t>(encoder_->embedding_dim);
+  std::vector<float> embeddings;
+  for (auto first = instants.begin(); first != instants.end();) {
+    // Instants that follow each other are embedded as one stretch.
+    auto last = first;
+    while (last + 1 != instants.end() && *(last + 1) == *last + 1) ++last;
+    const std::int64_t start = *first * hop_frames_, stop = *last * hop_frames_ + segment_frames_;
+    const std::vector<float> found = encoder_->embed(log_mel_.read(start, stop), 1, stop - start);
+    for (std::ptrdiff_t place = 0; place <= last - first; ++place) {
+      const auto moment = found.begin() + place * (hop_frames_ / step) * dim;
+      embeddings.insert(embeddings.end(), moment, moment + dim);
+    }
+    first = last + 1;
+  }
+  return embeddings;
 }
 
 double AudioStretch::level_dbfs(std::int64_t instant) const {
@@ -107,7 +132,7 @@ void AudioStretch::hear_until(std::int64_t stop) {
   for (float& sample : waveform) {
     if (std::isnan(sample)) sample = 0.0F;
   }
-  const std::vector<float> frames = bundle_->log_mel(waveform);
+  const std::vector<float> frames = encoder_->log_mel(waveform);
   log_mel_.append(frames.data(), stop - log_mel_.end());
 }
 

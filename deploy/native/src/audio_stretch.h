@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "bundle.h"
+#include "audio_encoder.h"
 #include "timeline.h"
 
 namespace cavsync {
@@ -14,7 +14,7 @@ namespace cavsync {
 // negative. Each log-mel frame is computed once, and each instant is embedded once, when a video frame needs it.
 class AudioStretch {
  public:
-  AudioStretch(std::shared_ptr<const Bundle> bundle, int hop_frames, std::int64_t start_sample, int epoch);
+  AudioStretch(std::shared_ptr<const AudioEncoder> encoder, int hop_frames, std::int64_t start_sample, int epoch);
 
   int epoch() const { return epoch_; }
   std::int64_t first_instant() const { return embeddings_.first(); }
@@ -40,9 +40,10 @@ class AudioStretch {
  private:
   bool is_usable(std::int64_t instant) const;
   std::vector<float> span(std::int64_t instant) const;
+  std::vector<float> embedded(const std::vector<std::int64_t>& instants) const;
   void hear_until(std::int64_t stop);
 
-  std::shared_ptr<const Bundle> bundle_;
+  std::shared_ptr<const AudioEncoder> encoder_;
   int epoch_;
   int segment_frames_;
   int hop_frames_;

@@ -16,8 +16,8 @@ std::int64_t cost_samples(const AudioStretch& stretch) {
 }
 }  // namespace
 
-AudioTrack::AudioTrack(std::shared_ptr<const Bundle> bundle, int hop_frames, double keep_seconds)
-    : bundle_(std::move(bundle)), hop_frames_(hop_frames), keep_samples_(rounded(keep_seconds * kSampleRateHz)) {}
+AudioTrack::AudioTrack(std::shared_ptr<const AudioEncoder> encoder, int hop_frames, double keep_seconds)
+    : encoder_(std::move(encoder)), hop_frames_(hop_frames), keep_samples_(rounded(keep_seconds * kSampleRateHz)) {}
 
 double AudioTrack::end_seconds() const {
   if (stretches_.empty()) return -std::numeric_limits<double>::infinity();
@@ -55,7 +55,7 @@ void AudioTrack::embed(int epoch, const std::vector<std::int64_t>& wanted) {
 }
 
 std::vector<float> AudioTrack::embeddings(int epoch, std::int64_t start, std::int64_t stop) const {
-  const std::size_t size = static_cast<std::size_t>(stop - start) * static_cast<std::size_t>(bundle_->embedding_dim());
+  const std::size_t size = static_cast<std::size_t>(stop - start) * static_cast<std::size_t>(encoder_->embedding_dim);
   std::vector<float> merged(size, std::numeric_limits<float>::quiet_NaN());
   for (const AudioStretch& stretch : stretches_) {
     if (stretch.epoch() != epoch || stretch.first_instant() >= stop || stretch.end_instant() <= start) continue;
@@ -92,7 +92,7 @@ void AudioTrack::resume(double pts_seconds) {
   } else if (!stretches_.empty() && pts_seconds <= end_seconds() + kHoleSeconds) {
     return;
   }
-  stretches_.emplace_back(bundle_, hop_frames_, rounded(pts_seconds * kSampleRateHz), clock_.epoch());
+  stretches_.emplace_back(encoder_, hop_frames_, rounded(pts_seconds * kSampleRateHz), clock_.epoch());
 }
 
 void AudioTrack::limit() {

@@ -15,7 +15,7 @@ namespace cavsync {
 // of audio are kept; the oldest is released first.
 class AudioTrack {
  public:
-  AudioTrack(std::shared_ptr<const Bundle> bundle, int hop_frames, double keep_seconds);
+  AudioTrack(std::shared_ptr<const AudioEncoder> encoder, int hop_frames, double keep_seconds);
 
   EpochClock& clock() { return clock_; }
   bool is_finished() const { return is_finished_; }
@@ -41,7 +41,7 @@ class AudioTrack {
   void resume(double pts_seconds);
   void limit();
 
-  std::shared_ptr<const Bundle> bundle_;
+  std::shared_ptr<const AudioEncoder> encoder_;
   int hop_frames_;
   std::int64_t keep_samples_;
   std::deque<AudioStretch> stretches_;

@@ -25,6 +25,7 @@ Bundle::Bundle(std::string folder, Manifest manifest, const EngineOptions& optio
   audio_ = graph(kAudioEncoder);
   visual_ = graph(kVisualEncoder);
   if (manifest_.has_frame_encoder()) pairs_ = graph(kFrameEncoder);
+  if (manifest_.faces) faces_ = std::make_unique<FaceEngines>(folder_, manifest_, options);
 }
 
 std::vector<float> Bundle::log_mel(const std::vector<float>& waveform) const {
@@ -113,6 +114,26 @@ std::vector<float> Bundle::checked(Tensor embeddings, std::int64_t count) const 
                folder_.c_str(), static_cast<long long>(count), embedding_dim_));
   }
   return std::move(embeddings.values);
+}
+
+std::shared_ptr<const AudioEncoder> audio_encoder_of(std::shared_ptr<const Bundle> bundle) {
+  const Manifest& manifest = bundle->manifest();
+  return std::make_shared<const AudioEncoder>(AudioEncoder{
+      manifest.segment_frames, manifest.num_mel_bins, bundle->embedding_dim(), 0,
+      [bundle](const std::vector<float>& waveform) { return bundle->log_mel(waveform); },
+      [bundle](const std::vector<float>& log_mel, std::int64_t count, std::int64_t) {
+        return bundle->embed_audio(log_mel, count);
+      }});
+}
+
+std::shared_ptr<const AudioEncoder> face_audio_encoder_of(std::shared_ptr<const Bundle> bundle) {
+  const FaceEngines* faces = bundle->faces();
+  return std::make_shared<const AudioEncoder>(AudioEncoder{
+      faces->spec().segment_frames, bundle->manifest().num_mel_bins, faces->embedding_dim(), faces->spec().step_frames,
+      [bundle](const std::vector<float>& waveform) { return bundle->log_mel(waveform); },
+      [bundle](const std::vector<float>& log_mel, std::int64_t count, std::int64_t frames) {
+        return bundle->faces()->embed_audio(log_mel, count, frames);
+      }});
 }
 
 }  // namespace cavsync

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "audio_encoder.h"
+#include "faces/face_engines.h"
 #include "manifest.h"
 #include "onnx_engine.h"
 
@@ -35,6 +37,8 @@ class Bundle {
   // Tubelets of one stream -> unit embeddings (count, D). Each pair of a stream's frames is computed once where the
   // bundle has a frame encoder.
   std::vector<float> embed_frames(const std::vector<Tubelet>& tubelets) const;
+  // Null without a face path.
+  const FaceEngines* faces() const { return faces_.get(); }
 
  private:
   Bundle(std::string folder, Manifest manifest, const EngineOptions& options);
@@ -46,6 +50,11 @@ class Bundle {
   Manifest manifest_;
   int embedding_dim_;
   std::unique_ptr<Engine> frontend_, audio_, visual_, pairs_;
+  std::unique_ptr<FaceEngines> faces_;
 };
+
+// The audio encoder of the whole picture's path, and of the face path, which the bundle must have.
+std::shared_ptr<const AudioEncoder> audio_encoder_of(std::shared_ptr<const Bundle> bundle);
+std::shared_ptr<const AudioEncoder> face_audio_encoder_of(std::shared_ptr<const Bundle> bundle);
 
 }  // namespace cavsync

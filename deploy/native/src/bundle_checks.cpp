@@ -56,7 +56,12 @@ void check_visual(const std::string& folder, const Manifest& manifest) {
 }
 
 void check_features(const std::string& folder, const Manifest& manifest) {
-  for (const auto& calibration : {manifest.calibration, manifest.file_calibration}) {
+  std::vector<std::optional<Calibration>> calibrations{manifest.calibration, manifest.file_calibration};
+  if (manifest.faces) {
+    calibrations.push_back(manifest.faces->calibration);
+    calibrations.push_back(manifest.faces->file_calibration);
+  }
+  for (const auto& calibration : calibrations) {
     if (!calibration) continue;
     for (const std::string& name : calibration->features) {
       if (feature_index(name) < 0) {

@@ -1,5 +1,6 @@
 // The C interface over the classes: checks of pointers and sizes, errors as statuses, copies of results.
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -51,9 +52,13 @@ void require(Pointers... pointers) {
   if (!(pointers && ...)) throw argument_error("a required pointer is null: give an object");
 }
 
+// Sizes of structures in the first version of this interface.
+constexpr std::size_t kFirstSummarySize = offsetof(cavsync_summary, face_share);
+constexpr std::size_t kFirstInfoSize = offsetof(cavsync_bundle_info, face_audio_encoder);
+
 template <class Structure>
-void require_size(const Structure& structure) {
-  if (structure.size < sizeof(Structure)) {
+void require_size(const Structure& structure, std::size_t least = sizeof(Structure)) {
+  if (structure.size < least) {
     throw argument_error(
         "a structure has another size than this library's: fill it with its init function, and build with "
         "the header of this library");
@@ -61,10 +66,17 @@ void require_size(const Structure& structure) {
 }
 
 template <class Structure>
-void init(Structure* structure) {
+void init(Structure* structure, std::size_t size = sizeof(Structure)) {
   if (structure == nullptr) return;
-  *structure = {};
-  structure->size = sizeof(Structure);
+  std::memset(static_cast<void*>(structure), 0, size);
+  structure->size = size;
+}
+
+// Copy as much as the caller's structure has room for.
+template <class Structure>
+void fill(Structure* structure, Structure found) {
+  found.size = structure->size;
+  std::memcpy(static_cast<void*>(structure), &found, std::min(structure->size, sizeof found));
 }
 
 template <std::size_t size>
@@ -85,7 +97,7 @@ cavsync_record copied(const cavsync::Record& record) {
   found.confidence = record.confidence.value_or(kNaN);
   found.state = record.state;
   found.within_profile = record.state == CAVSYNC_UNDETERMINED ? -1 : record.state == CAVSYNC_IN_SYNC;
-  found.path = CAVSYNC_PATH_WHOLE;
+  found.path = record.path;
   found.is_measured = record.is_measured;
   copy_text(record.profile, found.profile);
   copy_text(record.reason, found.reason);
@@ -124,9 +136,14 @@ void cavsync_options_init(cavsync_options* options) {
 
 void cavsync_frame_init(cavsync_frame* frame) { init(frame); }
 
-void cavsync_summary_init(cavsync_summary* summary) { init(summary); }
+// In brackets, so that the macros of the same names do not apply.
+void(cavsync_summary_init)(cavsync_summary* summary) { init(summary, kFirstSummarySize); }
 
-void cavsync_bundle_info_init(cavsync_bundle_info* info) { init(info); }
+void(cavsync_bundle_info_init)(cavsync_bundle_info* info) { init(info, kFirstInfoSize); }
+
+void cavsync_summary_init_sized(cavsync_summary* summary, size_t size) { init(summary, size); }
+
+void cavsync_bundle_info_init_sized(cavsync_bundle_info* info, size_t size) { init(info, size); }
 
 cavsync_status cavsync_bundle_open(const char* path, const cavsync_bundle_options* options, cavsync_bundle** bundle) {
   return guarded([&] {
@@ -148,19 +165,25 @@ void cavsync_bundle_close(cavsync_bundle* bundle) { delete bundle; }
 cavsync_status cavsync_bundle_describe(const cavsync_bundle* bundle, cavsync_bundle_info* info) {
   return guarded([&] {
     require(bundle, info);
-    require_size(*info);
+    require_size(*info, kFirstInfoSize);
     const cavsync::Manifest& manifest = bundle->bundle->manifest();
-    const auto hash = [&](const char* graph) {
-      return manifest.files.at(manifest.graphs.at(graph).file).sha256.substr(0, 12);
+    const auto hash = [&](const cavsync::GraphSpec& graph) {
+      return manifest.files.at(graph.file).sha256.substr(0, 12);
     };
-    copy_text(manifest.name, info->name);
-    copy_text(manifest.precision, info->precision);
-    copy_text(hash(cavsync::kAudioEncoder), info->audio_encoder);
-    copy_text(hash(cavsync::kVisualEncoder), info->visual_encoder);
-    info->has_faces = manifest.has_faces;
-    info->window_seconds = manifest.sync.window_seconds;
-    info->decision_step_seconds = manifest.sync.decision_step_seconds;
-    info->max_offset_ms = manifest.sync.max_offset_ms;
+    cavsync_bundle_info found{};
+    copy_text(manifest.name, found.name);
+    copy_text(manifest.precision, found.precision);
+    copy_text(hash(manifest.graphs.at(cavsync::kAudioEncoder)), found.audio_encoder);
+    copy_text(hash(manifest.graphs.at(cavsync::kVisualEncoder)), found.visual_encoder);
+    found.has_faces = manifest.faces.has_value();
+    if (manifest.faces) {
+      copy_text(hash(manifest.faces->graphs.at(cavsync::kFaceAudioEncoder)), found.face_audio_encoder);
+      copy_text(hash(manifest.faces->graphs.at(cavsync::kFaceVisualEncoder)), found.face_visual_encoder);
+    }
+    found.window_seconds = manifest.sync.window_seconds;
+    found.decision_step_seconds = manifest.sync.decision_step_seconds;
+    found.max_offset_ms = manifest.sync.max_offset_ms;
+    fill(info, found);
   });
 }
 
@@ -231,20 +254,24 @@ cavsync_status cavsync_scorer_summarise(cavsync_scorer* scorer, cavsync_summary*
                                         size_t capacity) {
   return guarded([&] {
     require(scorer, summary);
-    require_size(*summary);
+    require_size(*summary, kFirstSummarySize);
     if (capacity > 0) require(events);
     const cavsync::Summary found = scorer->scorer.summary();
-    summary->score = copied(found.score);
-    summary->early_limit_ms = found.limits.early_ms;
-    summary->late_limit_ms = found.limits.late_ms;
-    summary->duration_seconds = found.duration_seconds;
-    summary->drift_ms_per_minute = found.drift_ms_per_minute.value_or(kNaN);
-    summary->worst_offset_ms = found.worst_offset_ms.value_or(kNaN);
-    summary->undetermined_share = found.undetermined_share;
-    summary->num_windows = found.num_windows;
-    summary->num_ignored_frames = found.num_ignored_frames;
-    summary->num_events = found.events.size();
-    summary->is_varying = found.score.is_varying;
+    cavsync_summary filled{};
+    filled.score = copied(found.score);
+    filled.early_limit_ms = found.limits.early_ms;
+    filled.late_limit_ms = found.limits.late_ms;
+    filled.duration_seconds = found.duration_seconds;
+    filled.drift_ms_per_minute = found.drift_ms_per_minute.value_or(kNaN);
+    filled.worst_offset_ms = found.worst_offset_ms.value_or(kNaN);
+    filled.undetermined_share = found.undetermined_share;
+    filled.num_windows = found.num_windows;
+    filled.num_ignored_frames = found.num_ignored_frames;
+    filled.num_events = found.events.size();
+    filled.is_varying = found.score.is_varying;
+    filled.face_share = found.face_share;
+    filled.num_faces = found.num_faces;
+    fill(summary, filled);
     std::copy_n(found.events.begin(), std::min(capacity, found.events.size()), events);
   });
 }

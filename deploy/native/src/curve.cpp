@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "statistics.h"
 
@@ -28,7 +29,8 @@ void add(LagSums& total, const LagSums& block) {
   }
 }
 
-Curve curve_of_parts(const std::vector<double>& lags_ms, const std::vector<LagSums>& parts, std::size_t num_frames) {
+Curve curve_of_parts(const std::vector<double>& lags_ms, const std::vector<LagSums>& parts, std::size_t num_frames,
+                     double prior_rows) {
   Curve curve;
   curve.lags_ms = lags_ms;
   curve.num_frames = num_frames;
@@ -38,10 +40,14 @@ Curve curve_of_parts(const std::vector<double>& lags_ms, const std::vector<LagSu
     curve.parts[part] = mean_of(parts[part]);
   }
   const double enough = std::max(static_cast<double>(kMinRows), kMinRowShare * static_cast<double>(num_frames));
+  const double all = std::accumulate(total.sums.begin(), total.sums.end(), 0.0);
+  const auto num_all = std::accumulate(total.counts.begin(), total.counts.end(), std::int64_t{0});
+  const double mean_of_all = all / static_cast<double>(std::max<std::int64_t>(1, num_all));
   curve.similarity.assign(lags_ms.size(), kNaN);
   for (std::size_t lag = 0; lag < lags_ms.size(); ++lag) {
     const auto count = static_cast<double>(total.counts[lag]);
-    if (count >= enough) curve.similarity[lag] = total.sums[lag] / count;
+    if (count < enough) continue;
+    curve.similarity[lag] = (total.sums[lag] + prior_rows * mean_of_all) / std::max(count + prior_rows, 1.0);
   }
   curve.num_rows = std::move(total.counts);
   return curve;
@@ -64,7 +70,8 @@ std::vector<double> lag_grid_ms(double max_offset_ms, double hop_ms) {
   return lags_ms;
 }
 
-Curve curve_of_rows(const std::vector<double>& lags_ms, const std::vector<const std::vector<double>*>& rows) {
+Curve curve_of_rows(const std::vector<double>& lags_ms, const std::vector<const std::vector<double>*>& rows,
+                    double prior_rows) {
   std::vector<LagSums> parts(kNumParts, LagSums(lags_ms.size()));
   auto row = rows.begin();
   std::size_t part = 0;
@@ -72,10 +79,11 @@ Curve curve_of_rows(const std::vector<double>& lags_ms, const std::vector<const 
     for (std::size_t place = 0; place < size; ++place) parts[part].add(**row++);
     ++part;
   }
-  return curve_of_parts(lags_ms, parts, rows.size());
+  return curve_of_parts(lags_ms, parts, rows.size(), prior_rows);
 }
 
-Curve curve_of_sums(const std::vector<double>& lags_ms, const std::vector<LagSums>& blocks, std::size_t num_frames) {
+Curve curve_of_sums(const std::vector<double>& lags_ms, const std::vector<LagSums>& blocks, std::size_t num_frames,
+                    double prior_rows) {
   std::vector<LagSums> parts(kNumParts, LagSums(lags_ms.size()));
   auto block = blocks.begin();
   std::size_t part = 0;
@@ -83,7 +91,7 @@ Curve curve_of_sums(const std::vector<double>& lags_ms, const std::vector<LagSum
     for (std::size_t place = 0; place < size; ++place) add(parts[part], *block++);
     ++part;
   }
-  return curve_of_parts(lags_ms, parts, num_frames);
+  return curve_of_parts(lags_ms, parts, num_frames, prior_rows);
 }
 
 std::optional<Peak> find_peak(const std::vector<double>& lags_ms, const std::vector<double>& similarity) {

@@ -14,6 +14,10 @@ constexpr std::size_t kMinRows = 8;
 constexpr std::size_t kNumParts = 4;
 constexpr std::size_t kNumFeatures = 8;
 using Features = std::array<double, kNumFeatures>;
+// Place of the feature `strength`: the height of the peak times the root of the number of frames with audio there.
+constexpr std::size_t kStrength = 7;
+// Prior rows of a face's curve: a face is often there for a short time only.
+constexpr double kFacePriorRows = 12.0;
 
 // Place of a feature in `Features` by the name in calibrations; -1 for an unknown one.
 int feature_index(const std::string& name);
@@ -48,8 +52,12 @@ struct LagSums {
 
 // The multiples of `hop_ms` within ±max_offset_ms.
 std::vector<double> lag_grid_ms(double max_offset_ms, double hop_ms);
-Curve curve_of_rows(const std::vector<double>& lags_ms, const std::vector<const std::vector<double>*>& rows);
-Curve curve_of_sums(const std::vector<double>& lags_ms, const std::vector<LagSums>& blocks, std::size_t num_frames);
+// Each lag counts as if it had `prior_rows` more rows with the mean similarity of all: the mean of few rows strays, and
+// the highest of many lags is often one with few.
+Curve curve_of_rows(const std::vector<double>& lags_ms, const std::vector<const std::vector<double>*>& rows,
+                    double prior_rows = 0.0);
+Curve curve_of_sums(const std::vector<double>& lags_ms, const std::vector<LagSums>& blocks, std::size_t num_frames,
+                    double prior_rows = 0.0);
 std::optional<Peak> find_peak(const std::vector<double>& lags_ms, const std::vector<double>& similarity);
 // All zero without a peak.
 Features curve_features(const Curve& curve);

@@ -24,17 +24,16 @@ std::vector<double> far_lags_ms(const Grid& grid) {
 
 }  // namespace
 
-FarLook::FarLook(const Grid& grid, int embedding_dim)
+FarLook::FarLook(const Grid& grid, int embedding_dim, double disorder_seconds)
     : dim_(static_cast<std::size_t>(embedding_dim)),
       reach_(grid.reach),
-      wait_(grid.reach + 2),
+      wait_(grid.reach + 2 + static_cast<std::int64_t>(std::ceil(disorder_seconds / (grid.hop_ms / 1000)))),
       chunk_(rounded(kChunkSeconds / (grid.hop_ms / 1000))),
       lags_ms_(far_lags_ms(grid)),
-      audio_(dim_, std::numeric_limits<float>::quiet_NaN(), 0),
-      sums_(lags_ms_.size()) {}
+      audio_(dim_, std::numeric_limits<float>::quiet_NaN(), 0) {}
 
-void FarLook::note(int epoch, double time_seconds, const GridPlace& place, const std::vector<float>& embedding,
-                   const std::vector<float>& audio) {
+void FarLook::note(int epoch, int track, double time_seconds, const GridPlace& place,
+                   const std::vector<float>& embedding, const std::vector<float>& audio, std::int64_t step) {
   if (epoch != epoch_) {
     settle_all();
     epoch_ = epoch;
@@ -42,17 +41,26 @@ void FarLook::note(int epoch, double time_seconds, const GridPlace& place, const
     settled_ = place.below - wait_;
     audio_.start_at(settled_ - reach_);
   }
-  const auto cell = static_cast<std::int64_t>(std::floor(time_seconds / kCellSeconds));
-  if (place.below < settled_ || waiting_.count(cell) > 0) return;
-  waiting_[cell] = {place, embedding};
+  const Key key{track, static_cast<std::int64_t>(std::floor(time_seconds / kCellSeconds))};
+  const auto known = waiting_.find(key);
+  if (place.below < settled_ || (known != waiting_.end() && known->second.step <= step)) return;
+  waiting_[key] = {place, embedding, step};
   store(place.below - reach_, audio);
   newest_ = std::max(newest_, place.below);
   if (newest_ - wait_ - settled_ >= chunk_) settle_before(newest_ - wait_);
 }
 
-Curve FarLook::curve() {
+Curve FarLook::curve(const std::set<int>& tracks) {
   settle_all();
-  return curve_of_sums(lags_ms_, {sums_}, num_moments_);
+  std::vector<LagSums> blocks;
+  std::size_t num_moments = 0;
+  for (const int track : tracks) {
+    const auto found = sums_.find(track);
+    if (found == sums_.end()) continue;
+    blocks.push_back(found->second.lags);
+    num_moments += found->second.num_moments;
+  }
+  return curve_of_sums(lags_ms_, blocks, num_moments);
 }
 
 void FarLook::store(std::int64_t start, const std::vector<float>& audio) {
@@ -68,8 +76,7 @@ void FarLook::store(std::int64_t start, const std::vector<float>& audio) {
 }
 
 void FarLook::settle_all() {
-  for (const auto& [cell, moment] : waiting_) sums_.add(row(moment));
-  num_moments_ += waiting_.size();
+  for (const auto& [key, moment] : waiting_) add(key.first, moment);
   waiting_.clear();
 }
 
@@ -79,12 +86,17 @@ void FarLook::settle_before(std::int64_t instant) {
       ++entry;
       continue;
     }
-    sums_.add(row(entry->second));
-    ++num_moments_;
+    add(entry->first.first, entry->second);
     entry = waiting_.erase(entry);
   }
   settled_ = instant;
   audio_.drop_before(instant - 2 * reach_);
+}
+
+void FarLook::add(int track, const Moment& moment) {
+  Sums& sums = sums_.try_emplace(track, Sums{LagSums(lags_ms_.size())}).first->second;
+  sums.lags.add(row(moment));
+  ++sums.num_moments;
 }
 
 // The similarities (lags) of a moment, NaN where audio is missing.

@@ -10,7 +10,6 @@ extern "C" {
 #include <new>
 
 #include "error.h"
-#include "resize.h"
 #include "text.h"
 
 namespace cavsync {
@@ -66,12 +65,19 @@ void FrameInput::Free::operator()(SwsContext* context) const { sws_freeContext(c
 
 void FrameInput::Free::operator()(AVFrame* frame) const { av_frame_free(&frame); }
 
-std::vector<std::uint8_t> FrameInput::small(const cavsync_frame& frame) {
+KeptFrame FrameInput::kept(const cavsync_frame& frame) {
   check(frame, av_format(frame.format));
-  if (frame.format == CAVSYNC_RGB24)
-    return resize_center_crop({frame.planes[0], frame.width, frame.height, frame.strides[0]}, size_);
+  if (frame.format == CAVSYNC_RGB24) {
+    return kept_of({frame.planes[0], frame.width, frame.height, frame.strides[0]});
+  }
   const AVFrame& rgb = as_rgb(frame);
-  return resize_center_crop({rgb.data[0], frame.width, frame.height, rgb.linesize[0]}, size_);
+  return kept_of({rgb.data[0], frame.width, frame.height, rgb.linesize[0]});
+}
+
+KeptFrame FrameInput::kept_of(const RgbView& rgb) const {
+  KeptFrame found{use_.is_sampled ? sampled(rgb, use_.size) : resize_center_crop(rgb, use_.size), nullptr};
+  if (use_.keeps_frame) found.full = std::make_shared<const RgbImage>(rgb);
+  return found;
 }
 
 // The frame in RGB, as FFmpeg's tools convert it.

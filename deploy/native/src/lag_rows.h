@@ -17,16 +17,19 @@ class LagRows {
  public:
   // `wait_seconds` is how long audio must be kept besides the search range and a segment; `far_look` gets all rows that
   // are read, or is null.
-  LagRows(const std::shared_ptr<const Bundle>& bundle, const Grid& grid, double wait_seconds, FarLook* far_look);
+  LagRows(const std::shared_ptr<const AudioEncoder>& encoder, const Grid& grid, double wait_seconds, FarLook* far_look);
 
   AudioTrack& audio() { return audio_; }
+  const AudioTrack& audio() const { return audio_; }
   // Epoch of the audio for moments of an epoch of the video, the last of them at `last_seconds`, once the audio has
   // arrived or can no longer arrive or is too late; nothing while it is waited for.
   std::optional<int> epoch_for(EpochPairing& pairing, int epoch, double last_seconds, bool is_late) const;
-  // Embed the audio that the rows of these moments need.
-  void embed(int epoch, const std::vector<double>& times_seconds);
-  // The row (lags) of a moment with the embedding (D); NaN where audio is missing.
-  std::vector<double> similarity(int epoch, double time_seconds, const std::vector<float>& embedding);
+  // Embed the audio that the rows of these moments need; of the grid, every `step`-th instant.
+  void embed(int epoch, const std::vector<double>& times_seconds, std::int64_t step = 1);
+  // The row (lags) of a moment with the embedding (D); NaN where audio is missing or not embedded. It rests on every
+  // `step`-th instant of the grid, with straight lines between them. `track` is the number of a face.
+  std::vector<double> similarity(int epoch, double time_seconds, const std::vector<float>& embedding,
+                                 std::int64_t step = 1, int track = 0);
   // Level of the segment nearest to the moment.
   double level_dbfs(int epoch, double time_seconds) const;
   // Release the audio that no moment from `time_seconds` on needs, once the audio has come as far.

@@ -7,22 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "faces/face_spec.h"
+#include "graph_spec.h"
 #include "plain_file.h"
 
 namespace cavsync {
-
-// A size of 0 stands for a named, dynamic dimension.
-struct TensorSpec {
-  std::string name;
-  std::vector<std::int64_t> shape;
-  std::string dtype;
-};
-
-struct GraphSpec {
-  std::string file;
-  std::vector<TensorSpec> inputs;
-  std::vector<TensorSpec> outputs;
-};
 
 struct SyncSpec {
   double frame_rate_hz = 0;
@@ -30,16 +19,6 @@ struct SyncSpec {
   double max_offset_ms = 0;
   double window_seconds = 0;
   double decision_step_seconds = 0;
-};
-
-struct Calibration {
-  std::vector<std::string> features;
-  std::vector<double> weights;
-  double bias = 0;
-  double threshold = 0;
-  double tolerance_ms = 0;
-  double resolution_ms = 0;
-  double zero_point_ms = 0;
 };
 
 constexpr const char* kFrontend = "audio_frontend";
@@ -63,7 +42,7 @@ struct Manifest {
   // Files of graphs and engines, used here or not.
   std::vector<std::string> named_files;
   std::map<std::string, FileEntry> files;
-  bool has_faces = false;
+  std::optional<FaceSpec> faces;
 
   bool has_frame_encoder() const { return graphs.count(kFrameEncoder) > 0; }
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <set>
 
+#include "faces/face_manifest.h"
 #include "json_record.h"
 #include "text.h"
 
@@ -21,9 +22,6 @@ constexpr std::size_t kMaxFiles = 256;
 constexpr std::size_t kMaxDimensions = 8;
 const std::vector<std::string> kPrecisions = {"fp32", "fp16", "bf16", "fp8", "int8"};
 const std::vector<std::string> kRuntimes = {"onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"};
-const std::vector<const char*> kFaceGraphs = {
-    "face_detector_short_range", "face_detector_full_range", "face_mesh",
-    "face_frame_encoder",        "face_visual_encoder",      "face_audio_encoder"};
 // Sizes that the model's configuration may state, which must be those of the graphs.
 struct ModelSize {
   const char* name;
@@ -55,34 +53,6 @@ std::vector<TensorSpec> tensors_of(const json& list, const std::string& place) {
     tensors.push_back(std::move(tensor));
   }
   return tensors;
-}
-
-GraphSpec graph_of(const json& value, const std::string& place) {
-  JsonRecord record(value, place);
-  GraphSpec graph;
-  graph.file = record.text("file");
-  graph.inputs = tensors_of(record.entry("inputs"), place + ".inputs");
-  graph.outputs = tensors_of(record.entry("outputs"), place + ".outputs");
-  record.finish();
-  return graph;
-}
-
-Calibration calibration_of(const json& value, const std::string& place) {
-  JsonRecord record(value, place);
-  Calibration found;
-  found.features = record.texts("features");
-  found.weights = record.numbers("weights", -kMaxWeight, kMaxWeight);
-  if (found.weights.size() != found.features.size()) record.refuse("weights", "should have one weight per feature");
-  found.bias = record.number("bias", -kMaxWeight, kMaxWeight);
-  found.threshold = record.number("threshold", 0, 1);
-  found.tolerance_ms = record.number("tolerance_ms", 0, kMaxOffsetMs);
-  found.resolution_ms = record.number("resolution_ms", 0, kMaxOffsetMs);
-  found.zero_point_ms = record.number("zero_point_ms", -kMaxOffsetMs, kMaxOffsetMs);
-  record.whole("num_clips", -kMaxNumber, kMaxNumber);
-  record.whole("num_windows", -kMaxNumber, kMaxNumber);
-  record.text("source");
-  record.finish();
-  return found;
 }
 
 SyncSpec sync_of(const json& value) {
@@ -134,14 +104,6 @@ std::map<std::string, FileEntry> files_of(const json& value) {
   return files;
 }
 
-// The face path is not computed here; of its entries, the names of the files count.
-std::vector<std::string> face_files_of(const json& value) {
-  JsonRecord record(value, "faces");
-  std::vector<std::string> files;
-  for (const char* name : kFaceGraphs) files.push_back(graph_of(record.entry(name), record.place_of(name)).file);
-  return files;
-}
-
 void add_engine_files(const json& list, std::vector<std::string>& files) {
   if (!list.is_array()) throw UnfitError("declares engines, which should be a list");
   for (const json& value : list) {
@@ -188,6 +150,34 @@ void check_model(const json& model, const Manifest& manifest) {
 
 }  // namespace
 
+GraphSpec graph_of(const json& value, const std::string& place) {
+  JsonRecord record(value, place);
+  GraphSpec graph;
+  graph.file = record.text("file");
+  graph.inputs = tensors_of(record.entry("inputs"), place + ".inputs");
+  graph.outputs = tensors_of(record.entry("outputs"), place + ".outputs");
+  record.finish();
+  return graph;
+}
+
+Calibration calibration_of(const json& value, const std::string& place) {
+  JsonRecord record(value, place);
+  Calibration found;
+  found.features = record.texts("features");
+  found.weights = record.numbers("weights", -kMaxWeight, kMaxWeight);
+  if (found.weights.size() != found.features.size()) record.refuse("weights", "should have one weight per feature");
+  found.bias = record.number("bias", -kMaxWeight, kMaxWeight);
+  found.threshold = record.number("threshold", 0, 1);
+  found.tolerance_ms = record.number("tolerance_ms", 0, kMaxOffsetMs);
+  found.resolution_ms = record.number("resolution_ms", 0, kMaxOffsetMs);
+  found.zero_point_ms = record.number("zero_point_ms", -kMaxOffsetMs, kMaxOffsetMs);
+  record.whole("num_clips", -kMaxNumber, kMaxNumber);
+  record.whole("num_windows", -kMaxNumber, kMaxNumber);
+  record.text("source");
+  record.finish();
+  return found;
+}
+
 bool is_whole_hop(double hop_ms) {
   const double frames = hop_ms / kHopUnitMs;
   return frames >= 1 && std::abs(frames - std::nearbyint(frames)) < 1e-6;
@@ -225,8 +215,8 @@ Manifest parse_manifest(const json& content) {
     manifest.named_files.push_back(graph_of(classifier.entry("graph"), "classifier.graph").file);
   }
   if (const json* faces = record.entry_if_any("faces")) {
-    manifest.has_faces = true;
-    for (std::string& name : face_files_of(*faces)) manifest.named_files.push_back(std::move(name));
+    manifest.faces = face_spec_of(*faces);
+    for (const auto& [name, graph] : manifest.faces->graphs) manifest.named_files.push_back(graph.file);
   }
   if (record.has("files")) manifest.files = files_of(record.entry("files"));
   check_model(record.entry("model"), manifest);

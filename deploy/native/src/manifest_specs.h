@@ -16,6 +16,10 @@ constexpr double kHopUnitMs = 10.0;
 // Whether a step of the lags is a whole number of log-mel frames.
 bool is_whole_hop(double hop_ms);
 
+// A graph or a calibration from the entry at `place`.
+GraphSpec graph_of(const nlohmann::json& value, const std::string& place);
+Calibration calibration_of(const nlohmann::json& value, const std::string& place);
+
 // What a grid should have, as the clause that follows "which"; empty if all is well.
 std::string fault_of_grid(const SyncSpec& sync);
 

@@ -20,16 +20,12 @@ double number(const char* name, double given, double largest, double otherwise) 
 }
 
 void check_path(const Manifest& manifest, cavsync_path path) {
-  if (path == CAVSYNC_PATH_WHOLE || (path == CAVSYNC_PATH_AUTO && !manifest.has_faces)) return;
-  if (path == CAVSYNC_PATH_FACE && !manifest.has_faces) {
+  if (path != CAVSYNC_PATH_AUTO && path != CAVSYNC_PATH_WHOLE && path != CAVSYNC_PATH_FACE) {
+    throw config_error("path is unknown: use auto, whole or face");
+  }
+  if (path == CAVSYNC_PATH_FACE && !manifest.faces) {
     throw config_error("path is face, and the bundle " + plain(manifest.name) + " has no face path: use auto or whole");
   }
-  if (path != CAVSYNC_PATH_AUTO && path != CAVSYNC_PATH_FACE)
-    throw config_error("path is unknown: use auto, whole or face");
-  throw Error(CAVSYNC_ERROR_UNSUPPORTED,
-              "the bundle " + plain(manifest.name) +
-                  " has a face path, which this library does not compute: set path to whole, "
-                  "or use the Python package");
 }
 
 }  // namespace
@@ -47,7 +43,9 @@ Options options_for(const Manifest& manifest, const cavsync_options* given) {
   if (!is_whole_hop(sync.hop_ms))
     throw config_error(format("hop_ms is %g: give a multiple of %g ms", sync.hop_ms, kHopUnitMs));
   const char* profile = options.profile == nullptr ? kDefaultProfile : options.profile;
-  return {resolve_profile(profile, options.early_ms, options.late_ms), Grid(sync),
+  return {options.path != CAVSYNC_PATH_FACE,
+          options.path != CAVSYNC_PATH_WHOLE && manifest.faces.has_value(),
+          resolve_profile(profile, options.early_ms, options.late_ms), Grid(sync),
           number("max_lead_seconds", options.max_lead_seconds, kMaxWindowSeconds, kFileLeadSeconds),
           number("group_seconds", options.group_seconds, kMaxWindowSeconds, kFileGroupSeconds),
           options.keeps_summary != 0};

@@ -8,6 +8,9 @@
 namespace cavsync {
 
 struct Options {
+  // The paths that are judged, at least one.
+  bool uses_whole;
+  bool uses_faces;
   Profile profile;
   Grid grid;
   double max_lead_seconds;
@@ -16,7 +19,7 @@ struct Options {
 };
 
 // Those of the C interface with a bundle's values where they give none; `given` may be null. A config error for options
-// that cannot be used, an unsupported one for what this library does not compute.
+// that cannot be used.
 Options options_for(const Manifest& manifest, const cavsync_options* given);
 
 }  // namespace cavsync

@@ -9,6 +9,12 @@
 
 namespace cavsync {
 
+// The face that speaks for all in a window whose offset it decided on, and how sure it is.
+struct FaceVote {
+  int track;
+  double confidence;
+};
+
 struct Record {
   double time_seconds = 0;
   double window_seconds = 0;
@@ -20,8 +26,11 @@ struct Record {
   cavsync_state state = CAVSYNC_UNDETERMINED;
   std::string profile;
   std::string reason;
+  // What the decision rests on.
+  cavsync_path path = CAVSYNC_PATH_WHOLE;
   bool is_measured = false;
   bool is_varying = false;
+  std::optional<FaceVote> vote;
 };
 
 }  // namespace cavsync

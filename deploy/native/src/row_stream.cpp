@@ -1,20 +1,36 @@
 #include "row_stream.h"
 
+#include <algorithm>
+#include <limits>
+
+#include "stream_limits.h"
+
 namespace cavsync {
 
-RowStream::RowStream(std::shared_ptr<const Bundle> bundle, const Grid& grid, double max_lead_seconds,
-                     std::size_t group_instants, bool looks_far)
+namespace {
+
+// How long audio is kept besides the search range and a segment.
+double wait_seconds(const Grid& grid, const RowStreamOptions& options) {
+  const double group_seconds = static_cast<double>(options.group_instants) / grid.frame_rate_hz;
+  return 2 * group_seconds + options.max_lead_seconds + options.demand_seconds;
+}
+
+}  // namespace
+
+RowStream::RowStream(std::shared_ptr<const Bundle> bundle, const Grid& grid, const RowStreamOptions& options)
     : bundle_(std::move(bundle)),
-      max_lead_seconds_(max_lead_seconds),
-      video_(bundle_->manifest(), grid.frame_rate_hz, group_instants),
-      far_look_(looks_far ? std::make_unique<FarLook>(grid, bundle_->embedding_dim()) : nullptr),
-      lags_(bundle_, grid, 2 * (static_cast<double>(group_instants) / grid.frame_rate_hz) + max_lead_seconds,
-            far_look_.get()),
+      num_lags_(grid.lags_ms.size()),
+      options_(options),
+      video_(bundle_->manifest(), grid.frame_rate_hz, options.group_instants),
+      far_look_(options.looks_far
+                    ? std::make_unique<FarLook>(grid, bundle_->embedding_dim(), options.demand_seconds)
+                    : nullptr),
+      lags_(audio_encoder_of(bundle_), grid, wait_seconds(grid, options), far_look_.get()),
       pairing_(video_.clock(), lags_.audio().clock()) {}
 
 std::optional<Curve> RowStream::far_curve() {
   if (!far_look_) return std::nullopt;
-  return far_look_->curve();
+  return far_look_->curve({0});
 }
 
 void RowStream::finish() {
@@ -22,16 +38,16 @@ void RowStream::finish() {
   lags_.audio().finish();
 }
 
-std::vector<Row> RowStream::complete_rows() {
-  std::vector<Row> rows;
+std::vector<RowPointer> RowStream::complete_rows() {
+  std::vector<RowPointer> rows;
   take_groups();
   while (!groups_.empty()) {
     const VisualInstant& last = groups_.front().instants.back();
-    const bool is_late = video_.elapsed_seconds() - last.elapsed_seconds > max_lead_seconds_;
+    const bool is_late = video_.elapsed_seconds() - last.elapsed_seconds > options_.max_lead_seconds;
     const auto epoch = lags_.epoch_for(pairing_, last.epoch, last.time_seconds, is_late);
     if (!epoch) break;
     add_rows(groups_.front(), *epoch, rows);
-    lags_.drop_before(*epoch, last.time_seconds);
+    if (options_.compared != Compared::kOnDemand) lags_.drop_before(*epoch, last.time_seconds);
     groups_.pop_front();
   }
   return rows;
@@ -39,23 +55,83 @@ std::vector<Row> RowStream::complete_rows() {
 
 void RowStream::take_groups() {
   for (std::vector<VisualInstant> instants = video_.take_group(); !instants.empty(); instants = video_.take_group()) {
-    std::vector<float> embeddings = bundle_->embed_frames(video_.tubelets(instants));
-    groups_.push_back({std::move(instants), std::move(embeddings)});
+    Group group{std::move(instants), {}, {}, num_taken_};
+    num_taken_ += static_cast<std::int64_t>(group.instants.size());
+    if (options_.compared == Compared::kAtOnce) {
+      group.embeddings = bundle_->embed_frames(video_.tubelets(group.instants));
+    } else if (options_.compared == Compared::kOnDemand) {
+      group.tubelets = video_.tubelets(group.instants);
+    }
+    groups_.push_back(std::move(group));
   }
 }
 
-void RowStream::add_rows(const Group& group, int epoch, std::vector<Row>& rows) {
-  std::vector<double> times_seconds;
-  for (const VisualInstant& instant : group.instants) times_seconds.push_back(instant.time_seconds);
-  lags_.embed(epoch, times_seconds);
-  const std::ptrdiff_t dim = bundle_->embedding_dim();
-  auto start = group.embeddings.begin();
-  for (const VisualInstant& instant : group.instants) {
-    const std::vector<float> embedding(start, start + dim);
-    start += dim;
-    rows.push_back({instant.time_seconds, lags_.similarity(epoch, instant.time_seconds, embedding), instant.motion,
-                    lags_.level_dbfs(epoch, instant.time_seconds), instant.period_seconds, instant.epoch});
+void RowStream::add_rows(const Group& group, int epoch, std::vector<RowPointer>& rows) {
+  if (options_.compared == Compared::kAtOnce) {
+    std::vector<double> times_seconds;
+    for (const VisualInstant& instant : group.instants) times_seconds.push_back(instant.time_seconds);
+    lags_.embed(epoch, times_seconds);
   }
+  const std::ptrdiff_t dim = bundle_->embedding_dim();
+  for (std::size_t place = 0; place < group.instants.size(); ++place) {
+    const VisualInstant& instant = group.instants[place];
+    auto row = std::make_shared<Row>(Row{
+        instant.time_seconds, std::vector<double>(num_lags_, std::numeric_limits<double>::quiet_NaN()), instant.motion,
+        lags_.level_dbfs(epoch, instant.time_seconds), instant.period_seconds, instant.epoch, 1, std::nullopt});
+    if (options_.compared == Compared::kAtOnce) {
+      const auto start = group.embeddings.begin() + static_cast<std::ptrdiff_t>(place) * dim;
+      row->similarity = lags_.similarity(epoch, instant.time_seconds, {start, start + dim});
+    } else if (options_.compared == Compared::kOnDemand) {
+      const std::int64_t index = group.first_index + static_cast<std::int64_t>(place);
+      row->source = RowSource{index, epoch, group.tubelets[place], {}, std::nullopt};
+    }
+    rows.push_back(std::move(row));
+  }
+}
+
+void RowStream::compare(const std::vector<RowPointer>& rows, const Density& density) {
+  std::vector<RowPointer> wanted;
+  std::copy_if(rows.begin(), rows.end(), std::back_inserter(wanted),
+               [&](const RowPointer& row) { return row->source && row->source->lacks(density); });
+  embed(wanted);
+  for (auto first = wanted.begin(); first != wanted.end();) {
+    const int epoch = (*first)->source->audio_epoch;
+    const auto end = std::find_if(first, wanted.end(),
+                                  [&](const RowPointer& row) { return row->source->audio_epoch != epoch; });
+    std::vector<double> times_seconds;
+    for (auto row = first; row != end; ++row) times_seconds.push_back((*row)->time_seconds);
+    lags_.embed(epoch, times_seconds, density.step);
+    for (; first != end; ++first) {
+      Row& row = **first;
+      row.similarity = lags_.similarity(epoch, row.time_seconds, row.source->embedding, density.step);
+      row.stride = density.stride;
+      row.source->density = density;
+    }
+  }
+}
+
+// Embed those of the rows that are not embedded yet.
+void RowStream::embed(const std::vector<RowPointer>& rows) {
+  std::vector<RowPointer> fresh;
+  std::copy_if(rows.begin(), rows.end(), std::back_inserter(fresh),
+               [](const RowPointer& row) { return row->source->embedding.empty(); });
+  const std::ptrdiff_t dim = bundle_->embedding_dim();
+  for (std::size_t start = 0; start < fresh.size(); start += kGroupInstants) {
+    const std::size_t stop = std::min(start + kGroupInstants, fresh.size());
+    std::vector<Tubelet> tubelets;
+    for (std::size_t place = start; place < stop; ++place) tubelets.push_back(fresh[place]->source->tubelet);
+    const std::vector<float> found = bundle_->embed_frames(tubelets);
+    auto embedding = found.begin();
+    for (std::size_t place = start; place < stop; ++place, embedding += dim) {
+      RowSource& source = *fresh[place]->source;
+      source.embedding.assign(embedding, embedding + dim);
+      source.tubelet.clear();
+    }
+  }
+}
+
+void RowStream::release(const Row& row) {
+  if (row.source) lags_.drop_before(row.source->audio_epoch, row.time_seconds);
 }
 
 }  // namespace cavsync

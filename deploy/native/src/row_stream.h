@@ -12,8 +12,33 @@
 
 namespace cavsync {
 
+// When frames are compared with the audio: as rows are completed, when asked for, or not at all.
+enum class Compared { kAtOnce, kOnDemand, kNever };
+
+// How much of a stream is compared: every `stride`-th frame, with every `step`-th instant of the audio.
+struct Density {
+  std::int64_t stride = 1;
+  std::int64_t step = 1;
+};
+
+// What a row that is compared on demand is compared from. `index` counts the frames of the stream; the tubelet is there
+// until it is embedded, then the embedding (D) is; `density` is that at which the row was compared, nothing before.
+struct RowSource {
+  std::int64_t index;
+  int audio_epoch;
+  Tubelet tubelet;
+  std::vector<float> embedding;
+  std::optional<Density> density;
+
+  // Whether this frame belongs to a density, and was not compared at it or a higher one.
+  bool lacks(const Density& wanted) const {
+    const bool is_done = density && density->step <= wanted.step;
+    return index % wanted.stride == 0 && !is_done;
+  }
+};
+
 // Similarities (lags) of the frame at `time_seconds`, NaN without audio; its motion, level and frame period. `epoch`
-// counts how often the frames' clock was set back.
+// counts how often the frames' clock was set back; one of `stride` frames was compared.
 struct Row {
   double time_seconds;
   std::vector<double> similarity;
@@ -21,14 +46,30 @@ struct Row {
   double level_dbfs;
   double period_seconds;
   int epoch;
+  std::int64_t stride = 1;
+  std::optional<RowSource> source;
+
+  // Whether the similarities are final, or those of a lower density.
+  bool is_compared() const { return !source || source->density; }
+};
+// A row that is compared on demand changes while windows hold it.
+using RowPointer = std::shared_ptr<Row>;
+
+struct RowStreamOptions {
+  double max_lead_seconds;
+  std::size_t group_instants;
+  Compared compared;
+  // How long after its audio a frame may be compared on demand.
+  double demand_seconds;
+  bool looks_far;
 };
 
-// Push frames into `video` and audio into `audio`, take rows from `complete_rows`. A row waits for its audio until the frames
-// are `max_lead_seconds` ahead.
+// Push frames into `video` and audio into `audio`, take rows from `complete_rows`. A row waits for its audio until the
+// frames are `max_lead_seconds` ahead. Rows that are compared on demand keep their small frames, and the audio is kept
+// from the row given to `release` on; without comparison, rows hold motion, level and period only.
 class RowStream {
  public:
-  RowStream(std::shared_ptr<const Bundle> bundle, const Grid& grid, double max_lead_seconds, std::size_t group_instants,
-            bool looks_far);
+  RowStream(std::shared_ptr<const Bundle> bundle, const Grid& grid, const RowStreamOptions& options);
 
   VideoTrack& video() { return video_; }
   AudioTrack& audio() { return lags_.audio(); }
@@ -36,25 +77,35 @@ class RowStream {
   std::optional<Curve> far_curve();
   void finish();
   // The rows whose audio has arrived or is no longer waited for.
-  std::vector<Row> complete_rows();
+  std::vector<RowPointer> complete_rows();
+  // Compute the similarities of those of the rows (in order, compared on demand) that belong to a density.
+  void compare(const std::vector<RowPointer>& rows, const Density& density);
+  // Drop the audio of earlier rows, which will not be compared any more.
+  void release(const Row& row);
 
  private:
-  // Instants that wait for their audio, and the embeddings (n, D) of their frames.
+  // Instants that wait for their audio, and the embeddings (n, D) of their frames, or the frames themselves where they
+  // are compared on demand.
   struct Group {
     std::vector<VisualInstant> instants;
     std::vector<float> embeddings;
+    std::vector<Tubelet> tubelets;
+    std::int64_t first_index;
   };
 
   void take_groups();
-  void add_rows(const Group& group, int epoch, std::vector<Row>& rows);
+  void add_rows(const Group& group, int epoch, std::vector<RowPointer>& rows);
+  void embed(const std::vector<RowPointer>& rows);
 
   std::shared_ptr<const Bundle> bundle_;
-  double max_lead_seconds_;
+  std::size_t num_lags_;
+  RowStreamOptions options_;
   VideoTrack video_;
   std::unique_ptr<FarLook> far_look_;
   LagRows lags_;
   EpochPairing pairing_;
   std::deque<Group> groups_;
+  std::int64_t num_taken_ = 0;
 };
 
 }  // namespace cavsync

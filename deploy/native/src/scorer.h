@@ -1,21 +1,13 @@
 // The streaming scorer: frames and audio in, in pieces of any size; decisions out.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <vector>
 
-#include "audio_input.h"
-#include "frame_input.h"
 #include "inbox.h"
-#include "options.h"
-#include "row_stream.h"
-#include "stray.h"
-#include "whole_file.h"
-#include "window_span.h"
+#include "stream_state.h"
 
 namespace cavsync {
 
@@ -28,6 +20,9 @@ struct Summary {
   double undetermined_share;
   std::size_t num_windows;
   std::size_t num_ignored_frames;
+  // Share of the windows judged by a face, and the most faces in one frame.
+  double face_share;
+  int num_faces;
   std::vector<cavsync_event> events;
 };
 
@@ -36,6 +31,8 @@ struct Summary {
 class Scorer {
  public:
   Scorer(std::shared_ptr<const Bundle> bundle, Options options);
+  Scorer(const Scorer&) = delete;
+  Scorer& operator=(const Scorer&) = delete;
 
   void push_video(const cavsync_frame& frame, double pts_seconds);
   void push_audio(const PushedAudio& audio);
@@ -47,38 +44,14 @@ class Scorer {
   Summary summary();
 
  private:
-  // What belongs to one stream; a new one begins with a reset.
-  struct Stream {
-    Stream(const std::shared_ptr<const Bundle>& bundle, const Options& options);
-
-    // Used by those who push frames.
-    FrameInput frame_input;
-    StrayFilter<std::vector<std::uint8_t>> video_filter{0.0};
-    // Used by those who push audio.
-    AudioInput audio_input;
-    StrayFilter<std::vector<float>> audio_filter{kLongestPacketSeconds};
-    // Used by those who compute.
-    RowStream rows;
-    std::optional<WindowSpan> span;
-    std::optional<WholeFile> whole;
-    std::vector<Record> records;
-    std::deque<Record> waiting;
-    bool is_finished = false;
-    std::string failure;
-  };
-
   void add_audio(const std::vector<AudioChunk>& chunks);
   void compute();
-  void feed(InboxItem& item);
-  void decide();
-  void judge_windows(const std::vector<Window>& windows);
-  double resolution_floor_ms() const;
   void check_open() const;
 
   std::shared_ptr<const Bundle> bundle_;
   Options options_;
   Inbox inbox_;
-  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<StreamState> stream_;
   // One for each kind of caller; taken in this order by those that need several.
   std::mutex video_mutex_, audio_mutex_, compute_mutex_;
 };

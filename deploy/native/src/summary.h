@@ -1,28 +1,14 @@
 // The verdict on a whole stream, from the mean of all its rows, or from its windows where those disagree.
 #pragma once
 
-#include <optional>
-#include <vector>
-
-#include "manifest.h"
-#include "options.h"
-#include "whole_file.h"
+#include "stream_state.h"
 
 namespace cavsync {
 
-struct SummaryInput {
-  const Manifest& manifest;
-  const Options& options;
-  const WholeFile& whole;
-  const std::vector<Record>& records;
-  TimeSpan span;                   // of the whole stream
-  double resolution_floor_ms;      // of the lag grid
-  std::optional<Curve> far_curve;  // over twice the search range
-};
-
-// Judge the stream by the curve of all its rows, or by its trusted windows where they contradict it: an offset that
-// drifts or jumps smears the curve, whose peak would then be a confident but wrong constant. Undetermined where sound
-// and picture fit better beyond the search range.
-Record summarised(const SummaryInput& input);
+// Judge a flushed stream, whose `span` is all of it, by the curves of all its rows, or by its trusted windows where these
+// contradict them: an offset that drifts or jumps smears the curve, whose peak would then be a confident but wrong
+// constant. The whole picture and the speaking face give a decision each, combined as in a window. Undetermined where
+// sound and picture fit better beyond the search range.
+Record summarised(const Manifest& manifest, const Options& options, StreamState& stream, const TimeSpan& span);
 
 }  // namespace cavsync

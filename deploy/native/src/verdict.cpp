@@ -28,37 +28,6 @@ double share_of(const std::vector<double>& values, double limit, bool is_above) 
   return count / static_cast<double>(values.size());
 }
 
-// Why these frames and their audio can show nothing; empty if they can.
-std::string lack_of_input(std::size_t num_frames, const Evidence& evidence) {
-  if (num_frames < kMinRows) {
-    return format("only %zu video frames in the window, at least %zu are needed", num_frames, kMinRows);
-  }
-  const double period_seconds = evidence.frame_period_seconds();
-  if (period_seconds > kSparseSeconds) {
-    return format("the video has only one frame every %.1f s, %g s or less are needed", period_seconds, kSparseSeconds);
-  }
-  const std::vector<double> levels = finite_of(evidence.level_dbfs);
-  if (levels.size() < kMinRows) return "there is no audio in the window";
-  if (share_of(levels, kSilenceDbfs, false) >= kSilentShare) {
-    return format("the audio is silent (below %.0f dBFS)", kSilenceDbfs);
-  }
-  const double largest = *std::max_element(evidence.motion.begin(), evidence.motion.end());
-  if (share_of(evidence.motion, kMotionLevels, true) < kMovingShare && largest < kLargeMotionLevels) {
-    return "the video is static";
-  }
-  return "";
-}
-
-std::string lack_of_evidence(const Curve& curve, const Evidence& evidence) {
-  if (std::string lack = lack_of_input(curve.num_frames, evidence); !lack.empty()) return lack;
-  const std::vector<double> finite = finite_of(curve.similarity);
-  if (finite.size() < kMinLags) return "too little of the audio around the window is available";
-  if (*std::max_element(finite.begin(), finite.end()) - median(finite) < kFlatContrast) {
-    return "the similarity curve is flat, no lag matches better than the others";
-  }
-  return "";
-}
-
 double probability(const Calibration& calibration, const Features& features) {
   double logit = 0;
   for (std::size_t place = 0; place < calibration.features.size(); ++place) {
@@ -80,16 +49,47 @@ double resolution_of(const Curve& curve, const std::optional<Peak>& peak, const 
 
 }  // namespace
 
+std::string lack_of_input(std::size_t num_frames, const Evidence& evidence) {
+  if (num_frames < kMinRows) {
+    return format("only %zu video frames in the window, at least %zu are needed", num_frames, kMinRows);
+  }
+  const double period_seconds = evidence.frame_period_seconds();
+  if (period_seconds > kSparseSeconds) {
+    return format("the video has only one frame every %.1f s, %g s or less are needed", period_seconds, kSparseSeconds);
+  }
+  const std::vector<double> levels = finite_of(evidence.level_dbfs);
+  if (levels.size() < kMinRows) return "there is no audio in the window";
+  if (share_of(levels, kSilenceDbfs, false) >= kSilentShare) {
+    return format("the audio is silent (below %.0f dBFS)", kSilenceDbfs);
+  }
+  if (!evidence.has_motion) return "";
+  const double largest = *std::max_element(evidence.motion.begin(), evidence.motion.end());
+  if (share_of(evidence.motion, kMotionLevels, true) < kMovingShare && largest < kLargeMotionLevels) {
+    return "the video is static";
+  }
+  return "";
+}
+
+std::string lack_of_evidence(const Curve& curve, const Evidence& evidence) {
+  if (std::string lack = lack_of_input(curve.num_frames, evidence); !lack.empty()) return lack;
+  const std::vector<double> finite = finite_of(curve.similarity);
+  if (finite.size() < kMinLags) return "too little of the audio around the window is available";
+  if (*std::max_element(finite.begin(), finite.end()) - median(finite) < kFlatContrast) {
+    return "the similarity curve is flat, no lag matches better than the others";
+  }
+  return "";
+}
+
 double Evidence::frame_period_seconds() const { return median(finite_of(period_seconds)); }
 
 Record judge(const Curve& curve, const Evidence& evidence, const std::optional<Calibration>& calibration,
-             const Profile& profile, const TimeSpan& span, double resolution_floor_ms) {
+             const Profile& profile, const TimeSpan& span, double resolution_floor_ms, const std::string& lack) {
   const auto peak = find_peak(curve.lags_ms, curve.similarity);
   Record record;
   record.time_seconds = span.time_seconds;
   record.window_seconds = span.window_seconds;
   record.profile = profile.name;
-  record.reason = lack_of_evidence(curve, evidence);
+  record.reason = lack.empty() ? lack_of_evidence(curve, evidence) : lack;
   if (peak) record.similarity = peak->similarity;
   if (record.reason.empty() && peak && peak->at_edge) {
     record.reason = format("the best match lies at the end of the search range, so the offset may be beyond ±%.0f ms",

@@ -42,11 +42,11 @@ double VideoTrack::last_seconds() const {
   return epochs_.empty() ? -std::numeric_limits<double>::infinity() : epochs_.back().last_seconds;
 }
 
-void VideoTrack::push(std::vector<std::uint8_t> pixels, double pts_seconds) {
+bool VideoTrack::push(std::vector<std::uint8_t> pixels, double pts_seconds) {
   const double last = last_seconds();
   if (last - kJumpBackSeconds < pts_seconds && pts_seconds < last + kMinStepSeconds) {
     ++num_ignored_;
-    return;
+    return false;
   }
   auto frame = std::make_shared<SmallFrame>();
   frame->number = num_pushed_++;
@@ -64,6 +64,7 @@ void VideoTrack::push(std::vector<std::uint8_t> pixels, double pts_seconds) {
   }
   if (!first_seconds_) first_seconds_ = pts_seconds;
   add(epochs_.back(), std::move(frame), pts_seconds);
+  return true;
 }
 
 void VideoTrack::add(Epoch& epoch, FramePointer frame, double pts_seconds) {

@@ -38,9 +38,9 @@ class VideoTrack {
   double period_seconds() const { return period_seconds_; }
   std::size_t num_ignored() const { return num_ignored_; }
 
-  // Add the resized frame shown from `pts_seconds` on. A frame not later than the previous one is ignored, unless the
-  // clock was set back by at least kJumpBackSeconds.
-  void push(std::vector<std::uint8_t> pixels, double pts_seconds);
+  // Add the resized frame shown from `pts_seconds` on; return whether it was accepted. A frame not later than the previous
+  // one is ignored, unless the clock was set back by at least kJumpBackSeconds.
+  bool push(std::vector<std::uint8_t> pixels, double pts_seconds);
   // End the video: the last frame takes the place of missing ones in the last tubelets.
   void finish();
   // Take the next group of instants, all of one epoch; empty while the group is not complete. Its tubelets are available

@@ -90,8 +90,9 @@ void bundles_are_checked(const std::string& path, const fs::path& folder) {
 void options_are_checked(const cavsync_bundle* bundle) {
   cavsync_scorer* scorer = nullptr;
   cavsync_options options = whole_options();
-  options.path = CAVSYNC_PATH_AUTO;
-  REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_UNSUPPORTED && says("face path"));
+  // The next value after those of the enumeration.
+  options.path = static_cast<cavsync_path>(3);
+  REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_CONFIG && says("path is unknown"));
   options = whole_options();
   options.profile = "no-such";
   REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_CONFIG && says("no-such"));
@@ -105,6 +106,20 @@ void options_are_checked(const cavsync_bundle* bundle) {
   options.size = 8;
   REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_ARGUMENT && says("size"));
   REQUIRE(scorer == nullptr);
+}
+
+// A program that was built before structures grew has less room behind them.
+void old_structures_are_not_overrun(const cavsync_bundle* bundle) {
+  constexpr std::size_t old_size = offsetof(cavsync_bundle_info, face_audio_encoder);
+  std::vector<unsigned char> memory(sizeof(cavsync_bundle_info), 0xa5);
+  auto* info = reinterpret_cast<cavsync_bundle_info*>(memory.data());
+  (cavsync_bundle_info_init)(info);
+  REQUIRE(info->size == old_size && cavsync_bundle_describe(bundle, info) == CAVSYNC_OK && info->has_faces == 1);
+  for (std::size_t place = old_size; place < memory.size(); ++place) REQUIRE(memory[place] == 0xa5);
+  cavsync_bundle_info_init(info);
+  REQUIRE(cavsync_bundle_describe(bundle, info) == CAVSYNC_OK && std::strlen(info->face_audio_encoder) == 12);
+  info->size = old_size - 1;
+  REQUIRE(cavsync_bundle_describe(bundle, info) == CAVSYNC_ERROR_ARGUMENT && says("size"));
 }
 
 void input_is_checked(cavsync_scorer* scorer) {
@@ -157,6 +172,22 @@ void what_waits_is_limited(cavsync_scorer* scorer) {
   REQUIRE(push_value(scorer, 0, count, pushed * 60.0) == CAVSYNC_OK);
 }
 
+// Whole frames, which the face path needs, have a limit of their own.
+void whole_frames_are_limited(const cavsync_bundle* bundle) {
+  cavsync_options options = whole_options();
+  options.path = CAVSYNC_PATH_AUTO;
+  cavsync_scorer* scorer = nullptr;
+  REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_OK);
+  cavsync_status status = CAVSYNC_OK;
+  int pushed = 0;
+  for (; status == CAVSYNC_OK && pushed < 50; ++pushed) status = push_grey(scorer, 2'000, pushed * 0.04);
+  REQUIRE(status == CAVSYNC_ERROR_FULL && pushed > 15 && pushed < 30);
+  std::size_t dropped = 0;
+  REQUIRE(cavsync_scorer_drop_oldest(scorer, 10, &dropped) == CAVSYNC_OK && dropped > 8);
+  REQUIRE(push_grey(scorer, 2'000, 3) == CAVSYNC_OK);
+  cavsync_scorer_destroy(scorer);
+}
+
 void the_oldest_can_be_dropped(cavsync_scorer* scorer) {
   std::size_t dropped = 1;
   REQUIRE(cavsync_scorer_reset(scorer) == CAVSYNC_OK);
@@ -180,6 +211,8 @@ int main(int argc, char** argv) {
   bundles_are_checked(argv[1], argv[2]);
   cavsync_bundle* bundle = opened(argv[1]);
   options_are_checked(bundle);
+  old_structures_are_not_overrun(bundle);
+  whole_frames_are_limited(bundle);
   cavsync_scorer* scorer = scorer_of(bundle);
   // The scorer keeps what it needs.
   cavsync_bundle_close(bundle);

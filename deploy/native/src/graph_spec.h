@@ -1,0 +1,33 @@
+// Graphs and calibrations, as a manifest describes them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cavsync {
+
+// A size of 0 stands for a named, dynamic dimension.
+struct TensorSpec {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  std::string dtype;
+};
+
+struct GraphSpec {
+  std::string file;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+};
+
+struct Calibration {
+  std::vector<std::string> features;
+  std::vector<double> weights;
+  double bias = 0;
+  double threshold = 0;
+  double tolerance_ms = 0;
+  double resolution_ms = 0;
+  double zero_point_ms = 0;
+};
+
+}  // namespace cavsync
