@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,25 @@ def test_a_jump_of_the_clock_is_none(start: float) -> None:
 def test_two_jumps_in_a_row_and_one_at_the_end_are_taken_at_their_word() -> None:
     times = [0.0, 100.0, -100.0, -99.9, 500.0]
     assert passed(times) == (times, 0)
+
+
+class Frame:
+    """Something that a weak reference can follow."""
+
+
+def test_a_clock_that_stands_still_holds_one_frame() -> None:
+    """Frames at one time out of line could come for hours; the first of them is enough to tell what the clock did."""
+    stray: StrayFilter[Frame] = StrayFilter(0.0)
+    assert len(stray.push(0.0, 0.0, Frame())) == 1
+    alive = []
+    for _ in range(50):
+        frame = Frame()
+        alive.append(weakref.ref(frame))
+        assert stray.push(100.0, 0.0, frame) == []
+    del frame
+    assert sum(reference() is not None for reference in alive) == 1
+    assert stray.num_dropped == 49
+    assert [time for time, _ in stray.push(100.04, 0.0, Frame())] == [100.0, 100.04]
 
 
 @given(
