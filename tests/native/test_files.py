@@ -36,10 +36,10 @@ SUMMARY_NUMBERS = {
 }
 
 
-def native_score(library: NativeLibrary, bundle: Any, path: Path, **options: Any) -> tuple[list[Any], Any, list[Any]]:
+def native_score(library: NativeLibrary, bundle: Any, clip: Path, **options: Any) -> tuple[list[Any], Any, list[Any]]:
     """Score what `MediaReader` reads of a file; return the decisions, the summary and the events."""
     scorer, records = NativeScorer(library, bundle, keeps_summary=1, **options), []
-    with MediaReader(path) as reader:
+    with MediaReader(clip) as reader:
         for item in reader:
             if isinstance(item, AudioChunk):
                 scorer.push_audio(item.samples, pts_seconds=item.pts_seconds)

@@ -7,8 +7,8 @@ import numpy as np
 
 from cavsync.media import resize_center_crop
 
-# Enlarged, unchanged, odd margins, cut first, reduced by 2 to 8 with and without a rest; tall ones, whose rows Pillow 13
-# resizes first.
+# Enlarged, unchanged, odd margins, cut first, reduced by 2 to 8 with and without a rest; tall ones, whose rows Pillow
+# 13 resizes first.
 SIZES = [
     *((16, 16, 16), (8, 5, 16), (17, 16, 16), (64, 31, 32), (97, 55, 16), (64, 64, 16), (65, 200, 16), (640, 360, 64)),
     *((1280, 720, 64), (721, 1279, 64), (333, 777, 64), (1920, 1080, 112), (500, 130, 16), (1, 9, 4), (129, 128, 16)),

@@ -251,8 +251,8 @@ CAVSYNC_API cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, con
 CAVSYNC_API cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity,
                                                   size_t* num_records);
 /* For sources that cannot wait: of what was pushed and not yet taken by `process`, drop the oldest until at most
- * `keep_seconds` of audio and 120 frames for each of these seconds are left; `num_dropped` is the number of pieces
- * dropped. What is missing is a hole in the stream. */
+ * `keep_seconds` of audio, 120 frames for each of these seconds and, where faces are judged, 128 MiB of whole frames are
+ * left; `num_dropped` is the number of pieces dropped. What is missing is a hole in the stream. */
 CAVSYNC_API cavsync_status cavsync_scorer_drop_oldest(cavsync_scorer* scorer, double keep_seconds, size_t* num_dropped);
 /* End the stream: decide the rest, which `cavsync_scorer_process` then gives. A stream shorter than one window gives
  * one decision. Afterwards nothing can be pushed until a reset. */

@@ -41,6 +41,12 @@ class StrayFilter {
       passed.push_back({pts_seconds, std::move(piece)});
       return passed;
     }
+    if (follows_held && length_seconds == 0 && pts_seconds == held_end_seconds_) {
+      // A frame at the time of the one before it would be ignored later on; a clock that stands still must not fill the
+      // memory.
+      ++num_dropped_;
+      return passed;
+    }
     held_.push_back({pts_seconds, std::move(piece)});
     held_end_seconds_ = end_seconds;
     if (end_seconds - held_.front().pts_seconds > longest_seconds_) {

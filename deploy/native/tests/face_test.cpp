@@ -12,7 +12,8 @@
 namespace {
 
 constexpr double kFrameSeconds = 0.04, kLateSeconds = 0.2;
-constexpr int kWidth = 1'920, kHeight = 960, kFrames = 150;
+// Large enough for squares that are reduced before they are sampled.
+constexpr int kWidth = 1'440, kHeight = 720, kFrames = 80;
 
 void fail(const char* expression, int line) {
   std::fprintf(stderr, "line %d: %s does not hold; last error: %s\n", line, expression, cavsync_last_error());
@@ -98,16 +99,20 @@ void judge(const cavsync_bundle* bundle, cavsync_path path) {
   REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_OK);
   std::vector<cavsync_record> records = scored(scorer, 0, true);
   finish(scorer, records);
-  REQUIRE(records.size() > 5);
+  REQUIRE(records.size() == 3);
   for (const cavsync_record& record : records) REQUIRE(is_late(record));
   cavsync_summary summary;
   cavsync_summary_init(&summary);
   REQUIRE(cavsync_scorer_summarise(scorer, &summary, nullptr, 0) == CAVSYNC_OK);
   REQUIRE(is_late(summary.score) && summary.num_faces == 2 && summary.face_share == 1);
+  cavsync_scorer_destroy(scorer);
+}
 
-  // The faces leave after a clock that was set back, so that these windows have none.
-  REQUIRE(cavsync_scorer_reset(scorer) == CAVSYNC_OK);
-  records = scored(scorer, 100, true);
+// The faces leave when the clock is set back, so that these windows have none.
+void judge_until_they_leave(const cavsync_bundle* bundle) {
+  cavsync_scorer* scorer = nullptr;
+  REQUIRE(cavsync_scorer_create(bundle, nullptr, &scorer) == CAVSYNC_OK);
+  std::vector<cavsync_record> records = scored(scorer, 100, true);
   const std::vector<cavsync_record> without = scored(scorer, 0, false);
   records.insert(records.end(), without.begin(), without.end());
   finish(scorer, records);
@@ -126,6 +131,7 @@ int main(int argc, char** argv) {
   REQUIRE(cavsync_bundle_open(argv[1], &engine, &bundle) == CAVSYNC_OK);
   judge(bundle, CAVSYNC_PATH_AUTO);
   judge(bundle, CAVSYNC_PATH_FACE);
+  judge_until_they_leave(bundle);
   cavsync_bundle_close(bundle);
   return 0;
 }
