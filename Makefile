@@ -89,7 +89,9 @@ NATIVE_PACKAGES := cmake g++ libavcodec-dev libavformat-dev libavutil-dev libssl
 	ninja-build nlohmann-json3-dev pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-tools \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good python3-gi gir1.2-gstreamer-1.0
 ONNXRUNTIME := build/onnxruntime
-NATIVE_FLAGS = -G Ninja -DCAVSYNC_NATIVE=ON -DCAVSYNC_WERROR=ON -DONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME)
+# Of the Python package, where it is installed.
+OPENVINO_DIR = $(shell $(BIN)/python -c "import importlib.util as u, pathlib as p; s = u.find_spec('openvino'); print(p.Path(s.origin).parent / 'cmake' if s else '')")
+NATIVE_FLAGS = -G Ninja -DCAVSYNC_NATIVE=ON -DCAVSYNC_WERROR=ON -DONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME) -DOpenVINO_DIR=$(OPENVINO_DIR)
 $(ONNXRUNTIME)/.installed: $(INSTALLED) deploy/native/fetch_onnxruntime.sh
 	dpkg -s $(NATIVE_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NATIVE_PACKAGES) > /dev/null; }
 	deploy/native/fetch_onnxruntime.sh $(ONNXRUNTIME) $(BIN)/python

@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import ctypes as c
 import importlib.util
-import math
 import os
 import weakref
 from dataclasses import replace
 from functools import cache
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cavsync.deploy.native_structures import NUMBERS, PATHS, BundleInfo, BundleOptions, Frame, Options, Record
 from cavsync.deploy.runtime.default_bundle import default_bundle
+from cavsync.deploy.runtime.engines import ONNX_RUNTIME
 from cavsync.deploy.stream.checks import check_frame, checked_seconds
-from cavsync.deploy.stream.options import AUTO, DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
+from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
 from cavsync.deploy.verdict.profiles import CUSTOM
-from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, FACE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore
+from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import BackendError, BundleError, ConfigError, MediaError
 
-__all__ = ["NativeBundle", "NativeScorer"]
+__all__ = ["NativeBundle", "NativeScorer", "native_engines"]
 
 LIBRARY_VARIABLE = "CAVSYNC_LIBRARY"
 ABI_VERSION = 1
@@ -35,84 +37,7 @@ PACKAGED = Path(__file__).resolve().parent / "lib" / FILE_NAME
 RECORDS_AT_ONCE = 64
 # By the values of enumerations in cavsync.h.
 ERRORS = {2: ConfigError, 3: BundleError, 4: MediaError, 5: ConfigError}
-STATES = (UNDETERMINED, IN_SYNC, AUDIO_EARLY, AUDIO_LATE)
-PATHS = (AUTO, WHOLE, FACE)
 SAMPLE_FORMATS = {"float32": 0, "int16": 1}
-NUMBERS = ("window_seconds", "max_offset_ms", "frame_rate_hz", "hop_ms", "max_lead_seconds", "group_seconds")
-
-
-def _doubles(*names: str) -> list[tuple[str, Any]]:
-    return [(name, c.c_double) for name in names]
-
-
-class BundleOptions(c.Structure):
-    """`cavsync_bundle_options`."""
-
-    _fields_ = (("size", c.c_size_t), ("provider", c.c_char_p), ("threads", c.c_int32))
-
-
-class Options(c.Structure):
-    """`cavsync_options`."""
-
-    _fields_ = (
-        ("size", c.c_size_t),
-        ("path", c.c_int),
-        ("profile", c.c_char_p),
-        *_doubles("early_ms", "late_ms", *NUMBERS),
-        ("keeps_summary", c.c_int32),
-    )
-
-
-class Frame(c.Structure):
-    """`cavsync_frame`."""
-
-    _fields_ = (
-        ("size", c.c_size_t),
-        ("format", c.c_int),
-        ("width", c.c_int32),
-        ("height", c.c_int32),
-        ("planes", c.c_void_p * 4),
-        ("strides", c.c_int32 * 4),
-        ("yuv_matrix", c.c_int),
-        ("is_full_range", c.c_int32),
-    )
-
-
-class Record(c.Structure):
-    """`cavsync_record`."""
-
-    _fields_ = (
-        *_doubles("time_seconds", "window_seconds", "audio_offset_ms", "offset_resolution_ms"),
-        *_doubles("suggested_audio_delay_ms", "similarity", "confidence"),
-        ("state", c.c_int),
-        ("within_profile", c.c_int32),
-        ("path", c.c_int),
-        ("is_measured", c.c_int32),
-        ("profile", c.c_char * 32),
-        ("reason", c.c_char * 320),
-    )
-
-    def to_score(self) -> SyncScore:
-        """Return the decision as Python's record."""
-
-        def known(value: float) -> float | None:
-            return None if math.isnan(value) else value
-
-        return SyncScore(
-            time_seconds=self.time_seconds,
-            window_seconds=self.window_seconds,
-            audio_offset_ms=known(self.audio_offset_ms),
-            offset_resolution_ms=known(self.offset_resolution_ms),
-            suggested_audio_delay_ms=known(self.suggested_audio_delay_ms),
-            similarity=known(self.similarity),
-            confidence=known(self.confidence),
-            state=STATES[self.state],
-            profile=self.profile.decode(),
-            within_profile=None if self.within_profile < 0 else bool(self.within_profile),
-            reason=self.reason.decode() or None,
-            path=PATHS[self.path],
-            is_measured=bool(self.is_measured),
-        )
 
 
 class Library:
@@ -136,13 +61,26 @@ class Library:
             raise BackendError(
                 f"{path} has interface version {version}: build version {ABI_VERSION} with `make native`"
             )
-        self.functions.cavsync_last_error.restype = c.c_char_p
+        for name in ("last_error", "engine_name", "provider_name"):
+            getattr(self.functions, f"cavsync_{name}").restype = c.c_char_p
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call a function that returns a status; another status than 0 becomes an error with the library's sentence."""
         status = getattr(self.functions, f"cavsync_{name}")(*arguments)
         if status:
             raise ERRORS.get(status, RuntimeError)(self.functions.cavsync_last_error().decode())
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of a numbered list, `engine` or `provider`."""
+        name_of = getattr(self.functions, f"cavsync_{kind}_name")
+        found = takewhile(bool, (name_of(c.c_size_t(number)) for number in count()))
+        return [name.decode() for name in found]
+
+    def initialised(self, structure: Any, name: str) -> Any:
+        """Fill a structure that has grown with its size and zeroes, and return it."""
+        init = getattr(self.functions, f"cavsync_{name}_init_sized")
+        init(c.byref(structure), c.c_size_t(c.sizeof(structure)))
+        return structure
 
 
 def _load_onnxruntime() -> None:
@@ -167,28 +105,55 @@ def _loaded(path: str) -> Library:
     return Library(path)
 
 
+def native_engines() -> list[str]:
+    """Return the engines of the library that is found, as in ["onnxruntime", "openvino"].
+
+    Raises:
+        BackendError: it is missing, cannot be loaded, or has another interface.
+    """
+    return load().names("engine")
+
+
 class NativeBundle:
     """A bundle opened by the library; scorers may share it.
 
     Args:
         path: the bundle folder; by default the packaged one.
         threads: threads inside one operator; 0 lets the runtime choose.
+        engine: what computes the encoders: onnxruntime, openvino, either with :PRECISION, or auto. OpenVINO computes
+            the ONNX graphs of a bundle that has no OpenVINO engines.
+        provider: execution provider of ONNX Runtime: cpu, cuda or tensorrt.
+        device: number of the GPU of cuda and tensorrt.
 
     Raises:
         BundleError: missing, changed or inconsistent bundle.
-        ConfigError: a number of threads that cannot be used.
+        ConfigError: an engine, a provider or a number of threads that cannot be used here.
         BackendError: the library is missing.
     """
 
-    def __init__(self, path: Path | str | None = None, *, threads: int = 0) -> None:
+    engine: str
+    """What computes the encoders, as in "openvino:int8"."""
+
+    def __init__(
+        self,
+        path: Path | str | None = None,
+        *,
+        threads: int = 0,
+        engine: str = ONNX_RUNTIME,
+        provider: str = "cpu",
+        device: int = 0,
+    ) -> None:
         self.library = load()
         self.handle = c.c_void_p()
-        options = BundleOptions()
-        self.library.functions.cavsync_bundle_options_init(c.byref(options))
-        options.threads = threads
+        options = self.library.initialised(BundleOptions(), "bundle_options")
+        options.threads, options.device = threads, device
+        options.engine, options.provider = engine.encode(), provider.encode()
         folder = os.fsencode(default_bundle() if path is None else path)
         self.library.call("bundle_open", folder, c.byref(options), c.byref(self.handle))
         weakref.finalize(self, self.library.functions.cavsync_bundle_close, self.handle)
+        info = self.library.initialised(BundleInfo(), "bundle_info")
+        self.library.call("bundle_describe", self.handle, c.byref(info))
+        self.engine = info.engine.decode()
 
 
 class NativeScorer:

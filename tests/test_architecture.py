@@ -44,6 +44,7 @@ ROOMS: dict[str, tuple[set[str], ...]] = {
         {"runtime"},
         {"faces"},
         {"stream"},
+        {"native_structures"},
         {"files", "repair", "native"},
         {"sinks", "metrics"},
         {"archive", "live"},

@@ -53,10 +53,11 @@ def options(command: click.Command) -> set[str]:
 
 
 def others(text: str) -> set[str]:
-    """Options of other programs: of the launcher of several processes, and of our own benchmarks."""
+    """Options of other programs: of the launcher of several processes, of cavsync-score, and of our own benchmarks."""
     launches = re.findall(r"^torchrun (?:.*\\\n)*.*(?=cavsync\))", text, re.MULTILINE)
     found = {option for launch in launches for option in OPTION.findall(launch)}
-    return found.union(*(OPTION.findall(path.read_text("utf-8")) for path in (ROOT / "benchmarks").glob("*.py")))
+    programs = [ROOT / "deploy" / "native" / "program" / "main.cpp", *(ROOT / "benchmarks").glob("*.py")]
+    return found.union(*(OPTION.findall(path.read_text("utf-8")) for path in programs))
 
 
 @every_document

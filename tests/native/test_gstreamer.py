@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from documents import ROOT
 from gstreamer_plugin import Plugin, gstreamer_plugin, late_clip
+from native_library import NativeLibrary, native_build
 
 from cavsync.deploy import Bundle, SyncScore
 from cavsync.deploy.files.score_file import score_file
@@ -117,9 +118,37 @@ def test_a_wrong_bundle_ends_the_pipeline(plugin: Plugin) -> None:
     assert "/no/such does not exist" in done.stderr
 
 
+def test_the_engine_is_a_property(plugin: Plugin, clip: Path) -> None:
+    if "openvino" not in NativeLibrary(native_build()).names("engine"):
+        pytest.skip("this build of libcavsync has no OpenVINO: pip install openvino, and `make native` again")
+    messages = launch(plugin, clip, ("fakesink", "fakesink"), settings="policy=block path=whole engine=openvino")
+    wanted = score_file(clip, Bundle.open(threads=1), path="whole").records
+    for found, other in zip(messages, wanted, strict=True):
+        assert_same(found, other)
+
+
+def test_an_engine_that_is_missing_ends_the_pipeline(plugin: Plugin) -> None:
+    pipeline = f"audiotestsrc ! cavsync.audio_sink cavsync name=cavsync bundle={default_bundle()}"
+    done = plugin.run("gst-launch-1.0", *f"{pipeline} engine=tensorrt cavsync.audio_src ! fakesink".split())
+    assert done.returncode != 0
+    assert "engine tensorrt is not in this libcavsync, which has onnxruntime" in done.stderr
+
+
 def test_the_element_describes_itself(plugin: Plugin) -> None:
     said = plugin.run("gst-inspect-1.0", "cavsync").stdout
-    for name in ("bundle", "profile", "path", "window", "interval", "post-messages", "policy", "dropped"):
+    names = (
+        "bundle",
+        "engine",
+        "provider",
+        "profile",
+        "path",
+        "window",
+        "interval",
+        "post-messages",
+        "policy",
+        "dropped",
+    )
+    for name in (*names, "dropped"):
         assert re.search(rf"^  {name} +: [A-Z]", said, re.MULTILINE), name
     for name in ("audio_sink", "audio_src", "video_sink", "video_src"):
         assert f"template: '{name}'" in said

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cavsync.deploy.native import PATHS, STATES, Frame, Library, Options, Record
+from cavsync.deploy.native import Library
+from cavsync.deploy.native_structures import PATHS, STATES, BundleOptions, Frame, Options, Record
 from cavsync.deploy.verdict.records import WHOLE
 
 CAUSES = ("decisions", "undetermined", "stream_ended")
@@ -71,10 +72,11 @@ class NativeLibrary(Library):
         if status:
             raise NativeError(status, self.functions.cavsync_last_error().decode())
 
-    def open_bundle(self, path: Path) -> c.c_void_p:
+    def open_bundle(self, path: Path, *, engine: str | None = None, threads: int = 0) -> c.c_void_p:
         """Open a bundle; it is never closed."""
-        bundle = c.c_void_p()
-        self.call("bundle_open", str(path).encode(), None, c.byref(bundle))
+        bundle, options = c.c_void_p(), self.initialised(BundleOptions(), "bundle_options")
+        options.engine, options.threads = None if engine is None else engine.encode(), threads
+        self.call("bundle_open", str(path).encode(), c.byref(options), c.byref(bundle))
         return bundle
 
 

@@ -18,7 +18,18 @@ using cavsync::Track;
 
 namespace {
 
-enum Property { kBundle = 1, kProfile, kPath, kWindow, kInterval, kPostMessages, kPolicy, kDropped };
+enum Property {
+  kBundle = 1,
+  kEngine,
+  kProvider,
+  kProfile,
+  kPath,
+  kWindow,
+  kInterval,
+  kPostMessages,
+  kPolicy,
+  kDropped
+};
 
 // As in live streams of the Python package: decisions come sooner, and missing audio is not waited for as in a file.
 constexpr double kLivePatienceSeconds = 5.0;
@@ -79,13 +90,22 @@ void post_trouble(GstCavsync* self, const std::string& sentence) {
 
 void open_bundle(ElementState& state, const std::string& path) {
   if (path.empty()) throw std::runtime_error("no bundle is named: set the property bundle to a bundle folder");
-  if (state.bundle && state.opened_path == path) return;
+  if (state.bundle && state.opened_path == path && state.opened_engine == state.engine &&
+      state.opened_provider == state.provider) {
+    return;
+  }
+  cavsync_bundle_options options;
+  cavsync_bundle_options_init(&options);
+  options.engine = state.engine.c_str();
+  options.provider = state.provider.c_str();
   cavsync_bundle* bundle = nullptr;
-  if (cavsync_bundle_open(path.c_str(), nullptr, &bundle) != CAVSYNC_OK) {
+  if (cavsync_bundle_open(path.c_str(), &options, &bundle) != CAVSYNC_OK) {
     throw std::runtime_error(cavsync_last_error());
   }
   state.bundle.reset(bundle);
   state.opened_path = path;
+  state.opened_engine = state.engine;
+  state.opened_provider = state.provider;
 }
 
 cavsync_options options_of(const ElementState& state) {
@@ -157,6 +177,8 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* sp
   GST_OBJECT_LOCK(object);
   switch (id) {
     case kBundle: state.bundle_path = text_of(value); break;
+    case kEngine: state.engine = text_of(value); break;
+    case kProvider: state.provider = text_of(value); break;
     case kProfile: state.profile = text_of(value); break;
     case kPath: state.path = static_cast<cavsync_path>(g_value_get_enum(value)); break;
     case kWindow: state.window = g_value_get_uint64(value); break;
@@ -174,6 +196,8 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* spec) {
   GST_OBJECT_LOCK(object);
   switch (id) {
     case kBundle: g_value_set_string(value, state.bundle_path.c_str()); break;
+    case kEngine: g_value_set_string(value, state.engine.c_str()); break;
+    case kProvider: g_value_set_string(value, state.provider.c_str()); break;
     case kProfile: g_value_set_string(value, state.profile.c_str()); break;
     case kPath: g_value_set_enum(value, static_cast<int>(state.path)); break;
     case kWindow: g_value_set_uint64(value, state.window); break;
@@ -197,6 +221,13 @@ void install_properties(GObjectClass* object_class) {
   const auto seen = static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   const auto install = [&](Property id, GParamSpec* spec) { g_object_class_install_property(object_class, id, spec); };
   install(kBundle, g_param_spec_string("bundle", "Bundle", "Folder of the bundle to score with", "", fixed));
+  install(kEngine, g_param_spec_string("engine", "Engine",
+                                       "What computes the encoders, as in `cavsync score --engine`: onnxruntime, "
+                                       "openvino, either with :PRECISION, or auto",
+                                       "onnxruntime", fixed));
+  install(kProvider, g_param_spec_string("provider", "Provider",
+                                         "Execution provider of the engine onnxruntime: cpu, cuda or tensorrt", "cpu",
+                                         fixed));
   install(kProfile, g_param_spec_string("profile", "Profile",
                                         "Limits of in-sync, as in `cavsync score --profile`: itu-bt1359-detect, "
                                         "itu-bt1359-accept, ebu-r37, atsc-is191 or one-frame",

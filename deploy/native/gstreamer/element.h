@@ -33,6 +33,8 @@ struct ElementState {
   std::array<PadPair, kNumTracks> pads;
   // The rest is guarded by the object's lock. Properties:
   std::string bundle_path;
+  std::string engine = "onnxruntime";
+  std::string provider = "cpu";
   std::string profile = "itu-bt1359-detect";
   cavsync_path path = CAVSYNC_PATH_AUTO;
   GstClockTime window = 0;
@@ -40,7 +42,7 @@ struct ElementState {
   bool posts_messages = true;
   Policy policy = Policy::kDropOldest;
   // What is open:
-  std::string opened_path;
+  std::string opened_path, opened_engine, opened_provider;
   std::unique_ptr<cavsync_bundle, BundleCloser> bundle;
   std::shared_ptr<Analysis> analysis;
   Segments segments;

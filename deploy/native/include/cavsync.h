@@ -83,11 +83,17 @@ typedef enum cavsync_sample_format { CAVSYNC_F32 = 0, CAVSYNC_S16 = 1 } cavsync_
 typedef struct cavsync_bundle cavsync_bundle;
 typedef struct cavsync_scorer cavsync_scorer;
 
-/* How a bundle is opened. `provider` is the execution provider of ONNX Runtime: "cpu"; NULL means that. */
+/* How a bundle is opened. What cannot be used, on this machine or in this build, is CAVSYNC_ERROR_CONFIG: nothing else
+ * takes its place. ONNX Runtime computes the audio front end with any engine, and the face path on the CPU. */
 typedef struct cavsync_bundle_options {
   size_t size;
-  const char* provider;
-  int32_t threads; /* threads inside one operator; 0 lets the runtime choose */
+  const char* provider; /* execution provider of ONNX Runtime: "cpu", "cuda" or "tensorrt"; NULL: "cpu" */
+  int32_t threads;      /* threads inside one operator; 0 lets the runtime choose */
+  const char* engine;   /* what computes the encoders, as in `cavsync score --engine`: "onnxruntime", "openvino", one of
+                           them with a precision that the bundle has ("openvino:int8"), or "auto": OpenVINO if this build
+                           and the bundle have its engines, else ONNX Runtime; NULL: "onnxruntime". OpenVINO computes
+                           the ONNX graphs of a bundle without OpenVINO engines */
+  int32_t device;       /* number of the GPU of "cuda" and "tensorrt" */
 } cavsync_bundle_options;
 
 /* How a stream is scored. A number of 0 stands for the bundle's, or the default named here. */
@@ -184,27 +190,39 @@ typedef struct cavsync_bundle_info {
   double max_offset_ms;
   char face_audio_encoder[16]; /* of the face path, as above; empty without one */
   char face_visual_encoder[16];
+  char engine[32];   /* what computes the encoders, as in "openvino:int8" */
+  char provider[16]; /* of ONNX Runtime, as in "cpu"; empty where another engine computes the encoders */
 } cavsync_bundle_info;
 
 /* CAVSYNC_ABI_VERSION of the library; compare it with the header's. */
 CAVSYNC_API int cavsync_abi_version(void);
-/* Version of the library; of the runtime that computes the models, as in "1.31.1". Static strings. */
+/* Version of the library; of ONNX Runtime, as in "1.31.1". Static strings. */
 CAVSYNC_API const char* cavsync_version(void);
 CAVSYNC_API const char* cavsync_runtime_version(void);
+/* The engines of this build, by number from 0 on ("onnxruntime", "openvino"), and their versions; NULL after the last.
+ * Static strings. */
+CAVSYNC_API const char* cavsync_engine_name(size_t number);
+CAVSYNC_API const char* cavsync_engine_version(size_t number);
+/* Execution providers that ONNX Runtime was built with ("cpu", "cuda", "tensorrt"), likewise. Whether one starts on
+ * this machine, opening a bundle shows. */
+CAVSYNC_API const char* cavsync_provider_name(size_t number);
 /* The calling thread's last error in a sentence, "" if there was none; valid until its next call of this library. */
 CAVSYNC_API const char* cavsync_last_error(void);
 /* "in_sync", "audio_early", "audio_late" or "undetermined"; a static string. */
 CAVSYNC_API const char* cavsync_state_name(cavsync_state state);
 
-CAVSYNC_API void cavsync_bundle_options_init(cavsync_bundle_options* options);
 CAVSYNC_API void cavsync_options_init(cavsync_options* options);
 CAVSYNC_API void cavsync_frame_init(cavsync_frame* frame);
-/* The two below have grown. Their functions are for programs that were built before; by the macros of the same names,
+/* Three structures have grown. These functions are for programs that were built before; by the macros of the same names,
  * programs that are built with this header pass its sizes. */
+CAVSYNC_API void cavsync_bundle_options_init(cavsync_bundle_options* options);
 CAVSYNC_API void cavsync_summary_init(cavsync_summary* summary);
 CAVSYNC_API void cavsync_bundle_info_init(cavsync_bundle_info* info);
+CAVSYNC_API void cavsync_bundle_options_init_sized(cavsync_bundle_options* options, size_t size);
 CAVSYNC_API void cavsync_summary_init_sized(cavsync_summary* summary, size_t size);
 CAVSYNC_API void cavsync_bundle_info_init_sized(cavsync_bundle_info* info, size_t size);
+#define cavsync_bundle_options_init(options) \
+  cavsync_bundle_options_init_sized((options), sizeof(cavsync_bundle_options))
 #define cavsync_summary_init(summary) cavsync_summary_init_sized((summary), sizeof(cavsync_summary))
 #define cavsync_bundle_info_init(info) cavsync_bundle_info_init_sized((info), sizeof(cavsync_bundle_info))
 

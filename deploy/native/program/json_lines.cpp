@@ -109,6 +109,11 @@ std::string summary_line(const std::string& source, const cavsync_summary& summa
     line["bundle"]["face_visual_encoder"] = bundle.face_visual_encoder;
   }
   line["versions"] = {{"cavsync", cavsync_version()}, {"onnxruntime", cavsync_runtime_version()}};
+  // ONNX Runtime, which computes the front end with any engine, is named above.
+  for (std::size_t place = 1; const char* name = cavsync_engine_name(place); ++place) {
+    const std::string engine = bundle.engine;
+    if (engine.substr(0, engine.find(':')) == name) line["versions"][name] = cavsync_engine_version(place);
+  }
   return text_of(line);
 }
 

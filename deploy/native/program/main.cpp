@@ -32,11 +32,14 @@ constexpr const char* kHelp =
     "  --frame-rate-hz X    frames used per second, at most\n"
     "  --hop-ms X           step between lags, a multiple of 10 ms\n"
     "  --audio-stream N     number of the audio track, from 0 on\n"
+    "  --engine NAME        what computes the encoders: onnxruntime, openvino, either with :PRECISION, or auto\n"
+    "                       [onnxruntime]; --engines lists those of this build\n"
+    "  --provider NAME      execution provider of onnxruntime: cpu, cuda or tensorrt [cpu]\n"
     "  --threads N          threads inside one operator\n"
-    "  --help, --version\n";
+    "  --engines, --help, --version\n";
 
 struct Arguments {
-  std::string bundle, profile;
+  std::string bundle, profile, engine, provider;
   cavsync_options options;
   int threads = 0;
   std::optional<int> audio_number;
@@ -72,8 +75,10 @@ const option kOptions[] = {
     {"late-ms", required_argument, nullptr, 0},       {"window-seconds", required_argument, nullptr, 0},
     {"max-offset-ms", required_argument, nullptr, 0}, {"frame-rate-hz", required_argument, nullptr, 0},
     {"hop-ms", required_argument, nullptr, 0},        {"audio-stream", required_argument, nullptr, 0},
-    {"threads", required_argument, nullptr, 0},       {"help", no_argument, nullptr, 'h'},
-    {"version", no_argument, nullptr, 'v'},           {nullptr, 0, nullptr, 0},
+    {"engine", required_argument, nullptr, 0},        {"provider", required_argument, nullptr, 0},
+    {"threads", required_argument, nullptr, 0},       {"engines", no_argument, nullptr, 'e'},
+    {"help", no_argument, nullptr, 'h'},              {"version", no_argument, nullptr, 'v'},
+    {nullptr, 0, nullptr, 0},
 };
 
 void set_option(Arguments& arguments, const std::string& name, const char* value) {
@@ -98,8 +103,23 @@ void set_option(Arguments& arguments, const std::string& name, const char* value
     options.hop_ms = number(name.c_str(), value);
   else if (name == "audio-stream")
     arguments.audio_number = static_cast<int>(number(name.c_str(), value));
+  else if (name == "engine")
+    arguments.engine = value;
+  else if (name == "provider")
+    arguments.provider = value;
   else if (name == "threads")
     arguments.threads = static_cast<int>(number(name.c_str(), value));
+}
+
+[[noreturn]] void list_engines() {
+  for (std::size_t place = 0; const char* name = cavsync_engine_name(place); ++place) {
+    std::printf("%s %s", name, cavsync_engine_version(place));
+    const bool has_providers = std::string(name) == "onnxruntime";
+    for (std::size_t number = 0; has_providers && cavsync_provider_name(number) != nullptr; ++number)
+      std::printf("%s%s", number == 0 ? ", providers: " : ", ", cavsync_provider_name(number));
+    std::printf("\n");
+  }
+  std::exit(std::fflush(stdout) != 0);
 }
 
 Arguments parsed(int argc, char** argv) {
@@ -111,6 +131,7 @@ Arguments parsed(int argc, char** argv) {
        found = getopt_long(argc, argv, "", kOptions, &place)) {
     if (found == '?') std::exit(kUsage);
     if (found == 'h') std::exit(std::fputs(kHelp, stdout) < 0);
+    if (found == 'e') list_engines();
     if (found == 'v') std::exit(std::printf("cavsync-score %s\n", cavsync_version()) < 0);
     set_option(arguments, kOptions[place].name, optarg);
   }
@@ -188,6 +209,8 @@ int main(int argc, char** argv) {
   cavsync_bundle_options engine;
   cavsync_bundle_options_init(&engine);
   engine.threads = arguments.threads;
+  if (!arguments.engine.empty()) engine.engine = arguments.engine.c_str();
+  if (!arguments.provider.empty()) engine.provider = arguments.provider.c_str();
   cavsync_bundle* bundle = nullptr;
   cavsync_scorer* scorer = nullptr;
   cavsync_bundle_info info;

@@ -2,6 +2,7 @@
 
 #include "align.h"
 #include "bundle_checks.h"
+#include "engines.h"
 #include "error.h"
 #include "text.h"
 
@@ -17,15 +18,19 @@ Bundle::Bundle(std::string folder, Manifest manifest, const EngineOptions& optio
     : folder_(std::move(folder)),
       manifest_(std::move(manifest)),
       embedding_dim_(checked_embedding_dim(folder_, manifest_)) {
-  const auto graph = [&](const char* name) {
-    const GraphSpec& spec = manifest_.graphs.at(name);
-    return open_onnx(folder_, spec, manifest_.files.at(spec.file), options);
-  };
+  const EngineChoice choice = choose_engine(folder_, manifest_, options);
+  engine_ = choice.runtime + ":" + choice.precision;
+  if (choice.runtime == kOnnxRuntime) provider_ = choice.options.provider;
+  const auto graph = [&](const char* name) { return open_engine(folder_, manifest_, name, choice); };
   frontend_ = graph(kFrontend);
   audio_ = graph(kAudioEncoder);
   visual_ = graph(kVisualEncoder);
   if (manifest_.has_frame_encoder()) pairs_ = graph(kFrameEncoder);
-  if (manifest_.faces) faces_ = std::make_unique<FaceEngines>(folder_, manifest_, options);
+  if (!manifest_.faces) return;
+  // As in Python: ONNX Runtime on the CPU computes the face graphs, whatever computes the encoders.
+  EngineOptions face_options;
+  face_options.threads = options.threads;
+  faces_ = std::make_unique<FaceEngines>(folder_, manifest_, face_options);
 }
 
 std::vector<float> Bundle::log_mel(const std::vector<float>& waveform) const {

@@ -37,6 +37,9 @@ class Bundle {
   // Tubelets of one stream -> unit embeddings (count, D). Each pair of a stream's frames is computed once where the
   // bundle has a frame encoder.
   std::vector<float> embed_frames(const std::vector<Tubelet>& tubelets) const;
+  // What computes the encoders, as in "openvino:int8", and the provider where that is ONNX Runtime.
+  const std::string& engine() const { return engine_; }
+  const std::string& provider() const { return provider_; }
   // Null without a face path.
   const FaceEngines* faces() const { return faces_.get(); }
 
@@ -49,6 +52,7 @@ class Bundle {
   std::string folder_;
   Manifest manifest_;
   int embedding_dim_;
+  std::string engine_, provider_;
   std::unique_ptr<Engine> frontend_, audio_, visual_, pairs_;
   std::unique_ptr<FaceEngines> faces_;
 };

@@ -7,7 +7,10 @@
 
 #include "bundle.h"
 #include "cavsync.h"
+#include "engines.h"
 #include "error.h"
+#include "onnx_engine.h"
+#include "onnx_providers.h"
 #include "scorer.h"
 
 struct cavsync_bundle {
@@ -53,6 +56,7 @@ void require(Pointers... pointers) {
 }
 
 // Sizes of structures in the first version of this interface.
+constexpr std::size_t kFirstBundleOptionsSize = offsetof(cavsync_bundle_options, engine);
 constexpr std::size_t kFirstSummarySize = offsetof(cavsync_summary, face_share);
 constexpr std::size_t kFirstInfoSize = offsetof(cavsync_bundle_info, face_audio_encoder);
 
@@ -115,6 +119,21 @@ const char* cavsync_runtime_version(void) {
   return version.c_str();
 }
 
+const char* cavsync_engine_name(size_t number) {
+  const auto& engines = cavsync::built_engines();
+  return number < engines.size() ? engines[number].name.c_str() : nullptr;
+}
+
+const char* cavsync_engine_version(size_t number) {
+  const auto& engines = cavsync::built_engines();
+  return number < engines.size() ? engines[number].version.c_str() : nullptr;
+}
+
+const char* cavsync_provider_name(size_t number) {
+  const auto& names = cavsync::provider_names();
+  return number < names.size() ? names[number].c_str() : nullptr;
+}
+
 const char* cavsync_last_error(void) { return last_error.c_str(); }
 
 const char* cavsync_state_name(cavsync_state state) {
@@ -127,8 +146,6 @@ const char* cavsync_state_name(cavsync_state state) {
   return "undetermined";
 }
 
-void cavsync_bundle_options_init(cavsync_bundle_options* options) { init(options); }
-
 void cavsync_options_init(cavsync_options* options) {
   init(options);
   if (options != nullptr) options->early_ms = options->late_ms = kNaN;
@@ -137,9 +154,13 @@ void cavsync_options_init(cavsync_options* options) {
 void cavsync_frame_init(cavsync_frame* frame) { init(frame); }
 
 // In brackets, so that the macros of the same names do not apply.
+void(cavsync_bundle_options_init)(cavsync_bundle_options* options) { init(options, kFirstBundleOptionsSize); }
+
 void(cavsync_summary_init)(cavsync_summary* summary) { init(summary, kFirstSummarySize); }
 
 void(cavsync_bundle_info_init)(cavsync_bundle_info* info) { init(info, kFirstInfoSize); }
+
+void cavsync_bundle_options_init_sized(cavsync_bundle_options* options, size_t size) { init(options, size); }
 
 void cavsync_summary_init_sized(cavsync_summary* summary, size_t size) { init(summary, size); }
 
@@ -151,10 +172,15 @@ cavsync_status cavsync_bundle_open(const char* path, const cavsync_bundle_option
     *bundle = nullptr;
     cavsync::EngineOptions engine;
     if (options != nullptr) {
-      require_size(*options);
-      if (options->threads < 0) throw cavsync::config_error("threads is negative: give 0 or more");
-      if (options->provider != nullptr) engine.provider = options->provider;
-      engine.threads = options->threads;
+      // The caller's structure may be older and shorter than this library's.
+      require_size(*options, kFirstBundleOptionsSize);
+      cavsync_bundle_options given{};
+      std::memcpy(&given, options, std::min(options->size, sizeof given));
+      if (given.threads < 0) throw cavsync::config_error("threads is negative: give 0 or more");
+      if (given.provider != nullptr) engine.provider = given.provider;
+      if (given.engine != nullptr) engine.engine = given.engine;
+      engine.threads = given.threads;
+      engine.device = given.device;
     }
     *bundle = new cavsync_bundle{cavsync::Bundle::open(path, engine)};
   });
@@ -183,6 +209,8 @@ cavsync_status cavsync_bundle_describe(const cavsync_bundle* bundle, cavsync_bun
     found.window_seconds = manifest.sync.window_seconds;
     found.decision_step_seconds = manifest.sync.decision_step_seconds;
     found.max_offset_ms = manifest.sync.max_offset_ms;
+    copy_text(bundle->bundle->engine(), found.engine);
+    copy_text(bundle->bundle->provider(), found.provider);
     fill(info, found);
   });
 }

@@ -20,6 +20,15 @@ struct GraphSpec {
   std::vector<TensorSpec> outputs;
 };
 
+// Another way to compute a graph: `runtime` opens `file`, which needs the files `companions` too.
+struct EngineSpec {
+  std::string graph;
+  std::string runtime;
+  std::string precision;
+  std::string file;
+  std::vector<std::string> companions;
+};
+
 struct Calibration {
   std::vector<std::string> features;
   std::vector<double> weights;

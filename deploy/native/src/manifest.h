@@ -39,6 +39,7 @@ struct Manifest {
   std::optional<Calibration> file_calibration;
   // The graphs of the whole picture's path by name; kFrameEncoder only where a bundle has it.
   std::map<std::string, GraphSpec> graphs;
+  std::vector<EngineSpec> engines;
   // Files of graphs and engines, used here or not.
   std::vector<std::string> named_files;
   std::map<std::string, FileEntry> files;

@@ -104,19 +104,21 @@ std::map<std::string, FileEntry> files_of(const json& value) {
   return files;
 }
 
-void add_engine_files(const json& list, std::vector<std::string>& files) {
+std::vector<EngineSpec> engines_of(const json& list) {
   if (!list.is_array()) throw UnfitError("declares engines, which should be a list");
+  std::vector<EngineSpec> engines;
   for (const json& value : list) {
     JsonRecord record(value, "engines[]");
-    record.word("graph", {kFrontend, kAudioEncoder, kVisualEncoder, kFrameEncoder});
-    record.word("runtime", kRuntimes);
-    record.word("precision", kPrecisions);
-    files.push_back(record.text("file"));
-    if (record.has("companions")) {
-      for (std::string& name : record.texts("companions")) files.push_back(std::move(name));
-    }
+    EngineSpec engine;
+    engine.graph = record.word("graph", {kFrontend, kAudioEncoder, kVisualEncoder, kFrameEncoder});
+    engine.runtime = record.word("runtime", kRuntimes);
+    engine.precision = record.word("precision", kPrecisions);
+    engine.file = record.text("file");
+    if (record.has("companions")) engine.companions = record.texts("companions");
     record.finish();
+    engines.push_back(std::move(engine));
   }
+  return engines;
 }
 
 void read_inputs(JsonRecord& record, Manifest& manifest) {
@@ -209,7 +211,11 @@ Manifest parse_manifest(const json& content) {
   if (const json* found = record.entry_if_any("file_calibration")) {
     manifest.file_calibration = calibration_of(*found, "file_calibration");
   }
-  if (const json* engines = record.entry_if_any("engines")) add_engine_files(*engines, manifest.named_files);
+  if (const json* engines = record.entry_if_any("engines")) manifest.engines = engines_of(*engines);
+  for (const EngineSpec& engine : manifest.engines) {
+    manifest.named_files.push_back(engine.file);
+    manifest.named_files.insert(manifest.named_files.end(), engine.companions.begin(), engine.companions.end());
+  }
   if (const json* found = record.entry_if_any("classifier")) {
     JsonRecord classifier(*found, "classifier");
     manifest.named_files.push_back(graph_of(classifier.entry("graph"), "classifier.graph").file);

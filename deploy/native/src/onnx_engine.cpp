@@ -2,11 +2,11 @@
 
 #include <onnxruntime_cxx_api.h>
 
-#include <cmath>
 #include <cstdlib>
-#include <mutex>
 
 #include "error.h"
+#include "graph_run.h"
+#include "onnx_providers.h"
 #include "self_contained.h"
 #include "text.h"
 
@@ -23,12 +23,6 @@ Ort::Env& environment() {
   return env;
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text;
-  for (const std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  return "(" + text + ")";
-}
-
 const char* dtype_name(ONNXTensorElementDataType type) {
   switch (type) {
     case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT: return "float32";
@@ -38,23 +32,12 @@ const char* dtype_name(ONNXTensorElementDataType type) {
   }
 }
 
-// Whether ranks are equal, and sizes where both are fixed: a graph may leave open what the manifest fixes.
-bool shapes_agree(const std::vector<std::int64_t>& declared, const std::vector<std::int64_t>& found) {
-  if (declared.size() != found.size()) return false;
-  for (std::size_t place = 0; place < declared.size(); ++place) {
-    if (declared[place] > 0 && found[place] > 0 && declared[place] != found[place]) return false;
-  }
-  return true;
-}
-
 class OnnxEngine : public Engine {
  public:
   OnnxEngine(const std::string& path, const GraphSpec& spec, const std::string& content, const EngineOptions& options)
       : path_(path), session_(nullptr) {
-    if (options.provider != "cpu") {
-      throw config_error("execution provider " + plain(options.provider) + " is not built into this library: use cpu");
-    }
     Ort::SessionOptions session_options;
+    append_provider(session_options, options);
     session_options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);
     // Never the runtime's own format, which is not checked for pointers to other files.
     session_options.AddConfigEntry("session.load_model_format", "ONNX");
@@ -82,11 +65,11 @@ class OnnxEngine : public Engine {
   }
 
   Tensor run(const std::vector<float>& values, std::vector<std::int64_t> shape, const char* output) const override {
-    return run_rows(values, std::move(shape), output);
+    return run_all(values, std::move(shape), output);
   }
   Tensor run(const std::vector<std::uint8_t>& values, std::vector<std::int64_t> shape,
              const char* output) const override {
-    return run_rows(values, std::move(shape), output);
+    return run_all(values, std::move(shape), output);
   }
 
  private:
@@ -112,19 +95,10 @@ class OnnxEngine : public Engine {
   }
 
   template <class Value>
-  Tensor run_rows(const std::vector<Value>& values, std::vector<std::int64_t> shape, const char* output) const {
-    const std::int64_t count = shape.at(0);
-    if (!takes_one_ || count <= 1) return run_once(values.data(), values.size(), shape, output);
-    Tensor all;
-    const std::size_t row_size = values.size() / static_cast<std::size_t>(count);
-    shape[0] = 1;
-    for (std::int64_t row = 0; row < count; ++row) {
-      Tensor one = run_once(values.data() + static_cast<std::size_t>(row) * row_size, row_size, shape, output);
-      all.shape = one.shape;
-      all.values.insert(all.values.end(), one.values.begin(), one.values.end());
-    }
-    all.shape[0] = count;
-    return all;
+  Tensor run_all(const std::vector<Value>& values, std::vector<std::int64_t> shape, const char* output) const {
+    return run_rows(takes_one_, values, std::move(shape), [&](const Value* data, std::size_t size, const auto& sizes) {
+      return run_once(data, size, sizes, output);
+    });
   }
 
   template <class Value>
@@ -153,13 +127,7 @@ class OnnxEngine : public Engine {
       throw bundle_error(path_ + " fails on an input of shape " + shape_text(shape) + " (" + plain(error.what()) +
                          "): export the bundle again");
     }
-    for (const float value : result.values) {
-      if (!std::isfinite(value)) {
-        throw bundle_error(path_ +
-                           " gives values that are not finite, they should be numbers: export the bundle "
-                           "again, in fp32 if this one is fp16");
-      }
-    }
+    require_finite(path_, result);
     return result;
   }
 

@@ -5,14 +5,10 @@
 #include <string>
 
 #include "engine.h"
+#include "engine_options.h"
 #include "manifest.h"
 
 namespace cavsync {
-
-struct EngineOptions {
-  std::string provider = "cpu";
-  int threads = 0;
-};
 
 // Open a graph of the bundle folder. A bundle error if its file differs from the manifest, points at other files or is
 // not a valid graph; a config error for a provider that cannot be used here.

@@ -69,6 +69,12 @@ void bundles_are_checked(const std::string& path, const fs::path& folder) {
   cavsync_bundle_options_init(&options);
   options.provider = "no-such";
   REQUIRE(cavsync_bundle_open(path.c_str(), &options, &bundle) == CAVSYNC_ERROR_CONFIG && says("no-such"));
+  options.provider = nullptr;
+  options.size -= 1;
+  REQUIRE(cavsync_bundle_open(path.c_str(), &options, &bundle) == CAVSYNC_OK);
+  cavsync_bundle_close(bundle);
+  options.size = offsetof(cavsync_bundle_options, engine) - 1;
+  REQUIRE(cavsync_bundle_open(path.c_str(), &options, &bundle) == CAVSYNC_ERROR_ARGUMENT && says("size"));
   const fs::path changed = folder / "changed_bundle";
   fs::remove_all(changed);
   fs::copy(path, changed);
@@ -85,6 +91,68 @@ void bundles_are_checked(const std::string& path, const fs::path& folder) {
   REQUIRE(cavsync_bundle_open(changed.c_str(), nullptr, &bundle) == CAVSYNC_ERROR_BUNDLE && says("deep"));
   REQUIRE(bundle == nullptr);
   fs::remove_all(changed);
+}
+
+bool has_engine(const char* wanted) {
+  for (std::size_t number = 0; const char* name = cavsync_engine_name(number); ++number) {
+    if (std::strcmp(name, wanted) == 0) return true;
+  }
+  return false;
+}
+
+bool has_provider(const char* wanted) {
+  for (std::size_t number = 0; const char* name = cavsync_provider_name(number); ++number) {
+    if (std::strcmp(name, wanted) == 0) return true;
+  }
+  return false;
+}
+
+// Open with an engine and a provider, either of which may be null; the thread's last error is that of this call.
+cavsync_status opened_with(const std::string& path, const char* engine, const char* provider, std::string& found) {
+  cavsync_bundle_options options;
+  cavsync_bundle_options_init(&options);
+  options.engine = engine;
+  options.provider = provider;
+  cavsync_bundle* bundle = nullptr;
+  const cavsync_status status = cavsync_bundle_open(path.c_str(), &options, &bundle);
+  REQUIRE((bundle != nullptr) == (status == CAVSYNC_OK));
+  if (status != CAVSYNC_OK) return status;
+  cavsync_bundle_info info;
+  cavsync_bundle_info_init(&info);
+  REQUIRE(cavsync_bundle_describe(bundle, &info) == CAVSYNC_OK);
+  found = std::string(info.engine) + " " + info.provider;
+  cavsync_bundle_close(bundle);
+  return status;
+}
+
+void engines_are_chosen_by_name(const std::string& path) {
+  REQUIRE(std::strcmp(cavsync_engine_name(0), "onnxruntime") == 0 && cavsync_engine_name(10) == nullptr);
+  REQUIRE(std::strcmp(cavsync_engine_version(0), cavsync_runtime_version()) == 0);
+  REQUIRE(cavsync_engine_version(10) == nullptr && has_provider("cpu") && !has_provider("no-such"));
+  std::string found;
+  for (const char* engine : {static_cast<const char*>(nullptr), "onnxruntime", "onnxruntime:fp32", "auto"}) {
+    REQUIRE(opened_with(path, engine, nullptr, found) == CAVSYNC_OK && found == "onnxruntime:fp32 cpu");
+  }
+  REQUIRE(opened_with(path, nullptr, "CPUExecutionProvider", found) == CAVSYNC_OK && found == "onnxruntime:fp32 cpu");
+  REQUIRE(opened_with(path, "no-such", nullptr, found) == CAVSYNC_ERROR_CONFIG && says("engine no-such is not known"));
+  REQUIRE(opened_with(path, "auto:fp32", nullptr, found) == CAVSYNC_ERROR_CONFIG && says("is not known"));
+  REQUIRE(opened_with(path, "tensorrt", nullptr, found) == CAVSYNC_ERROR_CONFIG && says("provider tensorrt"));
+  REQUIRE(opened_with(path, "onnxruntime:int8", nullptr, found) == CAVSYNC_ERROR_CONFIG &&
+          says("has no onnxruntime:int8 engine of every encoder, it has onnxruntime:fp32"));
+  for (const char* provider : {"cuda", "tensorrt"}) {
+    if (has_provider(provider)) continue;
+    REQUIRE(opened_with(path, nullptr, provider, found) == CAVSYNC_ERROR_CONFIG && says(provider) &&
+            says("is not available, this ONNX Runtime") && says("has cpu"));
+  }
+  if (!has_engine("openvino")) {
+    REQUIRE(opened_with(path, "openvino", nullptr, found) == CAVSYNC_ERROR_CONFIG &&
+            says("which has onnxruntime: choose") && says("-DCAVSYNC_OPENVINO=ON"));
+    return;
+  }
+  REQUIRE(opened_with(path, "openvino", nullptr, found) == CAVSYNC_OK && found == "openvino:fp32 ");
+  REQUIRE(opened_with(path, "openvino:fp32", "cpu", found) == CAVSYNC_OK && found == "openvino:fp32 ");
+  REQUIRE(opened_with(path, "openvino:int8", nullptr, found) == CAVSYNC_ERROR_CONFIG && says("openvino:fp32"));
+  REQUIRE(opened_with(path, "openvino", "cuda", found) == CAVSYNC_ERROR_CONFIG && says("belongs to ONNX Runtime"));
 }
 
 void options_are_checked(const cavsync_bundle* bundle) {
@@ -118,6 +186,7 @@ void old_structures_are_not_overrun(const cavsync_bundle* bundle) {
   for (std::size_t place = old_size; place < memory.size(); ++place) REQUIRE(memory[place] == 0xa5);
   cavsync_bundle_info_init(info);
   REQUIRE(cavsync_bundle_describe(bundle, info) == CAVSYNC_OK && std::strlen(info->face_audio_encoder) == 12);
+  REQUIRE(std::strcmp(info->engine, "onnxruntime:fp32") == 0 && std::strcmp(info->provider, "cpu") == 0);
   info->size = old_size - 1;
   REQUIRE(cavsync_bundle_describe(bundle, info) == CAVSYNC_ERROR_ARGUMENT && says("size"));
 }
@@ -210,6 +279,7 @@ int main(int argc, char** argv) {
   REQUIRE(cavsync_abi_version() == CAVSYNC_ABI_VERSION);
   bundles_are_checked(argv[1], argv[2]);
   cavsync_bundle* bundle = opened(argv[1]);
+  engines_are_chosen_by_name(argv[1]);
   options_are_checked(bundle);
   old_structures_are_not_overrun(bundle);
   whole_frames_are_limited(bundle);
