@@ -41,8 +41,8 @@ class StrayFilter(Generic[Piece]):
             self._expected_seconds = end_seconds
             return [*passed, (pts_seconds, piece)]
         if follows_held and length_seconds == 0 and pts_seconds == self._held_end_seconds:
-            # A frame at the time of the one before it would be ignored later on; a clock that stands still must not fill
-            # the memory.
+            # A frame at the time of the one before it would be ignored later on. A clock that stands still must not
+            # fill the memory.
             self.num_dropped += 1
             return passed
         self._held.append((pts_seconds, piece))
