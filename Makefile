@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-wheel native-fuzz sync-tiny sync-research sync-face bench clean
+.PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-wheel native-fuzz sync-tiny sync-research sync-face learning-curve bench clean
 
 setup: $(INSTALLED)
 
@@ -184,6 +184,11 @@ sync-research: setup
 # Rebuild the face path of the shipped model: some hours on two cores, nearly all of it measuring. FACE_FLAGS="--steps 3" tries it out.
 sync-face: setup
 	$(BIN)/python models/train_sync_face.py --real $(REAL) --out build/sync-face $(FACE_FLAGS)
+
+# Measure what real footage is worth to the whole picture: four runs of 1,000 steps, then docs/images/learning-curve.svg.
+learning-curve: setup
+	$(BIN)/python models/learning_curve.py --real $(REAL) --out build/learning-curve
+	$(BIN)/python docs/images/draw_learning_curve.py
 
 # Make the graphs in models/faces again: fetch MediaPipe's models, convert them, compare them with their own runtime.
 face-graphs: setup
