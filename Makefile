@@ -104,10 +104,11 @@ native: $(ONNXRUNTIME)/.installed
 # Its tests, the comparison with the Python package, and the tests again under sanitizers, with leaks.
 NATIVE_TESTS := tests/native tests/examples/test_gstreamer_alarms.py
 NATIVE_FACES := build/native-faces
+WRITE_FACES = PYTHONPATH=tests/support $(BIN)/python -c "import pathlib, fake_bundle; \
+	fake_bundle.write_fake_bundle(pathlib.Path('$(NATIVE_FACES)'), face_places=((0.25, 0.5), (0.75, 0.5)))"
 NATIVE_FLAGS += -DCAVSYNC_FACE_BUNDLE=$(CURDIR)/$(NATIVE_FACES)
 native-test: native
-	PYTHONPATH=tests/support $(BIN)/python -c "import pathlib, fake_bundle; \
-		fake_bundle.write_fake_bundle(pathlib.Path('$(NATIVE_FACES)'), face_places=((0.25, 0.5), (0.75, 0.5)))"
+	$(WRITE_FACES)
 	ctest --test-dir build/native --output-on-failure
 	CAVSYNC_NATIVE_BUILD=$(CURDIR)/build/native/deploy/native OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(NATIVE_TESTS)
 	cmake -S . -B build/native-asan $(NATIVE_FLAGS) -DCMAKE_BUILD_TYPE=Debug -DCAVSYNC_SANITIZE=address,undefined
@@ -136,8 +137,7 @@ native-fuzz: $(ONNXRUNTIME)/.installed
 	dpkg -s $(NATIVE_FUZZ_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NATIVE_FUZZ_PACKAGES) > /dev/null; }
 	CC=clang CXX=clang++ cmake -S . -B build/native-fuzz $(NATIVE_FLAGS) -DCAVSYNC_FUZZ=ON -DCAVSYNC_SANITIZE=fuzzer-no-link,address,undefined
 	cmake --build build/native-fuzz --target fuzz_targets
-	PYTHONPATH=tests/support $(BIN)/python -c "import pathlib, fake_bundle; \
-		fake_bundle.write_fake_bundle(pathlib.Path('$(NATIVE_FACES)'), face_places=((0.25, 0.5), (0.75, 0.5)))"
+	$(WRITE_FACES)
 	for target in manifest graph push; do \
 		mkdir -p build/native-fuzz/corpus/$$target && CAVSYNC_FUZZ_BUNDLE=$(NATIVE_FACES) build/native-fuzz/deploy/native/fuzz/$${target}_fuzz -max_total_time=$(NATIVE_FUZZ_SECONDS) \
 			-timeout=60 -rss_limit_mb=4096 build/native-fuzz/corpus/$$target deploy/native/fuzz/seeds/$$target || exit 1; \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from steps import cavsync, link
@@ -17,13 +18,25 @@ TESTING = {"test-worlds": ["--clips", "54", "--seed", "991100", "--families", "w
 """Generated clips to test on."""
 # Of research footage, so many groups of the training split are kept for calibration.
 CALIBRATION_EVERY = 7
+# So long are the clips that are tested, at least: a window of the whole picture.
+MIN_SECONDS = 2.5
+UNSEEN: tuple[str, ...] = (
+    *("--only", "use=research", "--only", "use=test-only", "--only", "split=held", "--only", "split="),
+    *("--min-seconds", str(MIN_SECONDS)),
+)
+"""Options of `cavsync eval sync` for the real clips of which no training saw any."""
 
 
-def make_clips(real: Path, clips: Path, generated: dict[str, list[str]]) -> None:
-    """Generate clips, and link those of `real` (a folder with manifest.csv) into folders by use and split."""
+def generate(clips: Path, generated: Mapping[str, Sequence[object]]) -> None:
+    """Generate the folders of clips that are not there yet, by the options of `cavsync data synth` for each."""
     for name, options in generated.items():
         if not (clips / name / "truth.jsonl").is_file():
             cavsync("data", "synth", clips / name, *options, "--overwrite")
+
+
+def make_clips(real: Path, clips: Path, generated: Mapping[str, Sequence[object]]) -> None:
+    """Generate clips, and link those of `real` (a folder with manifest.csv) into folders by use and split."""
+    generate(clips, generated)
     with (real / "manifest.csv").open(encoding="utf-8") as table:
         rows = list(csv.DictReader(table))
     groups = sorted({row["group"] for row in rows if row["use"] == "research" and row["split"] == "train"})

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import footage as clip_sets
 import numpy as np
 from steps import cavsync, link
 
@@ -32,8 +33,6 @@ GENERATED = {
 # Of 687 clips of an epoch, 447 are real: all of them three times, or a part of them more often.
 REAL_VISITS = 447
 UNSEEN = "unseen"
-ONLY_UNSEEN = ("--only", "use=research", "--only", "use=test-only", "--only", "split=held", "--only", "split=")
-MIN_SECONDS = 2.5
 USES = ("train+test", "research")
 BASELINE = "motion against loudness"
 KINDS = {"speech": ("speech",), "without speech": ("music", "impact", "ambient", "other")}
@@ -53,7 +52,7 @@ def choose(rows: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
 def unseen(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """Return the clips that `measure` tests: of no group that is trained on, and long enough to be scored."""
     kept = [row for row in rows if row["use"] in ("research", "test-only") and row["split"] in ("held", "")]
-    return [row for row in kept if float(row["duration_s"]) >= MIN_SECONDS]
+    return [row for row in kept if float(row["duration_s"]) >= clip_sets.MIN_SECONDS]
 
 
 def train(out: Path, name: str, num_clips: int, steps: int) -> None:
@@ -79,8 +78,7 @@ def measure(real: Path, out: Path, kinds: tuple[str, ...], report: Path) -> dict
     """Return the figures of all runs, by method, on the unseen clips of these kinds."""
     runs = [word for name in SHARES for word in ("--model", out / name)]
     chosen = [word for kind in kinds for word in ("--only", f"kind={kind}")]
-    limits = ("--min-seconds", MIN_SECONDS, "--json", report)
-    cavsync("eval", "sync", real, *ONLY_UNSEEN, *chosen, *runs, *limits)
+    cavsync("eval", "sync", real, *clip_sets.UNSEEN, *chosen, *runs, "--json", report)
     content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))["rows"]["kinds"]["all"]
     return content
 
@@ -113,9 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     out: Path = options.out.resolve()
-    for name, settings in GENERATED.items():
-        if not (out / "clips" / name / "truth.jsonl").is_file():
-            cavsync("data", "synth", out / "clips" / name, *settings, "--overwrite")
+    clip_sets.generate(out / "clips", GENERATED)
     with (options.real / "manifest.csv").open(encoding="utf-8") as table:
         listed = list(csv.DictReader(table))
     chosen = choose(listed)
