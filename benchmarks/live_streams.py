@@ -121,7 +121,12 @@ class Process:
         self.connection, theirs = context.Pipe()
         self._child = context.Process(target=serve, args=(theirs, load, threads), daemon=True)
         self._child.start()
-        self.connection.recv()
+        # Only the child has the other end now, so that its death is the end of what comes.
+        theirs.close()
+        try:
+            self.connection.recv()
+        except EOFError:
+            raise SystemExit("A process of the trial ended before it was ready; see its message above.") from None
 
     def close(self) -> None:
         """End the process."""
