@@ -79,6 +79,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+	$(BIN)/mypy models/*.py
 
 # The documentation as a site in build/site; a dead link or an undocumented parameter is an error.
 docs: setup
@@ -109,14 +110,14 @@ WRITE_FACES = PYTHONPATH=tests/support $(BIN)/python -c "import pathlib, fake_bu
 NATIVE_FLAGS += -DCAVSYNC_FACE_BUNDLE=$(CURDIR)/$(NATIVE_FACES)
 native-test: native
 	$(WRITE_FACES)
-	ctest --test-dir build/native --output-on-failure
-	CAVSYNC_NATIVE_BUILD=$(CURDIR)/build/native/deploy/native OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(NATIVE_TESTS)
+	ctest --test-dir build/native -j 2 --output-on-failure
+	CAVSYNC_NATIVE_BUILD=$(CURDIR)/build/native/deploy/native OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest $(PYTEST_FLAGS) $(NATIVE_TESTS)
 	cmake -S . -B build/native-asan $(NATIVE_FLAGS) -DCMAKE_BUILD_TYPE=Debug -DCAVSYNC_SANITIZE=address,undefined
 	cmake --build build/native-asan --target sanitized_tests
-	ctest --test-dir build/native-asan --output-on-failure
+	ctest --test-dir build/native-asan -j 2 --output-on-failure
 	cmake -S . -B build/native-tsan $(NATIVE_FLAGS) -DCMAKE_BUILD_TYPE=Debug -DCAVSYNC_SANITIZE=thread
 	cmake --build build/native-tsan --target threaded_tests
-	ctest --test-dir build/native-tsan --output-on-failure -L threads
+	ctest --test-dir build/native-tsan -j 2 --output-on-failure -L threads
 
 # A wheel with libcavsync inside, for machines with the same Debian release, and one score with it, outside the checkout.
 NATIVE_WHEEL_VENV := build/native-wheel-venv

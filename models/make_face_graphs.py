@@ -81,7 +81,7 @@ def main() -> None:
         (fresh / "NOTICE").write_text(NOTICE, encoding="utf-8")
         shutil.copy(licence, fresh / "LICENSE")
     # Every 16th anchor is enough to tell a wrong graph from a right one.
-    kept = {name: values if values.ndim == 2 else values[:, ::16] for name, values in reference.items()}
+    kept: dict[str, Any] = {name: values if values.ndim == 2 else values[:, ::16] for name, values in reference.items()}
     np.savez_compressed(arguments.reference, **kept)
 
 

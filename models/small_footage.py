@@ -9,7 +9,6 @@ import argparse
 import csv
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 from rich.progress import track
@@ -48,16 +47,16 @@ def write_small_copy(source: Path, path: Path) -> None:
         seen, heard = given.streams.video[0], given.streams.audio[0]
         scale = SHORT_SIDE_PIXELS / min(seen.width, seen.height)
         rate = seen.average_rate or Fraction(25)
-        video = cast(av.VideoStream, made.add_stream("libx264", rate=rate, options=VIDEO_OPTIONS))
+        video = made.add_stream("libx264", rate=rate, options=VIDEO_OPTIONS)
         # H.264 in 4:2:0 needs even sides.
         video.width, video.height = (2 * round(side * scale / 2) for side in (seen.width, seen.height))
         video.pix_fmt, video.codec_context.time_base = "yuv420p", Fraction(1, 1000)
-        audio = cast(av.AudioStream, made.add_stream("flac", rate=SAMPLE_RATE_HZ, layout="mono"))
+        audio = made.add_stream("flac", rate=SAMPLE_RATE_HZ, layout="mono")
         resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE_HZ)
         for frame in given.decode(seen, heard):
             if isinstance(frame, av.VideoFrame):
                 small = frame.reformat(video.width, video.height, "yuv420p")
-                small.pts, small.time_base = round(1000 * cast(float, frame.time)), Fraction(1, 1000)
+                small.pts, small.time_base = round(1000 * frame.time), Fraction(1, 1000)
                 made.mux(video.encode(small))
             elif isinstance(frame, av.AudioFrame):
                 for piece in resampler.resample(frame):

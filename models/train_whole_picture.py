@@ -29,7 +29,7 @@ from cavsync.export import amend_card
 from cavsync.export.bundle import CARD_NAME, write_manifest
 from cavsync.manifest import Manifest, read_manifest
 from cavsync.media.files import find_media
-from cavsync.model import CAVMAESync
+from cavsync.model import CAVMAESync, ModelConfig
 from cavsync.model.checkpoint import save_model
 from cavsync.train import preset
 
@@ -59,7 +59,9 @@ def export_random(out: Path) -> Path:
     run, bundle = out / "random-run", out / "random-weights"
     if not run.exists():
         torch.manual_seed(0)
-        save_model(CAVMAESync(preset("sync-tiny")[0]), run, 0)
+        config = preset("sync-tiny")[0]
+        assert isinstance(config, ModelConfig)
+        save_model(CAVMAESync(config), run, 0)
     cavsync("export", run, "--out", bundle, "--calibration", "none", "--storage", "int8", "--overwrite")
     return bundle
 
