@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from coded_clips import of_kind, packets, unchanged, write_coded_clip
@@ -118,6 +119,22 @@ def test_swapped_files_hold_one_video_and_the_other_sound(ending: str, tmp_path:
     starts = [min(min(times) for times in probed_times(path).values()) for path in (images, sound)]
     ends = [probed_times(images)["video"][-1] - starts[0], probed_times(sound)["audio"][-1] - starts[1]]
     assert lead_seconds(probed_times(out)) == pytest.approx(ends[0] - ends[1], abs=0.003)
+
+
+@needs_ffprobe
+def test_videos_with_reordered_frames_and_no_first_decoding_times_are_joined(tmp_path: Path) -> None:
+    """Matroska gives the first packets of H.264 with several B-frames no decoding time."""
+    images, sound = tmp_path / "images.mkv", write_clip(tmp_path / "sound.mkv", seconds=3.0, seed=1)
+    pattern = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2"]
+    tone = ["-f", "lavfi", "-i", "sine=duration=2"]
+    coding = ["-c:v", "libx264", "-bf", "4", "-b_strategy", "0", "-c:a", "flac"]
+    subprocess.run(["ffmpeg", "-v", "error", *pattern, *tone, *coding, str(images)], check=True)
+    with av.open(str(images)) as container:
+        first = [(packet.pts, packet.dts) for packet in container.demux(video=0)][:2]
+    assert [dts for _, dts in first] == [None, None]
+    assert first[1][0] > 100
+    times = probed_times(write_swapped_file(images, sound, tmp_path))["video"]
+    np.testing.assert_allclose(times, probed_times(images)["video"], atol=0.003)
 
 
 def test_sounds_that_matroska_cannot_hold_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

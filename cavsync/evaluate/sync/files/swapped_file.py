@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from cavsync.media.packets import read_packets
 from cavsync.media.tracks import PLAYED, TrackChoice, pick_tracks
 
 Packets = Iterator[tuple[Fraction, Any]]
+# Frames that a codec may hold back, and some more: H.264 and HEVC allow 16.
+MAX_REORDERED = 32
 
 
 def write_swapped_file(video: Path, sound: Path, folder: Path, tracks: TrackChoice = PLAYED) -> Path:
@@ -90,9 +92,7 @@ def copied_audio(
 def _copied(container: InputContainer, stream: Any, target: Any) -> Packets:
     start = _start_seconds(container)
     last_dts: int | None = None
-    for packet in read_packets(container, stream):
-        if not packet.size:
-            continue
+    for packet in _with_first_dts(packet for packet in read_packets(container, stream) if packet.size):
         base = packet.time_base
         shift = round(start / base)
         packet.pts = None if packet.pts is None else packet.pts - shift
@@ -102,6 +102,23 @@ def _copied(container: InputContainer, stream: Any, target: Any) -> Packets:
         last_dts = packet.dts
         packet.stream = target
         yield (packet.dts or 0) * base, packet
+
+
+def _with_first_dts(packets: Iterable[Any]) -> Iterator[Any]:
+    """Give the first packets the decoding times that Matroska and others leave out where frames are reordered: one tick
+    apart, before the first that is known."""
+    waiting: list[Any] = []
+    for packet in packets:
+        if packet.dts is None and len(waiting) < MAX_REORDERED:
+            waiting.append(packet)
+            continue
+        if packet.dts is not None:
+            for place, early in enumerate(waiting):
+                early.dts = packet.dts - (len(waiting) - place)
+        yield from waiting
+        waiting = []
+        yield packet
+    yield from waiting
 
 
 def _decoded(container: InputContainer, stream: Any, target: Any) -> Packets:
