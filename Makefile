@@ -180,20 +180,25 @@ gpu-pack: setup
 	$(BIN)/python benchmarks/gpu_pack.py $(if $(wildcard $(REAL)/manifest.csv),--real $(REAL))
 
 # Rebuild the shipped model, or the one that research footage was added to: some hours on two cores each. MINUTES is the
-# time to train. DEVICE=cuda trains in the folder that `make gpu-pack` made, within 8 minutes; then copy its
-# build/whole-picture back and run `make sync-tiny TRAINED=1`.
+# time to train. DEVICE=cuda trains in the folder that `make gpu-pack` made, within 8 minutes on 16 cores; then copy its
+# build/whole-picture/sync-tiny-run, and nothing else, back to the same place here and run `make sync-tiny TRAINED=1`.
 MINUTES ?= 120
 DEVICE ?= auto
 ifeq ($(DEVICE),cuda)
 sync-tiny:
 	$(GPU_PYTHON) benchmarks/gpu_check.py sync-tiny
+
+sync-research:
+	@echo "The packed footage has no research clips: run make sync-research without DEVICE=cuda where all of REAL is." >&2; exit 2
 else
+TRAIN_WHOLE_PICTURE = $(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --device $(DEVICE) \
+	--minutes $(MINUTES) $(if $(TRAINED),--trained)
 sync-tiny: setup
-	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) $(if $(TRAINED),--trained)
-endif
+	$(TRAIN_WHOLE_PICTURE)
 
 sync-research: setup
-	$(BIN)/python models/train_whole_picture.py --real $(REAL) --out build/whole-picture --minutes $(MINUTES) --research $(if $(TRAINED),--trained)
+	$(TRAIN_WHOLE_PICTURE) --research
+endif
 
 # Rebuild the face path of the shipped model: some hours on two cores, nearly all of it measuring. FACE_FLAGS="--steps 3" tries it out.
 sync-face: setup

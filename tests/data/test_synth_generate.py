@@ -59,6 +59,52 @@ def test_a_finished_set_is_left_alone_and_others_are_refused(specs: list[ClipSpe
         generate(tmp_path, specs[:2], workers=1)
 
 
+def interrupted(out: Path, specs: list[ClipSpec], after: int, workers: int = 1) -> None:
+    def stop(done: int, _total: int) -> None:
+        if done == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(out, specs, workers=workers, progress=stop)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_set_goes_on(workers: int, specs: list[ClipSpec], tmp_path: Path) -> None:
+    """What was complete is not made again, half a line is not taken for a clip, and the end is as without the break."""
+    whole = generate(tmp_path / "whole", specs, workers=1)
+    out = tmp_path / "out"
+    interrupted(out, specs, 2, workers)
+    part = out / "truth.part.jsonl"
+    kept = [json.loads(line)["file"] for line in part.read_text().splitlines()[1:] if line]
+    assert len(kept) == 2
+    with part.open("a") as file:
+        file.write('{"file": "0000')
+    stamps = {name: (out / name).stat().st_mtime_ns for name in kept}
+    interrupted(out, specs, 3)
+    assert generate(out, specs, workers=workers) == whole
+    assert {name: (out / name).stat().st_mtime_ns for name in kept} == stamps
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+    for record in whole:
+        assert _content(out / record["file"]) == _content(tmp_path / "whole" / record["file"])
+
+
+def test_another_set_does_not_go_on_with_an_interrupted_one(specs: list[ClipSpec], tmp_path: Path) -> None:
+    interrupted(tmp_path, specs, 2)
+    for other in ({"specs": specs[:2]}, {"specs": specs, "masks": 1}):
+        with pytest.raises(ConfigError, match="choose another folder"):
+            generate(tmp_path, workers=1, **other)
+    truth = generate(tmp_path, specs[:1], workers=1, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"truth.jsonl", "labels.csv", truth[0]["file"]}
+
+
+def test_a_missing_clip_of_an_interrupted_set_is_made_again(specs: list[ClipSpec], tmp_path: Path) -> None:
+    whole = generate(tmp_path / "whole", specs, workers=1)
+    interrupted(tmp_path / "out", specs, 2)
+    (tmp_path / "out" / whole[0]["file"]).unlink()
+    assert generate(tmp_path / "out", specs, workers=1) == whole
+    assert (tmp_path / "out" / whole[0]["file"]).exists()
+
+
 def test_overwrite_replaces_an_earlier_set_and_nothing_else(specs: list[ClipSpec], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="something other than"):

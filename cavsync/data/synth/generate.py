@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,6 +17,7 @@ from cavsync.data.synth.encode import write_media
 from cavsync.data.synth.masks import MASKS_NAME, mask_frames, remove_masks, write_masks
 from cavsync.data.synth.render import RenderedClip, render
 from cavsync.data.synth.spec import GENERATOR_VERSION, SPEAKING_FAMILIES, WORLD_FAMILIES, ClipSpec
+from cavsync.data.synth.unfinished import UnfinishedSet
 from cavsync.errors import ConfigError, DataError
 
 TRUTH_NAME = "truth.jsonl"
@@ -74,18 +75,48 @@ def generate(
     truth.jsonl last; return the truth records.
 
     The result does not depend on `workers`. `progress(done, total)` is called after each clip. A folder that already
-    holds exactly this set is left as it is. With `workers` above 1 the calling script needs the usual
-    `if __name__ == "__main__"` guard. Raises ConfigError for a folder with other content, unless `overwrite`, which
-    replaces the files of an earlier set and keeps all other files; a labels.csv without such a set is never replaced.
+    holds exactly this set is left as it is; if a run was interrupted while it wrote this set, its clips are kept. With
+    `workers` above 1 the calling script needs the usual `if __name__ == "__main__"` guard. Raises ConfigError for a
+    folder with other content, unless `overwrite`, which replaces the files of an earlier set and keeps all other files;
+    a labels.csv without such a set is never replaced.
     """
     names = [clip_name(index, spec) for index, spec in enumerate(specs)]
+    wanted = [truth_record(spec, name) for spec, name in zip(specs, names, strict=True)]
     out_dir.mkdir(parents=True, exist_ok=True)
-    existing = read_truth(out_dir)
+    existing, unfinished = read_truth(out_dir), UnfinishedSet(out_dir, wanted, masks)
+    if existing:
+        # Interrupted after all was written.
+        unfinished.end()
     if _holds(out_dir, existing, specs, names, masks):
         logger.info("%s already holds these %d clips", out_dir, len(specs))
         if not (out_dir / FOLDER_LABELS_NAME).exists():
             _write_labels(out_dir, existing)
         return existing
+    records: dict[int, TruthRecord] = {}
+    if unfinished.is_there():
+        records = unfinished.records()
+        logger.info("%s holds %d of these %d clips from an interrupted run", out_dir, len(records), len(specs))
+    else:
+        _make_room(out_dir, existing, unfinished.of_any_set(), overwrite)
+        unfinished.begin()
+    remove_leftovers(out_dir)
+    missing = [index for index in range(len(specs)) if index not in records]
+    for index, record in _write_all(out_dir, specs, names, workers, masks, missing):
+        records[index] = record
+        unfinished.add(record)
+        if progress is not None:
+            progress(len(records), len(specs))
+    truth = [records[index] for index in range(len(specs))]
+    _write_labels(out_dir, truth)
+    write_text_atomically(out_dir / TRUTH_NAME, "".join(json.dumps(record) + "\n" for record in truth))
+    unfinished.end()
+    return truth
+
+
+def _make_room(
+    out_dir: Path, existing: Sequence[TruthRecord], interrupted: Sequence[TruthRecord], overwrite: bool
+) -> None:
+    """Remove an earlier set, complete or interrupted, where it may be overwritten."""
     has_foreign_labels = not existing and (out_dir / FOLDER_LABELS_NAME).exists()
     if any(out_dir.iterdir()) and (not overwrite or has_foreign_labels):
         raise ConfigError(
@@ -93,19 +124,9 @@ def generate(
             " choose another folder, or overwrite it."
         )
     (out_dir / TRUTH_NAME).unlink(missing_ok=True)
-    remove_leftovers(out_dir)
-    for record in existing:
+    for record in (*existing, *interrupted):
         (out_dir / Path(str(record["file"])).name).unlink(missing_ok=True)
         remove_masks(out_dir, record)
-    records: dict[int, TruthRecord] = {}
-    for index, record in _write_all(out_dir, specs, names, workers, masks):
-        records[index] = record
-        if progress is not None:
-            progress(len(records), len(specs))
-    truth = [records[index] for index in range(len(specs))]
-    _write_labels(out_dir, truth)
-    write_text_atomically(out_dir / TRUTH_NAME, "".join(json.dumps(record) + "\n" for record in truth))
-    return truth
 
 
 def read_truth(folder: Path) -> list[TruthRecord]:
@@ -138,17 +159,17 @@ def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], n
 
 
 def _write_all(
-    out_dir: Path, specs: Sequence[ClipSpec], names: Iterable[str], workers: int, masks: int
+    out_dir: Path, specs: Sequence[ClipSpec], names: Sequence[str], workers: int, masks: int, missing: Sequence[int]
 ) -> Iterator[tuple[int, TruthRecord]]:
-    """Yield (index, truth record) of each clip in the order in which they are finished."""
-    clips = [(spec, out_dir / name, masks) for spec, name in zip(specs, names, strict=True)]
+    """Yield (index, truth record) of each clip at the indices `missing`, in the order in which they are finished."""
+    clips = {index: (specs[index], out_dir / names[index], masks) for index in missing}
     if workers <= 1:
-        for index, clip in enumerate(clips):
+        for index, clip in clips.items():
             yield index, write_clip(*clip)
         return
     # "spawn", because the caller may run threads (torch, a progress bar), which do not survive a fork.
-    with ProcessPoolExecutor(min(workers, max(len(specs), 1)), mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(write_clip, *clip): index for index, clip in enumerate(clips)}
+    with ProcessPoolExecutor(min(workers, max(len(clips), 1)), mp_context=get_context("spawn")) as pool:
+        jobs = {pool.submit(write_clip, *clip): index for index, clip in clips.items()}
         try:
             for job in as_completed(jobs):
                 yield jobs[job], job.result()
