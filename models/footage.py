@@ -38,11 +38,16 @@ def generate(clips: Path, generated: Mapping[str, Sequence[object]]) -> None:
             cavsync("data", "synth", clips / name, *options, "--workers", os.cpu_count() or 2, "--overwrite")
 
 
+def manifest(real: Path) -> list[dict[str, str]]:
+    """Return the rows of manifest.csv of a folder of real clips."""
+    with (real / "manifest.csv").open(encoding="utf-8") as table:
+        return list(csv.DictReader(table))
+
+
 def make_clips(real: Path, clips: Path, generated: Mapping[str, Sequence[object]]) -> None:
     """Generate clips, and link those of `real` (a folder with manifest.csv) into folders by use and split."""
     generate(clips, generated)
-    with (real / "manifest.csv").open(encoding="utf-8") as table:
-        rows = list(csv.DictReader(table))
+    rows = manifest(real)
     groups = sorted({row["group"] for row in rows if row["use"] == "research" and row["split"] == "train"})
     apart = set(groups[::CALIBRATION_EVERY])
     for row in rows:

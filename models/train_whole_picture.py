@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from footage import TESTING, TRAINING, UNSEEN, make_clips
+from footage import TESTING, TRAINING, UNSEEN, make_clips, manifest
 from steps import cavsync, link
-from whole_picture_card import measured
+from whole_picture_card import footage, measured
 from whole_picture_run import CLIPS, SYNC_RESEARCH, SYNC_TINY, Product, add_training_options, train
 
 from cavsync.atomic import atomic_folder
@@ -113,7 +113,10 @@ def main() -> None:
     bundle = export(product, run, out, clips)
     reports = test(options.real, clips, out, [bundle, before, export_random(out)])
     (out / f"{product.name}.json").write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
-    amend_card(bundle, measured(product.name, reports))
+    amend_card(bundle, measured(product.name, reports, options.minutes))
+    uses = {"train+test", "research"} if options.research else {"train+test"}
+    trained_on = (row for row in manifest(options.real) if row["split"] == "train" and row["use"] in uses)
+    amend_card(bundle, footage(trained_on))
     if not options.research:
         with_faces(bundle, before)
     with atomic_folder(SHIPPED / product.name) as fresh:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from face_card import control_table, table_head
@@ -18,14 +19,30 @@ how many it would, and `right` how many of those are within 120 ms. Two-choice, 
 sync, or the clip shifted (both ways)? `shipped-before` is the bundle that came with the package before this one."""
 
 
-def measured(name: str, reports: Mapping[str, Report]) -> str:
-    """Return the section on all tests of the bundle `name`."""
+def measured(name: str, reports: Mapping[str, Report], minutes: float) -> str:
+    """Return the section on all tests of the bundle `name`, which was trained for so many minutes."""
     lines = ["## Measured", HEAD, ""]
     for title, report in reports.items():
         for kind in report["kinds"]:
             lines += _kind_table(title, kind, report)
         lines += control_table(report)
-    lines += ["## Made with", f"`make {name} REAL=DATA` (models/train_whole_picture.py, models/footage.py), seed 0."]
+    lines += [
+        "## Made with",
+        f"`make {name} REAL=DATA MINUTES={minutes:g}` (models/train_whole_picture.py, models/footage.py), seed 0.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def footage(clips: Iterable[Mapping[str, str]]) -> str:
+    """Return the section on the real clips that were trained on: rows of manifest.csv."""
+    counts = Counter((clip["source"], clip["licence"]) for clip in clips)
+    lines = [
+        "## Footage",
+        "Real clips that were trained on or calibrated with, beside generated ones, with the repository or page that holds them:",
+        "",
+    ]
+    lines += [*table_head("source", "clips", "terms")]
+    lines += [f"| {source} | {count} | {terms} |" for (source, terms), count in sorted(counts.items())]
     return "\n".join(lines) + "\n"
 
 
