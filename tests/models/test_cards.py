@@ -29,3 +29,10 @@ def test_no_table_where_no_other_sound_was_tried() -> None:
     from face_card import control_table
 
     assert list(control_table({"wrong_sound": {}})) == []
+
+
+def test_footage_is_listed_by_repository() -> None:
+    from whole_picture_card import footage
+
+    clips = [{"source": "b/two", "licence": "MIT"}, {"source": "a/one", "licence": "CC BY 4.0"}] * 2
+    assert footage(clips).splitlines()[-2:] == ["| a/one | 2 | CC BY 4.0 |", "| b/two | 2 | MIT |"]
