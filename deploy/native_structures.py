@@ -7,11 +7,14 @@ import math
 from typing import Any
 
 from cavsync.deploy.stream.options import AUTO
+from cavsync.deploy.verdict.events import BEGAN, DECISIONS, ENDED, STREAM_ENDED, EventChange
 from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, FACE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore
 
 # By the values of enumerations in cavsync.h.
 STATES = (UNDETERMINED, IN_SYNC, AUDIO_EARLY, AUDIO_LATE)
 PATHS = (AUTO, WHOLE, FACE)
+CAUSES = (DECISIONS, UNDETERMINED, STREAM_ENDED, None)
+PHASES = (BEGAN, ENDED)
 # Fields of `cavsync_options` that a bundle has defaults of.
 NUMBERS = ("window_seconds", "max_offset_ms", "frame_rate_hz", "hop_ms", "max_lead_seconds", "group_seconds")
 
@@ -56,6 +59,9 @@ class Options(c.Structure):
         ("profile", c.c_char_p),
         *_doubles("early_ms", "late_ms", *NUMBERS),
         ("keeps_summary", c.c_int32),
+        ("begin_after", c.c_size_t),
+        ("end_after", c.c_size_t),
+        ("follows_events", c.c_int32),
     )
 
 
@@ -91,17 +97,14 @@ class Record(c.Structure):
     def to_score(self) -> SyncScore:
         """Return the decision as Python's record."""
 
-        def known(value: float) -> float | None:
-            return None if math.isnan(value) else value
-
         return SyncScore(
             time_seconds=self.time_seconds,
             window_seconds=self.window_seconds,
-            audio_offset_ms=known(self.audio_offset_ms),
-            offset_resolution_ms=known(self.offset_resolution_ms),
-            suggested_audio_delay_ms=known(self.suggested_audio_delay_ms),
-            similarity=known(self.similarity),
-            confidence=known(self.confidence),
+            audio_offset_ms=_known(self.audio_offset_ms),
+            offset_resolution_ms=_known(self.offset_resolution_ms),
+            suggested_audio_delay_ms=_known(self.suggested_audio_delay_ms),
+            similarity=_known(self.similarity),
+            confidence=_known(self.confidence),
             state=STATES[self.state],
             profile=self.profile.decode(),
             within_profile=None if self.within_profile < 0 else bool(self.within_profile),
@@ -109,3 +112,36 @@ class Record(c.Structure):
             path=PATHS[self.path],
             is_measured=bool(self.is_measured),
         )
+
+
+class Event(c.Structure):
+    """`cavsync_event`."""
+
+    _fields_ = (
+        *_doubles("start_seconds", "end_seconds", "extreme_ms"),
+        ("state", c.c_int),
+        ("cause", c.c_int),
+    )
+
+
+class ChangeOfEvent(c.Structure):
+    """`cavsync_event_change`."""
+
+    _fields_ = (("event", Event), ("phase", c.c_int))
+
+    def to_change(self) -> EventChange:
+        """Return the beginning or end as Python's."""
+        event = self.event
+        return EventChange(
+            phase=PHASES[self.phase],
+            state=STATES[event.state],
+            start_seconds=event.start_seconds,
+            end_seconds=_known(event.end_seconds),
+            extreme_ms=event.extreme_ms,
+            cause=CAUSES[event.cause],
+        )
+
+
+def _known(value: float) -> float | None:
+    """A number, None for NaN."""
+    return None if math.isnan(value) else value

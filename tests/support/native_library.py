@@ -16,10 +16,20 @@ import pytest
 from numpy.typing import NDArray
 
 from cavsync.deploy.native import Library
-from cavsync.deploy.native_structures import PATHS, STATES, BundleOptions, Frame, Options, Record
+from cavsync.deploy.native_structures import (
+    CAUSES,
+    PATHS,
+    STATES,
+    BundleOptions,
+    ChangeOfEvent,
+    Event,
+    Frame,
+    Options,
+    Record,
+)
+from cavsync.deploy.verdict.events import EventChange
 from cavsync.deploy.verdict.records import WHOLE
 
-CAUSES = ("decisions", "undetermined", "stream_ended")
 CAPACITY = 64
 
 
@@ -29,14 +39,6 @@ def native_build() -> Path:
     if not folder:
         pytest.skip("CAVSYNC_NATIVE_BUILD is not set: run `make native-test`")
     return Path(folder)
-
-
-class Event(c.Structure):
-    _fields_ = [
-        *[(name, c.c_double) for name in ("start_seconds", "end_seconds", "extreme_ms")],
-        ("state", c.c_int),
-        ("cause", c.c_int),
-    ]
 
 
 class Summary(c.Structure):
@@ -85,8 +87,7 @@ class NativeScorer:
 
     def __init__(self, library: NativeLibrary, bundle: c.c_void_p, *, path: str = WHOLE, **options: Any) -> None:
         self._library = library
-        given = Options()
-        library.functions.cavsync_options_init(c.byref(given))
+        given = library.initialised(Options(), "options")
         given.path = PATHS.index(path)
         for name, value in options.items():
             setattr(given, name, value.encode() if isinstance(value, str) else value)
@@ -120,14 +121,21 @@ class NativeScorer:
             c.c_double(pts_seconds),
         )
 
-    def process(self) -> list[dict[str, Any]]:
-        """Return the decisions that are due."""
-        records, count = (Record * CAPACITY)(), c.c_size_t(CAPACITY)
+    def process(self, most: int | None = None) -> list[dict[str, Any]]:
+        """Return the decisions that are due, at most so many of them."""
+        capacity = CAPACITY if most is None else most
+        records, count = (Record * capacity)(), c.c_size_t(capacity)
         found: list[dict[str, Any]] = []
-        while count.value == CAPACITY:
-            self._library.call("scorer_process", self._scorer, records, c.c_size_t(CAPACITY), c.byref(count))
+        while count.value == capacity and (most is None or not found):
+            self._library.call("scorer_process", self._scorer, records, c.c_size_t(capacity), c.byref(count))
             found += [plain_record(record) for record in records[: count.value]]
         return found
+
+    def take_events(self, capacity: int = CAPACITY) -> list[EventChange]:
+        """Return at most so many beginnings and ends of events."""
+        changes, count = (ChangeOfEvent * CAPACITY)(), c.c_size_t()
+        self._library.call("scorer_take_events", self._scorer, changes, c.c_size_t(capacity), c.byref(count))
+        return [change.to_change() for change in changes[: count.value]]
 
     def flush(self) -> list[dict[str, Any]]:
         """End the stream; return the remaining decisions."""

@@ -23,6 +23,8 @@ cavsync_scorer* make_scorer() {
   options.hop_ms = 100;
   options.group_seconds = 0.3;
   options.keeps_summary = 1;
+  options.follows_events = 1;
+  options.begin_after = options.end_after = 1;
   cavsync_scorer* scorer = nullptr;
   const char* path = std::getenv("CAVSYNC_FUZZ_BUNDLE");
   if (cavsync_bundle_open(path, &bundle_options, &bundle) != CAVSYNC_OK ||
@@ -32,6 +34,11 @@ cavsync_scorer* make_scorer() {
   }
   cavsync_bundle_close(bundle);
   return scorer;
+}
+
+void take_events(cavsync_scorer* scorer) {
+  cavsync_event_change changes[2];
+  for (std::size_t count = 2; count == 2;) cavsync_scorer_take_events(scorer, changes, 2, &count);
 }
 
 void call(cavsync_scorer* scorer, cavsync::PieceReader& reader) {
@@ -45,7 +52,7 @@ void call(cavsync_scorer* scorer, cavsync::PieceReader& reader) {
     case 1: cavsync_scorer_reset(scorer); break;
     case 2: cavsync_scorer_summarise(scorer, &summary, events, 4); break;
     case 3: cavsync_scorer_drop_oldest(scorer, reader.seconds(), &count); break;
-    case 4:
+    case 4: take_events(scorer); break;
     case 5: cavsync_scorer_process(scorer, records, 4, &count); break;
     case 6:
     case 7:
@@ -64,5 +71,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   while (!reader.is_over()) call(scorer, reader);
   cavsync_scorer_flush(scorer);
   cavsync_scorer_reset(scorer);
+  take_events(scorer);
   return 0;
 }

@@ -20,10 +20,14 @@ Json rounded(double value, int decimals) {
   return std::strtod(format("%.*f", decimals, value).c_str(), nullptr) + 0.0;
 }
 
-const char* cause_name(cavsync_cause cause) {
-  return cause == CAVSYNC_CAUSE_DECISIONS      ? "decisions"
-         : cause == CAVSYNC_CAUSE_UNDETERMINED ? "undetermined"
-                                               : "stream_ended";
+Json cause_name(cavsync_cause cause) {
+  switch (cause) {
+    case CAVSYNC_CAUSE_DECISIONS: return "decisions";
+    case CAVSYNC_CAUSE_UNDETERMINED: return "undetermined";
+    case CAVSYNC_CAUSE_STREAM_ENDED: return "stream_ended";
+    case CAVSYNC_CAUSE_NONE: break;
+  }
+  return nullptr;
 }
 
 const char* path_name(cavsync_path path) { return path == CAVSYNC_PATH_FACE ? "face" : "whole"; }
@@ -69,6 +73,18 @@ std::string window_line(const std::string& source, const cavsync_record& record)
   Json line = {{"kind", "window"}, {"source", source}};
   add_record(line, record);
   return text_of(line);
+}
+
+std::string event_line(const std::string& source, const cavsync_event_change& change) {
+  const cavsync_event& event = change.event;
+  return text_of({{"kind", "event"},
+                  {"source", source},
+                  {"phase", change.phase == CAVSYNC_EVENT_BEGAN ? "began" : "ended"},
+                  {"state", cavsync_state_name(event.state)},
+                  {"start", rounded(event.start_seconds, kSecondsDecimals)},
+                  {"end", rounded(event.end_seconds, kSecondsDecimals)},
+                  {"extreme", rounded(event.extreme_ms, kMsDecimals)},
+                  {"cause", cause_name(event.cause)}});
 }
 
 std::string error_line(const std::string& source, const std::string& error) {

@@ -1,4 +1,4 @@
-// Results as JSON lines with the field names and the rounding of `cavsync score --json`.
+// Results as JSON lines with the field names and the rounding of `cavsync score --json`; events as `cavsync watch` has them.
 #pragma once
 
 #include <string>
@@ -10,6 +10,7 @@
 namespace cavsync {
 
 std::string window_line(const std::string& source, const cavsync_record& record);
+std::string event_line(const std::string& source, const cavsync_event_change& change);
 std::string error_line(const std::string& source, const std::string& error);
 std::string summary_line(const std::string& source, const cavsync_summary& summary,
                          const std::vector<cavsync_event>& events, const MediaFile& media,

@@ -114,6 +114,30 @@ void messages_can_be_turned_off_and_thinned() {
   for (std::size_t place = 1; place < times.size(); ++place) REQUIRE(times[place] - times[place - 1] > 1.9);
 }
 
+// Of an event that has begun the end is posted as well: at the end of the stream, and where a flush ends it.
+void events_begin_and_end(int repetitions) {
+  Rig rig("block", nullptr, "whole", 1);
+  rig.set_dropping();
+  for (int round = 0; round < repetitions; ++round) {
+    push_both(rig, 0, 6 * kFrameRateHz, nullptr, late_sound);
+    // Before a flush, the thread may not have come as far.
+    while (round % 2 == 1 && rig.events.empty()) rig.decisions();
+    if (round % 2 == 1) start_flush(rig), stop_flush(rig);
+    rig.push_event_to_both(gst_event_new_eos());
+    const std::vector<double> decisions = rig.decisions();
+    REQUIRE(rig.events.size() == 2);
+    const Rig::Event &begins = rig.events[0], &ends = rig.events[1];
+    REQUIRE(begins.phase == "began" && begins.cause.empty() && !GST_CLOCK_TIME_IS_VALID(begins.duration));
+    REQUIRE(ends.phase == "ended" && ends.cause == "stream_ended" && begins.start == ends.start);
+    REQUIRE(begins.running_time == static_cast<GstClockTime>(std::llround(begins.start * GST_SECOND)));
+    REQUIRE(begins.stream_time == begins.running_time && ends.stream_time == begins.stream_time);
+    REQUIRE(ends.duration == static_cast<GstClockTime>(std::llround((ends.end - ends.start) * GST_SECOND)));
+    REQUIRE(round % 2 == 1 || ends.end == decisions.back());
+    rig.events.clear();
+    begin_stream(rig);
+  }
+}
+
 // Seeks while both tracks push.
 void flushes_end_nothing(int repetitions) {
   Rig rig;
@@ -218,6 +242,7 @@ int main(int argc, char** argv) {
   formats_may_change(repetitions);
   other_speeds_are_not_scored();
   messages_can_be_turned_off_and_thinned();
+  events_begin_and_end(repetitions);
   flushes_end_nothing(repetitions);
   held_back_buffers_are_let_go(false);
   held_back_buffers_are_let_go(true);

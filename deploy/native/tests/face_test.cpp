@@ -94,7 +94,7 @@ void judge(const cavsync_bundle* bundle, cavsync_path path) {
   cavsync_options_init(&options);
   options.path = path;
   options.profile = "ebu-r37";
-  options.keeps_summary = 1;
+  options.keeps_summary = options.follows_events = 1;
   cavsync_scorer* scorer = nullptr;
   REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_OK);
   std::vector<cavsync_record> records = scored(scorer, 0, true);
@@ -104,6 +104,13 @@ void judge(const cavsync_bundle* bundle, cavsync_path path) {
   cavsync_summary summary;
   cavsync_summary_init(&summary);
   REQUIRE(cavsync_scorer_summarise(scorer, &summary, nullptr, 0) == CAVSYNC_OK);
+  cavsync_event_change changes[4];
+  std::size_t count = 0;
+  REQUIRE(cavsync_scorer_take_events(scorer, changes, 4, &count) == CAVSYNC_OK && count == 2);
+  REQUIRE(changes[0].phase == CAVSYNC_EVENT_BEGAN && changes[0].event.cause == CAVSYNC_CAUSE_NONE);
+  REQUIRE(changes[0].event.start_seconds == records[0].time_seconds && std::isnan(changes[0].event.end_seconds));
+  REQUIRE(changes[1].phase == CAVSYNC_EVENT_ENDED && changes[1].event.cause == CAVSYNC_CAUSE_STREAM_ENDED);
+  REQUIRE(changes[1].event.end_seconds == records[2].time_seconds);
   REQUIRE(is_late(summary.score) && summary.num_faces == 2 && summary.face_share == 1);
   cavsync_scorer_destroy(scorer);
 }
