@@ -28,6 +28,7 @@ from cavsync.deploy.native_structures import (
     Frame,
     Options,
     Record,
+    SeenFace,
 )
 from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.runtime.engines import ONNX_RUNTIME
@@ -45,7 +46,7 @@ ABI_VERSION = 1
 FILE_NAME = f"libcavsync.so.{ABI_VERSION}"
 PACKAGED = Path(__file__).resolve().parent / "lib" / FILE_NAME
 AT_ONCE = 64
-NEWEST = "scorer_take_events"
+NEWEST = "scorer_process_faces"
 """A function that older libraries lack."""
 # By the values of enumerations in cavsync.h.
 ERRORS = {2: ConfigError, 3: BundleError, 4: MediaError, 5: ConfigError}
@@ -172,6 +173,8 @@ class NativeBundle:
 class NativeScorer:
     """Scores one stream as `SyncScorer` does, by the whole picture and by faces.
 
+    Its decisions have `face`, but neither `faces`, `curve` nor `features`.
+
     Args:
         bundle: an opened bundle.
         options: how to score; `adaptive` is not available.
@@ -259,23 +262,22 @@ class NativeScorer:
         """
         if not self._follows_events:
             raise ConfigError("this scorer follows no events: make it with follows_events=True")
-        found = self._taken("take_events", ChangeOfEvent)
-        return [change.to_change() for change in found]
+        return [change.to_change() for (change,) in self._taken("take_events", ChangeOfEvent)]
 
     def _call(self, name: str, *arguments: Any) -> None:
         self._library.call(f"scorer_{name}", self._handle, *arguments)
 
     def _decisions(self) -> list[SyncScore]:
-        return [record.to_score() for record in self._taken("process", Record)]
+        return [record.to_score(face.to_view()) for record, face in self._taken("process_faces", Record, SeenFace)]
 
-    def _taken(self, name: str, kind: type[c.Structure]) -> list[Any]:
-        """Call a function that fills an array of structures until it has no more."""
+    def _taken(self, name: str, *kinds: type[c.Structure]) -> list[tuple[Any, ...]]:
+        """Call a function that fills arrays of structures until it has no more."""
         count = c.c_size_t(AT_ONCE)
-        found: list[Any] = []
+        found: list[tuple[Any, ...]] = []
         while count.value == AT_ONCE:
-            items = (kind * AT_ONCE)()
-            self._call(name, items, c.c_size_t(AT_ONCE), c.byref(count))
-            found += items[: count.value]
+            arrays = [(kind * AT_ONCE)() for kind in kinds]
+            self._call(name, *arrays, c.c_size_t(AT_ONCE), c.byref(count))
+            found += list(zip(*arrays, strict=True))[: count.value]
         return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cavsync.deploy.stream.options import AUTO
 from cavsync.deploy.verdict.events import BEGAN, DECISIONS, ENDED, STREAM_ENDED, EventChange
+from cavsync.deploy.verdict.face_view import FaceView, LipMotion
 from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, FACE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore
 
 # By the values of enumerations in cavsync.h.
@@ -94,8 +95,8 @@ class Record(c.Structure):
         ("reason", c.c_char * 320),
     )
 
-    def to_score(self) -> SyncScore:
-        """Return the decision as Python's record."""
+    def to_score(self, face: FaceView | None = None) -> SyncScore:
+        """Return the decision as Python's record, with the face of its window."""
 
         return SyncScore(
             time_seconds=self.time_seconds,
@@ -111,6 +112,33 @@ class Record(c.Structure):
             reason=self.reason.decode() or None,
             path=PATHS[self.path],
             is_measured=bool(self.is_measured),
+            face=face,
+        )
+
+
+class SeenFace(c.Structure):
+    """`cavsync_face`."""
+
+    _fields_ = (
+        *[(name, c.c_int32) for name in ("track", "frame_width", "frame_height")],
+        *_doubles("left", "top", "right", "bottom", "presence", "frontality", "eye_distance_px"),
+        *_doubles("opening_range", "steadiness", "share"),
+    )
+
+    def to_view(self) -> FaceView | None:
+        """Return the face as Python's, None where no face is judged."""
+        if self.track < 0:
+            return None
+        return FaceView(
+            track=self.track,
+            box=(self.left, self.top, self.right, self.bottom),
+            frame_size=(self.frame_width, self.frame_height),
+            presence=self.presence,
+            frontality=self.frontality,
+            eye_distance_px=self.eye_distance_px,
+            # The one NaN that Python's has, too, so that equal faces are equal.
+            lips=LipMotion(self.opening_range, math.nan if math.isnan(self.steadiness) else self.steadiness),
+            share=self.share,
         )
 
 

@@ -12,6 +12,7 @@ from face_clips import LEFT, RIGHT, closed, frames_of, speaking
 from fake_bundle import write_fake_bundle
 from generated_clips import make_clips
 from native_library import NativeLibrary, NativeScorer
+from native_streams import assert_same_face
 from shared_folder import shared_folder
 from sync_clips import make_audio, write_clip
 
@@ -63,6 +64,7 @@ def assert_same(found: tuple[list[Any], Any, list[Any]], wanted: FileScore) -> N
     for one, other in zip([*records, summary], [*wanted.records, wanted.summary.score], strict=True):
         assert {name: one[name] for name in EXACT_FIELDS} == {name: getattr(other, name) for name in EXACT_FIELDS}
         assert_near(one, other, NUMBERS)
+        assert_same_face(one["face"], other.face)
     assert_near(summary, wanted.summary, SUMMARY_NUMBERS)
     assert summary["is_varying"] == wanted.summary.score.is_varying
     assert summary["num_faces"] == wanted.summary.num_faces

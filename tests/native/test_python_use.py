@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from face_clips import LEFT, RIGHT, closed, frames_of, speaking
 from fake_bundle import write_fake_bundle
+from native_streams import assert_same_face
 from sync_clips import make_audio, make_frames
 
 from cavsync.deploy import Bundle, SyncScore, SyncScorer
@@ -71,6 +72,9 @@ def test_faces_are_judged_as_in_python(tmp_path: Path, path: str) -> None:
     ]
     assert {score.path for score in found} == {"whole" if path == "whole" else "face"}
     assert [score.audio_offset_ms for score in found] == pytest.approx([score.audio_offset_ms for score in wanted])
+    for score, other in zip(found, wanted, strict=True):
+        assert_same_face(score.face, other.face)
+        assert (score.face is None) == (path == "whole")
 
 
 def test_structures_are_those_of_the_library() -> None:

@@ -43,6 +43,7 @@ void take_events(cavsync_scorer* scorer) {
 
 void call(cavsync_scorer* scorer, cavsync::PieceReader& reader) {
   cavsync_record records[4];
+  cavsync_face faces[4];
   std::size_t count = 0;
   cavsync_summary summary;
   cavsync_summary_init(&summary);
@@ -53,7 +54,7 @@ void call(cavsync_scorer* scorer, cavsync::PieceReader& reader) {
     case 2: cavsync_scorer_summarise(scorer, &summary, events, 4); break;
     case 3: cavsync_scorer_drop_oldest(scorer, reader.seconds(), &count); break;
     case 4: take_events(scorer); break;
-    case 5: cavsync_scorer_process(scorer, records, 4, &count); break;
+    case 5: cavsync_scorer_process_faces(scorer, records, faces, 4, &count); break;
     case 6:
     case 7:
     case 8:

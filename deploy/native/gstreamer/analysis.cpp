@@ -103,10 +103,11 @@ void Analysis::compute(std::uint64_t stream, bool ends) {
 // Whether there may be more. One after the other, because an event follows the decision that begins or ends it.
 bool Analysis::report_decision(std::uint64_t stream) {
   cavsync_record record;
+  cavsync_face face;
   std::size_t count = 0;
-  const bool has_failed = cavsync_scorer_process(scorer_, &record, 1, &count) != CAVSYNC_OK;
+  const bool has_failed = cavsync_scorer_process_faces(scorer_, &record, &face, 1, &count) != CAVSYNC_OK;
   if (has_failed) report_trouble(stream, true);
-  if (count > 0 && is_current(stream)) listener_.on_record(record);
+  if (count > 0 && is_current(stream)) listener_.on_record(record, face);
   report_events(stream);
   return count > 0;
 }

@@ -31,7 +31,7 @@ struct PieceOfAudio {
 // the analysis stops.
 class Analysis {
  public:
-  using OnRecord = std::function<void(const cavsync_record&)>;
+  using OnRecord = std::function<void(const cavsync_record&, const cavsync_face&)>;
   using OnEvent = std::function<void(const cavsync_event_change&)>;
   using OnTrouble = std::function<void(const std::string& sentence)>;
 

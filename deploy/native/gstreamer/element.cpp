@@ -108,9 +108,12 @@ bool start(GstCavsync* self) {
     open_bundle(state, state.bundle_path);
     auto analysis = std::make_shared<Analysis>(
         state.bundle.get(), options_of(state), state.policy,
-        Analysis::Listener{[self](const cavsync_record& record) { cavsync::post_decision(self, record); },
-                           [self](const cavsync_event_change& change) { cavsync::post_event(self, change); },
-                           [self](const std::string& sentence) { cavsync::post_trouble(self, sentence); }});
+        Analysis::Listener{
+            [self](const cavsync_record& record, const cavsync_face& face) {
+              cavsync::post_decision(self, record, face);
+            },
+            [self](const cavsync_event_change& change) { cavsync::post_event(self, change); },
+            [self](const std::string& sentence) { cavsync::post_trouble(self, sentence); }});
     GST_OBJECT_LOCK(self);
     state.analysis = std::move(analysis);
     state.segments.clear();

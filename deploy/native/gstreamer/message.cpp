@@ -24,6 +24,24 @@ void add_times(GstStructure* structure, const MessageTimes& times, GstClockTime 
                     GST_TYPE_CLOCK_TIME, duration, nullptr);
 }
 
+// As a structure of its own.
+void add_face(GstStructure* structure, const cavsync_face& face) {
+  GstStructure* found = gst_structure_new("face", "track", G_TYPE_INT, face.track, "frame_width", G_TYPE_INT,
+                                          face.frame_width, "frame_height", G_TYPE_INT, face.frame_height, nullptr);
+  add_number(found, "left", face.left);
+  add_number(found, "top", face.top);
+  add_number(found, "right", face.right);
+  add_number(found, "bottom", face.bottom);
+  add_number(found, "presence", face.presence);
+  add_number(found, "frontality", face.frontality);
+  add_number(found, "eye_distance_px", face.eye_distance_px);
+  add_number(found, "opening_range", face.opening_range);
+  add_number(found, "steadiness", face.steadiness);
+  add_number(found, "share", face.share);
+  gst_structure_set(structure, "face", GST_TYPE_STRUCTURE, found, nullptr);
+  gst_structure_free(found);
+}
+
 const char* cause_name(cavsync_cause cause) {
   return cause == CAVSYNC_CAUSE_DECISIONS ? "decisions" : cause == CAVSYNC_CAUSE_STREAM_ENDED ? "stream_ended" : "";
 }
@@ -43,7 +61,8 @@ MessageTimes times_of(double running_seconds, const Segments& segments) {
   return times;
 }
 
-GstMessage* message_of(GstObject* source, const cavsync_record& record, const Segments& segments) {
+GstMessage* message_of(GstObject* source, const cavsync_record& record, const cavsync_face& face,
+                       const Segments& segments) {
   GstStructure* structure = gst_structure_new_empty("cavsync");
   add_times(structure, times_of(record.time_seconds - record.window_seconds, segments),
             clock_time(record.window_seconds));
@@ -61,6 +80,7 @@ GstMessage* message_of(GstObject* source, const cavsync_record& record, const Se
   }
   add_text(structure, "reason", record.reason);
   add_text(structure, "path", record.path == CAVSYNC_PATH_FACE ? "face" : "whole");
+  if (face.track >= 0) add_face(structure, face);
   return gst_message_new_element(source, structure);
 }
 

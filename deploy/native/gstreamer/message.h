@@ -22,7 +22,8 @@ struct MessageTimes {
 MessageTimes times_of(double running_seconds, const Segments& segments);
 
 // The message "cavsync" of `source` about a decision in running time. What is unknown is left out.
-GstMessage* message_of(GstObject* source, const cavsync_record& record, const Segments& segments);
+GstMessage* message_of(GstObject* source, const cavsync_record& record, const cavsync_face& face,
+                       const Segments& segments);
 // The message "cavsync-event" of `source` about an event that began at `times`, or ended. The duration is unknown until the
 // end.
 GstMessage* message_of(GstObject* source, const cavsync_event_change& change, const MessageTimes& times);

@@ -22,14 +22,14 @@ bool is_due(ElementState& state, const cavsync_record& record) {
 
 void init_debug_category() { GST_DEBUG_CATEGORY_INIT(cavsync_debug, "cavsync", 0, "audio-visual sync"); }
 
-void post_decision(GstCavsync* self, const cavsync_record& record) {
+void post_decision(GstCavsync* self, const cavsync_record& record, const cavsync_face& face) {
   GST_LOG_OBJECT(self, "%.3f s: %s, %.1f ms", record.time_seconds, cavsync_state_name(record.state),
                  record.audio_offset_ms);
   GST_OBJECT_LOCK(self);
   const bool posts = is_due(*self->state, record);
   const Segments segments = self->state->segments;
   GST_OBJECT_UNLOCK(self);
-  if (posts) gst_element_post_message(GST_ELEMENT(self), message_of(GST_OBJECT(self), record, segments));
+  if (posts) gst_element_post_message(GST_ELEMENT(self), message_of(GST_OBJECT(self), record, face, segments));
 }
 
 void post_event(GstCavsync* self, const cavsync_event_change& change) {

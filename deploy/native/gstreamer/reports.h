@@ -8,7 +8,7 @@
 namespace cavsync {
 
 void init_debug_category();
-void post_decision(GstCavsync* self, const cavsync_record& record);
+void post_decision(GstCavsync* self, const cavsync_record& record, const cavsync_face& face);
 void post_event(GstCavsync* self, const cavsync_event_change& change);
 // As a warning: the streams go on, because a monitor does not end what it watches.
 void post_trouble(GstCavsync* self, const std::string& sentence);

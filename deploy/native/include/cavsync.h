@@ -19,7 +19,7 @@
  *
  * ABI. Structures that programs fill or that may grow begin with their size, which `cavsync_*_init` sets; fields are only
  * ever added at their end. The library writes no more of a structure than the program's header knows. Structures that
- * are given in arrays (records, events) have no size and never change.
+ * are given in arrays (records, faces, events) have no size and never change.
  */
 #ifndef CAVSYNC_H
 #define CAVSYNC_H
@@ -112,7 +112,7 @@ typedef struct cavsync_options {
   double hop_ms;           /* step between lags, a multiple of 10 ms */
   double max_lead_seconds; /* how long a frame waits for its audio; 0: 30 s, right for files; live: range + 5 s */
   double group_seconds;    /* frames of so much time are embedded together; 0: 0.64 s */
-  int32_t keeps_summary;   /* not 0: collect what cavsync_scorer_summarise needs; memory then grows by 30 bytes a
+  int32_t keeps_summary;   /* not 0: collect what cavsync_scorer_summarise needs; memory then grows by 50 bytes a
                               frame and face, and 6 bytes per lag, face and decision step */
   size_t begin_after;      /* so many decisions in a row out of sync on one side begin an event; 0: 2 */
   size_t end_after;        /* so many decisions of another state end it; 0: 3. Undetermined ones count for neither */
@@ -148,6 +148,20 @@ typedef struct cavsync_record {
   char profile[32];
   char reason[320]; /* why the state is undetermined; empty otherwise */
 } cavsync_record;
+
+/* A face of a window or of a whole stream, and how well it is seen: medians over the moments in which it was there. */
+typedef struct cavsync_face {
+  int32_t track; /* number of the face in the stream, from 0 on; -1 where no face is judged: the rest is then 0 */
+  int32_t frame_width; /* the frame in whose pixels the box is */
+  int32_t frame_height;
+  double left, top, right, bottom; /* the box; it may reach beyond the frame */
+  double presence;        /* the mesh's own probability that it is a face */
+  double frontality;      /* 1 seen from the front, 0 in profile; less than 0.25 tells nothing */
+  double eye_distance_px; /* between the outer corners of the eyes; less than 16 tells nothing */
+  double opening_range;   /* how far the lips open and close, in distances between the eyes; they hardly move below 0.04 */
+  double steadiness;      /* correlation of each change of the opening with the next; less than 0 jitters; NaN: unknown */
+  double share;           /* of the window with the face in it */
+} cavsync_face;
 
 /* What ended an event. */
 typedef enum cavsync_cause {
@@ -192,6 +206,7 @@ typedef struct cavsync_summary {
   int32_t is_varying; /* 1: the offset is not constant, so no single delay repairs it */
   double face_share;  /* share of the windows judged by a face */
   int32_t num_faces;  /* the most faces in one frame */
+  cavsync_face face;  /* the face that speaks, whichever that is at each time; `track` is the one that does most */
 } cavsync_summary;
 
 /* Identification of an opened bundle; the hashes are the first 12 digits of the encoders' SHA-256. */
@@ -269,6 +284,10 @@ CAVSYNC_API cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, con
  * room are given by the next call. The results do not depend on when this is called. */
 CAVSYNC_API cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity,
                                                   size_t* num_records);
+/* The same with `faces[i]`, the face that is judged in the window of `records[i]`, whatever that decision rests on: of
+ * several faces the one with the highest confidence. `faces` has the room of `records`. */
+CAVSYNC_API cavsync_status cavsync_scorer_process_faces(cavsync_scorer* scorer, cavsync_record* records,
+                                                        cavsync_face* faces, size_t capacity, size_t* num_records);
 /* Copy up to `capacity` beginnings and ends of events, in order, of a scorer with `follows_events`; `num_changes` is how
  * many. They are those that the decisions given by `process` so far have caused, and the end of an event that is open
  * when the last decision of a flushed stream has been given, or at a reset. So every beginning has an end, unless the

@@ -12,7 +12,7 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-constexpr int kSecondsDecimals = 3, kMsDecimals = 1, kRatioDecimals = 4;
+constexpr int kSecondsDecimals = 3, kMsDecimals = 1, kPixelDecimals = 1, kRatioDecimals = 4;
 
 // Rounded to so many decimals, null for NaN; adding zero turns -0.0 into 0.0.
 Json rounded(double value, int decimals) {
@@ -47,6 +47,22 @@ void add_record(Json& line, const cavsync_record& record) {
   line["path"] = path_name(record.path);
 }
 
+// Null where no face is judged.
+Json face_of(const cavsync_face& face) {
+  if (face.track < 0) return nullptr;
+  Json box = Json::array();
+  for (const double place : {face.left, face.top, face.right, face.bottom}) box.push_back(rounded(place, kPixelDecimals));
+  return {{"track", face.track},
+          {"box", box},
+          {"frame_size", {face.frame_width, face.frame_height}},
+          {"presence", rounded(face.presence, kRatioDecimals)},
+          {"frontality", rounded(face.frontality, kRatioDecimals)},
+          {"eye_distance_px", rounded(face.eye_distance_px, kPixelDecimals)},
+          {"opening_range", rounded(face.opening_range, kRatioDecimals)},
+          {"steadiness", rounded(face.steadiness, kRatioDecimals)},
+          {"share", rounded(face.share, kRatioDecimals)}};
+}
+
 Json media_of(const MediaInfo& info, std::size_t num_ignored_frames) {
   const unsigned decoder = avcodec_version();
   return {{"container", info.container},
@@ -69,9 +85,10 @@ std::string text_of(const Json& line) { return line.dump(-1, ' ', false, Json::e
 
 }  // namespace
 
-std::string window_line(const std::string& source, const cavsync_record& record) {
+std::string window_line(const std::string& source, const cavsync_record& record, const cavsync_face* face) {
   Json line = {{"kind", "window"}, {"source", source}};
   add_record(line, record);
+  if (face != nullptr) line["face"] = face_of(*face);
   return text_of(line);
 }
 
@@ -93,9 +110,10 @@ std::string error_line(const std::string& source, const std::string& error) {
 
 std::string summary_line(const std::string& source, const cavsync_summary& summary,
                          const std::vector<cavsync_event>& events, const MediaFile& media,
-                         const cavsync_bundle_info& bundle) {
+                         const cavsync_bundle_info& bundle, bool has_face) {
   Json line = {{"kind", "summary"}, {"source", source}};
   add_record(line, summary.score);
+  if (has_face) line["face"] = face_of(summary.face);
   line["early_limit_ms"] = rounded(summary.early_limit_ms, kMsDecimals);
   line["late_limit_ms"] = rounded(summary.late_limit_ms, kMsDecimals);
   line["duration_seconds"] = rounded(summary.duration_seconds, kSecondsDecimals);

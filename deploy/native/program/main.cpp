@@ -32,6 +32,7 @@ constexpr const char* kHelp =
     "  --frame-rate-hz X    frames used per second, at most\n"
     "  --hop-ms X           step between lags, a multiple of 10 ms\n"
     "  --audio-stream N     number of the audio track, from 0 on\n"
+    "  --faces              with the face that is judged: where it is, and how well it is seen\n"
     "  --events             also a line for each event that begins or ends, as in `cavsync watch`\n"
     "  --begin-after N      with --events: decisions in a row that begin an event [2]\n"
     "  --end-after N        with --events: decisions in a row that end it [3]\n"
@@ -45,6 +46,7 @@ struct Arguments {
   std::string bundle, profile, engine, provider;
   cavsync_options options;
   int threads = 0;
+  bool shows_faces = false;
   std::optional<int> audio_number;
   std::vector<std::string> sources;
 };
@@ -86,7 +88,7 @@ const option kOptions[] = {
     {"max-offset-ms", required_argument, nullptr, 0}, {"frame-rate-hz", required_argument, nullptr, 0},
     {"hop-ms", required_argument, nullptr, 0},        {"audio-stream", required_argument, nullptr, 0},
     {"events", no_argument, nullptr, 0},              {"begin-after", required_argument, nullptr, 0},
-    {"end-after", required_argument, nullptr, 0},
+    {"end-after", required_argument, nullptr, 0},     {"faces", no_argument, nullptr, 0},
     {"engine", required_argument, nullptr, 0},        {"provider", required_argument, nullptr, 0},
     {"threads", required_argument, nullptr, 0},       {"engines", no_argument, nullptr, 'e'},
     {"help", no_argument, nullptr, 'h'},              {"version", no_argument, nullptr, 'v'},
@@ -115,6 +117,8 @@ void set_option(Arguments& arguments, const std::string& name, const char* value
     options.hop_ms = number(name.c_str(), value);
   else if (name == "audio-stream")
     arguments.audio_number = static_cast<int>(number(name.c_str(), value));
+  else if (name == "faces")
+    arguments.shows_faces = true;
   else if (name == "events")
     options.follows_events = 1;
   else if (name == "begin-after")
@@ -180,9 +184,11 @@ void print_events(const std::string& source, cavsync_scorer* scorer) {
 // One after the other, because an event follows the decision that begins or ends it.
 void print_decisions(const std::string& source, const Arguments& arguments, cavsync_scorer* scorer) {
   cavsync_record record;
+  cavsync_face face;
+  const cavsync_face* shown = arguments.shows_faces ? &face : nullptr;
   for (std::size_t count = 1; count == 1;) {
-    require(cavsync_scorer_process(scorer, &record, 1, &count));
-    if (count == 1) std::fputs(cavsync::window_line(source, record).c_str(), stdout);
+    require(cavsync_scorer_process_faces(scorer, &record, &face, 1, &count));
+    if (count == 1) std::fputs(cavsync::window_line(source, record, shown).c_str(), stdout);
     if (arguments.options.follows_events != 0) print_events(source, scorer);
   }
 }
@@ -213,7 +219,8 @@ void score(const std::string& source, const Arguments& arguments, const cavsync_
   require(cavsync_scorer_summarise(scorer, &summary, nullptr, 0));
   std::vector<cavsync_event> events(summary.num_events);
   require(cavsync_scorer_summarise(scorer, &summary, events.data(), events.size()));
-  std::fputs(cavsync::summary_line(source, summary, events, media, bundle).c_str(), stdout);
+  const std::string line = cavsync::summary_line(source, summary, events, media, bundle, arguments.shows_faces);
+  std::fputs(line.c_str(), stdout);
 }
 
 // Score each file; a failed one gives a line with its error.

@@ -1,4 +1,5 @@
 // The C interface over the classes: scorers.
+#include <optional>
 #include <vector>
 
 #include "c_api_common.h"
@@ -28,6 +29,34 @@ cavsync_record copied(const Record& record) {
   copy_text(record.profile, found.profile);
   copy_text(record.reason, found.reason);
   return found;
+}
+
+cavsync_face copied(const std::optional<FaceView>& face) {
+  cavsync_face found{};
+  found.track = -1;
+  if (!face) return found;
+  found.track = face->track;
+  found.frame_width = face->frame_size.width;
+  found.frame_height = face->frame_size.height;
+  found.left = face->box[0];
+  found.top = face->box[1];
+  found.right = face->box[2];
+  found.bottom = face->box[3];
+  found.presence = face->presence;
+  found.frontality = face->frontality;
+  found.eye_distance_px = face->eye_distance_px;
+  found.opening_range = face->lips.opening_range;
+  found.steadiness = face->lips.steadiness;
+  found.share = face->share;
+  return found;
+}
+
+// `faces` may be null.
+void process(Scorer& scorer, cavsync_record* records, cavsync_face* faces, std::size_t capacity, std::size_t& count) {
+  for (const Record& record : scorer.process(capacity)) {
+    if (faces != nullptr) faces[count] = copied(record.face);
+    records[count++] = copied(record);
+  }
 }
 
 }  // namespace
@@ -68,7 +97,17 @@ cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* re
     require(scorer, num_records);
     *num_records = 0;
     if (capacity > 0) require(records);
-    for (const Record& record : scorer->scorer.process(capacity)) records[(*num_records)++] = copied(record);
+    process(scorer->scorer, records, nullptr, capacity, *num_records);
+  });
+}
+
+cavsync_status cavsync_scorer_process_faces(cavsync_scorer* scorer, cavsync_record* records, cavsync_face* faces,
+                                            size_t capacity, size_t* num_records) {
+  return guarded([&] {
+    require(scorer, num_records);
+    *num_records = 0;
+    if (capacity > 0) require(records, faces);
+    process(scorer->scorer, records, faces, capacity, *num_records);
   });
 }
 
@@ -128,6 +167,7 @@ cavsync_status cavsync_scorer_summarise(cavsync_scorer* scorer, cavsync_summary*
     filled.is_varying = found.score.is_varying;
     filled.face_share = found.face_share;
     filled.num_faces = found.num_faces;
+    filled.face = copied(found.score.face);
     fill(summary, filled);
     std::copy_n(found.events.begin(), std::min(capacity, found.events.size()), events);
   });

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cavsync.h"
+#include "faces/face_view.h"
 
 namespace cavsync {
 
@@ -31,6 +32,8 @@ struct Record {
   bool is_measured = false;
   bool is_varying = false;
   std::optional<FaceVote> vote;
+  // The face that speaks for all, whatever the decision rests on; nothing where none is judged.
+  std::optional<FaceView> face;
 };
 
 }  // namespace cavsync

@@ -86,7 +86,7 @@ class Rig {
   Rig& operator=(const Rig&) = delete;
 
   GstElement* element() { return element_; }
-  // Take the decisions posted so far; events are kept.
+  // Take the decisions posted so far; events and faces are kept.
   std::vector<double> decisions() {
     std::vector<double> times;
     while (GstMessage* message = gst_bus_pop_filtered(bus_, GST_MESSAGE_ELEMENT)) {
@@ -98,6 +98,7 @@ class Rig {
         REQUIRE(gst_structure_has_name(structure, "cavsync"));
         REQUIRE(gst_structure_get_double(structure, "time_seconds", &seconds));
         times.push_back(seconds);
+        add_face(structure);
       }
       gst_message_unref(message);
     }
@@ -126,8 +127,28 @@ class Rig {
   GstHarness* audio = nullptr;
   GstHarness* video = nullptr;
   std::vector<Event> events;
+  struct Face {
+    int track, frame_width, frame_height;
+    double left, top, right, bottom, frontality, share;
+  };
+  std::vector<Face> faces;
 
  private:
+  void add_face(const GstStructure* structure) {
+    GstStructure* found = nullptr;
+    if (!gst_structure_get(structure, "face", GST_TYPE_STRUCTURE, &found, nullptr)) return;
+    Face face{};
+    REQUIRE(gst_structure_get(found, "track", G_TYPE_INT, &face.track, "frame_width", G_TYPE_INT, &face.frame_width,
+                              "frame_height", G_TYPE_INT, &face.frame_height, "left", G_TYPE_DOUBLE, &face.left, "top",
+                              G_TYPE_DOUBLE, &face.top, "right", G_TYPE_DOUBLE, &face.right, "bottom", G_TYPE_DOUBLE,
+                              &face.bottom, "frontality", G_TYPE_DOUBLE, &face.frontality, "share", G_TYPE_DOUBLE,
+                              &face.share, nullptr));
+    REQUIRE(gst_structure_has_field_typed(found, "presence", G_TYPE_DOUBLE));
+    REQUIRE(gst_structure_has_field_typed(found, "eye_distance_px", G_TYPE_DOUBLE));
+    REQUIRE(gst_structure_has_field_typed(found, "opening_range", G_TYPE_DOUBLE));
+    gst_structure_free(found);
+    faces.push_back(face);
+  }
   void add_event(const GstStructure* structure) {
     const char* cause = gst_structure_get_string(structure, "cause");
     Event event{gst_structure_get_string(structure, "phase"), cause == nullptr ? "" : cause, -1, -1, 0, 0, 0};

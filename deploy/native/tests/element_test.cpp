@@ -1,5 +1,5 @@
 // The GStreamer element between pads of this program: what passes, what is posted, and that nothing hangs.
-//   element_test BUNDLE [REPETITIONS]
+//   element_test BUNDLE [REPETITIONS [BUNDLE_WITH_FACES]]
 #include "element.h"
 
 #include <chrono>
@@ -138,6 +138,34 @@ void events_begin_and_end(int repetitions) {
   }
 }
 
+// A bundle whose faces are the halves of the picture, with mouths as open as these are bright: the left one speaks.
+void faces_are_posted() {
+  constexpr int width = 192, height = 96;
+  Rig rig("block", nullptr, "face");
+  rig.set_dropping();
+  gst_harness_set_src_caps_str(rig.video, "video/x-raw,format=GRAY8,width=192,height=96,framerate=25/1");
+  for (int number = 0; number < 4 * kFrameRateHz; ++number) {
+    GstBuffer* frame = gst_buffer_new_allocate(nullptr, width * height, nullptr);
+    GstMapInfo map;
+    REQUIRE(gst_buffer_map(frame, &map, GST_MAP_WRITE));
+    for (int place = 0; place < width * height; ++place) {
+      map.data[place] = place % width < width / 2 ? static_cast<guint8>(255 * (0.1 + 0.2 * loudness(number))) : 26;
+    }
+    gst_buffer_unmap(frame, &map);
+    REQUIRE(gst_harness_push(rig.video, stamped(frame, number)) == GST_FLOW_OK);
+    REQUIRE(gst_harness_push(rig.audio, sound(number)) == GST_FLOW_OK);
+  }
+  rig.push_event_to_both(gst_event_new_eos());
+  REQUIRE(!rig.decisions().empty() && !rig.faces.empty());
+  const Rig::Face& face = rig.faces.back();
+  REQUIRE(face.frame_width == width && face.frame_height == height && (face.track == 0 || face.track == 1));
+  // Either half, and in the middle of it.
+  const double middle = (face.left + face.right) / 2;
+  REQUIRE(std::abs(middle - width / 4.0) < 10 || std::abs(middle - 3 * width / 4.0) < 10);
+  REQUIRE(face.left < face.right && face.top < face.bottom && std::abs((face.top + face.bottom) / 2 - height / 2.0) < 24);
+  REQUIRE(face.frontality > 0.25 && face.share > 0.4 && face.share <= 1);
+}
+
 // Seeks while both tracks push.
 void flushes_end_nothing(int repetitions) {
   Rig rig;
@@ -249,6 +277,10 @@ int main(int argc, char** argv) {
   what_cannot_wait_is_dropped();
   states_change(repetitions);
   wrong_settings_are_errors();
+  if (argc > 3) {
+    bundle = argv[3];
+    faces_are_posted();
+  }
   gst_deinit();
   return 0;
 }
