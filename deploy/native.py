@@ -177,7 +177,7 @@ class NativeScorer:
 
     Args:
         bundle: an opened bundle.
-        options: how to score; `adaptive` is not available.
+        options: how to score.
         follows_events: keep the beginnings and ends of events for `take_events`.
         begin_after: number of decisions that begin an event, see `EventTracker`.
         end_after: number of decisions that end it.
@@ -282,10 +282,8 @@ class NativeScorer:
 
 
 def _as_structure(library: Library, options: ScoringOptions) -> Any:
-    if options.adaptive:
-        raise ConfigError("libcavsync has no adaptive search: leave adaptive out, or use SyncScorer")
     given, limits = library.initialised(Options(), "options"), options.limits
-    given.path = PATHS.index(options.path)
+    given.path, given.adaptive = PATHS.index(options.path), options.adaptive
     given.profile = limits.name.encode()
     if limits.name == CUSTOM:
         given.early_ms, given.late_ms = limits.early_ms, limits.late_ms

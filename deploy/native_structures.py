@@ -63,6 +63,7 @@ class Options(c.Structure):
         ("begin_after", c.c_size_t),
         ("end_after", c.c_size_t),
         ("follows_events", c.c_int32),
+        ("adaptive", c.c_int32),
     )
 
 

@@ -91,13 +91,16 @@ def test_generated_files(library: NativeLibrary, bundles: tuple[Any, Bundle], tm
         assert_same(native_score(library, bundles[0], clip), score_file(clip, bundles[1], path="whole"))
 
 
-def test_a_long_file_with_a_drift(library: NativeLibrary, bundles: tuple[Any, Bundle], tmp_path: Path) -> None:
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_long_file_with_a_drift(
+    library: NativeLibrary, bundles: tuple[Any, Bundle], tmp_path: Path, adaptive: bool
+) -> None:
     """Long enough for drift, with events, and with an offset that varies."""
     make_clips(tmp_path, 1, seed=3, duration_seconds=45.0, drift_ms_per_minute=400.0)
     (clip,) = tmp_path.glob("*.mp4")
-    wanted = score_file(clip, bundles[1], path="whole")
+    wanted = score_file(clip, bundles[1], path="whole", adaptive=adaptive)
     assert wanted.summary.events
-    assert_same(native_score(library, bundles[0], clip), wanted)
+    assert_same(native_score(library, bundles[0], clip, adaptive=adaptive), wanted)
 
 
 @pytest.mark.parametrize("path", ["auto", "face"])

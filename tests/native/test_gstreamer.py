@@ -159,6 +159,16 @@ def test_the_engine_is_a_property(plugin: Plugin, clip: Path) -> None:
         assert_same(found, other)
 
 
+def test_the_adaptive_search_is_a_property(plugin: Plugin, clip: Path) -> None:
+    """It begins with some of the lags, so that its first decisions resolve less, as in Python."""
+    messages = launch(plugin, clip, settings="policy=block path=whole adaptive=true")
+    wanted = score_file(clip, Bundle.open(threads=1), path="whole", adaptive=True).records
+    assert [float(found["offset_resolution_ms"]) for found in messages] == [
+        pytest.approx(other.offset_resolution_ms, abs=0.1) for other in wanted
+    ]
+    assert float(messages[0]["offset_resolution_ms"]) > float(messages[-1]["offset_resolution_ms"])
+
+
 def test_an_engine_that_is_missing_ends_the_pipeline(plugin: Plugin) -> None:
     pipeline = f"audiotestsrc ! cavsync.audio_sink cavsync name=cavsync bundle={default_bundle()}"
     done = plugin.run("gst-launch-1.0", *f"{pipeline} engine=tensorrt cavsync.audio_src ! fakesink".split())
@@ -178,6 +188,7 @@ def test_the_element_describes_itself(plugin: Plugin) -> None:
         "interval",
         "post-messages",
         "policy",
+        "adaptive",
         "begin-after",
         "end-after",
         "dropped",

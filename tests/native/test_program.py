@@ -128,6 +128,12 @@ def test_auto_is_the_default(build: Path, face_bundle: Path, talking_clip: Path)
     assert done.stdout == run(build, "--bundle", face_bundle, "--path", "auto", talking_clip).stdout
 
 
+@pytest.mark.parametrize("path", ["auto", "whole"])
+def test_the_adaptive_search_is_that_of_python(build: Path, face_bundle: Path, talking_clip: Path, path: str) -> None:
+    wanted = objects_of(score_file(talking_clip, Bundle.open(face_bundle, threads=1), path=path, adaptive=True))
+    assert_lines_of_python(run(build, "--bundle", face_bundle, "--path", path, "--adaptive", talking_clip), wanted)
+
+
 def test_standard_input(build: Path, clip: Path, tmp_path: Path) -> None:
     matroska = remuxed(clip, tmp_path / "clip.mkv")
     found = run(build, "-", given=matroska.read_bytes())

@@ -94,8 +94,6 @@ def test_errors_are_those_of_python(bundle_path: Path, tmp_path: Path) -> None:
         NativeBundle(tmp_path / "missing")
     with pytest.raises(ConfigError, match="has no face path"):
         NativeScorer(NativeBundle(bundle_path), path="face")
-    with pytest.raises(ConfigError, match="no adaptive search"):
-        NativeScorer(NativeBundle(bundle_path), adaptive=True)
     scorer = NativeScorer(NativeBundle(bundle_path))
     with pytest.raises(MediaError, match="RGB"):
         scorer.push_video(np.zeros((4, 4), np.uint8), pts_seconds=0.0)

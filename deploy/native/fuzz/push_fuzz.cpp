@@ -9,7 +9,7 @@
 
 namespace {
 
-cavsync_scorer* make_scorer() {
+cavsync_scorer* make_scorer(bool is_adaptive) {
   cavsync_bundle* bundle = nullptr;
   cavsync_bundle_options bundle_options;
   cavsync_bundle_options_init(&bundle_options);
@@ -23,6 +23,7 @@ cavsync_scorer* make_scorer() {
   options.hop_ms = 100;
   options.group_seconds = 0.3;
   options.keeps_summary = 1;
+  options.adaptive = is_adaptive;
   options.follows_events = 1;
   options.begin_after = options.end_after = 1;
   cavsync_scorer* scorer = nullptr;
@@ -67,7 +68,9 @@ void call(cavsync_scorer* scorer, cavsync::PieceReader& reader) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static cavsync_scorer* const scorer = make_scorer();
+  // Inputs of odd length are searched adaptively.
+  static cavsync_scorer* const scorers[] = {make_scorer(false), make_scorer(true)};
+  cavsync_scorer* const scorer = scorers[size % 2];
   cavsync::PieceReader reader(data, size);
   while (!reader.is_over()) call(scorer, reader);
   cavsync_scorer_flush(scorer);

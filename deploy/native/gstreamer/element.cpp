@@ -26,6 +26,7 @@ enum Property {
   kInterval,
   kPostMessages,
   kPolicy,
+  kAdaptive,
   kBeginAfter,
   kEndAfter,
   kDropped
@@ -91,6 +92,7 @@ cavsync_options options_of(const ElementState& state) {
   options.path = state.path;
   options.profile = state.profile.c_str();
   options.window_seconds = static_cast<double>(state.window) / GST_SECOND;
+  options.adaptive = state.is_adaptive;
   options.follows_events = 1;
   options.begin_after = state.begin_after;
   options.end_after = state.end_after;
@@ -166,6 +168,7 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* sp
     case kInterval: state.interval = g_value_get_uint64(value); break;
     case kPostMessages: state.posts_messages = g_value_get_boolean(value); break;
     case kPolicy: state.policy = static_cast<Policy>(g_value_get_enum(value)); break;
+    case kAdaptive: state.is_adaptive = g_value_get_boolean(value); break;
     case kBeginAfter: state.begin_after = g_value_get_uint(value); break;
     case kEndAfter: state.end_after = g_value_get_uint(value); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
@@ -187,6 +190,7 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* spec) {
     case kInterval: g_value_set_uint64(value, state.interval); break;
     case kPostMessages: g_value_set_boolean(value, state.posts_messages); break;
     case kPolicy: g_value_set_enum(value, static_cast<int>(state.policy)); break;
+    case kAdaptive: g_value_set_boolean(value, state.is_adaptive); break;
     case kBeginAfter: g_value_set_uint(value, state.begin_after); break;
     case kEndAfter: g_value_set_uint(value, state.end_after); break;
     case kDropped: g_value_set_uint64(value, analysis ? analysis->num_dropped() : 0); break;
@@ -232,6 +236,9 @@ void install_properties(GObjectClass* object_class) {
                                TRUE, live));
   install(kPolicy, g_param_spec_enum("policy", "Policy", "What to do when more than two seconds wait to be scored",
                                      policy_type(), static_cast<int>(Policy::kDropOldest), fixed));
+  install(kAdaptive, g_param_spec_boolean("adaptive", "Adaptive",
+                                          "Begin with a coarse search, then track the peak: less work (whole picture only)",
+                                          FALSE, fixed));
   install(kBeginAfter, g_param_spec_uint("begin-after", "Begin after",
                                          "Decisions in a row out of sync on one side that begin an event", 1, G_MAXINT, 2,
                                          fixed));

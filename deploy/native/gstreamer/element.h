@@ -40,6 +40,7 @@ struct ElementState {
   GstClockTime window = 0;
   GstClockTime interval = 0;
   bool posts_messages = true;
+  bool is_adaptive = false;
   guint begin_after = 2;
   guint end_after = 3;
   Policy policy = Policy::kDropOldest;

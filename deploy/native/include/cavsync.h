@@ -118,6 +118,8 @@ typedef struct cavsync_options {
   size_t end_after;        /* so many decisions of another state end it; 0: 3. Undetermined ones count for neither */
   int32_t follows_events;  /* not 0: keep the beginnings and ends of events for cavsync_scorer_take_events, in 40 bytes
                               each until they are taken */
+  int32_t adaptive;        /* not 0: begin with a coarse search, then track the peak, and widen where confidence drops;
+                              the whole picture only */
 } cavsync_options;
 
 /* One picture, shown from the timestamp on. Rows of plane i begin `strides[i]` bytes apart. */

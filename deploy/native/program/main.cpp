@@ -31,6 +31,7 @@ constexpr const char* kHelp =
     "  --max-offset-ms X    half the search range\n"
     "  --frame-rate-hz X    frames used per second, at most\n"
     "  --hop-ms X           step between lags, a multiple of 10 ms\n"
+    "  --adaptive           begin with a coarse search, then track the peak: less work (whole picture only)\n"
     "  --audio-stream N     number of the audio track, from 0 on\n"
     "  --faces              with the face that is judged: where it is, and how well it is seen\n"
     "  --events             also a line for each event that begins or ends, as in `cavsync watch`\n"
@@ -89,6 +90,7 @@ const option kOptions[] = {
     {"hop-ms", required_argument, nullptr, 0},        {"audio-stream", required_argument, nullptr, 0},
     {"events", no_argument, nullptr, 0},              {"begin-after", required_argument, nullptr, 0},
     {"end-after", required_argument, nullptr, 0},     {"faces", no_argument, nullptr, 0},
+    {"adaptive", no_argument, nullptr, 0},
     {"engine", required_argument, nullptr, 0},        {"provider", required_argument, nullptr, 0},
     {"threads", required_argument, nullptr, 0},       {"engines", no_argument, nullptr, 'e'},
     {"help", no_argument, nullptr, 'h'},              {"version", no_argument, nullptr, 'v'},
@@ -117,6 +119,8 @@ void set_option(Arguments& arguments, const std::string& name, const char* value
     options.hop_ms = number(name.c_str(), value);
   else if (name == "audio-stream")
     arguments.audio_number = static_cast<int>(number(name.c_str(), value));
+  else if (name == "adaptive")
+    options.adaptive = 1;
   else if (name == "faces")
     arguments.shows_faces = true;
   else if (name == "events")

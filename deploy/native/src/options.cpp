@@ -54,6 +54,7 @@ Options options_for(const Manifest& manifest, const cavsync_options* given) {
           number("max_lead_seconds", options.max_lead_seconds, kMaxWindowSeconds, kFileLeadSeconds),
           number("group_seconds", options.group_seconds, kMaxWindowSeconds, kFileGroupSeconds),
           options.keeps_summary != 0,
+          options.adaptive != 0 && options.path != CAVSYNC_PATH_FACE,
           options.begin_after == 0 ? kBeginAfter : options.begin_after,
           options.end_after == 0 ? kEndAfter : options.end_after,
           options.follows_events != 0};

@@ -18,6 +18,8 @@ struct Options {
   double max_lead_seconds;
   double group_seconds;
   bool keeps_summary;
+  // Of the whole picture's search.
+  bool is_adaptive;
   // Decisions in a row that begin and that end an event.
   std::size_t begin_after;
   std::size_t end_after;

@@ -24,6 +24,8 @@ struct Record {
   std::optional<double> suggested_audio_delay_ms;
   std::optional<double> similarity;
   std::optional<double> confidence;
+  // Where the highest point of the curve is, refined between lags.
+  std::optional<double> peak_lag_ms;
   cavsync_state state = CAVSYNC_UNDETERMINED;
   std::string profile;
   std::string reason;

@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "event_tracker.h"
+#include "events.h"
 #include "inbox.h"
 #include "stream_state.h"
 

@@ -1,4 +1,4 @@
-#include "event_tracker.h"
+#include "events.h"
 
 #include <cmath>
 #include <limits>
