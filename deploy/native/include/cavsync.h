@@ -185,8 +185,8 @@ typedef struct cavsync_event {
 typedef enum cavsync_phase { CAVSYNC_EVENT_BEGAN = 0, CAVSYNC_EVENT_ENDED = 1 } cavsync_phase;
 
 /* The beginning or the end of an event of a stream that runs. The event begins at the time of the first decision out of
- * sync and ends at that of the first decision of another state; it lasts while decisions are undetermined. Until the end,
- * `event.end_seconds` is NaN and `event.cause` CAVSYNC_CAUSE_NONE. */
+ * sync and ends at that of the first decision of another state, or of the last decision of the stream; it lasts while
+ * decisions are undetermined. Until the end, `event.end_seconds` is NaN and `event.cause` CAVSYNC_CAUSE_NONE. */
 typedef struct cavsync_event_change {
   cavsync_event event;
   cavsync_phase phase;
