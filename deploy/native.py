@@ -19,11 +19,22 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from cavsync.deploy.native_structures import NUMBERS, PATHS, BundleInfo, BundleOptions, Frame, Options, Record
+from cavsync.deploy.native_structures import (
+    NUMBERS,
+    PATHS,
+    BundleInfo,
+    BundleOptions,
+    ChangeOfEvent,
+    Frame,
+    Options,
+    Record,
+    SeenFace,
+)
 from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.runtime.engines import ONNX_RUNTIME
 from cavsync.deploy.stream.checks import check_frame, checked_seconds
 from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, ScoringOptions
+from cavsync.deploy.verdict.events import EventChange, check_rules
 from cavsync.deploy.verdict.profiles import CUSTOM
 from cavsync.deploy.verdict.records import SyncScore
 from cavsync.errors import BackendError, BundleError, ConfigError, MediaError
@@ -34,7 +45,9 @@ LIBRARY_VARIABLE = "CAVSYNC_LIBRARY"
 ABI_VERSION = 1
 FILE_NAME = f"libcavsync.so.{ABI_VERSION}"
 PACKAGED = Path(__file__).resolve().parent / "lib" / FILE_NAME
-RECORDS_AT_ONCE = 64
+AT_ONCE = 64
+NEWEST = "scorer_process_faces"
+"""A function that older libraries lack."""
 # By the values of enumerations in cavsync.h.
 ERRORS = {2: ConfigError, 3: BundleError, 4: MediaError, 5: ConfigError}
 SAMPLE_FORMATS = {"float32": 0, "int16": 1}
@@ -52,6 +65,7 @@ class Library:
             _load_onnxruntime()
             self.functions = c.CDLL(path)
             version = self.functions.cavsync_abi_version()
+            getattr(self.functions, f"cavsync_{NEWEST}")
         except (OSError, AttributeError) as error:
             raise BackendError(
                 f"libcavsync cannot be loaded ({error}): build it with `make native` and name the file in "
@@ -159,9 +173,14 @@ class NativeBundle:
 class NativeScorer:
     """Scores one stream as `SyncScorer` does, by the whole picture and by faces.
 
+    Its decisions have `face`, but neither `faces`, `curve` nor `features`.
+
     Args:
         bundle: an opened bundle.
-        options: how to score; `adaptive` is not available.
+        options: how to score.
+        follows_events: keep the beginnings and ends of events for `take_events`.
+        begin_after: number of decisions that begin an event, see `EventTracker`.
+        end_after: number of decisions that end it.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
@@ -172,11 +191,18 @@ class NativeScorer:
         self,
         bundle: NativeBundle,
         options: ScoringOptions = DEFAULT_OPTIONS,
+        *,
+        follows_events: bool = False,
+        begin_after: int = 2,
+        end_after: int = 3,
         **keywords: Unpack[ScoringKeywords],
     ) -> None:
+        check_rules(begin_after, end_after)
         self._library = bundle.library
         self._handle = c.c_void_p()
+        self._follows_events = follows_events
         given = _as_structure(self._library, replace(options, **keywords))
+        given.follows_events, given.begin_after, given.end_after = follows_events, begin_after, end_after
         self._library.call("scorer_create", bundle.handle, c.byref(given), c.byref(self._handle))
         weakref.finalize(self, self._library.functions.cavsync_scorer_destroy, self._handle)
 
@@ -224,27 +250,40 @@ class NativeScorer:
         return self._decisions()
 
     def reset(self) -> None:
-        """Forget the stream; the next push starts a new one."""
+        """Forget the stream; the next push starts a new one. An open event ends."""
         self._call("reset")
+
+    def take_events(self) -> list[EventChange]:
+        """Return the beginnings and ends of events that the decisions since the last call have caused, and the end of
+        one that was open at the end of the stream or at a reset.
+
+        Raises:
+            ConfigError: the scorer was made without `follows_events`.
+        """
+        if not self._follows_events:
+            raise ConfigError("this scorer follows no events: make it with follows_events=True")
+        return [change.to_change() for (change,) in self._taken("take_events", ChangeOfEvent)]
 
     def _call(self, name: str, *arguments: Any) -> None:
         self._library.call(f"scorer_{name}", self._handle, *arguments)
 
     def _decisions(self) -> list[SyncScore]:
-        records, count = (Record * RECORDS_AT_ONCE)(), c.c_size_t(RECORDS_AT_ONCE)
-        found: list[SyncScore] = []
-        while count.value == RECORDS_AT_ONCE:
-            self._call("process", records, c.c_size_t(RECORDS_AT_ONCE), c.byref(count))
-            found += [record.to_score() for record in records[: count.value]]
+        return [record.to_score(face.to_view()) for record, face in self._taken("process_faces", Record, SeenFace)]
+
+    def _taken(self, name: str, *kinds: type[c.Structure]) -> list[tuple[Any, ...]]:
+        """Call a function that fills arrays of structures until it has no more."""
+        count = c.c_size_t(AT_ONCE)
+        found: list[tuple[Any, ...]] = []
+        while count.value == AT_ONCE:
+            arrays = [(kind * AT_ONCE)() for kind in kinds]
+            self._call(name, *arrays, c.c_size_t(AT_ONCE), c.byref(count))
+            found += list(zip(*arrays, strict=True))[: count.value]
         return found
 
 
-def _as_structure(library: Library, options: ScoringOptions) -> Options:
-    if options.adaptive:
-        raise ConfigError("libcavsync has no adaptive search: leave adaptive out, or use SyncScorer")
-    given, limits = Options(), options.limits
-    library.functions.cavsync_options_init(c.byref(given))
-    given.path = PATHS.index(options.path)
+def _as_structure(library: Library, options: ScoringOptions) -> Any:
+    given, limits = library.initialised(Options(), "options"), options.limits
+    given.path, given.adaptive = PATHS.index(options.path), options.adaptive
     given.profile = limits.name.encode()
     if limits.name == CUSTOM:
         given.early_ms, given.late_ms = limits.early_ms, limits.late_ms

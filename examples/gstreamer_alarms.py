@@ -14,8 +14,6 @@ import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402 - the version comes first
 
-IN_A_ROW = 3  # decisions that begin or end an alarm, so that alarms do not flicker
-
 Gst.init(None)
 pipeline = Gst.parse_launch(
     "uridecodebin name=source cavsync name=sync policy=block "
@@ -24,11 +22,11 @@ pipeline = Gst.parse_launch(
 )
 pipeline.get_by_name("source").props.uri = pathlib.Path(sys.argv[1]).resolve().as_uri()
 pipeline.get_by_name("sync").props.bundle = sys.argv[2]
+pipeline.get_by_name("sync").set_property("begin-after", 3)  # decisions in a row, so that alarms do not flicker
 if len(sys.argv) > 3:
     Gst.util_set_object_arg(pipeline.get_by_name("sync"), "path", sys.argv[3])
 pipeline.set_state(Gst.State.PLAYING)
 
-alarm, states = "in_sync", []
 WANTED = Gst.MessageType.ELEMENT | Gst.MessageType.WARNING | Gst.MessageType.ERROR | Gst.MessageType.EOS
 while True:
     message = pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, WANTED)
@@ -41,14 +39,12 @@ while True:
         if is_error:
             break
         continue
-    decision = message.get_structure()
-    if decision.get_name() != "cavsync" or decision.get_value("state") == "undetermined":
-        continue
-    state = decision.get_value("state")
-    states = [*states, state][-IN_A_ROW:]
-    if state != alarm and states == [state] * IN_A_ROW:
-        alarm = state
-        print(f"{decision.get_value('time_seconds'):.1f} s: {alarm}, {decision.get_value('audio_offset_ms'):.0f} ms")
+    event = message.get_structure()
+    if event.get_name() != "cavsync-event":
+        continue  # a decision
+    if event.get_value("phase") == "began":
+        print(f"{event.get_value('start'):.1f} s: {event.get_value('state')}, {event.get_value('extreme'):.0f} ms")
+    else:
+        print(f"{event.get_value('end'):.1f} s: {event.get_value('state')} ended ({event.get_value('cause')})")
 pipeline.set_state(Gst.State.NULL)
-print(f"at the end: {alarm}")
 sys.exit(message.type == Gst.MessageType.ERROR)

@@ -38,7 +38,7 @@ def footage(clips: Iterable[Mapping[str, str]]) -> str:
     counts = Counter((clip["source"], clip["licence"]) for clip in clips)
     lines = [
         "## Footage",
-        "Real clips that were trained on or calibrated with, beside generated ones, and the repositories that hold them:",
+        "Real clips trained on or calibrated with, beside generated ones, and the repositories that hold them:",
         "",
     ]
     lines += [*table_head("source", "clips", "terms")]

@@ -54,10 +54,7 @@ class EventTracker:
     """
 
     def __init__(self, *, begin_after: int = 2, end_after: int = 3) -> None:
-        if min(begin_after, end_after) < 1:
-            raise ConfigError(
-                f"events begin after {begin_after} and end after {end_after} decisions: give 1 or more of each"
-            )
+        check_rules(begin_after, end_after)
         self._begin_after = begin_after
         self._end_after = end_after
         self._pending: list[SyncScore] = []
@@ -106,6 +103,14 @@ class EventTracker:
         ended = replace(self.current, phase=ENDED, end_seconds=time_seconds, cause=cause)
         self.current = None
         return ended
+
+
+def check_rules(begin_after: int, end_after: int) -> None:
+    """Raise ConfigError if events cannot begin or end after so many decisions."""
+    if min(begin_after, end_after) < 1:
+        raise ConfigError(
+            f"events begin after {begin_after} and end after {end_after} decisions: give 1 or more of each"
+        )
 
 
 def _with_extreme(event: EventChange, record: SyncScore) -> EventChange:

@@ -142,6 +142,7 @@ STREAMS: dict[str, Callable[[], Stream]] = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "live": {"max_lead_seconds": 5.6, "group_seconds": 0.32, "profile": "ebu-r37"},
+    "adaptive": {"adaptive": True},
     "other_grid": {"window_seconds": 1.5, "max_offset_ms": 400.0, "hop_ms": 20.0, "frame_rate_hz": 12.5},
 }
 

@@ -12,6 +12,7 @@ from face_clips import LEFT, RIGHT, closed, frames_of, speaking
 from fake_bundle import write_fake_bundle
 from generated_clips import make_clips
 from native_library import NativeLibrary, NativeScorer
+from native_streams import assert_same_face
 from shared_folder import shared_folder
 from sync_clips import make_audio, write_clip
 
@@ -63,6 +64,7 @@ def assert_same(found: tuple[list[Any], Any, list[Any]], wanted: FileScore) -> N
     for one, other in zip([*records, summary], [*wanted.records, wanted.summary.score], strict=True):
         assert {name: one[name] for name in EXACT_FIELDS} == {name: getattr(other, name) for name in EXACT_FIELDS}
         assert_near(one, other, NUMBERS)
+        assert_same_face(one["face"], other.face)
     assert_near(summary, wanted.summary, SUMMARY_NUMBERS)
     assert summary["is_varying"] == wanted.summary.score.is_varying
     assert summary["num_faces"] == wanted.summary.num_faces
@@ -89,13 +91,16 @@ def test_generated_files(library: NativeLibrary, bundles: tuple[Any, Bundle], tm
         assert_same(native_score(library, bundles[0], clip), score_file(clip, bundles[1], path="whole"))
 
 
-def test_a_long_file_with_a_drift(library: NativeLibrary, bundles: tuple[Any, Bundle], tmp_path: Path) -> None:
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_long_file_with_a_drift(
+    library: NativeLibrary, bundles: tuple[Any, Bundle], tmp_path: Path, adaptive: bool
+) -> None:
     """Long enough for drift, with events, and with an offset that varies."""
     make_clips(tmp_path, 1, seed=3, duration_seconds=45.0, drift_ms_per_minute=400.0)
     (clip,) = tmp_path.glob("*.mp4")
-    wanted = score_file(clip, bundles[1], path="whole")
+    wanted = score_file(clip, bundles[1], path="whole", adaptive=adaptive)
     assert wanted.summary.events
-    assert_same(native_score(library, bundles[0], clip), wanted)
+    assert_same(native_score(library, bundles[0], clip, adaptive=adaptive), wanted)
 
 
 @pytest.mark.parametrize("path", ["auto", "face"])

@@ -14,8 +14,10 @@ from native_library import NativeLibrary, native_build
 from cavsync.deploy import Bundle, SyncScore
 from cavsync.deploy.files.score_file import score_file
 from cavsync.deploy.runtime.default_bundle import default_bundle
+from cavsync.deploy.verdict.events import EventTracker
 
 SECOND = 1_000_000_000
+NO_TIME = 2**64 - 1
 SEEKS = ROOT / "tests" / "support" / "gstreamer_seeks.py"
 
 
@@ -35,16 +37,21 @@ def fields(line: str) -> dict[str, str]:
 
 
 def launch(
-    plugin: Plugin, clip: Path, sinks: tuple[str, str], *, settings: str = "policy=block path=whole"
+    plugin: Plugin,
+    clip: Path,
+    sinks: tuple[str, str] = ("fakesink", "fakesink"),
+    *,
+    settings: str = "policy=block path=whole",
+    name: str = "cavsync",
 ) -> list[dict[str, str]]:
-    """Play a clip through the element into an audio and a video sink; return the element's messages."""
+    """Play a clip through the element into an audio and a video sink; return the element's messages of a name."""
     pipeline = f"""filesrc location={clip} ! decodebin name=d
         cavsync name=sync bundle={default_bundle()} {settings}
         d. ! queue ! audioconvert ! audio/x-raw,format=S16LE ! sync.audio_sink  sync.audio_src ! queue ! {sinks[0]}
         d. ! queue ! videoconvert ! sync.video_sink  sync.video_src ! queue ! {sinks[1]}"""
     done = plugin.run("gst-launch-1.0", "-m", *pipeline.split())
     assert done.returncode == 0, done.stdout + done.stderr
-    return [fields(line) for line in done.stdout.splitlines() if "(element): cavsync," in line]
+    return [fields(line) for line in done.stdout.splitlines() if f"(element): {name}," in line]
 
 
 def assert_same(found: dict[str, str], wanted: SyncScore) -> None:
@@ -60,7 +67,7 @@ def assert_same(found: dict[str, str], wanted: SyncScore) -> None:
 
 def test_late_audio_is_posted(plugin: Plugin, clip: Path) -> None:
     """The decisions are those of Python on the same file; GStreamer decodes it with other libraries."""
-    messages = launch(plugin, clip, ("fakesink", "fakesink"))
+    messages = launch(plugin, clip)
     wanted = score_file(clip, Bundle.open(threads=1), path="whole").records
     assert {message["state"] for message in messages} == {"audio_late"}
     for found, other in zip(messages, wanted, strict=True):
@@ -72,7 +79,7 @@ def test_late_audio_is_posted(plugin: Plugin, clip: Path) -> None:
 def test_faces_are_looked_for(plugin: Plugin, clip: Path, path: str) -> None:
     """The clip has none, so that nothing is decided by a face."""
     settings = "policy=block" if path == "auto" else f"policy=block path={path}"
-    messages = launch(plugin, clip, ("fakesink", "fakesink"), settings=settings)
+    messages = launch(plugin, clip, settings=settings)
     wanted = score_file(clip, Bundle.open(threads=1), path=path).records
     assert [(message["path"], message["state"]) for message in messages] == [
         (record.path, record.state) for record in wanted
@@ -82,10 +89,31 @@ def test_faces_are_looked_for(plugin: Plugin, clip: Path, path: str) -> None:
 
 
 def test_messages_have_the_times_of_level(plugin: Plugin, clip: Path) -> None:
-    (first, *_) = launch(plugin, clip, ("fakesink", "fakesink"), settings="policy=block path=whole window=3000000000")
+    (first, *_) = launch(plugin, clip, settings="policy=block path=whole window=3000000000")
     assert int(first["duration"]) == 3 * SECOND
     assert int(first["running-time"]) == int(first["stream-time"]) < SECOND // 10
     assert float(first["time_seconds"]) == pytest.approx(int(first["running-time"]) / SECOND + 3, abs=0.001)
+
+
+@pytest.mark.parametrize("begin_after", [2, 4])
+def test_events_are_posted(plugin: Plugin, clip: Path, begin_after: int) -> None:
+    """The events of Python's decisions on the same file, in the times of `level`."""
+    settings = f"policy=block path=whole begin-after={begin_after} interval=60000000000"
+    began, ended = launch(plugin, clip, settings=settings, name="cavsync-event")
+    tracker, wanted = EventTracker(begin_after=begin_after), []
+    records = score_file(clip, Bundle.open(threads=1), path="whole").records
+    for record in records:
+        wanted += tracker.update(record)
+    wanted += tracker.finish(records[-1].time_seconds)
+    for found, other in zip((began, ended), wanted, strict=True):
+        assert (found["phase"], found["state"], found.get("cause")) == (other.phase, "audio_late", other.cause)
+        assert float(found["start"]) == pytest.approx(other.start_seconds, abs=0.01)
+        assert float(found["extreme"]) == pytest.approx(other.extreme_ms, abs=10.0)
+        assert int(found["running-time"]) == int(found["stream-time"]) == round(float(found["start"]) * SECOND)
+    assert "end" not in began
+    assert float(ended["end"]) == pytest.approx(records[-1].time_seconds, abs=0.01)
+    assert int(ended["duration"]) == pytest.approx((float(ended["end"]) - float(ended["start"])) * SECOND, abs=1)
+    assert int(began["duration"]) == NO_TIME
 
 
 def test_buffers_leave_as_they_came(plugin: Plugin, clip: Path, tmp_path: Path) -> None:
@@ -104,10 +132,14 @@ def test_buffers_leave_as_they_came(plugin: Plugin, clip: Path, tmp_path: Path) 
     assert sums("scored") == sums("plain")
 
 
-def test_seeks_states_and_ends(plugin: Plugin, clip: Path) -> None:
-    done = plugin.run_python(SEEKS, clip, default_bundle(), "12")
+@pytest.mark.parametrize("path", ["auto", "whole"])
+def test_seeks_states_and_ends(plugin: Plugin, clip: Path, path: str) -> None:
+    """The program also sees that events begin and end in turn; nothing is decided on both paths."""
+    done = plugin.run_python(SEEKS, clip, default_bundle(), "12", path)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[0]) >= 12
+    num_decisions, _, num_events, _ = done.stdout.split()
+    assert int(num_decisions) >= 12
+    assert path == "auto" or int(num_events) >= 3
     assert "CRITICAL" not in done.stderr
 
 
@@ -121,10 +153,20 @@ def test_a_wrong_bundle_ends_the_pipeline(plugin: Plugin) -> None:
 def test_the_engine_is_a_property(plugin: Plugin, clip: Path) -> None:
     if "openvino" not in NativeLibrary(native_build()).names("engine"):
         pytest.skip("this build of libcavsync has no OpenVINO: pip install openvino, and `make native` again")
-    messages = launch(plugin, clip, ("fakesink", "fakesink"), settings="policy=block path=whole engine=openvino")
+    messages = launch(plugin, clip, settings="policy=block path=whole engine=openvino")
     wanted = score_file(clip, Bundle.open(threads=1), path="whole").records
     for found, other in zip(messages, wanted, strict=True):
         assert_same(found, other)
+
+
+def test_the_adaptive_search_is_a_property(plugin: Plugin, clip: Path) -> None:
+    """It begins with some of the lags, so that its first decisions resolve less, as in Python."""
+    messages = launch(plugin, clip, settings="policy=block path=whole adaptive=true")
+    wanted = score_file(clip, Bundle.open(threads=1), path="whole", adaptive=True).records
+    assert [float(found["offset_resolution_ms"]) for found in messages] == [
+        pytest.approx(other.offset_resolution_ms, abs=0.1) for other in wanted
+    ]
+    assert float(messages[0]["offset_resolution_ms"]) > float(messages[-1]["offset_resolution_ms"])
 
 
 def test_an_engine_that_is_missing_ends_the_pipeline(plugin: Plugin) -> None:
@@ -146,6 +188,9 @@ def test_the_element_describes_itself(plugin: Plugin) -> None:
         "interval",
         "post-messages",
         "policy",
+        "adaptive",
+        "begin-after",
+        "end-after",
         "dropped",
     )
     for name in (*names, "dropped"):

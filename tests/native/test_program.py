@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cavsync.deploy import Bundle
 from cavsync.deploy.files.score_file import score_file
 from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.deploy.sinks.text import objects_of
+from cavsync.deploy.verdict.face_view import FaceView
 
 FAILURE, USAGE = 1, 2
 # Fields that say which software computed, or that only Python has.
@@ -94,10 +96,42 @@ def test_faces_are_judged_as_in_python(build: Path, face_bundle: Path, talking_c
     assert_lines_of_python(run(build, "--bundle", face_bundle, "--path", path, talking_clip), wanted)
 
 
+@pytest.mark.parametrize("path", ["auto", "whole"])
+def test_faces_are_shown(build: Path, face_bundle: Path, talking_clip: Path, path: str) -> None:
+    """Where Python's records have them; without the option, the lines are those of Python's command."""
+    wanted = score_file(talking_clip, Bundle.open(face_bundle, threads=1), path=path)
+    found = lines(run(build, "--bundle", face_bundle, "--path", path, "--faces", talking_clip).stdout)
+    views = [record.face for record in (*wanted.records, wanted.summary.score)]
+    assert all(view is None for view in views) == (path == "whole")
+    for line, view in zip(found, views, strict=True):
+        assert line["face"] == (None if view is None else face_object(view))
+
+
+def face_object(view: FaceView) -> dict[str, Any]:
+    """A face as the program writes it."""
+    return {
+        "track": view.track,
+        "box": pytest.approx(view.box, abs=0.06),
+        "frame_size": list(view.frame_size),
+        "eye_distance_px": pytest.approx(view.eye_distance_px, abs=0.06),
+        "presence": pytest.approx(view.presence, abs=1e-4),
+        "frontality": pytest.approx(view.frontality, abs=1e-4),
+        "opening_range": pytest.approx(view.lips.opening_range, abs=1e-4),
+        "steadiness": None if math.isnan(view.lips.steadiness) else pytest.approx(view.lips.steadiness, abs=1e-3),
+        "share": pytest.approx(view.share, abs=1e-4),
+    }
+
+
 def test_auto_is_the_default(build: Path, face_bundle: Path, talking_clip: Path) -> None:
     command = [build / "cavsync-score", "--bundle", face_bundle, talking_clip]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == run(build, "--bundle", face_bundle, "--path", "auto", talking_clip).stdout
+
+
+@pytest.mark.parametrize("path", ["auto", "whole"])
+def test_the_adaptive_search_is_that_of_python(build: Path, face_bundle: Path, talking_clip: Path, path: str) -> None:
+    wanted = objects_of(score_file(talking_clip, Bundle.open(face_bundle, threads=1), path=path, adaptive=True))
+    assert_lines_of_python(run(build, "--bundle", face_bundle, "--path", path, "--adaptive", talking_clip), wanted)
 
 
 def test_standard_input(build: Path, clip: Path, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "other_grid": {"window_seconds": 1.5, "max_offset_ms": 400.0, "hop_ms": 80.0, "frame_rate_hz": 12.0},
     "one_frame": {"profile": "one-frame", "group_seconds": 0.2, "max_lead_seconds": 2.0},
     "custom": {"profile": "custom", "early_ms": 5.0, "late_ms": 250.0, "hop_ms": 20.0},
+    "adaptive": {"adaptive": True, "hop_ms": 10.0},
 }
 
 

@@ -1,6 +1,6 @@
 """A program that seeks, pauses, stops and ends a pipeline with the element `cavsync` again and again.
 
-gstreamer_seeks.py CLIP BUNDLE REPETITIONS
+gstreamer_seeks.py CLIP BUNDLE REPETITIONS PATH
 """
 
 import pathlib
@@ -12,7 +12,7 @@ import gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402
 
-CLIP, BUNDLE, REPETITIONS = sys.argv[1], sys.argv[2], int(sys.argv[3])
+CLIP, BUNDLE, REPETITIONS, PATH = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 PATIENCE = 600 * Gst.SECOND
 SEEK = Gst.SeekFlags.FLUSH | Gst.SeekFlags.ACCURATE
 
@@ -25,8 +25,9 @@ pipeline = Gst.parse_launch(
 source = pipeline.get_by_name("source")
 source.props.uri = pathlib.Path(CLIP).resolve().as_uri()
 pipeline.get_by_name("sync").props.bundle = BUNDLE
+Gst.util_set_object_arg(pipeline.get_by_name("sync"), "path", PATH)
 bus = pipeline.get_bus()
-num_decisions = 0
+num_decisions, num_events, is_open = 0, 0, False
 
 
 def link(_, pad):
@@ -45,12 +46,18 @@ def change_to(state):
 
 def take(until):
     """Count the decisions on the bus until a message of a kind; all that there are if it is None."""
-    global num_decisions
+    global num_decisions, num_events, is_open
     while message := bus.timed_pop(PATIENCE if until else 0):
         assert message.type != Gst.MessageType.ERROR, message.parse_error()
         assert message.type != Gst.MessageType.WARNING, message.parse_warning()
-        if message.type == Gst.MessageType.ELEMENT and message.get_structure().get_name() == "cavsync":
-            num_decisions += 1
+        if message.type == Gst.MessageType.ELEMENT:
+            structure = message.get_structure()
+            num_decisions += structure.get_name() == "cavsync"
+            if structure.get_name() == "cavsync-event":
+                begins = structure.get_value("phase") == "began"
+                assert begins != is_open, "events begin and end in turn"
+                is_open = begins
+                num_events += begins
         if message.type == until:
             return
     assert until is None, f"no {until} within ten minutes"
@@ -72,7 +79,10 @@ for number in range(REPETITIONS):
         assert pipeline.seek_simple(Gst.Format.TIME, SEEK, 0)
     else:
         change_to(Gst.State.NULL if number % 8 == 3 else Gst.State.READY)
+        # The bus may have lost messages, and the stream is over.
+        take(until=None)
+        is_open = False
     change_to(Gst.State.PLAYING)
     take(until=None)
 pipeline.set_state(Gst.State.NULL)
-sys.stdout.write(f"{num_decisions} decisions\n")
+sys.stdout.write(f"{num_decisions} decisions, {num_events} events\n")

@@ -16,10 +16,21 @@ import pytest
 from numpy.typing import NDArray
 
 from cavsync.deploy.native import Library
-from cavsync.deploy.native_structures import PATHS, STATES, BundleOptions, Frame, Options, Record
+from cavsync.deploy.native_structures import (
+    CAUSES,
+    PATHS,
+    STATES,
+    BundleOptions,
+    ChangeOfEvent,
+    Event,
+    Frame,
+    Options,
+    Record,
+    SeenFace,
+)
+from cavsync.deploy.verdict.events import EventChange
 from cavsync.deploy.verdict.records import WHOLE
 
-CAUSES = ("decisions", "undetermined", "stream_ended")
 CAPACITY = 64
 
 
@@ -29,14 +40,6 @@ def native_build() -> Path:
     if not folder:
         pytest.skip("CAVSYNC_NATIVE_BUILD is not set: run `make native-test`")
     return Path(folder)
-
-
-class Event(c.Structure):
-    _fields_ = [
-        *[(name, c.c_double) for name in ("start_seconds", "end_seconds", "extreme_ms")],
-        ("state", c.c_int),
-        ("cause", c.c_int),
-    ]
 
 
 class Summary(c.Structure):
@@ -49,6 +52,7 @@ class Summary(c.Structure):
         ("is_varying", c.c_int32),
         ("face_share", c.c_double),
         ("num_faces", c.c_int32),
+        ("face", SeenFace),
     ]
 
 
@@ -85,8 +89,7 @@ class NativeScorer:
 
     def __init__(self, library: NativeLibrary, bundle: c.c_void_p, *, path: str = WHOLE, **options: Any) -> None:
         self._library = library
-        given = Options()
-        library.functions.cavsync_options_init(c.byref(given))
+        given = library.initialised(Options(), "options")
         given.path = PATHS.index(path)
         for name, value in options.items():
             setattr(given, name, value.encode() if isinstance(value, str) else value)
@@ -120,14 +123,23 @@ class NativeScorer:
             c.c_double(pts_seconds),
         )
 
-    def process(self) -> list[dict[str, Any]]:
-        """Return the decisions that are due."""
-        records, count = (Record * CAPACITY)(), c.c_size_t(CAPACITY)
+    def process(self, most: int | None = None) -> list[dict[str, Any]]:
+        """Return the decisions that are due, at most so many of them."""
+        capacity = CAPACITY if most is None else most
+        records, faces, count = (Record * capacity)(), (SeenFace * capacity)(), c.c_size_t(capacity)
         found: list[dict[str, Any]] = []
-        while count.value == CAPACITY:
-            self._library.call("scorer_process", self._scorer, records, c.c_size_t(CAPACITY), c.byref(count))
-            found += [plain_record(record) for record in records[: count.value]]
+        while count.value == capacity and (most is None or not found):
+            self._library.call(
+                "scorer_process_faces", self._scorer, records, faces, c.c_size_t(capacity), c.byref(count)
+            )
+            found += [plain_record(*pair) for pair in zip(records[: count.value], faces, strict=False)]
         return found
+
+    def take_events(self, capacity: int = CAPACITY) -> list[EventChange]:
+        """Return at most so many beginnings and ends of events."""
+        changes, count = (ChangeOfEvent * CAPACITY)(), c.c_size_t()
+        self._library.call("scorer_take_events", self._scorer, changes, c.c_size_t(capacity), c.byref(count))
+        return [change.to_change() for change in changes[: count.value]]
 
     def flush(self) -> list[dict[str, Any]]:
         """End the stream; return the remaining decisions."""
@@ -144,7 +156,9 @@ class NativeScorer:
         self._library.functions.cavsync_summary_init_sized(c.byref(summary), c.c_size_t(c.sizeof(summary)))
         self._library.call("scorer_summarise", self._scorer, c.byref(summary), events, c.c_size_t(CAPACITY))
         numbers = {
-            name: number(getattr(summary, name)) for name, _ in Summary._fields_ if name not in ("size", "score")
+            name: number(getattr(summary, name))
+            for name, _ in Summary._fields_
+            if name not in ("size", "score", "face")
         }
         found = [
             {
@@ -156,7 +170,7 @@ class NativeScorer:
             }
             for event in events[: summary.num_events]
         ]
-        return {**plain_record(summary.score), **numbers}, found
+        return {**plain_record(summary.score, summary.face), **numbers}, found
 
 
 def number(value: float) -> float | None:
@@ -164,8 +178,8 @@ def number(value: float) -> float | None:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def plain_record(record: Record) -> dict[str, Any]:
-    """Return a record with the names and values of `SyncScore`."""
+def plain_record(record: Record, face: SeenFace) -> dict[str, Any]:
+    """Return a record and the face of its window with the names and values of `SyncScore`."""
     found = {name: number(getattr(record, name)) for name, _ in Record._fields_}
     found["state"] = STATES[record.state]
     found["within_profile"] = None if record.within_profile < 0 else bool(record.within_profile)
@@ -173,4 +187,5 @@ def plain_record(record: Record) -> dict[str, Any]:
     found["is_measured"] = bool(record.is_measured)
     found["profile"] = record.profile.decode()
     found["reason"] = record.reason.decode() or None
+    found["face"] = face.to_view()
     return found

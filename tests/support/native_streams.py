@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cavsync.deploy import SyncScore
+from cavsync.deploy.verdict.face_view import FaceView
 
 EXACT_FIELDS = ("state", "reason", "profile", "within_profile", "is_measured", "path")
 TOLERANCES = {
@@ -81,3 +82,18 @@ def assert_same(found: dict[str, Any], wanted: SyncScore) -> None:
     for name, tolerance in TOLERANCES.items():
         value = getattr(wanted, name)
         assert found[name] == (None if value is None else pytest.approx(value, abs=tolerance)), name
+    assert_same_face(found["face"], wanted.face)
+
+
+def assert_same_face(found: FaceView | None, wanted: FaceView | None) -> None:
+    """The same face at the same place, seen as well: to a hundredth of a pixel and 0.0001."""
+    if found is None or wanted is None:
+        assert found is wanted
+        return
+    assert (found.track, found.frame_size) == (wanted.track, wanted.frame_size)
+    assert found.box == pytest.approx(wanted.box, abs=0.01)
+    assert found.eye_distance_px == pytest.approx(wanted.eye_distance_px, abs=0.01)
+    for name in ("presence", "frontality", "share"):
+        assert getattr(found, name) == pytest.approx(getattr(wanted, name), abs=1e-4), name
+    assert found.lips.opening_range == pytest.approx(wanted.lips.opening_range, abs=1e-4)
+    assert found.lips.steadiness == pytest.approx(wanted.lips.steadiness, abs=1e-3, nan_ok=True)

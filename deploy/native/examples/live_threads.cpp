@@ -39,6 +39,7 @@ Scorer scorer_of(const Bundle& bundle) {
   cavsync_options_init(&options);
   options.path = CAVSYNC_PATH_WHOLE;
   options.group_seconds = 0.32;
+  options.follows_events = 1;
   cavsync_scorer* scorer = nullptr;
   check(cavsync_scorer_create(bundle.get(), &options, &scorer));
   return Scorer(scorer);
@@ -87,6 +88,18 @@ void print_decisions(cavsync_scorer* scorer) {
   }
 }
 
+void print_events(cavsync_scorer* scorer) {
+  cavsync_event_change changes[8];
+  std::size_t count = 0;
+  check(cavsync_scorer_take_events(scorer, changes, 8, &count));
+  for (std::size_t place = 0; place < count; ++place) {
+    const cavsync_event& event = changes[place].event;
+    const bool has_ended = changes[place].phase == CAVSYNC_EVENT_ENDED;
+    std::printf("%6.2f s  %s %s\n", has_ended ? event.end_seconds : event.start_seconds,
+                cavsync_state_name(event.state), has_ended ? "ended" : "began");
+  }
+}
+
 // The first error of any thread, or an empty text.
 template <class Action>
 std::thread started(Action action, std::string& error) {
@@ -107,6 +120,7 @@ void run(const char* path) {
       [&] {
         while (!is_over) {
           print_decisions(scorer.get());
+          print_events(scorer.get());
           std::this_thread::sleep_for(std::chrono::milliseconds(5));
         }
       },
@@ -122,6 +136,7 @@ void run(const char* path) {
   }
   check(cavsync_scorer_flush(scorer.get()));
   print_decisions(scorer.get());
+  print_events(scorer.get());
 }
 
 }  // namespace

@@ -9,15 +9,14 @@ namespace cavsync {
 namespace {
 
 constexpr double kMaxWaitingSeconds = 2.0;
-constexpr std::size_t kRecordsAtOnce = 16;
+constexpr std::size_t kChangesAtOnce = 8;
 
 std::size_t place_of(Track track) { return static_cast<std::size_t>(track); }
 
 }  // namespace
 
-Analysis::Analysis(const cavsync_bundle* bundle, const cavsync_options& options, Policy policy, OnRecord on_record,
-                   OnTrouble on_trouble)
-    : policy_(policy), on_record_(std::move(on_record)), on_trouble_(std::move(on_trouble)) {
+Analysis::Analysis(const cavsync_bundle* bundle, const cavsync_options& options, Policy policy, Listener listener)
+    : policy_(policy), listener_(std::move(listener)) {
   if (cavsync_scorer_create(bundle, &options, &scorer_) != CAVSYNC_OK) throw std::runtime_error(cavsync_last_error());
   thread_ = std::thread([this] { work(); });
 }
@@ -97,20 +96,34 @@ void Analysis::work() {
 
 void Analysis::compute(std::uint64_t stream, bool ends) {
   if (ends && cavsync_scorer_flush(scorer_) != CAVSYNC_OK) report_trouble(stream, true);
-  while (report_decisions(stream)) {
+  while (report_decision(stream)) {
   }
 }
 
-// Whether there may be more.
-bool Analysis::report_decisions(std::uint64_t stream) {
-  std::array<cavsync_record, kRecordsAtOnce> records;
+// Whether there may be more. One after the other, because an event follows the decision that begins or ends it.
+bool Analysis::report_decision(std::uint64_t stream) {
+  cavsync_record record;
+  cavsync_face face;
   std::size_t count = 0;
-  if (cavsync_scorer_process(scorer_, records.data(), records.size(), &count) != CAVSYNC_OK) {
-    report_trouble(stream, true);
-    return false;
+  const bool has_failed = cavsync_scorer_process_faces(scorer_, &record, &face, 1, &count) != CAVSYNC_OK;
+  if (has_failed) report_trouble(stream, true);
+  if (count > 0 && is_current(stream)) listener_.on_record(record, face);
+  report_events(stream);
+  return count > 0;
+}
+
+void Analysis::report_events(std::uint64_t stream) {
+  std::array<cavsync_event_change, kChangesAtOnce> changes;
+  for (std::size_t count = changes.size(); count == changes.size();) {
+    if (cavsync_scorer_take_events(scorer_, changes.data(), changes.size(), &count) != CAVSYNC_OK) return;
+    for (std::size_t place = 0; place < count; ++place) {
+      const bool begins = changes[place].phase == CAVSYNC_EVENT_BEGAN;
+      // Of an earlier stream, only the end of what has been reported.
+      if (begins ? !is_current(stream) : !is_event_open_) continue;
+      is_event_open_ = begins;
+      listener_.on_event(changes[place]);
+    }
   }
-  for (std::size_t place = 0; place < count && is_current(stream); ++place) on_record_(records[place]);
-  return count == records.size();
 }
 
 // After a fatal error nothing more is pushed until a reset.
@@ -123,7 +136,7 @@ void Analysis::report_trouble(std::uint64_t stream, bool is_fatal) {
     changed_.notify_all();
     if (std::exchange(has_warned_, true)) return;
   }
-  on_trouble_(sentence);
+  listener_.on_trouble(sentence);
 }
 
 bool Analysis::is_current(std::uint64_t stream) {
@@ -145,9 +158,11 @@ void Analysis::reset() {
   const std::lock_guard lock(mutex_);
   ++stream_;
   waiting_seconds_.fill(0);
-  has_input_ = must_end_ = has_ended_ = has_failed_ = has_warned_ = false;
+  must_end_ = has_ended_ = has_failed_ = has_warned_ = false;
   // Waits for what is being computed, with the lock held: the thread needs it only afterwards.
   cavsync_scorer_reset(scorer_);
+  // An event may have ended by it, which the thread reports.
+  has_input_ = true;
   changed_.notify_all();
 }
 

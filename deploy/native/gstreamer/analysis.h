@@ -31,13 +31,20 @@ struct PieceOfAudio {
 // the analysis stops.
 class Analysis {
  public:
-  using OnRecord = std::function<void(const cavsync_record&)>;
+  using OnRecord = std::function<void(const cavsync_record&, const cavsync_face&)>;
+  using OnEvent = std::function<void(const cavsync_event_change&)>;
   using OnTrouble = std::function<void(const std::string& sentence)>;
 
-  // std::runtime_error with the library's sentence if the options do not fit the bundle. `on_record` and `on_trouble`
-  // are called from the thread, `on_trouble` also from those that push, at most once per stream.
-  Analysis(const cavsync_bundle* bundle, const cavsync_options& options, Policy policy, OnRecord on_record,
-           OnTrouble on_trouble);
+  struct Listener {
+    OnRecord on_record;
+    OnEvent on_event;
+    OnTrouble on_trouble;
+  };
+
+  // std::runtime_error with the library's sentence if the options, which must follow events, do not fit the bundle. The
+  // listener is called from the thread, `on_trouble` also from those that push, at most once per stream. Every beginning
+  // of an event that was reported is followed by its end, also after a reset, unless the analysis is stopped.
+  Analysis(const cavsync_bundle* bundle, const cavsync_options& options, Policy policy, Listener listener);
   ~Analysis();
   Analysis(const Analysis&) = delete;
   Analysis& operator=(const Analysis&) = delete;
@@ -59,14 +66,16 @@ class Analysis {
   void push(Track track, double duration_seconds, Push push);
   void work();
   void compute(std::uint64_t stream, bool ends);
-  bool report_decisions(std::uint64_t stream);
+  bool report_decision(std::uint64_t stream);
+  void report_events(std::uint64_t stream);
   void report_trouble(std::uint64_t stream, bool is_fatal);
   bool is_current(std::uint64_t stream);
 
   cavsync_scorer* scorer_ = nullptr;
   Policy policy_;
-  OnRecord on_record_;
-  OnTrouble on_trouble_;
+  Listener listener_;
+  // Whether the beginning of an event was reported, and its end was not; used by the thread.
+  bool is_event_open_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -4,9 +4,7 @@
 
 #include "formats.h"
 #include "pads.h"
-
-GST_DEBUG_CATEGORY_STATIC(cavsync_debug);
-#define GST_CAT_DEFAULT cavsync_debug
+#include "reports.h"
 
 G_DEFINE_TYPE(GstCavsync, gst_cavsync, GST_TYPE_ELEMENT)
 GST_ELEMENT_REGISTER_DEFINE(cavsync, "cavsync", GST_RANK_NONE, gst_cavsync_get_type())
@@ -28,6 +26,9 @@ enum Property {
   kInterval,
   kPostMessages,
   kPolicy,
+  kAdaptive,
+  kBeginAfter,
+  kEndAfter,
   kDropped
 };
 
@@ -62,32 +63,6 @@ GType path_type() {
   return type;
 }
 
-// Whether a decision is to be posted: `interval` after the last one, or because the state changed.
-bool is_due(ElementState& state, const cavsync_record& record) {
-  const double passed_seconds = record.time_seconds - state.posted_seconds;
-  const bool is_soon = passed_seconds >= 0 && passed_seconds < static_cast<double>(state.interval) / GST_SECOND - 1e-6;
-  if (!state.posts_messages || (state.has_posted && is_soon && state.posted_state == record.state)) return false;
-  state.has_posted = true;
-  state.posted_seconds = record.time_seconds;
-  state.posted_state = record.state;
-  return true;
-}
-
-void post_decision(GstCavsync* self, const cavsync_record& record) {
-  GST_LOG_OBJECT(self, "%.3f s: %s, %.1f ms", record.time_seconds, cavsync_state_name(record.state),
-                 record.audio_offset_ms);
-  GST_OBJECT_LOCK(self);
-  const bool posts = is_due(*self->state, record);
-  const cavsync::Segments segments = self->state->segments;
-  GST_OBJECT_UNLOCK(self);
-  if (posts) gst_element_post_message(GST_ELEMENT(self), cavsync::message_of(GST_OBJECT(self), record, segments));
-}
-
-// The streams go on: a monitor does not end what it watches.
-void post_trouble(GstCavsync* self, const std::string& sentence) {
-  GST_ELEMENT_WARNING(self, STREAM, FAILED, ("Scoring is not possible: %s", sentence.c_str()), (nullptr));
-}
-
 void open_bundle(ElementState& state, const std::string& path) {
   if (path.empty()) throw std::runtime_error("no bundle is named: set the property bundle to a bundle folder");
   if (state.bundle && state.opened_path == path && state.opened_engine == state.engine &&
@@ -117,6 +92,10 @@ cavsync_options options_of(const ElementState& state) {
   options.path = state.path;
   options.profile = state.profile.c_str();
   options.window_seconds = static_cast<double>(state.window) / GST_SECOND;
+  options.adaptive = state.is_adaptive;
+  options.follows_events = 1;
+  options.begin_after = state.begin_after;
+  options.end_after = state.end_after;
   if (state.policy == Policy::kDropOldest) {
     options.max_lead_seconds = info.max_offset_ms / 1000 + kLivePatienceSeconds;
     options.group_seconds = kLiveGroupSeconds;
@@ -131,8 +110,12 @@ bool start(GstCavsync* self) {
     open_bundle(state, state.bundle_path);
     auto analysis = std::make_shared<Analysis>(
         state.bundle.get(), options_of(state), state.policy,
-        [self](const cavsync_record& record) { post_decision(self, record); },
-        [self](const std::string& sentence) { post_trouble(self, sentence); });
+        Analysis::Listener{
+            [self](const cavsync_record& record, const cavsync_face& face) {
+              cavsync::post_decision(self, record, face);
+            },
+            [self](const cavsync_event_change& change) { cavsync::post_event(self, change); },
+            [self](const std::string& sentence) { cavsync::post_trouble(self, sentence); }});
     GST_OBJECT_LOCK(self);
     state.analysis = std::move(analysis);
     state.segments.clear();
@@ -185,6 +168,9 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* sp
     case kInterval: state.interval = g_value_get_uint64(value); break;
     case kPostMessages: state.posts_messages = g_value_get_boolean(value); break;
     case kPolicy: state.policy = static_cast<Policy>(g_value_get_enum(value)); break;
+    case kAdaptive: state.is_adaptive = g_value_get_boolean(value); break;
+    case kBeginAfter: state.begin_after = g_value_get_uint(value); break;
+    case kEndAfter: state.end_after = g_value_get_uint(value); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
   GST_OBJECT_UNLOCK(object);
@@ -204,6 +190,9 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* spec) {
     case kInterval: g_value_set_uint64(value, state.interval); break;
     case kPostMessages: g_value_set_boolean(value, state.posts_messages); break;
     case kPolicy: g_value_set_enum(value, static_cast<int>(state.policy)); break;
+    case kAdaptive: g_value_set_boolean(value, state.is_adaptive); break;
+    case kBeginAfter: g_value_set_uint(value, state.begin_after); break;
+    case kEndAfter: g_value_set_uint(value, state.end_after); break;
     case kDropped: g_value_set_uint64(value, analysis ? analysis->num_dropped() : 0); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
@@ -242,9 +231,19 @@ void install_properties(GObjectClass* object_class) {
                                          0, G_MAXUINT64, 0, live));
   install(kPostMessages,
           g_param_spec_boolean("post-messages", "Post messages",
-                               "Whether to post decisions on the bus as element messages 'cavsync'", TRUE, live));
+                               "Whether to post decisions and events on the bus as element messages 'cavsync' and "
+                               "'cavsync-event'",
+                               TRUE, live));
   install(kPolicy, g_param_spec_enum("policy", "Policy", "What to do when more than two seconds wait to be scored",
                                      policy_type(), static_cast<int>(Policy::kDropOldest), fixed));
+  install(kAdaptive, g_param_spec_boolean("adaptive", "Adaptive",
+                                          "Begin with a coarse search, then track the peak: less work (whole picture only)",
+                                          FALSE, fixed));
+  install(kBeginAfter, g_param_spec_uint("begin-after", "Begin after",
+                                         "Decisions in a row out of sync on one side that begin an event", 1, G_MAXINT, 2,
+                                         fixed));
+  install(kEndAfter, g_param_spec_uint("end-after", "End after", "Decisions in a row of another state that end an event",
+                                       1, G_MAXINT, 3, fixed));
   install(kDropped, g_param_spec_uint64("dropped", "Dropped",
                                         "Frames and pieces of audio that were passed on without being scored, because "
                                         "scoring was too slow",
@@ -272,7 +271,7 @@ std::shared_ptr<Analysis> gst_cavsync_analysis(GstCavsync* self) {
 }
 
 static void gst_cavsync_class_init(GstCavsyncClass* klass) {
-  GST_DEBUG_CATEGORY_INIT(cavsync_debug, "cavsync", 0, "audio-visual sync");
+  cavsync::init_debug_category();
   GObjectClass* object_class = G_OBJECT_CLASS(klass);
   object_class->set_property = set_property;
   object_class->get_property = get_property;

@@ -40,6 +40,9 @@ struct ElementState {
   GstClockTime window = 0;
   GstClockTime interval = 0;
   bool posts_messages = true;
+  bool is_adaptive = false;
+  guint begin_after = 2;
+  guint end_after = 3;
   Policy policy = Policy::kDropOldest;
   // What is open:
   std::string opened_path, opened_engine, opened_provider;
@@ -51,6 +54,8 @@ struct ElementState {
   double posted_seconds = 0;
   cavsync_state posted_state = CAVSYNC_UNDETERMINED;
   bool has_posted = false;
+  // When the last event began; its segment may be gone when it ends.
+  MessageTimes event_times;
 };
 
 }  // namespace cavsync

@@ -9,7 +9,8 @@
  * Threads. A bundle may be shared by scorers in any threads. The functions of one scorer may be called from different
  * threads at the same time: `push_video`, `push_audio` and `process` each wait for a call of the same function, but not
  * for each other. So streaming threads push, which only copies, converts and resizes, while another thread calls
- * `process`, which runs the models. `drop_oldest` waits for none, `flush`, `reset` and `summarise` wait for all of them.
+ * `process`, which runs the models. `drop_oldest` and `take_events` wait for none, `flush`, `reset` and `summarise` wait
+ * for all of them.
  * A handle must not be in use when it is released.
  *
  * Errors. Functions return a status; on any but CAVSYNC_OK, `cavsync_last_error` of the same thread says in a sentence
@@ -17,7 +18,8 @@
  * of `push_*`, the scorer stays usable.
  *
  * ABI. Structures that programs fill or that may grow begin with their size, which `cavsync_*_init` sets; fields are only
- * ever added at their end. The library writes no more of a structure than the program's header knows.
+ * ever added at their end. The library writes no more of a structure than the program's header knows. Structures that
+ * are given in arrays (records, faces, events) have no size and never change.
  */
 #ifndef CAVSYNC_H
 #define CAVSYNC_H
@@ -110,8 +112,14 @@ typedef struct cavsync_options {
   double hop_ms;           /* step between lags, a multiple of 10 ms */
   double max_lead_seconds; /* how long a frame waits for its audio; 0: 30 s, right for files; live: range + 5 s */
   double group_seconds;    /* frames of so much time are embedded together; 0: 0.64 s */
-  int32_t keeps_summary;   /* not 0: collect what cavsync_scorer_summarise needs; memory then grows by 30 bytes a
+  int32_t keeps_summary;   /* not 0: collect what cavsync_scorer_summarise needs; memory then grows by 50 bytes a
                               frame and face, and 6 bytes per lag, face and decision step */
+  size_t begin_after;      /* so many decisions in a row out of sync on one side begin an event; 0: 2 */
+  size_t end_after;        /* so many decisions of another state end it; 0: 3. Undetermined ones count for neither */
+  int32_t follows_events;  /* not 0: keep the beginnings and ends of events for cavsync_scorer_take_events, in 40 bytes
+                              each until they are taken */
+  int32_t adaptive;        /* not 0: begin with a coarse search, then track the peak, and widen where confidence drops;
+                              the whole picture only */
 } cavsync_options;
 
 /* One picture, shown from the timestamp on. Rows of plane i begin `strides[i]` bytes apart. */
@@ -143,11 +151,26 @@ typedef struct cavsync_record {
   char reason[320]; /* why the state is undetermined; empty otherwise */
 } cavsync_record;
 
+/* A face of a window or of a whole stream, and how well it is seen: medians over the moments in which it was there. */
+typedef struct cavsync_face {
+  int32_t track; /* number of the face in the stream, from 0 on; -1 where no face is judged: the rest is then 0 */
+  int32_t frame_width; /* the frame in whose pixels the box is */
+  int32_t frame_height;
+  double left, top, right, bottom; /* the box; it may reach beyond the frame */
+  double presence;        /* the mesh's own probability that it is a face */
+  double frontality;      /* 1 seen from the front, 0 in profile; less than 0.25 tells nothing */
+  double eye_distance_px; /* between the outer corners of the eyes; less than 16 tells nothing */
+  double opening_range;   /* how far the lips open and close, in distances between the eyes; they hardly move below 0.04 */
+  double steadiness;      /* correlation of each change of the opening with the next; less than 0 jitters; NaN: unknown */
+  double share;           /* of the window with the face in it */
+} cavsync_face;
+
 /* What ended an event. */
 typedef enum cavsync_cause {
   CAVSYNC_CAUSE_DECISIONS = 0,    /* decisions of another state */
   CAVSYNC_CAUSE_UNDETERMINED = 1, /* undetermined ones, after which the fault may go on */
-  CAVSYNC_CAUSE_STREAM_ENDED = 2
+  CAVSYNC_CAUSE_STREAM_ENDED = 2,
+  CAVSYNC_CAUSE_NONE = 3 /* it goes on */
 } cavsync_cause;
 
 /* A time during which the audio was out of sync; `extreme_ms` is its largest offset, signed. */
@@ -158,6 +181,16 @@ typedef struct cavsync_event {
   cavsync_state state;
   cavsync_cause cause;
 } cavsync_event;
+
+typedef enum cavsync_phase { CAVSYNC_EVENT_BEGAN = 0, CAVSYNC_EVENT_ENDED = 1 } cavsync_phase;
+
+/* The beginning or the end of an event of a stream that runs. The event begins at the time of the first decision out of
+ * sync and ends at that of the first decision of another state, or of the last decision of the stream; it lasts while
+ * decisions are undetermined. Until the end, `event.end_seconds` is NaN and `event.cause` CAVSYNC_CAUSE_NONE. */
+typedef struct cavsync_event_change {
+  cavsync_event event;
+  cavsync_phase phase;
+} cavsync_event_change;
 
 /* The verdict on everything that was pushed before the flush. */
 typedef struct cavsync_summary {
@@ -175,6 +208,7 @@ typedef struct cavsync_summary {
   int32_t is_varying; /* 1: the offset is not constant, so no single delay repairs it */
   double face_share;  /* share of the windows judged by a face */
   int32_t num_faces;  /* the most faces in one frame */
+  cavsync_face face;  /* the face that speaks, whichever that is at each time; `track` is the one that does most */
 } cavsync_summary;
 
 /* Identification of an opened bundle; the hashes are the first 12 digits of the encoders' SHA-256. */
@@ -211,16 +245,18 @@ CAVSYNC_API const char* cavsync_last_error(void);
 /* "in_sync", "audio_early", "audio_late" or "undetermined"; a static string. */
 CAVSYNC_API const char* cavsync_state_name(cavsync_state state);
 
-CAVSYNC_API void cavsync_options_init(cavsync_options* options);
 CAVSYNC_API void cavsync_frame_init(cavsync_frame* frame);
-/* Three structures have grown. These functions are for programs that were built before; by the macros of the same names,
+/* Four structures have grown. These functions are for programs that were built before; by the macros of the same names,
  * programs that are built with this header pass its sizes. */
+CAVSYNC_API void cavsync_options_init(cavsync_options* options);
 CAVSYNC_API void cavsync_bundle_options_init(cavsync_bundle_options* options);
 CAVSYNC_API void cavsync_summary_init(cavsync_summary* summary);
 CAVSYNC_API void cavsync_bundle_info_init(cavsync_bundle_info* info);
+CAVSYNC_API void cavsync_options_init_sized(cavsync_options* options, size_t size);
 CAVSYNC_API void cavsync_bundle_options_init_sized(cavsync_bundle_options* options, size_t size);
 CAVSYNC_API void cavsync_summary_init_sized(cavsync_summary* summary, size_t size);
 CAVSYNC_API void cavsync_bundle_info_init_sized(cavsync_bundle_info* info, size_t size);
+#define cavsync_options_init(options) cavsync_options_init_sized((options), sizeof(cavsync_options))
 #define cavsync_bundle_options_init(options) \
   cavsync_bundle_options_init_sized((options), sizeof(cavsync_bundle_options))
 #define cavsync_summary_init(summary) cavsync_summary_init_sized((summary), sizeof(cavsync_summary))
@@ -250,6 +286,16 @@ CAVSYNC_API cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, con
  * room are given by the next call. The results do not depend on when this is called. */
 CAVSYNC_API cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity,
                                                   size_t* num_records);
+/* The same with `faces[i]`, the face that is judged in the window of `records[i]`, whatever that decision rests on: of
+ * several faces the one with the highest confidence. `faces` has the room of `records`. */
+CAVSYNC_API cavsync_status cavsync_scorer_process_faces(cavsync_scorer* scorer, cavsync_record* records,
+                                                        cavsync_face* faces, size_t capacity, size_t* num_records);
+/* Copy up to `capacity` beginnings and ends of events, in order, of a scorer with `follows_events`; `num_changes` is how
+ * many. They are those that the decisions given by `process` so far have caused, and the end of an event that is open
+ * when the last decision of a flushed stream has been given, or at a reset. So every beginning has an end, unless the
+ * scorer is destroyed before. What found no room is given by the next call. */
+CAVSYNC_API cavsync_status cavsync_scorer_take_events(cavsync_scorer* scorer, cavsync_event_change* changes,
+                                                      size_t capacity, size_t* num_changes);
 /* For sources that cannot wait: of what was pushed and not yet taken by `process`, drop the oldest until at most
  * `keep_seconds` of audio, 120 frames for each of these seconds and, where faces are judged, 128 MiB of whole frames are
  * left; `num_dropped` is the number of pieces dropped. What is missing is a hole in the stream. */
@@ -257,7 +303,7 @@ CAVSYNC_API cavsync_status cavsync_scorer_drop_oldest(cavsync_scorer* scorer, do
 /* End the stream: decide the rest, which `cavsync_scorer_process` then gives. A stream shorter than one window gives
  * one decision. Afterwards nothing can be pushed until a reset. */
 CAVSYNC_API cavsync_status cavsync_scorer_flush(cavsync_scorer* scorer);
-/* Forget the stream; the next push begins a new one. */
+/* Forget the stream; the next push begins a new one. An open event ends; what was not taken can still be. */
 CAVSYNC_API cavsync_status cavsync_scorer_reset(cavsync_scorer* scorer);
 /* The verdict on the whole of a flushed stream, of a scorer with `keeps_summary`, and up to `capacity` of its events
  * (`summary->num_events` is how many there are; `events` may be NULL with a capacity of 0). */

@@ -12,7 +12,7 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-constexpr int kSecondsDecimals = 3, kMsDecimals = 1, kRatioDecimals = 4;
+constexpr int kSecondsDecimals = 3, kMsDecimals = 1, kPixelDecimals = 1, kRatioDecimals = 4;
 
 // Rounded to so many decimals, null for NaN; adding zero turns -0.0 into 0.0.
 Json rounded(double value, int decimals) {
@@ -20,10 +20,14 @@ Json rounded(double value, int decimals) {
   return std::strtod(format("%.*f", decimals, value).c_str(), nullptr) + 0.0;
 }
 
-const char* cause_name(cavsync_cause cause) {
-  return cause == CAVSYNC_CAUSE_DECISIONS      ? "decisions"
-         : cause == CAVSYNC_CAUSE_UNDETERMINED ? "undetermined"
-                                               : "stream_ended";
+Json cause_name(cavsync_cause cause) {
+  switch (cause) {
+    case CAVSYNC_CAUSE_DECISIONS: return "decisions";
+    case CAVSYNC_CAUSE_UNDETERMINED: return "undetermined";
+    case CAVSYNC_CAUSE_STREAM_ENDED: return "stream_ended";
+    case CAVSYNC_CAUSE_NONE: break;
+  }
+  return nullptr;
 }
 
 const char* path_name(cavsync_path path) { return path == CAVSYNC_PATH_FACE ? "face" : "whole"; }
@@ -41,6 +45,22 @@ void add_record(Json& line, const cavsync_record& record) {
   line["within_profile"] = record.within_profile < 0 ? Json(nullptr) : Json(record.within_profile == 1);
   line["reason"] = record.reason[0] == '\0' ? Json(nullptr) : Json(record.reason);
   line["path"] = path_name(record.path);
+}
+
+// Null where no face is judged.
+Json face_of(const cavsync_face& face) {
+  if (face.track < 0) return nullptr;
+  Json box = Json::array();
+  for (const double place : {face.left, face.top, face.right, face.bottom}) box.push_back(rounded(place, kPixelDecimals));
+  return {{"track", face.track},
+          {"box", box},
+          {"frame_size", {face.frame_width, face.frame_height}},
+          {"presence", rounded(face.presence, kRatioDecimals)},
+          {"frontality", rounded(face.frontality, kRatioDecimals)},
+          {"eye_distance_px", rounded(face.eye_distance_px, kPixelDecimals)},
+          {"opening_range", rounded(face.opening_range, kRatioDecimals)},
+          {"steadiness", rounded(face.steadiness, kRatioDecimals)},
+          {"share", rounded(face.share, kRatioDecimals)}};
 }
 
 Json media_of(const MediaInfo& info, std::size_t num_ignored_frames) {
@@ -65,10 +85,23 @@ std::string text_of(const Json& line) { return line.dump(-1, ' ', false, Json::e
 
 }  // namespace
 
-std::string window_line(const std::string& source, const cavsync_record& record) {
+std::string window_line(const std::string& source, const cavsync_record& record, const cavsync_face* face) {
   Json line = {{"kind", "window"}, {"source", source}};
   add_record(line, record);
+  if (face != nullptr) line["face"] = face_of(*face);
   return text_of(line);
+}
+
+std::string event_line(const std::string& source, const cavsync_event_change& change) {
+  const cavsync_event& event = change.event;
+  return text_of({{"kind", "event"},
+                  {"source", source},
+                  {"phase", change.phase == CAVSYNC_EVENT_BEGAN ? "began" : "ended"},
+                  {"state", cavsync_state_name(event.state)},
+                  {"start", rounded(event.start_seconds, kSecondsDecimals)},
+                  {"end", rounded(event.end_seconds, kSecondsDecimals)},
+                  {"extreme", rounded(event.extreme_ms, kMsDecimals)},
+                  {"cause", cause_name(event.cause)}});
 }
 
 std::string error_line(const std::string& source, const std::string& error) {
@@ -77,9 +110,10 @@ std::string error_line(const std::string& source, const std::string& error) {
 
 std::string summary_line(const std::string& source, const cavsync_summary& summary,
                          const std::vector<cavsync_event>& events, const MediaFile& media,
-                         const cavsync_bundle_info& bundle) {
+                         const cavsync_bundle_info& bundle, bool has_face) {
   Json line = {{"kind", "summary"}, {"source", source}};
   add_record(line, summary.score);
+  if (has_face) line["face"] = face_of(summary.face);
   line["early_limit_ms"] = rounded(summary.early_limit_ms, kMsDecimals);
   line["late_limit_ms"] = rounded(summary.late_limit_ms, kMsDecimals);
   line["duration_seconds"] = rounded(summary.duration_seconds, kSecondsDecimals);

@@ -31,7 +31,12 @@ constexpr const char* kHelp =
     "  --max-offset-ms X    half the search range\n"
     "  --frame-rate-hz X    frames used per second, at most\n"
     "  --hop-ms X           step between lags, a multiple of 10 ms\n"
+    "  --adaptive           begin with a coarse search, then track the peak: less work (whole picture only)\n"
     "  --audio-stream N     number of the audio track, from 0 on\n"
+    "  --faces              with the face that is judged: where it is, and how well it is seen\n"
+    "  --events             also a line for each event that begins or ends, as in `cavsync watch`\n"
+    "  --begin-after N      with --events: decisions in a row that begin an event [2]\n"
+    "  --end-after N        with --events: decisions in a row that end it [3]\n"
     "  --engine NAME        what computes the encoders: onnxruntime, openvino, either with :PRECISION, or auto\n"
     "                       [onnxruntime]; --engines lists those of this build\n"
     "  --provider NAME      execution provider of onnxruntime: cpu, cuda or tensorrt [cpu]\n"
@@ -42,6 +47,7 @@ struct Arguments {
   std::string bundle, profile, engine, provider;
   cavsync_options options;
   int threads = 0;
+  bool shows_faces = false;
   std::optional<int> audio_number;
   std::vector<std::string> sources;
 };
@@ -56,6 +62,13 @@ double number(const char* name, const char* text) {
   const double value = std::strtod(text, &end);
   if (end == text || *end != '\0') refuse(std::string("--") + name + " is not a number: give one");
   return value;
+}
+
+std::size_t count(const std::string& name, const char* text) {
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  if (end == text || *end != '\0' || value < 1) refuse("--" + name + " is " + text + ": give a whole number from 1 on");
+  return static_cast<std::size_t>(value);
 }
 
 void set_path(cavsync_options& options, const std::string& path) {
@@ -75,6 +88,9 @@ const option kOptions[] = {
     {"late-ms", required_argument, nullptr, 0},       {"window-seconds", required_argument, nullptr, 0},
     {"max-offset-ms", required_argument, nullptr, 0}, {"frame-rate-hz", required_argument, nullptr, 0},
     {"hop-ms", required_argument, nullptr, 0},        {"audio-stream", required_argument, nullptr, 0},
+    {"events", no_argument, nullptr, 0},              {"begin-after", required_argument, nullptr, 0},
+    {"end-after", required_argument, nullptr, 0},     {"faces", no_argument, nullptr, 0},
+    {"adaptive", no_argument, nullptr, 0},
     {"engine", required_argument, nullptr, 0},        {"provider", required_argument, nullptr, 0},
     {"threads", required_argument, nullptr, 0},       {"engines", no_argument, nullptr, 'e'},
     {"help", no_argument, nullptr, 'h'},              {"version", no_argument, nullptr, 'v'},
@@ -103,6 +119,16 @@ void set_option(Arguments& arguments, const std::string& name, const char* value
     options.hop_ms = number(name.c_str(), value);
   else if (name == "audio-stream")
     arguments.audio_number = static_cast<int>(number(name.c_str(), value));
+  else if (name == "adaptive")
+    options.adaptive = 1;
+  else if (name == "faces")
+    arguments.shows_faces = true;
+  else if (name == "events")
+    options.follows_events = 1;
+  else if (name == "begin-after")
+    options.begin_after = count(name, value);
+  else if (name == "end-after")
+    options.end_after = count(name, value);
   else if (name == "engine")
     arguments.engine = value;
   else if (name == "provider")
@@ -138,6 +164,9 @@ Arguments parsed(int argc, char** argv) {
   arguments.sources.assign(argv + optind, argv + argc);
   if (arguments.bundle.empty()) refuse("no bundle is named: give --bundle FOLDER");
   if (arguments.sources.empty()) refuse("no file is named: give files, or - for standard input");
+  const cavsync_options& options = arguments.options;
+  if (options.follows_events == 0 && (options.begin_after != 0 || options.end_after != 0))
+    refuse("--begin-after and --end-after need --events: give that too");
   if (!arguments.profile.empty()) arguments.options.profile = arguments.profile.c_str();
   return arguments;
 }
@@ -147,12 +176,24 @@ void require(cavsync_status status) {
   if (status != CAVSYNC_OK) throw MediaError(cavsync_last_error());
 }
 
-void print_decisions(const std::string& source, cavsync_scorer* scorer) {
-  cavsync_record records[16];
-  for (std::size_t count = std::size(records); count == std::size(records);) {
-    require(cavsync_scorer_process(scorer, records, std::size(records), &count));
+void print_events(const std::string& source, cavsync_scorer* scorer) {
+  cavsync_event_change changes[8];
+  for (std::size_t count = std::size(changes); count == std::size(changes);) {
+    require(cavsync_scorer_take_events(scorer, changes, std::size(changes), &count));
     for (std::size_t place = 0; place < count; ++place)
-      std::fputs(cavsync::window_line(source, records[place]).c_str(), stdout);
+      std::fputs(cavsync::event_line(source, changes[place]).c_str(), stdout);
+  }
+}
+
+// One after the other, because an event follows the decision that begins or ends it.
+void print_decisions(const std::string& source, const Arguments& arguments, cavsync_scorer* scorer) {
+  cavsync_record record;
+  cavsync_face face;
+  const cavsync_face* shown = arguments.shows_faces ? &face : nullptr;
+  for (std::size_t count = 1; count == 1;) {
+    require(cavsync_scorer_process_faces(scorer, &record, &face, 1, &count));
+    if (count == 1) std::fputs(cavsync::window_line(source, record, shown).c_str(), stdout);
+    if (arguments.options.follows_events != 0) print_events(source, scorer);
   }
 }
 
@@ -168,21 +209,22 @@ void score(const std::string& source, const Arguments& arguments, const cavsync_
         frame.planes[0] = picture.rgb.data();
         frame.strides[0] = picture.stride;
         require(cavsync_scorer_push_video(scorer, &frame, pts_seconds));
-        print_decisions(source, scorer);
+        print_decisions(source, arguments, scorer);
       },
       [&](const cavsync::AudioChunk& chunk) {
         require(cavsync_scorer_push_audio(scorer, chunk.samples.data(), CAVSYNC_F32, chunk.samples.size(), 1, 16'000,
                                           chunk.pts_seconds));
-        print_decisions(source, scorer);
+        print_decisions(source, arguments, scorer);
       });
   require(cavsync_scorer_flush(scorer));
-  print_decisions(source, scorer);
+  print_decisions(source, arguments, scorer);
   cavsync_summary summary;
   cavsync_summary_init(&summary);
   require(cavsync_scorer_summarise(scorer, &summary, nullptr, 0));
   std::vector<cavsync_event> events(summary.num_events);
   require(cavsync_scorer_summarise(scorer, &summary, events.data(), events.size()));
-  std::fputs(cavsync::summary_line(source, summary, events, media, bundle).c_str(), stdout);
+  const std::string line = cavsync::summary_line(source, summary, events, media, bundle, arguments.shows_faces);
+  std::fputs(line.c_str(), stdout);
 }
 
 // Score each file; a failed one gives a line with its error.
@@ -193,6 +235,9 @@ int score_all(const Arguments& arguments, const cavsync_bundle_info& bundle, cav
       require(cavsync_scorer_reset(scorer));
       score(source, arguments, bundle, scorer);
     } catch (const std::runtime_error& error) {
+      // An open event ends where its file fails.
+      if (cavsync_scorer_reset(scorer) == CAVSYNC_OK && arguments.options.follows_events != 0)
+        print_events(source, scorer);
       std::fputs(cavsync::error_line(source, error.what()).c_str(), stdout);
       std::fprintf(stderr, "Error: %s\n", error.what());
       status = kFailure;
@@ -206,6 +251,8 @@ int score_all(const Arguments& arguments, const cavsync_bundle_info& bundle, cav
 int main(int argc, char** argv) {
   const Arguments arguments = parsed(argc, argv);
   av_log_set_level(AV_LOG_FATAL);
+  // Readers of a pipe get each line as it comes.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   cavsync_bundle_options engine;
   cavsync_bundle_options_init(&engine);
   engine.threads = arguments.threads;

@@ -53,11 +53,21 @@ std::optional<int> LagRows::epoch_for(EpochPairing& pairing, int epoch, double l
 }
 
 void LagRows::embed(int epoch, const std::vector<double>& times_seconds, std::int64_t step) {
+  embed(epoch, times_seconds, std::vector<bool>(static_cast<std::size_t>(2 * reach_ + 1), true), step);
+}
+
+void LagRows::embed(int epoch, const std::vector<double>& times_seconds, const std::vector<bool>& lags,
+                    std::int64_t step) {
   std::vector<std::int64_t> wanted;
   for (const double seconds : times_seconds) {
-    const std::int64_t below = place(seconds).below;
-    for (std::int64_t instant = below - reach_; instant <= below + reach_ + 1; ++instant) {
-      if (instant % step == 0) wanted.push_back(instant);
+    const std::int64_t first = place(seconds).below - reach_;
+    for (std::size_t lag = 0; lag < lags.size(); ++lag) {
+      if (!lags[lag]) continue;
+      // A row lies between two instants of the audio.
+      const std::int64_t lower = first + static_cast<std::int64_t>(lag);
+      for (const std::int64_t instant : {lower, lower + 1}) {
+        if (instant % step == 0) wanted.push_back(instant);
+      }
     }
   }
   std::sort(wanted.begin(), wanted.end());

@@ -24,7 +24,9 @@ class LagRows {
   // Epoch of the audio for moments of an epoch of the video, the last of them at `last_seconds`, once the audio has
   // arrived or can no longer arrive or is too late; nothing while it is waited for.
   std::optional<int> epoch_for(EpochPairing& pairing, int epoch, double last_seconds, bool is_late) const;
-  // Embed the audio that the rows of these moments need; of the grid, every `step`-th instant.
+  // Embed the audio that the rows of these moments need at the lags that are true; of the grid, every `step`-th instant.
+  void embed(int epoch, const std::vector<double>& times_seconds, const std::vector<bool>& lags, std::int64_t step = 1);
+  // At all lags.
   void embed(int epoch, const std::vector<double>& times_seconds, std::int64_t step = 1);
   // The row (lags) of a moment with the embedding (D); NaN where audio is missing or not embedded. It rests on every
   // `step`-th instant of the grid, with straight lines between them. `track` is the number of a face.

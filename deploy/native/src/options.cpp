@@ -1,5 +1,8 @@
 #include "options.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "error.h"
 #include "manifest_specs.h"
 #include "text.h"
@@ -10,6 +13,7 @@ namespace {
 
 constexpr double kFileLeadSeconds = 30.0;
 constexpr double kFileGroupSeconds = 0.64;
+constexpr std::size_t kBeginAfter = 2, kEndAfter = 3;
 
 double number(const char* name, double given, double largest, double otherwise) {
   if (given == 0) return otherwise;
@@ -33,7 +37,8 @@ void check_path(const Manifest& manifest, cavsync_path path) {
 Options options_for(const Manifest& manifest, const cavsync_options* given) {
   cavsync_options options;
   cavsync_options_init(&options);
-  if (given != nullptr) options = *given;
+  // The caller's structure may be older and shorter than this library's.
+  if (given != nullptr) std::memcpy(&options, given, std::min(given->size, sizeof options));
   check_path(manifest, options.path);
   SyncSpec sync = manifest.sync;
   sync.window_seconds = number("window_seconds", options.window_seconds, kMaxWindowSeconds, sync.window_seconds);
@@ -48,7 +53,11 @@ Options options_for(const Manifest& manifest, const cavsync_options* given) {
           resolve_profile(profile, options.early_ms, options.late_ms), Grid(sync),
           number("max_lead_seconds", options.max_lead_seconds, kMaxWindowSeconds, kFileLeadSeconds),
           number("group_seconds", options.group_seconds, kMaxWindowSeconds, kFileGroupSeconds),
-          options.keeps_summary != 0};
+          options.keeps_summary != 0,
+          options.adaptive != 0 && options.path != CAVSYNC_PATH_FACE,
+          options.begin_after == 0 ? kBeginAfter : options.begin_after,
+          options.end_after == 0 ? kEndAfter : options.end_after,
+          options.follows_events != 0};
 }
 
 }  // namespace cavsync

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cavsync.h"
+#include "faces/face_view.h"
 
 namespace cavsync {
 
@@ -23,6 +24,8 @@ struct Record {
   std::optional<double> suggested_audio_delay_ms;
   std::optional<double> similarity;
   std::optional<double> confidence;
+  // Where the highest point of the curve is, refined between lags.
+  std::optional<double> peak_lag_ms;
   cavsync_state state = CAVSYNC_UNDETERMINED;
   std::string profile;
   std::string reason;
@@ -31,6 +34,8 @@ struct Record {
   bool is_measured = false;
   bool is_varying = false;
   std::optional<FaceVote> vote;
+  // The face that speaks for all, whatever the decision rests on; nothing where none is judged.
+  std::optional<FaceView> face;
 };
 
 }  // namespace cavsync

@@ -17,9 +17,11 @@ double wait_seconds(const Grid& grid, const RowStreamOptions& options) {
 
 }  // namespace
 
-RowStream::RowStream(std::shared_ptr<const Bundle> bundle, const Grid& grid, const RowStreamOptions& options)
+RowStream::RowStream(std::shared_ptr<const Bundle> bundle, const Grid& grid, Search& search,
+                     const RowStreamOptions& options)
     : bundle_(std::move(bundle)),
       num_lags_(grid.lags_ms.size()),
+      search_(search),
       options_(options),
       video_(bundle_->manifest(), grid.frame_rate_hz, options.group_instants),
       far_look_(options.looks_far
@@ -38,25 +40,31 @@ void RowStream::finish() {
   lags_.audio().finish();
 }
 
-std::vector<RowPointer> RowStream::complete_rows() {
-  std::vector<RowPointer> rows;
+std::vector<RowPointer> RowStream::next_rows() {
   take_groups();
-  while (!groups_.empty()) {
-    const VisualInstant& last = groups_.front().instants.back();
-    const bool is_late = video_.elapsed_seconds() - last.elapsed_seconds > options_.max_lead_seconds;
-    const auto epoch = lags_.epoch_for(pairing_, last.epoch, last.time_seconds, is_late);
-    if (!epoch) break;
-    add_rows(groups_.front(), *epoch, rows);
-    if (options_.compared != Compared::kOnDemand) lags_.drop_before(*epoch, last.time_seconds);
-    groups_.pop_front();
-  }
+  if (groups_.empty()) return {};
+  const VisualInstant& last = groups_.front().instants.back();
+  const bool is_late = video_.elapsed_seconds() - last.elapsed_seconds > options_.max_lead_seconds;
+  const auto epoch = lags_.epoch_for(pairing_, last.epoch, last.time_seconds, is_late);
+  if (!epoch) return {};
+  const Group group = std::move(groups_.front());
+  groups_.pop_front();
+  std::vector<RowPointer> rows = rows_of(group, *epoch);
+  if (options_.compared != Compared::kOnDemand) lags_.drop_before(*epoch, group.instants.back().time_seconds);
   return rows;
 }
 
+// An adaptive search embeds no frame before its turn.
 void RowStream::take_groups() {
-  for (std::vector<VisualInstant> instants = video_.take_group(); !instants.empty(); instants = video_.take_group()) {
-    Group group{std::move(instants), {}, {}, num_taken_};
-    num_taken_ += static_cast<std::int64_t>(group.instants.size());
+  while (!(search_.is_adaptive() && !groups_.empty())) {
+    const std::vector<VisualInstant> taken = video_.take_group();
+    if (taken.empty()) return;
+    Group group{{}, search_.next_group(), {}, {}, num_taken_};
+    num_taken_ += static_cast<std::int64_t>(taken.size());
+    for (std::size_t place = 0; place < taken.size(); ++place) {
+      if (group.plan.takes(place)) group.instants.push_back(taken[place]);
+    }
+    if (group.instants.empty()) continue;
     if (options_.compared == Compared::kAtOnce) {
       group.embeddings = bundle_->embed_frames(video_.tubelets(group.instants));
     } else if (options_.compared == Compared::kOnDemand) {
@@ -66,27 +74,33 @@ void RowStream::take_groups() {
   }
 }
 
-void RowStream::add_rows(const Group& group, int epoch, std::vector<RowPointer>& rows) {
+std::vector<RowPointer> RowStream::rows_of(const Group& group, int epoch) {
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   if (options_.compared == Compared::kAtOnce) {
     std::vector<double> times_seconds;
     for (const VisualInstant& instant : group.instants) times_seconds.push_back(instant.time_seconds);
-    lags_.embed(epoch, times_seconds);
+    lags_.embed(epoch, times_seconds, group.plan.lags);
   }
   const std::ptrdiff_t dim = bundle_->embedding_dim();
+  std::vector<RowPointer> rows;
   for (std::size_t place = 0; place < group.instants.size(); ++place) {
     const VisualInstant& instant = group.instants[place];
-    auto row = std::make_shared<Row>(Row{
-        instant.time_seconds, std::vector<double>(num_lags_, std::numeric_limits<double>::quiet_NaN()), instant.motion,
-        lags_.level_dbfs(epoch, instant.time_seconds), instant.period_seconds, instant.epoch, 1, std::nullopt});
+    auto row = std::make_shared<Row>(Row{instant.time_seconds, std::vector<double>(num_lags_, kNaN), instant.motion,
+                                         lags_.level_dbfs(epoch, instant.time_seconds), instant.period_seconds,
+                                         instant.epoch, group.plan.stride, std::nullopt});
     if (options_.compared == Compared::kAtOnce) {
       const auto start = group.embeddings.begin() + static_cast<std::ptrdiff_t>(place) * dim;
       row->similarity = lags_.similarity(epoch, instant.time_seconds, {start, start + dim});
+      for (std::size_t lag = 0; lag < num_lags_; ++lag) {
+        if (!group.plan.lags[lag]) row->similarity[lag] = kNaN;
+      }
     } else if (options_.compared == Compared::kOnDemand) {
       const std::int64_t index = group.first_index + static_cast<std::int64_t>(place);
       row->source = RowSource{index, epoch, group.tubelets[place], {}, std::nullopt};
     }
     rows.push_back(std::move(row));
   }
+  return rows;
 }
 
 void RowStream::compare(const std::vector<RowPointer>& rows, const Density& density) {

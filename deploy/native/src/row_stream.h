@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lag_rows.h"
+#include "search.h"
 #include "verdict.h"
 #include "video_track.h"
 
@@ -65,19 +66,21 @@ struct RowStreamOptions {
 };
 
 // Push frames into `video` and audio into `audio`, take rows from `complete_rows`. A row waits for its audio until the
-// frames are `max_lead_seconds` ahead. Rows that are compared on demand keep their small frames, and the audio is kept
+// frames are `max_lead_seconds` ahead; the search says which frames have rows, and at which lags. Rows that are compared
+// on demand keep their small frames, and the audio is kept
 // from the row given to `release` on; without comparison, rows hold motion, level and period only.
 class RowStream {
  public:
-  RowStream(std::shared_ptr<const Bundle> bundle, const Grid& grid, const RowStreamOptions& options);
+  RowStream(std::shared_ptr<const Bundle> bundle, const Grid& grid, Search& search, const RowStreamOptions& options);
 
   VideoTrack& video() { return video_; }
   AudioTrack& audio() { return lags_.audio(); }
   // The curve over twice the search range; nothing without `looks_far`.
   std::optional<Curve> far_curve();
   void finish();
-  // The rows whose audio has arrived or is no longer waited for.
-  std::vector<RowPointer> complete_rows();
+  // The next group of rows whose audio has arrived or is no longer waited for; empty where there is none. Tell the search
+  // what they showed before the next call: an adaptive one plans a group by the decisions about the rows before it.
+  std::vector<RowPointer> next_rows();
   // Compute the similarities of those of the rows (in order, compared on demand) that belong to a density.
   void compare(const std::vector<RowPointer>& rows, const Density& density);
   // Drop the audio of earlier rows, which will not be compared any more.
@@ -88,17 +91,19 @@ class RowStream {
   // are compared on demand.
   struct Group {
     std::vector<VisualInstant> instants;
+    SearchStep plan;
     std::vector<float> embeddings;
     std::vector<Tubelet> tubelets;
     std::int64_t first_index;
   };
 
   void take_groups();
-  void add_rows(const Group& group, int epoch, std::vector<RowPointer>& rows);
+  std::vector<RowPointer> rows_of(const Group& group, int epoch);
   void embed(const std::vector<RowPointer>& rows);
 
   std::shared_ptr<const Bundle> bundle_;
   std::size_t num_lags_;
+  Search& search_;
   RowStreamOptions options_;
   VideoTrack video_;
   std::unique_ptr<FarLook> far_look_;

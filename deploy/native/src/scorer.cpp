@@ -20,10 +20,22 @@ double checked_seconds(double pts_seconds) {
   return pts_seconds;
 }
 
+// Remove at most `capacity` of the oldest.
+template <class Item>
+std::vector<Item> taken_from(std::deque<Item>& waiting, std::size_t capacity) {
+  const auto end = waiting.begin() + static_cast<std::ptrdiff_t>(std::min(capacity, waiting.size()));
+  std::vector<Item> taken(waiting.begin(), end);
+  waiting.erase(waiting.begin(), end);
+  return taken;
+}
+
 }  // namespace
 
 Scorer::Scorer(std::shared_ptr<const Bundle> bundle, Options options)
-    : bundle_(std::move(bundle)), options_(std::move(options)), stream_(std::make_unique<StreamState>(bundle_, options_)) {}
+    : bundle_(std::move(bundle)),
+      options_(std::move(options)),
+      stream_(std::make_unique<StreamState>(bundle_, options_)),
+      tracker_(options_.begin_after, options_.end_after) {}
 
 void Scorer::push_video(const cavsync_frame& frame, double pts_seconds) {
   const std::lock_guard lock(video_mutex_);
@@ -55,11 +67,28 @@ void Scorer::add_audio(const std::vector<AudioChunk>& chunks) {
 std::vector<Record> Scorer::process(std::size_t capacity) {
   const std::lock_guard lock(compute_mutex_);
   if (!stream_->is_finished) compute();
-  std::deque<Record>& waiting = stream_->waiting;
-  const auto end = waiting.begin() + static_cast<std::ptrdiff_t>(std::min(capacity, waiting.size()));
-  std::vector<Record> taken(waiting.begin(), end);
-  waiting.erase(waiting.begin(), end);
+  std::vector<Record> taken = taken_from(stream_->waiting, capacity);
+  if (options_.follows_events) follow_events(taken);
   return taken;
+}
+
+// A beginning or an end is given only after the decision that causes it.
+void Scorer::follow_events(const std::vector<Record>& taken) {
+  for (const Record& record : taken) keep_changes(tracker_.update(record));
+  if (stream_->is_finished && stream_->waiting.empty()) keep_changes(tracker_.finish());
+}
+
+void Scorer::keep_changes(const std::vector<cavsync_event_change>& changes) {
+  const std::lock_guard lock(changes_mutex_);
+  changes_.insert(changes_.end(), changes.begin(), changes.end());
+}
+
+std::vector<cavsync_event_change> Scorer::take_events(std::size_t capacity) {
+  if (!options_.follows_events) {
+    throw argument_error("the scorer follows no events: create it with follows_events");
+  }
+  const std::lock_guard lock(changes_mutex_);
+  return taken_from(changes_, capacity);
 }
 
 void Scorer::flush() {
@@ -74,6 +103,7 @@ void Scorer::flush() {
 
 void Scorer::reset() {
   const std::scoped_lock lock(video_mutex_, audio_mutex_, compute_mutex_);
+  keep_changes(tracker_.finish());
   stream_ = std::make_unique<StreamState>(bundle_, options_);
   inbox_.take_all();
 }

@@ -1,11 +1,13 @@
 // The streaming scorer: frames and audio in, in pieces of any size; decisions out.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
 
+#include "events.h"
 #include "inbox.h"
 #include "stream_state.h"
 
@@ -38,6 +40,8 @@ class Scorer {
   void push_audio(const PushedAudio& audio);
   // Compute what is due; at most `capacity` decisions, in order.
   std::vector<Record> process(std::size_t capacity);
+  // At most `capacity` beginnings and ends of events that the decisions taken so far have caused, in order.
+  std::vector<cavsync_event_change> take_events(std::size_t capacity);
   std::size_t drop_oldest(double keep_seconds) { return inbox_.drop_oldest(keep_seconds); }
   void flush();
   void reset();
@@ -46,6 +50,8 @@ class Scorer {
  private:
   void add_audio(const std::vector<AudioChunk>& chunks);
   void compute();
+  void follow_events(const std::vector<Record>& taken);
+  void keep_changes(const std::vector<cavsync_event_change>& changes);
   void check_open() const;
 
   std::shared_ptr<const Bundle> bundle_;
@@ -54,6 +60,10 @@ class Scorer {
   std::unique_ptr<StreamState> stream_;
   // One for each kind of caller; taken in this order by those that need several.
   std::mutex video_mutex_, audio_mutex_, compute_mutex_;
+  // Of the decisions that were taken; used by those who compute.
+  EventTracker tracker_;
+  std::mutex changes_mutex_;
+  std::deque<cavsync_event_change> changes_;
 };
 
 }  // namespace cavsync

@@ -21,7 +21,8 @@ RowStreamOptions row_options(const Manifest& manifest, const Options& options) {
   RowStreamOptions found{options.max_lead_seconds, group_instants(options), Compared::kAtOnce, 0.0,
                          options.keeps_summary && options.uses_whole};
   if (!options.uses_whole) found.compared = Compared::kNever;
-  if (options.uses_whole && options.uses_faces) {
+  // An adaptive search needs the decisions about the whole picture at once.
+  if (options.uses_whole && options.uses_faces && !options.is_adaptive) {
     // Until the last window of a frame is over, and so is the wait for the faces in that.
     const FaceSpec& spec = *manifest.faces;
     found.compared = Compared::kOnDemand;
@@ -35,7 +36,8 @@ RowStreamOptions row_options(const Manifest& manifest, const Options& options) {
 
 StreamState::StreamState(const std::shared_ptr<const Bundle>& bundle, const Options& options)
     : frame_input({bundle->manifest().img_size, !options.uses_whole, options.uses_faces}),
-      rows(bundle, options.grid, row_options(bundle->manifest(), options)),
+      search(options.grid, options.is_adaptive, group_instants(options)),
+      rows(bundle, options.grid, search, row_options(bundle->manifest(), options)),
       manifest_(bundle->manifest()),
       options_(options),
       windows_(
@@ -63,11 +65,13 @@ void StreamState::feed_audio(const std::vector<float>& samples, double pts_secon
 }
 
 void StreamState::decide() {
-  for (const RowPointer& row : rows.complete_rows()) {
-    if (span_ && !span_->continues_with(*row)) end_span(-1, -std::numeric_limits<double>::infinity());
-    if (!span_) span_.emplace(options_.grid, row);
-    windows_.add(span_->add(row));
-    windows_.add_row(row);
+  for (std::vector<RowPointer> group = rows.next_rows(); !group.empty(); group = rows.next_rows()) {
+    for (const RowPointer& row : group) {
+      if (span_ && !span_->continues_with(*row)) end_span(-1, -std::numeric_limits<double>::infinity());
+      if (!span_) span_.emplace(options_.grid, row);
+      add(span_->add(row));
+      windows_.add_row(row);
+    }
   }
   keep_settled();
 }
@@ -82,8 +86,18 @@ void StreamState::finish() {
   windows_.finish();
 }
 
+// Where the whole picture was compared at once, it is judged at once.
+void StreamState::add(std::vector<Window> windows) {
+  for (Window& window : windows) {
+    if (is_on_demand()) continue;
+    window.score = judge_whole(window);
+    search.note(*window.score);
+  }
+  windows_.add(std::move(windows));
+}
+
 void StreamState::end_span(int last_epoch, double last_seconds) {
-  windows_.add(span_->finish(last_epoch, last_seconds));
+  add(span_->finish(last_epoch, last_seconds));
   // For the verdict on all rows of a file.
   rows.compare(span_->rest(), {});
   span_.reset();

@@ -14,6 +14,7 @@
 #include "frame_input.h"
 #include "options.h"
 #include "row_stream.h"
+#include "search.h"
 #include "stray.h"
 #include "whole_file.h"
 #include "window_queue.h"
@@ -43,6 +44,7 @@ struct StreamState {
   StrayFilter<std::vector<float>> audio_filter{kLongestPacketSeconds};
   // Used by those who compute; the face path and its judge are there where faces are judged, the sums where a summary is
   // wanted.
+  Search search;
   RowStream rows;
   std::optional<FacePath> faces;
   std::optional<FaceJudge> face_judge;
@@ -54,6 +56,8 @@ struct StreamState {
   std::string failure;
 
  private:
+  bool is_on_demand() const { return options_.uses_whole && options_.uses_faces && !options_.is_adaptive; }
+  void add(std::vector<Window> windows);
   void end_span(int last_epoch, double last_seconds);
   void keep_settled();
   Record judge_whole(const Window& window) const;

@@ -90,7 +90,10 @@ Record judge(const Curve& curve, const Evidence& evidence, const std::optional<C
   record.window_seconds = span.window_seconds;
   record.profile = profile.name;
   record.reason = lack.empty() ? lack_of_evidence(curve, evidence) : lack;
-  if (peak) record.similarity = peak->similarity;
+  if (peak) {
+    record.similarity = peak->similarity;
+    record.peak_lag_ms = peak->lag_ms;
+  }
   if (record.reason.empty() && peak && peak->at_edge) {
     record.reason = format("the best match lies at the end of the search range, so the offset may be beyond ±%.0f ms",
                            std::abs(curve.lags_ms.front()));

@@ -4,28 +4,9 @@
 #include <cmath>
 #include <tuple>
 
-#include "whole_numbers.h"
+#include "search.h"
 
 namespace cavsync {
-
-namespace {
-
-constexpr double kCoarseMs = 80.0;
-// Frames this far apart are enough samples of every lag in a window of two seconds.
-constexpr double kSparseSeconds = 0.16;
-constexpr std::int64_t kMinWindowRows = 12;
-
-// Which share of the frames, one in as many, is enough for a window.
-std::int64_t sparse_stride(const Grid& grid) {
-  const double most = grid.frame_rate_hz * grid.window_seconds / static_cast<double>(kMinWindowRows);
-  const double found = std::floor(std::min(kSparseSeconds * grid.frame_rate_hz + 1e-6, most));
-  return std::max<std::int64_t>(1, static_cast<std::int64_t>(found));
-}
-
-// The distance of coarse lags in hops.
-std::int64_t coarse_step(const Grid& grid) { return std::max<std::int64_t>(1, rounded(kCoarseMs / grid.hop_ms)); }
-
-}  // namespace
 
 WindowQueue::WindowQueue(RowStream& stream, const Grid& grid, std::function<Record(const Window&)> judge,
                          std::function<void(const Row&)> on_row)
@@ -83,6 +64,7 @@ Record WindowQueue::decide(const Window& window) {
 }
 
 Record WindowQueue::whole(const Window& window, const Density& density) {
+  if (window.score) return *window.score;
   stream_.compare(window.rows, density);
   return judge_(window);
 }

@@ -35,7 +35,7 @@ std::vector<Window> WindowSpan::finish(int last_epoch, double last_seconds) {
     windows.push_back(next_window(next_seconds));
   }
   if (num_windows_ == 0) {
-    windows.push_back({{rows_.begin(), rows_.end()}, {end_seconds, end_seconds - start_seconds_}, last_->epoch});
+    windows.push_back({{rows_.begin(), rows_.end()}, {end_seconds, end_seconds - start_seconds_}, last_->epoch, std::nullopt});
   }
   return windows;
 }
@@ -53,7 +53,7 @@ Window WindowSpan::next_window(double end_seconds) {
   const double begin_seconds = end_seconds - window_seconds_ - kTimeToleranceSeconds;
   while (!rows_.empty() && rows_.front()->time_seconds < begin_seconds) rows_.pop_front();
   ++num_windows_;
-  Window window{{}, {end_seconds, window_seconds_}, last_->epoch};
+  Window window{{}, {end_seconds, window_seconds_}, last_->epoch, std::nullopt};
   for (const RowPointer& row : rows_) {
     if (row->time_seconds < end_seconds - kTimeToleranceSeconds) window.rows.push_back(row);
   }

@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "grid.h"
@@ -18,6 +19,8 @@ struct Window {
   std::vector<RowPointer> rows;
   TimeSpan span;
   int epoch;
+  // The decision about the whole picture; nothing where that waits for the faces.
+  std::optional<Record> score;
 
   double start_seconds() const { return span.time_seconds - span.window_seconds; }
 };

@@ -171,9 +171,24 @@ void options_are_checked(const cavsync_bundle* bundle) {
   options.window_seconds = std::numeric_limits<double>::quiet_NaN();
   REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_CONFIG && says("window_seconds"));
   options = whole_options();
-  options.size = 8;
+  options.size = offsetof(cavsync_options, begin_after) - 1;
   REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_ERROR_ARGUMENT && says("size"));
   REQUIRE(scorer == nullptr);
+}
+
+// What lies behind the options of an older program is not read.
+void old_options_are_taken(const cavsync_bundle* bundle) {
+  cavsync_scorer* scorer = nullptr;
+  std::vector<unsigned char> memory(sizeof(cavsync_options), 0xa5);
+  auto* options = reinterpret_cast<cavsync_options*>(memory.data());
+  (cavsync_options_init)(options);
+  REQUIRE(options->size == offsetof(cavsync_options, begin_after) && memory[options->size] == 0xa5);
+  REQUIRE(cavsync_scorer_create(bundle, options, &scorer) == CAVSYNC_OK);
+  cavsync_event_change change;
+  std::size_t count = 0;
+  REQUIRE(cavsync_scorer_take_events(scorer, &change, 1, &count) == CAVSYNC_ERROR_ARGUMENT && says("follows_events"));
+  REQUIRE(cavsync_scorer_take_events(nullptr, &change, 1, &count) == CAVSYNC_ERROR_ARGUMENT && says("null"));
+  cavsync_scorer_destroy(scorer);
 }
 
 // A program that was built before structures grew has less room behind them.
@@ -281,6 +296,7 @@ int main(int argc, char** argv) {
   cavsync_bundle* bundle = opened(argv[1]);
   engines_are_chosen_by_name(argv[1]);
   options_are_checked(bundle);
+  old_options_are_taken(bundle);
   old_structures_are_not_overrun(bundle);
   whole_frames_are_limited(bundle);
   cavsync_scorer* scorer = scorer_of(bundle);

@@ -63,9 +63,10 @@ class Holder {
 // The element, with a harness for each track.
 class Rig {
  public:
-  explicit Rig(const char* policy = "block", Holder* holder = nullptr)
+  explicit Rig(const char* policy = "block", Holder* holder = nullptr, const char* path = "auto", int begin_after = 2)
       : element_(gst_element_factory_make("cavsync", nullptr)), bus_(gst_bus_new()) {
-    g_object_set(element_, "bundle", bundle.c_str(), nullptr);
+    g_object_set(element_, "bundle", bundle.c_str(), "begin-after", begin_after, nullptr);
+    gst_util_set_object_arg(G_OBJECT(element_), "path", path);
     gst_util_set_object_arg(G_OBJECT(element_), "policy", policy);
     gst_element_set_bus(element_, bus_);
     if (holder != nullptr) gst_bus_set_sync_handler(bus_, Holder::hold, holder, nullptr);
@@ -85,15 +86,20 @@ class Rig {
   Rig& operator=(const Rig&) = delete;
 
   GstElement* element() { return element_; }
-  // Take the decisions posted so far.
+  // Take the decisions posted so far; events and faces are kept.
   std::vector<double> decisions() {
     std::vector<double> times;
     while (GstMessage* message = gst_bus_pop_filtered(bus_, GST_MESSAGE_ELEMENT)) {
       double seconds = -1;
       const GstStructure* structure = gst_message_get_structure(message);
-      REQUIRE(gst_structure_has_name(structure, "cavsync"));
-      REQUIRE(gst_structure_get_double(structure, "time_seconds", &seconds));
-      times.push_back(seconds);
+      if (gst_structure_has_name(structure, "cavsync-event")) {
+        add_event(structure);
+      } else {
+        REQUIRE(gst_structure_has_name(structure, "cavsync"));
+        REQUIRE(gst_structure_get_double(structure, "time_seconds", &seconds));
+        times.push_back(seconds);
+        add_face(structure);
+      }
       gst_message_unref(message);
     }
     return times;
@@ -112,10 +118,48 @@ class Rig {
     REQUIRE(gst_harness_push_event(video, event));
   }
 
+  struct Event {
+    std::string phase, cause;
+    double start, end;
+    GstClockTime stream_time, running_time, duration;
+  };
+
   GstHarness* audio = nullptr;
   GstHarness* video = nullptr;
+  std::vector<Event> events;
+  struct Face {
+    int track, frame_width, frame_height;
+    double left, top, right, bottom, frontality, share;
+  };
+  std::vector<Face> faces;
 
  private:
+  void add_face(const GstStructure* structure) {
+    GstStructure* found = nullptr;
+    if (!gst_structure_get(structure, "face", GST_TYPE_STRUCTURE, &found, nullptr)) return;
+    Face face{};
+    REQUIRE(gst_structure_get(found, "track", G_TYPE_INT, &face.track, "frame_width", G_TYPE_INT, &face.frame_width,
+                              "frame_height", G_TYPE_INT, &face.frame_height, "left", G_TYPE_DOUBLE, &face.left, "top",
+                              G_TYPE_DOUBLE, &face.top, "right", G_TYPE_DOUBLE, &face.right, "bottom", G_TYPE_DOUBLE,
+                              &face.bottom, "frontality", G_TYPE_DOUBLE, &face.frontality, "share", G_TYPE_DOUBLE,
+                              &face.share, nullptr));
+    REQUIRE(gst_structure_has_field_typed(found, "presence", G_TYPE_DOUBLE));
+    REQUIRE(gst_structure_has_field_typed(found, "eye_distance_px", G_TYPE_DOUBLE));
+    REQUIRE(gst_structure_has_field_typed(found, "opening_range", G_TYPE_DOUBLE));
+    gst_structure_free(found);
+    faces.push_back(face);
+  }
+  void add_event(const GstStructure* structure) {
+    const char* cause = gst_structure_get_string(structure, "cause");
+    Event event{gst_structure_get_string(structure, "phase"), cause == nullptr ? "" : cause, -1, -1, 0, 0, 0};
+    REQUIRE(gst_structure_get_double(structure, "start", &event.start));
+    REQUIRE(gst_structure_get_double(structure, "end", &event.end) == (event.phase == "ended"));
+    REQUIRE(gst_structure_get_clock_time(structure, "stream-time", &event.stream_time));
+    REQUIRE(gst_structure_get_clock_time(structure, "running-time", &event.running_time));
+    REQUIRE(gst_structure_get_clock_time(structure, "duration", &event.duration));
+    events.push_back(event);
+  }
+
   GstElement* element_;
   GstBus* bus_;
 };
@@ -148,8 +192,12 @@ inline GstBuffer* sound(int number) {
   return stamped(buffer, number);
 }
 
+// A third of a second late.
+inline GstBuffer* late_sound(int number) { return stamped(sound(number - 8), number); }
+
 // Push the pieces from `first` on, the tracks from threads of their own, until `end` or a pad flushes.
-inline void push_both(Rig& rig, int first, int end, std::atomic<int>* num_pushed = nullptr) {
+inline void push_both(Rig& rig, int first, int end, std::atomic<int>* num_pushed = nullptr,
+                      GstBuffer* (*make_sound)(int) = sound) {
   const auto push = [=](GstHarness* harness, GstBuffer* (*make)(int)) {
     for (int number = first; number < end; ++number) {
       if (gst_harness_push(harness, make(number)) != GST_FLOW_OK) return;
@@ -157,7 +205,7 @@ inline void push_both(Rig& rig, int first, int end, std::atomic<int>* num_pushed
     }
   };
   std::thread frames(push, rig.video, picture);
-  push(rig.audio, sound);
+  push(rig.audio, make_sound);
   frames.join();
 }
 

@@ -1,5 +1,5 @@
 // The GStreamer element between pads of this program: what passes, what is posted, and that nothing hangs.
-//   element_test BUNDLE [REPETITIONS]
+//   element_test BUNDLE [REPETITIONS [BUNDLE_WITH_FACES]]
 #include "element.h"
 
 #include <chrono>
@@ -114,6 +114,58 @@ void messages_can_be_turned_off_and_thinned() {
   for (std::size_t place = 1; place < times.size(); ++place) REQUIRE(times[place] - times[place - 1] > 1.9);
 }
 
+// Of an event that has begun the end is posted as well: at the end of the stream, and where a flush ends it.
+void events_begin_and_end(int repetitions) {
+  Rig rig("block", nullptr, "whole", 1);
+  rig.set_dropping();
+  for (int round = 0; round < repetitions; ++round) {
+    push_both(rig, 0, 6 * kFrameRateHz, nullptr, late_sound);
+    // Before a flush, the thread may not have come as far.
+    while (round % 2 == 1 && rig.events.empty()) rig.decisions();
+    if (round % 2 == 1) start_flush(rig), stop_flush(rig);
+    rig.push_event_to_both(gst_event_new_eos());
+    const std::vector<double> decisions = rig.decisions();
+    REQUIRE(rig.events.size() == 2);
+    const Rig::Event &begins = rig.events[0], &ends = rig.events[1];
+    REQUIRE(begins.phase == "began" && begins.cause.empty() && !GST_CLOCK_TIME_IS_VALID(begins.duration));
+    REQUIRE(ends.phase == "ended" && ends.cause == "stream_ended" && begins.start == ends.start);
+    REQUIRE(begins.running_time == static_cast<GstClockTime>(std::llround(begins.start * GST_SECOND)));
+    REQUIRE(begins.stream_time == begins.running_time && ends.stream_time == begins.stream_time);
+    REQUIRE(ends.duration == static_cast<GstClockTime>(std::llround((ends.end - ends.start) * GST_SECOND)));
+    REQUIRE(round % 2 == 1 || ends.end == decisions.back());
+    rig.events.clear();
+    begin_stream(rig);
+  }
+}
+
+// A bundle whose faces are the halves of the picture, with mouths as open as these are bright: the left one speaks.
+void faces_are_posted() {
+  constexpr int width = 192, height = 96;
+  Rig rig("block", nullptr, "face");
+  rig.set_dropping();
+  gst_harness_set_src_caps_str(rig.video, "video/x-raw,format=GRAY8,width=192,height=96,framerate=25/1");
+  for (int number = 0; number < 4 * kFrameRateHz; ++number) {
+    GstBuffer* frame = gst_buffer_new_allocate(nullptr, width * height, nullptr);
+    GstMapInfo map;
+    REQUIRE(gst_buffer_map(frame, &map, GST_MAP_WRITE));
+    for (int place = 0; place < width * height; ++place) {
+      map.data[place] = place % width < width / 2 ? static_cast<guint8>(255 * (0.1 + 0.2 * loudness(number))) : 26;
+    }
+    gst_buffer_unmap(frame, &map);
+    REQUIRE(gst_harness_push(rig.video, stamped(frame, number)) == GST_FLOW_OK);
+    REQUIRE(gst_harness_push(rig.audio, sound(number)) == GST_FLOW_OK);
+  }
+  rig.push_event_to_both(gst_event_new_eos());
+  REQUIRE(!rig.decisions().empty() && !rig.faces.empty());
+  const Rig::Face& face = rig.faces.back();
+  REQUIRE(face.frame_width == width && face.frame_height == height && (face.track == 0 || face.track == 1));
+  // Either half, and in the middle of it.
+  const double middle = (face.left + face.right) / 2;
+  REQUIRE(std::abs(middle - width / 4.0) < 10 || std::abs(middle - 3 * width / 4.0) < 10);
+  REQUIRE(face.left < face.right && face.top < face.bottom && std::abs((face.top + face.bottom) / 2 - height / 2.0) < 24);
+  REQUIRE(face.frontality > 0.25 && face.share > 0.4 && face.share <= 1);
+}
+
 // Seeks while both tracks push.
 void flushes_end_nothing(int repetitions) {
   Rig rig;
@@ -218,12 +270,17 @@ int main(int argc, char** argv) {
   formats_may_change(repetitions);
   other_speeds_are_not_scored();
   messages_can_be_turned_off_and_thinned();
+  events_begin_and_end(repetitions);
   flushes_end_nothing(repetitions);
   held_back_buffers_are_let_go(false);
   held_back_buffers_are_let_go(true);
   what_cannot_wait_is_dropped();
   states_change(repetitions);
   wrong_settings_are_errors();
+  if (argc > 3) {
+    bundle = argv[3];
+    faces_are_posted();
+  }
   gst_deinit();
   return 0;
 }

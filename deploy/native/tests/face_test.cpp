@@ -56,11 +56,22 @@ void push_sound(cavsync_scorer* scorer, double seconds) {
   REQUIRE(cavsync_scorer_push_audio(scorer, samples.data(), CAVSYNC_F32, count, 1, 16'000, seconds) == CAVSYNC_OK);
 }
 
+// The left half speaks, so that its face is the one that is judged.
+bool is_left_face(const cavsync_face& face) {
+  return face.track >= 0 && face.frame_width == kWidth && face.frame_height == kHeight && face.left < face.right &&
+         face.top < face.bottom && face.right < kWidth / 2.0 && face.share > 0.4 && face.opening_range > 0.04;
+}
+
 std::vector<cavsync_record> decisions(cavsync_scorer* scorer) {
   std::vector<cavsync_record> found(64);
+  std::vector<cavsync_face> faces(64);
   std::size_t count = 0;
-  REQUIRE(cavsync_scorer_process(scorer, found.data(), found.size(), &count) == CAVSYNC_OK);
+  REQUIRE(cavsync_scorer_process_faces(scorer, found.data(), nullptr, 1, &count) == CAVSYNC_ERROR_ARGUMENT);
+  REQUIRE(cavsync_scorer_process_faces(scorer, found.data(), faces.data(), found.size(), &count) == CAVSYNC_OK);
   found.resize(count);
+  for (std::size_t place = 0; place < count; ++place) {
+    REQUIRE(found[place].is_measured == 0 || is_left_face(faces[place]));
+  }
   return found;
 }
 
@@ -94,7 +105,7 @@ void judge(const cavsync_bundle* bundle, cavsync_path path) {
   cavsync_options_init(&options);
   options.path = path;
   options.profile = "ebu-r37";
-  options.keeps_summary = 1;
+  options.keeps_summary = options.follows_events = 1;
   cavsync_scorer* scorer = nullptr;
   REQUIRE(cavsync_scorer_create(bundle, &options, &scorer) == CAVSYNC_OK);
   std::vector<cavsync_record> records = scored(scorer, 0, true);
@@ -104,6 +115,14 @@ void judge(const cavsync_bundle* bundle, cavsync_path path) {
   cavsync_summary summary;
   cavsync_summary_init(&summary);
   REQUIRE(cavsync_scorer_summarise(scorer, &summary, nullptr, 0) == CAVSYNC_OK);
+  cavsync_event_change changes[4];
+  std::size_t count = 0;
+  REQUIRE(cavsync_scorer_take_events(scorer, changes, 4, &count) == CAVSYNC_OK && count == 2);
+  REQUIRE(changes[0].phase == CAVSYNC_EVENT_BEGAN && changes[0].event.cause == CAVSYNC_CAUSE_NONE);
+  REQUIRE(changes[0].event.start_seconds == records[0].time_seconds && std::isnan(changes[0].event.end_seconds));
+  REQUIRE(changes[1].phase == CAVSYNC_EVENT_ENDED && changes[1].event.cause == CAVSYNC_CAUSE_STREAM_ENDED);
+  REQUIRE(changes[1].event.end_seconds == records[2].time_seconds);
+  REQUIRE(is_left_face(summary.face));
   REQUIRE(is_late(summary.score) && summary.num_faces == 2 && summary.face_share == 1);
   cavsync_scorer_destroy(scorer);
 }

@@ -72,7 +72,9 @@ void FaceFile::add(const FaceRow& row) {
   }
   sums_.add(entry->second, row.similarity);
   facts_.push_back({row.time_seconds, static_cast<std::uint32_t>(entry->second), row.look.mouth_opening,
-                    static_cast<float>(row.level_dbfs), row.look.frontality, row.look.eye_distance_px});
+                    static_cast<float>(row.level_dbfs), row.look.presence, row.look.frontality,
+                    row.look.eye_distance_px, row.look.box});
+  frame_size_ = row.look.frame_size;
 }
 
 std::optional<SpeakingFace> FaceFile::speaking(const std::vector<Record>& records, double duration_seconds) const {
@@ -89,7 +91,8 @@ std::optional<SpeakingFace> FaceFile::speaking(const std::vector<Record>& record
   for (std::size_t block = 0; block < blocks_.size(); ++block) {
     if (is_chosen[block]) sums.push_back(sums_.sums_of(block));
   }
-  SpeakingFace face{{}, curve_of_sums(lags_ms_, sums, rows.size(), kFacePriorRows), view_of(rows), {}};
+  const double share = std::min(1.0, static_cast<double>(rows.size()) / expected);
+  SpeakingFace face{{}, curve_of_sums(lags_ms_, sums, rows.size(), kFacePriorRows), view_of(rows, share), {}};
   for (const Facts* row : rows) {
     face.tracks.insert(blocks_[row->block].track);
     face.level_dbfs.push_back(static_cast<double>(row->level_dbfs));
@@ -117,17 +120,19 @@ std::vector<bool> FaceFile::chosen(const std::vector<Record>& records) const {
 }
 
 // Medians over the rows, and the motion of the face that moves its lips most.
-FaceView FaceFile::view_of(const std::vector<const Facts*>& rows) const {
-  std::vector<double> frontality, eye_distance_px;
+FaceView FaceFile::view_of(const std::vector<const Facts*>& rows, double share) const {
+  LookMedians medians;
   std::map<int, std::pair<std::vector<double>, std::vector<double>>> by_track;
   for (const Facts* row : rows) {
-    frontality.push_back(static_cast<double>(row->frontality));
-    eye_distance_px.push_back(static_cast<double>(row->eye_distance_px));
+    medians.add(row->box, row->presence, row->frontality, row->eye_distance_px);
     auto& [times_seconds, opening] = by_track[blocks_[row->block].track];
     times_seconds.push_back(row->time_seconds);
     opening.push_back(static_cast<double>(row->mouth_opening));
   }
-  FaceView view{0, median(frontality), median(eye_distance_px), {-1.0, 0.0}};
+  FaceView view = medians.view();
+  view.frame_size = frame_size_;
+  view.lips = {-1.0, 0.0};
+  view.share = share;
   std::size_t most = 0;
   for (const auto& [track, course] : by_track) {
     const LipMotion motion = lip_motion(course.first, course.second);

@@ -1,6 +1,7 @@
 // The speaking face of a whole stream: at each time one of the faces, summed over the stream.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -21,7 +22,7 @@ struct SpeakingFace {
   std::vector<double> level_dbfs;
 };
 
-// Sums of a stream's face rows in blocks of `block_seconds`: for each face 6 bytes per block and lag, 28 per row. A block
+// Sums of a stream's face rows in blocks of `block_seconds`: for each face 6 bytes per block and lag, 48 per row. A block
 // of time has a block of sums for each face in it.
 class FaceFile {
  public:
@@ -45,11 +46,12 @@ class FaceFile {
   struct Facts {
     double time_seconds;
     std::uint32_t block;
-    float mouth_opening, level_dbfs, frontality, eye_distance_px;
+    float mouth_opening, level_dbfs, presence, frontality, eye_distance_px;
+    std::array<float, 4> box;
   };
 
   std::vector<bool> chosen(const std::vector<Record>& records) const;
-  FaceView view_of(const std::vector<const Facts*>& rows) const;
+  FaceView view_of(const std::vector<const Facts*>& rows, double share) const;
 
   std::vector<double> lags_ms_;
   double block_seconds_;
@@ -57,6 +59,7 @@ class FaceFile {
   BlockSums sums_;
   std::vector<Block> blocks_;
   std::vector<Facts> facts_;
+  FrameSize frame_size_;
   // The current block of time, and its blocks of sums by face.
   int epoch_ = -1;
   double begun_seconds_ = 0;

@@ -28,9 +28,9 @@ std::vector<float> values_of(const Face& face, const RgbView& frame) {
   return values;
 }
 
-FaceLook look_of(const float* values) {
+FaceLook look_of(const float* values, const FrameSize& frame_size) {
   const float* look = values + kNumFaceFeatures;
-  return {look[0], look[1], look[2], values[kOpening], look[3], look[4], look[5], look[6]};
+  return {look[0], look[1], look[2], values[kOpening], {look[3], look[4], look[5], look[6]}, frame_size};
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ void FaceGrid::push(const std::vector<Face>& faces, const RgbView& frame, double
     std::shared_ptr<Run> run = known == runs_.end() ? nullptr : known->second;
     if (!run || pts_seconds - run->last_seconds > kMaxGapSeconds + kRoundingSeconds) {
       const std::int64_t first = whole(std::ceil(pts_seconds * rate_hz_ - kOnGrid));
-      run = std::make_shared<Run>(Run{face.track, first, first, pts_seconds, seen, {}, {}});
+      run = std::make_shared<Run>(Run{face.track, first, first, pts_seconds, seen, {frame.width, frame.height}, {}, {}});
     }
     extend(run, seen, pts_seconds);
     runs[face.track] = run;
@@ -88,7 +88,7 @@ std::vector<FaceInstant> FaceGrid::encode() {
         values[place] = before + frame.share * ((*frame.after)[place] - before);
       }
       features.insert(features.end(), values.begin(), values.begin() + kNumFaceFeatures);
-      frame.run->looks.push_back(look_of(values.data()));
+      frame.run->looks.push_back(look_of(values.data(), frame.run->frame_size));
       if (std::find(runs.begin(), runs.end(), frame.run) == runs.end()) runs.push_back(frame.run);
     }
     const std::vector<float> encoded = engines_.encode_frames(features);

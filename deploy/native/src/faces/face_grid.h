@@ -50,6 +50,7 @@ class FaceGrid {
     std::int64_t next_index;
     double last_seconds;
     Seen last;
+    FrameSize frame_size;
     std::vector<float> encoded;
     std::vector<FaceLook> looks;
   };

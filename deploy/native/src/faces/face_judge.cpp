@@ -12,15 +12,22 @@ namespace {
 
 using FaceRows = std::vector<std::shared_ptr<const FaceRow>>;
 
-FaceView view_of(const FaceRows& rows) {
-  std::vector<double> frontality, eye_distance_px, times_seconds, opening;
+// Summarise how one face is seen in its rows, which fill `share` of a window.
+FaceView view_of(const FaceRows& rows, double share) {
+  LookMedians medians;
+  std::vector<double> times_seconds, opening;
   for (const auto& row : rows) {
-    frontality.push_back(static_cast<double>(row->look.frontality));
-    eye_distance_px.push_back(static_cast<double>(row->look.eye_distance_px));
+    const FaceLook& look = row->look;
+    medians.add(look.box, look.presence, look.frontality, look.eye_distance_px);
     times_seconds.push_back(row->time_seconds);
-    opening.push_back(static_cast<double>(row->look.mouth_opening));
+    opening.push_back(static_cast<double>(look.mouth_opening));
   }
-  return {rows.front()->track, median(frontality), median(eye_distance_px), lip_motion(times_seconds, opening)};
+  FaceView view = medians.view();
+  view.track = rows.front()->track;
+  view.frame_size = rows.back()->look.frame_size;
+  view.lips = lip_motion(times_seconds, opening);
+  view.share = share;
+  return view;
 }
 
 }  // namespace
@@ -44,8 +51,9 @@ std::vector<FaceDecision> FaceJudge::judge(const Window& window, const FaceRows&
       evidence.level_dbfs.push_back(row->level_dbfs);
       similarity.push_back(&row->similarity);
     }
-    decisions.push_back(judge_face(curve_of_rows(options_.grid.lags_ms, similarity, kFacePriorRows), view_of(face),
-                                   evidence, spec.calibration, options_.profile, window.span, resolution_floor_ms_));
+    const FaceView view = view_of(face, std::min(1.0, static_cast<double>(face.size()) / expected));
+    decisions.push_back(judge_face(curve_of_rows(options_.grid.lags_ms, similarity, kFacePriorRows), view, evidence,
+                                   spec.calibration, options_.profile, window.span, resolution_floor_ms_));
   }
   return decisions;
 }

@@ -70,4 +70,18 @@ std::string FaceView::doubt() const {
              : "";
 }
 
+void LookMedians::add(const std::array<float, 4>& box, float presence, float frontality, float eye_distance_px) {
+  const float values[] = {box[0], box[1], box[2], box[3], presence, frontality, eye_distance_px};
+  for (std::size_t place = 0; place < values_.size(); ++place) values_[place].push_back(static_cast<double>(values[place]));
+}
+
+FaceView LookMedians::view() const {
+  FaceView view;
+  for (std::size_t place = 0; place < view.box.size(); ++place) view.box[place] = median(values_[place]);
+  view.presence = median(values_[4]);
+  view.frontality = median(values_[5]);
+  view.eye_distance_px = median(values_[6]);
+  return view;
+}
+
 }  // namespace cavsync

@@ -1,6 +1,7 @@
 // A face in a window: where it is, how well its mouth can be seen, and why it may tell nothing.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -8,14 +9,20 @@
 
 namespace cavsync {
 
-// How a face is seen at a moment; `mouth_opening` is in distances between the outer corners of the eyes, `box` in pixels
-// of the frame.
+struct FrameSize {
+  int width = 0;
+  int height = 0;
+};
+
+// How a face is seen at a moment; `mouth_opening` is in distances between the outer corners of the eyes, `box` (left, top,
+// right, bottom) in pixels of a frame of `frame_size`.
 struct FaceLook {
   float presence;
   float frontality;
   float eye_distance_px;
   float mouth_opening;
-  float left, top, right, bottom;
+  std::array<float, 4> box;
+  FrameSize frame_size;
 };
 
 // How lips move in a window: `opening_range` is the spread of the opening between them (1st to 99th percentile);
@@ -32,12 +39,17 @@ struct LipMotion {
 // Measure the openings (n) of one face at these times (n), ascending but for gaps.
 LipMotion lip_motion(const std::vector<double>& times_seconds, const std::vector<double>& opening);
 
-// Medians over the moments in which the face was seen; `track` numbers the faces of the stream.
+// Medians over the moments in which the face was seen; `track` numbers the faces of the stream; `box` is as in a look;
+// `share` is the part of the window with the face in it.
 struct FaceView {
-  int track;
-  double frontality;
-  double eye_distance_px;
-  LipMotion lips;
+  int track = 0;
+  std::array<double, 4> box{};
+  FrameSize frame_size;
+  double presence = 0;
+  double frontality = 0;
+  double eye_distance_px = 0;
+  LipMotion lips{};
+  double share = 0;
 
   // Whether the lips do not move, or only jitter: nothing is decided on them.
   bool is_mute() const;
@@ -45,6 +57,17 @@ struct FaceView {
   std::string shortcoming() const;
   // What in the motion of the lips explains that nothing is decided on them, as a clause; empty for nothing.
   std::string doubt() const;
+};
+
+// What a view is made of, gathered moment by moment.
+class LookMedians {
+ public:
+  void add(const std::array<float, 4>& box, float presence, float frontality, float eye_distance_px);
+  // A view with the medians, without the rest.
+  FaceView view() const;
+
+ private:
+  std::array<std::vector<double>, 7> values_;
 };
 
 }  // namespace cavsync

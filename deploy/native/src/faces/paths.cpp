@@ -107,6 +107,7 @@ Record combined(const Record& whole, const std::vector<FaceDecision>& faces, dou
     chosen.reason = format("none of the %zu faces is sure to fit; of the best one, %s", faces.size(),
                            face.reason.empty() ? "None" : face.reason.c_str());
   }
+  chosen.face = best->view;
   chosen.vote.reset();
   if (face.is_measured) chosen.vote = FaceVote{best->view.track, face.confidence.value_or(0.0)};
   return chosen;
