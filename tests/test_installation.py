@@ -34,6 +34,14 @@ def test_the_wheel_is_what_runs() -> None:
         assert "site-packages" in Path(str(module.__file__)).parts
 
 
+@pytest.mark.skipif(os.environ.get("CAVSYNC_EXPECT") != "wheel", reason="tests run on the editable install")
+def test_the_wheel_has_no_weights_for_research_only() -> None:
+    """Its licence is Apache-2.0, and that of sync-research forbids commercial use."""
+    models = Path(str(cavsync.__file__)).parent / "models"
+    assert {path.parent.name for path in models.rglob("manifest.json")} == {"sync-tiny"}
+    assert not list(models.glob("**/*research*"))
+
+
 def test_every_module_can_be_imported() -> None:
     """Nothing that a module needs was left out of the package."""
     names = [module.name for module in pkgutil.walk_packages(cavsync.__path__, "cavsync.")]
