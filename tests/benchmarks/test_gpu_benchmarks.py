@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,28 @@ def test_a_step_that_reaches_its_limit_is_asked_to_end(load, tmp_path: Path) -> 
     assert check.run(check.Step("short", 0, ("-c", "pass")), sys.executable, 60).startswith("done in")
     failing = check.Step("bad", 0, ("-c", "raise SystemExit(3)"))
     assert check.run(failing, sys.executable, 60).startswith("failed with status 3")
+
+
+@pytest.mark.parametrize(
+    ("name", "ending", "fails"),
+    [
+        ("step", "reached its limit of 90 s", False),
+        ("step", "failed with status 1 in 2 s", True),
+        ("sync-tiny", "reached its limit of 480 s", True),
+        ("sync-tiny", "done in 400 s", False),
+    ],
+)
+def test_training_that_reached_its_limit_has_failed(
+    load, monkeypatch: pytest.MonkeyPatch, name: str, ending: str, fails: bool
+) -> None:
+    """Unlike a benchmark, which has written its rows."""
+    check = load("gpu_check")
+    for told in ("require_gpu", "install_missing"):
+        monkeypatch.setattr(check, told, lambda _: None)
+    monkeypatch.setattr(check, "run", lambda *_: ending)
+    monkeypatch.setattr(sys, "argv", ["gpu_check", name])
+    with pytest.raises(SystemExit) if fails else nullcontext():
+        check.main()
 
 
 def test_the_table_has_the_rows_of_this_run(load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
