@@ -226,7 +226,8 @@ CAVSYNC_API void cavsync_bundle_info_init_sized(cavsync_bundle_info* info, size_
 #define cavsync_summary_init(summary) cavsync_summary_init_sized((summary), sizeof(cavsync_summary))
 #define cavsync_bundle_info_init(info) cavsync_bundle_info_init_sized((info), sizeof(cavsync_bundle_info))
 
-/* Check the bundle folder `path` and open its models. `options` may be NULL. ONNX Runtime's builds may send
+/* Check the bundle folder `path` and open its models; those of the face path are opened with the first scorer that judges
+ * faces. `options` may be NULL. ONNX Runtime's builds may send
  * telemetry; it is turned off through the environment variable ORT_DISABLE_TELEMETRY unless that is set. */
 CAVSYNC_API cavsync_status cavsync_bundle_open(const char* path, const cavsync_bundle_options* options,
                                                cavsync_bundle** bundle);

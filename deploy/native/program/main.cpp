@@ -35,7 +35,7 @@ constexpr const char* kHelp =
     "  --engine NAME        what computes the encoders: onnxruntime, openvino, either with :PRECISION, or auto\n"
     "                       [onnxruntime]; --engines lists those of this build\n"
     "  --provider NAME      execution provider of onnxruntime: cpu, cuda or tensorrt [cpu]\n"
-    "  --threads N          threads inside one operator\n"
+    "  --threads N          threads inside one operator, and of the decoder [one per core]\n"
     "  --engines, --help, --version\n";
 
 struct Arguments {
@@ -158,7 +158,7 @@ void print_decisions(const std::string& source, cavsync_scorer* scorer) {
 
 void score(const std::string& source, const Arguments& arguments, const cavsync_bundle_info& bundle,
            cavsync_scorer* scorer) {
-  cavsync::MediaFile media(source, arguments.audio_number);
+  cavsync::MediaFile media(source, arguments.audio_number, arguments.threads);
   media.read(
       [&](const cavsync::Picture& picture, double pts_seconds) {
         cavsync_frame frame;
