@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
         json.loads(subprocess.run(again, env=environment, check=True, capture_output=True).stdout)
         for _ in range(options.turns)
     ]
-    row: dict[str, Any] = {"path": options.path, "clip": options.clip.name, "turns": options.turns}
+    listed = subprocess.run([programs["native"][0], "--engines"], check=True, capture_output=True, text=True).stdout
+    row: dict[str, Any] = {"path": options.path, "engines": [line.split()[0] for line in listed.splitlines()]}
+    row |= {"clip": options.clip.name, "turns": options.turns}
     for name in programs:
         row[f"{name}_mb"] = [round(turn[name]["mb"], 1) for turn in turns]
         row[f"{name}_cpu_seconds"] = [round(turn[name]["cpu_seconds"], 2) for turn in turns]

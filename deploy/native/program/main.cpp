@@ -32,8 +32,8 @@ constexpr const char* kHelp =
     "  --frame-rate-hz X    frames used per second, at most\n"
     "  --hop-ms X           step between lags, a multiple of 10 ms\n"
     "  --audio-stream N     number of the audio track, from 0 on\n"
-    "  --engine NAME        what computes the encoders: onnxruntime, openvino, either with :PRECISION, or auto\n"
-    "                       [onnxruntime]; --engines lists those of this build\n"
+    "  --engine NAME        what computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, one with\n"
+    "                       :PRECISION, or auto [onnxruntime]; --engines lists those of this build\n"
     "  --provider NAME      execution provider of onnxruntime: cpu, cuda or tensorrt [cpu]\n"
     "  --threads N          threads inside one operator, and of the decoder [one per core]\n"
     "  --engines, --help, --version\n";
