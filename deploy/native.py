@@ -134,10 +134,10 @@ class NativeBundle:
     Args:
         path: the bundle folder; by default the packaged one.
         threads: threads inside one operator; 0 lets the runtime choose.
-        engine: what computes the encoders: onnxruntime, openvino, either with :PRECISION, or auto. OpenVINO computes
-            the ONNX graphs of a bundle that has no OpenVINO engines.
+        engine: what computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, one with :PRECISION, or auto.
+            OpenVINO computes the ONNX graphs of a bundle that has no OpenVINO engines.
         provider: execution provider of ONNX Runtime: cpu, cuda or tensorrt.
-        device: number of the GPU of cuda and tensorrt.
+        device: number of the GPU of the providers cuda and tensorrt, and of TensorRT engines.
 
     Raises:
         BundleError: missing, changed or inconsistent bundle.

@@ -6,6 +6,7 @@ The faces are those of `fake_faces`: a mouth as open as its half of the frame is
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ import numpy as np
 import pytest
 from face_clips import LEFT, RIGHT, absent, closed, frames_of, speaking
 from fake_bundle import write_fake_bundle
-from native_library import NativeLibrary, NativeScorer
+from native_library import NativeError, NativeLibrary, NativeScorer
 from native_streams import Stream, assert_same, fed, push
 from sync_clips import make_audio
 
 from cavsync.deploy import Bundle, SyncScorer
+from cavsync.manifest import MANIFEST_NAME, describe_files, read_manifest
 
 Array = np.ndarray[Any, Any]
 AUDIO_HZ = 16_000
+BUNDLE = 3
 
 
 def stream_of(times: Array, *levels: Array, offset_ms: float = 0.0, seconds: float | None = None) -> Stream:
@@ -200,3 +203,24 @@ def test_results_do_not_depend_on_when_they_are_computed(library: NativeLibrary,
     assert found
     assert found + native.flush() == at_the_end
     native.close()
+
+
+def test_face_graphs_are_opened_by_the_first_scorer_of_faces(library: NativeLibrary, tmp_path: Path) -> None:
+    """So that the whole picture alone costs neither their memory nor their time; hashes are checked with the bundle."""
+    folder = write_fake_bundle(tmp_path / "bundle", face_places=(LEFT, RIGHT))
+    manifest = read_manifest(folder)
+    assert manifest.faces is not None
+    name = manifest.faces.graphs["face_mesh"].file
+    (folder / name).write_bytes(b"no graph")
+    with pytest.raises(NativeError, match=f"{name} differs from the hash in the manifest") as failure:
+        library.open_bundle(folder)
+    assert failure.value.status == BUNDLE
+    files = describe_files(folder, list(manifest.files))
+    (folder / MANIFEST_NAME).write_bytes(replace(manifest, files=files).to_bytes())
+    bundle = library.open_bundle(folder)
+    NativeScorer(library, bundle, path="whole").close()
+    for path in ("auto", "face", "auto"):
+        with pytest.raises(NativeError, match=f"{name} is not a usable ONNX graph") as failure:
+            NativeScorer(library, bundle, path=path)
+        assert failure.value.status == BUNDLE
+    NativeScorer(library, bundle, path="whole").close()

@@ -91,11 +91,12 @@ typedef struct cavsync_bundle_options {
   size_t size;
   const char* provider; /* execution provider of ONNX Runtime: "cpu", "cuda" or "tensorrt"; NULL: "cpu" */
   int32_t threads;      /* threads inside one operator; 0 lets the runtime choose */
-  const char* engine;   /* what computes the encoders, as in `cavsync score --engine`: "onnxruntime", "openvino", one of
-                           them with a precision that the bundle has ("openvino:int8"), or "auto": OpenVINO if this build
-                           and the bundle have its engines, else ONNX Runtime; NULL: "onnxruntime". OpenVINO computes
-                           the ONNX graphs of a bundle without OpenVINO engines */
-  int32_t device;       /* number of the GPU of "cuda" and "tensorrt" */
+  const char* engine;   /* what computes the encoders, as in `cavsync score --engine`: "onnxruntime", "openvino",
+                           "tensorrt", "tensorrt_rtx", one of them with a precision that the bundle has
+                           ("openvino:int8"), or "auto": of the bundle's engines those of TensorRT that open here, then
+                           those of OpenVINO, as far as this build has them, else ONNX Runtime; NULL: "onnxruntime".
+                           OpenVINO computes the ONNX graphs of a bundle without OpenVINO engines */
+  int32_t device;       /* number of the GPU of the providers "cuda" and "tensorrt", and of TensorRT engines */
 } cavsync_bundle_options;
 
 /* How a stream is scored. A number of 0 stands for the bundle's, or the default named here. */
@@ -233,7 +234,7 @@ CAVSYNC_API int cavsync_abi_version(void);
 /* Version of the library; of ONNX Runtime, as in "1.31.1". Static strings. */
 CAVSYNC_API const char* cavsync_version(void);
 CAVSYNC_API const char* cavsync_runtime_version(void);
-/* The engines of this build, by number from 0 on ("onnxruntime", "openvino"), and their versions; NULL after the last.
+/* The engines of this build, by number from 0 on ("onnxruntime", "openvino", "tensorrt"), and their versions; NULL after the last.
  * Static strings. */
 CAVSYNC_API const char* cavsync_engine_name(size_t number);
 CAVSYNC_API const char* cavsync_engine_version(size_t number);
@@ -262,14 +263,16 @@ CAVSYNC_API void cavsync_bundle_info_init_sized(cavsync_bundle_info* info, size_
 #define cavsync_summary_init(summary) cavsync_summary_init_sized((summary), sizeof(cavsync_summary))
 #define cavsync_bundle_info_init(info) cavsync_bundle_info_init_sized((info), sizeof(cavsync_bundle_info))
 
-/* Check the bundle folder `path` and open its models. `options` may be NULL. ONNX Runtime's builds may send
- * telemetry; it is turned off through the environment variable ORT_DISABLE_TELEMETRY unless that is set. */
+/* Check the bundle folder `path` and open its models; those of the face path are opened with the first scorer that judges
+ * faces. `options` may be NULL. ONNX Runtime's builds may send telemetry; it is turned off through the environment variable
+ * ORT_DISABLE_TELEMETRY unless that is set. */
 CAVSYNC_API cavsync_status cavsync_bundle_open(const char* path, const cavsync_bundle_options* options,
                                                cavsync_bundle** bundle);
 CAVSYNC_API void cavsync_bundle_close(cavsync_bundle* bundle);
 CAVSYNC_API cavsync_status cavsync_bundle_describe(const cavsync_bundle* bundle, cavsync_bundle_info* info);
 
-/* Make a scorer of one stream. `options` may be NULL. */
+/* Make a scorer of one stream. `options` may be NULL. CAVSYNC_ERROR_BUNDLE if it judges faces and their models fail to
+ * open. */
 CAVSYNC_API cavsync_status cavsync_scorer_create(const cavsync_bundle* bundle, const cavsync_options* options,
                                                  cavsync_scorer** scorer);
 CAVSYNC_API void cavsync_scorer_destroy(cavsync_scorer* scorer);

@@ -37,10 +37,10 @@ constexpr const char* kHelp =
     "  --events             also a line for each event that begins or ends, as in `cavsync watch`\n"
     "  --begin-after N      with --events: decisions in a row that begin an event [2]\n"
     "  --end-after N        with --events: decisions in a row that end it [3]\n"
-    "  --engine NAME        what computes the encoders: onnxruntime, openvino, either with :PRECISION, or auto\n"
-    "                       [onnxruntime]; --engines lists those of this build\n"
+    "  --engine NAME        what computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, one with\n"
+    "                       :PRECISION, or auto [onnxruntime]; --engines lists those of this build\n"
     "  --provider NAME      execution provider of onnxruntime: cpu, cuda or tensorrt [cpu]\n"
-    "  --threads N          threads inside one operator\n"
+    "  --threads N          threads inside one operator, and of the decoder [one per core]\n"
     "  --engines, --help, --version\n";
 
 struct Arguments {
@@ -199,7 +199,7 @@ void print_decisions(const std::string& source, const Arguments& arguments, cavs
 
 void score(const std::string& source, const Arguments& arguments, const cavsync_bundle_info& bundle,
            cavsync_scorer* scorer) {
-  cavsync::MediaFile media(source, arguments.audio_number);
+  cavsync::MediaFile media(source, arguments.audio_number, arguments.threads);
   media.read(
       [&](const cavsync::Picture& picture, double pts_seconds) {
         cavsync_frame frame;

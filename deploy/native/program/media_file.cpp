@@ -62,12 +62,12 @@ Av<AVFormatContext> opened(const std::string& source) {
   return container;
 }
 
-Av<AVCodecContext> decoder_of(const AVStream& track, const std::string& source) {
+Av<AVCodecContext> decoder_of(const AVStream& track, const std::string& source, int threads) {
   const AVCodec* codec = avcodec_find_decoder(track.codecpar->codec_id);
   Av<AVCodecContext> decoder(avcodec_alloc_context3(codec));
   if (!decoder || avcodec_parameters_to_context(decoder.get(), track.codecpar) < 0) throw std::bad_alloc();
   decoder->pkt_timebase = track.time_base;
-  decoder->thread_count = 0;
+  decoder->thread_count = threads;
   if (const int failure = avcodec_open2(decoder.get(), codec, nullptr); failure < 0) {
     throw MediaError(source + " has a track that cannot be decoded (" + av_reason(failure) + "): convert it");
   }
@@ -93,12 +93,12 @@ MediaInfo described(const AVFormatContext& container, const AVStream& video_trac
 
 }  // namespace
 
-MediaFile::MediaFile(const std::string& source, std::optional<int> audio_number)
+MediaFile::MediaFile(const std::string& source, std::optional<int> audio_number, int threads)
     : source_(source),
       container_(opened(source)),
       tracks_(choose_tracks(*container_, source, audio_number)),
-      video_decoder_(decoder_of(*tracks_.video, source)),
-      audio_decoder_(decoder_of(*tracks_.audio, source)),
+      video_decoder_(decoder_of(*tracks_.video, source, threads)),
+      audio_decoder_(decoder_of(*tracks_.audio, source, threads)),
       info_(described(*container_, *tracks_.video, *video_decoder_, *audio_decoder_)),
       converter_(*tracks_.video) {}
 

@@ -24,8 +24,9 @@ class MediaFile {
   using OnFrame = std::function<void(const Picture&, double pts_seconds)>;
   using OnAudio = std::function<void(const AudioChunk&)>;
 
-  // Open a path, an address, or "-" for standard input. A media error for what cannot be opened.
-  MediaFile(const std::string& source, std::optional<int> audio_number);
+  // Open a path, an address, or "-" for standard input, to be decoded on `threads` threads (0: one per core), of which
+  // each holds frames. A media error for what cannot be opened.
+  MediaFile(const std::string& source, std::optional<int> audio_number, int threads);
 
   const MediaInfo& info() const { return info_; }
   int audio_number() const { return tracks_.audio_number; }

@@ -26,11 +26,16 @@ Bundle::Bundle(std::string folder, Manifest manifest, const EngineOptions& optio
   audio_ = graph(kAudioEncoder);
   visual_ = graph(kVisualEncoder);
   if (manifest_.has_frame_encoder()) pairs_ = graph(kFrameEncoder);
-  if (!manifest_.faces) return;
   // As in Python: ONNX Runtime on the CPU computes the face graphs, whatever computes the encoders.
-  EngineOptions face_options;
-  face_options.threads = options.threads;
-  faces_ = std::make_unique<FaceEngines>(folder_, manifest_, face_options);
+  face_options_.threads = options.threads;
+  if (manifest_.faces) checked_face_widths(folder_, *manifest_.faces, manifest_.num_mel_bins);
+}
+
+// Not when the bundle is opened: whoever judges the whole picture alone needs neither their memory nor their time.
+const FaceEngines& Bundle::faces() const {
+  const std::lock_guard lock(faces_mutex_);
+  if (!faces_) faces_ = std::make_unique<FaceEngines>(folder_, manifest_, face_options_);
+  return *faces_;
 }
 
 std::vector<float> Bundle::log_mel(const std::vector<float>& waveform) const {
@@ -57,6 +62,7 @@ std::vector<float> Bundle::embed_frames(const std::vector<Tubelet>& tubelets) co
     return checked(visual_->run(features.values, features.shape, "embedding"), count);
   }
   std::vector<std::uint8_t> pixels;
+  pixels.reserve(tubelets.size() * static_cast<std::size_t>(manifest_.num_frames * frame_bytes()));
   for (const Tubelet& tubelet : tubelets) {
     for (const FramePointer& frame : tubelet) pixels.insert(pixels.end(), frame->pixels.begin(), frame->pixels.end());
   }
@@ -74,6 +80,7 @@ void Bundle::add_missing_features(const std::vector<Tubelet>& tubelets) const {
   }
   if (missing.empty()) return;
   std::vector<std::uint8_t> pixels;
+  pixels.reserve(missing.size() * static_cast<std::size_t>(2 * frame_bytes()));
   for (const auto& [numbers, pair] : missing) {
     pixels.insert(pixels.end(), pair.first->pixels.begin(), pair.first->pixels.end());
     pixels.insert(pixels.end(), pair.second->pixels.begin(), pair.second->pixels.end());
@@ -97,6 +104,7 @@ Tensor Bundle::features_of_pairs(const std::vector<Tubelet>& tubelets) const {
   for (const Tubelet& tubelet : tubelets) {
     for (std::size_t place = 1; place < tubelet.size(); ++place) {
       const std::vector<float>& found = tubelet[place]->features.at(tubelet[place - 1]->number);
+      if (features.values.empty()) features.values.reserve(tubelets.size() * (tubelet.size() - 1) * found.size());
       features.values.insert(features.values.end(), found.begin(), found.end());
     }
   }
@@ -132,12 +140,12 @@ std::shared_ptr<const AudioEncoder> audio_encoder_of(std::shared_ptr<const Bundl
 }
 
 std::shared_ptr<const AudioEncoder> face_audio_encoder_of(std::shared_ptr<const Bundle> bundle) {
-  const FaceEngines* faces = bundle->faces();
+  const FaceEngines& faces = bundle->faces();
   return std::make_shared<const AudioEncoder>(AudioEncoder{
-      faces->spec().segment_frames, bundle->manifest().num_mel_bins, faces->embedding_dim(), faces->spec().step_frames,
+      faces.spec().segment_frames, bundle->manifest().num_mel_bins, faces.embedding_dim(), faces.spec().step_frames,
       [bundle](const std::vector<float>& waveform) { return bundle->log_mel(waveform); },
       [bundle](const std::vector<float>& log_mel, std::int64_t count, std::int64_t frames) {
-        return bundle->faces()->embed_audio(log_mel, count, frames);
+        return bundle->faces().embed_audio(log_mel, count, frames);
       }});
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -40,21 +41,24 @@ class Bundle {
   // What computes the encoders, as in "openvino:int8", and the provider where that is ONNX Runtime.
   const std::string& engine() const { return engine_; }
   const std::string& provider() const { return provider_; }
-  // Null without a face path.
-  const FaceEngines* faces() const { return faces_.get(); }
+  // What computes the face path, which the bundle must have; opened by the first call. A bundle error if that fails.
+  const FaceEngines& faces() const;
 
  private:
   Bundle(std::string folder, Manifest manifest, const EngineOptions& options);
   std::vector<float> checked(Tensor embeddings, std::int64_t count) const;
   Tensor features_of_pairs(const std::vector<Tubelet>& tubelets) const;
   void add_missing_features(const std::vector<Tubelet>& tubelets) const;
+  std::int64_t frame_bytes() const { return 3 * std::int64_t{manifest_.img_size} * manifest_.img_size; }
 
   std::string folder_;
   Manifest manifest_;
   int embedding_dim_;
   std::string engine_, provider_;
   std::unique_ptr<Engine> frontend_, audio_, visual_, pairs_;
-  std::unique_ptr<FaceEngines> faces_;
+  EngineOptions face_options_;
+  mutable std::mutex faces_mutex_;
+  mutable std::unique_ptr<FaceEngines> faces_;
 };
 
 // The audio encoder of the whole picture's path, and of the face path, which the bundle must have.

@@ -7,6 +7,8 @@
 #include "onnx_engine.h"
 #include "onnx_providers.h"
 #include "openvino_engine.h"
+#include "tensorrt/sidecar.h"
+#include "tensorrt/tensorrt_engine.h"
 #include "text.h"
 
 namespace cavsync {
@@ -14,7 +16,9 @@ namespace cavsync {
 namespace {
 
 constexpr const char* kAuto = "auto";
-const std::vector<std::string> kRuntimes = {kOnnxRuntime, kOpenVino, "tensorrt", "tensorrt_rtx"};
+const std::vector<std::string> kRuntimes = {kOnnxRuntime, kOpenVino, kTensorRt, kTensorRtRtx};
+
+bool needs_gpu(const std::string& runtime) { return runtime == kTensorRt || runtime == kTensorRtRtx; }
 
 bool is_built(const std::string& runtime) {
   const auto& built = built_engines();
@@ -33,7 +37,8 @@ void require_built(const std::string& runtime) {
   if (runtime == kOpenVino) {
     throw config_error(what + "choose one of these, or build it with OpenVINO (-DCAVSYNC_OPENVINO=ON)");
   }
-  throw config_error(what + "choose one of these; TensorRT is reached through ONNX Runtime, as its provider tensorrt");
+  throw config_error(what + "choose one of these, or build it with the SDK of " + product_name(runtime) +
+                     " (-DTENSORRT_ROOT); TensorRT is also reached through ONNX Runtime, as its provider tensorrt");
 }
 
 std::vector<std::string> encoders_of(const Manifest& manifest) {
@@ -42,12 +47,20 @@ std::vector<std::string> encoders_of(const Manifest& manifest) {
   return encoders;
 }
 
-// The first engine of each graph; without a precision, of any.
-std::map<std::string, EngineSpec> engines_of(const Manifest& manifest, const std::string& runtime,
-                                             const std::string& precision) {
+Sidecar sidecar_of(const std::string& folder, const Manifest& manifest, const EngineSpec& engine) {
+  return read_fitting_sidecar(folder, manifest.graphs.at(engine.graph), engine);
+}
+
+// The first engine of each graph; without a precision, of any. Among engines built for one GPU each, one for this GPU.
+std::map<std::string, EngineSpec> engines_of(const std::string& folder, const Manifest& manifest,
+                                             const std::string& runtime, const std::string& precision, int device) {
+  const auto capability = needs_gpu(runtime) ? compute_capability_of(device) : std::nullopt;
   std::map<std::string, EngineSpec> found;
   for (const EngineSpec& engine : manifest.engines) {
-    if (engine.runtime == runtime && (precision.empty() || precision == engine.precision)) {
+    if (engine.runtime != runtime || (!precision.empty() && precision != engine.precision)) continue;
+    if (capability && runs_on(sidecar_of(folder, manifest, engine), *capability)) {
+      found[engine.graph] = engine;
+    } else {
       found.emplace(engine.graph, engine);
     }
   }
@@ -70,14 +83,26 @@ bool has_all(const std::map<std::string, EngineSpec>& engines, const Manifest& m
                      ": choose one of these, or export it");
 }
 
-std::string runtime_of_auto(const Manifest& manifest, const EngineOptions& options) {
-  const bool is_on_cpu = options.provider == kCpuProvider;
-  const bool has_openvino = is_built(kOpenVino) && has_all(engines_of(manifest, kOpenVino, ""), manifest);
-  return is_on_cpu && has_openvino ? kOpenVino : kOnnxRuntime;
+// Whether the bundle has TensorRT engines of every encoder, built for this GPU and by this release.
+bool has_loadable(const std::string& folder, const Manifest& manifest, const EngineOptions& options) {
+  const auto capability = is_built(tensorrt_runtime()) ? compute_capability_of(options.device) : std::nullopt;
+  if (!capability) return false;
+  const auto engines = engines_of(folder, manifest, tensorrt_runtime(), "", options.device);
+  return has_all(engines, manifest) && std::all_of(engines.begin(), engines.end(), [&](const auto& engine) {
+           const Sidecar sidecar = sidecar_of(folder, manifest, engine.second);
+           return runs_on(sidecar, *capability) && is_same_release(sidecar, tensorrt_version());
+         });
+}
+
+std::string runtime_of_auto(const std::string& folder, const Manifest& manifest, const EngineOptions& options) {
+  if (options.provider != kCpuProvider) return kOnnxRuntime;
+  if (has_loadable(folder, manifest, options)) return tensorrt_runtime();
+  const bool has_openvino =
+      is_built(kOpenVino) && has_all(engines_of(folder, manifest, kOpenVino, "", options.device), manifest);
+  return has_openvino ? kOpenVino : kOnnxRuntime;
 }
 
 void check_options(const EngineChoice& choice) {
-  if (choice.options.device < 0) throw config_error("device is negative: give the number of a GPU, 0 or more");
   const bool is_on_cpu = choice.options.provider == kCpuProvider;
   if (choice.runtime != kOnnxRuntime && !is_on_cpu) {
     throw config_error("execution provider " + choice.options.provider + " belongs to ONNX Runtime, the engine is " +
@@ -94,6 +119,8 @@ const std::vector<BuiltEngine>& built_engines() {
   static const std::vector<BuiltEngine> engines = [] {
     std::vector<BuiltEngine> found{{kOnnxRuntime, onnx_runtime_version()}};
     if (const std::string version = openvino_version(); !version.empty()) found.push_back({kOpenVino, version});
+    if (const std::string runtime = tensorrt_runtime(); !runtime.empty())
+      found.push_back({runtime, tensorrt_version()});
     return found;
   }();
   return engines;
@@ -106,16 +133,18 @@ EngineChoice choose_engine(const std::string& folder, const Manifest& manifest, 
   const std::size_t colon = options.engine.find(':');
   choice.runtime = options.engine.substr(0, colon);
   const std::string precision = colon == std::string::npos ? "" : options.engine.substr(colon + 1);
-  if (options.engine == kAuto) choice.runtime = runtime_of_auto(manifest, choice.options);
+  if (options.device < 0) throw config_error("device is negative: give the number of a GPU, 0 or more");
+  if (options.engine == kAuto) choice.runtime = runtime_of_auto(folder, manifest, choice.options);
   if (std::count(kRuntimes.begin(), kRuntimes.end(), choice.runtime) == 0) {
-    throw config_error("engine " + plain(options.engine) +
-                       " is not known: use auto, onnxruntime, openvino, or one with :precision");
+    throw config_error(
+        "engine " + plain(options.engine) +
+        " is not known: use auto, onnxruntime, openvino, tensorrt, tensorrt_rtx, or one with :precision");
   }
   require_built(choice.runtime);
   // Without a word about precision, ONNX Runtime computes the ONNX graphs, and OpenVINO its engines if there are any.
   const bool is_own = choice.runtime == kOnnxRuntime && (precision.empty() || precision == manifest.precision);
-  if (!is_own) choice.engines = engines_of(manifest, choice.runtime, precision);
-  const bool may_be_onnx = precision.empty() || precision == manifest.precision;
+  if (!is_own) choice.engines = engines_of(folder, manifest, choice.runtime, precision, options.device);
+  const bool may_be_onnx = !needs_gpu(choice.runtime) && (precision.empty() || precision == manifest.precision);
   if (choice.engines.empty() ? !may_be_onnx : !has_all(choice.engines, manifest)) {
     refuse_missing(folder, manifest, options.engine);
   }
@@ -132,6 +161,8 @@ std::unique_ptr<Engine> open_engine(const std::string& folder, const Manifest& m
   if (choice.runtime == kOpenVino && graph != kFrontend) {
     return open_openvino(folder, spec, engine, manifest.files, choice.options.threads);
   }
+  if (engine != nullptr && needs_gpu(choice.runtime))
+    return open_tensorrt(folder, spec, *engine, choice.options.device);
   GraphSpec opened = spec;
   if (engine != nullptr) opened.file = engine->file;
   return open_onnx(folder, opened, manifest.files.at(opened.file), choice.options);

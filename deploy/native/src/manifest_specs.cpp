@@ -31,30 +31,6 @@ const ModelSize kModelSizes[] = {{"audio_length", &Manifest::segment_frames},
                                  {"img_size", &Manifest::img_size},
                                  {"num_frames", &Manifest::num_frames}};
 
-std::vector<TensorSpec> tensors_of(const json& list, const std::string& place) {
-  if (!list.is_array()) throw UnfitError("declares " + place + ", which should be a list");
-  std::vector<TensorSpec> tensors;
-  for (const json& value : list) {
-    JsonRecord record(value, format("%s[%zu]", place.c_str(), tensors.size()));
-    TensorSpec tensor;
-    tensor.name = record.text("name");
-    tensor.dtype = record.word("dtype", {"float32", "float16", "uint8"});
-    const json& shape = record.entry("shape");
-    if (!shape.is_array() || shape.empty() || shape.size() > kMaxDimensions) {
-      record.refuse("shape", format("should be a list of 1 to %zu sizes", kMaxDimensions));
-    }
-    for (const json& size : shape) {
-      const bool is_fixed =
-          size.is_number_integer() && size.get<std::int64_t>() > 0 && size.get<std::int64_t>() < kMaxTensorSize;
-      if (!is_fixed && !size.is_string()) record.refuse("shape", "should hold sizes and names of dimensions");
-      tensor.shape.push_back(is_fixed ? size.get<std::int64_t>() : 0);
-    }
-    record.finish();
-    tensors.push_back(std::move(tensor));
-  }
-  return tensors;
-}
-
 SyncSpec sync_of(const json& value) {
   JsonRecord record(value, "sync");
   SyncSpec sync;
@@ -151,6 +127,30 @@ void check_model(const json& model, const Manifest& manifest) {
 }
 
 }  // namespace
+
+std::vector<TensorSpec> tensors_of(const json& list, const std::string& place) {
+  if (!list.is_array()) throw UnfitError("declares " + place + ", which should be a list");
+  std::vector<TensorSpec> tensors;
+  for (const json& value : list) {
+    JsonRecord record(value, format("%s[%zu]", place.c_str(), tensors.size()));
+    TensorSpec tensor;
+    tensor.name = record.text("name");
+    tensor.dtype = record.word("dtype", {"float32", "float16", "uint8"});
+    const json& shape = record.entry("shape");
+    if (!shape.is_array() || shape.empty() || shape.size() > kMaxDimensions) {
+      record.refuse("shape", format("should be a list of 1 to %zu sizes", kMaxDimensions));
+    }
+    for (const json& size : shape) {
+      const bool is_fixed =
+          size.is_number_integer() && size.get<std::int64_t>() > 0 && size.get<std::int64_t>() < kMaxTensorSize;
+      if (!is_fixed && !size.is_string()) record.refuse("shape", "should hold sizes and names of dimensions");
+      tensor.shape.push_back(is_fixed ? size.get<std::int64_t>() : 0);
+    }
+    record.finish();
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
 
 GraphSpec graph_of(const json& value, const std::string& place) {
   JsonRecord record(value, place);

@@ -16,7 +16,8 @@ constexpr double kHopUnitMs = 10.0;
 // Whether a step of the lags is a whole number of log-mel frames.
 bool is_whole_hop(double hop_ms);
 
-// A graph or a calibration from the entry at `place`.
+// Tensors, a graph or a calibration from the entry at `place`.
+std::vector<TensorSpec> tensors_of(const nlohmann::json& list, const std::string& place);
 GraphSpec graph_of(const nlohmann::json& value, const std::string& place);
 Calibration calibration_of(const nlohmann::json& value, const std::string& place);
 

@@ -83,7 +83,7 @@ class OpenVinoEngine : public Engine {
     check(spec.outputs, compiled_.outputs(), "output", is_onnx);
     input_ = spec.inputs.at(0);
     for (const TensorSpec& tensor : spec.outputs) outputs_.push_back(tensor.name);
-    takes_one_ = sizes_of(compiled_.input(0).get_partial_shape()).at(0) == 1;
+    most_items_ = sizes_of(compiled_.input(0).get_partial_shape()).at(0) == 1 ? 1 : kAnyNumber;
     request_ = compiled_.create_infer_request();
   }
 
@@ -124,7 +124,7 @@ class OpenVinoEngine : public Engine {
       throw bundle_error(path_ + " takes " + input_.dtype + " " + shape_text(input_.shape) + ", it was given " + dtype +
                          " " + shape_text(shape) + ": export the bundle again");
     }
-    return run_rows(takes_one_, values, std::move(shape), [&](const Value* data, std::size_t, const auto& sizes) {
+    return run_rows(most_items_, values, std::move(shape), [&](const Value* data, std::size_t, const auto& sizes) {
       return run_once(data, sizes, output);
     });
   }
@@ -164,7 +164,7 @@ class OpenVinoEngine : public Engine {
   ov::CompiledModel compiled_;
   TensorSpec input_;
   std::vector<std::string> outputs_;
-  bool takes_one_ = false;
+  std::int64_t most_items_ = kAnyNumber;
   mutable std::mutex mutex_;
   mutable ov::InferRequest request_;
 };

@@ -28,7 +28,7 @@ double wait_seconds(const FaceSpec& spec, const FacePathOptions& options) {
 FacePath::FacePath(const std::shared_ptr<const Bundle>& bundle, const Grid& grid, VideoTrack& video,
                    const FacePathOptions& options)
     : bundle_(bundle),
-      engines_(*bundle->faces()),
+      engines_(bundle->faces()),
       video_(video),
       max_lead_seconds_(options.max_lead_seconds),
       period_seconds_(1 / engines_.spec().frame_rate_hz),
