@@ -37,7 +37,7 @@ from cavsync.deploy.stream.options import DEFAULT_OPTIONS, ScoringKeywords, Scor
 from cavsync.deploy.verdict.events import EventChange, check_rules
 from cavsync.deploy.verdict.profiles import CUSTOM
 from cavsync.deploy.verdict.records import SyncScore
-from cavsync.errors import BackendError, BundleError, ConfigError, MediaError
+from cavsync.errors import BackendError, BundleError, CavsyncError, ConfigError, MediaError
 
 __all__ = ["NativeBundle", "NativeScorer", "native_engines"]
 
@@ -48,8 +48,10 @@ PACKAGED = Path(__file__).resolve().parent / "lib" / FILE_NAME
 AT_ONCE = 64
 NEWEST = "scorer_process_faces"
 """A function that older libraries lack."""
-# By the values of enumerations in cavsync.h.
-ERRORS = {2: ConfigError, 3: BundleError, 4: MediaError, 5: ConfigError}
+# By the values of enumerations in cavsync_types.h. Of the mistakes of a program (1), only a push after a flush is
+# possible here; `SyncScorer` gives a MediaError for it.
+ERRORS = {1: MediaError, 2: ConfigError, 3: BundleError, 4: MediaError, 5: ConfigError, 7: MemoryError}
+BEGIN_AFTER, END_AFTER = 2, 3
 SAMPLE_FORMATS = {"float32": 0, "int16": 1}
 
 
@@ -173,14 +175,15 @@ class NativeBundle:
 class NativeScorer:
     """Scores one stream as `SyncScorer` does, by the whole picture and by faces.
 
-    Its decisions have `face`, but neither `faces`, `curve` nor `features`.
+    Its decisions have `face`, but neither `faces`, `curve` nor `features`. After a BundleError of a model that fails,
+    or a MemoryError, only `reset` helps.
 
     Args:
         bundle: an opened bundle.
         options: how to score.
         follows_events: keep the beginnings and ends of events for `take_events`.
-        begin_after: number of decisions that begin an event, see `EventTracker`.
-        end_after: number of decisions that end it.
+        begin_after: number of decisions that begin an event, see `EventTracker`; with `follows_events` only.
+        end_after: number of decisions that end it; likewise.
         keywords: fields of `ScoringOptions`, in place of those of `options`.
 
     Raises:
@@ -193,16 +196,19 @@ class NativeScorer:
         options: ScoringOptions = DEFAULT_OPTIONS,
         *,
         follows_events: bool = False,
-        begin_after: int = 2,
-        end_after: int = 3,
+        begin_after: int = BEGIN_AFTER,
+        end_after: int = END_AFTER,
         **keywords: Unpack[ScoringKeywords],
     ) -> None:
         check_rules(begin_after, end_after)
+        if not follows_events and (begin_after, end_after) != (BEGIN_AFTER, END_AFTER):
+            raise ConfigError("begin_after and end_after need follows_events: make the scorer with that too")
         self._library = bundle.library
         self._handle = c.c_void_p()
         self._follows_events = follows_events
         given = _as_structure(self._library, replace(options, **keywords))
-        given.follows_events, given.begin_after, given.end_after = follows_events, begin_after, end_after
+        if follows_events:
+            given.follows_events, given.begin_after, given.end_after = True, begin_after, end_after
         self._library.call("scorer_create", bundle.handle, c.byref(given), c.byref(self._handle))
         weakref.finalize(self, self._library.functions.cavsync_scorer_destroy, self._handle)
 
@@ -276,7 +282,13 @@ class NativeScorer:
         found: list[tuple[Any, ...]] = []
         while count.value == AT_ONCE:
             arrays = [(kind * AT_ONCE)() for kind in kinds]
-            self._call(name, *arrays, c.c_size_t(AT_ONCE), c.byref(count))
+            try:
+                self._call(name, *arrays, c.c_size_t(AT_ONCE), c.byref(count))
+            except (CavsyncError, MemoryError):
+                # The next call gives the error again.
+                if found:
+                    break
+                raise
             found += list(zip(*arrays, strict=True))[: count.value]
         return found
 

@@ -11,7 +11,7 @@ from cavsync.deploy.verdict.events import BEGAN, DECISIONS, ENDED, STREAM_ENDED,
 from cavsync.deploy.verdict.face_view import FaceView, LipMotion
 from cavsync.deploy.verdict.records import AUDIO_EARLY, AUDIO_LATE, FACE, IN_SYNC, UNDETERMINED, WHOLE, SyncScore
 
-# By the values of enumerations in cavsync.h.
+# By the values of enumerations in cavsync_types.h.
 STATES = (UNDETERMINED, IN_SYNC, AUDIO_EARLY, AUDIO_LATE)
 PATHS = (AUTO, WHOLE, FACE)
 CAUSES = (DECISIONS, UNDETERMINED, STREAM_ENDED, None)

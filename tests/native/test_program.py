@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,13 @@ FAILURE, USAGE = 1, 2
 OTHER_FIELDS = ("versions", "notes", "media")
 
 
-def run(build: Path, *arguments: object, given: bytes | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    build: Path, *arguments: object, given: bytes | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Score with the packaged bundle by the whole picture, unless the arguments say otherwise."""
     command = [build / "cavsync-score", "--bundle", default_bundle(), "--path", "whole", *map(str, arguments)]
-    found = subprocess.run(command, input=given, capture_output=True, check=False)
+    environment = {**os.environ, **(environment or {})}
+    found = subprocess.run(command, input=given, capture_output=True, check=False, env=environment)
     return subprocess.CompletedProcess(command, found.returncode, found.stdout.decode(), found.stderr.decode())
 
 
@@ -176,6 +180,20 @@ def test_failed_files_give_a_line_and_a_status(build: Path, clip: Path, tmp_path
     assert lines(run(build, "--audio-stream", 1, two).stdout)[-1]["audio_stream"] == "1"
 
 
+def test_a_file_that_needs_too_much_memory_is_an_error_of_its_own(build: Path, clip: Path, tmp_path: Path) -> None:
+    """A picture of the large file takes 12 MB in RGB; no model of the bundle is that large."""
+    large = tmp_path / "large.mkv"
+    frames, samples = np.zeros((2, 2000, 2000, 3), np.uint8), make_audio(0.0, 16_000)
+    write_clip(large, frames=frames, samples=samples, audio_rate_hz=16_000)
+    scarce = {"LD_PRELOAD": str(build / "libscarce_memory.so"), "CAVSYNC_LARGEST_NEW": "10000000"}
+    found = run(build, large, clip, environment=scarce)
+    assert found.returncode == FAILURE
+    first, *rest = lines(found.stdout)
+    assert (first["kind"], first["source"]) == ("error", str(large))
+    assert "needs more memory than there is" in first["error"]
+    assert rest == lines(run(build, clip).stdout)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -183,6 +201,14 @@ def test_failed_files_give_a_line_and_a_status(build: Path, clip: Path, tmp_path
         (["--hop-ms", "many", "x.mp4"], "--hop-ms is not a number"),
         (["--profile", "no-such", "x.mp4"], "is unknown"),
         (["--path", "both", "x.mp4"], "--path is unknown"),
+        (["--threads", "0.5", "x.mp4"], "--threads is 0.5: give a whole number"),
+        (["--threads", "nan", "x.mp4"], "--threads is nan: give a whole number"),
+        (["--threads", "1e20", "x.mp4"], "--threads is 1e20: give a whole number"),
+        (["--threads", "99999999999999999999", "x.mp4"], "give a whole number"),
+        (["--threads", "2000000000", "x.mp4"], "threads is 2000000000: give 0 to 1024"),
+        (["--audio-stream", "0.5", "x.mp4"], "--audio-stream is 0.5: give a whole number from 0"),
+        (["--audio-stream", "-1", "x.mp4"], "--audio-stream is -1: give a whole number from 0"),
+        (["--begin-after", "99999999999999999999", "--events", "x.mp4"], "give a whole number from 1"),
     ],
 )
 def test_wrong_usage(build: Path, arguments: list[str], sentence: str) -> None:

@@ -108,6 +108,13 @@ def test_errors_are_those_of_python(bundle_path: Path, tmp_path: Path) -> None:
         scorer.push_video(np.zeros((4, 4, 3), np.uint8), pts_seconds=0.0)
 
 
+def test_rules_of_events_need_events(bundle_path: Path) -> None:
+    bundle = NativeBundle(bundle_path)
+    with pytest.raises(ConfigError, match="need follows_events"):
+        NativeScorer(bundle, end_after=1)
+    assert NativeScorer(bundle, follows_events=True, end_after=1).take_events() == []
+
+
 @pytest.mark.parametrize("name", ["/no/such/libcavsync.so", "libc.so.6"])
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("CAVSYNC_LIBRARY", name)

@@ -80,23 +80,26 @@ void push_sound(cavsync_scorer* scorer) {
 
 void print_decisions(cavsync_scorer* scorer) {
   cavsync_record records[8];
-  std::size_t count = 0;
-  check(cavsync_scorer_process(scorer, records, 8, &count));
-  for (std::size_t place = 0; place < count; ++place) {
-    std::printf("%6.2f s  %s  %+.0f ms  %s\n", records[place].time_seconds, cavsync_state_name(records[place].state),
-                records[place].audio_offset_ms, records[place].reason);
+  // Fewer than there is room for are the last ones for now.
+  for (std::size_t count = 8; count == 8;) {
+    check(cavsync_scorer_process(scorer, records, 8, &count));
+    for (std::size_t place = 0; place < count; ++place) {
+      std::printf("%6.2f s  %s  %+.0f ms  %s\n", records[place].time_seconds, cavsync_state_name(records[place].state),
+                  records[place].audio_offset_ms, records[place].reason);
+    }
   }
 }
 
 void print_events(cavsync_scorer* scorer) {
   cavsync_event_change changes[8];
-  std::size_t count = 0;
-  check(cavsync_scorer_take_events(scorer, changes, 8, &count));
-  for (std::size_t place = 0; place < count; ++place) {
-    const cavsync_event& event = changes[place].event;
-    const bool has_ended = changes[place].phase == CAVSYNC_EVENT_ENDED;
-    std::printf("%6.2f s  %s %s\n", has_ended ? event.end_seconds : event.start_seconds,
-                cavsync_state_name(event.state), has_ended ? "ended" : "began");
+  for (std::size_t count = 8; count == 8;) {
+    check(cavsync_scorer_take_events(scorer, changes, 8, &count));
+    for (std::size_t place = 0; place < count; ++place) {
+      const cavsync_event& event = changes[place].event;
+      const bool has_ended = changes[place].phase == CAVSYNC_EVENT_ENDED;
+      std::printf("%6.2f s  %s %s\n", has_ended ? event.end_seconds : event.start_seconds,
+                  cavsync_state_name(event.state), has_ended ? "ended" : "began");
+    }
   }
 }
 

@@ -50,14 +50,18 @@ static void push_audio(cavsync_scorer* scorer, double seconds) {
 }
 
 static void print_decisions(cavsync_scorer* scorer) {
-  cavsync_record records[8];
+  enum { ROOM = 8 };
+  cavsync_record records[ROOM];
   size_t count = 0;
-  check(cavsync_scorer_process(scorer, records, 8, &count));
-  for (size_t place = 0; place < count; ++place) {
-    const cavsync_record* record = &records[place];
-    printf("%6.2f s  %s  %+.0f ms  %s\n", record->time_seconds, cavsync_state_name(record->state),
-           record->audio_offset_ms, record->reason);
-  }
+  /* Fewer than there is room for are the last ones for now. */
+  do {
+    check(cavsync_scorer_process(scorer, records, ROOM, &count));
+    for (size_t place = 0; place < count; ++place) {
+      const cavsync_record* record = &records[place];
+      printf("%6.2f s  %s  %+.0f ms  %s\n", record->time_seconds, cavsync_state_name(record->state),
+             record->audio_offset_ms, record->reason);
+    }
+  } while (count == ROOM);
 }
 
 int main(int argc, char** argv) {

@@ -1,17 +1,21 @@
 // cavsync-score: the score of files, or of standard input, as JSON lines like those of `cavsync score --json -`.
 #include <getopt.h>
 
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cavsync.h"
 #include "json_lines.h"
-#include "error.h"
 #include "media_error.h"
 #include "media_file.h"
+#include "text.h"
 
 namespace {
 
@@ -64,11 +68,19 @@ double number(const char* name, const char* text) {
   return value;
 }
 
+int whole_number(const std::string& name, const char* text, int least) {
+  constexpr int most = std::numeric_limits<int>::max();
+  int value = 0;
+  const char* end = text + std::strlen(text);
+  const auto found = std::from_chars(text, end, value);
+  if (found.ec != std::errc() || found.ptr != end || value < least) {
+    refuse(cavsync::format("--%s is %s: give a whole number from %d to %d", name.c_str(), text, least, most));
+  }
+  return value;
+}
+
 std::size_t count(const std::string& name, const char* text) {
-  char* end = nullptr;
-  const long value = std::strtol(text, &end, 10);
-  if (end == text || *end != '\0' || value < 1) refuse("--" + name + " is " + text + ": give a whole number from 1 on");
-  return static_cast<std::size_t>(value);
+  return static_cast<std::size_t>(whole_number(name, text, 1));
 }
 
 void set_path(cavsync_options& options, const std::string& path) {
@@ -118,7 +130,7 @@ void set_option(Arguments& arguments, const std::string& name, const char* value
   else if (name == "hop-ms")
     options.hop_ms = number(name.c_str(), value);
   else if (name == "audio-stream")
-    arguments.audio_number = static_cast<int>(number(name.c_str(), value));
+    arguments.audio_number = whole_number(name, value, 0);
   else if (name == "adaptive")
     options.adaptive = 1;
   else if (name == "faces")
@@ -134,7 +146,7 @@ void set_option(Arguments& arguments, const std::string& name, const char* value
   else if (name == "provider")
     arguments.provider = value;
   else if (name == "threads")
-    arguments.threads = static_cast<int>(number(name.c_str(), value));
+    arguments.threads = whole_number(name, value, 0);
 }
 
 [[noreturn]] void list_engines() {
@@ -227,6 +239,15 @@ void score(const std::string& source, const Arguments& arguments, const cavsync_
   std::fputs(line.c_str(), stdout);
 }
 
+// An open event ends where its file fails.
+void print_error(const std::string& source, const Arguments& arguments, cavsync_scorer* scorer,
+                 const std::string& sentence) {
+  if (cavsync_scorer_reset(scorer) == CAVSYNC_OK && arguments.options.follows_events != 0)
+    print_events(source, scorer);
+  std::fputs(cavsync::error_line(source, sentence).c_str(), stdout);
+  std::fprintf(stderr, "Error: %s\n", sentence.c_str());
+}
+
 // Score each file; a failed one gives a line with its error.
 int score_all(const Arguments& arguments, const cavsync_bundle_info& bundle, cavsync_scorer* scorer) {
   int status = 0;
@@ -234,12 +255,11 @@ int score_all(const Arguments& arguments, const cavsync_bundle_info& bundle, cav
     try {
       require(cavsync_scorer_reset(scorer));
       score(source, arguments, bundle, scorer);
-    } catch (const std::runtime_error& error) {
-      // An open event ends where its file fails.
-      if (cavsync_scorer_reset(scorer) == CAVSYNC_OK && arguments.options.follows_events != 0)
-        print_events(source, scorer);
-      std::fputs(cavsync::error_line(source, error.what()).c_str(), stdout);
-      std::fprintf(stderr, "Error: %s\n", error.what());
+    } catch (const std::bad_alloc&) {
+      print_error(source, arguments, scorer, source + " needs more memory than there is: give more, or smaller pictures");
+      status = kFailure;
+    } catch (const std::exception& error) {
+      print_error(source, arguments, scorer, error.what());
       status = kFailure;
     }
   }

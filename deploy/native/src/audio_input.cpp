@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "align.h"
+#include "enum_number.h"
 #include "error.h"
 #include "text.h"
 
@@ -17,6 +18,8 @@ constexpr int kMaxRateHz = 768'000;
 constexpr int kMaxChannels = 1'024;
 // Ten minutes at the highest rate; more in one piece is a mistaken length.
 constexpr std::size_t kMaxValues = std::size_t{kMaxRateHz} * 600;
+// What one piece may become at 16 kHz: libswresample counts in int, and has buffers of less than INT_MAX / 8 floats.
+constexpr std::size_t kMaxResampled = std::size_t{1} << 27;
 // Float audio may exceed full scale a little; values above this are unscaled integers.
 constexpr float kMaxAmplitude = 100.0F;
 constexpr double kMicrosecond = 1e-6;
@@ -32,16 +35,23 @@ void check_shape(const PushedAudio& audio) {
   if (audio.num_samples > kMaxValues / static_cast<std::size_t>(audio.num_channels)) {
     throw media_error(format("the audio has %zu samples in one piece: push shorter ones", audio.num_samples));
   }
+  const auto rate_hz = static_cast<std::size_t>(audio.rate_hz);
+  if (rate_hz != kSampleRateHz && audio.num_samples > kMaxResampled * rate_hz / kSampleRateHz) {
+    throw media_error(format("the audio has %zu samples at %d Hz in one piece, at most %zu can be resampled at once: push "
+                             "shorter ones",
+                             audio.num_samples, audio.rate_hz, kMaxResampled * rate_hz / kSampleRateHz));
+  }
 }
 
 std::vector<float> as_floats(const PushedAudio& audio) {
   const std::size_t size = audio.num_samples * static_cast<std::size_t>(audio.num_channels);
   std::vector<float> values(size);
-  if (audio.format == CAVSYNC_S16) {
+  const int kind = number_of(audio.format);
+  if (kind == CAVSYNC_S16) {
     const auto* samples = static_cast<const std::int16_t*>(audio.samples);
     std::transform(samples, samples + size, values.begin(),
                    [](std::int16_t sample) { return static_cast<float>(sample) / 32768.0F; });
-  } else if (audio.format == CAVSYNC_F32) {
+  } else if (kind == CAVSYNC_F32) {
     const auto* samples = static_cast<const float*>(audio.samples);
     std::copy(samples, samples + size, values.begin());
   } else {

@@ -7,7 +7,24 @@
 
 using namespace cavsync;
 
-thread_local std::string cavsync::last_error;
+namespace {
+
+// More than any machine has cores; far more would exhaust the memory with their stacks.
+constexpr int kMaxThreads = 1'024;
+
+thread_local std::string last_error_text;
+thread_local const char* last_error = "";
+
+}  // namespace
+
+void cavsync::set_last_error(const char* sentence, const char* before) noexcept {
+  try {
+    last_error_text.assign(before).append(sentence);
+    last_error = last_error_text.c_str();
+  } catch (const std::bad_alloc&) {
+    last_error = kNoMemory;
+  }
+}
 
 int cavsync_abi_version(void) { return CAVSYNC_ABI_VERSION; }
 
@@ -33,7 +50,7 @@ const char* cavsync_provider_name(size_t number) {
   return number < names.size() ? names[number].c_str() : nullptr;
 }
 
-const char* cavsync_last_error(void) { return last_error.c_str(); }
+const char* cavsync_last_error(void) { return last_error; }
 
 const char* cavsync_state_name(cavsync_state state) {
   switch (state) {
@@ -69,15 +86,17 @@ void cavsync_bundle_info_init_sized(cavsync_bundle_info* info, size_t size) { in
 
 cavsync_status cavsync_bundle_open(const char* path, const cavsync_bundle_options* options, cavsync_bundle** bundle) {
   return guarded([&] {
+    clear(bundle);
     require(path, bundle);
-    *bundle = nullptr;
     cavsync::EngineOptions engine;
     if (options != nullptr) {
       // The caller's structure may be older and shorter than this library's.
-      require_size(*options, kFirstBundleOptionsSize);
+      require_known(*options, kFirstBundleOptionsSize);
       cavsync_bundle_options given{};
       std::memcpy(&given, options, std::min(options->size, sizeof given));
-      if (given.threads < 0) throw cavsync::config_error("threads is negative: give 0 or more");
+      if (given.threads < 0 || given.threads > kMaxThreads) {
+        throw config_error(format("threads is %d: give 0 to %d", given.threads, kMaxThreads));
+      }
       if (given.provider != nullptr) engine.provider = given.provider;
       if (given.engine != nullptr) engine.engine = given.engine;
       engine.threads = given.threads;

@@ -12,6 +12,7 @@
 #include "bundle.h"
 #include "cavsync.h"
 #include "error.h"
+#include "text.h"
 
 struct cavsync_bundle {
   std::shared_ptr<const cavsync::Bundle> bundle;
@@ -20,28 +21,36 @@ struct cavsync_bundle {
 namespace cavsync {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-extern thread_local std::string last_error;
+// Keep the thread's last error. Where memory lacks even for that, the sentence says so.
+void set_last_error(const char* sentence, const char* before = "") noexcept;
+constexpr const char* kNoMemory = "there is not enough memory: give more, or score less at once";
 
 // Run `action`; its exceptions become a status and the thread's last error.
 template <class Action>
 cavsync_status guarded(Action action) {
   try {
-    last_error.clear();
+    set_last_error("");
     action();
     return CAVSYNC_OK;
   } catch (const Error& error) {
-    last_error = error.what();
+    set_last_error(error.what());
     return error.status();
   } catch (const std::bad_alloc&) {
-    last_error = "there is not enough memory";
+    set_last_error(kNoMemory);
     return CAVSYNC_ERROR_MEMORY;
   } catch (const std::exception& error) {
-    last_error = std::string("a defect of cavsync: ") + error.what();
+    set_last_error(error.what(), "a defect of cavsync: ");
     return CAVSYNC_ERROR_INTERNAL;
   } catch (...) {
-    last_error = "a defect of cavsync";
+    set_last_error("a defect of cavsync");
     return CAVSYNC_ERROR_INTERNAL;
   }
+}
+
+// Results are cleared before anything is checked, so that no error leaves them unset; `result` may be null.
+template <class Result>
+void clear(Result* result) {
+  if (result != nullptr) *result = Result{};
 }
 
 template <class... Pointers>
@@ -55,12 +64,30 @@ constexpr std::size_t kFirstBundleOptionsSize = offsetof(cavsync_bundle_options,
 constexpr std::size_t kFirstSummarySize = offsetof(cavsync_summary, face_share);
 constexpr std::size_t kFirstInfoSize = offsetof(cavsync_bundle_info, face_audio_encoder);
 
+// No structure will be larger; a size that was never set often is.
+constexpr std::size_t kLargestSize = 4096;
+
 template <class Structure>
 void require_size(const Structure& structure, std::size_t least = sizeof(Structure)) {
-  if (structure.size < least) {
+  if (structure.size < least || structure.size > kLargestSize) {
     throw argument_error(
         "a structure has another size than this library's: fill it with its init function, and build with "
         "the header of this library");
+  }
+}
+
+// What was passed in: of a size that is possible, and without anything that this library does not know. A program that
+// was built with a newer header has a larger structure, zero where it asks for nothing new.
+template <class Structure>
+void require_known(const Structure& structure, std::size_t least = sizeof(Structure)) {
+  require_size(structure, least);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&structure);
+  for (std::size_t place = sizeof(Structure); place < structure.size; ++place) {
+    if (bytes[place] == 0) continue;
+    throw config_error(
+        format("a structure of %zu bytes holds something that this library does not know: the program was made for a "
+               "newer libcavsync, install that or leave the new fields at 0",
+               structure.size));
   }
 }
 

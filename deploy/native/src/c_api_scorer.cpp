@@ -64,9 +64,9 @@ void process(Scorer& scorer, cavsync_record* records, cavsync_face* faces, std::
 cavsync_status cavsync_scorer_create(const cavsync_bundle* bundle, const cavsync_options* options,
                                      cavsync_scorer** scorer) {
   return guarded([&] {
+    clear(scorer);
     require(bundle, scorer);
-    *scorer = nullptr;
-    if (options != nullptr) require_size(*options, kFirstOptionsSize);
+    if (options != nullptr) require_known(*options, kFirstOptionsSize);
     *scorer = new cavsync_scorer{{bundle->bundle, options_for(bundle->bundle->manifest(), options)}};
   });
 }
@@ -76,7 +76,7 @@ void cavsync_scorer_destroy(cavsync_scorer* scorer) { delete scorer; }
 cavsync_status cavsync_scorer_push_video(cavsync_scorer* scorer, const cavsync_frame* frame, double pts_seconds) {
   return guarded([&] {
     require(scorer, frame);
-    require_size(*frame);
+    require_known(*frame);
     scorer->scorer.push_video(*frame, pts_seconds);
   });
 }
@@ -94,8 +94,8 @@ cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, const void* sam
 cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity,
                                       size_t* num_records) {
   return guarded([&] {
+    clear(num_records);
     require(scorer, num_records);
-    *num_records = 0;
     if (capacity > 0) require(records);
     process(scorer->scorer, records, nullptr, capacity, *num_records);
   });
@@ -104,8 +104,8 @@ cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* re
 cavsync_status cavsync_scorer_process_faces(cavsync_scorer* scorer, cavsync_record* records, cavsync_face* faces,
                                             size_t capacity, size_t* num_records) {
   return guarded([&] {
+    clear(num_records);
     require(scorer, num_records);
-    *num_records = 0;
     if (capacity > 0) require(records, faces);
     process(scorer->scorer, records, faces, capacity, *num_records);
   });
@@ -114,8 +114,8 @@ cavsync_status cavsync_scorer_process_faces(cavsync_scorer* scorer, cavsync_reco
 cavsync_status cavsync_scorer_take_events(cavsync_scorer* scorer, cavsync_event_change* changes, size_t capacity,
                                           size_t* num_changes) {
   return guarded([&] {
+    clear(num_changes);
     require(scorer, num_changes);
-    *num_changes = 0;
     if (capacity > 0) require(changes);
     const std::vector<cavsync_event_change> found = scorer->scorer.take_events(capacity);
     std::copy(found.begin(), found.end(), changes);
@@ -125,8 +125,8 @@ cavsync_status cavsync_scorer_take_events(cavsync_scorer* scorer, cavsync_event_
 
 cavsync_status cavsync_scorer_drop_oldest(cavsync_scorer* scorer, double keep_seconds, size_t* num_dropped) {
   return guarded([&] {
+    clear(num_dropped);
     require(scorer, num_dropped);
-    *num_dropped = 0;
     if (!(keep_seconds >= 0)) throw argument_error("keep_seconds is negative or no number: give 0 or more");
     *num_dropped = scorer->scorer.drop_oldest(keep_seconds);
   });

@@ -9,6 +9,7 @@ extern "C" {
 
 #include <new>
 
+#include "enum_number.h"
 #include "error.h"
 #include "text.h"
 
@@ -18,8 +19,8 @@ namespace {
 
 constexpr int kMaxSide = 16'384;
 
-AVPixelFormat av_format(cavsync_pixel_format format) {
-  switch (format) {
+AVPixelFormat av_format(const cavsync_pixel_format& format) {
+  switch (number_of(format)) {
     case CAVSYNC_RGB24: return AV_PIX_FMT_RGB24;
     case CAVSYNC_BGR24: return AV_PIX_FMT_BGR24;
     case CAVSYNC_RGBA: return AV_PIX_FMT_RGBA;
@@ -30,17 +31,17 @@ AVPixelFormat av_format(cavsync_pixel_format format) {
     case CAVSYNC_YUYV422: return AV_PIX_FMT_YUYV422;
     case CAVSYNC_GRAY8: return AV_PIX_FMT_GRAY8;
   }
-  throw media_error("the pixel format is unknown: give one of cavsync_pixel_format");
+  throw argument_error("the pixel format is unknown: give one of cavsync_pixel_format");
 }
 
-int sws_matrix(cavsync_yuv_matrix matrix) {
-  switch (matrix) {
+int sws_matrix(const cavsync_yuv_matrix& matrix) {
+  switch (number_of(matrix)) {
     case CAVSYNC_YUV_BT709: return SWS_CS_ITU709;
     case CAVSYNC_YUV_BT2020: return SWS_CS_BT2020;
     case CAVSYNC_YUV_BT601: return SWS_CS_ITU601;
     case CAVSYNC_YUV_DEFAULT: return SWS_CS_DEFAULT;
   }
-  throw media_error("the YUV matrix is unknown: give one of cavsync_yuv_matrix");
+  throw argument_error("the YUV matrix is unknown: give one of cavsync_yuv_matrix");
 }
 
 void check(const cavsync_frame& frame, AVPixelFormat pixel_format) {

@@ -30,7 +30,7 @@ class FrameInput {
  public:
   explicit FrameInput(const FrameUse& use) : use_(use) {}
 
-  // A media error for a frame that cannot be used.
+  // A media error for a frame that cannot be used, an argument error for a format that does not exist.
   KeptFrame kept(const cavsync_frame& frame);
 
  private:

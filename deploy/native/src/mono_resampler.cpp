@@ -1,6 +1,7 @@
 #include "mono_resampler.h"
 
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "align.h"
@@ -10,6 +11,14 @@
 namespace cavsync {
 
 namespace {
+
+constexpr int kSpareRoom = 64;
+constexpr int kMaxRoom = std::numeric_limits<int>::max() - kSpareRoom;
+
+Error not_resampled(int num_samples) {
+  return media_error(
+      format("%d samples of audio cannot be resampled at once: give shorter pieces, or convert it", num_samples));
+}
 
 std::string name_of(const AVChannelLayout& layout) {
   char name[64] = "";
@@ -105,12 +114,21 @@ bool MonoResampler::is_of_source(const DecodedAudio& audio) const {
 }
 
 void MonoResampler::emit(const std::uint8_t* const* planes, int num_samples, std::vector<AudioChunk>& chunks) {
-  const int room = swr_get_out_samples(context_.get(), num_samples) + 64;
+  // Put back at the end: after an error the next piece begins anew with its own time, else it would lie where the lost one
+  // was.
+  Context context = std::move(context_);
+  const int due = swr_get_out_samples(context.get(), num_samples);
+  if (due < 0 || due > kMaxRoom) throw not_resampled(num_samples);
+  const int room = due + kSpareRoom;
   std::vector<float> found(static_cast<std::size_t>(room) * (is_stereo_ ? 2 : 1));
   auto* target = reinterpret_cast<std::uint8_t*>(found.data());
-  const int count = swr_convert(context_.get(), &target, room, const_cast<const std::uint8_t**>(planes), num_samples);
-  if (count < 0) throw media_error("the audio cannot be resampled: convert it");
-  if (count == 0) return;
+  const int count = swr_convert(context.get(), &target, room, const_cast<const std::uint8_t**>(planes), num_samples);
+  if (count < 0) throw not_resampled(num_samples);
+  if (count > 0) add(std::move(found), count, chunks);
+  context_ = std::move(context);
+}
+
+void MonoResampler::add(std::vector<float> found, int count, std::vector<AudioChunk>& chunks) {
   AudioChunk chunk{now_seconds(), {}};
   if (is_stereo_) {
     chunk.samples = stereo_.mix(found.data(), static_cast<std::size_t>(count));

@@ -63,6 +63,7 @@ class MonoResampler {
   void open(const DecodedAudio& audio);
   bool is_of_source(const DecodedAudio& audio) const;
   void emit(const std::uint8_t* const* planes, int num_samples, std::vector<AudioChunk>& chunks);
+  void add(std::vector<float> found, int count, std::vector<AudioChunk>& chunks);
   double now_seconds() const;
 
   Context context_;

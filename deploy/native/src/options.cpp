@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "enum_number.h"
 #include "error.h"
 #include "manifest_specs.h"
 #include "text.h"
@@ -23,8 +24,9 @@ double number(const char* name, double given, double largest, double otherwise) 
   return given;
 }
 
-void check_path(const Manifest& manifest, cavsync_path path) {
-  if (path != CAVSYNC_PATH_AUTO && path != CAVSYNC_PATH_WHOLE && path != CAVSYNC_PATH_FACE) {
+void check_path(const Manifest& manifest, const cavsync_path& path) {
+  const int number = number_of(path);
+  if (number != CAVSYNC_PATH_AUTO && number != CAVSYNC_PATH_WHOLE && number != CAVSYNC_PATH_FACE) {
     throw config_error("path is unknown: use auto, whole or face");
   }
   if (path == CAVSYNC_PATH_FACE && !manifest.faces) {
@@ -47,6 +49,9 @@ Options options_for(const Manifest& manifest, const cavsync_options* given) {
   sync.hop_ms = number("hop_ms", options.hop_ms, kMaxOffsetMs, sync.hop_ms);
   if (!is_whole_hop(sync.hop_ms))
     throw config_error(format("hop_ms is %g: give a multiple of %g ms", sync.hop_ms, kHopUnitMs));
+  if (options.follows_events == 0 && (options.begin_after != 0 || options.end_after != 0)) {
+    throw config_error("begin_after and end_after need follows_events: set that too");
+  }
   const char* profile = options.profile == nullptr ? kDefaultProfile : options.profile;
   return {options.path != CAVSYNC_PATH_FACE,
           options.path != CAVSYNC_PATH_WHOLE && manifest.faces.has_value(),

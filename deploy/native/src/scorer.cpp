@@ -66,8 +66,9 @@ void Scorer::add_audio(const std::vector<AudioChunk>& chunks) {
 
 std::vector<Record> Scorer::process(std::size_t capacity) {
   const std::lock_guard lock(compute_mutex_);
-  if (!stream_->is_finished) compute();
+  if (!stream_->is_finished && !stream_->failure) compute([this] { feed_waiting(); });
   std::vector<Record> taken = taken_from(stream_->waiting, capacity);
+  if (taken.empty()) require_success();
   if (options_.follows_events) follow_events(taken);
   return taken;
 }
@@ -93,12 +94,16 @@ std::vector<cavsync_event_change> Scorer::take_events(std::size_t capacity) {
 
 void Scorer::flush() {
   const std::scoped_lock lock(video_mutex_, audio_mutex_, compute_mutex_);
+  require_success();
   if (stream_->is_finished) return;
-  add_audio(stream_->audio_input.flush());
-  for (auto& [seconds, samples] : stream_->audio_filter.flush()) inbox_.add(AudioChunk{seconds, std::move(samples)});
-  for (auto& [seconds, kept] : stream_->video_filter.flush()) inbox_.add(TimedFrame{seconds, std::move(kept)});
-  compute();
-  stream_->finish();
+  compute([this] {
+    add_audio(stream_->audio_input.flush());
+    for (auto& [seconds, samples] : stream_->audio_filter.flush()) inbox_.add(AudioChunk{seconds, std::move(samples)});
+    for (auto& [seconds, kept] : stream_->video_filter.flush()) inbox_.add(TimedFrame{seconds, std::move(kept)});
+    feed_waiting();
+    stream_->finish();
+  });
+  require_success();
 }
 
 void Scorer::reset() {
@@ -108,34 +113,42 @@ void Scorer::reset() {
   inbox_.take_all();
 }
 
-// Feed what waits, and decide what is due. After a model has failed, the stream cannot go on.
-void Scorer::compute() {
-  if (!stream_->failure.empty()) throw bundle_error(stream_->failure);
+template <class Action>
+void Scorer::compute(Action action) {
   try {
-    for (InboxItem& item : inbox_.take_all()) {
-      if (auto* frame = std::get_if<TimedFrame>(&item)) {
-        stream_->feed_frame(std::move(frame->frame), frame->pts_seconds);
-      } else {
-        const auto& chunk = std::get<AudioChunk>(item);
-        stream_->feed_audio(chunk.samples, chunk.pts_seconds);
-      }
-      stream_->decide();
-    }
-  } catch (const std::exception& error) {
-    stream_->failure = error.what();
-    throw;
+    action();
+  } catch (...) {
+    stream_->failure = std::current_exception();
   }
+}
+
+// Feed what waits, and decide what is due.
+void Scorer::feed_waiting() {
+  for (InboxItem& item : inbox_.take_all()) {
+    if (auto* frame = std::get_if<TimedFrame>(&item)) {
+      stream_->feed_frame(std::move(frame->frame), frame->pts_seconds);
+    } else {
+      const auto& chunk = std::get<AudioChunk>(item);
+      stream_->feed_audio(chunk.samples, chunk.pts_seconds);
+    }
+    stream_->decide();
+  }
+}
+
+void Scorer::require_success() const {
+  if (stream_->failure) std::rethrow_exception(stream_->failure);
 }
 
 void Scorer::check_open() const {
   if (stream_->is_finished) {
-    throw media_error("the stream was flushed and accepts no more input: call cavsync_scorer_reset to begin a new one");
+    throw argument_error("the stream was flushed and accepts no more input: call cavsync_scorer_reset to begin a new one");
   }
 }
 
 Summary Scorer::summary() {
   const std::scoped_lock lock(video_mutex_, audio_mutex_, compute_mutex_);
   if (!stream_->whole) throw argument_error("the scorer keeps no summary: create it with keeps_summary");
+  require_success();
   if (!stream_->is_finished) throw argument_error("the stream has not ended: call cavsync_scorer_flush first");
   VideoTrack& video = stream_->rows.video();
   const std::vector<Record>& records = stream_->records;

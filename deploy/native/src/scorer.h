@@ -38,7 +38,8 @@ class Scorer {
 
   void push_video(const cavsync_frame& frame, double pts_seconds);
   void push_audio(const PushedAudio& audio);
-  // Compute what is due; at most `capacity` decisions, in order.
+  // Compute what is due; at most `capacity` decisions, in order. After a failure, those that were made before it, and
+  // once none is left, the failure again.
   std::vector<Record> process(std::size_t capacity);
   // At most `capacity` beginnings and ends of events that the decisions taken so far have caused, in order.
   std::vector<cavsync_event_change> take_events(std::size_t capacity);
@@ -49,7 +50,11 @@ class Scorer {
 
  private:
   void add_audio(const std::vector<AudioChunk>& chunks);
-  void compute();
+  // Run what changes the stream, and keep what it throws: nothing more is computed until a reset.
+  template <class Action>
+  void compute(Action action);
+  void feed_waiting();
+  void require_success() const;
   void follow_events(const std::vector<Record>& taken);
   void keep_changes(const std::vector<cavsync_event_change>& changes);
   void check_open() const;

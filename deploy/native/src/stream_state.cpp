@@ -72,6 +72,8 @@ void StreamState::decide() {
       add(span_->add(row));
       windows_.add_row(row);
     }
+    // At once, because the next group may fail.
+    keep_settled();
   }
   keep_settled();
 }
@@ -81,9 +83,9 @@ void StreamState::finish() {
   if (faces) faces->finish();
   decide();
   if (span_) end_span(rows.video().clock().epoch(), rows.video().last_seconds());
-  is_finished = true;
   keep_settled();
   windows_.finish();
+  is_finished = true;
 }
 
 // Where the whole picture was compared at once, it is judged at once.
@@ -109,9 +111,9 @@ void StreamState::keep_settled() {
       if (face_file) face_file->add(*row);
     }
   }
-  for (const Record& record : windows_.settled()) {
-    waiting.push_back(record);
-    if (options_.keeps_summary) records.push_back(record);
+  while (const auto record = windows_.next_settled()) {
+    waiting.push_back(*record);
+    if (options_.keeps_summary) records.push_back(*record);
   }
 }
 

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <deque>
+#include <exception>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "audio_input.h"
@@ -53,7 +53,8 @@ struct StreamState {
   std::vector<Record> records;
   std::deque<Record> waiting;
   bool is_finished = false;
-  std::string failure;
+  // What ended the computation, if anything did; then nothing more is computed.
+  std::exception_ptr failure;
 
  private:
   bool is_on_demand() const { return options_.uses_whole && options_.uses_faces && !options_.is_adaptive; }

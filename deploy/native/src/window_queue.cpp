@@ -32,16 +32,14 @@ void WindowQueue::add(std::vector<Window> windows) {
   std::move(windows.begin(), windows.end(), std::back_inserter(windows_));
 }
 
-std::vector<Record> WindowQueue::settled() {
-  std::vector<Record> decisions;
-  while (!windows_.empty()) {
-    const Window& window = windows_.front();
-    if (faces_ != nullptr && !faces_->is_complete(window.epoch, window.span.time_seconds)) break;
-    show_before(window);
-    decisions.push_back(decide(window));
-    windows_.pop_front();
-  }
-  return decisions;
+std::optional<Record> WindowQueue::next_settled() {
+  if (windows_.empty()) return std::nullopt;
+  const Window& window = windows_.front();
+  if (faces_ != nullptr && !faces_->is_complete(window.epoch, window.span.time_seconds)) return std::nullopt;
+  show_before(window);
+  Record decision = decide(window);
+  windows_.pop_front();
+  return decision;
 }
 
 void WindowQueue::finish() {

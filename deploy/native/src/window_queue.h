@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "faces/face_judge.h"
@@ -13,7 +14,7 @@ namespace cavsync {
 
 // Where a face decides, the whole picture can only contradict it, so that it is first compared thinly. Where that leaves
 // a contradiction possible, and wherever no face decides, the window is compared in full, so that no window lacks what
-// it rests on. Add rows and windows in order; take decisions from `settled`.
+// it rests on. Add rows and windows in order; take decisions from `next_settled`.
 class WindowQueue {
  public:
   // `judge` decides about the whole picture of a window; `on_row` is called with each row that was compared, in order,
@@ -25,8 +26,8 @@ class WindowQueue {
   void judge_faces(FacePath& faces, const FaceJudge& judge);
   void add_row(const RowPointer& row);
   void add(std::vector<Window> windows);
-  // The decisions about the windows whose face rows are all there.
-  std::vector<Record> settled();
+  // The decision about the next window, if its face rows are all there.
+  std::optional<Record> next_settled();
   // Show the remaining rows: no window will follow.
   void finish();
 

@@ -231,7 +231,8 @@ void streams_end_and_begin(cavsync_scorer* scorer) {
   REQUIRE(cavsync_scorer_summarise(scorer, &summary, nullptr, 0) == CAVSYNC_ERROR_ARGUMENT && says("flush"));
   for (int number = 0; number < 10; ++number) REQUIRE(push_grey(scorer, 32, number * 0.04) == CAVSYNC_OK);
   REQUIRE(cavsync_scorer_flush(scorer) == CAVSYNC_OK && cavsync_scorer_flush(scorer) == CAVSYNC_OK);
-  REQUIRE(push_grey(scorer, 16, 1) == CAVSYNC_ERROR_MEDIA && says("reset"));
+  REQUIRE(push_grey(scorer, 16, 1) == CAVSYNC_ERROR_ARGUMENT && says("reset"));
+  REQUIRE(push_value(scorer, 0, 10, 1) == CAVSYNC_ERROR_ARGUMENT && says("reset"));
   REQUIRE(cavsync_scorer_summarise(scorer, &summary, nullptr, 0) == CAVSYNC_ERROR_MEDIA &&
           says("shorter than one window"));
   cavsync_record record;
