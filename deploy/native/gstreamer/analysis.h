@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -27,6 +28,10 @@ struct PieceOfAudio {
   int rate_hz;
 };
 
+struct ScorerCloser {
+  void operator()(cavsync_scorer* scorer) const { cavsync_scorer_destroy(scorer); }
+};
+
 // Streaming threads push; the thread computes and reports. A call that waits returns early once its track flushes or
 // the analysis stops.
 class Analysis {
@@ -41,9 +46,10 @@ class Analysis {
     OnTrouble on_trouble;
   };
 
-  // std::runtime_error with the library's sentence if the options, which must follow events, do not fit the bundle. The
-  // listener is called from the thread, `on_trouble` also from those that push, at most once per stream. Every beginning
-  // of an event that was reported is followed by its end, also after a reset, unless the analysis is stopped.
+  // std::runtime_error with a sentence if the options, which must follow events, do not fit the bundle, or no thread can
+  // be started. The listener is called from the thread, `on_trouble` also from those that push, at most once per stream.
+  // Every beginning of an event that was reported is followed by its end, also after a reset, unless the analysis is
+  // stopped.
   Analysis(const cavsync_bundle* bundle, const cavsync_options& options, Policy policy, Listener listener);
   ~Analysis();
   Analysis(const Analysis&) = delete;
@@ -55,7 +61,13 @@ class Analysis {
   void drain();
   // Forget the stream; its decisions that are not reported yet are lost.
   void reset();
-  void set_flushing(Track track, bool is_flushing);
+  // While a track flushes, its pushes return at once.
+  void start_flushing(Track track);
+  // Return whether that forgot the stream: the first track of a flush does. The other one, which may have a source and a
+  // flush of its own, must not forget again what was pushed since. If time begins anew, what it still pushes before its
+  // own flush or segment is passed over, for kStaleSeconds at most, because these may not come.
+  bool stop_flushing(Track track, bool resets_time);
+  void begin_segment(Track track);
   // Make all waiting calls return, for good.
   void stop();
   bool has_ended();
@@ -70,8 +82,10 @@ class Analysis {
   void report_events(std::uint64_t stream);
   void report_trouble(std::uint64_t stream, bool is_fatal);
   bool is_current(std::uint64_t stream);
+  // With the lock held.
+  void forget();
 
-  cavsync_scorer* scorer_ = nullptr;
+  std::unique_ptr<cavsync_scorer, ScorerCloser> scorer_;
   Policy policy_;
   Listener listener_;
   // Whether the beginning of an event was reported, and its end was not; used by the thread.
@@ -82,6 +96,10 @@ class Analysis {
   // Pushed since the thread last took what waited.
   std::array<double, kNumTracks> waiting_seconds_{};
   std::array<bool, kNumTracks> is_flushing_{};
+  // Whether the track has pushed since the last reset.
+  std::array<bool, kNumTracks> has_pushed_{};
+  // How much of the track is still taken for the end of an earlier stream.
+  std::array<double, kNumTracks> stale_seconds_{};
   // Counts resets: what is computed of an earlier stream is not reported.
   std::uint64_t stream_ = 0;
   // Counts how often the thread has taken what waited.
@@ -89,6 +107,7 @@ class Analysis {
   std::uint64_t num_dropped_ = 0;
   bool has_input_ = false;
   bool must_end_ = false;
+  bool is_ending_ = false;
   bool has_ended_ = false;
   bool has_failed_ = false;
   bool has_warned_ = false;

@@ -29,12 +29,13 @@ struct BundleCloser {
   void operator()(cavsync_bundle* bundle) const { cavsync_bundle_close(bundle); }
 };
 
-struct ElementState {
-  std::array<PadPair, kNumTracks> pads;
-  // The rest is guarded by the object's lock. Properties:
+// The properties.
+struct Settings {
   std::string bundle_path;
   std::string engine = "onnxruntime";
   std::string provider = "cpu";
+  int threads = 0;
+  int device = 0;
   std::string profile = "itu-bt1359-detect";
   cavsync_path path = CAVSYNC_PATH_AUTO;
   GstClockTime window = 0;
@@ -44,10 +45,18 @@ struct ElementState {
   guint begin_after = 2;
   guint end_after = 3;
   Policy policy = Policy::kDropOldest;
-  // What is open:
-  std::string opened_path, opened_engine, opened_provider;
+};
+
+struct ElementState {
+  std::array<PadPair, kNumTracks> pads;
+  // Used by state changes, which follow each other: the bundle that is open, and what it was opened with.
   std::unique_ptr<cavsync_bundle, BundleCloser> bundle;
+  Settings opened;
+  // The rest is guarded by the object's lock.
+  Settings settings;
   std::shared_ptr<Analysis> analysis;
+  // Of the last analysis, once it has ended.
+  std::uint64_t num_dropped = 0;
   Segments segments;
   std::array<bool, kNumTracks> has_ended{};
   // The last message: when, and of which state.

@@ -43,7 +43,8 @@ void set_format(PadPair& pair, GstEvent* event) {
                                                 : gst_video_info_from_caps(&pair.video, caps);
 }
 
-void set_segment(GstCavsync* self, PadPair& pair, GstEvent* event) {
+void set_segment(GstCavsync* self, PadPair& pair, Analysis& analysis, GstEvent* event) {
+  analysis.begin_segment(pair.track);
   gst_event_copy_segment(event, &pair.segment);
   if (pair.track == Track::kAudio || pair.segment.format != GST_FORMAT_TIME) return;
   GST_OBJECT_LOCK(self);
@@ -53,21 +54,22 @@ void set_segment(GstCavsync* self, PadPair& pair, GstEvent* event) {
   GST_OBJECT_UNLOCK(self);
 }
 
-void forget_stream(GstCavsync* self, Analysis& analysis) {
+// A new stream has begun: its first decision is posted, whatever the interval.
+void forget_posts(GstCavsync* self) {
   GST_OBJECT_LOCK(self);
   self->state->has_posted = false;
   GST_OBJECT_UNLOCK(self);
-  analysis.reset();
 }
 
-void stop_flushing(GstCavsync* self, PadPair& pair, Analysis& analysis) {
+void stop_flushing(GstCavsync* self, PadPair& pair, Analysis& analysis, GstEvent* event) {
+  gboolean resets_time = FALSE;
+  gst_event_parse_flush_stop(event, &resets_time);
   gst_segment_init(&pair.segment, GST_FORMAT_UNDEFINED);
   GST_OBJECT_LOCK(self);
   self->state->has_ended[static_cast<std::size_t>(pair.track)] = false;
   if (pair.track == Track::kVideo) self->state->segments.clear();
   GST_OBJECT_UNLOCK(self);
-  analysis.set_flushing(pair.track, false);
-  forget_stream(self, analysis);
+  if (analysis.stop_flushing(pair.track, resets_time)) forget_posts(self);
 }
 
 // A stream may follow another one without a flush.
@@ -75,7 +77,9 @@ void begin_stream(GstCavsync* self, PadPair& pair, Analysis& analysis) {
   GST_OBJECT_LOCK(self);
   self->state->has_ended[static_cast<std::size_t>(pair.track)] = false;
   GST_OBJECT_UNLOCK(self);
-  if (analysis.has_ended()) forget_stream(self, analysis);
+  if (!analysis.has_ended()) return;
+  forget_posts(self);
+  analysis.reset();
 }
 
 // The last decisions come before the last track's end of stream.
@@ -96,11 +100,11 @@ gboolean sink_event(GstPad* pad, GstObject* parent, GstEvent* event) {
   PadPair& pair = pair_of(self, pad);
   if (const auto analysis = gst_cavsync_analysis(self)) {
     switch (GST_EVENT_TYPE(event)) {
-      case GST_EVENT_FLUSH_START: analysis->set_flushing(pair.track, true); break;
-      case GST_EVENT_FLUSH_STOP: stop_flushing(self, pair, *analysis); break;
+      case GST_EVENT_FLUSH_START: analysis->start_flushing(pair.track); break;
+      case GST_EVENT_FLUSH_STOP: stop_flushing(self, pair, *analysis, event); break;
       case GST_EVENT_STREAM_START: begin_stream(self, pair, *analysis); break;
       case GST_EVENT_CAPS: set_format(pair, event); break;
-      case GST_EVENT_SEGMENT: set_segment(self, pair, event); break;
+      case GST_EVENT_SEGMENT: set_segment(self, pair, *analysis, event); break;
       case GST_EVENT_EOS: end_track(self, pair, *analysis); break;
       default: break;
     }

@@ -10,8 +10,8 @@ namespace {
 // Whether a decision is to be posted: `interval` after the last one, or because the state changed.
 bool is_due(ElementState& state, const cavsync_record& record) {
   const double passed_seconds = record.time_seconds - state.posted_seconds;
-  const bool is_soon = passed_seconds >= 0 && passed_seconds < static_cast<double>(state.interval) / GST_SECOND - 1e-6;
-  if (!state.posts_messages || (state.has_posted && is_soon && state.posted_state == record.state)) return false;
+  const bool is_soon = passed_seconds >= 0 && passed_seconds < static_cast<double>(state.settings.interval) / GST_SECOND - 1e-6;
+  if (!state.settings.posts_messages || (state.has_posted && is_soon && state.posted_state == record.state)) return false;
   state.has_posted = true;
   state.posted_seconds = record.time_seconds;
   state.posted_state = record.state;
@@ -39,7 +39,7 @@ void post_event(GstCavsync* self, const cavsync_event_change& change) {
   ElementState& state = *self->state;
   GST_OBJECT_LOCK(self);
   if (begins) state.event_times = times_of(change.event.start_seconds, state.segments);
-  const bool posts = state.posts_messages;
+  const bool posts = state.settings.posts_messages;
   const MessageTimes times = state.event_times;
   GST_OBJECT_UNLOCK(self);
   if (posts) gst_element_post_message(GST_ELEMENT(self), message_of(GST_OBJECT(self), change, times));

@@ -89,8 +89,9 @@ CAVSYNC_API void cavsync_bundle_info_init_sized(cavsync_bundle_info* info, size_
 #define cavsync_bundle_info_init(info) cavsync_bundle_info_init_sized((info), sizeof(cavsync_bundle_info))
 
 /* Check the bundle folder `path` and open its models; those of the face path are opened with the first scorer that judges
- * faces. `options` may be NULL. ONNX Runtime's builds may send telemetry; the first call turns it off through the environment variable ORT_DISABLE_TELEMETRY, unless that is set. Other threads
- * must not read the environment meanwhile: set the variable yourself, or open the first bundle before they start. */
+ * faces. `options` may be NULL. ONNX Runtime's builds may send telemetry; the first call turns it off through the
+ * environment variable ORT_DISABLE_TELEMETRY, unless that is set. Other threads must not read the environment
+ * meanwhile: set the variable yourself, or open the first bundle before they start. */
 CAVSYNC_API cavsync_status cavsync_bundle_open(const char* path, const cavsync_bundle_options* options,
                                                cavsync_bundle** bundle);
 CAVSYNC_API void cavsync_bundle_close(cavsync_bundle* bundle);

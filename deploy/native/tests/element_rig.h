@@ -17,6 +17,7 @@
 namespace rig {
 
 constexpr int kSide = 32, kRateHz = 16'000, kFrameRateHz = 25, kSamples = kRateHz / kFrameRateHz;
+constexpr double kUnknown = 1e9;
 constexpr GstClockTime kPeriod = GST_SECOND / kFrameRateHz;
 constexpr const char* kGrey = "video/x-raw,format=GRAY8,width=32,height=32,framerate=25/1";
 constexpr const char* kMono = "audio/x-raw,format=F32LE,layout=interleaved,rate=16000,channels=1";
@@ -29,6 +30,14 @@ inline void fail(const char* expression, int line) {
 }
 #define REQUIRE(expression) \
   if (!(expression)) fail(#expression, __LINE__)
+
+// A number of rounds: the environment variable CAVSYNC_NATIVE_ROUNDS, or else the argument.
+inline int num_rounds(const char* argument) {
+  const char* given = std::getenv("CAVSYNC_NATIVE_ROUNDS");
+  const int rounds = std::atoi(given != nullptr ? given : argument);
+  REQUIRE(rounds > 0);
+  return rounds;
+}
 
 // Holds the thread that posts the first decision until it is released.
 class Holder {
@@ -98,6 +107,9 @@ class Rig {
         REQUIRE(gst_structure_has_name(structure, "cavsync"));
         REQUIRE(gst_structure_get_double(structure, "time_seconds", &seconds));
         times.push_back(seconds);
+        Judgement judgement{gst_structure_get_string(structure, "state"), seconds, kUnknown};
+        gst_structure_get_double(structure, "audio_offset_ms", &judgement.offset_ms);
+        judgements.push_back(judgement);
         add_face(structure);
       }
       gst_message_unref(message);
@@ -127,6 +139,12 @@ class Rig {
   GstHarness* audio = nullptr;
   GstHarness* video = nullptr;
   std::vector<Event> events;
+  struct Judgement {
+    std::string state;
+    double seconds, offset_ms;
+  };
+  // What the decisions taken so far say.
+  std::vector<Judgement> judgements;
   struct Face {
     int track, frame_width, frame_height;
     double left, top, right, bottom, frontality, share;
