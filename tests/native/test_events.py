@@ -225,8 +225,8 @@ def test_without_events_the_lines_are_as_before(build: Path, bundle_path: Path, 
     ("arguments", "sentence"),
     [
         (["--begin-after", 2], "need --events"),
-        (["--events", "--end-after", 0], "--end-after is 0: give a whole number from 1 on"),
-        (["--events", "--begin-after", "x"], "--begin-after is x: give a whole number from 1 on"),
+        (["--events", "--end-after", 0], "--end-after is 0: give a whole number from 1 to"),
+        (["--events", "--begin-after", "x"], "--begin-after is x: give a whole number from 1 to"),
     ],
 )
 def test_wrong_rules_are_refused(build: Path, bundle_path: Path, arguments: list[Any], sentence: str) -> None:

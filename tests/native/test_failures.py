@@ -18,7 +18,7 @@ from cavsync.deploy.native import NativeScorer as PythonScorer
 from cavsync.errors import BundleError, MediaError
 
 ARGUMENT, BUNDLE = 1, 3
-GOOD_SECONDS = 5.0
+GOOD_FRAMES = 125
 FRAME_SECONDS = 0.04
 GROUP_FRAMES = 16
 """Frames that are embedded together; the first group with a white frame fails."""
@@ -36,7 +36,7 @@ def bundle(library: NativeLibrary, bundle_folder: Path) -> c.c_void_p:
 
 def push(scorer: Any, *, num_more: int = 0, brightness: int = WHITE) -> None:
     """Push five seconds that can be scored, then so many frames of one brightness, with late sound."""
-    good = np.minimum(make_frames(np.arange(0, GOOD_SECONDS, FRAME_SECONDS)), WHITE - 1)
+    good = np.minimum(make_frames(np.arange(GOOD_FRAMES) * FRAME_SECONDS), WHITE - 1)
     more = [np.full_like(good[0], brightness)] * num_more
     for number, frame in enumerate([*good, *more]):
         seconds = number * FRAME_SECONDS
@@ -63,7 +63,7 @@ def test_what_was_decided_is_given_before_the_failure(
     whole = NativeScorer(library, bundle, keeps_summary=1)
     push(whole, num_more=40, brightness=WHITE - 1)
     every = whole.process()
-    failing_seconds = GOOD_SECONDS / FRAME_SECONDS // GROUP_FRAMES * GROUP_FRAMES * FRAME_SECONDS
+    failing_seconds = GOOD_FRAMES // GROUP_FRAMES * GROUP_FRAMES * FRAME_SECONDS
     wanted = [record for record in every if record["time_seconds"] < failing_seconds]
     assert [record["time_seconds"] for record in wanted] == [2.0, 2.5, 3.0, 3.5, 4.0]
     assert {record["state"] for record in wanted} == {"audio_late"}

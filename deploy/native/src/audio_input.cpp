@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "align.h"
-#include "enum_number.h"
 #include "error.h"
 #include "text.h"
 
@@ -46,12 +45,11 @@ void check_shape(const PushedAudio& audio) {
 std::vector<float> as_floats(const PushedAudio& audio) {
   const std::size_t size = audio.num_samples * static_cast<std::size_t>(audio.num_channels);
   std::vector<float> values(size);
-  const int kind = number_of(audio.format);
-  if (kind == CAVSYNC_S16) {
+  if (audio.format == CAVSYNC_S16) {
     const auto* samples = static_cast<const std::int16_t*>(audio.samples);
     std::transform(samples, samples + size, values.begin(),
                    [](std::int16_t sample) { return static_cast<float>(sample) / 32768.0F; });
-  } else if (kind == CAVSYNC_F32) {
+  } else if (audio.format == CAVSYNC_F32) {
     const auto* samples = static_cast<const float*>(audio.samples);
     std::copy(samples, samples + size, values.begin());
   } else {

@@ -14,7 +14,8 @@ namespace cavsync {
 // Interleaved samples as the C interface takes them.
 struct PushedAudio {
   const void* samples;
-  cavsync_sample_format format;
+  // Of cavsync_sample_format, or any other.
+  int format;
   std::size_t num_samples;
   int num_channels;
   int rate_hz;

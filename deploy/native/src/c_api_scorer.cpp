@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "c_api_common.h"
+#include "enum_number.h"
 #include "scorer.h"
 
 using namespace cavsync;
@@ -87,7 +88,7 @@ cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, const void* sam
   return guarded([&] {
     require(scorer);
     if (num_samples > 0) require(samples);
-    scorer->scorer.push_audio({samples, format, num_samples, num_channels, sample_rate_hz, pts_seconds});
+    scorer->scorer.push_audio({samples, number_of(format), num_samples, num_channels, sample_rate_hz, pts_seconds});
   });
 }
 
