@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run in two processes with one thread each. A worker that dies ends the run, because xdist would wait for ever.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart=0 --durations=15
 
-.PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-test native-wheel native-fuzz sync-tiny sync-research sync-face learning-curve bench clean
+.PHONY: setup demo test test-slow test-wheel test-base test-resolve test-fresh fuzz lint types docs kernel-table kernel-traffic gpu-check gpu-pack face-graphs native native-packages native-test native-wheel native-fuzz sync-tiny sync-research sync-face learning-curve bench clean
 
 setup: $(INSTALLED)
 
@@ -93,8 +93,13 @@ ONNXRUNTIME := build/onnxruntime
 # Of the Python package, where it is installed.
 OPENVINO_DIR = $(shell $(BIN)/python -c "import importlib.util as u, pathlib as p; s = u.find_spec('openvino'); print(p.Path(s.origin).parent / 'cmake' if s else '')")
 NATIVE_FLAGS = -G Ninja -DCAVSYNC_NATIVE=ON -DCAVSYNC_WERROR=ON -DONNXRUNTIME_ROOT=$(CURDIR)/$(ONNXRUNTIME) -DOpenVINO_DIR=$(OPENVINO_DIR)
-$(ONNXRUNTIME)/.installed: $(INSTALLED) deploy/native/fetch_onnxruntime.sh
-	dpkg -s $(NATIVE_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NATIVE_PACKAGES) > /dev/null; }
+# Installs those of $(1) that are missing, where it may; without them CMake says what it leaves out or cannot do without.
+install_packages = @dpkg -s $(1) > /dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) > /dev/null; } \
+	|| echo "could not install all of: $(1) (only root may, with apt-get)"
+native-packages:
+	$(call install_packages,$(NATIVE_PACKAGES))
+$(ONNXRUNTIME)/.installed: $(INSTALLED) deploy/native/fetch_onnxruntime.sh | native-packages
 	deploy/native/fetch_onnxruntime.sh $(ONNXRUNTIME) $(BIN)/python
 	touch $@
 
@@ -125,7 +130,7 @@ NATIVE_WHEEL_VENV := build/native-wheel-venv
 NATIVE_WHEEL_PACKAGES := dpkg-dev nasm
 FFMPEG := build/ffmpeg
 $(FFMPEG)/.built: deploy/native/build_ffmpeg.sh
-	dpkg -s $(NATIVE_WHEEL_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NATIVE_WHEEL_PACKAGES) > /dev/null; }
+	$(call install_packages,$(NATIVE_WHEEL_PACKAGES))
 	deploy/native/build_ffmpeg.sh $(FFMPEG)
 	touch $@
 
@@ -148,7 +153,7 @@ native-wheel: $(ONNXRUNTIME)/.installed $(FFMPEG)/.built
 NATIVE_FUZZ_SECONDS ?= 600
 NATIVE_FUZZ_PACKAGES := clang libclang-rt-14-dev
 native-fuzz: $(ONNXRUNTIME)/.installed
-	dpkg -s $(NATIVE_FUZZ_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NATIVE_FUZZ_PACKAGES) > /dev/null; }
+	$(call install_packages,$(NATIVE_FUZZ_PACKAGES))
 	CC=clang CXX=clang++ cmake -S . -B build/native-fuzz $(NATIVE_FLAGS) -DCAVSYNC_FUZZ=ON -DCAVSYNC_SANITIZE=fuzzer-no-link,address,undefined
 	cmake --build build/native-fuzz --target fuzz_targets
 	$(WRITE_FACES)

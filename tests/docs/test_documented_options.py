@@ -53,10 +53,12 @@ def options(command: click.Command) -> set[str]:
 
 
 def others(text: str) -> set[str]:
-    """Options of other programs: of the launcher of several processes, of cavsync-score, and of our own benchmarks."""
+    """Options of other programs: the launcher of several processes, cavsync-score, our own benchmarks, build tools."""
     launches = re.findall(r"^torchrun (?:.*\\\n)*.*(?=cavsync\))", text, re.MULTILINE)
     found = {option for launch in launches for option in OPTION.findall(launch)}
-    programs = [ROOT / "deploy" / "native" / "program" / "main.cpp", *(ROOT / "benchmarks").glob("*.py")]
+    # What is built against the installed library is tried out there.
+    building = ROOT / "tests" / "native" / "test_installed.py"
+    programs = [ROOT / "deploy" / "native" / "program" / "main.cpp", building, *(ROOT / "benchmarks").glob("*.py")]
     return found.union(*(OPTION.findall(path.read_text("utf-8")) for path in programs))
 
 

@@ -28,7 +28,7 @@ class Plugin:
             "GST_REGISTRY": str(folder / "registry.bin"),
         }
 
-    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str | Path, patience_seconds: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
             [*map(str, command)],
@@ -36,15 +36,17 @@ class Plugin:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PATIENCE_SECONDS,
+            timeout=patience_seconds,
             check=False,
         )
 
-    def run_python(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    def run_python(
+        self, *arguments: str | Path, patience_seconds: float = PATIENCE_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program with the system's Python, which has GStreamer's bindings; skip the test without them."""
         if not Path(SYSTEM_PYTHON).exists() or self.run(SYSTEM_PYTHON, "-c", PYTHON_BINDINGS).returncode != 0:
             pytest.skip("needs GStreamer's Python bindings: apt-get install python3-gi gir1.2-gstreamer-1.0")
-        return self.run(SYSTEM_PYTHON, *arguments)
+        return self.run(SYSTEM_PYTHON, *arguments, patience_seconds=patience_seconds)
 
 
 def gstreamer_plugin(folder: Path) -> Plugin:

@@ -3,6 +3,7 @@
 gstreamer_seeks.py CLIP BUNDLE REPETITIONS PATH
 """
 
+import os
 import pathlib
 import random
 import sys
@@ -63,6 +64,11 @@ def take(until):
     assert until is None, f"no {until} within ten minutes"
 
 
+def resident_mebibytes():
+    """The memory of this process."""
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+
 source.connect("pad-added", link)
 rng = random.Random(3)
 change_to(Gst.State.PLAYING)
@@ -84,5 +90,10 @@ for number in range(REPETITIONS):
         is_open = False
     change_to(Gst.State.PLAYING)
     take(until=None)
+    if number == 11:
+        first_mebibytes = resident_mebibytes()
+last_mebibytes = resident_mebibytes()
 pipeline.set_state(Gst.State.NULL)
 sys.stdout.write(f"{num_decisions} decisions, {num_events} events\n")
+if REPETITIONS > 12:
+    sys.stdout.write(f"{first_mebibytes:.0f} MiB after 12 rounds, {last_mebibytes:.0f} MiB after {REPETITIONS}\n")

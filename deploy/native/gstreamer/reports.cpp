@@ -10,8 +10,10 @@ namespace {
 // Whether a decision is to be posted: `interval` after the last one, or because the state changed.
 bool is_due(ElementState& state, const cavsync_record& record) {
   const double passed_seconds = record.time_seconds - state.posted_seconds;
-  const bool is_soon = passed_seconds >= 0 && passed_seconds < static_cast<double>(state.settings.interval) / GST_SECOND - 1e-6;
-  if (!state.settings.posts_messages || (state.has_posted && is_soon && state.posted_state == record.state)) return false;
+  const double interval_seconds = static_cast<double>(state.settings.interval) / GST_SECOND;
+  const bool is_soon = passed_seconds >= 0 && passed_seconds < interval_seconds - 1e-6;
+  const bool repeats = state.has_posted && state.posted_state == record.state;
+  if (!state.settings.posts_messages || (repeats && is_soon)) return false;
   state.has_posted = true;
   state.posted_seconds = record.time_seconds;
   state.posted_state = record.state;

@@ -167,6 +167,8 @@ int main(int argc, char** argv) {
   const int repetitions = num_rounds(argv[2]);
   gst_init(nullptr, nullptr);
   REQUIRE(GST_ELEMENT_REGISTER(cavsync, nullptr));
+  flushes_end_nothing(2);
+  report_memory("first rounds");
   flushes_end_nothing(repetitions);
   sources_flush_one_after_the_other(repetitions);
   one_track_may_flush_alone();
@@ -174,6 +176,7 @@ int main(int argc, char** argv) {
   settings_may_change_at_any_time(repetitions);
   a_failed_start_is_undone();
   wrong_settings_are_errors();
+  report_memory("all rounds");
   gst_deinit();
   return 0;
 }

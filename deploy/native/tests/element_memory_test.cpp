@@ -1,11 +1,6 @@
 // The memory of the element over a long stream.
 //   element_memory_test BUNDLE SECONDS [PATH]
 // The environment variable CAVSYNC_NATIVE_STREAM_SECONDS takes the place of SECONDS.
-#include <malloc.h>
-#include <unistd.h>
-
-#include <fstream>
-
 #include "element.h"
 #include "element_rig.h"
 
@@ -13,28 +8,8 @@ namespace {
 
 using namespace rig;
 
-constexpr double kMebibyte = 1024 * 1024;
 // Of what waits to be scored, more or less of it at one time than at another.
 constexpr double kMaxGrowthMebibytes = 1.5;
-
-double used_mebibytes() {
-  const struct mallinfo2 info = mallinfo2();
-  return static_cast<double>(info.uordblks + info.hblkhd) / kMebibyte;
-}
-
-double resident_mebibytes() {
-  std::ifstream pages("/proc/self/statm");
-  long total = 0, resident = 0;
-  pages >> total >> resident;
-  return static_cast<double>(resident * sysconf(_SC_PAGESIZE)) / kMebibyte;
-}
-
-double report(int number) {
-  const double used = used_mebibytes();
-  std::printf("%5d s: %.1f MiB allocated, %.1f MiB resident\n", number / kFrameRateHz, used, resident_mebibytes());
-  std::fflush(stdout);
-  return used;
-}
 
 // The same after half of the stream as at its end.
 void memory_is_flat(int num_seconds, const char* path) {
@@ -53,7 +28,7 @@ void memory_is_flat(int num_seconds, const char* path) {
     rig.judgements = {};
     rig.faces = {};
     if ((number + kSlice) % step != 0) continue;
-    last = report(number + kSlice);
+    last = report_memory(std::to_string((number + kSlice) / kFrameRateHz) + " s");
     if (number + kSlice == 3 * step) first = last;
   }
   std::printf("%zu decisions\n", num_decisions);

@@ -3,12 +3,15 @@
 
 #include <gst/check/gstharness.h>
 #include <gst/gst.h>
+#include <malloc.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -37,6 +40,20 @@ inline int num_rounds(const char* argument) {
   const int rounds = std::atoi(given != nullptr ? given : argument);
   REQUIRE(rounds > 0);
   return rounds;
+}
+
+// Write how much memory the process has; return how much is allocated.
+inline double report_memory(const std::string& when) {
+  constexpr double kMebibyte = 1024 * 1024;
+  const struct mallinfo2 info = mallinfo2();
+  const double allocated = static_cast<double>(info.uordblks + info.hblkhd) / kMebibyte;
+  std::ifstream pages("/proc/self/statm");
+  double total = 0, resident = 0;
+  pages >> total >> resident;
+  resident *= static_cast<double>(sysconf(_SC_PAGESIZE)) / kMebibyte;
+  std::printf("%s: %.1f MiB allocated, %.1f MiB resident\n", when.c_str(), allocated, resident);
+  std::fflush(stdout);
+  return allocated;
 }
 
 // Holds the thread that posts the first decision until it is released.

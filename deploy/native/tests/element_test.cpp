@@ -221,6 +221,8 @@ int main(int argc, char** argv) {
   REQUIRE(GST_ELEMENT_REGISTER(cavsync, nullptr));
   buffers_pass_unchanged();
   events_and_latency_pass();
+  streams_end_and_begin(2);
+  report_memory("first rounds");
   streams_end_and_begin(repetitions);
   formats_may_change(repetitions);
   other_speeds_are_not_scored();
@@ -229,6 +231,7 @@ int main(int argc, char** argv) {
   held_back_buffers_are_let_go(false);
   held_back_buffers_are_let_go(true);
   what_cannot_wait_is_dropped();
+  report_memory("all rounds");
   if (argc > 3) {
     bundle = argv[3];
     faces_are_posted();
