@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
+#include <map>
+#include <mutex>
 #include <new>
 
 #include "bundle.h"
@@ -125,8 +127,14 @@ const char* cavsync_engine_name(size_t number) {
 }
 
 const char* cavsync_engine_version(size_t number) {
+  static std::mutex mutex;
+  static std::map<size_t, std::string> versions;
   const auto& engines = cavsync::built_engines();
-  return number < engines.size() ? engines[number].version.c_str() : nullptr;
+  if (number >= engines.size()) return nullptr;
+  const std::lock_guard lock(mutex);
+  std::string& version = versions[number];
+  if (version.empty()) version = engines[number].version();
+  return version.c_str();
 }
 
 const char* cavsync_provider_name(size_t number) {
