@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -214,6 +216,26 @@ def test_openvino_in_a_build_without_it(library: NativeLibrary) -> None:
         pytest.skip("this build has OpenVINO; -DCAVSYNC_OPENVINO=OFF builds without")
     with pytest.raises(ConfigError, match=r"engine openvino is not in this libcavsync, .* -DCAVSYNC_OPENVINO=ON"):
         NativeBundle(engine="openvino")
+
+
+def test_openvino_is_loaded_on_demand_only(openvino: Any, build: Path, tmp_path: Path) -> None:
+    """A library without its module beside it works, and says what is missing to those who ask for the engine."""
+    folder = with_openvino_engines(openvino, write_fake_bundle(tmp_path / "bundle"))
+    shutil.copy(build / "libcavsync.so", tmp_path / "libcavsync.so.1")
+    code = (
+        "from cavsync.deploy.native import NativeBundle, native_engines\n"
+        "print(native_engines(), NativeBundle(threads=1).engine, 'libopenvino' in open('/proc/self/maps').read())\n"
+        f"print(NativeBundle({str(folder)!r}, engine='auto').engine)\n"
+        "NativeBundle(engine='openvino')"
+    )
+    environment = os.environ | {"CAVSYNC_LIBRARY": str(tmp_path / "libcavsync.so.1")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.stdout == "['onnxruntime', 'openvino'] onnxruntime:fp32 False\nonnxruntime:fp32\n"
+    sentence = done.stderr.splitlines()[-1]
+    assert "ConfigError: engine openvino cannot be loaded (" in sentence
+    assert "install OpenVINO where the loader finds it and the module beside libcavsync" in sentence
 
 
 def program(build: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

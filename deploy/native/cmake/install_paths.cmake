@@ -17,13 +17,13 @@ function(cavsync_search_library destination)
   set_property(TARGET ${ARGN} APPEND PROPERTY INSTALL_RPATH ${folder})
 endfunction()
 
-# Let libcavsync find an engine that is not in the system's folders. By itself CMake leaves out what is inside the source
+# Let a target find an engine that is not in the system's folders. By itself CMake leaves out what is inside the source
 # tree, where `make native` lays out ONNX Runtime.
-function(cavsync_search_engine engine)
+function(cavsync_search_engine target engine)
   if(CMAKE_INSTALL_RPATH_USE_LINK_PATH)
     set(folder $<TARGET_FILE_DIR:${engine}>)
     set(is_of_system "$<IN_LIST:${folder},${CMAKE_PLATFORM_IMPLICIT_LINK_DIRECTORIES}>")
-    set_property(TARGET cavsync APPEND PROPERTY INSTALL_RPATH "$<$<NOT:${is_of_system}>:${folder}>")
+    set_property(TARGET ${target} APPEND PROPERTY INSTALL_RPATH "$<$<NOT:${is_of_system}>:${folder}>")
   endif()
 endfunction()
 

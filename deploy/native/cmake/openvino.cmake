@@ -4,7 +4,7 @@ set(CAVSYNC_HAS_OPENVINO OFF)
 if(CAVSYNC_OPENVINO STREQUAL "AUTO" AND CAVSYNC_SANITIZE)
   set(openvino_reason "off, not in builds with sanitizers, which its library is not built for (ON takes it in)")
 elseif(CAVSYNC_OPENVINO STREQUAL "AUTO" AND SKBUILD)
-  set(openvino_reason "off, a Python wheel must load without OpenVINO's library (ON takes it in)")
+  set(openvino_reason "off, a Python wheel carries libcavsync alone (ON takes it in)")
 elseif(CAVSYNC_OPENVINO STREQUAL "AUTO" OR CAVSYNC_OPENVINO)
   # Its package takes a version for that major version only.
   find_package(OpenVINO CONFIG QUIET COMPONENTS Runtime)

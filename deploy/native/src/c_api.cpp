@@ -1,5 +1,8 @@
 // The C interface over the classes: checks of pointers and sizes, errors as statuses, copies of results. Scorers have a
 // file of their own.
+#include <map>
+#include <mutex>
+
 #include "c_api_common.h"
 #include "engines.h"
 #include "onnx_engine.h"
@@ -41,8 +44,14 @@ const char* cavsync_engine_name(size_t number) {
 }
 
 const char* cavsync_engine_version(size_t number) {
+  static std::mutex mutex;
+  static std::map<size_t, std::string> versions;
   const auto& engines = cavsync::built_engines();
-  return number < engines.size() ? engines[number].version.c_str() : nullptr;
+  if (number >= engines.size()) return nullptr;
+  const std::lock_guard lock(mutex);
+  std::string& version = versions[number];
+  if (version.empty()) version = engines[number].version();
+  return version.c_str();
 }
 
 const char* cavsync_provider_name(size_t number) {

@@ -97,9 +97,10 @@ bool has_loadable(const std::string& folder, const Manifest& manifest, const Eng
 std::string runtime_of_auto(const std::string& folder, const Manifest& manifest, const EngineOptions& options) {
   if (options.provider != kCpuProvider) return kOnnxRuntime;
   if (has_loadable(folder, manifest, options)) return tensorrt_runtime();
-  const bool has_openvino =
+  const bool has_engines =
       is_built(kOpenVino) && has_all(engines_of(folder, manifest, kOpenVino, "", options.device), manifest);
-  return has_openvino ? kOpenVino : kOnnxRuntime;
+  // Last, because it loads the library.
+  return has_engines && !openvino_version().empty() ? kOpenVino : kOnnxRuntime;
 }
 
 void check_options(const EngineChoice& choice) {
@@ -117,10 +118,9 @@ void check_options(const EngineChoice& choice) {
 
 const std::vector<BuiltEngine>& built_engines() {
   static const std::vector<BuiltEngine> engines = [] {
-    std::vector<BuiltEngine> found{{kOnnxRuntime, onnx_runtime_version()}};
-    if (const std::string version = openvino_version(); !version.empty()) found.push_back({kOpenVino, version});
-    if (const std::string runtime = tensorrt_runtime(); !runtime.empty())
-      found.push_back({runtime, tensorrt_version()});
+    std::vector<BuiltEngine> found{{kOnnxRuntime, onnx_runtime_version}};
+    if (has_openvino()) found.push_back({kOpenVino, openvino_version});
+    if (const std::string runtime = tensorrt_runtime(); !runtime.empty()) found.push_back({runtime, tensorrt_version});
     return found;
   }();
   return engines;

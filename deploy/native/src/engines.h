@@ -17,7 +17,8 @@ constexpr const char* kOpenVino = "openvino";
 
 struct BuiltEngine {
   std::string name;
-  std::string version;
+  // Of its library, which may be loaded for that; empty if it cannot be.
+  std::string (*version)();
 };
 
 // The engines of this build.

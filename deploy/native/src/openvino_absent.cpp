@@ -9,6 +9,8 @@ std::unique_ptr<Engine> open_openvino(const std::string&, const GraphSpec&, cons
   throw config_error("engine openvino is not in this libcavsync: build it with OpenVINO (-DCAVSYNC_OPENVINO=ON)");
 }
 
+bool has_openvino() { return false; }
+
 std::string openvino_version() { return ""; }
 
 }  // namespace cavsync

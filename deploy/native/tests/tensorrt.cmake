@@ -5,7 +5,7 @@ add_library(tensorrt_stand_in OBJECT tensorrt_sdk/cuda.cpp tensorrt_sdk/nvinfer.
 target_include_directories(tensorrt_stand_in PUBLIC tensorrt_sdk/include tensorrt_sdk ../src ../include)
 target_compile_definitions(tensorrt_stand_in PUBLIC CAVSYNC_TENSORRT_RUNTIME="tensorrt")
 target_link_libraries(tensorrt_stand_in PUBLIC cavsync_settings ONNXRuntime::ONNXRuntime nlohmann_json::nlohmann_json
-  OpenSSL::Crypto PkgConfig::SCALE $<$<BOOL:${CAVSYNC_HAS_OPENVINO}>:openvino::runtime>)
+  OpenSSL::Crypto PkgConfig::SCALE ${CMAKE_DL_LIBS})
 foreach(program tensorrt_test tensorrt_choice_test tensorrt_open)
   add_executable(${program} ${program}.cpp
     "$<FILTER:$<TARGET_OBJECTS:cavsync_objects>,EXCLUDE,/(tensorrt_absent|tensorrt_engine|cuda_device)[.]cpp>")

@@ -115,7 +115,7 @@ void the_engine_is_opened_by_its_name() {
 
 void listed_engines() {
   const auto& engines = cavsync::built_engines();
-  REQUIRE(engines.back().name == "tensorrt" && engines.back().version == "11.4.0.106");
+  REQUIRE(engines.back().name == "tensorrt" && engines.back().version() == "11.4.0.106");
 }
 
 }  // namespace
