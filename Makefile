@@ -148,7 +148,7 @@ native-wheel: $(ONNXRUNTIME)/.installed $(FFMPEG)/.built
 	cd build && ../$(NATIVE_WHEEL_VENV)/bin/python -P -c "from cavsync.deploy.native import NativeBundle, NativeScorer; \
 		print(NativeScorer(NativeBundle(), path='whole').flush())"
 
-# Damaged manifests, graphs and streams, for so long each, with clang's libFuzzer under sanitizers. New inputs that reach
+# Damaged manifests, graphs, sidecars and streams, for so long each, with clang's libFuzzer under sanitizers. New inputs that reach
 # other code are kept in build/native-fuzz/corpus; what fails is written to the current folder.
 NATIVE_FUZZ_SECONDS ?= 600
 NATIVE_FUZZ_PACKAGES := clang libclang-rt-14-dev
@@ -157,7 +157,7 @@ native-fuzz: $(ONNXRUNTIME)/.installed
 	CC=clang CXX=clang++ cmake -S . -B build/native-fuzz $(NATIVE_FLAGS) -DCAVSYNC_FUZZ=ON -DCAVSYNC_SANITIZE=fuzzer-no-link,address,undefined
 	cmake --build build/native-fuzz --target fuzz_targets
 	$(WRITE_FACES)
-	for target in manifest graph push; do \
+	for target in manifest graph sidecar push; do \
 		mkdir -p build/native-fuzz/corpus/$$target && CAVSYNC_FUZZ_BUNDLE=$(NATIVE_FACES) build/native-fuzz/deploy/native/fuzz/$${target}_fuzz -max_total_time=$(NATIVE_FUZZ_SECONDS) \
 			-timeout=60 -rss_limit_mb=4096 build/native-fuzz/corpus/$$target deploy/native/fuzz/seeds/$$target || exit 1; \
 	done

@@ -154,6 +154,22 @@ std::string read_engine(const Sidecar& sidecar, const std::string& path) {
 
 std::string product_name(const std::string& runtime) { return runtime == kTensorRtRtx ? "TensorRT-RTX" : "TensorRT"; }
 
+Sidecar sidecar_of_text(const std::string& text) {
+  if (text.size() > kMaxSidecarBytes) {
+    throw UnfitError(format("is larger than %zu bytes, which no sidecar is", kMaxSidecarBytes));
+  }
+  const json content = parse_json(text);
+  const auto version = content.is_object() ? content.find("format_version") : content.end();
+  if (!content.is_object() || version == content.end()) {
+    throw UnfitError("does not hold a JSON object with a format_version");
+  }
+  if (!version->is_number_integer() || *version != kSidecarVersion) {
+    throw UnfitError(format("has another sidecar format than %lld, which this cavsync reads",
+                            static_cast<long long>(kSidecarVersion)));
+  }
+  return parse_sidecar(content);
+}
+
 Sidecar read_sidecar(const std::string& path) {
   const std::string text = read_plain(path, kMaxSidecarBytes + 1,
                                       path +
@@ -161,19 +177,7 @@ Sidecar read_sidecar(const std::string& path) {
                                           "or build the engine again with `" +
                                           kExample + " --trt`");
   try {
-    if (text.size() > kMaxSidecarBytes) {
-      throw UnfitError(format("is larger than %zu bytes, which no sidecar is", kMaxSidecarBytes));
-    }
-    const json content = parse_json(text);
-    const auto version = content.is_object() ? content.find("format_version") : content.end();
-    if (!content.is_object() || version == content.end()) {
-      throw UnfitError("does not hold a JSON object with a format_version");
-    }
-    if (!version->is_number_integer() || *version != kSidecarVersion) {
-      throw UnfitError(format("has another sidecar format than %lld, which this cavsync reads",
-                              static_cast<long long>(kSidecarVersion)));
-    }
-    return parse_sidecar(content);
+    return sidecar_of_text(text);
   } catch (const UnfitError& error) {
     throw bundle_error(path + " " + error.what() + ": build the engine again with this version");
   }

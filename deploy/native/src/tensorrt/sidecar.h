@@ -34,6 +34,9 @@ struct Sidecar {
 // "TensorRT" or "TensorRT-RTX".
 std::string product_name(const std::string& runtime);
 
+// UnfitError for text that is too long or no JSON, or has an entry that is missing, unknown or unusable.
+Sidecar sidecar_of_text(const std::string& text);
+
 // A bundle error if it is missing, no plain file, too large or not JSON, or an entry is missing, unknown or unusable.
 Sidecar read_sidecar(const std::string& path);
 
