@@ -3,6 +3,7 @@
 gstreamer_seeks.py CLIP BUNDLE REPETITIONS PATH
 """
 
+import ctypes
 import os
 import pathlib
 import random
@@ -64,9 +65,22 @@ def take(until):
     assert until is None, f"no {until} within ten minutes"
 
 
-def resident_mebibytes():
-    """The memory of this process."""
-    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+class MallocInfo(ctypes.Structure):
+    """What mallinfo2 of the C library returns."""
+
+    _fields_ = [
+        *[(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")],
+        *[(name, ctypes.c_size_t) for name in ("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")],
+    ]
+
+
+def memory():
+    """The memory of this process: what is allocated, and what is resident, which the allocator may keep."""
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = MallocInfo
+    info = mallinfo()
+    resident = int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    return f"{(info.uordblks + info.hblkhd) / 2**20:.1f} MiB allocated, {resident / 2**20:.1f} MiB resident"
 
 
 source.connect("pad-added", link)
@@ -91,9 +105,9 @@ for number in range(REPETITIONS):
     change_to(Gst.State.PLAYING)
     take(until=None)
     if number == 11:
-        first_mebibytes = resident_mebibytes()
-last_mebibytes = resident_mebibytes()
+        at_first = memory()
+at_last = memory()
 pipeline.set_state(Gst.State.NULL)
 sys.stdout.write(f"{num_decisions} decisions, {num_events} events\n")
 if REPETITIONS > 12:
-    sys.stdout.write(f"{first_mebibytes:.0f} MiB after 12 rounds, {last_mebibytes:.0f} MiB after {REPETITIONS}\n")
+    sys.stdout.write(f"after 12 rounds: {at_first}\nafter {REPETITIONS} rounds: {at_last}\n")
