@@ -82,13 +82,12 @@ bool start(GstCavsync* self) {
             },
             [self](const cavsync_event_change& change) { cavsync::post_event(self, change); },
             [self](const std::string& sentence) { cavsync::post_trouble(self, sentence); }});
-    GST_OBJECT_LOCK(self);
+    const std::lock_guard lock(state.mutex);
     state.analysis = std::move(analysis);
     state.num_dropped = 0;
     state.segments.clear();
     state.has_ended = {};
     state.has_posted = false;
-    GST_OBJECT_UNLOCK(self);
   } catch (const std::exception& error) {
     GST_ELEMENT_ERROR(self, RESOURCE, SETTINGS, ("%s", error.what()), (nullptr));
     return false;
@@ -100,10 +99,10 @@ void stop(GstCavsync* self) {
   std::shared_ptr<Analysis> analysis = gst_cavsync_analysis(self);
   if (!analysis) return;
   const std::uint64_t num_dropped = analysis->num_dropped();
-  GST_OBJECT_LOCK(self);
+  std::unique_lock lock(self->state->mutex);
   self->state->analysis.reset();
   self->state->num_dropped = num_dropped;
-  GST_OBJECT_UNLOCK(self);
+  lock.unlock();
   // Ends its thread, outside the lock, which that may need.
   analysis.reset();
 }
@@ -144,10 +143,8 @@ void add_templates(GstElementClass* element_class) {
 }  // namespace
 
 std::shared_ptr<Analysis> gst_cavsync_analysis(GstCavsync* self) {
-  GST_OBJECT_LOCK(self);
-  std::shared_ptr<Analysis> analysis = self->state->analysis;
-  GST_OBJECT_UNLOCK(self);
-  return analysis;
+  const std::lock_guard lock(self->state->mutex);
+  return self->state->analysis;
 }
 
 static void gst_cavsync_class_init(GstCavsyncClass* klass) {

@@ -47,36 +47,34 @@ void set_segment(GstCavsync* self, PadPair& pair, Analysis& analysis, GstEvent* 
   analysis.begin_segment(pair.track);
   gst_event_copy_segment(event, &pair.segment);
   if (pair.track == Track::kAudio || pair.segment.format != GST_FORMAT_TIME) return;
-  GST_OBJECT_LOCK(self);
+  const std::lock_guard lock(self->state->mutex);
   Segments& segments = self->state->segments;
   segments.push_back(pair.segment);
   if (segments.size() > kMaxSegments) segments.pop_front();
-  GST_OBJECT_UNLOCK(self);
 }
 
 // A new stream has begun: its first decision is posted, whatever the interval.
 void forget_posts(GstCavsync* self) {
-  GST_OBJECT_LOCK(self);
+  const std::lock_guard lock(self->state->mutex);
   self->state->has_posted = false;
-  GST_OBJECT_UNLOCK(self);
 }
 
 void stop_flushing(GstCavsync* self, PadPair& pair, Analysis& analysis, GstEvent* event) {
   gboolean resets_time = FALSE;
   gst_event_parse_flush_stop(event, &resets_time);
   gst_segment_init(&pair.segment, GST_FORMAT_UNDEFINED);
-  GST_OBJECT_LOCK(self);
+  std::unique_lock lock(self->state->mutex);
   self->state->has_ended[static_cast<std::size_t>(pair.track)] = false;
   if (pair.track == Track::kVideo) self->state->segments.clear();
-  GST_OBJECT_UNLOCK(self);
+  lock.unlock();
   if (analysis.stop_flushing(pair.track, resets_time)) forget_posts(self);
 }
 
 // A stream may follow another one without a flush.
 void begin_stream(GstCavsync* self, PadPair& pair, Analysis& analysis) {
-  GST_OBJECT_LOCK(self);
+  std::unique_lock lock(self->state->mutex);
   self->state->has_ended[static_cast<std::size_t>(pair.track)] = false;
-  GST_OBJECT_UNLOCK(self);
+  lock.unlock();
   if (!analysis.has_ended()) return;
   forget_posts(self);
   analysis.reset();
@@ -85,10 +83,10 @@ void begin_stream(GstCavsync* self, PadPair& pair, Analysis& analysis) {
 // The last decisions come before the last track's end of stream.
 void end_track(GstCavsync* self, PadPair& pair, Analysis& analysis) {
   auto& pads = self->state->pads;
-  GST_OBJECT_LOCK(self);
+  std::unique_lock lock(self->state->mutex);
   self->state->has_ended[static_cast<std::size_t>(pair.track)] = true;
   const auto has_ended = self->state->has_ended;
-  GST_OBJECT_UNLOCK(self);
+  lock.unlock();
   const bool is_last = std::all_of(pads.begin(), pads.end(), [&](const PadPair& one) {
     return has_ended[static_cast<std::size_t>(one.track)] || !gst_pad_is_linked(one.sink);
   });

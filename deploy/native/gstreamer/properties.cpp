@@ -58,7 +58,7 @@ std::string text_of(const GValue* value) {
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec* spec) {
   Settings& settings = element_of(object)->state->settings;
-  GST_OBJECT_LOCK(object);
+  const std::lock_guard lock(element_of(object)->state->mutex);
   switch (id) {
     case kBundle: settings.bundle_path = text_of(value); break;
     case kEngine: settings.engine = text_of(value); break;
@@ -76,14 +76,13 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* sp
     case kEndAfter: settings.end_after = g_value_get_uint(value); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
-  GST_OBJECT_UNLOCK(object);
 }
 
 void get_property(GObject* object, guint id, GValue* value, GParamSpec* spec) {
   const auto analysis = gst_cavsync_analysis(element_of(object));
   const ElementState& state = *element_of(object)->state;
   const Settings& settings = state.settings;
-  GST_OBJECT_LOCK(object);
+  const std::lock_guard lock(element_of(object)->state->mutex);
   switch (id) {
     case kBundle: g_value_set_string(value, settings.bundle_path.c_str()); break;
     case kEngine: g_value_set_string(value, settings.engine.c_str()); break;
@@ -102,7 +101,6 @@ void get_property(GObject* object, guint id, GValue* value, GParamSpec* spec) {
     case kDropped: g_value_set_uint64(value, analysis ? analysis->num_dropped() : state.num_dropped); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
-  GST_OBJECT_UNLOCK(object);
 }
 
 }  // namespace
@@ -162,10 +160,8 @@ void install_properties(GObjectClass* object_class) {
 }
 
 Settings settings_of(GstCavsync* self) {
-  GST_OBJECT_LOCK(self);
-  Settings settings = self->state->settings;
-  GST_OBJECT_UNLOCK(self);
-  return settings;
+  const std::lock_guard lock(self->state->mutex);
+  return self->state->settings;
 }
 
 }  // namespace cavsync

@@ -27,10 +27,10 @@ void init_debug_category() { GST_DEBUG_CATEGORY_INIT(cavsync_debug, "cavsync", 0
 void post_decision(GstCavsync* self, const cavsync_record& record, const cavsync_face& face) {
   GST_LOG_OBJECT(self, "%.3f s: %s, %.1f ms", record.time_seconds, cavsync_state_name(record.state),
                  record.audio_offset_ms);
-  GST_OBJECT_LOCK(self);
+  std::unique_lock lock(self->state->mutex);
   const bool posts = is_due(*self->state, record);
   const Segments segments = self->state->segments;
-  GST_OBJECT_UNLOCK(self);
+  lock.unlock();
   if (posts) gst_element_post_message(GST_ELEMENT(self), message_of(GST_OBJECT(self), record, face, segments));
 }
 
@@ -39,11 +39,11 @@ void post_event(GstCavsync* self, const cavsync_event_change& change) {
   GST_DEBUG_OBJECT(self, "%s %s, from %.3f s on, up to %.1f ms", cavsync_state_name(change.event.state),
                    begins ? "began" : "ended", change.event.start_seconds, change.event.extreme_ms);
   ElementState& state = *self->state;
-  GST_OBJECT_LOCK(self);
+  std::unique_lock lock(self->state->mutex);
   if (begins) state.event_times = times_of(change.event.start_seconds, state.segments);
   const bool posts = state.settings.posts_messages;
   const MessageTimes times = state.event_times;
-  GST_OBJECT_UNLOCK(self);
+  lock.unlock();
   if (posts) gst_element_post_message(GST_ELEMENT(self), message_of(GST_OBJECT(self), change, times));
 }
 
