@@ -113,10 +113,9 @@ def main() -> None:
     bundle = export(product, run, out, clips)
     reports = test(options.real, clips, out, [bundle, before, export_random(out)])
     (out / f"{product.name}.json").write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
-    amend_card(bundle, measured(product.name, reports, options.minutes))
     uses = {"train+test", "research"} if options.research else {"train+test"}
     trained_on = (row for row in manifest(options.real) if row["split"] == "train" and row["use"] in uses)
-    amend_card(bundle, footage(trained_on))
+    amend_card(bundle, measured(product.name, reports, options.minutes) + "\n" + footage(trained_on))
     if not options.research:
         with_faces(bundle, before)
     with atomic_folder(SHIPPED / product.name) as fresh:

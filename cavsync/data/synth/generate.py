@@ -87,7 +87,7 @@ def generate(
     if existing:
         # Interrupted after all was written.
         unfinished.end()
-    if _holds(out_dir, existing, specs, names, masks):
+    if _holds(out_dir, existing, wanted, specs, masks):
         logger.info("%s already holds these %d clips", out_dir, len(specs))
         if not (out_dir / FOLDER_LABELS_NAME).exists():
             _write_labels(out_dir, existing)
@@ -143,9 +143,10 @@ def read_truth(folder: Path) -> list[TruthRecord]:
     return records
 
 
-def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], names: list[str], masks: int) -> bool:
-    """Return whether the folder holds exactly these clips with these masks."""
-    wanted = [truth_record(spec, name) for spec, name in zip(specs, names, strict=True)]
+def _holds(
+    out_dir: Path, truth: list[TruthRecord], wanted: list[TruthRecord], specs: Sequence[ClipSpec], masks: int
+) -> bool:
+    """Return whether the folder holds exactly the clips `wanted`, which `specs` describe, with these masks."""
     # Sets of earlier versions hold no `spec`: they are of the first version of the generator.
     first = [{"spec": want["spec"].replace(f"@{GENERATOR_VERSION}", "@1", 1)} for want in wanted]
     known = [old | record for old, record in zip(first, truth, strict=False)]
@@ -154,6 +155,7 @@ def _holds(out_dir: Path, truth: list[TruthRecord], specs: Sequence[ClipSpec], n
     drawn = [[frame["frame"] for frame in record.get("masks", {}).get("frames", [])] for record in truth]
     same = same and drawn == [mask_frames(spec, masks) for spec in specs]
     # Sets of earlier versions, which wrote no labels.csv, are complete without it.
+    names = (str(want["file"]) for want in wanted)
     expected = {TRUTH_NAME, FOLDER_LABELS_NAME, *names, *([MASKS_NAME] if masks else [])}
     return same and {path.name for path in out_dir.iterdir()} | {FOLDER_LABELS_NAME} == expected
 
