@@ -1,4 +1,4 @@
-"""Make one folder with this commit and the wheels that a GPU machine without a network may lack.
+"""Make one folder, and one file of it, with this commit and the wheels that a GPU machine without a network may lack.
 
 The machine has what PyTorch's own images have: torch, triton, NumPy, SciPy, Pillow, TensorBoard, pytest. What training
 and `make gpu-check` import beside that is packed for Python 3.11 and 3.12; `make gpu-check` there installs what is
@@ -20,6 +20,7 @@ from gpu_check import FOOTAGE, PACKAGES, ROOT, WHEELS
 from rich.progress import track
 
 PACK = ROOT / "build" / "gpu-pack"
+PACK_FILE = PACK.with_suffix(".tar")
 MAX_BYTES = 60_000_000
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64")
 
@@ -34,7 +35,7 @@ def download(version: str) -> None:
 
 
 def pack(real: Path | None) -> int:
-    """Copy the commit, the wheels and the footage in `real` into one new folder; return its size in bytes."""
+    """Copy the commit, the wheels and the footage in `real` into one new folder and file; return its size in bytes."""
     shutil.rmtree(PACK, ignore_errors=True)
     with tempfile.TemporaryFile() as archive:
         subprocess.run(
@@ -50,7 +51,9 @@ def pack(real: Path | None) -> int:
         subprocess.run(
             [sys.executable, str(ROOT / "models/small_footage.py"), str(real), str(PACK / FOOTAGE)], check=True
         )
-    return sum(path.stat().st_size for path in PACK.rglob("*") if path.is_file())
+    with tarfile.open(PACK_FILE, "w") as tar:
+        tar.add(PACK, PACK.name)
+    return PACK_FILE.stat().st_size
 
 
 def main() -> None:
@@ -62,8 +65,8 @@ def main() -> None:
         download(version)
     size = pack(options.real)
     if size > MAX_BYTES:
-        sys.exit(f"'{PACK}' is {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}: pack fewer wheels.")
-    print(f"{size / 1e6:.0f} MB in {PACK}: copy it to the machine, then run `make gpu-check` there.")
+        sys.exit(f"'{PACK_FILE}' is {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}: pack fewer wheels.")
+    print(f"{size / 1e6:.0f} MB in {PACK_FILE}: unpack it on the machine, then run `make gpu-check` there.")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 from cavsync.data.clip import Clip, decode_all
 from cavsync.data.sources.clips import ClipSource
 from cavsync.errors import MediaError
+from cavsync.worker_process import leave_stopping_to_parent
 
 CHUNK_CLIPS = 4
 
@@ -33,7 +34,7 @@ def map_clips(
     Callers need the usual `if __name__ == "__main__"` guard.
     """
     job, total = partial(_load, function, source, img_size), len(source.names)
-    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn"), initializer=use_one_thread) as pool:
+    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn"), initializer=_start_worker) as pool:
         for done, result in enumerate(pool.map(job, range(total), chunksize=CHUNK_CLIPS), start=1):
             yield result
             if progress is not None:
@@ -58,6 +59,11 @@ def _load(function: Callable[[Clip], Result], source: ClipSource, img_size: int,
         return function(source.load(index, img_size))
     except MediaError as error:
         return error
+
+
+def _start_worker() -> None:
+    leave_stopping_to_parent()
+    use_one_thread()
 
 
 def use_one_thread(_worker: int = 0) -> None:

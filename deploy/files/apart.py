@@ -13,6 +13,7 @@ from cavsync.deploy.runtime.engine_keywords import EngineKeywords
 from cavsync.deploy.stream.options import ScoringOptions
 from cavsync.errors import CavsyncError
 from cavsync.file_names import legible
+from cavsync.worker_process import leave_stopping_to_parent
 
 
 def score_apart(
@@ -45,8 +46,7 @@ def score_apart(
 def _send_outcome(
     sender: Connection, source: str, bundle: Path, engine: EngineKeywords, options: ScoringOptions, keep_picture: bool
 ) -> None:
-    # Ctrl-C reaches this process too; the one that waits for it ends it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_stopping_to_parent()
     try:
         sender.send(score_file(source, Bundle.open(bundle, **engine), options, keep_picture=keep_picture))
     except CavsyncError as error:

@@ -19,8 +19,8 @@ from cavsync.data.faces.arrays import read_arrays, write_arrays
 from cavsync.data.faces.face_clip import FaceClip, read_face_clip
 from cavsync.data.faces.follow import OpenFinder
 from cavsync.data.faces.track import TYPES, FaceTrack
-from cavsync.data.worker_process import leave_stopping_to_parent
 from cavsync.errors import DataError, MediaError
+from cavsync.worker_process import leave_stopping_to_parent
 
 AUDIO_TYPES = {"samples": "<f4", "audio_start_seconds": "<f8", "file_state": "<i8"}
 POLL_SECONDS = 0.2

@@ -21,10 +21,10 @@ from cavsync.data.shards.jpeg import jpeg_size
 from cavsync.data.shards.options import PackOptions
 from cavsync.data.shards.record import FACES_SUFFIX, FLAC_SUFFIX, JSON_SUFFIX, SampleRecord, frame_suffix
 from cavsync.data.shards.tar_writer import TarWriter
-from cavsync.data.worker_process import leave_stopping_to_parent
 from cavsync.errors import MediaError
 from cavsync.file_names import legible
 from cavsync.media.align import SAMPLE_RATE_HZ
+from cavsync.worker_process import leave_stopping_to_parent
 
 Members = list[tuple[str, bytes]]
 

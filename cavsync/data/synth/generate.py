@@ -19,6 +19,7 @@ from cavsync.data.synth.render import RenderedClip, render
 from cavsync.data.synth.spec import GENERATOR_VERSION, SPEAKING_FAMILIES, WORLD_FAMILIES, ClipSpec
 from cavsync.data.synth.unfinished import UnfinishedSet
 from cavsync.errors import ConfigError, DataError
+from cavsync.worker_process import leave_stopping_to_parent
 
 TRUTH_NAME = "truth.jsonl"
 TruthRecord = dict[str, Any]
@@ -170,7 +171,8 @@ def _write_all(
             yield index, write_clip(*clip)
         return
     # "spawn", because the caller may run threads (torch, a progress bar), which do not survive a fork.
-    with ProcessPoolExecutor(min(workers, max(len(clips), 1)), mp_context=get_context("spawn")) as pool:
+    context, count = get_context("spawn"), min(workers, max(len(clips), 1))
+    with ProcessPoolExecutor(count, mp_context=context, initializer=leave_stopping_to_parent) as pool:
         jobs = {pool.submit(write_clip, *clip): index for index, clip in clips.items()}
         try:
             for job in as_completed(jobs):

@@ -1,0 +1,1 @@
+../../cavsync/worker_process.py
