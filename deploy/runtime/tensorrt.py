@@ -124,18 +124,47 @@ class TensorRtGraph:
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise self._failure("cannot be opened")
-        declared = {tensor.name: tensor.dtype for tensor in (self._input, *self._sidecar.outputs)}
+        self._check_tensors(library)
+        self._check_batch()
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise self._failure("gets no working memory")
+        return context
+
+    def _check_tensors(self, library: Any) -> None:
+        """Compare the engine's tensors with the sidecar, by which memory for them is allocated."""
+
+        def described(is_input: bool, dtype: str, item_shape: Sequence[object]) -> str:
+            return f"{'input' if is_input else 'output'} {dtype} [batch, {', '.join(map(str, item_shape))}]"
+
         names = [self._engine.get_tensor_name(place) for place in range(self._engine.num_io_tensors)]
-        found = {name: np.dtype(library.nptype(self._engine.get_tensor_dtype(name))).name for name in names}
+        found = {
+            name: described(
+                self._engine.get_tensor_mode(name) == library.TensorIOMode.INPUT,
+                np.dtype(library.nptype(self._engine.get_tensor_dtype(name))).name,
+                tuple(self._engine.get_tensor_shape(name))[1:],
+            )
+            for name in names
+        }
+        tensors = (self._input, *self._sidecar.outputs)
+        declared = {
+            tensor.name: described(tensor is self._input, tensor.dtype, _item_shape(tensor)) for tensor in tensors
+        }
         if found != declared:
             raise BundleError(
                 f"{self._path} has the tensors {_listed(found)}, its sidecar declares {_listed(declared)}: rebuild it "
                 f"with `{self._sidecar.rebuild_command}`"
             )
-        context = self._engine.create_execution_context()
-        if context is None:
-            raise self._failure("gets no working memory")
-        return context
+
+    def _check_batch(self) -> None:
+        """Compare the batches that the engine takes with the sidecar."""
+        least, _, most = (shape[0] for shape in self._engine.get_tensor_profile_shape(self._input.name, 0))
+        batch = self._sidecar.batch
+        if least > batch.min or most < batch.max:
+            raise BundleError(
+                f"{self._path} takes {least} to {most} items at a time, its sidecar declares {batch.min} to "
+                f"{batch.max}: rebuild it with `{self._sidecar.rebuild_command}`"
+            )
 
     def _failure(self, what: str) -> BundleError:
         reason = first_reason(self._log.errors) or "the library gives no reason"
@@ -182,4 +211,4 @@ def _size_bytes(tensor: TensorSpec, batch: int) -> int:
 
 
 def _listed(tensors: dict[str, str]) -> str:
-    return ", ".join(f"{name} ({dtype})" for name, dtype in sorted(tensors.items()))
+    return ", ".join(f"{name} ({kind})" for name, kind in sorted(tensors.items()))

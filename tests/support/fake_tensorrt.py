@@ -94,11 +94,16 @@ class FakeContext:
 
 
 class FakeTensorRT(SimpleNamespace):
-    """The module tensorrt_rtx. `batches` records the batches run; `failing`, `opens` and `dtypes` provoke errors."""
+    """The module tensorrt_rtx. `batches` records the batches run; `failing`, `opens`, `dtypes`, `shapes`, `inputs` and
+    `profile` provoke errors."""
 
     def __init__(self) -> None:
         dtypes = {"frames": np.uint8, "embedding": np.float32, "patches": np.float16}
         super().__init__(__version__="1.7.1.116", dtypes=dtypes, batches=[], failing=False, opens=True, scale=1.0)
+        self.shapes = {"frames": (-1, 2, 3), "embedding": (-1, 2), "patches": (-1, 3, 2)}
+        self.inputs = {"frames"}
+        self.profile = [(2, 2, 3), (4, 2, 3), (4, 2, 3)]
+        self.TensorIOMode = SimpleNamespace(INPUT="INPUT", OUTPUT="OUTPUT")
         self.ILogger = type("ILogger", (), {"INTERNAL_ERROR": "INTERNAL_ERROR", "ERROR": "ERROR"})
         self.nptype = lambda dtype: dtype
         self.log: Any = None
@@ -126,6 +131,9 @@ class FakeTensorRT(SimpleNamespace):
             num_io_tensors=len(names),
             get_tensor_name=lambda place: names[place],
             get_tensor_dtype=lambda name: self.dtypes[name],
+            get_tensor_mode=lambda name: "INPUT" if name in self.inputs else "OUTPUT",
+            get_tensor_shape=lambda name: self.shapes[name],
+            get_tensor_profile_shape=lambda name, profile: {"frames": self.profile}[name],
             create_execution_context=lambda: FakeContext(self),
         )
 

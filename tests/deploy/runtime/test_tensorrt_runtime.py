@@ -148,12 +148,28 @@ def test_failures_are_told(folder: Path, cuda: FakeCuda, library: FakeTensorRT) 
     library.opens = False
     with pytest.raises(BundleError, match=r"cannot be opened \(the plan is stale\).*--trt rtx"):
         TensorRtGraph(folder, SPEC, ENGINE)
-    library.opens, library.dtypes = True, {"frames": np.uint8, "logits": np.float32}
-    with pytest.raises(
-        BundleError, match=r"has the tensors frames \(uint8\), logits \(float32\), its sidecar declares"
-    ):
-        TensorRtGraph(folder, SPEC, ENGINE)
     assert cuda.streams == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dtypes": {"frames": np.uint8}}, r"has the tensors frames \(input uint8 \[batch, 2, 3\]\), its sidecar"),
+        ({"dtypes": {"frames": np.float32, "embedding": np.float32, "patches": np.float16}}, r"input float32 \[batch,"),
+        ({"shapes": {"frames": (-1, 2, 3), "embedding": (-1, 2), "patches": (-1, 4, 2)}}, r"float16 \[batch, 4, 2\]"),
+        ({"inputs": {"frames", "embedding"}}, r"embedding \(input float32"),
+        ({"profile": [(3, 2, 3), (4, 2, 3), (4, 2, 3)]}, "takes 3 to 4 items at a time, its sidecar declares 2 to 4"),
+        ({"profile": [(1, 2, 3), (2, 2, 3), (3, 2, 3)]}, "takes 1 to 3 items at a time"),
+    ],
+)
+def test_an_engine_that_differs_from_its_sidecar_is_refused(
+    changes: dict[str, Any], message: str, folder: Path, cuda: FakeCuda, library: FakeTensorRT
+) -> None:
+    """Memory is allocated by the sidecar, so a larger engine would write beyond it."""
+    vars(library).update(changes)
+    with pytest.raises(BundleError, match=message):
+        TensorRtGraph(folder, SPEC, ENGINE)
+    assert (cuda.memory, cuda.streams) == ({}, 0)
 
 
 def never(*_: Any) -> Any:
