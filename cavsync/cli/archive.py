@@ -33,7 +33,7 @@ def _workers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
         return None, None
     found = re.fullmatch(r"([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?", value)
     if found is None or (found[2] and int(found[2]) < int(found[1])):
-        raise click.BadParameter(f"{value!r} is no number of workers: give N, or N-M for at least N and at most M.")
+        raise click.BadParameter(f"{value!r} is not a number of workers: give N, or N-M for at least N and at most M.")
     return int(found[1]), int(found[2] or found[1])
 
 

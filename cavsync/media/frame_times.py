@@ -91,7 +91,7 @@ class OrderCheck:
         """Raise MediaError if so many pictures are out of order that their times cannot be trusted."""
         if self.num_disordered >= max(MIN_DISORDERED_PICTURES, MAX_DISORDERED_SHARE * self.num_pictures):
             raise MediaError(
-                f"{source} gives its pictures times that contradict their order ({self.num_disordered} of "
+                f"{source} gives its frames times that contradict their order ({self.num_disordered} of "
                 f"{self.num_pictures}), so no offset can be measured: make the file again from its source",
                 reason="corrupt",
             )

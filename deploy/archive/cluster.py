@@ -87,7 +87,7 @@ def _require_answer(address: str) -> None:
         connection.sendall(GREETING)
         answer = connection.recv(4)
     if len(answer) < 4 or answer[3] != SETTINGS:
-        raise ConnectionError("what answers there is no Ray")
+        raise ConnectionError("what answers there is not Ray")
 
 
 def _quiet() -> dict[str, Any]:

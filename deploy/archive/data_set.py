@@ -269,7 +269,7 @@ def _begin(folder: Path, provenance: dict[str, Any], *, resume: bool) -> None:
         found = json.loads(path.read_bytes())
         before = {**found["settings"], "SRC": found["source"], "format": found["archive"]}
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged, or no file of an archive: give another folder") from None
+        raise DataError(f"{path} is damaged, or not the file of an archive: give another folder") from None
     now = {**provenance["settings"], "SRC": provenance["source"], "format": provenance["archive"]}
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if names:

@@ -82,7 +82,7 @@ def find_sources(src: str, column: str) -> Found:
         named = [_local(str(Path(src).absolute()))]
     else:
         raise ConfigError(
-            f"{src} is no folder, list or table: give a folder, a file that ends in {', '.join(ENDINGS)}, or an address"
+            f"{src} is not a folder, list or table: give a folder, a file ending in {', '.join(ENDINGS)}, or an address"
         )
     sources, num_duplicates = _each_once(named)
     if not sources and not unreadable:

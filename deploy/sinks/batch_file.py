@@ -232,7 +232,7 @@ class BatchFile:
                 return content
         except (ValueError, AttributeError):
             pass
-        raise DataError(f"{self.path} is damaged, or no file of an interrupted batch: delete it to begin again")
+        raise DataError(f"{self.path} is damaged, or not the file of an interrupted batch: delete it to begin again")
 
     def _require_same(self, found: dict[str, Any], header: dict[str, Any]) -> None:
         """Raise ConfigError where the batch was begun with other settings, so that no result mixes two kinds."""

@@ -192,7 +192,7 @@ def test_manifests_that_promise_too_much(shards: Path, entry: dict[str, object])
     content = json.loads(path.read_text())
     content["shards"][0].update(entry)
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="is no manifest of shards"):
+    with pytest.raises(DataError, match="is not a manifest of shards"):
         opened(shards)
 
 

@@ -225,7 +225,7 @@ def test_what_cannot_be_joined(base: Path, face_run: Path, tmp_path: Path) -> No
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "letter.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(ConfigError, match="exists and is no bundle"):
+        with pytest.raises(ConfigError, match="exists and is not a bundle"):
             add_face_path(face_run, base, tmp_path / "occupied", calibration_clips=[], overwrite=overwrite)
     assert contents(tmp_path / "occupied") == {"letter.txt": b"mine"}
     with pytest.raises(ConfigError, match="overwrite"):
