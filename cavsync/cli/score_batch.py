@@ -1,4 +1,4 @@
-"""The inputs of `cavsync score`, scored one by one; what was scored is kept however the batch ends."""
+"""The inputs of `cavsync score`, scored one by one; finished scores are kept however the batch ends."""
 
 from __future__ import annotations
 

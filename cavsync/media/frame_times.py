@@ -1,4 +1,4 @@
-"""Presentation times of pictures whose container holds decoding times only, and the order that times must have.
+"""Presentation times of frames whose container holds decoding times only, and the order that times must have.
 
 AVI stores pictures in the order of decoding, without the times at which they are shown. A decoder returns them in the
 order of presentation, so the picture that comes out n-th is shown at the n-th of the sorted decoding times; players do

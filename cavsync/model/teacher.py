@@ -1,4 +1,4 @@
-"""The teacher of TG-DP (arXiv 2604.08147): an encoder that sees whole inputs and says what the student should."""
+"""The teacher of TG-DP (arXiv 2604.08147): an encoder that sees whole inputs and gives the student's targets."""
 
 from typing import NamedTuple, cast
 

@@ -1,4 +1,4 @@
-"""The data set of an archive on disk: parts of three Parquet tables, in which every file stands once.
+"""The data set of an archive on disk: parts of three Parquet tables, with every file once.
 
 A part is a file of the same name in `verdicts`, `windows` and `events`. The verdicts are written last, and the part
 counts only with them: what a killed process leaves without is deleted when the data set is opened again. Rows of files

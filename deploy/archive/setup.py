@@ -1,4 +1,4 @@
-"""What a worker is told: the bundle, how to score, and what a file may take."""
+"""The settings that a worker gets: the bundle, the scoring options, and the limits for one file."""
 
 from __future__ import annotations
 

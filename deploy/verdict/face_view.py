@@ -1,4 +1,4 @@
-"""A face in a window: where it is, how well its mouth can be seen, and why it may tell nothing."""
+"""A face in a window: where it is, how well its mouth can be seen, and why it may be useless as evidence."""
 
 from __future__ import annotations
 
