@@ -27,7 +27,7 @@ ScoreApart = Callable[[str], "Outcome"]
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the results go; None for what is not wanted, and `-` for JSON lines on stdout."""
+    """The files for the results; None for those not wanted, and `-` for JSON lines on stdout."""
 
     json_out: str | None
     csv_out: Path | None

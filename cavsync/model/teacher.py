@@ -12,7 +12,7 @@ from cavsync.model.patch import FramePairs
 
 
 class Teaching(NamedTuple):
-    """What a teacher makes of a batch.
+    """A teacher's outputs for a batch.
 
     audio, visual: (B, D), pooled vectors after their norms, not L2-normalised. audio_priority, visual_priority: (B, N),
     how much each patch attends to its modality's global token in the last joint block, mean over heads; None without a

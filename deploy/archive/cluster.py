@@ -95,7 +95,7 @@ def _quiet() -> dict[str, Any]:
 
 
 def _errors(ray: Any) -> tuple[type[Exception], ...]:
-    """What `ray.init` raises where a cluster, a machine or an address is to blame."""
+    """The exceptions that `ray.init` raises if a cluster, a machine or an address is at fault."""
     return (OSError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError)
 
 

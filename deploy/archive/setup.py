@@ -18,7 +18,7 @@ from cavsync.manifest import Manifest, read_manifest
 
 @dataclass(frozen=True)
 class Setup:
-    """How every worker scores.
+    """The settings of every worker.
 
     Args:
         bundle: folder of the bundle, on every machine of the cluster or to be copied there.

@@ -30,7 +30,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """What a SRC holds.
+    """The files of a SRC.
 
     Args:
         sources: its files, each once under the first of its names, sorted by name.

@@ -33,7 +33,7 @@ OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class BatchEntry:
-    """What the outputs need of one file: its row, its JSON objects, and its section of the report, if one is wanted."""
+    """One file's part of the outputs: its row, its JSON objects, and its section of the report, if one is wanted."""
 
     row: FileRow
     objects: list[dict[str, Any]]
