@@ -150,7 +150,7 @@ def test_unfinished_pack_is_said(shards: Path) -> None:
     assert [found.reason for found in source.damage] == ["unfinished"]
     assert use_all(source) == {}
     (shards / "manifest.json").write_text("{")
-    with pytest.raises(DataError, match="no manifest"):
+    with pytest.raises(DataError, match="not a manifest"):
         opened(shards)
 
 
