@@ -79,10 +79,10 @@ def test_what_is_not_finite_is_no_result(bad: float) -> None:
     ("text", "why"),
     [
         ("{", "not valid JSON"),
-        ("[]", "no result"),
+        ("[]", "not a result"),
         ('{"task": "sync"}', "protocol"),
         ("[" * 100_000, "not valid JSON"),
-        ('{"rows": {"kinds": 1}}', "no result"),
+        ('{"rows": {"kinds": 1}}', "not a result"),
     ],
 )
 def test_damaged_files(tmp_path: Path, text: str, why: str) -> None:
