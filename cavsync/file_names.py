@@ -1,4 +1,4 @@
-"""Names of files where they leave the program: as text in results, on a terminal, and as what FFmpeg opens.
+"""File names in output: as text in results, on a terminal, and as FFmpeg opens them.
 
 A file name is a string of bytes. Python keeps bytes that are not UTF-8 as lone surrogates, which no output can encode.
 """

@@ -180,7 +180,8 @@ class Run:
             number = path.name.removeprefix(STEP_PREFIX)
             if not number.isdecimal():
                 raise CheckpointError(
-                    f"'{path}' is no step of a run: give the run, or its {CHECKPOINTS}/step-N or {CHECKPOINTS}/{BEST}."
+                    f"'{path}' is not a step of a run: give the run, or its {CHECKPOINTS}/step-N or "
+                    f"{CHECKPOINTS}/{BEST}."
                 )
             path, step = path.parent.parent, int(number)
         folder = RunFolder(path)

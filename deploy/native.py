@@ -148,7 +148,7 @@ class NativeBundle:
     """
 
     engine: str
-    """What computes the encoders, as in "openvino:int8"."""
+    """Engine that runs the encoders, as in "openvino:int8"."""
 
     def __init__(
         self,

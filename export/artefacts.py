@@ -39,7 +39,7 @@ DEFAULT_OPSET = 18
 
 @dataclass
 class Artefacts:
-    """What was written to `folder` so far: graphs by name, engines, parity, the table of int8 candidates, and engines
+    """Artefacts written to `folder`: graphs by name, engines, parity, the table of int8 candidates, and engines
     that could not be run on this machine."""
 
     folder: Path

@@ -63,8 +63,11 @@ def export_bundle(
         labels: CSV of a classifier's classes, which a converted one needs.
         calibration_clips: clips that the model never saw; None takes those that the run held out, an empty list leaves
             the bundle uncalibrated. Graphs are also compared and quantized on them, without any on generated clips.
-        storage: form of float32 weights on the disk; see `cavsync.export.storage`.
-        sync: grid and windows; None chooses them by the length of the audio segments.
+        sync: grid and windows; None chooses them by the length of the audio segments (`default_sync`).
+        weights_licence: licence of the weights, for the manifest and the model card.
+        name: name of the bundle; by default that of the run.
+        storage: form of float32 weights on disk; see `cavsync.export.storage`.
+        overwrite: replace a bundle in `out_dir`.
         on_stage: called with a description of each stage.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Calibrate the confidence on held-out clips whose offsets are known: that of windows on windows, of files on files.
+"""Calibrate the confidence on held-out clips of known offset, separately for windows and for whole files.
 
 A clip is embedded once, over a range of lags wider than the search range. A part of that range, moved by some hops,
 then equals the curve of the clip with its audio shifted, also by more than the search range, where no peak is right.

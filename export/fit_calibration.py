@@ -24,7 +24,7 @@ MIN_RESOLUTION_MS = 5.0
 
 @dataclass(frozen=True)
 class Goal:
-    """What a calibration has to reach, and from what.
+    """The requirements of a calibration, and the features that it uses.
 
     precision: least share of right ones among the accepted. max_false_accepted: largest share of accepted ones among
     those without a right answer. highest_threshold: taken if none reaches both. features: to weigh. unsolvable_share:

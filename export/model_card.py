@@ -46,6 +46,9 @@ def model_card(
         "",
         *_classifier(manifest.classifier),
         "## Parity with the PyTorch model",
+        "The columns are errors against the float32 model; `centred` is the cosine over all samples after subtracting",
+        "their mean (of log-mel, the plain cosine).",
+        "",
         "| artefact | output | largest error | relative | cosine | centred |",
         "|---|---|---|---|---|---|",
         *(
@@ -73,8 +76,8 @@ def _classifier(found: ClassifierSpec | None) -> list[str]:
     inputs = " and ".join(tensor.name for tensor in found.graph.inputs)
     return [
         "## Classifier",
-        f"`{found.graph.file}` gives the logits of {len(found.classes)} classes for {inputs}, in float32, in the order",
-        "of `classes` in the manifest.",
+        f"`{found.graph.file}` computes the logits of {len(found.classes)} classes from {inputs}, in float32, in the",
+        "order of `classes` in the manifest.",
         PROBABILITIES.get(found.target, PROBABILITIES[None]),
         "The logits of a clip are the mean over several of its moments.",
         "",
@@ -87,7 +90,7 @@ def _candidates(candidates: dict[str, list[dict[str, Any]]]) -> list[str]:
     rows = [(graph, row) for graph, found in candidates.items() for row in found]
     return [
         "## int8 methods",
-        "Times of single inputs on the exporting machine, measured in turns; centred cosine to float32.",
+        "Times of single inputs on the exporting machine, measured in turns; centred cosine with the float32 output.",
         "",
         "| encoder | method | ms | MB | centred cosine | layers left in float32 | |",
         "|---|---|---|---|---|---|---|",
@@ -105,13 +108,12 @@ def _calibration(report: WholeCalibration | None) -> list[str]:
         return ["None: every decision of this bundle is `undetermined`. Export again with calibration clips."]
     calibration = report.windows.calibration
     return [
-        f"Fitted on {calibration.num_clips} clips ({calibration.source}): the confidence of windows on",
-        f"{calibration.num_windows} windows, that of whole files on {report.files.calibration.num_windows} clips and",
-        "parts of clips.",
-        f"An offset counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability under the",
-        "threshold are `undetermined`. In cross-validation over clips:",
+        f"Fitted on {calibration.num_clips} clips ({calibration.source}): for windows on",
+        f"{calibration.num_windows} windows, for whole files on {report.files.calibration.num_windows} clips and parts",
+        f"of clips. An offset counts as right within ±{calibration.tolerance_ms:.0f} ms. Decisions with a probability",
+        "below the threshold are `undetermined`. In cross-validation over clips:",
         "",
-        "| | threshold | accepted, offset in the search range | accepted, wrongly, offset beyond it "
+        "| | threshold | accepted, of offsets in the search range | accepted (wrongly), of offsets beyond it "
         "| right among the accepted | median error |",
         "|---|---|---|---|---|---|",
         _calibration_row("windows", report.windows),

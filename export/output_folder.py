@@ -24,7 +24,7 @@ def require_free(
     if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
         return
     if not is_ours(out_dir):
-        raise ConfigError(f"{out_dir} exists and is no {kind}: choose another {option}, or remove it yourself")
+        raise ConfigError(f"{out_dir} exists and is not a {kind}: choose another {option}, or remove it yourself")
     if not overwrite:
         raise ConfigError(
             f"{out_dir} holds a {kind} already: pass --overwrite to replace it, or choose another {option}"

@@ -16,20 +16,19 @@ FIGURES = {
     "right_among_decided": "right",
     "no_face": "no face",
 }
-# Estimates as they are, and without the offset that each source of footage has of its own.
+# Estimates as they are, and without the constant offset of each source of footage.
 WAYS = {"raw": " (raw)", "without_source_offsets": ""}
 HEAD = """\
-Shares in % with 95 % intervals over groups of clips. Offsets of 0, ±200 and ±400 ms were put into copies of the files
-by shifting timestamps, and the copies were scored as files; the offset that a source of footage has of its own, its
-median over at least three clips, was taken out, but for the rows `(raw)`. Estimates count whether the verdict is
-decided or not; `decided` says how many are, and `right` how many of those are within 120 ms. Clips that show no face
-are left out of the rows `face`; in the rows `auto`, the verdict's own choice, and `whole`, the whole picture, they
-count. ECE is the expected calibration error of the confidences of all files, decided or not."""
+Shares are in %, with 95 % intervals over groups of clips. Offsets of 0, ±200 and ±400 ms were put into copies of the
+files by shifting timestamps, and the copies were scored as files. Except in the rows `(raw)`, the constant offset of
+each source of footage, its median over at least three clips, was subtracted. Estimates count whether they are decided
+or not; `decided` is the share that is, and `right` the share of those within 120 ms. Clips without a face count in the
+rows `auto` (both paths) and `whole` (the whole picture), but not in the rows `face`. ECE is the expected calibration
+error of the confidences of all files, decided or not."""
 FOOT = """\
-**What it cannot do.** Faces smaller than 16 pixels between the eyes are not measured, and no clip shows a profile
-throughout; of clips that show only a mouth no face is found, nor for long enough in the two animated ones. At most
-three faces are followed at a time: where more are in the picture, the speaker may not be among them. No clip is known
-to show singing.
+**Limits.** Faces with less than 16 pixels between the eyes are not measured. No face is found in clips that show only a
+mouth, nor for long enough in the two animated ones. At most three faces are followed at a time; if the frame holds
+more, the speaker may not be among them. No clip shows a profile throughout, and none is known to show singing.
 
 Made with `make sync-face REAL=DATA` (models/train_sync_face.py, models/face_card.py), seed 0."""
 

@@ -12,11 +12,12 @@ from steps import percent
 Report = Mapping[str, Any]
 FIGURES = {"within_40_ms": "40 ms", "within_100_ms": "100 ms", "decided": "decided", "right_among_decided": "right"}
 HEAD = """\
-Shares in % with 95 % intervals over groups of clips. Offsets (0, ±200 and ±400 ms; in generated clips their own,
+Shares are in %, with 95 % intervals over groups of clips. Offsets (0, ±200 and ±400 ms; generated clips have their own,
 within ±800 ms) were put into copies of the files by shifting timestamps, and the copies were scored as files, on the
-whole picture alone. `40 ms` and `100 ms` count estimates whether the verdict decides on them or not. `decided` says on
-how many it would, and `right` how many of those are within 120 ms. Two-choice, in the last columns: is the clip in
-sync, or the clip shifted (both ways)? `shipped-before` is the bundle that came with the package before this one."""
+whole picture alone. `40 ms` and `100 ms` are the shares of estimates with at most this error, decided or not.
+`decided` is the share of files that are decided, and `right` the share of those within 120 ms. The last columns are
+two-choice tests: which is in sync, the clip or the clip shifted by this much (either way)? `shipped-before` is the
+bundle that came with the package before this one."""
 
 
 def measured(name: str, reports: Mapping[str, Report], minutes: float) -> str:
@@ -38,7 +39,7 @@ def footage(clips: Iterable[Mapping[str, str]]) -> str:
     counts = Counter((clip["source"], clip["licence"]) for clip in clips)
     lines = [
         "## Footage",
-        "Real clips trained on or calibrated with, beside generated ones, and the repositories that hold them:",
+        "Real clips used for training or calibration, besides generated ones, and the repositories that hold them:",
         "",
     ]
     lines += [*table_head("source", "clips", "terms")]

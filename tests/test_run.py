@@ -94,7 +94,7 @@ def test_files_are_told_from_runs(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not a run"):
         Run.find(tmp_path)
     with pytest.raises(
-        CheckpointError, match="no step of a run: give the run, or its checkpoints/step-N or checkpoints/best"
+        CheckpointError, match="not a step of a run: give the run, or its checkpoints/step-N or checkpoints/best"
     ):
         Run.find(tmp_path / "run" / "checkpoints" / "step-best")
 

@@ -33,7 +33,7 @@ def _workers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
         return None, None
     found = re.fullmatch(r"([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?", value)
     if found is None or (found[2] and int(found[2]) < int(found[1])):
-        raise click.BadParameter(f"{value!r} is no number of workers: give N, or N-M for at least N and at most M.")
+        raise click.BadParameter(f"{value!r} is not a number of workers: give N, or N-M for at least N and at most M.")
     return int(found[1]), int(found[2] or found[1])
 
 
@@ -51,24 +51,24 @@ def _folder(_: click.Context, __: click.Parameter, value: str) -> Path:
 @click.option("--column", default="path", show_default=True, metavar="NAME",
               help="Column of a CSV or Parquet table that holds the paths or addresses.")  # fmt: skip
 @click.option("--resume", is_flag=True,
-              help="Go on with the archive in OUT: only files that are new, have changed or failed are scored. SRC and "
-              "the options that change scores must be the same.")  # fmt: skip
+              help="Continue the archive in OUT: score only files that are new, have changed or failed. SRC and the "
+              "options that change scores must be the same.")  # fmt: skip
 @click.option("--address", envvar="RAY_ADDRESS", show_envvar=True, metavar="HOST:PORT",
-              help="Ray cluster to use; by default one on this machine, for the time of the command.")  # fmt: skip
+              help="Ray cluster to use; by default one is started on this machine for the command.")  # fmt: skip
 @click.option("--workers", callback=_workers, metavar="N[-M]",
-              help="Number of workers. With N-M it grows from N to M while all are busy, so that a cluster that "
-              "scales by demand does.  [default: as many as the cluster has room for]")  # fmt: skip
+              help="Number of workers. With N-M it grows from N to M while all are busy, so that an autoscaling "
+              "cluster grows.  [default: as many as the cluster has room for]")  # fmt: skip
 @click.option("--cpus-per-worker", type=click.IntRange(min=1), default=1, show_default=True,
-              help="CPUs of a worker, and threads of its model.")  # fmt: skip
+              help="CPUs of each worker, and threads of its model.")  # fmt: skip
 @click.option("--gpus-per-worker", type=click.FloatRange(min=0), default=0.0, show_default=True,
-              help="GPUs of a worker, or the share of one; needs an --engine that uses a GPU.")  # fmt: skip
+              help="GPUs of each worker, such as 0.5 of one; needs an --engine that uses a GPU.")  # fmt: skip
 @click.option("--streams", type=click.IntRange(1, 64), default=1, show_default=True,
-              help="Files that a worker scores at a time, with their embeddings in common batches. That pays on a "
-              "GPU; it changes scores by rounding.")  # fmt: skip
+              help="Files that a worker scores at a time, with their embeddings in common batches. Useful on a GPU; it "
+              "changes scores by rounding.")  # fmt: skip
 @click.option("--memory-mb", type=click.IntRange(min=256), default=4096, show_default=True,
-              help="Most memory of a worker's scoring process; a file that takes it beyond fails.")  # fmt: skip
+              help="Memory limit of a worker's scoring process; a file that exceeds it fails.")  # fmt: skip
 @click.option("--stall-seconds", type=click.FloatRange(min=1), default=300.0, show_default=True,
-              help="A file without any progress for so long fails.")  # fmt: skip
+              help="Time without progress after which a file fails.")  # fmt: skip
 @worker_scoring_options
 def archive(
     src: str,
@@ -89,9 +89,9 @@ def archive(
     """Score the files of SRC on the workers of a Ray cluster, into the Parquet data set OUT.
 
     SRC is a folder, a list (.txt), a table (.csv, .parquet), or the address of one of these or of a prefix of an object
-    store (s3://, gs://, http://). OUT gets the tables verdicts, windows and events, in which every file stands once,
-    and report.html. A file that crashes, hangs or takes too much memory costs no other. After Ctrl-C, SIGTERM, a crash
-    or a full disk, --resume goes on. Exit status 1: a file or the bundle could not be used.
+    store (s3://, gs://, http://). OUT gets the tables verdicts, windows and events, with every file once, and
+    report.html. A file that crashes, hangs or takes too much memory does not affect the others. After Ctrl-C, SIGTERM,
+    a crash or a full disk, --resume continues. Exit status 1: a file or the bundle could not be used.
     """
     from cavsync.deploy.archive.addresses import local_name, shown
     from cavsync.deploy.archive.data_set import data_set

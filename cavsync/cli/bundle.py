@@ -56,7 +56,7 @@ def verify(folder: Path, threads: int | None, cores: tuple[int, ...] | None) -> 
     """Check every byte of BUNDLE against its manifest, and open its graphs.
 
     Each check that passes prints a line: digest, sizes, hashes, numbers, graphs in ONNX Runtime. The first that fails
-    ends the command with one sentence and exit status 1.
+    ends the command with an error and exit status 1.
     """
     from cavsync.deploy import Bundle
     from cavsync.deploy.runtime.bundle_files import verify_file

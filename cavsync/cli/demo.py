@@ -52,14 +52,14 @@ class Settings:
 @click.option("--test-clips", type=click.IntRange(min=1), default=24, show_default=True, help="Clips to score.")
 @click.option("--steps", type=click.IntRange(min=1), default=600, show_default=True,
               help=f"Steps to train; up to {MAX_HALVES // 2} times as many if the model does not decide "
-              f"{DECIDED_SHARE:.0%} of the held-out files then.")  # fmt: skip
+              f"{DECIDED_SHARE:.0%} of the held-out files by then.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Seed of the clips and of the training.")  # fmt: skip
 def demo(out: Path, clips: int, test_clips: int, steps: int, seed: int) -> None:
     """Generate clips, train a small model, export it, and score unseen clips with injected offsets.
 
-    Training ends when the model decides about clips that it was not trained on, however long the machine takes. An
-    unfinished demo with the same settings is resumed.
+    Training ends when the model decides enough held-out clips, or after three times --steps. An unfinished demo with
+    the same settings is resumed.
     """
     # A missing package ends the command before any work.
     for package in ("scipy", "torch", "onnx", "onnxscript"):

@@ -80,8 +80,8 @@ def export(
 ) -> None:
     """Export the encoders of RUN to ONNX and TensorRT, check them against the PyTorch model, calibrate the confidence.
 
-    A classifier also gives one float32 graph from audio and frames to the logits of its classes. A face run is joined
-    to the bundle named with --bundle, whose files stay as they are.
+    The bundle of a classifier also holds a float32 graph from audio and frames to the logits of its classes. A face run
+    is joined to the bundle named with --bundle, whose files stay as they are.
 
     The bundle is written only if every step succeeds.
     """

@@ -42,8 +42,8 @@ Scorer = Callable[[Path], "FileScore"]
 @click.option("--leave-out", type=click.IntRange(min=0), multiple=True, metavar="N",
               help="Do not copy this stream, counted from 0 over all streams; may be repeated.")  # fmt: skip
 @click.option("--stretch", is_flag=True,
-              help="Take out a measured drift: resample the audio stream that was measured, which encodes it anew. "
-              "The other streams are copied.")  # fmt: skip
+              help="Remove a measured drift: resample and re-encode the audio stream that was measured. The other "
+              "streams are copied.")  # fmt: skip
 @click.option("--force", is_flag=True,
               help="Remove the measured offset even if it is not trusted, or counts as in sync.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
@@ -76,10 +76,11 @@ def fix(
 ) -> None:
     """Copy INPUT to OUTPUT with its audio-visual offset removed; no stream is re-encoded unless --stretch is given.
 
-    The offset is measured, or given by --offset-ms. Moved is the audio track that players play, or the one that
-    --audio-stream names. Nothing is cut: late audio is corrected by delaying all other streams. Of several programmes
-    the one that --program names is copied. OUTPUT's file name extension chooses the container; INPUT is never changed.
-    After Ctrl-C or SIGTERM no file is left. Exit status 1: nothing could be written, or OUTPUT is still out of sync.
+    The offset is measured, or given by --offset-ms. The audio track that a player would play, or the one that
+    --audio-stream names, is moved. Nothing is cut: late audio is corrected by delaying all other streams. If there are
+    several programmes, --program names the one to copy. OUTPUT's file name extension chooses the container; INPUT is
+    never changed. After Ctrl-C or SIGTERM no file is left. Exit status 1: nothing could be written, or OUTPUT is still
+    out of sync.
     """
     from cavsync.deploy import ScoringOptions
     from cavsync.deploy.repair.fix import fix_file

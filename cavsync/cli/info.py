@@ -9,7 +9,7 @@ PACKAGES = ("torch", "triton", "xformers", "onnxruntime", "onnxruntime-gpu", "on
 
 @click.command()
 def info() -> None:
-    """List versions, devices, and the backends of every operation, each usable or with the reasons why not."""
+    """List versions, devices, and the backends of every operation, with the reasons against unusable ones."""
     import platform
 
     from cavsync import __version__

@@ -13,7 +13,7 @@ def channels_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --channels, to a command that also takes audio which was stored by one of the rules."""
     return _channels(
         command,
-        "Shards and lists that name the other rule are refused.  [default: mix; stored audio as it was made]",
+        "Shards and lists that name the other rule are refused.  [default: mix; for stored audio, its own rule]",
     )
 
 
@@ -26,8 +26,8 @@ def _channels(command: Callable[..., Any], ending: str) -> Callable[..., Any]:
     return click.option(
         "--channels",
         type=click.Choice(["mix", "first"]),
-        help="Several channels of audio become one by their mean, or by keeping the first, as in the published "
-        f"preparation of CAV-MAE. {ending}",
+        help="How several audio channels become one: their mean (mix), or the first, as in the published preparation "
+        f"of CAV-MAE. {ending}",
     )(command)
 
 

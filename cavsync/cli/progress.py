@@ -1,4 +1,4 @@
-"""Progress on stderr: bars if it is a terminal, else a line now and then."""
+"""Progress on stderr: bars if it is a terminal, otherwise occasional lines."""
 
 from __future__ import annotations
 

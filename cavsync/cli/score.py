@@ -45,11 +45,11 @@ def _conditions(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 @click.option("--html", "html_out", type=FILE, help="Write a self-contained report page with charts.")
 @click.option("--vtt", "vtt_out", type=FILE, help="Write WebVTT metadata cues; requires a single INPUT.")
 @click.option("--resume", is_flag=True,
-              help="Go on with a batch that was interrupted, next to the same --json, --csv or --html: only files that "
-              "are new, have changed or failed are scored. The options must be the same.")  # fmt: skip
+              help="Continue an interrupted batch with the same --json, --csv or --html: score only files that are "
+              "new, have changed or failed. The other options must be the same.")  # fmt: skip
 @scoring_options
 @click.option("--all-audio", is_flag=True,
-              help="Score every audio track, each by itself, in one pass.")  # fmt: skip
+              help="Score every audio track separately, in one pass.")  # fmt: skip
 @click.option("--fail-on", metavar="WHAT[,WHAT]", multiple=True, callback=_conditions,
               help="Exit with status 3 if the verdict on any input, or with --all-audio on any track, is WHAT: "
               "out-of-profile, undetermined.")  # fmt: skip
@@ -67,10 +67,10 @@ def score(
 ) -> None:
     """Measure how far the audio of each INPUT is early or late.
 
-    INPUT is a media file or a folder of them, in which hidden files are passed over. A positive offset means that the
-    audio is early (ITU-R BT.1359); SyncNet and some broadcast equipment use the opposite sign. After Ctrl-C, SIGTERM or
-    a full disk nothing that was scored is lost (see --resume). Exit status 1: an input or the bundle could not be used;
-    3: all inputs were scored, and the verdict on one of them is named by --fail-on.
+    INPUT is a media file or a folder of them, in which hidden files are skipped. A positive offset means that the audio
+    is early (ITU-R BT.1359); SyncNet and some broadcast equipment use the opposite sign. After Ctrl-C, SIGTERM or a
+    full disk nothing that was scored is lost (see --resume). Exit status 1: an input or the bundle could not be used;
+    3: all inputs were scored, and the verdict on at least one is named by --fail-on.
     """
     from cavsync.cli.score_batch import Outputs, open_batch, score_all
     from cavsync.deploy import Bundle, score_file

@@ -1,4 +1,4 @@
-"""The inputs of `cavsync score`, scored one by one; what was scored is kept however the batch ends."""
+"""The inputs of `cavsync score`, scored one by one; finished scores are kept however the batch ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ScoreApart = Callable[[str], "Outcome"]
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the results go; None for what is not wanted, and `-` for JSON lines on stdout."""
+    """The files for the results; None for those not wanted, and `-` for JSON lines on stdout."""
 
     json_out: str | None
     csv_out: Path | None

@@ -29,25 +29,25 @@ GRID_OPTIONS = (
     click.option("--hop-ms", type=float,
                  help="Step of the search, a multiple of 10 ms; the bundle's own by default, a longer one costs less."),
     click.option("--adaptive", is_flag=True,
-                 help="Search coarsely, then track the offset found; search everything again where it is lost."),
+                 help="Search coarsely, then only around the offset found, and fully again if it is lost."),
 )  # fmt: skip
 TRACK_OPTIONS = (
     click.option("--audio-stream", metavar="N[+N]",
-                 help="Number of the audio track to use, from 0 on, or several of a file to mix, as in 2+3; by "
-                 "default the one that players play."),
+                 help="Number of the audio track to use, counted from 0, or several of a file to mix, as in 2+3; by "
+                 "default the one that a player would play."),
     click.option("--video-stream", type=click.IntRange(min=0), metavar="N",
-                 help="Number of the video track, from 0 on; by default the one that players play."),
+                 help="Number of the video track, counted from 0; by default the one that a player would play."),
     click.option("--program", type=click.IntRange(min=0), metavar="N",
                  help="Number of the programme (MPEG-TS service, HLS variant) whose tracks to score."),
 )  # fmt: skip
 path_option = click.option(
     "--path", type=click.Choice(["auto", "face", "whole"]), default="auto", show_default=True,
-    help="What to judge: the faces, the whole picture, or both by the clearer evidence; auto is whole with a bundle "
-    "that has no face path.")  # fmt: skip
+    help="What to compare with the audio: the lips of faces, the whole picture, or both (auto). With a bundle without "
+    "a face path, auto is whole.")  # fmt: skip
 ENGINE_OPTION = click.option(
     "--engine", default="onnxruntime", show_default=True, metavar="NAME[:PRECISION]",
-    help="What computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto for the best of them that "
-    "can run on this machine. A named engine that cannot run is an error; no other takes its place.")  # fmt: skip
+    help="Engine that runs the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, or auto for the best of them "
+    "that can run on this machine. A named engine that cannot run is an error; no other takes its place.")  # fmt: skip
 
 bundle_option = click.option(
     "--bundle", type=click.Path(path_type=Path),

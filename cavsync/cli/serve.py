@@ -85,7 +85,7 @@ def named_urls(
 @click.option("--idle-seconds", default=60.0, show_default=True, type=POSITIVE,
               help="Time without data after which a live stream is ended.")  # fmt: skip
 @click.option("--thumbnails/--no-thumbnails", default=True, show_default=True,
-              help="Show pictures of faces on the live page and in the reports of files.")  # fmt: skip
+              help="Show images of faces on the live page and in the reports of files.")  # fmt: skip
 @click.option("--engine-workers", default=1, show_default=True, type=click.IntRange(min=1),
               help="Number of batches, from streams and files, computed concurrently, "
               "each with --threads threads.")  # fmt: skip
@@ -101,8 +101,8 @@ def serve(
     """Score files and live streams over HTTP until SIGTERM or Ctrl-C.
 
     Files are scored at /v1/jobs and live streams at /v1/streams; encoders are at /v2 (Open Inference Protocol), metrics
-    at /metrics, the description of the API at /openapi.json and the live page at /. Window, search, frame rate and
-    profile apply to watched sources, and to clients that set none of their own.
+    at /metrics, the description of the API at /openapi.json and the live page at /. The scoring options apply to
+    watched sources, and to clients that do not set their own.
     """
     from cavsync.deploy import Bundle
     from cavsync.deploy.server.run import run_server

@@ -56,7 +56,7 @@ def train(
 
     With --set validate_every_epochs=N or validate_every_steps=N the held-out clips are measured during the run, the
     best weights so far are kept in OUT/checkpoints/best, and early_stop_patience=M ends it after M measurements in a
-    row that are no better.
+    row without an improvement.
 
     Ctrl-C and SIGTERM write a checkpoint and stop; --resume continues from it with the same data and the same losses.
     """

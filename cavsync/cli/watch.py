@@ -47,9 +47,8 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--queue-seconds", type=POSITIVE, default=10.0, show_default=True,
               help="Length of stream that may wait to be scored.")  # fmt: skip
 @click.option("--policy", type=click.Choice(["block", "drop_oldest"]),
-              help="Policy of a full queue: block makes the source wait, drop_oldest drops and counts its oldest "
-              "frames "
-              "and audio. By default block for files, pipes and HLS, else drop_oldest.")  # fmt: skip
+              help="What a full queue does: block makes the source wait, drop_oldest drops and counts the oldest "
+              "frames and audio. By default block for files, pipes and HLS, else drop_oldest.")  # fmt: skip
 @click.option("--reconnect/--no-reconnect", default=True, show_default=True,
               help="Reconnect when a live source breaks or ends.")  # fmt: skip
 @click.option(
@@ -82,7 +81,7 @@ def watch(
     device: v4l2:///dev/video0?audio=alsa:default, avfoundation://0:1, dshow://video=NAME:audio=NAME. Passwords in URL
     are never shown. A positive offset means that the audio is early (ITU-R BT.1359). After Ctrl-C or SIGTERM everything
     is written before the command ends (exit status 130 or 143). Exit status 1: the source or the bundle could not be
-    used, or a file was cut off.
+    used, or a file is truncated.
     """
     from cavsync.cli.result_files import require_result_files
     from cavsync.deploy import Bundle

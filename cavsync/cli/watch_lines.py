@@ -1,4 +1,4 @@
-"""What `cavsync watch` says on a stderr that is no terminal: a line now and then."""
+"""Lines of `cavsync watch` on a stderr that is not a terminal."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ REQUIRED_KEYS = ("wav", "video_id", "video_path")
 
 
 class CavMaeJson(NamedTuple):
-    """What a list says: its entries, and how the channels of their audio became one, where it tells that."""
+    """A list's entries, and how the channels of their audio became one, if the list says so."""
 
     entries: list[dict[str, str]]
     channels: ChannelRule | None

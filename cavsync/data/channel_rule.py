@@ -1,4 +1,4 @@
-"""How the channels of stored audio became one, against what a user asks for."""
+"""Compare how stored audio was mixed to one channel with what the user asks for."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def read_vocabulary(path: Path) -> list[Label]:
         return [(int(index), mid, name) for index, mid, name in _read_rows(path, VOCABULARY_HEADER)]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(
-            f"{path} is no label vocabulary ({error}): give a CSV with the columns {','.join(VOCABULARY_HEADER)}"
+            f"{path} is not a label vocabulary ({error}): give a CSV with the columns {','.join(VOCABULARY_HEADER)}"
         ) from None
 
 

@@ -70,7 +70,7 @@ class MediaReader:
 
     Raises:
         MediaError: on opening: missing, empty or unreadable file, no video track, no audio track. While iterating:
-            nothing decodes, too many packets are damaged, the pictures' times contradict their order, or the file ends
+            nothing decodes, too many packets are damaged, the frames' times contradict their order, or the file ends
             long before the end that its header declares of these tracks.
     """
 
@@ -201,7 +201,7 @@ class MediaReader:
         if heard is None or heard is picked.audio[0]:
             return pick_tracks([self._container], self.source, choice)
         number = picked.all_audio.index(heard)
-        self.notes.append(f"audio track {picked.audio_name} is passed over, because it is silent")
+        self.notes.append(f"audio track {picked.audio_name} is skipped, because it is silent")
         return pick_tracks([self._container], self.source, replace(choice, audio=(number,)))
 
     def _packets(self, audio: Sequence[av.AudioStream], damage: DamageCheck) -> Iterator[av.Packet[Stream]]:

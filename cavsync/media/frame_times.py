@@ -1,4 +1,4 @@
-"""Presentation times of pictures whose container holds decoding times only, and the order that times must have.
+"""Presentation times of frames whose container holds decoding times only, and the order that times must have.
 
 AVI stores pictures in the order of decoding, without the times at which they are shown. A decoder returns them in the
 order of presentation, so the picture that comes out n-th is shown at the n-th of the sorted decoding times; players do
@@ -91,7 +91,7 @@ class OrderCheck:
         """Raise MediaError if so many pictures are out of order that their times cannot be trusted."""
         if self.num_disordered >= max(MIN_DISORDERED_PICTURES, MAX_DISORDERED_SHARE * self.num_pictures):
             raise MediaError(
-                f"{source} gives its pictures times that contradict their order ({self.num_disordered} of "
+                f"{source} gives its frames times that contradict their order ({self.num_disordered} of "
                 f"{self.num_pictures}), so no offset can be measured: make the file again from its source",
                 reason="corrupt",
             )

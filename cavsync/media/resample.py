@@ -150,7 +150,7 @@ class MonoResampler:
         """
         if not MIN_RATE_HZ <= frame.sample_rate <= MAX_RATE_HZ:
             raise MediaError(
-                f"the audio has {frame.sample_rate} samples a second, expected were {MIN_RATE_HZ} to {MAX_RATE_HZ}: "
+                f"the audio has {frame.sample_rate} samples a second, expected {MIN_RATE_HZ} to {MAX_RATE_HZ}: "
                 "give an undamaged file",
                 reason="corrupt",
             )

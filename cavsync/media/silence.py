@@ -1,4 +1,4 @@
-"""Which of several audio tracks can be heard at all."""
+"""Find which of several audio tracks are not silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the tracks of a container end, against what the container declares of each: to notice that a file was cut off.
+"""Compare where tracks end with what their container declares, to detect truncated files.
 
 A track that starts late, or ends before another, is no damage. Declared durations are used only where the writer states
 them after the fact: of a track itself (ISO files, AVI, MXF ...), or of a whole Matroska file. FLV is written with a

@@ -52,9 +52,9 @@ class ModelConfig(ModelOptions):
     num_heads: Positive = 12
     """Attention heads of each block."""
     modality_specific_depth: Depth = 11
-    """Blocks that only the audio, and as many that only the frames pass."""
+    """Number of blocks for the audio alone, and of blocks for the frames alone."""
     depth: Annotated[Depth, Field(ge=1)] = 12
-    """Blocks that a token passes in all: modality-specific ones, then `depth - modality_specific_depth` joint ones."""
+    """Blocks that a token passes: modality-specific ones, then `depth - modality_specific_depth` joint ones."""
     mlp_ratio: Annotated[float, Field(gt=0.0, le=64.0)] = 4.0
     """Width of the hidden layer of each block, in multiples of embed_dim."""
     chain_joint_blocks: bool = False

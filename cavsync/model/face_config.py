@@ -17,7 +17,7 @@ class FaceConfig(ModelOptions):
     embed_dim: Positive = 128
     """Width of the embedding of each member."""
     landmark_members: Annotated[int, Field(ge=1, le=256)] = 4
-    """Members on the landmarks, besides the one on the image of the mouth."""
+    """Number of members that see landmarks, in addition to the one that sees the image of the mouth."""
     width: Positive = 96
     """Channels of each tower."""
     mel_bands: Literal[8, 16, 32, 64, 128] = 32

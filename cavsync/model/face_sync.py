@@ -1,4 +1,4 @@
-"""The face model: does this mouth say what is heard? Towers on lip landmarks, on the mouth's image, and on log-mel.
+"""The face model, which compares a mouth with the audio: encoders of lip landmarks, of the mouth's image, of log-mel.
 
 It has several members: some on the landmarks, alike but for their random weights, and one on the image. Each has a
 visual and an audio tower of its own, and their embeddings are joined, so that the cosine of two embeddings is the mean

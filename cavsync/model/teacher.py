@@ -1,4 +1,4 @@
-"""The teacher of TG-DP (arXiv 2604.08147): an encoder that sees whole inputs and says what the student should."""
+"""The teacher of TG-DP (arXiv 2604.08147): an encoder that sees whole inputs and gives the student's targets."""
 
 from typing import NamedTuple, cast
 
@@ -12,7 +12,7 @@ from cavsync.model.patch import FramePairs
 
 
 class Teaching(NamedTuple):
-    """What a teacher makes of a batch.
+    """A teacher's outputs for a batch.
 
     audio, visual: (B, D), pooled vectors after their norms, not L2-normalised. audio_priority, visual_priority: (B, N),
     how much each patch attends to its modality's global token in the last joint block, mean over heads; None without a

@@ -42,7 +42,7 @@ class TrainConfig(BaseModel):
     preset: str = "debug"
     """Name of the preset that the options come from."""
     seed: Count = 0
-    """Start of all random numbers: of the weights, the order of the clips and their changes."""
+    """Seed of all random numbers: initial weights, order of the clips, augmentation."""
 
     max_steps: Positive | None = None
     """Optimiser steps; None trains for `epochs`."""
@@ -116,7 +116,7 @@ class TrainConfig(BaseModel):
     contrast_mask_ratio: ShareBelowOne = DEFAULT_CONTRAST_MASK_RATIO
     """Share of the patches of either modality that is hidden in that second pass."""
     teacher_decay: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
-    """Keep a teacher, a moving average of the encoder with this decay per step, that sees whole inputs; 1 keeps it as
+    """Keep a teacher, a moving average of the encoder with this decay per step, that sees whole inputs; 1 leaves it as
     it starts, None keeps none. The paper of TG-DP does not state its decay."""
     teacher_decay_end: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     """The teacher's decay at the end of the run, to which it rises along half a cosine; None leaves it constant."""
@@ -155,8 +155,8 @@ class TrainConfig(BaseModel):
     compile: bool = False
     """torch.compile the model: the first step takes minutes, later ones less time than without."""
     cuda_graphs: bool = True
-    """On one GPU, record forward, backward and update after the first steps and repeat them without the host; where
-    that cannot be, the reason is logged. Each recorded shape of a batch keeps its memory."""
+    """On one GPU, record forward, backward and update as CUDA graphs after the first steps and replay them; if that is
+    not possible, the reason is logged. Each recorded batch shape keeps its memory."""
     activation_checkpointing: bool = False
     """Keep only each block's input for the backward pass and recompute the rest: less memory, more computation."""
     log_mel: Literal["auto", "workers", "device"] = "auto"
@@ -182,7 +182,7 @@ class TrainConfig(BaseModel):
     """What is best: the lowest held-out loss, or the highest metric, which is the mAP of a classifier with the target
     multi-label, else the held-out accuracy."""
     early_stop_patience: Count = 0
-    """The run ends after so many measurements in a row that are no better than the best before; 0 never ends it so."""
+    """End the run after this many measurements in a row without an improvement; 0 never does."""
     max_rejected_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     """The run stops when more than this share of the clips turns out to be unusable."""
     vision_mae: str | None = None

@@ -28,7 +28,7 @@ FRAMES_PER_CLIP, LIST_SEGMENT_FRAMES = 1, 1
 
 @dataclass(frozen=True)
 class FaceTracking:
-    """How the faces of video files are found: the finder, where their tracks are kept, progress, and when to stop."""
+    """Settings for finding faces in video files: the finder, the cache of tracks, progress, and when to stop."""
 
     open_finder: OpenFinder | None
     folder: Path

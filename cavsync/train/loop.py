@@ -43,8 +43,8 @@ StepReport = Callable[[int, int, float, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: progress, last metrics, the signal that stopped it early if one did, whether this is the
-    process that reports, and whether it ended because held-out measurements no longer improved."""
+    """How a run ended: its progress, last metrics, and the signal that stopped it, if any. `is_main` marks the process
+    that reports; `is_early` means that the held-out measurements no longer improved."""
 
     state: RunState
     metrics: dict[str, float]
@@ -55,10 +55,12 @@ class RunResult:
 
 @dataclass
 class Trainer:
-    """One run. `report(step, num_steps, progress, metrics)` is called after every step, `on_load(done, total)` while
-    clips are decoded into memory or their faces followed, `say(sentence)` with what a user must know of how the run
-    starts; all in the main process only. `open_finder` opens the face
-    finder of a run that trains the face model (`cavsync.deploy.faces.graphs.open_face_finder`)."""
+    """One training run in the folder `run_dir`.
+
+    `report(step, num_steps, progress, metrics)` is called after every step, `on_load(done, total)` while clips are
+    decoded into memory or their faces followed, and `say(sentence)` with what a user must know about how the run
+    starts; all in the main process only. `open_finder` opens the face finder of a run that trains the face model.
+    """
 
     model_config: AnyModelConfig
     config: TrainConfig

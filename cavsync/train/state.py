@@ -62,7 +62,7 @@ class RunState:
 
 @dataclass
 class Training:
-    """What a checkpoint holds in addition to the progress: model, optimizer, and average and teacher if any."""
+    """Contents of a checkpoint in addition to the progress: model, optimizer, and average and teacher if any."""
 
     model: Model
     optimizer: torch.optim.Optimizer

@@ -54,7 +54,7 @@ class StepBatch:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """What all steps of a run share; model and optimizer as Fabric has wrapped them."""
+    """The state that all steps of a run share; model and optimizer as Fabric has wrapped them."""
 
     fabric: Fabric
     ranks: Ranks

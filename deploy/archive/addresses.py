@@ -78,7 +78,7 @@ def require_no_password(address: str) -> None:
         hidden = _USER.sub(f"{HIDDEN}@", hidden, count=1)
     if hidden != address:
         raise ConfigError(
-            f"{hidden} has a password or a key in it, which would stand in OUT: give the plain address, and the "
+            f"{hidden} has a password or a key in it, which OUT would store: give the plain address, and the "
             "credentials in the environment"
         )
 

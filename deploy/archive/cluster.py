@@ -87,7 +87,7 @@ def _require_answer(address: str) -> None:
         connection.sendall(GREETING)
         answer = connection.recv(4)
     if len(answer) < 4 or answer[3] != SETTINGS:
-        raise ConnectionError("what answers there is no Ray")
+        raise ConnectionError("what answers there is not Ray")
 
 
 def _quiet() -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _quiet() -> dict[str, Any]:
 
 
 def _errors(ray: Any) -> tuple[type[Exception], ...]:
-    """What `ray.init` raises where a cluster, a machine or an address is to blame."""
+    """The exceptions that `ray.init` raises if a cluster, a machine or an address is at fault."""
     return (OSError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError)
 
 

@@ -1,4 +1,4 @@
-"""The data set of an archive on disk: parts of three Parquet tables, in which every file stands once.
+"""The data set of an archive on disk: parts of three Parquet tables, with every file once.
 
 A part is a file of the same name in `verdicts`, `windows` and `events`. The verdicts are written last, and the part
 counts only with them: what a killed process leaves without is deleted when the data set is opened again. Rows of files
@@ -269,7 +269,7 @@ def _begin(folder: Path, provenance: dict[str, Any], *, resume: bool) -> None:
         found = json.loads(path.read_bytes())
         before = {**found["settings"], "SRC": found["source"], "format": found["archive"]}
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged, or no file of an archive: give another folder") from None
+        raise DataError(f"{path} is damaged, or not the file of an archive: give another folder") from None
     now = {**provenance["settings"], "SRC": provenance["source"], "format": provenance["archive"]}
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if names:

@@ -47,7 +47,9 @@ def _csv(src: str, column: str) -> Iterable[str]:
         # A row that is too short has None there.
         return [row[column] or "" for row in rows]
     except csv.Error as error:
-        raise DataError(f"{shown(src)} is no table ({error}, line {rows.line_num}): give CSV with a header") from None
+        raise DataError(
+            f"{shown(src)} is not a table ({error}, line {rows.line_num}): give CSV with a header"
+        ) from None
 
 
 def _parquet(src: str, column: str) -> Iterable[str]:
@@ -60,7 +62,7 @@ def _parquet(src: str, column: str) -> Iterable[str]:
         return [name or "" for name in file.read([column]).column(column).to_pylist()]
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError):
         raise DataError(
-            f"{shown(src)} is no Parquet file, or damaged: write it again, or give a list in .txt"
+            f"{shown(src)} is not a Parquet file, or is damaged: write it again, or give a list in .txt"
         ) from None
 
 
@@ -88,7 +90,7 @@ def _text(src: str) -> str:
     content = _content(src).removeprefix(codecs.BOM_UTF8)
     # Names may hold any other byte.
     if b"\0" in content or content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{shown(src)} is no UTF-8 text (of UTF-16, perhaps, or no text at all): save it as UTF-8")
+        raise DataError(f"{shown(src)} is not UTF-8 text (perhaps UTF-16, or not text at all): save it as UTF-8")
     return content.decode("utf-8", "surrogateescape")
 
 

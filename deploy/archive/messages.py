@@ -1,4 +1,4 @@
-"""What a worker and its scoring process tell each other."""
+"""Messages between a worker and its scoring process."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class _First:
 
 @dataclass
 class Overview:
-    """What the report shows of the verdicts."""
+    """The report's figures of the verdicts."""
 
     counts: Counter[str] = field(default_factory=Counter)
     hours: float = 0.0

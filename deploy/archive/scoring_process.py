@@ -1,4 +1,4 @@
-"""Scores files in a process of its own, which a file may end without any loss but its own."""
+"""Score files in a separate process, so that a file that crashes it affects no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker is told: the bundle, how to score, and what a file may take."""
+"""The settings that a worker gets: the bundle, the scoring options, and the limits for one file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cavsync.manifest import Manifest, read_manifest
 
 @dataclass(frozen=True)
 class Setup:
-    """How every worker scores.
+    """The settings of every worker.
 
     Args:
         bundle: folder of the bundle, on every machine of the cluster or to be copied there.

@@ -30,7 +30,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """What a SRC holds.
+    """The files of a SRC.
 
     Args:
         sources: its files, each once under the first of its names, sorted by name.
@@ -82,7 +82,7 @@ def find_sources(src: str, column: str) -> Found:
         named = [_local(str(Path(src).absolute()))]
     else:
         raise ConfigError(
-            f"{src} is no folder, list or table: give a folder, a file that ends in {', '.join(ENDINGS)}, or an address"
+            f"{src} is not a folder, list or table: give a folder, a file ending in {', '.join(ENDINGS)}, or an address"
         )
     sources, num_duplicates = _each_once(named)
     if not sources and not unreadable:

@@ -21,7 +21,7 @@ TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "LastModified", "Last-Modified
 
 @dataclass(frozen=True)
 class Version:
-    """What tells a changed file: its size, and a tag of its store; the tag of a local file is its time of change in ns.
+    """A file's size and tag, which change with it: the store's ETag, or a local file's modification time in ns.
 
     Unknown parts are None.
     """

@@ -54,7 +54,7 @@ class Worker:
 
 
 def _no_room(error: OSError) -> Refusal:
-    """What a machine says that cannot keep the bundle, or start a process: every file would meet that there."""
+    """The error of a machine that cannot store the bundle or start a process, which every file would meet there."""
     return Refusal(
         f"{socket.gethostname()} cannot open the bundle ({error.strerror or error}): free space in {gettempdir()} and "
         "memory there, and go on with --resume",

@@ -21,10 +21,10 @@ MAX_LOSSES = 5
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """How many workers, and what each takes of the cluster.
+    """The number of workers, and the resources of each.
 
-    Between `least` and `most` workers are asked for, so that a cluster that grows by demand does; None for what the
-    cluster has now. `gpus` may be a fraction. `can_grow`: a worker may wait for a machine that is not there yet.
+    Between `least` and `most` workers are asked for, so that an autoscaling cluster grows; None for what the cluster
+    has now. `gpus` may be a fraction. `can_grow`: a worker may wait for a machine that is not there yet.
     """
 
     least: int | None = None

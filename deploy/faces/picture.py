@@ -1,4 +1,4 @@
-"""A small picture of a face in its frame, with a box around it, for the eyes of a person."""
+"""A small picture of a face in its frame, with a box around it, for display."""
 
 from __future__ import annotations
 

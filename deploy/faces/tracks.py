@@ -143,7 +143,7 @@ class FaceFinder:
 
 
 def _growth(face: Face, last: Face) -> float:
-    """How many times larger, or smaller, a face is than it was."""
+    """Return the factor, 1 or more, by which the size of a face has grown or shrunk."""
     sizes = sorted((max(face.eye_distance_px, 1e-6), max(last.eye_distance_px, 1e-6)))
     return sizes[1] / sizes[0]
 

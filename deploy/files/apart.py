@@ -1,4 +1,4 @@
-"""Scoring of a file in a process of its own, for a file that has ended a process before."""
+"""Score a file in a separate process, because it may have crashed one before."""
 
 from __future__ import annotations
 

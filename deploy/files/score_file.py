@@ -65,10 +65,10 @@ class FileScore:
     """The score of a file: the decisions in order, the summary, and the similarity by time and lag.
 
     `source` is the name of the file, with escapes for bytes that are not UTF-8 (see `cavsync.file_names.legible`).
-    The `records` have their curves only where these were asked for; the summary's score has that of the whole file.
-    `face` is the face that speaks, over time; None where none was there long enough. `picture` shows it at its best
-    moment, where pictures were asked for. `tracks` are the verdicts on all audio tracks, where these were asked for;
-    the others are about the track that players play.
+    The `records` have curves only with `keep_curves`; the summary's score has the curve of the whole file. `face` is
+    the speaking face over time, None if no face was there long enough; `picture` shows it at its best moment, with
+    `keep_picture`. `tracks` are the verdicts on all audio tracks, with `all_audio`; everything else is then about the
+    track that a player would play.
     """
 
     source: str
@@ -89,7 +89,7 @@ class FileFailure:
 
 
 Outcome = FileScore | FileFailure
-"""What became of one file of several."""
+"""Result of one file of a batch."""
 
 
 def score_file(

@@ -23,7 +23,7 @@ T = TypeVar("T")
 MIN_NOTED_SECONDS = 0.1
 # A change over the whole file below this is within a frame, and may come from the measurement.
 DRIFT_LIMIT_MS = 30.0
-STRETCH_REMEDY = "give --stretch to resample its audio, which encodes that track anew"
+STRETCH_REMEDY = "give --stretch to resample its audio, which re-encodes that track"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def fix_file(
         audio_streams: numbers of the audio streams to move, from 0 on; None moves all of them.
         leave_out: indices, among all streams, of those that are not copied.
         program: number of the programme that the copy becomes; needed only where several have the same streams.
-        stretch: by how much longer the audio streams that move become; they are encoded anew.
+        stretch: by how much longer the audio streams that move become; they are re-encoded.
         overwrite: replace an existing `output`.
         check: called with the finished copy before it gets its name; may raise to discard it.
         on_progress: called with the seconds copied and the seconds declared (None where none are declared).

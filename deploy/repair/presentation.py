@@ -77,6 +77,6 @@ def _decoded_times(source: InputContainer, index: int) -> PacketTimes:
 
 def _unknown_order(stream: Stream, why: str) -> MediaError:
     return MediaError(
-        f"{stream.container.name} holds no times at which its pictures are shown, and their order cannot be told "
+        f"{stream.container.name} holds no times at which its frames are shown, and their order cannot be told "
         f"({why}): no file was written, convert the file first"
     )

@@ -60,7 +60,7 @@ def remux(
         audio_streams: numbers, among the audio streams, of those to move; None moves all of them.
         leave_out: indices, among all streams, of those that are not copied.
         program: number of the programme that the copy becomes; needed only where several have the same streams.
-        stretch: by how much longer the audio streams that move become; they are encoded anew.
+        stretch: by how much longer the audio streams that move become; they are re-encoded.
         on_progress: called with the seconds done and the seconds declared (None where nothing is declared).
 
     Returns:
@@ -114,7 +114,7 @@ def remux(
             raise MediaError(
                 f"{output} cannot be written ({reason_of(error)}), no file was written: {remedy}"
             ) from None
-        notes = [f"stream {stream.index} (audio) was stretched and encoded anew" for stream in stretched]
+        notes = [f"stream {stream.index} (audio) was stretched and re-encoded" for stream in stretched]
         notes += [f"stream {index} ({container.streams[index].type}) was left out" for index in leave_out]
         if programme is not None and programme.names and sink.format.name not in (TRANSPORT_STREAM, MATROSKA):
             notes.append(f"{output.suffix} has no place for the names of the programme: {programme.all_names}")
@@ -217,7 +217,7 @@ def _copy(
         pts_seconds = clock.stamp(packet)
         if pts_seconds is None and trace.kind == "video" and not trace.is_cover:
             raise MediaError(
-                f"{container.name} lacks the times at which some of its pictures are shown: no file was written, "
+                f"{container.name} lacks the times at which some of its frames are shown: no file was written, "
                 "convert the file first"
             )
         duration_seconds = (packet.duration or 0) * packet.time_base

@@ -1,4 +1,4 @@
-"""Stretching of audio tracks, which takes out a drift: their samples are resampled and encoded anew."""
+"""Stretching of audio tracks, which takes out a drift: their samples are resampled and re-encoded."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def add_stretched(stream: av.AudioStream, sink: OutputContainer) -> av.AudioStre
         target.codec_context.open()
     except (ValueError, av.error.FFmpegError) as error:
         raise MediaError(
-            f"the audio cannot be encoded anew in {codec.codec.canonical_name} ({reason_of(error)}): no file was "
+            f"the audio cannot be re-encoded in {codec.codec.canonical_name} ({reason_of(error)}): no file was "
             "written, convert the audio to AAC first"
         ) from None
     return target

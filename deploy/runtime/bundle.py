@@ -38,8 +38,8 @@ TENSORS_OF_PAIRS = TENSORS | {"visual_encoder": ("features", "embedding"), FRAME
 class Bundle:
     """An opened bundle. It keeps no state of a stream, so scorers in several threads may share it.
 
-    `faces` is None where the bundle has no face path. With `pairs`, which gives the features of a pair of frames,
-    `visual` takes the features of a tubelet's pairs; without, it takes tubelets.
+    `faces` is None if the bundle has no face path. `pairs`, if there is one, computes features of pairs of successive
+    frames, and `visual` then takes the features of a tubelet's pairs instead of its frames.
     """
 
     path: Path
@@ -139,14 +139,14 @@ class Bundle:
         return self.visual.run(self._visual_inputs(tubelets), "patches")
 
     def embed_frames_with_patches(self, tubelets: Sequence[Tubelet]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Tubelets of one stream -> unit embeddings (B, D) and patch tokens (B, N, D), of one computation."""
+        """Tubelets of one stream -> unit embeddings (B, D) and patch tokens (B, N, D), in one run of the encoder."""
         embeddings, patches = run_all(self.visual, self._visual_inputs(tubelets), EMBEDDING_AND_PATCHES)
         return self._checked(embeddings, len(tubelets)), patches
 
     def embed_audio_with_patches(
         self, segments: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Raw log-mel (B, segment_frames, bins) -> unit embeddings (B, D) and patch tokens (B, M, D), likewise."""
+        """Raw log-mel (B, segment_frames, bins) -> unit embeddings (B, D) and patch tokens (B, M, D)."""
         embeddings, patches = run_all(self.audio, segments, EMBEDDING_AND_PATCHES)
         return self._checked(embeddings, len(segments)), patches
 

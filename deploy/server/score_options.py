@@ -37,7 +37,7 @@ class ScoreOptions(BaseModel):
     adaptive: bool | None = Field(None, description="Search coarsely, then track the offset that was found.")
 
     path: Literal["auto", "face", "whole"] | None = Field(
-        None, description="Judge the faces, the whole picture, or both by the clearer evidence."
+        None, description="Judge the faces, the whole picture, or both (auto)."
     )
     audio_stream: int | str | None = Field(
         None, description="Number of the audio track, from 0 on, or several to mix, as in 2+3; not for pushed streams."

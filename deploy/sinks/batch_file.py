@@ -33,7 +33,7 @@ OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class BatchEntry:
-    """What the outputs need of one file: its row, its JSON objects, and its section of the report, if one is wanted."""
+    """One file's part of the outputs: its row, its JSON objects, and its section of the report, if one is wanted."""
 
     row: FileRow
     objects: list[dict[str, Any]]
@@ -232,7 +232,7 @@ class BatchFile:
                 return content
         except (ValueError, AttributeError):
             pass
-        raise DataError(f"{self.path} is damaged, or no file of an interrupted batch: delete it to begin again")
+        raise DataError(f"{self.path} is damaged, or not the file of an interrupted batch: delete it to begin again")
 
     def _require_same(self, found: dict[str, Any], header: dict[str, Any]) -> None:
         """Raise ConfigError where the batch was begun with other settings, so that no result mixes two kinds."""

@@ -1,4 +1,4 @@
-"""Chart of the opening of the speaking mouth beside the loudness of the sound, as it is and with its offset undone."""
+"""Chart of mouth opening and loudness, as recorded and with the offset removed."""
 
 from __future__ import annotations
 

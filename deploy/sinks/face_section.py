@@ -1,4 +1,4 @@
-"""What the report shows of the face that a file is judged on."""
+"""The report's section on the face that a file is judged on."""
 
 from __future__ import annotations
 

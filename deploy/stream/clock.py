@@ -15,7 +15,7 @@ from cavsync.deploy.stream.limits import PATIENCE_SECONDS
 
 
 class EpochEnd(NamedTuple):
-    """Where an epoch ended on its own clock, and where the next one began on that one's."""
+    """Time of the end of an epoch on its own clock, and of the start of the next one on the next one's clock."""
 
     last_seconds: float
     next_seconds: float

@@ -1,4 +1,4 @@
-"""The faces of a stream on the grid of the face model: each grid frame encoded once, each moment embedded once.
+"""The faces of a stream at the frame rate of the face model: frames are encoded once, instants embedded once.
 
 Frames come at any rate; the model sees `frame_rate_hz` of them per second, at the multiples of its period on the
 stream's clock. What a face looks like at such a time lies between its two neighbouring frames, linearly.
@@ -27,7 +27,7 @@ OPENING = NUM_LANDMARK_FEATURES - 1
 
 @dataclass(frozen=True)
 class FaceLook:
-    """How a face is seen at a moment; see `Face`. `mouth_opening` is in distances between the eyes."""
+    """Quality of the view of a face at one time; see `Face`. `mouth_opening` is in distances between the eyes."""
 
     presence: float
     frontality: float

@@ -1,4 +1,4 @@
-"""Similarities at up to twice the search range, from what the search embeds anyway, to notice an offset beyond it.
+"""Similarities at up to twice the search range, from embeddings that the search needs anyway, to detect larger offsets.
 
 The audio beyond the range of one moment lies within that of another, so that this takes no embedding of its own.
 """

@@ -59,7 +59,7 @@ class OpenKeywords(ScoringKeywords, EngineKeywords, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringOptions:
-    """How a stream or a file is scored. None stands for the value of the bundle, unless stated otherwise.
+    """How a stream or a file is scored. None means the value of the bundle, unless stated otherwise.
 
     Args:
         window_seconds: length of the window of a decision.
@@ -68,20 +68,20 @@ class ScoringOptions:
         hop_ms: step between lags, a multiple of 10 ms; longer hops cost less and resolve less.
         adaptive: begin with a coarse search, then track the peak, and widen where confidence drops (see
             `Search`); the whole picture's path only.
-        path: `whole` judges the whole picture, `face` the faces in it, `auto` both, by the clearer evidence; with a
-            bundle that has no face path, `auto` means `whole`.
+        path: `whole` judges the whole picture, `face` the faces in it, `auto` both (see `combine`); with a bundle that
+            has no face path, `auto` means `whole`.
         profile: limits within which the audio counts as in sync, by name (see `profiles`) or resolved.
         early_ms: limit of the profile `custom` for early audio; required with it, not allowed with any other.
         late_ms: the same for late audio.
-        max_lead_seconds: how long, in stream time, a frame waits for its audio and audio for its frames. None stands
-            for 30 s, in a live stream for 5 s more than the search range.
-        group_seconds: frames of this length of time are embedded together: less lowers the delay, more the cost. None
-            stands for 0.64 s, in a live stream for 0.32 s.
-        audio_stream: number of the audio track of a file or live source, from 0 on, or several to mix, as in `2+3`;
-            None stands for the one that players play.
-        video_stream: number of the video track, from 0 on; None as for `audio_stream`.
+        max_lead_seconds: how long, in stream time, a frame waits for its audio and audio for its frames. None means
+            30 s, and in a live stream 5 s more than the search range.
+        group_seconds: length of the groups of frames that are embedded together: shorter groups lower the delay, longer
+            ones the cost. None means 0.64 s, and in a live stream 0.32 s.
+        audio_stream: number of the audio track of a file or live source, counted from 0, or several to mix, as in
+            `2+3`; None means the one that a player would play.
+        video_stream: number of the video track, counted from 0; None as for `audio_stream`.
         program: number of the programme (MPEG-TS service, HLS variant) that has the tracks; None for any.
-        all_audio: score every audio track of a file, each by itself, in one pass.
+        all_audio: score every audio track of a file separately, in one pass.
 
     Raises:
         ConfigError: a number outside its limits, or a profile that cannot be used.

@@ -38,7 +38,7 @@ FULL = Density(1, 1)
 
 @dataclass
 class RowSource:
-    """What a row that is compared on demand is compared from.
+    """The inputs of a row of similarities that is computed on demand.
 
     `index` counts the frames of the stream; `tubelet` is there until it is embedded, then `embedding` (D,) is;
     `density` is that at which the row was compared, None before.

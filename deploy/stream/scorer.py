@@ -35,7 +35,7 @@ from cavsync.deploy.verdict.records import FACE, WHOLE, SyncScore
 from cavsync.errors import MediaError
 from cavsync.media.align import SAMPLE_RATE_HZ
 
-NO_FACE = f"no face is there in {MIN_FACE_SHARE:.0%} of the window or more"
+NO_FACE = f"no face is in at least {MIN_FACE_SHARE:.0%} of the window"
 
 
 class SyncScorer:

@@ -1,4 +1,4 @@
-"""An offset beyond the search range, where sound and picture fit better than anywhere within it."""
+"""Detect an offset beyond the search range, where audio and video match better than anywhere within it."""
 
 from __future__ import annotations
 

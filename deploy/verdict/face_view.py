@@ -1,4 +1,4 @@
-"""A face in a window: where it is, how well its mouth can be seen, and why it may tell nothing."""
+"""A face in a window: where it is, how well its mouth can be seen, and why it may be useless as evidence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JITTER = "the lips seem to jitter rather than to speak (hidden mouth, still pict
 
 @dataclass(frozen=True)
 class LipMotion:
-    """How lips move in a window.
+    """Motion of the lips in a window.
 
     `opening_range` is the spread of the opening between them (1st to 99th percentile), in distances between the outer
     corners of the eyes. `steadiness` is the correlation of each change of the opening with the next one, NaN where it
@@ -92,7 +92,7 @@ class FaceView:
 
     @property
     def doubt(self) -> str | None:
-        """What in the motion of the lips explains that nothing is decided on them, as a clause; None for nothing."""
+        """A clause on why the motion of the lips cannot be judged; None if it can."""
         if self.lips.opening_range < LITTLE_OPENING:
             return HARDLY_MOVE
         return JITTER if self.lips.jitter else None

@@ -38,7 +38,7 @@ DECIMALS = {"_seconds": 3, "_ms": 1, "_ms_per_minute": 1, "_share": 4, "similari
 class SyncScore:
     """One decision about the `window_seconds` that end at `time_seconds`.
 
-    `audio_offset_ms > 0` means that the audio is early, so that delaying it by `suggested_audio_delay_ms` repairs it
+    `audio_offset_ms > 0` means that the audio is early; delaying it by `suggested_audio_delay_ms` repairs it
     (ITU-R BT.1359). Numbers without evidence are None. `state` is one of `STATES`; `reason` is a sentence on why a
     decision is undetermined. `is_measured` means that the offset is trusted, even where the state is undetermined
     because the offset lies too close to a limit; otherwise the offset is only the best match, and no delay is

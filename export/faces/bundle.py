@@ -1,4 +1,4 @@
-"""Join a face model to a bundle: its encoders and the face finder's graphs, proven, calibrated, listed and hashed."""
+"""Join a face model to a bundle: its encoders and the face finder's graphs, checked, calibrated and hashed."""
 
 from __future__ import annotations
 

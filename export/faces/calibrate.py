@@ -1,4 +1,4 @@
-"""Calibrate the face path on held-out clips: windows as windows, files as files, and clips with the audio of others.
+"""Calibrate the face path on held-out clips, with their own audio and that of others, for windows and for whole files.
 
 As for the whole picture (`cavsync.export.calibrate`), a clip is embedded once over a range of lags wider than the
 search range; a part of it, moved by some hops, equals the clip with its audio shifted. What must not be accepted is

@@ -16,7 +16,7 @@ def face_section(manifest: Manifest, parity: list[OutputParity], found: FaceCali
     assert faces is not None
     lines = [
         FACE_TITLE,
-        "Where a face is seen, its lips are compared with what is heard. MediaPipe's face detectors and face mesh find",
+        "Where a face is visible, its lips are compared with the audio. MediaPipe's face detectors and face mesh find",
         "it (`FACES_LICENSE`, `FACES_NOTICE`); small encoders compare landmarks and image of the mouth with log-mel.",
         "",
         "| | |",
@@ -41,17 +41,17 @@ def face_section(manifest: Manifest, parity: list[OutputParity], found: FaceCali
 
 
 def footage_lines(faces: FaceSpec) -> list[str]:
-    """Return Markdown on the offsets of the training footage that were taken out."""
+    """Return Markdown on the offsets of the training footage that were removed."""
     found = faces.source.get("footage_offsets")
     if found is None:
-        return ["The training footage was taken as it is: scores contain the average of the offsets that it has."]
+        return ["The training footage was used unchanged, so scores contain the average of its own offsets."]
     rows = ((name.replace("|", "\\|"), group) for name, group in sorted(found["groups"].items()))
     return [
-        f"Offsets of the footage that were taken out after step {found['step']}, per group, measured by the model",
-        "itself (positive: audio early). A group of fewer than three clips, or whose clips do not agree, is left as it",
-        "is (0), and scores may contain its offset:",
+        "Constant offsets of the training footage per group, measured by the model itself and removed after step",
+        f"{found['step']} (positive: audio early). Groups of fewer than three clips, or whose clips do not agree, were",
+        "left unchanged (0), so scores may contain their offsets:",
         "",
-        "| group | clips | offset taken out |",
+        "| group | clips | offset removed |",
         "|---|---|---|",
         *(f"| {name} | {group['clips']} | {_signed_ms(group['audio_offset_ms'])} |" for name, group in rows),
     ]
@@ -68,7 +68,8 @@ def _calibration(found: FaceCalibration | None) -> list[str]:
         f"Calibrated on {found.num_clips} clips ({found.windows.calibration.source}), each with its own audio and with",
         "that of others. In cross-validation over clips:",
         "",
-        "| | accepted with an answer | accepted without | right among the accepted | median error |",
+        "| | accepted, of examples with a right answer | accepted, of those without | right among the accepted "
+        "| median error |",
         "|---|---|---|---|---|",
         _row("windows", found.windows),
         _row("whole files", found.files),

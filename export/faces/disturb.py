@@ -1,4 +1,4 @@
-"""Changes that make clean footage as hard as footage from the field: smaller, noisier pictures and noisy audio."""
+"""Changes that make clean footage as hard as footage from the field: smaller, noisier frames and noisy audio."""
 
 from __future__ import annotations
 

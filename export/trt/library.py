@@ -19,7 +19,7 @@ CUDA_VERSIONS = ("12", "13", "14")
 
 @dataclass(frozen=True)
 class Library:
-    """One of the two libraries.
+    """TensorRT or TensorRT-RTX, as installed here.
 
     `offered` are the compute capabilities ("89") that it builds for without such a GPU; none for full TensorRT, which
     builds for this machine's GPU only. `gpu` is this machine's. `cuda_version` is empty if unknown.

@@ -11,7 +11,7 @@ from cavsync.export.trt.library import Choice
 
 @dataclass(frozen=True)
 class TensorRTOptions:
-    """What engines to build.
+    """The engines to build.
 
     library: full TensorRT (builds for this machine's GPU), TensorRT-RTX (ahead of time), or "auto".
     compute_capabilities: one engine for each, such as "89"; without any, one for all that the library supports.

@@ -57,7 +57,7 @@ def test_it_packs_and_says_what_it_left_out(videos: Path, tmp_path: Path) -> Non
     [
         (["{videos}", "{out}", "--frames", 2, "--fps", 3], 2, "exclude each other"),
         (["{videos}", "{out}", "--quality", 0], 2, "--quality"),
-        (["none", "{out}"], 1, "is no source"),
+        (["none", "{out}"], 1, "is not a source"),
         (["{videos}", "{videos}"], 2, "empty folder"),
         (["{videos}", "{out}", "--labels", "{videos}/broken.mp4"], 1, "index,mid,display_name"),
         (["{videos}", "{out}", "--media", "{videos}"], 2, "do not fit"),

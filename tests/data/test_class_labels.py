@@ -44,7 +44,7 @@ def test_vocabulary_is_read_by_index_and_found_by_both_names(tmp_path: Path) -> 
         (("1,a,a",), "from 0 on"),
         (("0,a,a", "0,b,b"), "from 0 on"),
         (("0,a,dog", "1,b,dog"), "'dog' to two classes"),
-        (("0,a",), "no label vocabulary"),
+        (("0,a",), "not a label vocabulary"),
     ],
 )
 def test_vocabularies_that_would_mix_classes_up_are_refused(rows: tuple[str, ...], match: str, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_bytes_are_refused(name: str) -> None:
     """Anything but a record is a MediaError that names it."""
-    with pytest.raises(MediaError, match="the sample is no record of faces") as caught:
+    with pytest.raises(MediaError, match="the sample is not a record of faces") as caught:
         FaceTrack.from_bytes(HOSTILE[name], "the sample")
     assert caught.value.reason == "corrupt"
 

@@ -150,7 +150,7 @@ def test_unfinished_pack_is_said(shards: Path) -> None:
     assert [found.reason for found in source.damage] == ["unfinished"]
     assert use_all(source) == {}
     (shards / "manifest.json").write_text("{")
-    with pytest.raises(DataError, match="no manifest"):
+    with pytest.raises(DataError, match="not a manifest"):
         opened(shards)
 
 
@@ -192,7 +192,7 @@ def test_manifests_that_promise_too_much(shards: Path, entry: dict[str, object])
     content = json.loads(path.read_text())
     content["shards"][0].update(entry)
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="is no manifest of shards"):
+    with pytest.raises(DataError, match="is not a manifest of shards"):
         opened(shards)
 
 

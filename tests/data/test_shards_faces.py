@@ -100,7 +100,7 @@ def test_damaged_track(packed: Path, tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[sample.faces[0] + sample.faces[1] // 2] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(MediaError, match="no record of faces") as caught:
+    with pytest.raises(MediaError, match="not a record of faces") as caught:
         opened(tmp_path).load_faces(0)
     assert caught.value.reason == "corrupt"
     assert len(opened(tmp_path).load(0, 32).frames) == 13

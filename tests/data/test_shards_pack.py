@@ -226,7 +226,7 @@ def test_what_it_refuses(videos: Path, packed: Path, tmp_path: Path) -> None:
         pack(videos, fewer, SHARD_OPTIONS, workers=1)
     with pytest.raises(DataError, match="holds no clip"):
         pack(packed, tmp_path / "out", SHARD_OPTIONS, workers=1)
-    with pytest.raises(DataError, match="is no source"):
+    with pytest.raises(DataError, match="is not a source"):
         pack(videos / "none", tmp_path / "out", SHARD_OPTIONS, workers=1)
     with pytest.raises(ConfigError, match="do not fit"):
         pack(videos, tmp_path / "out", SHARD_OPTIONS, media=videos, workers=1)

@@ -43,5 +43,12 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     assert missing == []
 
 
+@every_page
+def test_included_files_are_named_as_the_site_needs_it(page: Path) -> None:
+    """A formatter took the mark of an include for Python, and the site showed it in place of the file."""
+    marks = re.findall(r"^--8\s*<\s*--.*", page.read_text("utf-8"), re.MULTILINE)
+    assert [mark for mark in marks if not re.fullmatch(r'--8<-- "[^"]+"', mark)] == []
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 130

@@ -19,7 +19,7 @@ SAYS = {
     "# in a pipeline of your own": r"\A(in_sync -?\d.*\n)+(.*\n)*(audio_late -\d.*\n)+",
     "EnginePool": r"\A(video\.mp4 \w+\n){4}\Z",
     "# a live source": r"in_sync(.*\n)*began audio_late(.*\n)*ended audio_late",
-    "# alarms of a pipeline of your own": r"\Abegan audio_late -(2[6-9]|3[0-3])\d\.",
+    "# alarms in your own pipeline": r"\Abegan audio_late -(2[6-9]|3[0-3])\d\.",
     "CAVMAESync": r"\Atensor\(",
     "use_backend": r"\A\Z",
 }

@@ -144,7 +144,7 @@ def test_existing_folders(run_dir: Path, tmp_path: Path) -> None:
     assert left_in(tmp_path) == {"bundle"}
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").write_text("dear")
-    with pytest.raises(ConfigError, match="no bundle"):
+    with pytest.raises(ConfigError, match="not a bundle"):
         export_bundle(run_dir, tmp_path / "letters", overwrite=True)
     assert (tmp_path / "letters" / "a.txt").read_text() == "dear"
 
@@ -154,7 +154,7 @@ def test_a_manifest_of_something_else_is_not_replaced(run_dir: Path, tmp_path: P
     out = tmp_path / "extension"
     out.mkdir()
     (out / "manifest.json").write_text('{"manifest_version": 3}')
-    with pytest.raises(ConfigError, match="no bundle"):
+    with pytest.raises(ConfigError, match="not a bundle"):
         export_bundle(run_dir, out, calibration_clips=[], overwrite=True)
     assert (out / "manifest.json").read_text() == '{"manifest_version": 3}'
 

@@ -132,7 +132,7 @@ def test_the_manifest_says_what_it_is(bundle_dir: Path) -> None:
     assert row["passed"]
     assert row["artefact"] == "classifier, float32"
     card = (bundle_dir / "MODEL_CARD.md").read_text()
-    assert "`classifier.onnx` gives the logits of 5 classes for log_mel and frames" in card
+    assert "`classifier.onnx` computes the logits of 5 classes from log_mel and frames" in card
     assert "Their softmax is the probabilities." in card
 
 

@@ -199,12 +199,12 @@ def test_existing_folders(bundle_dir: Path, tmp_path: Path) -> None:
     for name in ("another_model/config.pbtxt", "cavsync_audio_encoder/2/model.onnx"):
         (out / name).parent.mkdir()
         (out / name).write_text("mine")
-        with pytest.raises(ConfigError, match="no Triton repository"):
+        with pytest.raises(ConfigError, match="not a Triton repository"):
             write_triton_repository(bundle_dir, out, overwrite=True)
         assert (out / name).read_text() == "mine"
         shutil.rmtree((out / name).parent)
     (out / "cavsync_audio" / "config.pbtxt").unlink()
-    with pytest.raises(ConfigError, match="no Triton repository"):
+    with pytest.raises(ConfigError, match="not a Triton repository"):
         write_triton_repository(bundle_dir, out, overwrite=True)
 
 
@@ -212,7 +212,7 @@ def test_a_bundle_and_a_file_are_not_replaced(bundle_dir: Path, tmp_path: Path) 
     """Nor is a folder inside the bundle written, which would make it something else."""
     (tmp_path / "letter").write_text("dear")
     for out in (bundle_dir.parent, tmp_path / "letter"):
-        with pytest.raises(ConfigError, match="no Triton repository"):
+        with pytest.raises(ConfigError, match="not a Triton repository"):
             write_triton_repository(bundle_dir, out, overwrite=True)
     for out in (bundle_dir, bundle_dir / "models"):
         with pytest.raises(ExportError, match="lies in the bundle"):

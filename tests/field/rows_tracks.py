@@ -117,7 +117,7 @@ SITUATIONS = [
         "silent mono tracks in mxf",
         converted("clip.mxf", *SILENCE, *FOUR, "-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000"),
         0,
-        "audio track 0 is passed over, because it is silent",
+        "audio track 0 is skipped, because it is silent",
     ),
     Situation(
         "silent track named",

@@ -29,21 +29,21 @@ def _columns(context: click.Context, parameter: click.Parameter, values: tuple[s
               "own.")  # fmt: skip
 @click.option("--column", "columns", multiple=True, metavar="NAME=COLUMN", callback=_columns,
               help="Column of METADATA that holds video, sound, edited, edit, task, offset, direction, attribute, kind "
-              "or group, where it is not the published one. May be repeated.")  # fmt: skip
+              "or group, if it is not the published one. May be repeated.")  # fmt: skip
 @click.option("--edit", "edits", multiple=True, metavar="NAME",
               help="Edit that shifts the sound. May be repeated; by default time_shifted and "
               "global_offset.")  # fmt: skip
 @click.option("--with-offsets", is_flag=True,
-              help="Also test copies of the videos with each pair's offset put in. The choice between in sync and "
-              "shifted needs the videos alone.")  # fmt: skip
+              help="Also test copies of the videos with each pair's offset put in. The two choices need the videos "
+              "alone.")  # fmt: skip
 def av_syncbench(
     metadata: Path, out: Path, columns: dict[str, str], edits: tuple[str, ...], with_offsets: bool
 ) -> None:
     """Write a manifest of AV-SyncBench's videos, with their scenario as kind, for `cavsync eval sync`.
 
     METADATA is the benchmark's list of pairs; its paths are relative to its folder. The two choices of `eval sync` are
-    the benchmark's: 50 to 500 ms, either way. Pairs of other edits (jitter, speed, another voice or instrument) are no
-    offsets: they are left out and counted.
+    the benchmark's: 50 to 500 ms, either way. Pairs with other edits (jitter, speed, another voice or instrument) have
+    no offset: they are left out and counted.
     """
     import os
 

@@ -33,7 +33,7 @@ FRAMES_PER_SECOND_OF_AUDIO = 100
 def check(
     source: Path, frames_per_clip: int, segment_seconds: float, instants: int, workers: int, json_out: Path | None
 ) -> None:
-    """Load every clip of SRC, a folder of videos or a CAV-MAE JSON, and list those that training would reject.
+    """Load every clip of SRC (a folder of videos or shards, or a CAV-MAE JSON); list those that training would reject.
 
     After Ctrl-C or SIGTERM the clips that were checked are listed. Exit status 1: at least one clip would be rejected.
     """

@@ -17,9 +17,9 @@ from cavsync.cli.progress import counting_bar
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Number of processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def stats(source: Path, frames_per_clip: int, workers: int, as_json: bool) -> None:
-    """Measure the mean and standard deviation of the log-mel of SRC, a folder of videos or a CAV-MAE JSON.
+    """Measure the mean and standard deviation of the log-mel of SRC, a folder of videos or shards, or a CAV-MAE JSON.
 
-    Models are trained on (x + 5.081) / 4.4849, the statistics of AudioSet; inspect data that differ much from them.
+    Models see (x + 5.081) / 4.4849, by the statistics of AudioSet; inspect data whose own differ much from them.
     """
     from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
     from cavsync.data.sources.clips import open_source

@@ -45,7 +45,7 @@ def _fps(_: click.Context, __: click.Parameter, value: str | None) -> Fraction |
     default="flat",
     show_default=True,
     help="Families, taken in turn. flat: impacts, drummer, keys, face (drawings, quick to learn). worlds: balls, tools,"
-    " plucked, bowed, animals, machines, walking, screen, voices (scenes in three dimensions). all: both.",
+    " plucked, bowed, animals, machines, walking, screen, voices (three-dimensional scenes). all: both.",
 )
 @click.option("--duration-seconds", type=float, default=6.0, show_default=True, help="Length of each clip.")
 @click.option(

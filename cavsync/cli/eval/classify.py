@@ -33,8 +33,8 @@ DEFAULT_FRAMES = 10
               help="Modalities given to the model. May be repeated.  [default: as trained, "
               "else multimodal]")  # fmt: skip
 @click.option("--frames", type=click.IntRange(min=1),
-              help="Frames per clip, whose probabilities are averaged, unless the head takes them together; by default "
-              "10, with such a head as many as in its training (16 if unknown), or all of a CAV-MAE JSON.")  # fmt: skip
+              help="Frames per clip, whose probabilities are averaged. By default 10, or all of a CAV-MAE JSON; for a "
+              "head that classifies them together, as many as in its training (16 if unknown).")  # fmt: skip
 @segments_option
 @channels_option
 @click.option("--target", type=click.Choice(["multi-label", "single-label"]),

@@ -13,9 +13,9 @@ import click
 def compare(first: Path, second: Path) -> None:
     """Compare two results of one task: every metric with its difference, and every other difference.
 
-    The 95 % intervals decide: "better" and "worse" mean that those of the two values lie apart; "higher" and "lower"
-    that they overlap or that one is not known, so that chance may explain the difference, or that the metric has no
-    good direction. "Measured differently": data or protocol differ, so that neither value is better and equal values
+    "Better" and "worse" mean that the 95 % intervals of the two values do not overlap. "Higher" and "lower" mean that
+    they overlap or that one is unknown, so the difference may be chance, or that neither direction of the metric is
+    better. "Measured differently" means that data or protocol differ, so neither value is better, and equal values
     mean little.
     """
     from rich.console import Console

@@ -46,8 +46,8 @@ SIMILARITIES = ("diagonal-mean", "diagonal-max", "full-mean", "full-max", "singl
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Seed of drawn clips and of the intervals.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
-              help="Model option that the shapes in a .pth do not determine, such as num_heads=12, or "
-              "chain_joint_blocks=true, of runs too: published tables chain several joint blocks.")  # fmt: skip
+              help="Model option that the shapes in a .pth do not determine, such as num_heads=12. Also for runs: "
+              "chain_joint_blocks=true, as in published tables of models with several joint blocks.")  # fmt: skip
 @result_options
 def retrieval(
     data: Path,

@@ -82,11 +82,11 @@ def _chosen(
               help="RUN, RUN/checkpoints/NAME or an authors' .pth to test, uncalibrated. "
               "May be repeated.")  # fmt: skip
 @click.option("--path", "paths", multiple=True, type=click.Choice(["auto", "face", "whole"]),
-              help="Path of the bundles to test: the faces, the whole picture, or the verdict's own choice. May be "
-              "repeated; by default all that a bundle has.")  # fmt: skip
+              help="Path of the bundles to test: the faces, the whole picture, or both (auto). May be repeated; by "
+              "default all that a bundle has.")  # fmt: skip
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE", callback=_selection,
-              help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated: clips need a "
-              "named value in each named column.")  # fmt: skip
+              help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated; of several "
+              "values for one column, any matches.")  # fmt: skip
 @click.option("--min-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True,
               help="Use only clips whose video and audio last at least this long.")  # fmt: skip
 @click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True),
@@ -94,21 +94,21 @@ def _chosen(
 @click.option("--offsets", "offsets_ms", metavar="MS,MS,...", default="0,200,-200,400,-400", show_default=True,
               callback=_offsets, help="Offsets to put into copies of the clips, in ms.")  # fmt: skip
 @click.option("--wrong-sound", is_flag=True,
-              help="Also score every clip with the sound of one of another group, where nothing should be "
+              help="Also score every clip with the audio of a clip of another group, where nothing should be "
               "decided.")  # fmt: skip
 @click.option("--variants", metavar="NAME,NAME,...", callback=_variants,
-              help="Also score the clips with their picture changed: all, or some of mirror, half, double, letterbox, "
+              help="Also score the clips with their frames changed: all, or some of mirror, half, double, letterbox, "
               "fps15, fps30, fps60, dim, noise, mjpeg, second-face, cuts.")  # fmt: skip
 @click.option("--classes", "classes_per_clip", type=click.IntRange(0, 21), default=0, show_default=True,
               help="Also test this many of the 21 offsets within ±2 s per clip.")  # fmt: skip
 @click.option("--absolute-offset", is_flag=True,
-              help="Also measure how far each clip is from sync as it is, in classes of 0.2 s within ±2 s, as papers "
-              "on generated sound do.")  # fmt: skip
+              help="Also measure how far each unchanged clip is from sync, in classes of 0.2 s within ±2 s, as papers "
+              "on generated audio do.")  # fmt: skip
 @click.option("--generation-metrics", metavar="NAME,NAME,...", callback=_generation_metrics,
-              help="Also measure the clips as they are as papers on generated sound and video do: all, or some of lse "
-              "(LSE-C and LSE-D), av-align (needs OpenCV), javis (JavisScore and AVHScore).")  # fmt: skip
+              help="Also compute metrics of papers on generated audio and video on the unchanged clips: all, or some "
+              "of lse (LSE-C and LSE-D), av-align (needs OpenCV), javis (JavisScore and AVHScore).")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Seed of the classes and of the choice of other clips' sounds.")  # fmt: skip
+              help="Seed of the classes and of the choice of other clips' audio.")  # fmt: skip
 @click.option("--write-manifest", "manifest_out", type=click.Path(dir_okay=False, path_type=Path),
               help="Write the clips and trials as JSON lines, which repeat the test when given as DATA.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=key_values,
@@ -133,11 +133,11 @@ def sync(
 ) -> None:
     """Test models on clips that are in sync or whose offset is known.
 
-    Offsets are put into copies of the clips by shifting timestamps, and the copies are scored as files. Measured are
-    the errors, the decisions, the choice between in sync and shifted, and the calibration of the confidence, by path
-    of the bundle, with and without the offset that each source of footage has of its own. Shares have 95 % intervals
-    over groups of clips. The baseline, motion energy against loudness, has learned nothing. DATA is a folder of clips,
-    or a manifest of JSON lines. Ctrl-C or SIGTERM writes the result of the clips that are done.
+    Offsets are put into copies of the clips by shifting timestamps, and the copies are scored as files. The result has
+    the errors, the decisions, the choice between in sync and shifted, and the calibration of the confidence, for each
+    path of a bundle, with and without the constant offset of each source of footage. Shares have 95 % intervals over
+    groups of clips. The baseline, motion energy against loudness, needs no training. DATA is a folder of clips, or a
+    manifest of JSON lines. Ctrl-C or SIGTERM writes the result of the clips that are done.
     """
     from cavsync.cli.eval.output import check_outputs, deliver
     from cavsync.cli.result_files import require_result_files

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command("embed")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path),
-              help="Folder for the files of features, one for each input, and for embeddings.json.")  # fmt: skip
+              help="Folder for the embeddings, a file per input, and for embeddings.json.")  # fmt: skip
 @click.option("--model", type=click.Path(path_type=Path),
               help="BUNDLE, RUN, RUN/checkpoints/NAME or an authors' .pth; by default the model that comes with "
               "cavsync. A bundle needs no torch.")  # fmt: skip
@@ -48,10 +48,10 @@ def embed(
     """Write, for each INPUT, the embeddings of its frames and of the audio around each frame, with their times.
 
     INPUT is a media file, a folder of them, or a folder of shards, each clip of which counts as a file. Embeddings have
-    unit length, so the product of a frame's and an audio segment's is their similarity; audio features are missing
-    (NaN, null) where the audio does not cover the segment. Inputs whose files are in OUT already are not computed again
-    unless they have changed since, so repeating an interrupted command goes on with it; a file that was not finished
-    begins anew. Shards need torch. Exit status 1: an input could not be used.
+    unit length, so the product of a frame's and an audio segment's is their similarity; audio embeddings are missing
+    (NaN, null) where the audio does not cover the segment. Inputs whose files are in OUT already are skipped unless
+    they have changed since, so repeating an interrupted command continues it. Shards need torch. Exit status 1: an
+    input could not be used.
     """
     from cavsync.deploy.files.features import file_features, item_features
     from cavsync.deploy.sinks.feature_file import feature_file

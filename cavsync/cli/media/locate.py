@@ -17,7 +17,7 @@ from cavsync.cli.scoring import bundle_option
 @click.option("--top", "num_places", type=click.IntRange(min=1), default=5, show_default=True,
               help="Places to list, at most.")  # fmt: skip
 @click.option("--video-stream", type=click.IntRange(min=0), metavar="N",
-              help="Number of the video track, from 0 on; by default the first.")  # fmt: skip
+              help="Number of the video track, counted from 0; by default the first.")  # fmt: skip
 @click.option("--json", "json_out", type=click.Path(dir_okay=False, path_type=Path),
               help="Write the places as JSON.")  # fmt: skip
 def locate(
@@ -30,11 +30,10 @@ def locate(
 ) -> None:
     """Find where in VIDEO the SOUND belongs, such as a short clip or another recording of the same scene.
 
-    SOUND is any file with audio, of at most five minutes; VIDEO may be hours long. Only what is seen is compared with
-    the sound: audio of VIDEO is ignored. A place counts as found if it stands out from all others as no wrong sound's
-    best place would in 99 of 100 cases; otherwise the answer is undetermined, with the reason and the best places.
-    SOUND needs 3 s or more, and VIDEO at least 13 places to compare. A place before 0:00:00.00 means that SOUND began
-    before VIDEO did.
+    SOUND is any file with audio, of 3 s to five minutes; VIDEO may be hours long. Only the frames of VIDEO are compared
+    with the sound; its audio is ignored. A place counts as found if it stands out more than the best place of a wrong
+    sound would in 99 of 100 cases; otherwise the answer is undetermined, with the reason and the best places. VIDEO
+    needs at least 13 places to compare. A place before 0:00:00.00 means that SOUND began before VIDEO did.
     """
     import json
 

@@ -1,4 +1,4 @@
-"""A folder that receives one file for each input, and that the same command, repeated, goes on with."""
+"""A folder that receives one file per input; repeating the same command writes the missing ones."""
 
 from __future__ import annotations
 

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 @click.command("tag")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path),
-              help="Folder for the files of classes, one for each input, and for tags.json.")  # fmt: skip
+              help="Folder for the classes, a file per input, and for tags.json.")  # fmt: skip
 @click.option("--model", required=True, type=click.Path(path_type=Path),
               help="BUNDLE or RUN of a classifier, RUN/checkpoints/NAME, or a fine-tuned .pth of the authors. "
               "A bundle needs no torch.")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(["jsonl", "csv", "vtt"]), default="jsonl", show_default=True,
               help="JSON lines, a table, or WebVTT cues that players show.")  # fmt: skip
 @click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True),
-              help="Length of the windows, in each of which the probabilities of the frames are averaged; 1 by "
-              "default. A head on clips takes the frames of a window together; then 10.")  # fmt: skip
+              help="Length of the windows over which the probabilities of frames are averaged; 1 by default, and 10 "
+              "for a head that classifies the frames of a clip together.")  # fmt: skip
 @click.option("--frame-rate", "frame_rate_hz", type=click.FloatRange(min=0, min_open=True),
-              help="Frames classified per second, at most those of the video; 1 by default. A head on clips takes "
-              "as many as its window needs.")  # fmt: skip
+              help="Frames classified per second, at most those of the video; 1 by default. Not for a head that "
+              "classifies the frames of a clip together.")  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True,
               help="Classes named per window and per file, at most.")  # fmt: skip
 @click.option("--min-probability", type=click.FloatRange(0, 1), default=0.1, show_default=True,
@@ -61,11 +61,10 @@ def tag(
     program: int | None,
     overrides: dict[str, Any],
 ) -> None:
-    """Write, for each INPUT, which classes are seen or heard when, and in the whole file, with probabilities.
+    """Write, for each INPUT, the classes seen or heard over time and in the whole file, with probabilities.
 
-    INPUT is a media file or a folder of them. Inputs whose files are in OUT already are not computed again unless they
-    have changed since, so repeating an interrupted command goes on with it; a file that was not finished begins anew.
-    Exit status 1: an input could not be used.
+    INPUT is a media file or a folder of them. Inputs whose files are in OUT already are skipped unless they have
+    changed since, so repeating an interrupted command continues it. Exit status 1: an input could not be used.
     """
     from cavsync.deploy.files.tags import file_tags
     from cavsync.deploy.sinks.tag_file import tag_file

@@ -39,10 +39,10 @@ class Augmentation(BaseModel):
     mel_shift_bins: NonNegativeInt = 0
     """Largest shift of the spectrum, up or down, which imitates other voices and rooms."""
     frequency_mask_bins: NonNegativeInt = 0
-    """SpecAugment: width that the band of masked mel bins stays below (Park et al. 2019, arXiv 1904.08779), drawn as in
-    torchaudio."""
+    """SpecAugment: exclusive upper bound of the width of the masked band of mel bins (Park et al. 2019, arXiv
+    1904.08779), drawn as in torchaudio."""
     time_mask_frames: NonNegativeInt = 0
-    """SpecAugment: number that the successive log-mel frames masked in every segment stay below, drawn alike."""
+    """SpecAugment: exclusive upper bound of the number of successive log-mel frames masked in every segment."""
     mask_fill: Literal["mean", "zero"] = "mean"
     """What SpecAugment writes: the mean log-mel of speech and noise, or, as the public code of CAV-MAE, 0, which is
     louder than that by 1.1 standard deviations."""

@@ -1,4 +1,4 @@
-"""Named arrays as the bytes of an .npz: the same bytes every time, and nothing in foreign ones is executed."""
+"""Write named arrays as the bytes of an .npz, equal for equal arrays, and read them without executing anything."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_arrays(data: bytes, types: Mapping[str, str], where: str) -> dict[str, 
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return {name: _read(archive, name, np.dtype(dtype)) for name, dtype in types.items()}
     except UNREADABLE as error:
-        raise MediaError(f"{where} is no record of faces ({error}): write it again", reason="corrupt") from None
+        raise MediaError(f"{where} is not a record of faces ({error}): write it again", reason="corrupt") from None
 
 
 def _read(archive: zipfile.ZipFile, name: str, wanted: np.dtype[Any]) -> NDArray[Any]:

@@ -63,7 +63,7 @@ class FaceTrack:
         """Check arrays of TYPES and make a track of them. Raises MediaError that names `where`."""
         fault = _fault(arrays)
         if fault:
-            raise MediaError(f"{where} is no record of faces ({fault}): write it again", reason="corrupt")
+            raise MediaError(f"{where} is not a record of faces ({fault}): write it again", reason="corrupt")
         return cls(**{name: arrays[name] for name in TYPES if name != "format"})
 
 

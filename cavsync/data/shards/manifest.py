@@ -95,4 +95,6 @@ def read_manifest(folder: Path) -> ShardManifest | None:
         return None
     except (OSError, TypeError, ValueError, RecursionError) as error:
         reason = problem(error) if isinstance(error, ValidationError) else error
-        raise DataError(f"{path} is no manifest of shards ({reason}): restore it or pack into a new folder") from None
+        raise DataError(
+            f"{path} is not a manifest of shards ({reason}): restore it or pack into a new folder"
+        ) from None

@@ -36,7 +36,7 @@ def list_items(source: Path, media: Path | None = None) -> tuple[Path, Sequence[
     elif media is not None and source.is_file():
         items, root, wanted = _csv_items(source, media), media, "rows"
     else:
-        raise DataError(f"{source} is no source: give a folder of videos, a CAV-MAE .json, or a .csv with --media")
+        raise DataError(f"{source} is not a source: give a folder of videos, a CAV-MAE .json, or a .csv with --media")
     if not items:
         raise DataError(f"{source} holds no clip, expected {wanted}: give another source")
     return root, items

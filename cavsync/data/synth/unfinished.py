@@ -1,4 +1,4 @@
-"""What an interrupted run has written of a set of clips, so that the next one goes on with the others."""
+"""The record of clips that an interrupted command has written, so that the next one writes only the others."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ IN_MEMORY = GraphSpec(file="", inputs=[], outputs=[])
 
 
 def default_sync(config: ModelConfig) -> SyncSpec:
-    """Return a frame-exact grid for short segments; a coarse, affordable one for the seconds of published models."""
+    """Return the default grid and window: every frame for short audio segments, a coarser, cheaper grid for longer
+    ones, such as those of the published models."""
     if config.audio_length <= SHORT_SEGMENT_FRAMES:
         return SyncSpec(
             frame_rate_hz=25.0, hop_ms=40.0, max_offset_ms=1000.0, window_seconds=2.5, decision_step_seconds=0.5

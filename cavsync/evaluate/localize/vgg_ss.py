@@ -55,8 +55,8 @@ class VggSs:
             names = [(str(entry["file"]), str(entry["class"]), list(entry["bbox"])) for entry in entries]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
-                f'{json_path} is no VGG-SS annotation ({error!r}), expected [{{"file", "class", "bbox"}}]: download it '
-                "again"
+                f'{json_path} is not a VGG-SS annotation ({error!r}), expected [{{"file", "class", "bbox"}}]: download '
+                "it again"
             ) from None
         if not names:
             raise DataError(f"{json_path} lists no clip: download it again")

@@ -143,7 +143,7 @@ def read_result(path: Path | str) -> EvalResult:
         raise DataError(f"{path} cannot be read ({error.strerror}): give a JSON that `cavsync eval` wrote") from None
     except ValidationError as error:
         raise DataError(
-            f"{path} is no result of format 1, it {problem(error)}: give a JSON that `cavsync eval` wrote"
+            f"{path} is not a result of format 1, it {problem(error)}: give a JSON that `cavsync eval` wrote"
         ) from None
     except (ValueError, RecursionError):
         raise DataError(f"{path} is not valid JSON: give a JSON that `cavsync eval` wrote") from None

@@ -111,7 +111,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise DataError(f"Line {number} of {path} is no JSON object: give the benchmark's JSON lines")
+            raise DataError(f"Line {number} of {path} is not a JSON object: give the benchmark's JSON lines")
         yield number, record
 
 

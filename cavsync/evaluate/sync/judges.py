@@ -1,4 +1,4 @@
-"""The methods under test: each judges a media file by itself, as a user would have it judged."""
+"""The methods under test: each scores a media file as a user would."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class SyncTrials:
 
 @dataclass(frozen=True)
 class SyncTests:
-    """What to test: the offsets in ms, how many of the 21 classes per clip, the names of the variants, whether to test
+    """Tests to run: the offsets in ms, how many of the 21 classes per clip, the names of the variants, whether to test
     with other clips' sounds, whether to measure absolute offsets, the names of `GENERATION_METRICS` to measure, the
     paths of the bundles (all by default), the length of windows (None: that of each bundle), which is also that of the
     shortest file, and the tracks of the clips."""

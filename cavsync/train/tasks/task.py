@@ -20,7 +20,7 @@ Model = CAVMAESync | CAVMAEFT | FaceSync
 
 
 class Draw(NamedTuple):
-    """What randomness and schedules of a loss depend on; generator and place as for `CAVMAESync.forward`.
+    """The inputs of a loss's random draws and schedules; generator and place as for `CAVMAESync.forward`.
 
     progress in [0, 1] is the share of the run that is over.
     """

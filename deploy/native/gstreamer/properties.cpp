@@ -29,7 +29,7 @@ GstCavsync* element_of(gpointer object) { return static_cast<GstCavsync*>(object
 GType policy_type() {
   static const GType type = [] {
     static const GEnumValue values[] = {
-        {static_cast<int>(Policy::kDropOldest), "Drop what waits longest: for live pipelines", "drop-oldest"},
+        {static_cast<int>(Policy::kDropOldest), "Drop the oldest: for live pipelines", "drop-oldest"},
         {static_cast<int>(Policy::kBlock), "Hold the buffers back: for files", "block"},
         {0, nullptr, nullptr},
     };
@@ -41,7 +41,7 @@ GType policy_type() {
 GType path_type() {
   static const GType type = [] {
     static const GEnumValue values[] = {
-        {CAVSYNC_PATH_AUTO, "Both, by the clearer evidence; the whole picture with a bundle without a face path", "auto"},
+        {CAVSYNC_PATH_AUTO, "Both; the whole picture with a bundle without a face path", "auto"},
         {CAVSYNC_PATH_WHOLE, "The whole picture", "whole"},
         {CAVSYNC_PATH_FACE, "The faces in the picture", "face"},
         {0, nullptr, nullptr},
@@ -114,15 +114,15 @@ void install_properties(GObjectClass* object_class) {
   const auto install = [&](Property id, GParamSpec* spec) { g_object_class_install_property(object_class, id, spec); };
   install(kBundle, g_param_spec_string("bundle", "Bundle", "Folder of the bundle to score with", "", fixed));
   install(kEngine, g_param_spec_string("engine", "Engine",
-                                       "What computes the encoders, as in `cavsync score --engine`: onnxruntime, "
-                                       "openvino, either with :PRECISION, or auto",
+                                       "Engine that runs the encoders, as in `cavsync score --engine`: onnxruntime, "
+                                       "openvino, tensorrt, tensorrt_rtx, one with :PRECISION, or auto",
                                        "onnxruntime", fixed));
   install(kProvider, g_param_spec_string("provider", "Provider",
                                          "Execution provider of the engine onnxruntime: cpu, cuda or tensorrt", "cpu",
                                          fixed));
   install(kThreads, g_param_spec_int("threads", "Threads", "Threads inside one operator (0 = the runtime's choice)", 0,
                                      G_MAXINT, 0, fixed));
-  install(kDevice, g_param_spec_int("device", "Device", "Number of the GPU of the providers cuda and tensorrt", 0,
+  install(kDevice, g_param_spec_int("device", "Device", "Number of the GPU for cuda and tensorrt", 0,
                                     G_MAXINT, 0, fixed));
   install(kProfile, g_param_spec_string("profile", "Profile",
                                         "Limits of in-sync, as in `cavsync score --profile`: itu-bt1359-detect, "
@@ -152,7 +152,7 @@ void install_properties(GObjectClass* object_class) {
   install(kEndAfter, g_param_spec_uint("end-after", "End after", "Decisions in a row of another state that end an event",
                                        1, G_MAXINT, 3, fixed));
   install(kDropped, g_param_spec_uint64("dropped", "Dropped",
-                                        "Frames and pieces of audio that were passed on without being scored, because "
+                                        "Frames and audio buffers that were passed on without being scored, because "
                                         "scoring was too slow",
                                         0, G_MAXUINT64, 0, seen));
   gst_type_mark_as_plugin_api(policy_type(), static_cast<GstPluginAPIFlags>(0));

@@ -17,21 +17,21 @@
  * `flush`, `reset` and `summarise` wait for all of them. A handle must not be in use when it is released.
  *
  * Errors. Functions return a status; on any but CAVSYNC_OK, `cavsync_last_error` of the same thread says in a sentence
- * what was wrong, what was expected and what to do. No exception and no exit crosses this interface. Handles and counts
- * that a function gives are NULL and 0 after any error, also that of a null pointer beside them; other results are then
- * left as they were.
+ * what was wrong, what was expected and what to do. No function throws an exception or ends the process. After any
+ * error the handles and counts that a function returns are NULL and 0, even if another of its pointers was NULL; other
+ * results are left as they were.
  *
  * Failures. After an error of `push_*`, the scorer stays usable. After an error of a model or of memory in `process` or
- * `flush`, only a reset or a destroy helps: decisions that were made before are still given by `process`, and once none
- * is left it returns the first error's status and sentence again, as `flush` and `summarise` do; what is pushed is not
- * computed. An event that is open then ends at the reset.
+ * `flush`, it can only be reset or destroyed: `process` still returns the decisions made before, and then the first
+ * error's status and sentence on every call, as `flush` and `summarise` do; nothing pushed is computed. An event that
+ * is open then ends at the reset.
  *
  * ABI. Structures that programs fill or that may grow begin with their size, which `cavsync_*_init` sets; use these
  * functions, not memset. Fields are only ever added at their end, and each makes the structure larger. The library
- * reads and writes no more of a structure than the program's header knows. Where the program's is larger than the
- * library's, the rest of what is passed in has to be zero: anything else is an option that this library does not know,
- * and CAVSYNC_ERROR_CONFIG; the rest of a result is left as it was. Structures that are given in arrays (records,
- * faces, events) have no size and never change.
+ * reads and writes no more of a structure than the program's header knows. If the program's structure is larger than
+ * the library's, the rest of an input must be zero: anything else is an option that this library does not know, and gives
+ * CAVSYNC_ERROR_CONFIG; the rest of a result is left as it was. Structures that are passed in arrays (records, faces,
+ * events) have no size and never change.
  *
  * Version. CAVSYNC_ABI_VERSION, and with it the name of the shared library, changes when a program that was built with
  * an earlier header would no longer run: when something is removed or changes its meaning or its place. It does not
@@ -63,8 +63,8 @@ CAVSYNC_API const char* cavsync_runtime_version(void);
  * Static strings. */
 CAVSYNC_API const char* cavsync_engine_name(size_t number);
 CAVSYNC_API const char* cavsync_engine_version(size_t number);
-/* Execution providers that ONNX Runtime was built with ("cpu", "cuda", "tensorrt"), likewise. Whether one starts on
- * this machine, opening a bundle shows. */
+/* Execution providers that ONNX Runtime was built with ("cpu", "cuda", "tensorrt"), by number likewise. Only opening a
+ * bundle shows whether one works on this machine. */
 CAVSYNC_API const char* cavsync_provider_name(size_t number);
 /* The calling thread's last error in a sentence, "" if there was none; valid until its next call of this library. */
 CAVSYNC_API const char* cavsync_last_error(void);
@@ -72,8 +72,8 @@ CAVSYNC_API const char* cavsync_last_error(void);
 CAVSYNC_API const char* cavsync_state_name(cavsync_state state);
 
 CAVSYNC_API void cavsync_frame_init(cavsync_frame* frame);
-/* Four structures have grown. These functions are for programs that were built before; by the macros of the same names,
- * programs that are built with this header pass its sizes. */
+/* Four structures have grown. The functions without `_sized` are for programs that were built before; programs that are
+ * built with this header pass its sizes through the macros of the same names. */
 CAVSYNC_API void cavsync_options_init(cavsync_options* options);
 CAVSYNC_API void cavsync_bundle_options_init(cavsync_bundle_options* options);
 CAVSYNC_API void cavsync_summary_init(cavsync_summary* summary);
@@ -103,19 +103,19 @@ CAVSYNC_API cavsync_status cavsync_scorer_create(const cavsync_bundle* bundle, c
                                                  cavsync_scorer** scorer);
 CAVSYNC_API void cavsync_scorer_destroy(cavsync_scorer* scorer);
 
-/* Add one picture. Times may have holes, jump and be set back; a single one that is out of line is dropped. This
- * function and the next return CAVSYNC_ERROR_FULL, and drop the piece, while more than 64 MiB of small frames and audio
- * wait to be computed, or, where faces are judged, more than 256 MiB of whole frames. */
+/* Add one frame. Times may have gaps, jump and be set back; an isolated outlier is dropped. This function and the next
+ * return CAVSYNC_ERROR_FULL, and drop the input, while more than 64 MiB of small frames and audio wait to be computed,
+ * or, if faces are judged, more than 256 MiB of whole frames. */
 CAVSYNC_API cavsync_status cavsync_scorer_push_video(cavsync_scorer* scorer, const cavsync_frame* frame,
                                                      double pts_seconds);
 /* Add audio, interleaved: `num_samples` of each of `num_channels`, the first one played at `pts_seconds`. 1 to 1024
- * channels, 1 kHz to 768 kHz; in one piece at most 460.8 million values and, at another rate than 16 kHz, 2^27 samples
- * of 16 kHz (2.3 hours). Channels are averaged; of two that cancel (opposite phase) the difference is taken. */
+ * channels, 1 kHz to 768 kHz; in one call at most 460.8 million values and, at another rate than 16 kHz, 2^27 samples
+ * of 16 kHz (2.3 hours). Channels are averaged; if two cancel (opposite phase), their difference is taken. */
 CAVSYNC_API cavsync_status cavsync_scorer_push_audio(cavsync_scorer* scorer, const void* samples,
                                                      cavsync_sample_format format, size_t num_samples,
                                                      int32_t num_channels, int32_t sample_rate_hz, double pts_seconds);
-/* Compute what is due and copy up to `capacity` decisions, in order; `num_records` is how many. Those that found no
- * room are given by the next call. The results do not depend on when this is called. */
+/* Compute what is due and copy up to `capacity` decisions, in order; `num_records` is how many. Decisions that do not
+ * fit are returned by the next call. The results do not depend on when this is called. */
 CAVSYNC_API cavsync_status cavsync_scorer_process(cavsync_scorer* scorer, cavsync_record* records, size_t capacity,
                                                   size_t* num_records);
 /* The same with `faces[i]`, the face that is judged in the window of `records[i]`, whatever that decision rests on: of
@@ -125,12 +125,12 @@ CAVSYNC_API cavsync_status cavsync_scorer_process_faces(cavsync_scorer* scorer, 
 /* Copy up to `capacity` beginnings and ends of events, in order, of a scorer with `follows_events`; `num_changes` is
  * how many. They are those that the decisions given by `process` so far have caused, and the end of an event that is
  * open when the last decision of a flushed stream has been given, or at a reset. So every beginning has an end, unless
- * the scorer is destroyed before. What found no room is given by the next call. */
+ * the scorer is destroyed before. What does not fit is returned by the next call. */
 CAVSYNC_API cavsync_status cavsync_scorer_take_events(cavsync_scorer* scorer, cavsync_event_change* changes,
                                                       size_t capacity, size_t* num_changes);
 /* For sources that cannot wait: of what was pushed and not yet taken by `process`, drop the oldest until at most
  * `keep_seconds` of audio, 120 frames for each of these seconds and, where faces are judged, 128 MiB of whole frames
- * are left; `num_dropped` is the number of pieces dropped. What is missing is a hole in the stream. */
+ * are left; `num_dropped` is the number of frames and audio pieces dropped. They leave a gap in the stream. */
 CAVSYNC_API cavsync_status cavsync_scorer_drop_oldest(cavsync_scorer* scorer, double keep_seconds, size_t* num_dropped);
 /* End the stream: decide the rest, which `cavsync_scorer_process` then gives. A stream shorter than one window gives
  * one decision, and no summary. Afterwards a push is CAVSYNC_ERROR_ARGUMENT until a reset. */

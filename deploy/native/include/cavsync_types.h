@@ -16,7 +16,7 @@ typedef enum cavsync_status {
   CAVSYNC_ERROR_CONFIG = 2,      /* an option that cannot be used, by itself, with this bundle or with this library */
   CAVSYNC_ERROR_BUNDLE = 3,      /* missing, changed or inconsistent bundle, or a model that fails */
   CAVSYNC_ERROR_MEDIA = 4,       /* frames, audio or timestamps that cannot be used; a stream too short for a summary */
-  CAVSYNC_ERROR_UNSUPPORTED = 5, /* what the Python package computes and this library does not; not given at present */
+  CAVSYNC_ERROR_UNSUPPORTED = 5, /* what only the Python package computes; not returned at present */
   CAVSYNC_ERROR_FULL = 6,        /* more was pushed than may wait: call cavsync_scorer_process */
   CAVSYNC_ERROR_MEMORY = 7,
   CAVSYNC_ERROR_INTERNAL = 8 /* a defect of this library */
@@ -62,25 +62,26 @@ typedef enum cavsync_sample_format {
 typedef struct cavsync_bundle cavsync_bundle;
 typedef struct cavsync_scorer cavsync_scorer;
 
-/* How a bundle is opened. What cannot be used, on this machine or in this build, is CAVSYNC_ERROR_CONFIG: nothing else
- * takes its place. ONNX Runtime computes the audio front end with any engine, and the face path on the CPU. */
+/* How a bundle is opened. An engine or provider that cannot be used on this machine or in this build gives
+ * CAVSYNC_ERROR_CONFIG; no other takes its place. ONNX Runtime runs the audio front end with any engine, and the face
+ * path on the CPU. */
 typedef struct cavsync_bundle_options {
   size_t size;
   const char* provider; /* execution provider of ONNX Runtime: "cpu", "cuda" or "tensorrt"; NULL: "cpu" */
   int32_t threads;      /* threads inside one operator, at most 1024; 0 lets the runtime choose */
-  const char* engine;   /* what computes the encoders, as in `cavsync score --engine`: "onnxruntime", "openvino",
+  const char* engine;   /* engine that runs the encoders, as in `cavsync score --engine`: "onnxruntime", "openvino",
                            "tensorrt", "tensorrt_rtx", one of them with a precision that the bundle has
-                           ("openvino:int8"), or "auto": of the bundle's engines those of TensorRT that open here, then
-                           those of OpenVINO, as far as this build has them, else ONNX Runtime; NULL: "onnxruntime".
-                           OpenVINO computes the ONNX graphs of a bundle without OpenVINO engines */
+                           ("openvino:int8"), or "auto": the bundle's TensorRT engines if they open here, else its
+                           OpenVINO engines, as far as this build has them, else ONNX Runtime; NULL: "onnxruntime".
+                           OpenVINO runs the ONNX graphs of a bundle without OpenVINO engines */
   int32_t device;       /* number of the GPU of the providers "cuda" and "tensorrt", and of TensorRT engines */
 } cavsync_bundle_options;
 
-/* How a stream is scored. A number of 0 stands for the bundle's, or the default named here. Fill it with
- * `cavsync_options_init`, not with zeroes: the limits of "custom" are NaN where they are not given. */
+/* How a stream is scored. A number of 0 means the bundle's, or the default named here. Fill it with
+ * `cavsync_options_init`, not with zeroes: limits of "custom" that are not given are NaN. */
 typedef struct cavsync_options {
   size_t size;
-  cavsync_path path;   /* WHOLE judges the whole picture, FACE the faces in it, AUTO both, by the clearer evidence;
+  cavsync_path path;   /* WHOLE judges the whole picture, FACE the faces in it, AUTO both;
                           AUTO means WHOLE for a bundle without a face path */
   const char* profile; /* NULL: "itu-bt1359-detect"; others as in `cavsync score --profile` */
   double early_ms;     /* limits of the profile "custom"; NaN otherwise */
@@ -90,20 +91,20 @@ typedef struct cavsync_options {
   double frame_rate_hz;    /* frames used per second, at most */
   double hop_ms;           /* step between lags, a multiple of 10 ms */
   double max_lead_seconds; /* how long a frame waits for its audio; 0: 30 s, right for files; live: range + 5 s */
-  double group_seconds;    /* frames of so much time are embedded together; 0: 0.64 s */
+  double group_seconds;    /* length of the groups of frames that are embedded together; 0: 0.64 s */
   int32_t keeps_summary;   /* not 0: collect what cavsync_scorer_summarise needs; memory then grows by 50 bytes a
                               frame and face, and 6 bytes per lag, face and decision step */
-  size_t begin_after;      /* so many decisions in a row out of sync on one side begin an event; 0: 2 */
-  size_t end_after;        /* so many decisions of another state end it; 0: 3. Undetermined ones count for neither.
-                              Both are of `follows_events`, and refused without it */
+  size_t begin_after;      /* consecutive decisions out of sync on one side that begin an event; 0: 2 */
+  size_t end_after;        /* consecutive decisions of another state that end it; 0: 3. Undetermined ones count for
+                              neither. Both need `follows_events`, and are refused without it */
   int32_t follows_events;  /* not 0: keep the beginnings and ends of events for cavsync_scorer_take_events, in 40 bytes
                               each until they are taken */
   int32_t adaptive;        /* not 0: begin with a coarse search, then track the peak, and widen where confidence drops;
                               the whole picture only: of no effect with path FACE, as in Python */
 } cavsync_options;
 
-/* One picture of 1 to 16384 pixels a side, shown from the timestamp on. Rows of plane i begin `strides[i]` bytes apart,
- * at least as many as a row has, never a negative number; the upper row comes first. */
+/* One frame of 1 to 16384 pixels a side, shown from the timestamp on. Rows of plane i begin `strides[i]` bytes apart,
+ * at least as many as a row has, never a negative number; the top row comes first. */
 typedef struct cavsync_frame {
   size_t size;
   cavsync_pixel_format format;
@@ -126,7 +127,7 @@ typedef struct cavsync_record {
   double confidence;
   cavsync_state state;
   int32_t within_profile; /* 1, 0, or -1 where the state is undetermined */
-  cavsync_path path;   /* what the decision rests on: FACE or WHOLE */
+  cavsync_path path;   /* the path that decided: FACE or WHOLE */
   int32_t is_measured; /* 1: the offset is trusted, even where it lies too close to a limit for a state */
   char profile[32];
   char reason[320]; /* why the state is undetermined; empty otherwise */
@@ -139,11 +140,11 @@ typedef struct cavsync_face {
   int32_t frame_height;
   double left, top, right, bottom; /* the box; it may reach beyond the frame */
   double presence;        /* the mesh's own probability that it is a face */
-  double frontality;      /* 1 seen from the front, 0 in profile; less than 0.25 tells nothing */
-  double eye_distance_px; /* between the outer corners of the eyes; less than 16 tells nothing */
-  double opening_range;   /* how far the lips open and close, in distances between the eyes; they hardly move below 0.04 */
-  double steadiness;      /* correlation of each change of the opening with the next; less than 0 jitters; NaN: unknown */
-  double share;           /* of the window with the face in it */
+  double frontality;      /* 1 seen from the front, 0 in profile; below 0.25 the face cannot be judged */
+  double eye_distance_px; /* between the outer corners of the eyes; below 16 the face cannot be judged */
+  double opening_range;   /* how far the lips open and close, in eye distances; they hardly move below 0.04 */
+  double steadiness;      /* correlation of each change of the opening with the next; below 0 is jitter; NaN: unknown */
+  double share;           /* share of the window with the face in it */
 } cavsync_face;
 
 /* What ended an event. CAVSYNC_CAUSE_UNDETERMINED is given by `cavsync_scorer_summarise` alone, CAVSYNC_CAUSE_NONE by
@@ -152,14 +153,15 @@ typedef enum cavsync_cause {
   CAVSYNC_CAUSE_DECISIONS = 0,    /* decisions of another state */
   CAVSYNC_CAUSE_UNDETERMINED = 1, /* undetermined ones, after which the fault may go on */
   CAVSYNC_CAUSE_STREAM_ENDED = 2,
-  CAVSYNC_CAUSE_NONE = 3 /* it goes on */
+  CAVSYNC_CAUSE_NONE = 3 /* the event is still open */
 } cavsync_cause;
 
-/* A time during which the audio was out of sync; `extreme_ms` is its largest offset, signed. There are two kinds. Those
- * of `cavsync_scorer_summarise` describe a whole stream: they begin and end halfway between the middles of two windows,
- * or with the stream, a single window makes one, and undetermined windows end one unless they last no longer than a
- * window and the same state follows. Those of `cavsync_scorer_take_events` are alarms of a stream that runs: their
- * times are ends of windows, `begin_after` and `end_after` decide, and undetermined decisions never end one. */
+/* A period during which the audio was out of sync; `extreme_ms` is its largest offset, signed. There are two kinds.
+ * Events of `cavsync_scorer_summarise` describe a whole stream: they begin and end halfway between the middles of two
+ * windows, or with the stream. A single window makes one, and undetermined windows end one unless they last no longer
+ * than a window and the same state follows. Events of `cavsync_scorer_take_events` are alarms of a running stream:
+ * their times are ends of windows, they begin and end by `begin_after` and `end_after`, and undetermined decisions never end
+ * one. */
 typedef struct cavsync_event {
   double start_seconds;
   double end_seconds;
@@ -193,8 +195,8 @@ typedef struct cavsync_summary {
   size_t num_events;
   int32_t is_varying; /* 1: the offset is not constant, so no single delay repairs it */
   double face_share;  /* share of the windows judged by a face */
-  int32_t num_faces;  /* the most faces in one frame */
-  cavsync_face face;  /* the face that speaks, whichever that is at each time; `track` is the one that does most */
+  int32_t num_faces;  /* largest number of faces in one frame */
+  cavsync_face face;  /* the speaking face at each time; `track` is the one that speaks most */
 } cavsync_summary;
 
 /* Identification of an opened bundle; the hashes are the first 12 digits of the encoders' SHA-256. */
@@ -210,8 +212,8 @@ typedef struct cavsync_bundle_info {
   double max_offset_ms;
   char face_audio_encoder[16]; /* of the face path, as above; empty without one */
   char face_visual_encoder[16];
-  char engine[32];   /* what computes the encoders, as in "openvino:int8" */
-  char provider[16]; /* of ONNX Runtime, as in "cpu"; empty where another engine computes the encoders */
+  char engine[32];   /* engine that runs the encoders, as in "openvino:int8" */
+  char provider[16]; /* of ONNX Runtime, as in "cpu"; empty if another engine runs the encoders */
 } cavsync_bundle_info;
 
 #ifdef __cplusplus

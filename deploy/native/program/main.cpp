@@ -27,7 +27,7 @@ constexpr const char* kHelp =
     "Write the score of media files, or of standard input (-), as JSON lines: one per decision and one per file.\n"
     "A positive offset means that the audio is early.\n\n"
     "  --bundle FOLDER      an exported bundle\n"
-    "  --path PATH          what is judged: whole picture, face or auto, both by the clearer evidence [auto]\n"
+    "  --path PATH          what is judged: whole (picture), face, or auto (both) [auto]\n"
     "  --profile NAME       limits within which the audio counts as in sync [itu-bt1359-detect]\n"
     "  --early-ms X         limits of the profile `custom`\n"
     "  --late-ms X\n"
@@ -36,12 +36,12 @@ constexpr const char* kHelp =
     "  --frame-rate-hz X    frames used per second, at most\n"
     "  --hop-ms X           step between lags, a multiple of 10 ms\n"
     "  --adaptive           begin with a coarse search, then track the peak: less work (whole picture only)\n"
-    "  --audio-stream N     number of the audio track, from 0 on\n"
-    "  --faces              with the face that is judged: where it is, and how well it is seen\n"
+    "  --audio-stream N     number of the audio track, counted from 0\n"
+    "  --faces              add the face that is judged: where it is, and how well it is seen\n"
     "  --events             also a line for each event that begins or ends, as in `cavsync watch`\n"
     "  --begin-after N      with --events: decisions in a row that begin an event [2]\n"
     "  --end-after N        with --events: decisions in a row that end it [3]\n"
-    "  --engine NAME        what computes the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, one with\n"
+    "  --engine NAME        engine that runs the encoders: onnxruntime, openvino, tensorrt, tensorrt_rtx, one with\n"
     "                       :PRECISION, or auto [onnxruntime]; --engines lists those of this build\n"
     "  --provider NAME      execution provider of onnxruntime: cpu, cuda or tensorrt [cpu]\n"
     "  --threads N          threads inside one operator, and of the decoder [one per core]\n"
@@ -256,7 +256,7 @@ int score_all(const Arguments& arguments, const cavsync_bundle_info& bundle, cav
       require(cavsync_scorer_reset(scorer));
       score(source, arguments, bundle, scorer);
     } catch (const std::bad_alloc&) {
-      print_error(source, arguments, scorer, source + " needs more memory than there is: give more, or smaller pictures");
+      print_error(source, arguments, scorer, source + " needs more memory than there is: give more, or smaller frames");
       status = kFailure;
     } catch (const std::exception& error) {
       print_error(source, arguments, scorer, error.what());

@@ -163,7 +163,7 @@ void MediaFile::add_frame(const AVFrame& frame, const OnFrame& on_frame) {
 void MediaFile::add_audio(const AVFrame& frame, const OnAudio& on_audio) {
   ++counts_.num_audio;
   if (frame.sample_rate < kMinRateHz || frame.sample_rate > kMaxRateHz) {
-    throw MediaError(format("%s: the audio has %d samples a second, expected were %d to %d: give an undamaged file",
+    throw MediaError(format("%s: the audio has %d samples a second, expected %d to %d: give an undamaged file",
                             source_.c_str(), frame.sample_rate, kMinRateHz, kMaxRateHz));
   }
   std::optional<double> seconds;
@@ -189,7 +189,7 @@ void MediaFile::check_counts() const {
   if (num_disordered >= kMinDisordered &&
       static_cast<double>(num_disordered) >= kMaxDisorderedShare * static_cast<double>(num_frames)) {
     throw MediaError(
-        format("%s gives its pictures times that contradict their order (%zu of %zu), so no offset can be "
+        format("%s gives its frames times that contradict their order (%zu of %zu), so no offset can be "
                "measured: make the file again from its source",
                source_.c_str(), num_disordered, num_frames));
   }

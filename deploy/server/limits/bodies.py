@@ -106,7 +106,7 @@ class _TimedBody:
         if self._window_bytes < settings.slow_upload_seconds * settings.min_upload_bytes_per_second:
             raise RefusalError(
                 408,
-                f"{self._window_bytes} bytes of the body arrived in {self._window_seconds:.0f} s, expected were "
+                f"{self._window_bytes} bytes of the body arrived in {self._window_seconds:.0f} s, expected "
                 f"{settings.min_upload_bytes_per_second} per second: send it over a faster connection",
             )
         self._window_seconds, self._window_bytes = 0.0, 0

@@ -139,9 +139,12 @@ def test_the_signature_of_a_list_is_kept_nowhere(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nowhere", "out"], "error: nowhere is no folder, list or table"),
+        (["nowhere", "out"], "error: nowhere is not a folder, list or table"),
         (["clips", "s3://bucket/out"], "error: Invalid value for 'OUT': s3://bucket/out is an address: give a folder"),
-        (["clips", "out", "--workers", "4-2"], "error: Invalid value for '--workers': '4-2' is no number of workers"),
+        (
+            ["clips", "out", "--workers", "4-2"],
+            "error: Invalid value for '--workers': '4-2' is not a number of workers",
+        ),
         (
             ["clips", "out", "--gpus-per-worker", "1"],
             "error: --gpus-per-worker needs --engine tensorrt or tensorrt_rtx",

@@ -72,7 +72,7 @@ def test_something_else_answers(web: str, monkeypatch: pytest.MonkeyPatch) -> No
     asked = fake_ray(None, monkeypatch)
     for address in (web.removeprefix("http://"), web.replace("http", "ray")):
         said = sentence(address)
-        assert said.startswith(f"no Ray cluster answers at {address} (what answers there is no Ray): give --address")
+        assert said.startswith(f"no Ray cluster answers at {address} (what answers there is not Ray): give --address")
     assert asked == []
 
 

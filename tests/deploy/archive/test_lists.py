@@ -77,7 +77,7 @@ def test_columns_of_one_name(tmp_path: Path) -> None:
 def test_text_of_another_encoding(tmp_path: Path, ending: str, bom: bytes) -> None:
     content = "path\n/a.mkv\n".encode("utf-32-le" if bom == codecs.BOM_UTF32_LE else "utf-16-le")
     (tmp_path / f"list{ending}").write_bytes(bom + content)
-    with pytest.raises(DataError, match=r"is no UTF-8 text \(of UTF-16, perhaps"):
+    with pytest.raises(DataError, match=r"is not UTF-8 text \(perhaps UTF-16"):
         names(tmp_path / f"list{ending}")
 
 
@@ -89,8 +89,8 @@ def test_utf_8_with_a_mark_and_characters_that_split_lines_elsewhere(tmp_path: P
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("table.csv", b'path\n"' + b"a" * 200_000 + b'"\n', "table.csv is no table .*field larger than field limit"),
-        ("table.parquet", b"PAR1" + b"\1" * 100 + b"PAR1", "table.parquet is no Parquet file, or damaged"),
+        ("table.csv", b'path\n"' + b"a" * 200_000 + b'"\n', "table.csv is not a table .*field larger than field limit"),
+        ("table.parquet", b"PAR1" + b"\1" * 100 + b"PAR1", "table.parquet is not a Parquet file, or is damaged"),
     ],
 )
 def test_damage_is_one_sentence(tmp_path: Path, name: str, content: bytes, words: str) -> None:
@@ -106,7 +106,7 @@ def test_a_damaged_page_is_one_sentence(tmp_path: Path) -> None:
     content = bytearray((tmp_path / "table.parquet").read_bytes())
     content[4:104] = bytes(100)
     (tmp_path / "table.parquet").write_bytes(content)
-    with pytest.raises(DataError, match="is no Parquet file, or damaged"):
+    with pytest.raises(DataError, match="is not a Parquet file, or is damaged"):
         names(tmp_path / "table.parquet")
 
 

@@ -49,10 +49,10 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "kind", "words"),
     [
-        ("nothing", None, ConfigError, "is no folder, list or table"),
-        ("notes.md", b"", ConfigError, "is no folder, list or table"),
+        ("nothing", None, ConfigError, "is not a folder, list or table"),
+        ("notes.md", b"", ConfigError, "is not a folder, list or table"),
         ("table.csv", b"id\n1\n", ConfigError, "has no column path, but id"),
-        ("table.parquet", b"PAR1", DataError, "is no Parquet file"),
+        ("table.parquet", b"PAR1", DataError, "is not a Parquet file"),
         ("list.txt", b"", MediaError, "holds no media file"),
         ("unknown://x/y", None, ConfigError, "cannot be read"),
         ("gs://bucket/clips", None, ConfigError, "pip install gcsfs"),

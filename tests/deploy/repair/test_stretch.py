@@ -49,7 +49,7 @@ def test_stretching_takes_out_drift_and_offset(
     assert drift.start_ms == pytest.approx(START_MS, abs=5)
     output = tmp_path / f"out.{ending}"
     fixed = fix_file(drifting, output, drift.start_ms, stretch=drift.ratio)
-    assert any("stretched and encoded anew" in note for note in fixed.notes)
+    assert any("stretched and re-encoded" in note for note in fixed.notes)
     after = score_file(output, bundle).summary
     assert after.score.audio_offset_ms == pytest.approx(0, abs=5)
     assert after.drift_ms_per_minute == pytest.approx(0, abs=3)

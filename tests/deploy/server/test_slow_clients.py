@@ -83,7 +83,7 @@ def test_slow_uploads_take_no_places_from_others(bundle: Bundle, late_clip: Path
         for connection in slow:
             status, _, body = received(connection).partition(b"\r\n\r\n")
             assert b" 408 " in status
-            assert "expected were 4096 per second" in json.loads(body)["error"]
+            assert "expected 4096 per second" in json.loads(body)["error"]
 
 
 def test_an_upload_may_not_take_for_ever(bundle: Bundle) -> None:

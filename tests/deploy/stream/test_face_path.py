@@ -152,7 +152,7 @@ def test_a_face_is_lost_and_found(face_bundle: Bundle) -> None:
     lost = [record for record in records if record.time_seconds in (5.5, 6.0, 8.0, 8.5)]
     assert offsets(seen) == pytest.approx([60.0] * len(seen), abs=6)
     assert {record.face.track for record in seen if record.face is not None} == {0, 1}
-    assert [record.reason for record in lost] == ["no face is there in 40% of the window or more"] * 4
+    assert [record.reason for record in lost] == ["no face is in at least 40% of the window"] * 4
     assert {(record.state, record.audio_offset_ms) for record in lost} == {("undetermined", None)}
     # No moment lies nearer to the hole than half a window of the model.
     assert not [row for row in rows if 4 - 0.24 + 0.04 < row.time_seconds < 7.5 + 0.24 - 0.04]

@@ -129,7 +129,7 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
         open_encoder(tmp_path)
     with pytest.raises(CheckpointError, match="no step 9"):
         open_encoder(tmp_path / "run" / "checkpoints" / "step-9")
-    with pytest.raises(CheckpointError, match="no step of a run"):
+    with pytest.raises(CheckpointError, match="not a step of a run"):
         open_encoder(tmp_path / "run" / "checkpoints" / "step-last")
     with pytest.raises(ConfigError, match="leave them out"):
         open_encoder(tmp_path / "run", num_heads=4)

@@ -174,7 +174,7 @@ def test_damaged_vgg_ss_is_told(tmp_path: Path) -> None:
     path = tmp_path / "vggss.json"
     for content in ("[", "{}", "[]", '[{"file": "a", "class": "b"}]', '{"a": [1]}'):
         path.write_text(content)
-        with pytest.raises(DataError, match=r"no VGG-SS annotation|lists no clip"):
+        with pytest.raises(DataError, match=r"not a VGG-SS annotation|lists no clip"):
             open_localization_set(path, tmp_path)
     path.write_text(
         json.dumps([{"file": "a", "class": "b", "bbox": [[0, 0, 1]]}, {"file": "a", "class": "b", "bbox": [3]}])

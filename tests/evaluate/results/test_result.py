@@ -79,10 +79,10 @@ def test_what_is_not_finite_is_no_result(bad: float) -> None:
     ("text", "why"),
     [
         ("{", "not valid JSON"),
-        ("[]", "no result"),
+        ("[]", "not a result"),
         ('{"task": "sync"}', "protocol"),
         ("[" * 100_000, "not valid JSON"),
-        ('{"rows": {"kinds": 1}}', "no result"),
+        ('{"rows": {"kinds": 1}}', "not a result"),
     ],
 )
 def test_damaged_files(tmp_path: Path, text: str, why: str) -> None:
@@ -97,7 +97,7 @@ def test_unknown_entries_and_formats_are_refused(tmp_path: Path) -> None:
     content = make_result().model_dump(mode="json")
     for changed in ({**content, "extra": 1}, {**content, "format": 2}):
         (tmp_path / "a.json").write_text(json.dumps(changed))
-        with pytest.raises(DataError, match="no result of format 1"):
+        with pytest.raises(DataError, match="not a result of format 1"):
             read_result(tmp_path / "a.json")
 
 

@@ -112,7 +112,7 @@ def test_what_is_refused(change: dict[str, Any], reason: str, tmp_path: Path) ->
 def test_what_is_no_list(tmp_path: Path) -> None:
     (tmp_path / "list.jsonl").write_text("[1]\n")
     refused = convert(tmp_path / "list.jsonl", tmp_path / "out")
-    assert (refused.exit_code, "is no JSON object" in refused.output) == (1, True)
+    assert (refused.exit_code, "is not a JSON object" in refused.output) == (1, True)
 
 
 def test_the_manifest_is_tested(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_the_card_has_a_section_and_parity_a_file(base: Path, joined: Path) -> N
 
 
 def test_the_offsets_of_the_footage_stand_in_manifest_and_card(base: Path, joined: Path, tmp_path: Path) -> None:
-    """Where they were taken out before the exported step; a run that took out none says so."""
+    """If they were removed before the exported step; a run that removed none says so."""
     run = write_face_run(tmp_path / "run")
     groups = {"a|b": GroupOffset(audio_offset_ms=-41.5, clips=4), "c": GroupOffset(audio_offset_ms=0.0, clips=2)}
     FaceOffsets(step=3, groups=groups).write(RunFolder(run).face_offsets_file)
@@ -117,7 +117,7 @@ def test_the_offsets_of_the_footage_stand_in_manifest_and_card(base: Path, joine
     found = {"step": 3, "groups": {name: group.model_dump() for name, group in groups.items()}}
     assert faces.source["footage_offsets"] == found
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
-    assert "taken out after step 3, per group" in card
+    assert "measured by the model itself and removed after step\n3 (positive: audio early)" in card
     assert "| a\\|b | 4 | -41.5 ms |" in card
     assert "| c | 2 | 0 |" in card
     FaceOffsets(step=7, groups=groups).write(RunFolder(run).face_offsets_file)
@@ -126,7 +126,7 @@ def test_the_offsets_of_the_footage_stand_in_manifest_and_card(base: Path, joine
     for spec, folder in ((late, tmp_path / "bundle"), (without, joined)):
         assert spec is not None
         assert "footage_offsets" not in spec.source
-        assert "The training footage was taken as it is" in (folder / "MODEL_CARD.md").read_text()
+        assert "The training footage was used unchanged" in (folder / "MODEL_CARD.md").read_text()
 
 
 def test_the_graphs_compute_what_the_model_does(joined: Path) -> None:
@@ -225,7 +225,7 @@ def test_what_cannot_be_joined(base: Path, face_run: Path, tmp_path: Path) -> No
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "letter.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(ConfigError, match="exists and is no bundle"):
+        with pytest.raises(ConfigError, match="exists and is not a bundle"):
             add_face_path(face_run, base, tmp_path / "occupied", calibration_clips=[], overwrite=overwrite)
     assert contents(tmp_path / "occupied") == {"letter.txt": b"mine"}
     with pytest.raises(ConfigError, match="overwrite"):

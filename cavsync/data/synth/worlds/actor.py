@@ -36,7 +36,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Part:
-    """What an actor is made from: the clip, the actor's own random stream, a factor for the times between its events,
+    """The inputs of an actor: the clip, the actor's own random stream, a factor for the times between its events,
     whether it also makes moves that are silent, and which of how many actors of its family it is."""
 
     spec: ClipSpec

@@ -1,4 +1,4 @@
-"""A temporary file with the video of one clip and the sound of another, and copying of the sound to a new file."""
+"""A temporary file with the video of one clip and the audio of another, and copying of audio to a new file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A temporary copy of a clip with its picture changed and encoded again; the packets of its sound are copied."""
+"""A temporary copy of a clip with its frames changed and encoded again; the packets of its audio are copied."""
 
 from __future__ import annotations
 

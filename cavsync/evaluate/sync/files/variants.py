@@ -1,4 +1,4 @@
-"""Changes of a clip's picture that must not move its offset: what each does to the frames, and to their times."""
+"""Changes of a clip's frames and of their times that must not move its offset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control of a sync test: which clip's sound is put to which clip, always one of another group."""
+"""The control of a sync test: pair each clip's video with the audio of a clip of another group."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ FaceView view_of(const FaceRows& rows, double share) {
 
 }  // namespace
 
-std::string no_face() { return format("no face is there in %.0f%% of the window or more", 100 * kMinFaceShare); }
+std::string no_face() { return format("no face is in at least %.0f%% of the window", 100 * kMinFaceShare); }
 
 std::vector<FaceDecision> FaceJudge::judge(const Window& window, const FaceRows& rows) const {
   std::map<int, FaceRows> by_track;
