@@ -187,6 +187,7 @@ gpu-pack: setup
 # Rebuild the shipped model, or the one that research footage was added to: some hours on two cores each. MINUTES is the
 # time to train. DEVICE=cuda trains in the folder that `make gpu-pack` made, within 8 minutes on 16 cores; then copy its
 # build/whole-picture/sync-tiny-run, and nothing else, back to the same place here and run `make sync-tiny TRAINED=1`.
+# Where OUT names a folder, the run is there, too, in pieces: `cat sync-tiny-run.tar.* | tar x -C build/whole-picture`.
 MINUTES ?= 120
 DEVICE ?= auto
 ifeq ($(DEVICE),cuda)

@@ -2,7 +2,8 @@
 
 Runs from a bare checkout, or from the folder that `make gpu-pack` made, without installing this project. The steps come
 in the order of their worth, each with a time limit of its own; what a step measured before its limit is kept. Rows go
-to benchmarks/results and, where it is set, to the folder $OUT. The last lines are a table of what was measured.
+to benchmarks/results and, where it is set, to the folder $OUT; CAVSYNC_COMMIT names the commit in them where there is
+no repository. The last lines are a table of what was measured.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import measure
+from hand_back import hand_back
+
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = measure.RESULTS
 WHEELS = ROOT / "build" / "gpu-wheels"
 SITE = ROOT / "build" / "gpu-site"
 PACKAGES = {
@@ -47,21 +53,36 @@ class Step:
     limit_seconds: float
     command: tuple[str, ...]
     only_if_named: bool = False
+    stop: signal.Signals = signal.SIGTERM
+    """What asks it to end at its limit."""
+
+
+# Kernels are compiled as tests need them, and their compiler uses one core: most of the time is that.
+TEST_PROCESSES = 8
+
+
+def tests(name: str, limit_seconds: float, chosen: str) -> Step:
+    """The GPU tests whose names match `chosen`; asked to end as by Ctrl-C, they report what was found until then."""
+    command = ("-P", "-m", "pytest", "-q", "-m", "gpu", "-k", chosen, "tests/gpu")
+    return Step(name, limit_seconds, command, stop=signal.SIGINT)
 
 
 # The footage that `make gpu-pack` adds. The generated clips that the shipped model is trained on, too, are made first.
 FOOTAGE = "footage"
-WHERE = ("--real", FOOTAGE, "--out", "build/whole-picture", "--device", "cuda")
+RUN = ROOT / "build" / "whole-picture" / "sync-tiny-run"
+WHERE = ("--real", FOOTAGE, "--out", str(RUN.parent), "--device", "cuda")
+LIMITS = ("--minutes", "5", "--within", "8")
 STEPS = (
     Step("step", 90, ("benchmarks/train_step.py",)),
     Step("recorded", 60, ("benchmarks/train_step.py", "--recorded")),
     Step("kernels", 100, ("benchmarks/kernels.py",)),
-    Step("test", 120, ("-P", "-m", "pytest", "-q", "-m", "gpu", "tests/gpu")),
+    tests("test", 120, "not compiled"),
     Step("streams", 70, ("benchmarks/gpu_streams.py", "--ways", "torch", "onnxruntime")),
     # What PyTorch's compiler takes part in comes last: it may need minutes.
     Step("step-compiled", 120, ("benchmarks/train_step.py", "--only-compiled")),
+    tests("test-compiled", 90, "compiled"),
     Step("kernels-compiled", 60, ("benchmarks/kernels.py", "--only-compiled")),
-    Step("sync-tiny", 480, ("models/whole_picture_run.py", *WHERE, "--minutes", "5"), only_if_named=True),
+    Step("sync-tiny", 520, ("models/whole_picture_run.py", *WHERE, *LIMITS), only_if_named=True),
 )
 
 
@@ -77,36 +98,59 @@ def require_gpu(python: str) -> None:
         sys.exit(f"PyTorch of '{python}' finds no usable NVIDIA GPU: run this on a machine with one.")
 
 
+def missing(python: str, modules: Iterable[str]) -> list[str]:
+    """Those of the modules that this Python does not find."""
+    find = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
+    return subprocess.run([python, "-c", find, *modules], capture_output=True, text=True, check=True).stdout.split()
+
+
 def install_missing(python: str) -> None:
     """Install the packed wheels of packages that this Python lacks next to the checkout."""
-    find = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
-    found = subprocess.run([python, "-c", find, *PACKAGES.values()], capture_output=True, text=True, check=True)
-    lacking = [name for name, module in PACKAGES.items() if module in found.stdout.split()]
-    if not lacking:
+    absent = missing(python, PACKAGES.values())
+    lacking = [name for name, module in PACKAGES.items() if module in absent]
+    packed = [name for name in lacking if any(WHEELS.glob(f"{name.replace('-', '_')}-*.whl"))]
+    without = [name for name in lacking if name not in packed]
+    if without:
+        # Steps and kernels need few of them.
+        print(f"'{python}' lacks {', '.join(without)}: steps that need it fail, unless `make gpu-pack` packs it.")
+    if not packed:
         return
-    if not WHEELS.is_dir():
-        sys.exit(
-            f"'{python}' lacks {', '.join(lacking)}: install them, or run `make gpu-pack` where there is a network."
-        )
     command = [python, "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(WHEELS), "--no-deps"]
-    if subprocess.run([*command, "--upgrade", "--target", str(SITE), *lacking], check=False).returncode:
+    if subprocess.run([*command, "--upgrade", "--target", str(SITE), *packed], check=False).returncode:
         sys.exit(f"The wheels in '{WHEELS}' do not fit '{python}': see the lines above.")
+
+
+def wait_for_all(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process and all that it started are gone; kill what does not end by itself."""
+    end = time.monotonic() + KILL_AFTER_SECONDS
+    with suppress(ProcessLookupError):
+        while time.monotonic() < end:
+            # Training, which another process started, may still write a checkpoint when that one is gone.
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def command_of(step: Step, python: str) -> list[str]:
+    """The step's command; tests share the cores where pytest-xdist is there."""
+    is_spread = "pytest" in step.command and not missing(python, ["xdist"])
+    spread = ("-n", str(TEST_PROCESSES), "--dist", "worksteal") if is_spread else ()
+    return [python, *step.command, *spread]
 
 
 def run(step: Step, python: str, limit_seconds: float) -> str:
     """Run one step and return how it ended, in words."""
     begin = time.monotonic()
-    process = subprocess.Popen([python, *step.command], cwd=ROOT, env=environment(), start_new_session=True)
+    command = command_of(step, python)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), start_new_session=True)
     try:
         status: int | None = process.wait(limit_seconds)
     except subprocess.TimeoutExpired:
         # Benchmarks write what they have when they are asked to end.
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(KILL_AFTER_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        os.killpg(process.pid, step.stop)
+        wait_for_all(process)
         status = None
     seconds = time.monotonic() - begin
     if status is None:
@@ -124,7 +168,10 @@ def new_rows(before: dict[Path, int]) -> list[dict[str, Any]]:
     for path in sorted(RESULTS.glob("*.jsonl")):
         with path.open("rb") as file:
             file.seek(before.get(path, 0))
-            rows += [json.loads(line) for line in file]
+            for line in file:
+                # A step that was killed may have left half a row.
+                with suppress(ValueError):
+                    rows.append(json.loads(line))
     return rows
 
 
@@ -138,7 +185,7 @@ def table(rows: list[dict[str, Any]], endings: dict[str, str]) -> str:
             continue
         share = f"{row['share_of_peak']:7.1%} of the peak" if "share_of_peak" in row else ""
         lines.append(f"{what:70} {row['p50_ms']:9.3f} ms {share}")
-    return "\n".join([*lines, *(f"{name}: {ending}" for name, ending in endings.items())])
+    return "\n".join([*lines, *measure.step_verdicts(rows), *(f"{name}: {end}" for name, end in endings.items())])
 
 
 def main() -> None:
@@ -150,9 +197,9 @@ def main() -> None:
     unknown = [name for name in options.steps if name not in {step.name for step in STEPS}]
     if unknown:
         parser.error(f"'{unknown[0]}' is not a step: use {', '.join(step.name for step in STEPS)}")
+    end = time.monotonic() + 60 * options.minutes
     require_gpu(options.python)
     install_missing(options.python)
-    end = time.monotonic() + 60 * options.minutes
     before, endings = sizes(), {}
     default = [step.name for step in STEPS if not step.only_if_named]
     for step in STEPS:
@@ -164,6 +211,8 @@ def main() -> None:
             continue
         print(f"== {step.name}", flush=True)
         endings[step.name] = run(step, options.python, limit_seconds)
+        if step.name == "sync-tiny":
+            print("\n".join(f"handed back {path}" for path in hand_back(RUN)))
     print(table(new_rows(before), endings))
     # A benchmark that reached its limit has written its rows; training that did has no end.
     unfinished = {step.name for step in STEPS if step.only_if_named}

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from gpu_check import FOOTAGE, PACKAGES, ROOT, WHEELS
+from measure import COMMIT_FILE, commit
 from rich.progress import track
 
 PACK = ROOT / "build" / "gpu-pack"
@@ -46,6 +47,8 @@ def pack(real: Path | None) -> int:
         archive.seek(0)
         with tarfile.open(fileobj=archive) as tar:
             tar.extractall(PACK, filter="data")
+    # The rows that are measured there name it.
+    (PACK / COMMIT_FILE.relative_to(ROOT)).write_text(commit() + "\n", encoding="utf-8")
     shutil.copytree(WHEELS, PACK / WHEELS.relative_to(ROOT))
     if real is not None:
         subprocess.run(

@@ -4,13 +4,15 @@ A pair is one picture and one segment of sound. Each stream is a thread that sen
 an EnginePool at a fixed rate; a pair is late if its embeddings come more than --late-seconds after it was due. A number
 of streams is held if 99 % of the pairs are in time; the largest is found by doubling and halving. Weights are random.
 Two ways to compute: PyTorch in bf16 with a CUDA graph for each batch size (a power of two; others are padded), and a
-bundle's encoders in ONNX Runtime's CUDA provider, where onnxruntime-gpu is installed. Rows are written one by one.
+bundle's encoders in ONNX Runtime's CUDA provider, where onnxruntime-gpu is installed. Rows are written one by one, and
+the most streams held also where SIGTERM ends the search.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 import threading
 import time
@@ -26,9 +28,10 @@ from live_streams import HELD_SHARE, most_streams
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cavsync.data.batches import normalised_frames
+from cavsync.data.batches import IMAGENET_MEAN, IMAGENET_STD
 from cavsync.data.logmel import NUM_MEL_BINS, normalise
 from cavsync.deploy import Bundle, EnginePool
+from cavsync.deploy.runtime.onnx import require_providers
 from cavsync.errors import CavsyncError
 from cavsync.model import CAVMAESync, ModelConfig
 from cavsync.model.config import CAV_MAE_SYNC
@@ -96,6 +99,23 @@ class TorchEngine:
         return graph.replay, embeddings
 
 
+def encoders(model: CAVMAESync, device: torch.device) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Return what computes unit embeddings (B, D) of log-mel (B, L, 128), and of RGB bytes (B, T, S, S, 3).
+
+    Neither copies from the host, which a CUDA graph cannot hold.
+    """
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
+
+    def audio(values: Tensor) -> Tensor:
+        return F.normalize(model.encode_audio(normalise(values)).pooled, dim=-1)
+
+    def visual(values: Tensor) -> Tensor:
+        frames = (values.movedim(-1, 2).float() - mean) / std
+        return F.normalize(model.encode_frames(frames).pooled, dim=-1)
+
+    return audio, visual
+
+
 def in_torch(options: argparse.Namespace) -> Opened:
     """Return a model with PyTorch's engines in place of a bundle, and a segment and a picture for it."""
     device = torch.device(options.device)
@@ -108,16 +128,9 @@ def in_torch(options: argparse.Namespace) -> Opened:
             module.to(torch.bfloat16)
     segment = np.zeros((1, config.audio_length, NUM_MEL_BINS), np.float32)
     picture = np.zeros((1, config.num_frames, config.img_size, config.img_size, 3), np.uint8)
-
-    def audio(values: Tensor) -> Tensor:
-        return F.normalize(model.encode_audio(normalise(values)).pooled, dim=-1)
-
-    def visual(values: Tensor) -> Tensor:
-        return F.normalize(model.encode_frames(normalised_frames(values.movedim(-1, 2))).pooled, dim=-1)
-
     engines = [
         TorchEngine(compute, example, device, options.max_batch)
-        for compute, example in ((audio, segment), (visual, picture))
+        for compute, example in zip(encoders(model, device), (segment, picture), strict=True)
     ]
     nothing: Any = None
     audio_engine, visual_engine = engines
@@ -130,12 +143,14 @@ def in_torch(options: argparse.Namespace) -> Opened:
 
 def in_onnx_runtime(options: argparse.Namespace) -> Opened:
     """Return a bundle opened on the device, and a segment and a picture for it."""
+    provider = "CUDAExecutionProvider" if options.device == "cuda" else "CPUExecutionProvider"
+    # Before an export that would be for nothing.
+    require_providers([provider])
     folder = options.bundle
     if folder is None:
         from random_models import PUBLISHED, random_bundle
 
         folder = random_bundle(PUBLISHED, "fp16")
-    provider = "CUDAExecutionProvider" if options.device == "cuda" else "CPUExecutionProvider"
     bundle = Bundle.open(folder, providers=[provider])
     shapes = {name: bundle.manifest.graphs[name].inputs[0].shape[1:] for name in ("audio_encoder", "visual_encoder")}
     segment, picture = (tuple(int(size) for size in shape) for shape in shapes.values())
@@ -165,6 +180,7 @@ def trial(pool: EnginePool, opened: Opened, streams: int, options: argparse.Name
     _, segment, picture = opened
     period, count = 1 / options.pairs_per_second, max(1, round(options.seconds * options.pairs_per_second))
     latencies: list[list[float]] = [[] for _ in range(streams)]
+    errors: list[Exception] = []
     limit = options.seconds + period + options.late_seconds
     begin = time.monotonic() + 0.5
 
@@ -174,8 +190,12 @@ def trial(pool: EnginePool, opened: Opened, streams: int, options: argparse.Name
             time.sleep(max(0.0, due - time.monotonic()))
             if time.monotonic() > begin + limit:
                 break
-            pool.bundle.visual.run(picture, "embedding")
-            pool.bundle.audio.run(segment, "embedding")
+            try:
+                pool.bundle.visual.run(picture, "embedding")
+                pool.bundle.audio.run(segment, "embedding")
+            except Exception as error:  # noqa: BLE001 - raised by `trial`: a broken engine is not a late one
+                errors.append(error)
+                break
             latencies[number].append(1e3 * (time.monotonic() - due))
 
     threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(streams)]
@@ -183,6 +203,8 @@ def trial(pool: EnginePool, opened: Opened, streams: int, options: argparse.Name
         thread.start()
     for thread in threads:
         thread.join()
+    if errors:
+        raise errors[0]
     found = [value for values in latencies for value in values]
     # Pairs that were not begun before the end of the trial are as late as the trial is long.
     found += [1e3 * limit] * (streams * count - len(found))
@@ -193,21 +215,26 @@ def trial(pool: EnginePool, opened: Opened, streams: int, options: argparse.Name
 def measure_streams(opened: Opened, options: argparse.Namespace, write: Write) -> None:
     """Write a row for each number of streams that is tried, and one for the largest that was held."""
     settings = {"max_batch": options.max_batch, "workers": options.workers, "deadline_ms": options.deadline_ms}
-    with EnginePool(opened[0], **settings) as pool:
+    trials: list[dict[str, Any]] = []
+    try:
+        with EnginePool(opened[0], **settings) as pool:
 
-        def measured(streams: int) -> dict[str, Any]:
-            row = settings | trial(pool, opened, streams, options)
-            write(f"{streams} streams", row)
-            return row
+            def measured(streams: int) -> dict[str, Any]:
+                trials.append(settings | trial(pool, opened, streams, options))
+                write(f"{streams} streams", trials[-1])
+                return trials[-1]
 
-        if options.streams:
-            trials = [measured(streams) for streams in options.streams]
-        else:
-            trials = most_streams(measured, options.first, options.most)
-    held = [row for row in trials if row["held"]]
-    if held:
-        best = max(held, key=lambda row: row["streams"])
-        write(f"most streams held: {best['streams']}", best)
+            if options.streams:
+                for streams in options.streams:
+                    measured(streams)
+            else:
+                most_streams(measured, options.first, options.most)
+    finally:
+        # Also where a limit ends the search.
+        held = [row for row in trials if row["held"]]
+        if held:
+            best = max(held, key=lambda row: row["streams"])
+            write(f"most streams held: {best['streams']}", best)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -240,14 +267,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(named, flush=True)
             measure.append_rows(options.results, [named | facts])
 
+        stage = "not measured"
         try:
             opened = WAYS[way](options)
-        except (CavsyncError, ModuleNotFoundError) as error:
-            write("not measured", {"failure": str(error)})
-            continue
-        measure_batches(opened, options, write)
-        measure_streams(opened, options, write)
+            stage = "broke off"
+            measure_batches(opened, options, write)
+            measure_streams(opened, options, write)
+        except (CavsyncError, ModuleNotFoundError, RuntimeError) as error:
+            write(stage, {"failure": measure.failure(error)})
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

@@ -24,6 +24,7 @@ class Case:
     """One operation at one size.
 
     run: leaves (which get gradients) -> differentiable result. flops and moved_bytes: minimum work of the forward.
+    compiles: whether PyTorch's compiler is asked about the reference.
     """
 
     operation: str
@@ -32,6 +33,7 @@ class Case:
     run: Callable[..., Tensor]
     flops: float
     moved_bytes: float
+    compiles: bool = True
 
 
 def cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Case]:
@@ -65,6 +67,8 @@ def _attention_cases(batch: int, device: torch.device, dtype: torch.dtype) -> li
                 lambda qkv, packing=None if dense else segments: attention(qkv, packing),
                 4.0 * squares * heads * width,
                 4.0 * segments.num_tokens * heads * width * dtype.itemsize,
+                # The reference takes one sequence after the other: the compiler would unroll hundreds of them.
+                compiles=dense is not None,
             )
         )
     return found
@@ -137,13 +141,15 @@ def _loss_cases(batch: int, device: torch.device, dtype: torch.dtype) -> list[Ca
         moved = 0.75 * batch * count * pixels * (4.0 + dtype.itemsize)
         shape = f"{batch}x{count}x{pixels}"
         found.append(Case("masked_reconstruction_loss", shape, predictions, loss, 0.0, moved))
+    # On the device, as the model's: a number would be copied there in each call, and the host would wait for that.
+    temperature = torch.tensor(0.05, device=device)
     for rows, keys in ((batch, batch), (16 * batch, 128 * batch)):
 
         def vectors(rows: int = rows, keys: int = keys) -> list[Tensor]:
             return [torch.randn(count, 768, device=device) for count in (rows, keys)]
 
         def contrast(queries: Tensor, others: Tensor) -> Tensor:
-            return info_nce(queries, others, 0.05)[0]
+            return info_nce(queries, others, temperature)[0]
 
         moved = (rows + keys) * 768 * 4.0
         found.append(Case("info_nce", f"{rows}x{keys}x768", vectors, contrast, 2.0 * rows * keys * 768, moved))

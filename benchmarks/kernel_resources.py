@@ -162,12 +162,15 @@ def _attention(dtype: torch.dtype) -> None:
 
 
 def _layer_norm(dtype: torch.dtype) -> None:
-    for width, rows in ((768, [53, 50, 101]), (512, [404])):
+    """A stack's first norm adds nothing, and the last one of all gives float32."""
+    joint, alone = [53, 50, 101], [61]
+    launched = [(768, joint, True, dtype), (768, joint, False, dtype), (768, joint, True, torch.float32)]
+    launched += [(width, alone, has_branch, dtype) for width in (768, 512) for has_branch in (True, False)]
+    for width, rows, has_branch, out_dtype in launched:
         x, affine = torch.zeros(sum(rows), width), torch.ones(len(rows), width)
-        for branch in (x.to(dtype), None) if width == 768 else (x.to(dtype),):
-            _, normed, mean, rstd = layer_norm_op(x, branch, affine, affine, rows, dtype, 1e-5)
-            upstream = None if branch is None else x
-            layer_norm_backward_op(normed, upstream, x, affine, mean, rstd, rows, None if branch is None else dtype)
+        branch, branch_dtype = (x.to(dtype), dtype) if has_branch else (None, None)
+        _, normed, mean, rstd = layer_norm_op(x, branch, affine, affine, rows, out_dtype, 1e-5)
+        layer_norm_backward_op(normed, x if has_branch else None, x, affine, mean, rstd, rows, branch_dtype)
 
 
 def _gelu(dtype: torch.dtype) -> None:
@@ -179,12 +182,14 @@ def _gelu(dtype: torch.dtype) -> None:
 
 
 def _loss(dtype: torch.dtype) -> None:
-    for images, columns in ((torch.zeros(2, 1, 128, 416), 26), (torch.zeros(2, 3, 224, 224), 14)):
-        channels, count = images.shape[1], images.shape[2] // 16 * columns
+    """Log-mel comes with time first. Training casts the images to autocast's dtype before the model has them."""
+    for shape, order in (((2, 1, 416, 128), (0, 1, 3, 2)), ((2, 3, 224, 224), (0, 1, 2, 3))):
+        channels, count = shape[1], shape[2] // 16 * (shape[3] // 16)
         prediction, hidden = torch.zeros(2, count, 256 * channels, dtype=dtype), torch.ones(2, count) > 0
-        norm_pix = channels == 1
-        reconstruction_loss_op(prediction, images, hidden, 16, norm_pix)
-        reconstruction_loss_backward_op(torch.ones(()), prediction, images, hidden, 16, norm_pix)
+        for kind, norm_pix in ((torch.float32, True), (torch.float32, False), (dtype, False)):
+            images = torch.zeros(shape, dtype=kind).permute(order)
+            reconstruction_loss_op(prediction, images, hidden, 16, norm_pix)
+            reconstruction_loss_backward_op(torch.ones(()), prediction, images, hidden, 16, norm_pix)
 
 
 def compile_for(job: tuple[Launch, int]) -> Resources:

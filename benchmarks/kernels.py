@@ -29,9 +29,11 @@ TOLERANCE = 1.03
 
 def measured(case: Case, backend: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure one row: the forward alone, and forward plus backward."""
-    # Cases of one operation share code; without a reset they would count as recompilations of one function.
-    torch.compiler.reset()
-    run = torch.compile(case.run, dynamic=False) if backend == COMPILED else case.run
+    run = case.run
+    if backend == COMPILED:
+        # Cases of one operation share code; without a reset they would count as recompilations of one function.
+        torch.compiler.reset()
+        run = torch.compile(run, dynamic=False)
     leaves = [leaf.requires_grad_() for leaf in case.leaves()]
     clock = measure.time_on_gpu if options.device == "cuda" else measure.time_on_cpu
     with use_backend("reference" if backend == COMPILED else backend, case.operation):
@@ -55,9 +57,9 @@ def measured(case: Case, backend: str, options: argparse.Namespace) -> dict[str,
 
 
 def backends(case: Case, options: argparse.Namespace) -> list[str]:
-    """Return the backends in the dispatcher's order, or the compiled reference alone."""
+    """Return the backends in the dispatcher's order, or the compiled reference alone, where the compiler is asked."""
     if options.only_compiled:
-        return [COMPILED]
+        return [COMPILED] if case.compiles else []
     return [item.name for item in OPERATIONS[case.operation].candidates if options.device in item.devices]
 
 
@@ -123,7 +125,7 @@ def main() -> None:
         shared["copy_gb_per_second"] = round(measure.copy_bytes_per_second() / 1e9)
     torch.manual_seed(0)
     chosen = [case for case in cases(options.batch, device, dtype) if options.operation in (None, case.operation)]
-    groups = [[*rows(case, shared, options)] for case in chosen]
+    groups = [group for group in ([*rows(case, shared, options)] for case in chosen) if group]
     report(groups)
     if any("failure" in group[0] for group in groups):
         sys.exit("A default broke: see the lines 'default failed'.")

@@ -1,8 +1,9 @@
 """Train the run of the whole picture's bundle, and nothing more: what a machine with a GPU does for the rest.
 
-    python models/whole_picture_run.py --real DATA --out OUT --device cuda --minutes 5
+    python models/whole_picture_run.py --real DATA --out OUT --device cuda --minutes 5 --within 8
 
-An interrupted run is resumed. `models/train_whole_picture.py --trained` exports and tests what is in OUT.
+Clips are generated first, which takes as long as the cores need: `--within` bounds both together. An interrupted run is
+resumed. `models/train_whole_picture.py --trained` exports and tests what is in OUT.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,9 @@ from footage import TRAINING, make_clips
 from steps import cavsync
 
 CLIPS = "clips"
+RESERVE_MINUTES = 1.0
+"""Besides generating and training: start of the process, decoding, last checkpoint, held-out measurement."""
+LEAST_MINUTES = 0.5
 CITED = (
     "generated clips (ours) and on clips of GRID (Cooke, Barker, Cunningham and Shao 2006, CC BY 4.0) and HDTF (Zhang, "
     "Li, Ding and Fan 2021, CC BY 4.0)"
@@ -67,19 +73,34 @@ def train(product: Product, clips: Path, run: Path, minutes: float, device: str)
     data = [word for name in product.trained_on for word in ("--data", clips / name)]
     held_out = [word for name in product.calibrated_on for word in ("--held-out", clips / name)]
     repeats = f"repeats={json.dumps([*product.trained_on.values()])}"
-    limits = ("--set", repeats, "--set", f"accelerator={device}", "--max-minutes", minutes, "--resume")
-    cavsync("train", "--preset", "sync-tiny", *data, *held_out, "--out", run, *limits)
+    # They decode the clips into memory before the training.
+    workers = f"workers={os.cpu_count() or 2}"
+    limits = ("--set", repeats, "--set", f"accelerator={device}", "--set", workers, "--max-minutes", minutes)
+    cavsync("train", "--preset", "sync-tiny", *data, *held_out, "--out", run, *limits, "--resume")
+
+
+def minutes_to_train(minutes: float, within: float | None, elapsed_seconds: float) -> float:
+    """Return what is left to train of the minutes for all, at most `minutes`; SystemExit where that is too little."""
+    if within is None:
+        return minutes
+    left = within - RESERVE_MINUTES - elapsed_seconds / 60
+    if left < LEAST_MINUTES:
+        sys.exit(f"Making the clips took {elapsed_seconds:.0f} s, too little is left to train: run this again.")
+    return min(minutes, left)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_training_options(parser)
+    parser.add_argument("--within", type=float, help="minutes for all: training gets what the clips leave of them")
     options = parser.parse_args()
+    begin = time.monotonic()
     product = SYNC_RESEARCH if options.research else SYNC_TINY
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     out: Path = options.out.resolve()
     make_clips(options.real, out / CLIPS, TRAINING)
-    train(product, out / CLIPS, out / product.run_name, options.minutes, options.device)
+    minutes = minutes_to_train(options.minutes, options.within, time.monotonic() - begin)
+    train(product, out / CLIPS, out / product.run_name, minutes, options.device)
 
 
 if __name__ == "__main__":

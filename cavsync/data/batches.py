@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -96,32 +97,37 @@ class PairBatch:
     def normalised_frames(self, device: torch.device) -> Tensor:
         """Return ImageNet-normalised RGB (N, T, 3, S, S), blended and with each clip's change of colour, on
         `device`."""
-        parts = [frames[tubelets] for frames, tubelets in self._normalised_clips(device)]
-        return torch.cat(parts)
+        return self._normalised(device)[self._tubelets().to(device)]
 
     def frame_pairs(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return what `normalised_frames` does as pairs of successive frames (P, 2, 3, S, S), each listed once, and the
         places of each tubelet's pairs (N, T - 1)."""
-        pairs, places, count = [], [], 0
-        for frames, tubelets in self._normalised_clips(device):
-            successive = torch.stack([tubelets[:, :-1], tubelets[:, 1:]], dim=2)
-            distinct, place = torch.unique(successive.flatten(0, 1), dim=0, return_inverse=True)
-            pairs.append(frames[distinct])
-            places.append(place.view(successive.shape[:2]) + count)
-            count += len(distinct)
-        return torch.cat(pairs), torch.cat(places)
+        tubelets = self._tubelets()
+        successive = torch.stack([tubelets[:, :-1], tubelets[:, 1:]], dim=2)
+        distinct, places = torch.unique(successive.flatten(0, 1), dim=0, return_inverse=True)
+        return self._normalised(device)[distinct.to(device)], places.view(successive.shape[:2]).to(device)
 
-    def _normalised_clips(self, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield each clip's distinct frames (U, 3, S, S), ImageNet-normalised, and its tubelets (K, T)."""
+    def _tubelets(self) -> Tensor:
+        """Return the tubelets (N, T) of all clips, as indices of all their distinct frames together."""
+        firsts = accumulate((len(frames) for frames in self.frames), initial=0)
+        return torch.cat([tubelets + first for tubelets, first in zip(self.tubelets, firsts, strict=False)])
+
+    def _normalised(self, device: torch.device) -> Tensor:
+        """Return the distinct frames of all clips (U, 3, S, S), ImageNet-normalised.
+
+        All clips are copied and computed together: a GPU waits for what the host launches before a step.
+        """
         mean, std = _imagenet_levels(device)
-        parts = zip(self.frames, self.mixed_in, self.contents, self.tubelets, self.colours, strict=True)
-        for frames, other, content, tubelets, colour in parts:
-            levels = frames.to(device).float()
+        counts = [len(frames) for frames in self.frames]
+        levels = torch.cat(self.frames).to(device).float()
+        for part, other, content in zip(levels.split(counts), self.mixed_in, self.contents, strict=True):
             if other is not None:
-                levels = levels.mul_(content[0][1]).add_(other.to(device).float(), alpha=content[1][1])
-            gain = torch.from_numpy(colour.gain).to(device).view(3, 1, 1)
-            offset = torch.from_numpy(colour.offset).to(device).view(3, 1, 1)
-            yield levels.mul_(gain / std).add_((offset - mean) / std), tubelets.to(device)
+                part.mul_(content[0][1]).add_(other.to(device).float(), alpha=content[1][1])
+        gain, offset = (
+            torch.from_numpy(np.repeat(np.stack(changes), counts, axis=0)).to(device)[..., None, None]
+            for changes in ([colour.gain for colour in self.colours], [colour.offset for colour in self.colours])
+        )
+        return levels.mul_(gain / std).add_((offset - mean) / std)
 
     def normalised_features(self, device: torch.device) -> Tensor:
         """Return normalised log-mel (N, L, 128) on `device`."""

@@ -39,6 +39,7 @@ FREE_OPTIONS = frozenset(
         *("max_steps", "max_minutes", "epochs", "workers", "log_every_steps", "checkpoint_every_steps"),
         *("validate_every_steps", "validate_every_epochs", "early_stop_patience"),
         *("keep_checkpoints", "keep_every_steps", "accelerator", "devices", "nodes", "strategy", "compile"),
+        "cuda_graphs",
         *("activation_checkpointing", "max_rejected_share", "log_mel", "init_from", "vision_mae", "face_cache"),
     )
 )

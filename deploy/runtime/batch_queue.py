@@ -99,7 +99,8 @@ class BatchQueue:
                 batch, is_full = self._first_batch()
                 left_seconds = batch[0].due_seconds - monotonic()
                 if is_full or left_seconds <= 0 or self._all_are_waiting():
-                    self._waiting = deque(request for request in self._waiting if request not in batch)
+                    taken = set(batch)
+                    self._waiting = deque(request for request in self._waiting if request not in taken)
                     self._num_computing += len(batch)
                     return batch
                 self._changed.wait(left_seconds)

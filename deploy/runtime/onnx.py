@@ -120,6 +120,17 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def require_providers(wanted: Sequence[str]) -> None:
+    """Raise ConfigError for an execution provider that the installed ONNX Runtime was built without."""
+    available = import_onnxruntime().get_available_providers()
+    for provider in wanted:
+        if provider not in available:
+            raise ConfigError(
+                f"execution provider {provider} is not available, this ONNX Runtime has {', '.join(available)}: "
+                "use one of these or install the runtime that has it"
+            )
+
+
 def _open_session(
     path: Path,
     content: bytes,
@@ -130,13 +141,7 @@ def _open_session(
     """Open a session for the graph `content`; `path` is used in messages only."""
     ort = import_onnxruntime()
     wanted = list(providers) if providers else [CPU_PROVIDER]
-    available = ort.get_available_providers()
-    for provider in wanted:
-        if provider not in available:
-            raise ConfigError(
-                f"execution provider {provider} is not available, this ONNX Runtime has {', '.join(available)}: "
-                "use one of these or install the runtime that has it"
-            )
+    require_providers(wanted)
     if "CUDAExecutionProvider" in wanted:
         _load_cuda(ort)
     options = ort.SessionOptions()

@@ -8,6 +8,7 @@ import torch
 pytest.importorskip("pydantic", reason="the model's configuration needs pydantic")
 pytest.importorskip("lightning_fabric", reason="training needs lightning-fabric")
 pytest.importorskip("torchaudio", reason="training needs torchaudio")
+pytest.importorskip("av", reason="training needs PyAV")
 
 from fake_graphs import FakeRecorder
 from lightning_fabric import Fabric

@@ -109,3 +109,34 @@ def test_no_kernel_is_forgotten(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == launched_kernels()
     assert len(launched_kernels()) >= 10
+
+
+def test_the_table_has_what_a_training_step_launches(tmp_path: Path) -> None:
+    """Every specialisation, forward and backward, of the published model's kinds of layers: a table of other ones would
+    say nothing about registers and spills of those that run."""
+    code = (
+        "from contextlib import ExitStack\n"
+        "from unittest.mock import patch\n"
+        "import torch\n"
+        "from kernel_resources import launches_of, recorded\n"
+        "from cavsync.kernels import OPERATIONS, use_backend\n"
+        "from cavsync.kernels.triton import attention\n"
+        "from cavsync.model import CAVMAESync\n"
+        "from cavsync.model.config import CAV_MAE_SYNC\n"
+        "table = {repr(launch) for launch in launches_of('bf16')}\n"
+        "depths = {'modality_specific_depth': 2, 'depth': 3, 'decoder_depth': 2}\n"
+        "model = CAVMAESync(CAV_MAE_SYNC.model_copy(update=depths))\n"
+        "for item in OPERATIONS.values():\n"
+        "    if item.candidates[0].name == 'triton':\n"
+        "        object.__setattr__(item.candidates[0].load(), 'not_supported_reasons', lambda *_: [])\n"
+        "with patch.object(attention, 'capability_of', lambda _: (9, 0)), recorded('bf16') as found:\n"
+        "    for dtype in (torch.float32, torch.bfloat16):\n"
+        "        fbank, frames = torch.zeros(2, 416, 128, dtype=dtype), torch.zeros(2, 3, 224, 224, dtype=dtype)\n"
+        "        with use_backend('triton'), torch.autocast('cpu', torch.bfloat16):\n"
+        "            model(fbank, frames).loss.backward()\n"
+        "assert len(found) > 30, len(found)\n"
+        "print(*{repr(launch) for launch in found} - table, sep='\\n')\n"
+    )
+    done = run_compiled(tmp_path, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""

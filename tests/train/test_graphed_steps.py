@@ -81,6 +81,12 @@ def test_a_recorded_run_resumes(clips: Path, tmp_path: Path, recorder: FakeRecor
         assert found[step] == pytest.approx(numbers, rel=1e-5), step
 
 
+def test_a_run_resumes_without_graphs(clips: Path, tmp_path: Path) -> None:
+    """Where recording broke off a run on one machine, it must not be lost."""
+    trainer(tmp_path / "run", max_steps=1).run(clips)
+    assert trainer(tmp_path / "run", max_steps=2, cuda_graphs=False).run(clips, resume=True).state.step == 2
+
+
 def test_a_loss_that_is_not_finite_changes_no_weight(
     clips: Path, tmp_path: Path, recorder: FakeRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,8 @@ class StepEngine:
         self._compute, self._fabric, self._model, self._optimizer = compute, fabric, model, optimizer
         self._recorder: Recorder | None = recorder
         self._max_norm = max_norm
+        self.refusal = ""
+        """Why recording failed, "" where it did not: work is then run as it is."""
         with fabric.autocast():
             kind = fabric.device.type
             dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
@@ -137,8 +139,8 @@ class StepEngine:
             self._recorder = None
             if self._half is not None:
                 self._half.discard_gradients()
-            reason = str(error).strip().partition("\n")[0]
-            log.warning("Steps go on without CUDA graphs, because recording one failed: %s", reason)
+            self.refusal = _first_cause(error)
+            log.warning("Steps go on without CUDA graphs, because recording one failed: %s", self.refusal)
 
     def _set_capturable(self, flag: bool) -> None:
         for group in self._optimizer.param_groups:
@@ -177,3 +179,10 @@ class StepEngine:
         self._is_bad.zero_()
         if self._half is not None:
             self._half.refresh()
+
+
+def _first_cause(error: BaseException) -> str:
+    """The first line of the error that came first: ending a capture that an error has broken raises another one."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error).strip().partition("\n")[0]

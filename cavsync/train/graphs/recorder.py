@@ -42,7 +42,11 @@ class CudaRecorder:
 
     def record(self, work: Work) -> Work:
         """See `Recorder.record`. Other threads, which load data, may go on with theirs."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._memory, stream=self._stream, capture_error_mode="thread_local"):
-            work()
+        graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, pool=self._memory, stream=self._stream, capture_error_mode="thread_local"):
+                work()
+        finally:
+            # Where a capture cannot be ended, PyTorch leaves its stream the current one.
+            torch.cuda.set_stream(before)
         return graph.replay
