@@ -179,7 +179,7 @@ gpu-check:
 # A folder of real clips with manifest.csv, for what trains the shipped models.
 REAL ?= ../shared/data
 
-# Make build/gpu-pack, at most 60 MB, and build/gpu-pack.tar of it: this checkout, the wheels that a GPU machine without a
+# Make build/gpu-pack, at most 60 MB, and build/gpu-pack.tar.gz of it: this checkout, the wheels that a GPU machine without a
 # network may lack, and, where REAL is there, small copies of the footage that sync-tiny is trained on.
 gpu-pack: setup
 	$(BIN)/python benchmarks/gpu_pack.py $(if $(wildcard $(REAL)/manifest.csv),--real $(REAL))

@@ -21,7 +21,7 @@ from measure import COMMIT_FILE, commit
 from rich.progress import track
 
 PACK = ROOT / "build" / "gpu-pack"
-PACK_FILE = PACK.with_suffix(".tar")
+PACK_FILE = PACK.with_suffix(".tar.gz")
 MAX_BYTES = 60_000_000
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64")
 
@@ -54,7 +54,7 @@ def pack(real: Path | None) -> int:
         subprocess.run(
             [sys.executable, str(ROOT / "models/small_footage.py"), str(real), str(PACK / FOOTAGE)], check=True
         )
-    with tarfile.open(PACK_FILE, "w") as tar:
+    with tarfile.open(PACK_FILE, "w:gz") as tar:
         tar.add(PACK, PACK.name)
     return PACK_FILE.stat().st_size
 
