@@ -93,7 +93,7 @@ def demo() -> Recipe:
     Tubelets of five frames; nothing that needs a longer training to pay off.
     """
     model, train = sync_tiny()
-    sizes = {"embed_dim": 128, "num_heads": 4, "num_frames": 5}
+    sizes = {"embed_dim": 128, "num_heads": 4, "num_frames": 5, "pair_stem": False, "frame_differences": True}
     model = model.model_copy(update=sizes)
     changes = {
         "preset": "demo",
