@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.2
 LINE_SECONDS = 15.0
 """Time between two lines where stderr is no terminal; short work is silent."""
+TIME_LEFT_SECONDS = 60.0
+"""Time between two lines on long work, which say how long it still takes."""
 Count = Callable[[int, int], None]
 
 
@@ -41,6 +43,31 @@ def counting_bar(description: str) -> Iterator[Count]:
                 click.echo(f"{description}: {done} of {total}", err=True)
 
         yield count
+
+
+def time_left_lines() -> Callable[[float], str]:
+    """Return a function to call with the share of the work that is done, which says how long the rest takes.
+
+    It returns "" but for once in TIME_LEFT_SECONDS. Work may begin with a share that was done before.
+    """
+    from time import monotonic
+
+    begin: tuple[float, float] | None = None
+    due_seconds = 0.0
+
+    def time_left(share: float) -> str:
+        nonlocal begin, due_seconds
+        now = monotonic()
+        if begin is None:
+            begin, due_seconds = (now, share), now + TIME_LEFT_SECONDS
+        begin_seconds, begin_share = begin
+        if now < due_seconds or share <= begin_share:
+            return ""
+        due_seconds = now + TIME_LEFT_SECONDS
+        left_seconds = (now - begin_seconds) * (1 - share) / (share - begin_share)
+        return f"about {max(1, round(left_seconds / 60))} min left"
+
+    return time_left
 
 
 @contextmanager

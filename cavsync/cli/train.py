@@ -12,6 +12,7 @@ import click
 
 from cavsync.cli.errors import end_by_signal
 from cavsync.cli.options import key_values
+from cavsync.cli.progress import time_left_lines
 from cavsync.cli.train_explain import explain_options, show_explanation
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def run_training(
     from cavsync.train import Trainer
 
     what = "decoding clips" if config.face is None else "following faces"
-    with _progress(console, what) as (load, step):
+    with training_progress(console, what) as (load, step):
         options: dict[str, Any] = {"report": step, "on_load": load, "open_finder": open_face_finder}
         options["say"] = lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
         trainer = Trainer(model_config, config, run_dir, **options)
@@ -128,7 +129,8 @@ def run_training(
 
 
 @contextmanager
-def _progress(console: Console, what: str) -> Iterator[tuple[Any, Any]]:
+def training_progress(console: Console, what: str) -> Iterator[tuple[Any, Any]]:
+    """Show bars; where `console` is no terminal, a line about the training from time to time, then the bars' end."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
@@ -142,5 +144,8 @@ def _progress(console: Console, what: str) -> Iterator[tuple[Any, Any]]:
         def on_step(step: int, num_steps: int, share: float, metrics: dict[str, float]) -> None:
             note = f"step {step}/{num_steps}  loss {metrics.get('loss', float('nan')):.3f}"
             progress.update(training, completed=share, note=note, visible=True)
+            if not console.is_terminal and (left := time_left(share)):
+                console.print(f"training: {note}  {left}", markup=False, highlight=False, soft_wrap=True)
 
+        time_left = time_left_lines()
         yield on_load, on_step
