@@ -11,7 +11,8 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,12 @@ def ways(encoder: str, model: CAVMAESync, folder: Path, samples: tuple[Any, Any,
     files += [("ONNX Runtime, fp16", half, "onnxruntime")]
     files += [("ONNX Runtime, static int8, symmetric", symmetric.files[0], "onnxruntime")]
     for name, file, runtime in files:
-        run = open_runner(file, runtime)
-        found[name] = lambda values, run=run: run(values)[0]
+        found[name] = partial(_first_output, open_runner(file, runtime))
     return found | {f"OpenVINO, {precision}": in_openvino(path, precision) for precision in ("f32", "bf16")}
+
+
+def _first_output(run: Callable[[Any], Sequence[Any]], values: Any) -> Any:
+    return run(values)[0]
 
 
 def measure_ways(runs: dict[str, Run], compare: Any, want: Any, turns: int) -> dict[str, dict[str, float]]:

@@ -26,6 +26,7 @@ from typing import Any
 import material
 import measure
 import torch
+from random_models import model_config
 
 from cavsync.data.sources.classes import ClassLabels
 from cavsync.data.synth import write_clip
@@ -33,7 +34,6 @@ from cavsync.deploy.runtime.default_bundle import default_bundle
 from cavsync.media.audio_file import read_audio, write_pcm16
 from cavsync.model.checkpoint import save_model
 from cavsync.model.classifier import CAVMAEFT
-from cavsync.train import preset
 
 RESULTS = measure.RESULTS / "file_commands.jsonl"
 CLIP_SECONDS, FRAMES = 10, 16
@@ -72,7 +72,7 @@ def measured(folder: Path, *arguments: object) -> dict[str, Any]:
 def classifier(folder: Path) -> Path:
     """Write a run of a classifier with random weights."""
     torch.manual_seed(0)
-    model = CAVMAEFT(preset("sync-tiny")[0], len(CLASSES))
+    model = CAVMAEFT(model_config("sync-tiny"), len(CLASSES))
     save_model(model, folder, 0, train={"classify": {"mode": "multimodal", "target": "multi-label"}})
     ClassLabels.of_names(CLASSES).write(folder / "class_labels.csv")
     return folder

@@ -128,9 +128,10 @@ def in_torch(options: argparse.Namespace) -> Opened:
             module.to(torch.bfloat16)
     segment = np.zeros((1, config.audio_length, NUM_MEL_BINS), np.float32)
     picture = np.zeros((1, config.num_frames, config.img_size, config.img_size, 3), np.uint8)
+    examples: tuple[NDArray[Any], ...] = (segment, picture)
     engines = [
         TorchEngine(compute, example, device, options.max_batch)
-        for compute, example in zip(encoders(model, device), (segment, picture), strict=True)
+        for compute, example in zip(encoders(model, device), examples, strict=True)
     ]
     nothing: Any = None
     audio_engine, visual_engine = engines

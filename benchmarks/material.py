@@ -39,8 +39,15 @@ FAMILIES = ("face", "drummer")
 
 def clip_spec(seconds: float, width: int, height: int, family: str = "drummer") -> ClipSpec:
     """Return the specification of the clip that all scoring benchmarks use; a face is found and followed."""
-    size = {"width": width, "height": height}
-    return ClipSpec(seed=1, family=family, duration_seconds=seconds, audio_rate_hz=SAMPLE_RATE_HZ, channels=2, **size)
+    return ClipSpec(
+        seed=1,
+        family=family,
+        duration_seconds=seconds,
+        width=width,
+        height=height,
+        audio_rate_hz=SAMPLE_RATE_HZ,
+        channels=2,
+    )
 
 
 def material(seconds: float, width: int = 320, height: int = 180, family: str = "drummer") -> Material:
@@ -79,9 +86,9 @@ def repeat_clip(source: Path, target: Path, times: int) -> None:
         last_dts = [-(2**62)] * len(tracks)
         for turn in range(times):
             with av.open(str(source)) as clip:
-                length_seconds = clip.duration / av.time_base
+                length_seconds = (clip.duration or 0) / av.time_base
                 for packet in clip.demux():
-                    if packet.dts is None:
+                    if packet.dts is None or packet.pts is None or packet.time_base is None:
                         continue
                     shift = round(turn * length_seconds / packet.time_base)
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift

@@ -82,12 +82,15 @@ class PlainWay:
         similarity = visual @ audio.T
         pick = np.arange(len(times_seconds))[:, None]
         share = np.clip(positions - below, 0, 1)
-        return (1 - share) * similarity[pick, below - first] + share * similarity[pick, below + 1 - first]
+        lower, upper = similarity[pick, below - first], similarity[pick, below + 1 - first]
+        curve: Array = (1 - share) * lower + share * upper
+        return curve
 
     def _tubelets(self, times_seconds: Array) -> Array:
         visual = self._manifest.visual
         wanted = tubelet_times_seconds(times_seconds, visual.num_frames, visual.frame_step_seconds)
-        return self._frames[nearest_index(self._times_seconds, wanted)]
+        tubelets: Array = self._frames[nearest_index(self._times_seconds, wanted)]
+        return tubelets
 
     def _segments(self, first: int, last: int, hop_frames: int, length: int) -> Array:
         """Return the log-mel segments of the instants `first` to `last`, from the window's audio."""

@@ -9,7 +9,7 @@ import torch
 from cavsync.export import export_bundle
 from cavsync.export.inputs import require_bundle_folder
 from cavsync.manifest import MANIFEST_NAME
-from cavsync.model import CAVMAESync
+from cavsync.model import CAVMAESync, ModelConfig
 from cavsync.model.checkpoint import save_model
 from cavsync.model.upstream import load_upstream
 from cavsync.train import preset
@@ -18,10 +18,17 @@ BUILD = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
 PUBLISHED, SYNC_TINY = "cav-mae-sync-base", "sync-tiny"
 
 
+def model_config(name: str) -> ModelConfig:
+    """Return the model of a preset that has the whole picture for its input."""
+    config = preset(name)[0]
+    assert isinstance(config, ModelConfig)
+    return config
+
+
 def random_model(name: str) -> CAVMAESync:
     """Return a preset's model with random weights; the published one passes through the authors' format."""
     torch.manual_seed(0)
-    model = CAVMAESync(preset(name)[0])
+    model = CAVMAESync(model_config(name))
     if name != PUBLISHED:
         return model.eval()
     BUILD.mkdir(parents=True, exist_ok=True)

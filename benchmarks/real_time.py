@@ -101,11 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    clip = material.material(options.clip_seconds, *options.size, options.family)
+    width, height = options.size
+    clip = material.material(options.clip_seconds, width, height, options.family)
     rows = []
     with tempfile.TemporaryDirectory() as name:
         media = Path(name, "media.mkv")
-        write_clip(material.clip_spec(options.clip_seconds, *options.size, options.family), Path(name, "clip.mp4"))
+        write_clip(material.clip_spec(options.clip_seconds, width, height, options.family), Path(name, "clip.mp4"))
         material.repeat_clip(Path(name, "clip.mp4"), media, max(1, round(options.seconds / options.clip_seconds)))
         for case in cases(options.models):
             measured = {

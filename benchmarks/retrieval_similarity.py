@@ -19,7 +19,8 @@ from cavsync.evaluate.retrieval.similarity import SIMILARITIES, clip_similarity,
 def unit_vectors(shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Return random unit vectors, float32."""
     values = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-    return values / np.linalg.norm(values, axis=-1, keepdims=True)
+    units: np.ndarray = values / np.linalg.norm(values, axis=-1, keepdims=True)
+    return units
 
 
 def by_loops(visual: np.ndarray, audio: np.ndarray) -> np.ndarray:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from random_models import model_config
+
 from cavsync.model.flops import count_parameters, encoder_flops
-from cavsync.train import preset
 
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED, SHIPPED = "cav-mae-sync-base", "sync-tiny"
@@ -134,7 +135,7 @@ def storage(plan: Assumptions) -> list[list[str]]:
 
 def archive_on_gpus(plan: Assumptions) -> list[list[str]]:
     """GPU hours of the published size by batch, the cores that decode beside a GPU, and what both cost."""
-    flops = encoder_flops(preset(PUBLISHED)[0])
+    flops = encoder_flops(model_config(PUBLISHED))
     pairs = (FRAMES_PER_SECOND * flops.visual + AUDIO_PER_SECOND * flops.audio) / (flops.visual + flops.audio)
     reading = next(one.reading for one in scorings() if one.name.startswith("published"))
     heads = [
@@ -173,7 +174,7 @@ def pretraining(plan: Assumptions, variant: str) -> list[list[str]]:
     """Time of pretraining by GPUs: the measured step, then the exchange of gradients, which may overlap with it."""
     step = latest("train_step", variant=variant, batch=256, dtype="bf16")
     loader = latest("loader")["samples_per_second_per_core"]["log-mel left to the device"]
-    parameters = sum(part.trained for part in count_parameters(preset(PUBLISHED)[0]).values())
+    parameters = sum(part.trained for part in count_parameters(model_config(PUBLISHED)).values())
     gradient_bytes = float(parameters * plan.gradient_bytes)
     step_seconds = step["p50_ms"] / 1000
     heads = ["GPUs", "clips per step", "exchange ms", "share of the step", "clips/s", "hours", "GPU hours", "price"]
@@ -192,7 +193,7 @@ def pretraining(plan: Assumptions, variant: str) -> list[list[str]]:
 def traffic(plan: Assumptions) -> list[list[str]]:
     """The inputs of the pretraining table."""
     step = latest("train_step", variant="packed", batch=256, dtype="bf16")
-    parameters = sum(part.trained for part in count_parameters(preset(PUBLISHED)[0]).values())
+    parameters = sum(part.trained for part in count_parameters(model_config(PUBLISHED)).values())
     loader = latest("loader")
     rate = loader["samples_per_second_per_core"]["log-mel left to the device"]
     return [

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -136,7 +136,7 @@ class Recorded(Variant):
 
         own = copy.deepcopy(model)
         super().__init__(name, own, type(optimizer)(own.parameters(), **optimizer.defaults), options)
-        precision = "bf16-mixed" if options.dtype == "bf16" else "32-true"
+        precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if options.dtype == "bf16" else "32-true"
         fabric = Fabric(accelerator=options.device, devices=1, precision=precision)
         wrapped: Any = fabric.setup_module(own)
         fused: Any = fabric.setup_optimizers(self.optimizer)
