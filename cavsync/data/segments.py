@@ -54,7 +54,9 @@ def _transform(waves: Sequence[AudioSegments], device: torch.device) -> Tensor:
     samples = torch.cat([part.values for part in waves]).to(device, non_blocking=True)
     inside = torch.cat([part.inside for part in waves if part.inside is not None]).to(device, non_blocking=True)
     # Lower precision would show: a quiet band is a small difference, of which the logarithm is taken.
-    with torch.no_grad(), torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(allow_tf32=False):
+    cudnn = torch.backends.cudnn
+    kept = {"enabled": cudnn.enabled, "benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), cudnn.flags(**kept, allow_tf32=False):
         features: Tensor = _frontend(device)(samples)
     return features.masked_fill(~inside[..., None], 0.0)
 

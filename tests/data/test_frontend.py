@@ -6,8 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cavsync.data import segments
 from cavsync.data.frontend import LogMelFrontend
 from cavsync.data.logmel import log_mel
+from cavsync.data.segments import AudioSegments
 from cavsync.data.synth import ClipSpec, render
 from cavsync.media.align import num_log_mel_frames
 
@@ -60,3 +62,20 @@ def test_blocks_equal_the_whole() -> None:
     waveform = torch.randn(160 * 50 + 240, generator=torch.Generator().manual_seed(0))
     blocks = [graph(waveform[160 * first : 160 * (first + 7) + 240]) for first in range(0, 50, 7)]
     torch.testing.assert_close(torch.cat(blocks)[:50], graph(waveform)[:50], atol=1e-5, rtol=1e-5)
+
+
+def test_only_lower_precision_is_switched_off_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`torch.backends.cudnn.flags` switches cuDNN itself off where it is not told otherwise."""
+    found: list[tuple[bool, bool, bool]] = []
+
+    def transform(samples: torch.Tensor) -> torch.Tensor:
+        cudnn = torch.backends.cudnn
+        found.append((cudnn.enabled, cudnn.benchmark, cudnn.allow_tf32))
+        return torch.zeros(len(samples), 4, 128)
+
+    monkeypatch.setattr(segments, "_frontend", lambda _: transform)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    part = AudioSegments(torch.zeros(2, 1000), torch.ones(2, 4, dtype=torch.bool))
+    segments.compute_log_mel([part], torch.device("cpu"))
+    assert found == [(True, True, False)]
+    assert torch.backends.cudnn.allow_tf32
