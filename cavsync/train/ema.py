@@ -84,12 +84,13 @@ def mix_in(average: Mapping[str, Tensor], model: nn.Module, weight: float) -> No
     if not weight:
         return
     parameters = {name for name, _ in model.named_parameters()}
-    for name, value in floats(model):
-        if name not in average:
-            continue
-        if name in parameters:
-            average[name].lerp_(value.detach(), weight)
-        else:
+    kept = [(name, value.detach()) for name, value in floats(model) if name in average]
+    moved = [(average[name], value) for name, value in kept if name in parameters]
+    if moved:
+        # One call for all of them: a GPU would wait for the host to launch hundreds.
+        torch._foreach_lerp_([old for old, _ in moved], [new for _, new in moved], weight)
+    for name, value in kept:
+        if name not in parameters:
             average[name].copy_(value)
 
 
