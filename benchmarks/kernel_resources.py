@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import multiprocessing
 import re
@@ -38,6 +39,7 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 import cavsync.kernels.triton.attention
 from cavsync.kernels.triton.attention import attention_backward_op, attention_op
 from cavsync.kernels.triton.bias_gelu import bias_gelu_backward_op, bias_gelu_op
+from cavsync.kernels.triton.info_nce import info_nce_backward_op, info_nce_op
 from cavsync.kernels.triton.layer_norm import layer_norm_backward_op, layer_norm_op
 from cavsync.kernels.triton.reconstruction_loss import reconstruction_loss_backward_op, reconstruction_loss_op
 
@@ -150,6 +152,7 @@ def launches_of(dtype: str, capability: int = 90) -> list[Launch]:
         _layer_norm(DTYPES[dtype])
         _gelu(DTYPES[dtype])
         _loss(DTYPES[dtype])
+        _info_nce(DTYPES[dtype])
     return launches
 
 
@@ -190,6 +193,17 @@ def _loss(dtype: torch.dtype) -> None:
             images = torch.zeros(shape, dtype=kind).permute(order)
             reconstruction_loss_op(prediction, images, hidden, 16, norm_pix)
             reconstruction_loss_backward_op(torch.ones(()), prediction, images, hidden, 16, norm_pix)
+
+
+def _info_nce(dtype: torch.dtype) -> None:
+    """Keys of a small batch, of one whose number is no multiple of 16, and of a gathered one, which takes steps."""
+    for kind, (count, num_keys) in itertools.product((torch.float32, dtype), ((256, 256), (2, 2), (16, 8192))):
+        queries, keys = torch.zeros(count, 768, dtype=kind), torch.zeros(num_keys, 768, dtype=kind)
+        for ignore in (None, torch.ones(count, count) > 0):
+            for asked in (False, True):
+                inputs = queries, keys, torch.ones(()), 0, ignore, count, asked, asked
+                loss, _, toward, norms, slope = info_nce_op(*inputs)
+        info_nce_backward_op(loss, queries, keys, toward, norms, slope, True, True)
 
 
 def compile_for(job: tuple[Launch, int]) -> Resources:

@@ -14,7 +14,7 @@ from torch import Tensor
 from cavsync.kernels import info_nce, reference, symmetric_info_nce, use_backend
 from cavsync.kernels.torch.info_nce import OnePassInfoNce
 
-BACKENDS = ("torch", "reference")
+BACKENDS = ("triton", "torch", "reference")
 # queries, keys, index of the first positive, width
 SHAPES = [(1, 1, 0, 16), (1, 70, 69, 48), (7, 9, 2, 96), (49, 49, 0, 33), (66, 150, 60, 520), (5, 300, 64, 5)]
 MASKS = {"none": None, "some": 0.4, "all": 1.0}

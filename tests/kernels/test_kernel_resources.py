@@ -23,7 +23,8 @@ def launched_kernels() -> set[str]:
         node.name
         for tree in trees
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef) and "triton.jit" in map(ast.unparse, node.decorator_list)
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(item).startswith("triton.jit") for item in node.decorator_list)
     }
     called = {
         node.func.value.id
