@@ -15,15 +15,15 @@ from cavsync.kernels.triton.info_nce_rows import grads_of_rows, mean_rows, unit_
 from cavsync.kernels.triton.support import device_reasons, next_power_of_2
 
 MAX_WIDTH = 8192
-MIN_BLOCK, MAX_BLOCK = 128, 4096
-"""Keys that one step of a row takes. A row of any length is worked off in steps."""
+MIN_BLOCK, MAX_BLOCK = 128, 2048
+"""Keys that one step of a row takes: a row of any length is worked off in steps."""
 MEAN_BLOCK = 1024
 
 
 def _width_block(width: int) -> tuple[int, int]:
     """Columns of a vector's tile, and warps per program."""
     block = next_power_of_2(width)
-    return block, 4 if block <= MAX_BLOCK else 8
+    return block, 4 if block <= 4096 else 8
 
 
 @torch.library.custom_op("cavsync::info_nce", mutates_args=())

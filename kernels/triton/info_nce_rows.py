@@ -44,7 +44,7 @@ def _others(
         asked = negative & (own >= 0) & (own < num_queries)
         place = query.to(tl.int64) * stride_i + own.to(tl.int64) * stride_j
         negative = negative & (tl.load(ignore + place, mask=asked, other=0) == 0)
-    logits = tl.load(start + keys, mask=negative, other=-float("inf")) / scale
+    logits = tl.load(start + keys, mask=keys < num_keys, other=0.0) / scale
     return keys, negative, tl.where(negative, logits, -float("inf"))
 
 
@@ -76,11 +76,12 @@ def weigh_rows(
     start = cosines + tl.program_id(0).to(tl.int64) * num_keys
     scale = tl.load(temperature)
     own = tl.load(start + positive) / scale
-    # Sums over the negatives alone, relative to the highest logit so far: beside the positive's 1 they lose digits.
-    top = own
-    rest = 0.0
-    away = 0.0
-    beaten = 0
+    # Sums over the negatives alone, since beside the positive's 1 they lose digits. Each lane has its own, relative to
+    # the highest logit that it has met, so that the threads wait for each other only once, behind the loop.
+    tops = tl.zeros((BLOCK,), tl.float32) + own
+    rests = tl.zeros((BLOCK,), tl.float32)
+    aways = tl.zeros((BLOCK,), tl.float32)
+    beaten = tl.zeros((BLOCK,), tl.int32)
     for first in range(0, num_keys, BLOCK):
         keys, negative, logits = _others(
             start, ignore, first, query, positive, scale, num_queries, num_keys, first_positive, stride_i, stride_j,
@@ -88,18 +89,20 @@ def weigh_rows(
         )  # fmt: skip
         # The first of equal logits is the highest. Written so that a negative that is not a number beats, too.
         wins = (own > logits) | ((own == logits) & (keys > positive))
-        beaten = tl.maximum(beaten, tl.max((negative & (wins == 0)).to(tl.int32), axis=0))
-        higher = tl.maximum(top, tl.max(logits, axis=0))
-        weights = tl.exp(logits - higher)
-        shrunk = tl.exp(top - higher)
-        rest = rest * shrunk + tl.sum(weights, axis=0)
-        away = away * shrunk + tl.sum(weights * tl.where(negative, logits - own, 0.0), axis=0)
-        top = higher
+        beaten = tl.where(negative & (wins == 0), 1, beaten)
+        higher = tl.maximum(tops, logits)
+        weights, shrunk = tl.exp(logits - higher), tl.exp(tops - higher)
+        rests = rests * shrunk + weights
+        aways = aways * shrunk + weights * tl.where(negative, logits - own, 0.0)
+        tops = higher
+    top = tl.max(tops, axis=0)
+    shrunk = tl.exp(tops - top)
+    rest, away = tl.sum(rests * shrunk, axis=0), tl.sum(aways * shrunk, axis=0)
     own_weight = tl.exp(own - top)
     total = rest + own_weight
     # Where the positive is the highest, log(1 + rest): a loss near 0 keeps its digits.
     tl.store(losses + query, top - own + _log_1p(rest + (own_weight - 1.0)))
-    tl.store(hits + query, 1.0 - beaten)
+    tl.store(hits + query, 1.0 - tl.max(beaten, axis=0))
     tl.store(slopes + query, -away / (total * scale))
     if WRITES:
         share = 1.0 / (total * scale * num_queries)
