@@ -2,7 +2,7 @@
 
 No GPU is needed. The compiled launches are recorded from the operators at the sizes of the published model. Exits with
 status 1 if a kernel does not compile, if it needs more shared memory than the device has, or if attention,
-LayerNorm or GELU spill in bf16 on compute capability 9.0.
+LayerNorm, GELU or InfoNCE spill in bf16 or, having no half-precision tensor, in float32 on compute capability 9.0.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ SHARED_MEMORY_BYTES = {80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024, 100: 227 *
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 SYSTEM_SHARED_BYTES = 1024
-JUDGED = ("attention", "layer_norm", "bias_gelu")
-"""Files whose kernels must not spill in bf16 on compute capability 9.0."""
+JUDGED = ("attention", "layer_norm", "bias_gelu", "info_nce")
+"""Files whose kernels must not spill on compute capability 9.0, in bf16 or without a half-precision tensor."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Resources:
             yield f"{what} does not compile: {self.error}"
         if self.shared_bytes > limit:
             yield f"{what} needs {self.shared_bytes} bytes of shared memory, more than {limit}: use smaller tiles."
-        judged = self.file.startswith(JUDGED) and self.dtype == "bf16" and self.compute_capability == 90
+        judged = self.file.startswith(JUDGED) and self.dtype != "fp16" and self.compute_capability == 90
         spilled = max(self.spill_store_bytes, self.spill_load_bytes)
         if judged and spilled:
             yield f"{what} spills {spilled} bytes: use smaller tiles or more warps."

@@ -15,9 +15,9 @@ CHUNK_BYTES = 64 * 2**20
 """Memory for one chunk of logits."""
 
 
-def rows_per_chunk(num_queries: int, num_keys: int) -> int:
-    """Number of queries whose float32 logits fit into CHUNK_BYTES, at least 1."""
-    return min(max(1, CHUNK_BYTES // (4 * num_keys)), num_queries)
+def rows_per_chunk(num_queries: int, num_keys: int, chunk_bytes: int) -> int:
+    """Number of queries whose float32 logits fit into chunk_bytes, at least 1."""
+    return min(max(1, chunk_bytes // (4 * num_keys)), num_queries)
 
 
 class OnePassInfoNce(torch.autograd.Function):
@@ -90,7 +90,7 @@ def _run(
 ) -> tuple[Tensor, Tensor]:
     unit_queries, unit_keys = F.normalize(queries.float(), dim=-1), F.normalize(keys.float(), dim=-1)
     with_gradients = torch.is_grad_enabled() and any(item.requires_grad for item in (queries, keys, temperature))
-    chunk_rows = rows_per_chunk(len(queries), len(keys))
+    chunk_rows = rows_per_chunk(len(queries), len(keys), CHUNK_BYTES)
     loss, accuracy = OnePassInfoNce.apply(  # type: ignore[no-untyped-call]
         unit_queries, unit_keys, temperature, first_positive, ignore, chunk_rows, with_gradients
     )

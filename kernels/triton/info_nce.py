@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import triton
 from torch import Tensor
 
 from cavsync.kernels.dispatch import Implementation
@@ -14,9 +13,20 @@ from cavsync.kernels.torch.info_nce import rows_per_chunk
 from cavsync.kernels.triton.info_nce_rows import grads_of_rows, mean_rows, unit_rows, weigh_rows
 from cavsync.kernels.triton.support import device_reasons, next_power_of_2
 
+CHUNK_BYTES = 256 * 2**20
+"""Memory for one chunk of logits.
+
+Fewer rows would leave a large GPU without enough tiles in the product with the keys, whose result is only (rows, D).
+"""
 MAX_WIDTH = 8192
-MIN_BLOCK, MAX_BLOCK = 128, 2048
-"""Keys that one step of a row takes: a row of any length is worked off in steps."""
+MIN_BLOCK, MAX_BLOCK = 128, 4096
+"""Keys that one step of a row takes: a row of any length is worked off in steps.
+
+Steps are long and have many warps, so that few rows are in work at once and the GPU's cache still has them when they
+are read again.
+"""
+LANE_KEYS = 8
+"""Keys of a step that one thread takes at most."""
 MEAN_BLOCK = 1024
 
 
@@ -66,7 +76,7 @@ def info_nce_op(
         weigh_rows[grid](
             *(weights, mask, temperature, rows[0], rows[1], rows[2], first, count, num_keys, first_positive),
             *(*mask.stride(), ignore is not None, for_queries or for_keys, key_block),
-            num_warps=4 if key_block < MAX_BLOCK else 8,
+            num_warps=max(4, key_block // (32 * LANE_KEYS)),
         )
         if for_queries:
             torch.mm(weights, unit_keys, out=toward_queries[first : first + chunk_rows])
@@ -191,9 +201,8 @@ def _run(
     queries: Tensor, keys: Tensor, temperature: Tensor, first_positive: int, ignore: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     asked = [torch.is_grad_enabled() and item.requires_grad for item in (queries, keys)]
-    loss, accuracy, *_ = info_nce_op(
-        queries, keys, temperature, first_positive, ignore, rows_per_chunk(len(queries), len(keys)), *asked
-    )
+    chunk_rows = rows_per_chunk(len(queries), len(keys), CHUNK_BYTES)
+    loss, accuracy, *_ = info_nce_op(queries, keys, temperature, first_positive, ignore, chunk_rows, *asked)
     return loss, accuracy
 
 

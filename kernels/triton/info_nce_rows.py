@@ -24,7 +24,7 @@ def unit_rows(
 
 @triton.jit
 def _log_1p(x):
-    """log(1 + x) for x >= 0 with all digits: up to 1/2 by the series of 2 artanh(x / (2 + x)), cut where 1e-8 is left."""
+    """log(1 + x) for x >= 0 with all digits: up to 1/2 by the series of 2 artanh(x / (2 + x)), but for 1e-8."""
     part = x / (2.0 + x)
     square = part * part
     series = 1.0 + square * (1.0 / 3 + square * (1.0 / 5 + square * (1.0 / 7 + square * (1.0 / 9))))

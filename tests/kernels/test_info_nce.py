@@ -111,6 +111,15 @@ def test_ties_go_to_the_first_key(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_the_first_of_equals_wins(backend: str) -> None:
+    """33 queries are their own positives. The keys from 32 on are one vector, so that the rest only ties."""
+    queries, _, _ = vectors(64, 64, 96, None)
+    keys = torch.cat([queries[:32], queries[32:33].expand(40, 96)])
+    with use_backend(backend):
+        assert info_nce(queries, keys, 0.05)[1].item() == 33 / 64
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_one_pair_is_zero_with_a_gradient(backend: str) -> None:
     query = torch.randn(1, 4, requires_grad=True)
     with use_backend(backend):
