@@ -1,5 +1,7 @@
 """Every backend of every operation on a GPU against the specification in float64."""
 
+import math
+
 import pytest
 import torch
 from exactness import relative_error
@@ -222,6 +224,19 @@ def test_info_nce_says_whether_the_positive_wins(backend: str) -> None:
         _, accuracy = info_nce(queries, keys, 0.05)
     # Among equals the first one wins, which is the positive of query 32.
     assert accuracy.item() == 33 / 64
+
+
+def test_info_nce_beyond_32_bit_offsets() -> None:
+    """More than 2^31 numbers of keys, all 0 but for the last key, which is the positive."""
+    if torch.cuda.mem_get_info()[0] < 16e9:
+        pytest.skip("needs 16 GB of GPU memory")
+    count, query = 2**31 // 768 + 1000, normal(1, 768, dtype=torch.bfloat16)
+    keys = torch.zeros(count, 768, dtype=torch.bfloat16, device="cuda")
+    keys[-1] = query[0]
+    with use_backend("triton", "info_nce"), torch.no_grad():
+        loss, accuracy = info_nce(query, keys, 0.1, count - 1)
+    assert loss.item() == pytest.approx(math.log1p((count - 1) * math.exp(-10)), rel=1e-4)
+    assert accuracy.item() == 1
 
 
 @pytest.mark.parametrize("masked", [False, True])
