@@ -2,13 +2,14 @@
 
 No GPU is needed. The compiled launches are recorded from the operators at the sizes of the published model. Exits with
 status 1 if a kernel does not compile, if it needs more shared memory than the device has, or if attention,
-LayerNorm or GELU spill in bf16 on compute capability 9.0.
+LayerNorm, GELU or InfoNCE spill in bf16 or, having no half-precision tensor, in float32 on compute capability 9.0.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import multiprocessing
 import re
@@ -38,6 +39,7 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 import cavsync.kernels.triton.attention
 from cavsync.kernels.triton.attention import attention_backward_op, attention_op
 from cavsync.kernels.triton.bias_gelu import bias_gelu_backward_op, bias_gelu_op
+from cavsync.kernels.triton.info_nce import info_nce_backward_op, info_nce_op
 from cavsync.kernels.triton.layer_norm import layer_norm_backward_op, layer_norm_op
 from cavsync.kernels.triton.reconstruction_loss import reconstruction_loss_backward_op, reconstruction_loss_op
 
@@ -45,8 +47,8 @@ SHARED_MEMORY_BYTES = {80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024, 100: 227 *
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 SYSTEM_SHARED_BYTES = 1024
-JUDGED = ("attention", "layer_norm", "bias_gelu")
-"""Files whose kernels must not spill in bf16 on compute capability 9.0."""
+JUDGED = ("attention", "layer_norm", "bias_gelu", "info_nce")
+"""Files whose kernels must not spill on compute capability 9.0, in bf16 or without a half-precision tensor."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Resources:
             yield f"{what} does not compile: {self.error}"
         if self.shared_bytes > limit:
             yield f"{what} needs {self.shared_bytes} bytes of shared memory, more than {limit}: use smaller tiles."
-        judged = self.file.startswith(JUDGED) and self.dtype == "bf16" and self.compute_capability == 90
+        judged = self.file.startswith(JUDGED) and self.dtype != "fp16" and self.compute_capability == 90
         spilled = max(self.spill_store_bytes, self.spill_load_bytes)
         if judged and spilled:
             yield f"{what} spills {spilled} bytes: use smaller tiles or more warps."
@@ -150,6 +152,7 @@ def launches_of(dtype: str, capability: int = 90) -> list[Launch]:
         _layer_norm(DTYPES[dtype])
         _gelu(DTYPES[dtype])
         _loss(DTYPES[dtype])
+        _info_nce(DTYPES[dtype])
     return launches
 
 
@@ -190,6 +193,17 @@ def _loss(dtype: torch.dtype) -> None:
             images = torch.zeros(shape, dtype=kind).permute(order)
             reconstruction_loss_op(prediction, images, hidden, 16, norm_pix)
             reconstruction_loss_backward_op(torch.ones(()), prediction, images, hidden, 16, norm_pix)
+
+
+def _info_nce(dtype: torch.dtype) -> None:
+    """Keys of a small batch, of one whose number is no multiple of 16, and of a gathered one, which takes steps."""
+    for kind, (count, num_keys) in itertools.product((torch.float32, dtype), ((256, 256), (2, 2), (16, 8192))):
+        queries, keys = torch.zeros(count, 768, dtype=kind), torch.zeros(num_keys, 768, dtype=kind)
+        for ignore in (None, torch.ones(count, count) > 0):
+            for asked in (False, True):
+                inputs = queries, keys, torch.ones(()), 0, ignore, count, asked, asked
+                loss, _, toward, norms, slope = info_nce_op(*inputs)
+        info_nce_backward_op(loss, queries, keys, toward, norms, slope, True, True)
 
 
 def compile_for(job: tuple[Launch, int]) -> Resources:

@@ -30,6 +30,8 @@ from cavsync.kernels import OPERATIONS, use_backend
 
 BATCH, FULL_BATCH = 2, 256
 COPY_BYTES_PER_SECOND, PEAK_FLOPS = 3.028e12, 790e12
+PAIRWISE = "weigh_rows"
+"""The kernel whose work grows with the square of the batch; that of all others grows with the batch."""
 
 
 @dataclass
@@ -109,11 +111,11 @@ def main() -> None:
     torch.manual_seed(0)
     table = Table("operation", "kernel", "moved, MB", "least, MB", "ratio", "all, us", "least, us", "product, us")
     table.title = f"a batch of {FULL_BATCH}, counted on {BATCH}"
-    grown = FULL_BATCH / BATCH
     for case in cases(BATCH, torch.device("cpu"), torch.bfloat16):
         if all(item.name != "triton" for item in OPERATIONS[case.operation].candidates):
             continue
         for kernel, traffic in traffic_of(case).items():
+            grown = (FULL_BATCH / BATCH) ** (2 if kernel == PAIRWISE else 1)
             moved, least = traffic.moved() * grown, traffic.least() * grown
             # Backward: logits again, and the gradients of logits, values, queries and keys.
             flops = case.flops * grown * (2.5 if "backward" in kernel else 1.0 if "forward" in kernel else 0.0)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cavsync.kernels import reference
 from cavsync.kernels.dispatch import Candidate, Implementation, register
+
+
+def _triton() -> Implementation:
+    from cavsync.kernels.triton.info_nce import IMPLEMENTATION
+
+    return IMPLEMENTATION
 
 
 def _torch() -> Implementation:
@@ -18,6 +23,7 @@ def _torch() -> Implementation:
 
 OPERATION = register(
     "info_nce",
+    Candidate("triton", _triton, requires=("triton",), devices=("cuda",)),
     Candidate("torch", _torch),
     Candidate("reference", lambda: Implementation(reference.info_nce)),
 )
@@ -39,8 +45,8 @@ def info_nce(
     """
     with torch.autocast(queries.device.type, enabled=False):
         scale = torch.as_tensor(temperature, dtype=torch.float32, device=queries.device)
-        unit_queries, unit_keys = F.normalize(queries.float(), dim=-1), F.normalize(keys.float(), dim=-1)
-        loss, accuracy = OPERATION(unit_queries, unit_keys, scale, first_positive, ignore)
+        queries, keys = (item.float() if item.dtype == torch.float64 else item for item in (queries, keys))
+        loss, accuracy = OPERATION(queries, keys, scale, first_positive, ignore)
     return loss, accuracy
 
 

@@ -15,6 +15,7 @@ from cavsync.kernels.segments import Segments
 
 LAYER_NORM_EPS = 1e-5
 PIXEL_NORM_EPS = 1e-6
+UNIT_EPS = 1e-12
 
 
 def attention(qkv: Tensor, segments: Segments | None = None) -> Tensor:
@@ -123,11 +124,13 @@ def info_nce(
 ) -> tuple[Tensor, Tensor]:
     """InfoNCE in one direction: every query against all keys, its positive at its own index.
 
-    queries (N, D) and keys (M, D) of unit length; temperature: a scalar; the positive of query i is key
+    The cosines of queries (N, D) and keys (M, D), divided by the temperature, a scalar. The positive of query i is key
     `first_positive + i`. ignore: bool (N, N), pairs of a query and an own key `first_positive + j` that are not
     negatives; positives are never ignored. Returns the mean loss and the share of queries whose positive scores
     highest, both scalars. Source: van den Oord et al. 2018, arXiv 1807.03748.
     """
+    wide = torch.promote_types(queries.dtype, torch.float32)
+    queries, keys = (F.normalize(item.to(wide), dim=-1, eps=UNIT_EPS) for item in (queries, keys))
     logits = queries @ keys.T / temperature
     count = len(queries)
     if ignore is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -12,6 +13,11 @@ from cavsync.kernels.dispatch import Implementation
 
 CHUNK_BYTES = 64 * 2**20
 """Memory for one chunk of logits."""
+
+
+def rows_per_chunk(num_queries: int, num_keys: int, chunk_bytes: int) -> int:
+    """Number of queries whose float32 logits fit into chunk_bytes, at least 1."""
+    return min(max(1, chunk_bytes // (4 * num_keys)), num_queries)
 
 
 class OnePassInfoNce(torch.autograd.Function):
@@ -28,7 +34,7 @@ class OnePassInfoNce(torch.autograd.Function):
         chunk_rows: int,
         with_gradients: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy, scalars; arguments as in the specification."""
+        """Loss and accuracy, scalars; queries and keys of unit length, other arguments as in the specification."""
         count = len(queries)
         grad_queries, grad_keys = torch.empty_like(queries), torch.empty_like(keys)
         losses, hits = [], []
@@ -82,10 +88,11 @@ def _logits(
 def _run(
     queries: Tensor, keys: Tensor, temperature: Tensor, first_positive: int, ignore: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    chunk_rows = max(1, CHUNK_BYTES // (len(keys) * queries.element_size()))
+    unit_queries, unit_keys = F.normalize(queries.float(), dim=-1), F.normalize(keys.float(), dim=-1)
     with_gradients = torch.is_grad_enabled() and any(item.requires_grad for item in (queries, keys, temperature))
+    chunk_rows = rows_per_chunk(len(queries), len(keys), CHUNK_BYTES)
     loss, accuracy = OnePassInfoNce.apply(  # type: ignore[no-untyped-call]
-        queries, keys, temperature, first_positive, ignore, min(chunk_rows, len(queries)), with_gradients
+        unit_queries, unit_keys, temperature, first_positive, ignore, chunk_rows, with_gradients
     )
     return loss, accuracy
 

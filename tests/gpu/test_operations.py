@@ -1,5 +1,7 @@
 """Every backend of every operation on a GPU against the specification in float64."""
 
+import math
+
 import pytest
 import torch
 from exactness import relative_error
@@ -183,23 +185,84 @@ def test_reconstruction_loss(
 
 @pytest.mark.parametrize("backend", backends("info_nce"))
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize(("count", "keys", "first"), [(7, 9, 2), (256, 256, 0), (130, 3000, 1000)])
+@pytest.mark.parametrize(
+    ("count", "keys", "first"), [(1, 1, 0), (7, 9, 2), (256, 256, 0), (130, 9000, 4090), (2000, 40000, 37000)]
+)
 def test_info_nce(count: int, keys: int, first: int, masked: bool, backend: str) -> None:
+    """Rows of one step and of several, and more of them than one chunk takes."""
     ignore = torch.rand(count, count, device="cuda") < 0.3 if masked else None
-
-    def exact(queries: Tensor, others: Tensor, temperature: Tensor) -> Tensor:
-        units = [torch.nn.functional.normalize(item, dim=-1) for item in (queries, others)]
-        return reference.info_nce(*units, temperature, first, ignore)[0]
-
     compare(
         backend,
         "info_nce",
         # Unlike pairs: a loss near 0 has no digits in the specification's form in float32.
         [normal(count, 768), normal(keys, 768, seed=1), torch.tensor(0.05, device="cuda")],
         lambda *inputs: info_nce(*inputs, first, ignore)[0],
-        exact,
+        lambda *inputs: reference.info_nce(*inputs, first, ignore)[0],
         torch.float32,
     )
+
+
+@pytest.mark.parametrize("backend", backends("info_nce"))
+def test_info_nce_of_half_precision_vectors(backend: str) -> None:
+    leaves = [normal(130, 768, dtype=torch.bfloat16), normal(300, 768, dtype=torch.bfloat16, seed=1)]
+    compare(
+        backend,
+        "info_nce",
+        leaves,
+        lambda *vectors: info_nce(*vectors, 0.1, 7)[0],
+        lambda *vectors: reference.info_nce(*vectors, torch.tensor(0.1, device="cuda").double(), 7)[0],
+        torch.bfloat16,
+    )
+
+
+@pytest.mark.parametrize("backend", backends("info_nce"))
+def test_info_nce_says_whether_the_positive_wins(backend: str) -> None:
+    """The first 33 queries are their own positives. The keys from 32 on are one vector, so that the rest only ties."""
+    queries = normal(64, 768)
+    keys = torch.cat([queries[:32], queries[32:33].expand(40, 768)])
+    with use_backend(backend, "info_nce"):
+        _, accuracy = info_nce(queries, keys, 0.05)
+    # Among equals the first one wins, which is the positive of query 32.
+    assert accuracy.item() == 33 / 64
+
+
+def test_info_nce_beyond_32_bit_offsets() -> None:
+    """More than 2^31 numbers of keys, all 0 but for the last key, which is the positive."""
+    if torch.cuda.mem_get_info()[0] < 16e9:
+        pytest.skip("needs 16 GB of GPU memory")
+    count, query = 2**31 // 768 + 1000, normal(1, 768, dtype=torch.bfloat16)
+    keys = torch.zeros(count, 768, dtype=torch.bfloat16, device="cuda")
+    keys[-1] = query[0]
+    with use_backend("triton", "info_nce"), torch.no_grad():
+        loss, accuracy = info_nce(query, keys, 0.1, count - 1)
+    assert loss.item() == pytest.approx(math.log1p((count - 1) * math.exp(-10)), rel=1e-4)
+    assert accuracy.item() == 1
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_info_nce_can_be_captured(masked: bool) -> None:
+    """Forward and backward by the default, replayed with new values."""
+    leaves = [normal(48, 64), normal(80, 64, seed=1), torch.tensor(0.1, device="cuda")]
+    leaves = [leaf.requires_grad_() for leaf in leaves]
+    ignore = torch.rand(48, 48, device="cuda") < 0.3 if masked else None
+
+    def work() -> list[Tensor]:
+        loss, accuracy = info_nce(*leaves, 9, ignore)
+        return [loss.detach(), accuracy, *torch.autograd.grad(loss, leaves)]
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        work()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = work()
+    with torch.no_grad():
+        leaves[0].copy_(normal(48, 64, seed=5))
+    graph.replay()
+    for one, other in zip(captured, work(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_info_nce_near_zero() -> None:

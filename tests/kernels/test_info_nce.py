@@ -14,7 +14,7 @@ from torch import Tensor
 from cavsync.kernels import info_nce, reference, symmetric_info_nce, use_backend
 from cavsync.kernels.torch.info_nce import OnePassInfoNce
 
-BACKENDS = ("torch", "reference")
+BACKENDS = ("triton", "torch", "reference")
 # queries, keys, index of the first positive, width
 SHAPES = [(1, 1, 0, 16), (1, 70, 69, 48), (7, 9, 2, 96), (49, 49, 0, 33), (66, 150, 60, 520), (5, 300, 64, 5)]
 MASKS = {"none": None, "some": 0.4, "all": 1.0}
@@ -77,8 +77,7 @@ def test_values_and_gradients(shape: tuple, share: float | None, backend: str) -
     exact = [item.double().requires_grad_() for item in (queries, keys, torch.tensor(0.1))]
     with use_backend(backend):
         loss, accuracy = info_nce(*ours, first_positive, ignore)
-    units = [F.normalize(item, dim=-1) for item in exact[:2]]
-    wanted, wanted_accuracy = reference.info_nce(*units, exact[2], first_positive, ignore)
+    wanted, wanted_accuracy = reference.info_nce(*exact, first_positive, ignore)
     (3 * loss).backward()
     (3 * wanted).backward()
     assert loss.dtype == torch.float32
@@ -112,6 +111,15 @@ def test_ties_go_to_the_first_key(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_the_first_of_equals_wins(backend: str) -> None:
+    """33 queries are their own positives. The keys from 32 on are one vector, so that the rest only ties."""
+    queries, _, _ = vectors(64, 64, 96, None)
+    keys = torch.cat([queries[:32], queries[32:33].expand(40, 96)])
+    with use_backend(backend):
+        assert info_nce(queries, keys, 0.05)[1].item() == 33 / 64
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_one_pair_is_zero_with_a_gradient(backend: str) -> None:
     query = torch.randn(1, 4, requires_grad=True)
     with use_backend(backend):
@@ -123,10 +131,11 @@ def test_one_pair_is_zero_with_a_gradient(backend: str) -> None:
     assert query.grad.isfinite().all()
 
 
-def test_a_loss_near_zero_keeps_its_digits() -> None:
+@pytest.mark.parametrize("backend", ["triton", "torch"])
+def test_a_loss_near_zero_keeps_its_digits(backend: str) -> None:
     """Orthogonal pairs at a temperature of 0.05: 63 negatives of exp(-20) each, which float32 loses beside 1."""
     units = torch.eye(64, requires_grad=True)
-    with use_backend("torch"):
+    with use_backend(backend):
         loss, _ = info_nce(units, torch.eye(64), 0.05)
     loss.backward()
     exact = torch.eye(64, dtype=torch.float64, requires_grad=True)
@@ -139,9 +148,10 @@ def test_a_loss_near_zero_keeps_its_digits() -> None:
     torch.testing.assert_close(units.grad.double(), across, rtol=1e-4, atol=1e-12)
 
 
-def test_without_gradients_none_are_computed() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_without_gradients_none_are_computed(backend: str) -> None:
     units = torch.eye(8, requires_grad=True)
-    with use_backend("torch"):
+    with use_backend(backend):
         with torch.no_grad():
             loss, _ = info_nce(units, units, 0.1)
         with_gradient, _ = info_nce(units, units, 0.1)
