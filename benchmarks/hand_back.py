@@ -1,4 +1,4 @@
-"""Write a run to the folder $OUT, in pieces: a lent machine gives back few files, none of them large, and nothing else.
+"""Write a run to the folder $OUT, in pieces, for machines from which only few and small files can be copied.
 
 Where they arrive: `cat sync-tiny-run.tar.* | tar x -C build/whole-picture`.
 """

@@ -85,7 +85,10 @@ def minutes_to_train(minutes: float, within: float | None, elapsed_seconds: floa
         return minutes
     left = within - RESERVE_MINUTES - elapsed_seconds / 60
     if left < LEAST_MINUTES:
-        sys.exit(f"Making the clips took {elapsed_seconds:.0f} s, too little is left to train: run this again.")
+        sys.exit(
+            f"Making the clips took {elapsed_seconds:.0f} s of {within:g} minutes, which leaves less than "
+            f"{RESERVE_MINUTES + LEAST_MINUTES:g} to train in: run this again, or raise --within."
+        )
     return min(minutes, left)
 
 

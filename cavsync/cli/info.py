@@ -9,7 +9,7 @@ PACKAGES = ("torch", "triton", "xformers", "onnxruntime", "onnxruntime-gpu", "on
 
 @click.command()
 def info() -> None:
-    """List versions, devices, and the backends of every operation, with the reasons against unusable ones."""
+    """List versions, devices, the backends of every operation, and why those that cannot run cannot."""
     import platform
 
     from cavsync import __version__

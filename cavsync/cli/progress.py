@@ -48,7 +48,7 @@ def counting_bar(description: str) -> Iterator[Count]:
 def time_left_lines() -> Callable[[float], str]:
     """Return a function to call with the share of the work that is done, which says how long the rest takes.
 
-    It returns "" but for once in TIME_LEFT_SECONDS. Work may begin with a share that was done before.
+    It returns "" except once per TIME_LEFT_SECONDS. Work may begin with a share that was done before.
     """
     from time import monotonic
 

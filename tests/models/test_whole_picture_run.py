@@ -1,4 +1,4 @@
-"""The training of the whole picture on a machine that one has for ten minutes."""
+"""The training of the whole picture within a limited time, clips included."""
 
 import importlib
 from types import ModuleType

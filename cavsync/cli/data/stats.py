@@ -19,7 +19,7 @@ from cavsync.cli.progress import counting_bar
 def stats(source: Path, frames_per_clip: int, workers: int, as_json: bool) -> None:
     """Measure the mean and standard deviation of the log-mel of SRC, a folder of videos or shards, or a CAV-MAE JSON.
 
-    Models see (x + 5.081) / 4.4849, by the statistics of AudioSet; inspect data whose own differ much from them.
+    Models see (x + 5.081) / 4.4849, by the statistics of AudioSet; inspect data whose own statistics differ much.
     """
     from cavsync.data.logmel import AUDIO_MEAN, AUDIO_STD
     from cavsync.data.sources.clips import open_source

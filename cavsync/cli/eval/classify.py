@@ -33,8 +33,9 @@ DEFAULT_FRAMES = 10
               help="Modalities given to the model. May be repeated.  [default: as trained, "
               "else multimodal]")  # fmt: skip
 @click.option("--frames", type=click.IntRange(min=1),
-              help="Frames per clip, whose probabilities are averaged. By default 10, or all of a CAV-MAE JSON; for a "
-              "head that classifies them together, as many as in its training (16 if unknown).")  # fmt: skip
+              help="Frames per clip; their probabilities are averaged unless the head classifies them together. By "
+              "default all of a CAV-MAE JSON; otherwise 10, or for such a head as many as in its training (16 if "
+              "unknown).")  # fmt: skip
 @segments_option
 @channels_option
 @click.option("--target", type=click.Choice(["multi-label", "single-label"]),

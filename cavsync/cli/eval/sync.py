@@ -85,8 +85,8 @@ def _chosen(
               help="Path of the bundles to test: the faces, the whole picture, or both (auto). May be repeated; by "
               "default all that a bundle has.")  # fmt: skip
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE", callback=_selection,
-              help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated; of several "
-              "values for one column, any matches.")  # fmt: skip
+              help="Use only clips with this value in DATA's table, such as kind=speech. May be repeated: a clip "
+              "needs one of the values of each column that is named.")  # fmt: skip
 @click.option("--min-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True,
               help="Use only clips whose video and audio last at least this long.")  # fmt: skip
 @click.option("--window-seconds", type=click.FloatRange(min=0, min_open=True),

@@ -183,6 +183,6 @@ class StepEngine:
 
 def _first_cause(error: BaseException) -> str:
     """The first line of the error that came first: ending a capture that an error has broken raises another one."""
-    while error.__context__ is not None:
+    while error.__context__ is not None and not error.__suppress_context__:
         error = error.__context__
     return str(error).strip().partition("\n")[0]
