@@ -34,8 +34,8 @@ def _columns(context: click.Context, parameter: click.Parameter, values: tuple[s
               help="Edit that shifts the sound. May be repeated; by default time_shifted and "
               "global_offset.")  # fmt: skip
 @click.option("--with-offsets", is_flag=True,
-              help="Also test copies of the videos with each pair's offset put in. Without this option, the choice "
-              "between in sync and shifted is tested only.")  # fmt: skip
+              help="Also test copies of the videos with each pair's offset put in. Without them, only the choice "
+              "between in sync and shifted is tested.")  # fmt: skip
 def av_syncbench(
     metadata: Path, out: Path, columns: dict[str, str], edits: tuple[str, ...], with_offsets: bool
 ) -> None:
