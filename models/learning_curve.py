@@ -56,7 +56,7 @@ def unseen(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def train(out: Path, name: str, num_clips: int, steps: int) -> None:
-    """Train the run of one share of the footage, or go on with it."""
+    """Train the run of one share of the footage, or resume it."""
     clips = out / "clips"
     data, repeats = [clips / "worlds", clips / "drawings"], [1, 1]
     if num_clips:

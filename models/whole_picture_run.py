@@ -69,7 +69,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 
 def train(product: Product, clips: Path, run: Path, minutes: float, device: str) -> None:
-    """Train the run, or go on with it."""
+    """Train the run, or resume it."""
     data = [word for name in product.trained_on for word in ("--data", clips / name)]
     held_out = [word for name in product.calibrated_on for word in ("--held-out", clips / name)]
     repeats = f"repeats={json.dumps([*product.trained_on.values()])}"

@@ -166,7 +166,7 @@ def _score(data: DataSet, found: Found, setup: Setup, spec: WorkerSpec, address:
                 check()
                 raise
     except KeyboardInterrupt as interrupt:
-        text = f"{data.num_files} of {found.num_rows} files are in {data.folder}; --resume goes on with the rest"
+        text = f"{data.num_files} of {found.num_rows} files are in {data.folder}; --resume continues with the rest"
         return type(interrupt)(text)
     except CavsyncError as error:
         return error

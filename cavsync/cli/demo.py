@@ -29,7 +29,7 @@ MAX_OFFSET_MS = 800.0
 # Keeps the seeds of the training and the test clips apart.
 HELD_OUT_SEED_STEP = 1_000_000
 MIN_TABLE_COLUMNS = 110
-# Training goes on, with half as many steps again, until the model decides this share of the held-out files.
+# Training continues, with half as many steps again, until the model decides this share of the held-out files.
 DECIDED_SHARE = 0.95
 MAX_HALVES = 6
 """Most steps, in halves of the number that was asked for."""
@@ -110,7 +110,7 @@ def _generate(out: Path, settings: Settings) -> None:
 
 
 def _train(console: Console, out: Path, settings: Settings) -> None:
-    """Train in rounds until enough held-out files are decided; a resumed demo goes on in the round it was in."""
+    """Train in rounds until enough held-out files are decided; a resumed demo continues in the round that it was in."""
     from cavsync.run import RunFolder
     from cavsync.train import override, preset
 

@@ -10,7 +10,7 @@ from cavsync.errors import ConfigError
 
 
 def require_result_files(outputs: Iterable[Path | None], inputs: Iterable[str] = ()) -> None:
-    """Check the files that will be written, replaced or appended to; None is passed over.
+    """Check the files that will be written, replaced or appended to; None is skipped.
 
     Raises:
         ConfigError: one is an input, whatever its name, or an existing file with the ending of a media file, such as a

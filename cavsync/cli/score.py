@@ -104,7 +104,7 @@ def score(
         if rows:
             _print_table(rows, to_stderr=json_out == STDOUT)
     if isinstance(stopped, KeyboardInterrupt):
-        rest = "" if batch.file is None or not rows else "; --resume goes on with the rest"
+        rest = "" if batch.file is None or not rows else "; --resume continues with the rest"
         raise type(stopped)(f"{len(rows)} of {len(sources)} inputs were scored and written{rest}")
     if stopped is not None:
         raise stopped

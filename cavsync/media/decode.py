@@ -60,7 +60,7 @@ class MediaReader:
         source: a path, or an address that FFmpeg opens.
         file: an opened, seekable file to read instead; `source` then only names it in messages. It is untrusted: it
             cannot make FFmpeg open other files or addresses (see `open_confined`). It is not closed here.
-        tracks: the tracks to read; by default those that players play, without audio tracks that are silent.
+        tracks: the tracks to read; by default those that a player selects, without audio tracks that are silent.
         all_audio: whether `apart` will be iterated over instead of the reader itself.
         sample_rate_hz: rate of the returned audio.
         channels: how several channels of a track become one; see `ChannelRule`.

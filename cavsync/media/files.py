@@ -30,7 +30,7 @@ def media_names(folder: Path, on_unreadable: OnUnreadable) -> Iterator[str]:
     """Yield the paths below `folder` that end in one of `MEDIA_ENDINGS`, among them pipes and links that lead nowhere.
 
     Hidden files and folders are skipped: those of a Mac (`._*`), and files that a killed process left unfinished.
-    Folders behind links are passed over. MediaError if `folder` itself cannot be listed.
+    Folders behind links are skipped. MediaError if `folder` itself cannot be listed.
     """
 
     def failed(error: OSError) -> None:

@@ -1,4 +1,4 @@
-"""Choice of a source's video and audio tracks: those that players play with each other, or those that are named."""
+"""Choice of a source's video and audio tracks: those that a player selects, or those that are named."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Tracks:
 
 
 def pick_tracks(containers: Iterable[InputContainer], source: str, choice: TrackChoice = PLAYED) -> Tracks:
-    """Return the tracks of `choice`; where it names none, those that players play.
+    """Return the tracks of `choice`; where it names none, those that a player selects.
 
     That is a video track with the default flag, or the first; of its own programme, an audio track with the default
     flag, or the first. Covers, tracks that this FFmpeg cannot decode, and sound that players choose on request only

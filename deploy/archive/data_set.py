@@ -215,13 +215,13 @@ class DataSet:
 
 @contextmanager
 def room_in(folder: Path) -> Iterator[None]:
-    """Turn a full disk, or another error of writing to `folder`, into a DataError that says how to go on."""
+    """Turn a full disk, or another error of writing to `folder`, into a DataError that says how to continue."""
     try:
         yield
     except OSError as error:
         # pyarrow has the system's words at the end of its own.
         reason = (error.strerror or str(error)).rpartition("] ")[2]
-        raise DataError(f"{folder} cannot be written ({reason}): free some space and go on with --resume") from None
+        raise DataError(f"{folder} cannot be written ({reason}): free some space and continue with --resume") from None
 
 
 def _parts(table: Path) -> list[Path]:
@@ -236,7 +236,7 @@ def data_set(folder: Path, source: str, settings: dict[str, Any], *, resume: boo
         folder: OUT.
         source: SRC, as a name that is the same from every working folder.
         settings: everything by which rows may differ, as JSON values.
-        resume: go on with the data set that `folder` holds, if there is one.
+        resume: continue the data set that `folder` holds, if there is one.
 
     Raises:
         ConfigError: the folder holds something else, an archive of other settings, or, without `resume`, any.
@@ -264,7 +264,7 @@ def _begin(folder: Path, provenance: dict[str, Any], *, resume: bool) -> None:
             stream.write(json.dumps(provenance, indent=1).encode("ascii"))
         return
     if not resume:
-        raise ConfigError(f"{folder} holds an archive already: go on with --resume, or give another folder")
+        raise ConfigError(f"{folder} holds an archive already: continue with --resume, or give another folder")
     try:
         found = json.loads(path.read_bytes())
         before = {**found["settings"], "SRC": found["source"], "format": found["archive"]}
@@ -274,6 +274,6 @@ def _begin(folder: Path, provenance: dict[str, Any], *, resume: bool) -> None:
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if names:
         raise ConfigError(
-            f"{folder} holds an archive with another {' and '.join(names)}: repeat its options to go on with it, or "
+            f"{folder} holds an archive with another {' and '.join(names)}: repeat its options to continue it, or "
             "give another folder"
         )

@@ -18,7 +18,7 @@ Named = tuple[str, Version]
 
 
 def local_files(folder: Path, on_unreadable: OnUnreadable) -> list[Named]:
-    """Return the media files below a folder, sorted, without hidden ones; folders behind links are passed over.
+    """Return the media files below a folder, sorted, without hidden ones; folders behind links are skipped.
 
     A link that leads nowhere is among them: it is an error of that file. MediaError if `folder` cannot be listed.
     """

@@ -57,6 +57,6 @@ def _no_room(error: OSError) -> Refusal:
     """The error of a machine that cannot store the bundle or start a process, which every file would meet there."""
     return Refusal(
         f"{socket.gethostname()} cannot open the bundle ({error.strerror or error}): free space in {gettempdir()} and "
-        "memory there, and go on with --resume",
+        "memory there, and continue with --resume",
         is_config=False,
     )

@@ -29,7 +29,7 @@ class MovedTracks:
 def moved_tracks(
     source: Path, choice: TrackChoice, *, all_audio: bool, is_measured: bool, leave_out: Collection[int] = ()
 ) -> MovedTracks:
-    """Return the tracks of `source` to move: all, those that `choice` names, or those that players play.
+    """Return the tracks of `source` to move: all, those that `choice` names, or those that a player selects.
 
     Args:
         source: the file.

@@ -75,7 +75,7 @@ class BatchFile:
     Args:
         path: the batch file; see `batch_path`.
         settings: everything by which scores may differ, as JSON values by name.
-        resume: go on with the batch that the file holds, if there is one.
+        resume: continue the batch that the file holds, if there is one.
 
     Raises:
         ConfigError: the file cannot be written, is in use, holds the scores of another batch, or, without `resume`, of
@@ -118,7 +118,7 @@ class BatchFile:
 
     @property
     def next_place(self) -> int:
-        """The place of the next entry, counted from 1. It stays the same when the batch goes on later."""
+        """The place of the next entry, counted from 1. It stays the same when the batch is resumed."""
         return self._num_entries + 1
 
     def has(self, source: str) -> bool:
@@ -193,7 +193,7 @@ class BatchFile:
         except OSError as error:
             self._stream.truncate(offset)
             raise DataError(
-                f"{self.path} cannot be written ({error.strerror}): free some space and go on with --resume"
+                f"{self.path} cannot be written ({error.strerror}): free some space and continue with --resume"
             ) from None
         return offset
 
@@ -210,7 +210,7 @@ class BatchFile:
         if not resume:
             raise ConfigError(
                 f"{self.path} holds the scores of a batch that was interrupted after {num_entries} files: "
-                "go on with --resume, or delete it to begin again"
+                "continue with --resume, or delete it to begin again"
             )
         with self.path.open("rb") as stream:
             self._require_same(self._parsed(stream.readline(), {"batch", "settings"}), header)
@@ -241,5 +241,5 @@ class BatchFile:
         if found["batch"] != FORMAT or names:
             raise ConfigError(
                 f"{self.path} holds a batch that was begun with another {' and '.join(names) or 'version'}: repeat its "
-                "options to go on with it, or delete it to begin again"
+                "options to continue it, or delete it to begin again"
             )

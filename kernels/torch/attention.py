@@ -46,7 +46,7 @@ def _run(qkv: Tensor, segments: Segments | None) -> Tensor:
     return _run_by_run(qkv, segments)
 
 
-# Never dropped: a recorded CUDA graph goes on reading it.
+# Never dropped: a recorded CUDA graph keeps reading it.
 @cache
 def _cumulative_lengths(segments: Segments, device: torch.device) -> Tensor:
     return segments.cu_seqlens(device)

@@ -79,7 +79,7 @@ class Bucket:
     table: Tensor
 
 
-# Never dropped: a recorded CUDA graph goes on reading it.
+# Never dropped: a recorded CUDA graph keeps reading it.
 @cache
 def buckets(runs: Runs, short_limit: int, device: torch.device) -> tuple[Bucket, ...]:
     """Launches for a packing; empty sequences need none."""

@@ -21,7 +21,7 @@ BACKWARD_ROWS = 64
 SUM_COLUMNS, SUM_ROWS = 16, 128
 
 
-# Never dropped: a recorded CUDA graph goes on reading it.
+# Never dropped: a recorded CUDA graph keeps reading it.
 @cache
 def _bounds(rows: tuple[int, ...], device: torch.device) -> Tensor:
     """First row of each stream and the end of the last, int32 (sets + 1,)."""

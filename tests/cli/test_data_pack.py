@@ -1,4 +1,4 @@
-"""`cavsync data pack`: what it says, how it ends, and that it goes on where it was stopped."""
+"""`cavsync data pack`: what it says, how it ends, and that it continues where it was stopped."""
 
 import json
 import os

@@ -23,7 +23,7 @@ from cavsync.media import resize_center_crop
 
 
 def test_foreign_shards(tmp_path: Path) -> None:
-    """WebDataset's own writer makes shards that can be read; a manifest of another kind is passed over."""
+    """WebDataset's own writer makes shards that can be read; a manifest of another kind is skipped."""
     make_foreign(tmp_path / "a-0.tar", ["dir/one", "dir/two"])
     make_foreign(tmp_path / "a-1.tar", ["three"])
     (tmp_path / "manifest.json").write_text('{"format": "mine"}')

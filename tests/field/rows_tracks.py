@@ -1,4 +1,4 @@
-"""Files with several tracks: what players play is scored, and a repair moves what was measured."""
+"""Files with several tracks: the tracks that a player selects are scored, and a repair moves what was measured."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def test_resume_is_exact_with_the_average_of_epochs(clips: Path, start: Path, tm
 
 
 def test_a_run_leaves_what_a_classifier_needs(clips: Path, start: Path, families: Path, tmp_path: Path) -> None:
-    """Classes, head and metrics; another vocabulary cannot go on with it; an average of its steps has them too."""
+    """Classes, head and metrics; another vocabulary cannot resume it; an average of its steps has them too."""
     result = trainer(tmp_path / "run", start, head="attention", **single(families)).run(clips)
     assert {"held_out_loss", "held_out_accuracy", "accuracy", "loss"} <= set(result.metrics)
     assert (tmp_path / "run" / "class_labels.csv").read_text() == families.read_text()

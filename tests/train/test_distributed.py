@@ -120,7 +120,7 @@ def test_two_processes_classify_as_one(preset: str, clips: Path, tmp_path: Path)
 
 
 def test_a_run_changes_its_number_of_processes(clips: Path, tmp_path: Path) -> None:
-    """Begun by one process, gone on with by two with sharded weights, ended by one: the same losses."""
+    """Begun by one process, continued by two with sharded weights, ended by one: the same losses."""
     train(clips, tmp_path / "whole", "max_steps=6", "learning_rate=1e-4")
     train(clips, tmp_path / "parts", "max_steps=2", "learning_rate=1e-4")
     train(clips, tmp_path / "parts", "max_steps=4", "learning_rate=1e-4", "strategy=fsdp", processes=2)

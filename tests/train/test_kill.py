@@ -1,4 +1,4 @@
-"""Whenever a run is killed, going on with it gives what it would have given."""
+"""Whenever a run is killed, resuming it gives what it would have given."""
 
 import json
 import os

@@ -77,7 +77,7 @@ class OutputFolder:
                         print_error(str(error))
                         failed += 1
         except KeyboardInterrupt as interrupt:
-            raise type(interrupt)(f"{self._count(sources)}; the same command goes on with the rest") from None
+            raise type(interrupt)(f"{self._count(sources)}; the same command continues with the rest") from None
         click.echo(self._count(sources))
         if failed:
             end(ExitStatus.FAILURE)

@@ -140,7 +140,7 @@ class StepEngine:
             if self._half is not None:
                 self._half.discard_gradients()
             self.refusal = _first_cause(error)
-            log.warning("Steps go on without CUDA graphs, because recording one failed: %s", self.refusal)
+            log.warning("Training continues without CUDA graphs, because recording one failed: %s", self.refusal)
 
     def _set_capturable(self, flag: bool) -> None:
         for group in self._optimizer.param_groups:

@@ -41,7 +41,7 @@ class CudaRecorder:
         torch.cuda.current_stream().wait_stream(self._stream)
 
     def record(self, work: Work) -> Work:
-        """See `Recorder.record`. Other threads, which load data, may go on with theirs."""
+        """See `Recorder.record`. Other threads, which load data, may continue with their work."""
         graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph, pool=self._memory, stream=self._stream, capture_error_mode="thread_local"):

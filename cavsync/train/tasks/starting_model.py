@@ -36,7 +36,7 @@ def with_starting_model(recipe: Recipe, values: Mapping[str, Any], run_dir: Path
     scale = values.get("audio_length", found.audio_length) / model.audio_length
     scaled = {name: round(getattr(augmentation, name) * scale) for name in ("time_mask_frames", "time_shift_frames")}
     train = train.model_copy(update={"augmentation": augmentation.model_copy(update=scaled)})
-    # Whether the tables are trained is the recipe's choice; a run goes on as it began.
+    # Whether the tables are trained is the recipe's choice; a resumed run keeps it.
     tr_pos = found.tr_pos if is_begun else model.tr_pos
     return found.model_copy(update={"has_decoder": False, "tr_pos": tr_pos}), train
 

@@ -65,7 +65,7 @@ class Analysis {
   void start_flushing(Track track);
   // Return whether that forgot the stream: the first track of a flush does. The other one, which may have a source and a
   // flush of its own, must not forget again what was pushed since. If time begins anew, what it still pushes before its
-  // own flush or segment is passed over, for kStaleSeconds at most, because these may not come.
+  // own flush or segment is not scored, for kStaleSeconds at most, because these may not come.
   bool stop_flushing(Track track, bool resets_time);
   void begin_segment(Track track);
   // Make all waiting calls return, for good.

@@ -50,7 +50,7 @@ class BoundedHTTP(H11Protocol):
         super().handle_websocket_upgrade(event)  # type: ignore[arg-type]
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; also a client that goes on sending a refused body must come to an end."""
+        """Wait for the next request; a client that keeps sending a refused body must come to an end, too."""
         self._expect_request()
         super().on_response_complete()
 

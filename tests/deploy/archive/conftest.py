@@ -22,7 +22,7 @@ os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three clips and what is passed over."""
+    """A folder with three clips and files that are skipped."""
     folder = tmp_path_factory.mktemp("archive") / "clips"
     (folder / "more").mkdir(parents=True)
     for number, name in enumerate(("a.mkv", "b.mkv", "more/a.mkv")):

@@ -88,7 +88,7 @@ def test_only_what_is_new_is_scored(clips: Path, bundle_path: Path, cluster: Any
     (tmp_path / "list.txt").write_text(f"{clips}/a.mkv\n")
     words = [tmp_path / "list.txt", tmp_path / "out", bundle_path, cluster]
     archive(*words)
-    assert "go on with --resume" in archive(*words, status=2).output
+    assert "continue with --resume" in archive(*words, status=2).output
     (tmp_path / "list.txt").write_text(f"{clips}/a.mkv\n{clips}/b.mkv\n{clips}/none.mkv\n")
     done = archive(*words, "--resume", status=1)
     assert "1 of 3 files were scored before" in done.output

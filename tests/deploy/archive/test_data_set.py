@@ -125,7 +125,7 @@ def test_nothing_else_is_mixed_in(tmp_path: Path) -> None:
         pass
     with pytest.raises(ConfigError, match="another SRC"):
         fill(out, SOURCES, resume=True, src="elsewhere")
-    with pytest.raises(ConfigError, match="holds an archive already: go on with --resume"):
+    with pytest.raises(ConfigError, match="holds an archive already: continue with --resume"):
         fill(out, SOURCES)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").touch()

@@ -1,4 +1,4 @@
-"""A full disk is one sentence that says how to go on, whatever was being written, and nothing is lost by it."""
+"""A full disk is one sentence that says how to continue, whatever was being written, and nothing is lost by it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
 SOURCES = [Source(f"/clips/{number}.mkv", Version(number, "t")) for number in range(4)]
 # archive.json, a part of three tables, the note, three tables written again, another part; each and its folder.
 NUM_WRITES = 2 * (1 + 3 + 1 + 3 + 3)
-FULL = r"cannot be written \(No space left on device\): free some space and go on with --resume"
+FULL = r"cannot be written \(No space left on device\): free some space and continue with --resume"
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_whichever_file_finds_no_room(tmp_path: Path, monkeypatch: pytest.Monkey
         full = _Full(number)
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
-            is_full = pytest.raises(DataError, match="go on with --resume") if number <= NUM_WRITES else nullcontext()
+            is_full = pytest.raises(DataError, match="continue with") if number <= NUM_WRITES else nullcontext()
             with is_full:
                 score(out, SOURCES)
                 score(out, changed)

@@ -45,7 +45,7 @@ def files(contents: list[Path], tmp_path: Path) -> dict[Path, Path]:
     made = {}
     for number in range(NUM_CLIPS):
         path, content = tmp_path / "files" / f"{number:05d}.mkv", contents[number % NUM_CONTENTS]
-        # An element of Matroska that readers pass over: `Void`, of eight bytes.
+        # An element of Matroska that readers skip: `Void`, of eight bytes.
         path.write_bytes(content.read_bytes() + b"\xec\x88" + number.to_bytes(8, "big"))
         made[path] = content
     return made

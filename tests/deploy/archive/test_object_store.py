@@ -24,7 +24,7 @@ PREFIX = "s3://archive/videos"
 
 @pytest.fixture
 def store(clips: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A store with two of the clips, a list, and what is passed over."""
+    """A store with two of the clips, a list, and files that are skipped."""
     pytest.importorskip("s3fs", reason="needs s3fs")
     fsspec = pytest.importorskip("fsspec", reason="needs fsspec")
     server = pytest.importorskip("moto.server", reason="needs moto and flask").ThreadedMotoServer(port=0, verbose=False)

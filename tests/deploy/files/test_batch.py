@@ -77,7 +77,7 @@ def test_a_signal_keeps_what_was_scored_and_resume_goes_on(
     interrupted_at(monkeypatch, "clip2.mkv", number)
     result = run(*arguments)
     assert result.exit_code == status, result.output
-    assert "2 of 4 inputs were scored and written; --resume goes on with the rest" in result.stderr
+    assert "2 of 4 inputs were scored and written; --resume continues with the rest" in result.stderr
     assert names(outputs["json"]) == ["clip0.mkv", "clip1.mkv"]
     assert "clip1.mkv" in result.stdout
     assert (tmp_path / "out.json.partial").is_file()
@@ -107,7 +107,7 @@ def test_a_batch_is_not_begun_over_by_accident(
     assert run(*arguments).exit_code == 143
     result = run(*arguments)
     assert result.exit_code == 2
-    assert "after 1 files: go on with --resume, or delete it" in result.stderr
+    assert "after 1 files: continue with --resume, or delete it" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_full_disk_keeps_what_was_scored(clips: list[Path], bundle_path: Path,
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert result.exit_code == 1, result.output
-    assert "free some space and go on with --resume" in result.stderr
+    assert "free some space and continue with --resume" in result.stderr
     assert not out.exists()
     num_kept = batch_path(out).read_bytes().count(b"\n") - 1
     assert 1 <= num_kept < 4
@@ -240,7 +240,7 @@ def test_results_reach_stdout_as_they_come(
     assert result.exit_code == 143
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [Path(line["source"]).name for line in found if line["kind"] == "summary"] == ["clip0.mkv", "clip1.mkv"]
-    assert "--resume goes on" not in result.stderr
+    assert "--resume continues" not in result.stderr
     refused = run(*clips, "--bundle", bundle_path, "--json", "-", "--resume")
     assert refused.exit_code == 2
     assert "--resume needs" in refused.stderr

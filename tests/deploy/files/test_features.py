@@ -137,7 +137,7 @@ def test_what_is_there_is_not_computed_again(
     out = tmp_path / "out"
     result = embed(clips, "--out", out)
     assert result.exit_code == 143
-    assert f"1 of 3 inputs are in {out}; the same command goes on" in result.output
+    assert f"1 of 3 inputs are in {out}; the same command continues" in result.output
     assert {path.name for path in out.rglob("*") if path.is_file()} == {"embeddings.json", "a.mkv.npz"}
     again = embed(clips, "--out", out)
     assert again.exit_code == 0, again.output
