@@ -13,7 +13,6 @@ docs/images/draw_learning_curve.py draws. An interrupted run is resumed.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ GENERATED = {
 # Of 687 clips of an epoch, 447 are real: all of them three times, or a part of them more often.
 REAL_VISITS = 447
 UNSEEN = "unseen"
+COLUMNS = ("path", "use", "split", "kind", "group", "duration_s")
 USES = ("train+test", "research")
 BASELINE = "motion against loudness"
 KINDS = {"speech": ("speech",), "without speech": ("music", "impact", "ambient", "other")}
@@ -111,10 +111,9 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     out: Path = options.out.resolve()
-    clip_sets.generate(out / "clips", GENERATED)
-    with (options.real / "manifest.csv").open(encoding="utf-8") as table:
-        listed = list(csv.DictReader(table))
+    listed = clip_sets.manifest(options.real, COLUMNS)
     chosen = choose(listed)
+    clip_sets.generate(out / "clips", GENERATED)
     for name, share in [*chosen.items(), (UNSEEN, unseen(listed))]:
         for row in share:
             link((options.real / row["path"]).resolve(), out / "clips" / name)
