@@ -79,7 +79,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
-	$(BIN)/mypy models/*.py
+	MYPYPATH=benchmarks $(BIN)/mypy models/*.py
 	MYPYPATH=tests/support $(BIN)/mypy benchmarks/*.py
 
 # The documentation as a site in build/site; a dead link or an undocumented parameter is an error.

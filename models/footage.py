@@ -35,7 +35,7 @@ UNSEEN: tuple[str, ...] = (
 def generate(clips: Path, generated: Mapping[str, Sequence[object]]) -> None:
     """Generate the folders of clips that are not there yet, by the options of `cavsync data synth` for each.
 
-    It takes about 30 minutes of one core for what sync-tiny is trained on.
+    It takes about 30 minutes for what sync-tiny is trained on, on a busy machine with two cores.
     """
     for name, options in generated.items():
         if not (clips / name / "truth.jsonl").is_file():

@@ -22,7 +22,12 @@ from footage import TRAINING, make_clips
 from rounds import Progress
 from steps import cavsync
 
+from cavsync.atomic import write_text_atomically
+from cavsync.data.synth import count_voices, read_truth, voices_sentence
+
 CLIPS = "clips"
+VOICES_NAME = "voices.json"
+"""In the run: in how many of the generated clips that it was trained on espeak-ng speaks, and in how many not."""
 RESERVE_MINUTES = 1.0
 """Besides generating and training: start of the process, decoding, last checkpoint, held-out measurement."""
 LEAST_MINUTES = 0.5
@@ -90,6 +95,7 @@ def train(product: Product, clips: Path, run: Path, device: str, minutes_left: C
         # The limit counts what the run has taken in all its sessions.
         limits = ("--max-steps", end, "--max-minutes", progress.minutes + minutes)
         cavsync("train", "--preset", "sync-tiny", *data, *held_out, "--out", run, *changes, *limits, "--resume")
+        write_text_atomically(run / VOICES_NAME, json.dumps(voices(product, clips)) + "\n")
         progress = Progress.read(run)
         if progress.steps < end:
             break
@@ -98,6 +104,11 @@ def train(product: Product, clips: Path, run: Path, device: str, minutes_left: C
         print(f"{progress.steps} steps in {progress.minutes:.0f} minutes: {describe(progress)}", flush=True)
     print(f"training ended after {progress.steps} steps and {progress.minutes:.0f} minutes: {progress.why_ended()}")
     return progress
+
+
+def voices(product: Product, clips: Path) -> dict[str, int]:
+    """Return which voices the generated clips to train on have; a machine without espeak-ng makes other ones."""
+    return count_voices(record for name in product.trained_on for record in read_truth(clips / name))
 
 
 def describe(progress: Progress) -> str:
@@ -135,6 +146,8 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     out: Path = options.out.resolve()
     make_clips(options.real, out / CLIPS, TRAINING)
+
+    print(voices_sentence(voices(product, out / CLIPS)), flush=True)
 
     def left(progress: Progress) -> float:
         return minutes_left(options.minutes, options.within, time.monotonic() - begin, progress)

@@ -173,6 +173,7 @@ def test_a_real_run_is_read_and_resumed(
     monkeypatch.setattr(rounds, "LEAST_GAIN", -1.0)
     waits = iter([60.0, 60.0, 0.0])
     first = run.train(*where, lambda _: next(waits))
+    assert json.loads((tmp_path / "run" / run.VOICES_NAME).read_text()) == {"espeak-ng": 0, "synthetic": 0}
     assert [each.steps for each in first.rounds] == [1, 2]
     assert all(0 < each.held_out_loss < 2 * math.log(40) for each in first.rounds)
     assert 0 < first.minutes < 60
