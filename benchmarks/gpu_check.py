@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = measure.RESULTS
 WHEELS = ROOT / "build" / "gpu-wheels"
 SITE = ROOT / "build" / "gpu-site"
+TOOLS = ROOT / "build" / "gpu-tools"
+"""Packed programs, for machines that lack them."""
 PACKAGES = {
     "annotated-types": "annotated_types",
     "av": "av",
@@ -90,7 +92,9 @@ STEPS = (
 def environment() -> dict[str, str]:
     """`.types/cavsync` presents the checkout's four top-level folders as one package."""
     paths = (str(ROOT / ".types"), str(SITE))
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TRITON_INTERPRET": "0", "PYTHONUNBUFFERED": "1"}
+    programs = os.pathsep.join((os.environ.get("PATH", os.defpath), str(TOOLS)))
+    changes = {"PYTHONPATH": os.pathsep.join(paths), "PATH": programs, "TRITON_INTERPRET": "0", "PYTHONUNBUFFERED": "1"}
+    return os.environ | changes
 
 
 def require_gpu(python: str) -> None:
