@@ -50,7 +50,7 @@ class Settings:
               help="Folder for clips, run, bundle, scores and report.")  # fmt: skip
 @click.option("--clips", type=click.IntRange(min=20), default=160, show_default=True, help="Clips to train on.")
 @click.option("--test-clips", type=click.IntRange(min=1), default=24, show_default=True, help="Clips to score.")
-@click.option("--steps", type=click.IntRange(min=1), default=600, show_default=True,
+@click.option("--steps", type=click.IntRange(min=1), default=400, show_default=True,
               help=f"Steps to train; up to {MAX_HALVES // 2} times as many if the model does not decide "
               f"{DECIDED_SHARE:.0%} of the held-out files by then.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,

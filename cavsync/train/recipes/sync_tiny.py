@@ -88,7 +88,7 @@ def sync_tiny() -> Recipe:
 
 
 def demo() -> Recipe:
-    """A million parameters that learn the timing of generated clips within four minutes on two CPU cores.
+    """A million parameters that learn the timing of generated clips in about five minutes on two CPU cores.
 
     Tubelets of five frames; nothing that needs a longer training to pay off.
     """
@@ -97,11 +97,13 @@ def demo() -> Recipe:
     model = model.model_copy(update=sizes)
     changes = {
         "preset": "demo",
-        "max_steps": 600,
+        "max_steps": 400,
+        # AdamW at half the rate needs about twice as many steps for the same loss.
+        "optimizer": "muon",
         "batch_clips": 6,
         "guard_start_seconds": 0.0,
         "curriculum_share": 0.0,
-        "learning_rate": 2e-3,
+        "learning_rate": 4e-3,
         "warmup_steps": 20,
         "ema_decay": 0.0,
         "load_size": None,
