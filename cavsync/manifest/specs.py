@@ -143,9 +143,9 @@ class Calibration(Record):
 
     `features` names the curve features in the order of `weights`. An offset within `tolerance_ms` counted as right.
     `resolution_ms` is the median absolute error of the decisions whose probability reached `threshold`; below
-    `threshold` a decision is `undetermined`. `zero_point_ms` is subtracted from every offset. `max_frames` is the number
-    of frames of the longest example; the feature `log_frames` is capped there, since nothing shows that longer ones are
-    right more often still. None: no cap.
+    `threshold` a decision is `undetermined`. `zero_point_ms` is subtracted from every offset. `max_frames` is the
+    number of frames of the longest example; the feature `log_frames` is capped there, since nothing shows that longer
+    ones are right more often still. None: no cap.
     """
 
     features: list[str]
