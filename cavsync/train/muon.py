@@ -57,7 +57,7 @@ class Muon(torch.optim.AdamW):
         for parameter in parameters:
             if not self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-        # Equal shapes are orthogonalised together, in a sixth of the launches.
+        # Equal shapes are orthogonalised together, in fewer launches.
         shapes: dict[torch.Size, list[nn.Parameter]] = {}
         for parameter in parameters:
             shapes.setdefault(parameter.shape, []).append(parameter)
