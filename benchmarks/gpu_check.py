@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = measure.RESULTS
 WHEELS = ROOT / "build" / "gpu-wheels"
 SITE = ROOT / "build" / "gpu-site"
+TOOLS = ROOT / "build" / "gpu-tools"
+"""Packed programs, for machines that lack them."""
 PACKAGES = {
     "annotated-types": "annotated_types",
     "av": "av",
@@ -67,10 +69,11 @@ def tests(name: str, limit_seconds: float, chosen: str) -> Step:
     return Step(name, limit_seconds, command, stop=signal.SIGINT)
 
 
-# The footage that `make gpu-pack` adds. The generated clips that the shipped model is trained on, too, are made first.
 FOOTAGE = "footage"
+"""The folder that `make gpu-pack` adds."""
+# The generated clips that the shipped model is trained on, too, are made first.
 RUN = ROOT / "build" / "whole-picture" / "sync-tiny-run"
-WHERE = ("--real", FOOTAGE, "--out", str(RUN.parent), "--device", "cuda")
+WHERE = ("--out", str(RUN.parent), "--device", "cuda")
 LIMITS = ("--minutes", "5", "--within", "8")
 STEPS = (
     Step("step", 90, ("benchmarks/train_step.py",)),
@@ -89,7 +92,9 @@ STEPS = (
 def environment() -> dict[str, str]:
     """`.types/cavsync` presents the checkout's four top-level folders as one package."""
     paths = (str(ROOT / ".types"), str(SITE))
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TRITON_INTERPRET": "0", "PYTHONUNBUFFERED": "1"}
+    programs = os.pathsep.join((os.environ.get("PATH", os.defpath), str(TOOLS)))
+    changes = {"PYTHONPATH": os.pathsep.join(paths), "PATH": programs, "TRITON_INTERPRET": "0", "PYTHONUNBUFFERED": "1"}
+    return os.environ | changes
 
 
 def require_gpu(python: str) -> None:
@@ -193,10 +198,16 @@ def main() -> None:
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(step.name for step in STEPS)}")
     parser.add_argument("--python", default=sys.executable, help="with torch, triton and pytest")
     parser.add_argument("--minutes", type=float, default=9.0, help="time for all steps")
+    parser.add_argument("--real", type=Path, default=ROOT / FOOTAGE, help="clips with manifest.csv, for sync-tiny")
     options = parser.parse_args()
     unknown = [name for name in options.steps if name not in {step.name for step in STEPS}]
     if unknown:
         parser.error(f"'{unknown[0]}' is not a step: use {', '.join(step.name for step in STEPS)}")
+    if "sync-tiny" in options.steps and not (options.real / "manifest.csv").is_file():
+        sys.exit(
+            f"There is no '{options.real / 'manifest.csv'}' with the clips to train on: name their folder as REAL or "
+            "--real, or run this in the folder that `make gpu-pack` made where it found them."
+        )
     end = time.monotonic() + 60 * options.minutes
     require_gpu(options.python)
     install_missing(options.python)
@@ -210,6 +221,8 @@ def main() -> None:
             endings[step.name] = "not begun: no time was left"
             continue
         print(f"== {step.name}", flush=True)
+        if step.name == "sync-tiny":
+            step = replace(step, command=(*step.command, "--real", str(options.real.resolve())))
         endings[step.name] = run(step, options.python, limit_seconds)
         if step.name == "sync-tiny":
             print("\n".join(f"handed back {path}" for path in hand_back(RUN)))

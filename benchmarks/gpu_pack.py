@@ -3,7 +3,7 @@
 The machine has what PyTorch's own images have: torch, triton, NumPy, SciPy, Pillow, TensorBoard, pytest. What training
 and `make gpu-check` import beside that is packed for Python 3.11 and 3.12; `make gpu-check` there installs what is
 missing. The shipped models stay out. With --real, small copies of the footage that the shipped model was trained on are
-added, so that `make sync-tiny DEVICE=cuda` can train it there.
+added, and espeak-ng for the generated clips, so that `make sync-tiny DEVICE=cuda` can train it there.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from gpu_check import FOOTAGE, PACKAGES, ROOT, WHEELS
+from gpu_check import FOOTAGE, PACKAGES, ROOT, TOOLS, WHEELS
 from measure import COMMIT_FILE, commit
+from pack_espeak import download_espeak
 from rich.progress import track
 
 PACK = ROOT / "build" / "gpu-pack"
@@ -54,6 +55,7 @@ def pack(real: Path | None) -> int:
         subprocess.run(
             [sys.executable, str(ROOT / "models/small_footage.py"), str(real), str(PACK / FOOTAGE)], check=True
         )
+        download_espeak(PACK / TOOLS.relative_to(ROOT))
     with tarfile.open(PACK_FILE, "w:gz") as tar:
         tar.add(PACK, PACK.name)
     return PACK_FILE.stat().st_size

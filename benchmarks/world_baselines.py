@@ -5,9 +5,9 @@
 Draws clips with offsets in ±800 ms and estimates each by the lag at which a cue of the frames agrees best with one of
 the sound: motion energy with the rise of the loudness and with the loudness (the baselines of `cavsync eval sync`), the
 strongest motion anywhere in the frame with the rise, the beginnings of motion with the rise (onsets), and the ends of
-motion with the rise (what strikes stops). Prints the share of clips within 100 ms. Each cue is given, for each family,
-the constant that suits it best, because motion precedes some sounds by a constant time; for guesses this share is about
-20 % of 24 clips.
+motion with the rise (what strikes stops). Prints the share of clips within 100 ms, in %, with its 95 % interval. Each
+cue is given, for each family, the constant that suits it best, because motion precedes some sounds by a constant time;
+what guesses reach with such a constant is printed last.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.stats import binomtest
 
 from cavsync.data.synth import ClipSpec, draw_specs, render
 from cavsync.evaluate.sync.motion_baseline import estimate_offset_ms, log_energy
@@ -30,6 +31,7 @@ RESULTS = Path(__file__).parent / "results" / "world_baselines.jsonl"
 CUES = ("motion and rise", "motion and loudness", "strongest spot and rise", "onsets", "ends of motion")
 TOLERANCE_MS, MAX_OFFSET_MS, SEARCH_MS = 100.0, 800.0, 1000.0
 SIDE_PX, GRID_HZ, BLOCK_PX = 64, 100, 8
+GUESSED_SETS = 1000
 Signal = NDArray[np.float64]
 
 
@@ -68,10 +70,20 @@ def estimates_ms(spec: ClipSpec) -> list[float]:
     return [plain.rise.audio_offset_ms, plain.energy.audio_offset_ms, *(best_offset_ms(*cue) for cue in cues)]
 
 
-def share_within(errors_ms: Signal) -> float:
-    """Return the largest share of errors within the tolerance of one constant."""
+def share_within(errors_ms: Signal) -> tuple[float, float, float]:
+    """Return the largest share of errors within the tolerance of one constant, and its 95 % interval (Wilson 1927)."""
     constants = np.arange(-200, 201, 20)
-    return float(max((np.abs(errors_ms - constant) <= TOLERANCE_MS).mean() for constant in constants))
+    found = int(max((np.abs(errors_ms - constant) <= TOLERANCE_MS).sum() for constant in constants))
+    interval = binomtest(found, len(errors_ms)).proportion_ci(method="wilson")
+    return found / len(errors_ms), float(interval.low), float(interval.high)
+
+
+def guessed_share(clips: int, seed: int) -> float:
+    """Return the share that guesses reach on so many clips, given the constant that suits them best."""
+    random = np.random.default_rng(seed)
+    truth = random.uniform(-MAX_OFFSET_MS, MAX_OFFSET_MS, size=(GUESSED_SETS, clips))
+    guesses = random.uniform(-SEARCH_MS, SEARCH_MS, size=(GUESSED_SETS, clips))
+    return float(np.mean([share_within(errors_ms)[0] for errors_ms in guesses - truth]))
 
 
 def main() -> None:
@@ -83,6 +95,7 @@ def main() -> None:
     parser.add_argument("--clutter", type=float, default=1.0, help="as for `cavsync data synth`")
     parser.add_argument("--keep", action="store_true", help="append a row to benchmarks/results")
     options = parser.parse_args()
+    guessed = guessed_share(options.clips, options.seed)
     families = list(dict.fromkeys(spec.family for spec in draw_specs(99, 0, families=options.families.split(","))))
     rows = {}
     print("| family | " + " | ".join(CUES) + " |\n" + "|---" * (len(CUES) + 1) + "|")
@@ -92,12 +105,15 @@ def main() -> None:
                            duration_seconds=options.duration_seconds, clutter=options.clutter, size=(128, 96),
                            fps=Fraction(25))  # fmt: skip
         errors = np.array([np.array(estimates_ms(spec)) - spec.audio_offset_ms for spec in specs])
-        rows[family] = dict(zip(CUES, (round(share_within(column), 3) for column in errors.T), strict=True))
-        cells = " | ".join(f"{100 * share:.0f}" for share in rows[family].values())
+        shares = [[round(value, 3) for value in share_within(column)] for column in errors.T]
+        rows[family] = dict(zip(CUES, shares, strict=True))
+        cells = " | ".join(f"{100 * share:.0f} ({100 * low:.0f}-{100 * high:.0f})" for share, low, high in shares)
         print(f"| {family} | {cells} |   ({(time.process_time() - begin) / len(specs):.1f} s per clip)", flush=True)
+    print(f"Guesses: {100 * guessed:.0f}")
     if options.keep:
         row = {"date": datetime.now(UTC).date().isoformat(), **{k: v for k, v in vars(options).items() if k != "keep"},
-               "tolerance_ms": TOLERANCE_MS, "max_offset_ms": MAX_OFFSET_MS, "share_within": rows}  # fmt: skip
+               "tolerance_ms": TOLERANCE_MS, "max_offset_ms": MAX_OFFSET_MS, "guessed_share": round(guessed, 3),
+               "share_within_with_interval": rows}  # fmt: skip
         with RESULTS.open("a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
 

@@ -55,7 +55,12 @@ class WholeCalibration:
 
 
 def calibrate(
-    bundle: Bundle, clips: Sequence[Path], *, seed: int = 0, source: str = "held-out clips"
+    bundle: Bundle,
+    clips: Sequence[Path],
+    *,
+    seed: int = 0,
+    source: str = "held-out clips",
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> WholeCalibration | None:
     """Fit both calibrations of a bundle on clips that its model never saw; None if they do not suffice.
 
@@ -63,12 +68,15 @@ def calibrate(
     windows.
 
     Clips with a truth.jsonl in their folder have the offset that it states, others are assumed to be in sync. Of more
-    than `MAX_CLIPS` clips, a random choice determined by `seed` is used.
+    than `MAX_CLIPS` clips, a random choice determined by `seed` is used. `progress(done, total)` is called after each.
     """
     random = np.random.default_rng(seed)
     chosen = sorted(random.permutation(len(clips))[:MAX_CLIPS])
-    embedded = (_embedded(bundle, clips[index], random) for index in chosen)
-    loaded = [clip for clip in embedded if clip is not None]
+    loaded = []
+    for done, index in enumerate(chosen, start=1):
+        if (clip := _embedded(bundle, clips[index], random)) is not None:
+            loaded.append(clip)
+        progress(done, len(chosen))
     if len(loaded) < MIN_CLIPS:
         log.warning("%d usable clips are too few to calibrate with, %d are needed", len(loaded), MIN_CLIPS)
         return None

@@ -89,10 +89,19 @@ def fit(examples: Examples, *, source: str, goal: Goal = Goal()) -> CalibrationR
         num_clips=len(np.unique(examples.clips)),
         num_windows=len(right),
         source=source,
+        max_frames=_max_frames(examples, weights, goal),
     )
     return CalibrationReport(
         calibration, _share(accepted, solvable), _share(accepted, ~solvable), _share(right, accepted, counts)
     )
+
+
+def _max_frames(examples: Examples, weights: FloatArray, goal: Goal) -> int | None:
+    """Return the number of frames of the longest example; None where it is not weighed."""
+    place = goal.features.index("log_frames") if "log_frames" in goal.features else None
+    if place is None or round(float(weights[place]), 6) == 0:
+        return None
+    return round(math.exp(float(examples.features[:, place].max())))
 
 
 def _across_clips(examples: Examples, counts: FloatArray) -> FloatArray:

@@ -13,18 +13,22 @@ docs/images/draw_learning_curve.py draws. An interrupted run is resumed.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
-from datetime import UTC, datetime
+import sys
 from pathlib import Path
 from typing import Any
 
 import footage as clip_sets
 import numpy as np
+import torch
 from steps import cavsync, link
 
-RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "learning_curve.jsonl"
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import measure as benchmark
+
+RESULTS = benchmark.RESULTS / "learning_curve.jsonl"
+SEED = 0
 SHARES = {"none": 0.0, "quarter": 0.25, "half": 0.5, "all": 1.0}
 GENERATED = {
     "worlds": ("--clips", 120, "--seed", 4300, "--families", "worlds"),
@@ -33,6 +37,7 @@ GENERATED = {
 # Of 687 clips of an epoch, 447 are real: all of them three times, or a part of them more often.
 REAL_VISITS = 447
 UNSEEN = "unseen"
+COLUMNS = ("path", "use", "split", "kind", "group", "duration_s")
 USES = ("train+test", "research")
 BASELINE = "motion against loudness"
 KINDS = {"speech": ("speech",), "without speech": ("music", "impact", "ambient", "other")}
@@ -62,7 +67,7 @@ def train(out: Path, name: str, num_clips: int, steps: int) -> None:
     if num_clips:
         data, repeats = [*data, clips / name], [*repeats, round(REAL_VISITS / num_clips)]
     words = [word for folder in data for word in ("--data", folder)]
-    changes = ("--set", f"repeats={json.dumps(repeats)}", "--set", f"max_steps={steps}")
+    changes = ("--set", f"repeats={json.dumps(repeats)}", "--set", f"max_steps={steps}", "--set", f"seed={SEED}")
     held_out = ("--held-out", clips / UNSEEN)
     cavsync("train", "--preset", "sync-tiny", *words, *held_out, "--out", out / name, *changes, "--resume")
 
@@ -102,6 +107,12 @@ def rows(kind: str, content: dict[str, Any], footage: dict[str, dict[str, float]
     return found
 
 
+def origin(steps: int) -> dict[str, Any]:
+    """Return how long, on what, when and with which commit and seed the runs were made; all of them share the seed."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return {"steps": steps, "seed": SEED, **benchmark.provenance(device)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, required=True, help="folder with manifest.csv")
@@ -111,10 +122,9 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     out: Path = options.out.resolve()
-    clip_sets.generate(out / "clips", GENERATED)
-    with (options.real / "manifest.csv").open(encoding="utf-8") as table:
-        listed = list(csv.DictReader(table))
+    listed = clip_sets.manifest(options.real, COLUMNS)
     chosen = choose(listed)
+    clip_sets.generate(out / "clips", GENERATED)
     for name, share in [*chosen.items(), (UNSEEN, unseen(listed))]:
         for row in share:
             link((options.real / row["path"]).resolve(), out / "clips" / name)
@@ -126,8 +136,7 @@ def main() -> None:
     found = []
     for kind, kinds in KINDS.items():
         found += rows(kind, measure(options.real, out, kinds, out / f"{kind}.json"), footage, out)
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    found = [row | {"steps": options.steps, "date": date} for row in found]
+    found = [row | origin(options.steps) for row in found]
     RESULTS.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
     print(f"wrote {RESULTS}")
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from footage import manifest
 from rich.progress import track
 
 SHORT_SIDE_PIXELS = 80
@@ -25,8 +26,7 @@ def write_small_footage(real: Path, out: Path) -> int:
 
     `out` gets a manifest.csv of the same columns. Clips that are there already are kept.
     """
-    with (real / "manifest.csv").open(encoding="utf-8") as table:
-        rows = [row for row in csv.DictReader(table) if row["use"] == USE]
+    rows = [row for row in manifest(real, ("path", "use")) if row["use"] == USE]
     for row in track(rows, "copying footage", transient=True):
         source, row["path"] = real / row["path"], str(Path(row["path"]).with_suffix(".mkv"))
         if not (out / row["path"]).exists():

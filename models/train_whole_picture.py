@@ -3,9 +3,10 @@
     make sync-tiny REAL=DATA
     make sync-research REAL=DATA
 
-DATA is a folder with manifest.csv (columns path, use, split, kind, group). `sync-tiny` is trained on generated clips
-and on clips of use `train+test` whose split is `train`, `sync-research` on those of use `research` too. Clips of use
-`test-only`, and `research` clips whose split is `held`, are only measured. An interrupted run is resumed.
+DATA is a folder with manifest.csv (columns path, use, split, kind, group, source, licence). `sync-tiny` is trained on
+generated clips and on clips of use `train+test` whose split is `train`, `sync-research` on those of use `research` too.
+Clips of use `test-only`, and `research` clips whose split is `held`, are only measured. An interrupted run is resumed,
+and one that has ended is not trained again.
 """
 
 from __future__ import annotations
@@ -20,9 +21,19 @@ from typing import Any
 
 import torch
 from footage import TESTING, TRAINING, UNSEEN, make_clips, manifest
+from rounds import Progress
 from steps import cavsync, link
-from whole_picture_card import footage, measured
-from whole_picture_run import CLIPS, SYNC_RESEARCH, SYNC_TINY, Product, add_training_options, train
+from whole_picture_card import footage, goals, made_with, measured
+from whole_picture_run import (
+    CLIPS,
+    SYNC_RESEARCH,
+    SYNC_TINY,
+    VOICES_NAME,
+    Product,
+    add_training_options,
+    minutes_left,
+    train,
+)
 
 from cavsync.atomic import atomic_folder
 from cavsync.export import amend_card
@@ -34,8 +45,10 @@ from cavsync.model.checkpoint import save_model
 from cavsync.train import preset
 
 SHIPPED = Path(__file__).resolve().parent
+REAL = "real clips of which no training saw any"
+LICENCE_NAME = "LICENSE"
 TESTS: dict[str, tuple[str, ...]] = {
-    "real clips of which no training saw any": (*UNSEEN, "--wrong-sound"),
+    REAL: (*UNSEEN, "--wrong-sound"),
     "generated worlds, unseen": ("--offsets", "0"),
 }
 
@@ -77,6 +90,20 @@ def test(real: Path, clips: Path, out: Path, bundles: list[Path]) -> dict[str, d
     return reports
 
 
+def voices(run: Path) -> dict[str, int] | None:
+    """Return which voices the clips of a run have, None where that was not noted."""
+    path = run / VOICES_NAME
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def with_licence(bundle: Path, licence: Path) -> None:
+    """Add the licence of the weights to `bundle`."""
+    with atomic_folder(bundle) as fresh:
+        shutil.copytree(bundle, fresh, dirs_exist_ok=True)
+        shutil.copy(licence, fresh / LICENCE_NAME)
+        write_manifest(fresh, read_manifest(bundle))
+
+
 def with_faces(bundle: Path, source: Path) -> None:
     """Add the face path of the bundle `source` to `bundle`: its graphs, their licences, its part of the card."""
     manifest, faces = read_manifest(bundle), read_manifest(source).faces
@@ -106,7 +133,7 @@ def main() -> None:
     clips, run = out / CLIPS, out / product.run_name
     make_clips(options.real, clips, TRAINING | TESTING)
     if not options.trained:
-        train(product, clips, run, options.minutes, options.device)
+        train(product, clips, run, options.device, lambda progress: minutes_left(options.minutes, None, 0.0, progress))
     before = out / "shipped-before"
     if not before.exists():
         shutil.copytree(SHIPPED / "sync-tiny", before)
@@ -115,7 +142,12 @@ def main() -> None:
     (out / f"{product.name}.json").write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
     uses = {"train+test", "research"} if options.research else {"train+test"}
     trained_on = (row for row in manifest(options.real) if row["split"] == "train" and row["use"] in uses)
-    amend_card(bundle, measured(product.name, reports, options.minutes) + "\n" + footage(trained_on))
+    sections = [measured(reports), made_with(product.name, Progress.read(run), voices(run)), footage(trained_on)]
+    if options.research:
+        sections.insert(1, goals(product.name, reports[REAL]))
+    amend_card(bundle, "\n".join(sections))
+    if options.research:
+        with_licence(bundle, SHIPPED / product.name / LICENCE_NAME)
     if not options.research:
         with_faces(bundle, before)
     with atomic_folder(SHIPPED / product.name) as fresh:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cavsync import __version__
+from cavsync.cli.demo_rounds import DECIDED_SHARE, MAX_HALVES, Pace, rounds_left
+from cavsync.cli.errors import end_by_signal, stopped_by_signals
 from cavsync.cli.progress import counting_bar
 from cavsync.cli.train import prepare_threads, run_training
 from cavsync.errors import ConfigError
+from cavsync.file_names import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,10 +32,7 @@ MAX_OFFSET_MS = 800.0
 # Keeps the seeds of the training and the test clips apart.
 HELD_OUT_SEED_STEP = 1_000_000
 MIN_TABLE_COLUMNS = 110
-# Training continues, with half as many steps again, until the model decides this share of the held-out files.
-DECIDED_SHARE = 0.95
-MAX_HALVES = 6
-"""Most steps, in halves of the number that was asked for."""
+GOES_ON = "the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Settings:
               help="Folder for clips, run, bundle, scores and report.")  # fmt: skip
 @click.option("--clips", type=click.IntRange(min=20), default=160, show_default=True, help="Clips to train on.")
 @click.option("--test-clips", type=click.IntRange(min=1), default=24, show_default=True, help="Clips to score.")
-@click.option("--steps", type=click.IntRange(min=1), default=600, show_default=True,
+@click.option("--steps", type=click.IntRange(min=1), default=400, show_default=True,
               help=f"Steps to train; up to {MAX_HALVES // 2} times as many if the model does not decide "
               f"{DECIDED_SHARE:.0%} of the held-out files by then.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
@@ -59,7 +59,7 @@ def demo(out: Path, clips: int, test_clips: int, steps: int, seed: int) -> None:
     """Generate clips, train a small model, export it, and score unseen clips with injected offsets.
 
     Training ends when the model decides enough held-out clips, or after three times --steps. An unfinished demo with
-    the same settings is resumed.
+    the same settings is resumed, also after Ctrl-C and SIGTERM.
     """
     # A missing package ends the command before any work.
     for package in ("scipy", "torch", "onnx", "onnxscript"):
@@ -71,30 +71,62 @@ def demo(out: Path, clips: int, test_clips: int, steps: int, seed: int) -> None:
     settings = Settings(clips, test_clips, steps, seed)
     begin = time.monotonic()
     _claim(out, settings)
-    with _stage(console, f"1/4 generating {clips} clips to train on and {test_clips} to score"):
-        _generate(out, settings)
-    with _stage(console, f"2/4 training a small model for {steps} steps, or more if it has not learned enough then"):
-        _train(console, out, settings)
-    with _stage(console, "3/4 exporting, checking parity, calibrating on held-out clips"):
-        bundle = _export(out)
-    with _stage(console, f"4/4 scoring {test_clips} unseen clips with offsets in ±{MAX_OFFSET_MS:.0f} ms"):
-        summary, rows = _score(out, bundle)
+    with _interruptible() as check:
+        with _stage(console, f"1/4 generating {clips} clips to train on and {test_clips} to score"):
+            _generate(out, settings)
+        check()
+        title = f"2/4 training a small model for {steps} steps, or more if it has not learned enough then"
+        with _stage(console, title):
+            _train(console, out, settings)
+        check()
+        with _stage(console, "3/4 exporting, checking parity, calibrating on held-out clips"):
+            bundle = _export(out)
+        check()
+        with _stage(console, f"4/4 scoring {test_clips} unseen clips with offsets in ±{MAX_OFFSET_MS:.0f} ms"):
+            summary, rows = _score(out, bundle)
     _print_table(rows)
     _print_summary(out, summary, time.monotonic() - begin)
 
 
 def _claim(out: Path, settings: Settings) -> None:
-    """Accept a new folder or one with a demo of the same settings; raise ConfigError for any other."""
+    """Accept a new folder or one with a demo of the same settings and version; raise ConfigError for any other."""
     from cavsync.atomic import require_new_folder, write_text_atomically
+    from cavsync.data.synth.spec import GENERATOR_VERSION
 
     path = out / SETTINGS_NAME
+    # With other clips or another model, the run that was begun could not go on.
+    versions = {"cavsync": __version__, "generator": GENERATOR_VERSION}
     if path.is_file():
-        if json.loads(path.read_text(encoding="utf-8")) != asdict(settings):
+        stored = _stored(path)
+        if any(stored.get(name) != value for name, value in asdict(settings).items()):
             raise ConfigError(f"{out} holds a demo with other settings: choose another --out, or delete it.")
+        if any(stored.get(name) != value for name, value in versions.items()):
+            raise ConfigError(
+                f"{out} holds a demo of {_version_words(stored)}, with which {_version_words(versions)} cannot go on: "
+                "choose another --out, or delete it."
+            )
         return
     require_new_folder(out, "choose another --out, or a demo to resume")
     out.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(path, json.dumps(asdict(settings)) + "\n")
+    write_text_atomically(path, json.dumps(asdict(settings) | versions) + "\n")
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    """Read a demo's settings; ConfigError for what is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} does not hold the settings of a demo: choose another --out, or delete the folder.")
+    return found
+
+
+def _version_words(versions: dict[str, Any]) -> str:
+    # Demos of earlier versions do not name theirs.
+    if "cavsync" not in versions:
+        return "an earlier cavsync"
+    return printable(f"cavsync {versions['cavsync']} (clip generator {versions.get('generator')})")
 
 
 def _generate(out: Path, settings: Settings) -> None:
@@ -110,22 +142,30 @@ def _generate(out: Path, settings: Settings) -> None:
 
 
 def _train(console: Console, out: Path, settings: Settings) -> None:
-    """Train in rounds until enough held-out files are decided; a resumed demo continues in the round that it was in."""
+    """Train in rounds until enough held-out files are decided; a resumed demo goes on in the round it was in."""
     from cavsync.run import RunFolder
     from cavsync.train import override, preset
 
-    begun = max(RunFolder(out / "run").steps(), default=0)
-    rounds = [math.ceil(halves * settings.steps / 2) for halves in range(2, MAX_HALVES + 1)]
-    for steps in (steps for steps in rounds if steps >= min(begun, rounds[-1])):
-        model, config = override(*preset("demo"), {"max_steps": steps, "seed": settings.seed})
-        result = run_training(console, model, config, [out / "clips" / "train"], out / "run", resume=True)
+    def say(line: str) -> None:
+        console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
+
+    ends = rounds_left(settings.steps, max(RunFolder(out / "run").steps(), default=0))
+    pace = Pace(ends, say)
+    for end in ends:
+        model, config = override(*preset("demo"), {"max_steps": end, "seed": settings.seed})
+        result = run_training(
+            console, model, config, [out / "clips" / "train"], out / "run", resume=True, on_step=pace.step
+        )
         if result.signal_number is not None:
-            raise KeyboardInterrupt
+            end_by_signal(result.signal_number, f"stopped at step {result.state.step}; {GOES_ON}")
         share = _decided_share(out / "run")
-        console.print(f"    {share:.0%} of the held-out files and parts of them are decided after {steps} steps")
+        pace.end_round(result.state.elapsed_seconds / end)
+        decided = f"{share:.0%} of the held-out files and parts of them are decided after {end} steps"
         if share >= DECIDED_SHARE:
+            say(decided)
             return
-    console.print(f"    this is less than {DECIDED_SHARE:.0%}: expect more clips to be undetermined")
+        say(f"{decided}, {pace.going_on()}" if pace.ends else decided)
+    say(f"this is less than {DECIDED_SHARE:.0%}: expect more clips to be undetermined")
 
 
 def _decided_share(run_dir: Path) -> float:
@@ -136,7 +176,8 @@ def _decided_share(run_dir: Path) -> float:
 
     _, bundle = bundle_of_checkpoint(run_dir)
     held_out = [Path(path) for path in Run.open(run_dir).held_out_clips()]
-    report = calibrate(bundle, held_out)
+    with counting_bar("checking held-out clips") as advance:
+        report = calibrate(bundle, held_out, progress=advance)
     return 0.0 if report is None else report.files.accepted_share
 
 
@@ -233,3 +274,13 @@ def _stage(console: Console, title: str) -> Iterator[None]:
     begin = time.monotonic()
     yield
     console.print(f"    done in {time.monotonic() - begin:.0f} s")
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM end the block as Ctrl-C does, and say that the command can be repeated; see `stopped_by_signals`."""
+    try:
+        with stopped_by_signals() as check:
+            yield check
+    except KeyboardInterrupt as interrupt:
+        raise type(interrupt)(GOES_ON) from None

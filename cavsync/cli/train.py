@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,14 +115,20 @@ def run_training(
     *,
     held_out: Sequence[Path] = (),
     resume: bool,
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> RunResult:
-    """Train with a progress bar on `console`."""
+    """Train with a progress bar on `console`; `on_step` is called with the number of each step that was made."""
     from cavsync.deploy.faces.graphs import open_face_finder
     from cavsync.train import Trainer
 
     what = "decoding clips" if config.face is None else "following faces"
     with training_progress(console, what) as (load, step):
-        options: dict[str, Any] = {"report": step, "on_load": load, "open_finder": open_face_finder}
+
+        def report(number: int, *rest: Any) -> None:
+            step(number, *rest)
+            on_step(number)
+
+        options: dict[str, Any] = {"report": report, "on_load": load, "open_finder": open_face_finder}
         options["say"] = lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
         trainer = Trainer(model_config, config, run_dir, **options)
         return trainer.run(*data_paths, held_out=held_out, resume=resume)

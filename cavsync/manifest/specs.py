@@ -22,6 +22,8 @@ FACE_GRAPHS = (
     *("face_frame_encoder", "face_visual_encoder", "face_audio_encoder"),
 )
 OPTIONAL_ENTRIES = ("classifier", "faces", "file_calibration", FRAME_ENCODER)
+OPTIONAL_NUMBERS = ("max_frames",)
+"""Entries of calibrations; like OPTIONAL_ENTRIES they are left out where they are None."""
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8")
 DTYPES = ("float32", "float16", "uint8")
@@ -141,7 +143,9 @@ class Calibration(Record):
 
     `features` names the curve features in the order of `weights`. An offset within `tolerance_ms` counted as right.
     `resolution_ms` is the median absolute error of the decisions whose probability reached `threshold`; below
-    `threshold` a decision is `undetermined`. `zero_point_ms` is subtracted from every offset.
+    `threshold` a decision is `undetermined`. `zero_point_ms` is subtracted from every offset. `max_frames` is the
+    number of frames of the longest example; the feature `log_frames` is capped there, since nothing shows that longer
+    ones are right more often still. None: no cap.
     """
 
     features: list[str]
@@ -154,6 +158,7 @@ class Calibration(Record):
     num_clips: Whole
     num_windows: Whole
     source: str
+    max_frames: Annotated[int, Interval(ge=1, lt=MAX_NUMBER)] | None = None
 
 
 CALIBRATION_RULE = Rule(lambda found: len(found.weights) == len(found.features), "should have one weight per feature")
@@ -291,13 +296,17 @@ class Manifest(Record):
 
     def to_bytes(self) -> bytes:
         """Serialise canonically, with the hash of everything else as `digest`."""
-        content = asdict(self)
+        content = asdict(self, dict_factory=_without_optional_numbers)
         for name in OPTIONAL_ENTRIES:
             if content[name] is None:
                 # Older versions, which do not know the entry, can then read the bundle.
                 del content[name]
         content["digest"] = hashlib.sha256(canonical(content)).hexdigest()
         return canonical(content)
+
+
+def _without_optional_numbers(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in entries if value is not None or name not in OPTIONAL_NUMBERS}
 
 
 def canonical(content: dict[str, Any]) -> bytes:

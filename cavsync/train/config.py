@@ -82,8 +82,9 @@ class TrainConfig(BaseModel):
     held_out_share: ShareBelowOne = 0.1
     """Share of the clips that is not trained on: they measure the run and calibrate the exported bundle."""
 
-    optimizer: Literal["adam", "adamw"] = "adam"
-    """Adam with decay as part of the gradient, as upstream, or with decoupled decay."""
+    optimizer: Literal["adam", "adamw", "muon"] = "adam"
+    """Adam with decay as part of the gradient, as upstream; AdamW, with decoupled decay; or Muon for the weights of
+    linear layers and convolutions with AdamW for the rest, which learns timing in about half as many steps."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 5e-5
     """Highest learning rate, at the end of the warm-up."""
     betas: tuple[ShareBelowOne, ShareBelowOne] = (0.95, 0.999)
@@ -208,6 +209,11 @@ class TrainConfig(BaseModel):
             raise ConfigError(
                 "early_stop_patience counts measurements during the run, but there are none: set validate_every_steps "
                 "or validate_every_epochs."
+            )
+        if self.optimizer == "muon" and self.strategy == "fsdp":
+            raise ConfigError(
+                "optimizer=muon orthogonalises whole matrices, but strategy=fsdp gives each process a part of them: "
+                "set strategy to ddp, or optimizer to adamw."
             )
         if self.augmentation.needs_samples and self.augmentation.tempo != (1.0, 1.0):
             raise ConfigError(

@@ -14,10 +14,12 @@ from pydantic import BaseModel
 
 from cavsync.data.order import batch_size
 from cavsync.errors import ConfigError
+from cavsync.model import ModelConfig
 from cavsync.model.face_config import FaceConfig
 from cavsync.model.flops import ParameterCount, Part, count_parameters
 from cavsync.train.config import TrainConfig
 from cavsync.train.costs import Costs, costs_of
+from cavsync.train.muon import orthogonal_size
 from cavsync.train.recipes import AnyModelConfig
 from cavsync.train.schedule import learning_rate
 
@@ -149,7 +151,7 @@ def explain(
         train=_options(train),
         parameters=parameters,
         costs=costs,
-        memory=_memory(parameters, train, gpus),
+        memory=_memory(parameters, model, train, gpus),
         schedule=schedule,
         gpus=gpus,
         utilisation=utilisation,
@@ -175,14 +177,17 @@ def _options(record: BaseModel) -> tuple[Option, ...]:
     return tuple(found)
 
 
-def _memory(parameters: dict[Part, ParameterCount], train: TrainConfig, gpus: int) -> Memory:
+def _memory(parameters: dict[Part, ParameterCount], model: ModelConfig, train: TrainConfig, gpus: int) -> Memory:
     total = sum(count.total for count in parameters.values())
     trained = sum(count.trained for count in parameters.values())
     if train.classify is not None and train.classify.freeze_encoder:
         trained = 0
     shards = gpus if train.strategy == "fsdp" else 1
     weights, gradients = (math.ceil(FLOAT32_BYTES * count / shards) for count in (total, trained))
-    moments, average = ADAM_MOMENTS * gradients, weights if train.ema_decay or train.average_from_epoch else 0
+    # Muon keeps one moment of a matrix.
+    once = orthogonal_size(model) if train.optimizer == "muon" and trained else 0
+    moments = ADAM_MOMENTS * gradients - FLOAT32_BYTES * once
+    average = weights if train.ema_decay or train.average_from_epoch else 0
     encoder = sum(count.total for part, count in parameters.items() if part != "decoder")
     teacher = 0 if train.teacher_decay is None else math.ceil(FLOAT32_BYTES * encoder / shards)
     sizes = weights, gradients, moments, average, teacher

@@ -12,28 +12,36 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from cavsync.errors import CheckpointError
 from cavsync.model.classifier import CAVMAEFT
 from cavsync.train.config import TrainConfig
+from cavsync.train.muon import Muon, orthogonal_names
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "muon": Muon,
+}
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Make Adam as CAV-MAE uses it (weight decay on everything), or AdamW with decay on matrices only.
+    """Make Adam as CAV-MAE uses it (weight decay on everything), AdamW with decay on matrices only, or Muon.
 
     Each parameter group's `rate_factor` multiplies the schedule's rate: the configured one for a classifier's head,
-    else 1.
+    else 1. Muon's groups say whether they are "orthogonal"; the others are AdamW's.
     """
     rest: dict[str, Any] = {"lr": config.learning_rate, "betas": config.betas, "fused": device.type in ("cpu", "cuda")}
     head_factor = 1.0 if config.classify is None else config.classify.head_rate_factor
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    orthogonal = orthogonal_names(model) if config.optimizer == "muon" else set()
+    groups: dict[tuple[float, float, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             factor = head_factor if CAVMAEFT.is_of_head(name) else 1.0
             decays = config.optimizer == "adam" or parameter.ndim > 1
-            groups.setdefault((factor, config.weight_decay if decays else 0.0), []).append(parameter)
+            kind = (factor, config.weight_decay if decays else 0.0, name in orthogonal)
+            groups.setdefault(kind, []).append(parameter)
     described: list[dict[str, Any]] = [
-        {"params": parameters, "rate_factor": factor, "weight_decay": decay}
-        for (factor, decay), parameters in groups.items()
+        {"params": parameters, "rate_factor": factor, "weight_decay": decay, "orthogonal": is_orthogonal}
+        for (factor, decay, is_orthogonal), parameters in groups.items()
     ]
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(described, **rest)
+    return OPTIMIZERS[config.optimizer](described, **rest)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -48,7 +48,12 @@ class Evidence:
 
 
 def probability(calibration: Calibration, features: dict[str, float]) -> float:
-    """Return the calibrated probability that the offset is right: sigmoid(bias + sum of weights * features)."""
+    """Return the calibrated probability that the offset is right: sigmoid(bias + sum of weights * features).
+
+    `log_frames` counts up to the calibration's `max_frames`.
+    """
+    if calibration.max_frames is not None and "log_frames" in features:
+        features = features | {"log_frames": min(features["log_frames"], math.log(calibration.max_frames))}
     terms = [weight * features[name] for name, weight in zip(calibration.features, calibration.weights, strict=True)]
     logit = calibration.bias + math.fsum(terms)
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))

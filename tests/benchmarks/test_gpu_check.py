@@ -45,16 +45,35 @@ def test_a_step_that_reaches_its_limit_is_asked_to_end(load, tmp_path: Path) -> 
     ],
 )
 def test_training_that_reached_its_limit_has_failed(
-    load, monkeypatch: pytest.MonkeyPatch, name: str, ending: str, fails: bool
+    load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, ending: str, fails: bool
 ) -> None:
     """Unlike a benchmark, which has written its rows."""
     check = load("gpu_check")
     for told in ("require_gpu", "install_missing"):
         monkeypatch.setattr(check, told, lambda _: None)
     monkeypatch.setattr(check, "run", lambda *_: ending)
-    monkeypatch.setattr(sys, "argv", ["gpu_check", name])
+    (tmp_path / "manifest.csv").touch()
+    monkeypatch.setattr(sys, "argv", ["gpu_check", name, "--real", str(tmp_path)])
     with pytest.raises(SystemExit) if fails else nullcontext():
         check.main()
+
+
+def test_training_takes_the_footage_that_is_named_and_fails_at_once_without_any(
+    load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = load("gpu_check")
+    ran: list[tuple[str, ...]] = []
+    for told in ("require_gpu", "install_missing"):
+        monkeypatch.setattr(check, told, lambda _: None)
+    monkeypatch.setattr(check, "run", lambda step, *_: ran.append(step.command) or "done in 1 s")
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "sync-tiny", "--real", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"no '.*manifest.csv' with the clips to train on: name their folder as REAL"):
+        check.main()
+    assert ran == []
+    (tmp_path / "manifest.csv").touch()
+    check.main()
+    (command,) = ran
+    assert command[command.index("--real") + 1] == str(tmp_path)
 
 
 @pytest.fixture

@@ -205,6 +205,8 @@ ALLOWED_HANDLERS = {
     ("cavsync.cli.archive", "CavsyncError"),
     ("cavsync.cli.archive", "KeyboardInterrupt"),
     ("cavsync.cli.demo", "MediaError"),
+    # Says that the same command goes on, and raises it again.
+    ("cavsync.cli.demo", "KeyboardInterrupt"),
     # A pair that cannot be joined does not end the list.
     ("cavsync.cli.data.av_syncbench", "MediaError"),
     ("cavsync.cli.media.output_folder", "MediaError"),

@@ -1,6 +1,7 @@
 """Sets of clips: truth beside them, the same for any number of workers, never over somebody's files."""
 
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from click.testing import CliRunner
 from synth_records import spec_of
 
 from cavsync.cli.main import main
-from cavsync.data.synth import ClipSpec, draw_specs, generate, read_truth
+from cavsync.data.synth import ClipSpec, count_voices, draw_specs, generate, read_truth, voices_sentence
+from cavsync.data.synth.espeak import espeak_available
 from cavsync.errors import ConfigError, DataError
 
 
@@ -133,6 +135,50 @@ def test_command_line(tmp_path: Path) -> None:
     again = CliRunner().invoke(main, ["data", "synth", *common])
     assert again.exit_code == 2
     assert "choose another folder" in again.output
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_command_says_which_voices_the_clips_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    """A machine without espeak-ng makes other clips, so it must not do so silently."""
+    if installed and not espeak_available():
+        pytest.skip("espeak-ng is not installed")
+    if not installed:
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+    words = ["--clips", "5", "--seed", "3", "--workers", "1", "--size", "96x64", "--duration-seconds", "0.6"]
+    done = CliRunner().invoke(main, ["data", "synth", str(tmp_path / "clips"), *words, "--families", "face,keys"])
+    assert done.exit_code == 0, done.output
+    spoken = sum(record["espeak"] for record in read_truth(tmp_path / "clips"))
+    assert (0 < spoken < 3) == installed
+    expected = f"espeak-ng speaks in {spoken} of 3 clips with voices, a formant synthesiser in {3 - spoken}"
+    missing = ": espeak-ng is not installed, and would speak in half of them"
+    assert done.output.splitlines()[-1] == expected + ("" if installed else missing)
+
+
+@pytest.mark.parametrize(
+    ("clips", "speech", "sentence"),
+    [
+        ([], "auto", ""),
+        ([("keys", False, False)], "auto", ""),
+        ([("face", True, False)], "auto", ""),
+        (
+            [("face", False, True), ("voices", False, False), ("balls", False, False)],
+            "auto",
+            "espeak-ng speaks in 1 of 2 clips with voices, a formant synthesiser in 1",
+        ),
+        (
+            [("voices", False, False)],
+            "synthetic",
+            "espeak-ng speaks in 0 of 1 clips with voices, a formant synthesiser in 1",
+        ),
+    ],
+)
+def test_voices_are_those_of_clips_in_which_people_are_heard(
+    clips: list[tuple[str, bool, bool]], speech: str, sentence: str
+) -> None:
+    truth = [{"family": family, "silent": silent, "espeak": spoken} for family, silent, spoken in clips]
+    assert voices_sentence(count_voices(truth), speech) == sentence
 
 
 @pytest.mark.parametrize("wrong", [["--size", "big"], ["--fps", "fast"], ["--clips", "0"], ["--container", "ogg"]])

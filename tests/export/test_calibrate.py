@@ -53,6 +53,16 @@ def test_threshold_resolution_and_zero_point() -> None:
     assert calibration.resolution_ms == pytest.approx(14, abs=2)
 
 
+def test_the_longest_example_is_noted_where_the_length_counts() -> None:
+    counting = made_examples(4000, 1, [1.2, 0.8, 0.0, 0.5, 0.8], -8.0)
+    frames = np.exp(counting.features[:, FEATURES.index("log_frames")])
+    assert fit(counting, source="test").calibration.max_frames == round(frames.max())
+    # The shorter an example, the more often it is right: its length, which may not count against it, counts nothing.
+    features = counting.features.copy()
+    features[:, FEATURES.index("log_frames")] = np.where(counting.right, 3.0, 6.0)
+    assert fit(Examples(features, counting.errors_ms, counting.clips), source="test").calibration.max_frames is None
+
+
 def test_no_bias_where_there_is_none() -> None:
     """A median within its own uncertainty is not corrected for."""
     examples = made_examples(400, 2, [1.2, 0.8, 0.0, 0.5, 0.0], -6.0)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +54,14 @@ def test_shares_of_footage(clips: list[dict[str, str]]) -> None:
             of_use = sum(group.startswith(use) for group in kept)
             assert SHARES[name] * total <= of_use < SHARES[name] * total + 1
     assert all(float(row["duration_s"]) >= 2.5 for row in tested)
+
+
+def test_rows_say_what_they_were_measured_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    from learning_curve import origin
+
+    monkeypatch.setenv("CAVSYNC_COMMIT", "abc1234")
+    found = origin(1000)
+    assert (found["steps"], found["seed"], found["commit"]) == (1000, 0, "abc1234")
+    assert found["device"]
+    assert found["torch"] == version("torch")
+    assert datetime.fromisoformat(found["date"]).tzinfo == UTC

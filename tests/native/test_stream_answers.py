@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hostile import put
 from native_library import NativeError, NativeLibrary, NativeScorer
 from native_streams import Stream, assert_same, fed, push
 
 from cavsync.deploy import Bundle, SyncScorer
+from cavsync.manifest import MANIFEST_NAME, read_manifest
 
 MEDIA = 4
 
@@ -135,6 +140,45 @@ def test_results_do_not_depend_on_when_they_are_computed(library: NativeLibrary,
     assert len(found) > 0
     assert found + native.flush() == at_the_end
     native.close()
+
+
+def test_frames_beyond_the_longest_example_add_no_confidence(
+    library: NativeLibrary, bundle_path: Path, tmp_path: Path
+) -> None:
+    """As in Python: a window of 62 frames counts as one of 40, of which the calibration's longest example had so many,
+    and as one of 62 where the manifest says nothing or 100."""
+    confidences = {}
+    for max_frames in (None, 40, 100):
+        folder = Path(shutil.copytree(bundle_path, tmp_path / f"longest-{max_frames}"))
+        manifest = read_manifest(folder)
+        assert manifest.calibration is not None
+        calibration = replace(
+            manifest.calibration, features=["log_frames"], weights=[1.0], bias=-4.0, max_frames=max_frames
+        )
+        (folder / MANIFEST_NAME).write_bytes(replace(manifest, calibration=calibration).to_bytes())
+        stream = plain(np.random.default_rng(7))
+        native = NativeScorer(library, library.open_bundle(folder))
+        found = fed(native, stream)
+        native.close()
+        wanted = fed(SyncScorer(Bundle.open(folder, threads=1), path="whole"), stream)
+        assert len(found) == len(wanted) > 0
+        for one, other in zip(found, wanted, strict=True):
+            assert_same(one, other)
+        confidences[max_frames] = [record["confidence"] for record in found]
+    # sigmoid(ln 40 - 4)
+    assert confidences[40] == pytest.approx([40 / (40 + math.exp(4))] * len(found), abs=1e-6)
+    assert min(confidences[None]) > max(confidences[40])
+    assert confidences[100] == confidences[None]
+
+
+@pytest.mark.parametrize("max_frames", [0, -5, 1.5, "150", True, 10**19])
+def test_a_longest_example_that_cannot_be_is_refused(
+    library: NativeLibrary, bundle_path: Path, tmp_path: Path, max_frames: Any
+) -> None:
+    folder = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
+    put("calibration", "max_frames", value=max_frames)(folder)
+    with pytest.raises(NativeError, match=r"calibration\.max_frames"):
+        library.open_bundle(folder)
 
 
 def test_a_wrong_rate_is_refused(library: NativeLibrary, bundle_path: Path) -> None:

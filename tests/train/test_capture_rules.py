@@ -32,6 +32,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a teacher": ({}, {"contrast_mask": "teacher", "teacher_decay": 0.9, "distil_loss_weight": 0.1}),
     "masks of its own": ({}, {"contrast_mask": "random"}),
     "recomputed": ({}, {"activation_checkpointing": True}),
+    "Muon": ({}, {"optimizer": "muon"}),
 }
 
 

@@ -119,12 +119,14 @@ def test_a_loss_that_is_not_finite_changes_no_weight(
         assert torch.equal(taken[name], value), name
 
 
-def engine_of(recorder: FakeRecorder, precision: str = "32-true") -> tuple[StepEngine, Any, Any]:
+def engine_of(
+    recorder: FakeRecorder, precision: str = "32-true", optimizer_name: str = "adam"
+) -> tuple[StepEngine, Any, Any]:
     """An engine around a small linear model, its Fabric-wrapped model and optimizer."""
     torch.manual_seed(0)
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     model: Any = fabric.setup_module(torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)))
-    config = override(*preset("debug"), {"learning_rate": 0.01})[1]
+    config = override(*preset("debug"), {"learning_rate": 0.01, "optimizer": optimizer_name})[1]
     optimizer: Any = fabric.setup_optimizers(make_optimizer(model.module, config, fabric.device))
 
     def compute(model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -139,11 +141,12 @@ def batch_of(rows: int, seed: int) -> dict[str, torch.Tensor]:
     return {"x": torch.randn(rows, 4, generator=generator), "y": torch.randn(rows, 1, generator=generator)}
 
 
+@pytest.mark.parametrize("optimizer_name", ["adam", "muon"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_replays_read_and_write_the_same_memory(precision: str) -> None:
+def test_replays_read_and_write_the_same_memory(precision: str, optimizer_name: str) -> None:
     """A graph keeps addresses: those of weights, gradients, moments and rates may not change once it is recorded."""
     recorder = FakeRecorder()
-    engine, model, optimizer = engine_of(recorder, precision)
+    engine, model, optimizer = engine_of(recorder, precision, optimizer_name)
     addresses = []
     for step in range(engines.WARM_UP_RUNS + 3):
         set_rate(optimizer, 0.01 * (step + 1))

@@ -116,10 +116,12 @@ def synth(
     and the objects that sound in it. --masks adds OUT/masks/CLIP/FRAME.png, where pixel value i stands for the i-th of
     the clip's `objects` in truth.jsonl, counted from 1.
     """
-    from cavsync.data.synth import draw_specs, generate
+    from cavsync.data.synth import count_voices, draw_specs, generate, voices_sentence
 
     chosen = [name.strip() for name in families.split(",")]
     specs = draw_specs(clips, seed, families=chosen, **drawn)
     with counting_bar("writing clips") as progress:
         truth = generate(out, specs, workers=workers, masks=masks, overwrite=overwrite, progress=progress)
     click.echo(f"{len(truth)} clips and truth.jsonl, labels.csv in {out}")
+    if sentence := voices_sentence(count_voices(truth), drawn["speech"]):
+        click.echo(sentence)

@@ -19,7 +19,7 @@ from cavsync.errors import ConfigError
 
 ESPEAK = "espeak-ng"
 _TIMEOUT_SECONDS = 60.0
-_VOICES = ("en-us", "en-gb", "de", "es", "it", "fr")
+VOICES = ("en-us", "en-gb", "de", "es", "it", "fr")
 _VARIANTS = ("m1", "m2", "m3", "m5", "m7", "f1", "f2", "f3", "f4")
 _WORDS = """apple mama open window about people problem happy paper number system water family money music morning
 market animal maybe baby remember example summer obvious popular above ability amount bubble camera probably member
@@ -46,7 +46,7 @@ def espeak_speech(rng: np.random.Generator, duration_seconds: float, rate_hz: in
     while len(words) < (stop - start) * 2.6:
         words += [str(word) for word in rng.choice(_WORDS.split(), int(rng.integers(1, 4)))]
         words[-1] += ","
-    voice = f"{rng.choice(_VOICES)}+{rng.choice(_VARIANTS)}"
+    voice = f"{rng.choice(VOICES)}+{rng.choice(_VARIANTS)}"
     spoken = _speak(" ".join(words), voice, speed, int(rng.integers(25, 75)), rate_hz)
     spoken = spoken[: round((stop - start) * rate_hz)]
     opening, width = articulation(spoken, rate_hz)

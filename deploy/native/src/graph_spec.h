@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,8 @@ struct Calibration {
   double tolerance_ms = 0;
   double resolution_ms = 0;
   double zero_point_ms = 0;
+  // The feature log_frames counts up to here: the longest example that it was fitted on.
+  std::optional<std::int64_t> max_frames;
 };
 
 }  // namespace cavsync

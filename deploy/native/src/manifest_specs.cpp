@@ -176,6 +176,7 @@ Calibration calibration_of(const json& value, const std::string& place) {
   record.whole("num_clips", -kMaxNumber, kMaxNumber);
   record.whole("num_windows", -kMaxNumber, kMaxNumber);
   record.text("source");
+  if (record.entry_if_any("max_frames")) found.max_frames = record.whole("max_frames", 1, kMaxNumber);
   record.finish();
   return found;
 }

@@ -31,8 +31,12 @@ double share_of(const std::vector<double>& values, double limit, bool is_above) 
 double probability(const Calibration& calibration, const Features& features) {
   double logit = 0;
   for (std::size_t place = 0; place < calibration.features.size(); ++place) {
-    const int index = feature_index(calibration.features[place]);
-    logit += calibration.weights[place] * features[static_cast<std::size_t>(index)];
+    const std::string& name = calibration.features[place];
+    double value = features[static_cast<std::size_t>(feature_index(name))];
+    if (calibration.max_frames && name == "log_frames") {
+      value = std::min(value, std::log(static_cast<double>(*calibration.max_frames)));
+    }
+    logit += calibration.weights[place] * value;
   }
   logit += calibration.bias;
   return logit >= 0 ? 1 / (1 + std::exp(-logit)) : std::exp(logit) / (1 + std::exp(logit));

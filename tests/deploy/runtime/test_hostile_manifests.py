@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,8 @@ TYPES: dict[str, tuple[Attack, str]] = {
         put("calibration", "weights", 0, value=1e17),
         "calibration.weights[0] = 1e+17, which should be less",
     ),
+    "no frames": (put("calibration", "max_frames", value=0), "max_frames = 0, which should be greater"),
+    "half a frame": (put("calibration", "max_frames", value=1.5), "max_frames = 1.5, which should be a valid int"),
     "not a number anywhere": (put("source", value={"step": float("nan")}), "is not valid JSON"),
     "all memory for frames": (
         update(visual={"img_size": 4096, "num_frames": 1024}),
@@ -189,6 +192,21 @@ def test_spaces_and_another_order_are_changes(folder: Path) -> None:
     """One content, one spelling: otherwise a digest could be kept while bytes change."""
     content = json.loads((folder / MANIFEST_NAME).read_text())
     assert "its own digest" in refusal(folder, write(MANIFEST_NAME, lambda _: json.dumps(content).encode()))
+
+
+def test_bundles_that_older_versions_wrote_or_can_read(folder: Path) -> None:
+    """They do not know how many frames a calibration saw; a bundle that does not say it has no entry for it."""
+    path = folder / MANIFEST_NAME
+    manifest = read_manifest(folder)
+    assert manifest.calibration is not None
+    assert manifest.calibration.max_frames is None
+    assert b"max_frames" not in path.read_bytes()
+    path.write_bytes(replace(manifest, calibration=replace(manifest.calibration, max_frames=150)).to_bytes())
+    capped = read_manifest(folder)
+    assert capped.calibration == replace(manifest.calibration, max_frames=150)
+    path.write_bytes(replace(capped, calibration=manifest.calibration).to_bytes())
+    assert read_manifest(folder) == manifest
+    assert b"max_frames" not in path.read_bytes()
 
 
 JSON = st.recursive(

@@ -94,6 +94,28 @@ def test_probability_is_the_logistic_of_the_weighted_features() -> None:
     assert probability(steep, {"contrast": 1.0, "agreement": 0.0}) == pytest.approx(1.0)
 
 
+def test_frames_beyond_the_longest_example_add_no_confidence() -> None:
+    """150 frames were the most at calibration: a curve of 150 or of 7,500 frames is as sure, one of 50 less."""
+    capped = dataclasses.replace(CALIBRATION, features=["log_frames"], weights=[0.5], bias=-2.0, max_frames=150)
+    found = {
+        frames: judge(
+            curve_peaking_at(0.0, frames),
+            LIVELY,
+            capped,
+            resolve_profile("itu-bt1359-detect"),
+            time_seconds=4.0,
+            window_seconds=4.0,
+        )
+        for frames in (50, 150, 7500)
+    }
+    for frames, counted in ((50, 50), (150, 150), (7500, 150)):
+        # sigmoid(0.5 log n - 2)
+        assert found[frames].confidence == pytest.approx(1 / (1 + math.exp(2) / math.sqrt(counted)))
+        assert (found[frames].features or {})["log_frames"] == pytest.approx(math.log(frames))
+    uncapped = dataclasses.replace(capped, max_frames=None)
+    assert probability(uncapped, {"log_frames": math.log(7500)}) > probability(capped, {"log_frames": math.log(7500)})
+
+
 def test_zero_point_is_taken_off() -> None:
     shifted = dataclasses.replace(CALIBRATION, zero_point_ms=-25.0)
     assert decide(100.0, calibration=shifted).audio_offset_ms == pytest.approx(-75.0)
