@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ def demo(out: Path, clips: int, test_clips: int, steps: int, seed: int) -> None:
     settings = Settings(clips, test_clips, steps, seed)
     begin = time.monotonic()
     _claim(out, settings)
-    with _interruptible() as check:
+    with stopped_by_signals(GOES_ON) as check:
         with _stage(console, f"1/4 generating {clips} clips to train on and {test_clips} to score"):
             _generate(out, settings)
         check()
@@ -274,13 +274,3 @@ def _stage(console: Console, title: str) -> Iterator[None]:
     begin = time.monotonic()
     yield
     console.print(f"    done in {time.monotonic() - begin:.0f} s")
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
-    """Let SIGTERM end the block as Ctrl-C does, and say that the command can be repeated; see `stopped_by_signals`."""
-    try:
-        with stopped_by_signals() as check:
-            yield check
-    except KeyboardInterrupt as interrupt:
-        raise type(interrupt)(GOES_ON) from None

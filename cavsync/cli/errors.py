@@ -52,11 +52,12 @@ class TerminatedError(KeyboardInterrupt):
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[Callable[[], None]]:
+def stopped_by_signals(outcome: str = "") -> Iterator[Callable[[], None]]:
     """Let SIGTERM end the block as Ctrl-C does, so that what was done is kept; the command's status is then 143.
 
     Yields a function to call often, which raises again after a signal: an exception that a signal raises inside a
-    callback of a library never arrives.
+    callback of a library never arrives. `outcome` says what became of the work, if that is the same wherever the signal
+    comes.
     """
     received: list[type[KeyboardInterrupt]] = []
 
@@ -74,6 +75,10 @@ def stopped_by_signals() -> Iterator[Callable[[], None]]:
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield check
+    except KeyboardInterrupt as interrupt:
+        if outcome:
+            raise type(interrupt)(outcome) from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -92,7 +91,7 @@ def fix(
     scoring = ScoringOptions(
         profile=profile, path=path, audio_stream=audio_stream, video_stream=video_stream, program=program
     )
-    with _interruptible() as check:
+    with stopped_by_signals("nothing was written") as check:
         check_place(source, output, overwrite=overwrite)
         needs_model = offset_ms is None or (bundle is not None and not no_check)
         leave_out = (*leave_out, *sorted(outside(source, program) - set(leave_out)))
@@ -133,16 +132,6 @@ def fix(
                 on_progress=on_progress,
             )
     _report(fixed, moved.notes)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
-    """Let SIGTERM end the block as Ctrl-C does, so that no unfinished file is left; see `stopped_by_signals`."""
-    try:
-        with stopped_by_signals() as check:
-            yield check
-    except KeyboardInterrupt as interrupt:
-        raise type(interrupt)("nothing was written") from None
 
 
 def _checked(offset_ms: float | None, *, stretch: bool) -> None:

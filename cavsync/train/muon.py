@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,10 +31,6 @@ class Muon(torch.optim.AdamW):
 
     Where `found_inf` is set to a tensor, as for PyTorch's fused optimizers, a step with 1 in it changes nothing.
     """
-
-    def __init__(self, groups: Iterable[dict[str, Any]], **options: Any) -> None:
-        super().__init__(groups, **options)
-        self.defaults.setdefault("orthogonal", False)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

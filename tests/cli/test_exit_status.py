@@ -205,14 +205,10 @@ ALLOWED_HANDLERS = {
     ("cavsync.cli.archive", "CavsyncError"),
     ("cavsync.cli.archive", "KeyboardInterrupt"),
     ("cavsync.cli.demo", "MediaError"),
-    # Says that the same command goes on, and raises it again.
-    ("cavsync.cli.demo", "KeyboardInterrupt"),
     # A pair that cannot be joined does not end the list.
     ("cavsync.cli.data.av_syncbench", "MediaError"),
     ("cavsync.cli.media.output_folder", "MediaError"),
     ("cavsync.cli.media.output_folder", "KeyboardInterrupt"),
-    # Says that nothing was written, and raises it again.
-    ("cavsync.cli.fix", "KeyboardInterrupt"),
     # Becomes bad usage of the option.
     ("cavsync.cli.threads", "ConfigError"),
 }
