@@ -6,7 +6,7 @@ import pytest
 import torch
 from counted_launches import counted_launches
 from exactness import assert_exact
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -47,6 +47,7 @@ def compare(
     ignore: Tensor | None = None,
     asked: tuple[bool, ...] = (True, True, True),
     dtype: torch.dtype = torch.float32,
+    scale: float = 1e-3,
 ) -> None:
     """The kernels against the specification."""
     ours = with_gradients("triton", leaves, asked, first_positive, ignore)
@@ -55,7 +56,7 @@ def compare(
     for one, other in zip(ours[:1] + ours[2:], exact[:1] + exact[2:], strict=True):
         assert (one is None) == (other is None)
         if one is not None:
-            assert_exact(one, other, dtype, scale=1e-3)
+            assert_exact(one, other, dtype, scale)
 
 
 @pytest.mark.parametrize("asked", list(product([True, False], repeat=3)), ids=str)
@@ -81,6 +82,7 @@ def test_rows_of_several_steps(num_keys: int, first_positive: int, monkeypatch: 
 
 
 @settings(max_examples=20, deadline=None)
+@example(seed=146, count=4, before=0, after=1, kinds=3, share=0.0)
 @given(
     seed=st.integers(0, 2**16),
     count=st.integers(1, 9),
@@ -90,12 +92,16 @@ def test_rows_of_several_steps(num_keys: int, first_positive: int, monkeypatch: 
     share=st.sampled_from([0.0, 0.3, 1.0]),
 )
 def test_ties(seed: int, count: int, before: int, after: int, kinds: int, share: float) -> None:
-    """Vectors along few axes have cosines of 0 and 1 alone: the first of the highest wins, as argmax says."""
+    """Vectors along few axes have cosines of 0 and 1 alone: the first of the highest wins, as argmax says.
+
+    Where all keys are alike, terms of size 3 / count (of three times a mean, of queries of length 2, at a temperature of
+    0.5) cancel in the gradient of each query, and what remains is their rounding error.
+    """
     generator = torch.Generator().manual_seed(seed)
     axes = [torch.randint(kinds, (size,), generator=generator) for size in (count, before + count + after)]
     leaves = [2.0 * torch.eye(4)[axis] for axis in axes]
     ignore = torch.rand(count, count, generator=generator) < share
-    compare([*leaves, torch.tensor(0.5)], before, ignore)
+    compare([*leaves, torch.tensor(0.5)], before, ignore, scale=3 / count)
 
 
 @pytest.mark.parametrize("temperature", [1e-4, 1e-2, 30.0])
