@@ -94,7 +94,7 @@ def test_rows_of_several_steps(num_keys: int, first_positive: int, monkeypatch: 
 def test_ties(seed: int, count: int, before: int, after: int, kinds: int, share: float) -> None:
     """Vectors along few axes have cosines of 0 and 1 alone: the first of the highest wins, as argmax says.
 
-    Where all keys are alike, terms of size 3 / count (of three times a mean, of queries of length 2, at a temperature of
+    Where all keys are alike, terms of size 3 / count (of three times a mean, queries of length 2, a temperature of
     0.5) cancel in the gradient of each query, and what remains is their rounding error.
     """
     generator = torch.Generator().manual_seed(seed)
