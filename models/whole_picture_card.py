@@ -71,7 +71,7 @@ def _verdict(share: Mapping[str, float | None], goal: float) -> str:
 
 def made_with(name: str, progress: Progress, voices: Mapping[str, int] | None) -> str:
     """Return the section on how the bundle `name` was trained, with clips of these voices."""
-    heard = "it was not noted which voices they have" if voices is None else voices_sentence(voices, "known")
+    heard = "it was not noted which voices they have" if voices is None else voices_sentence(voices)
     lines = [
         "## Made with",
         f"`make {name} REAL=DATA` (models/train_whole_picture.py, models/footage.py, models/rounds.py), seed 0:",

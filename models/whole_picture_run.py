@@ -147,7 +147,7 @@ def main() -> None:
     out: Path = options.out.resolve()
     make_clips(options.real, out / CLIPS, TRAINING)
 
-    print(voices_sentence(voices(product, out / CLIPS)), flush=True)
+    print(voices_sentence(voices(product, out / CLIPS), hints=True), flush=True)
 
     def left(progress: Progress) -> float:
         return minutes_left(options.minutes, options.within, time.monotonic() - begin, progress)

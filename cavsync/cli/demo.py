@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def demo(out: Path, clips: int, test_clips: int, steps: int, seed: int) -> None:
     _claim(out, settings)
     with stopped_by_signals(GOES_ON) as check:
         with _stage(console, f"1/4 generating {clips} clips to train on and {test_clips} to score"):
-            _generate(out, settings)
+            _generate(console, out, settings)
         check()
         title = f"2/4 training a small model for {steps} steps, or more if it has not learned enough then"
         with _stage(console, title):
@@ -129,16 +130,19 @@ def _version_words(versions: dict[str, Any]) -> str:
     return printable(f"cavsync {versions['cavsync']} (clip generator {versions.get('generator')})")
 
 
-def _generate(out: Path, settings: Settings) -> None:
-    from cavsync.data.synth import draw_specs, generate
+def _generate(console: Console, out: Path, settings: Settings) -> None:
+    from cavsync.data.synth import count_voices, draw_specs, generate, voices_sentence
 
     sets = {
         "train": draw_specs(settings.clips, settings.seed),
         "test": draw_specs(settings.test_clips, settings.seed + HELD_OUT_SEED_STEP, max_offset_ms=MAX_OFFSET_MS),
     }
+    truth = []
     for name, specs in sets.items():
         with counting_bar(f"{name} clips") as advance:
-            generate(out / "clips" / name, specs, overwrite=True, progress=advance)
+            truth += generate(out / "clips" / name, specs, overwrite=True, progress=advance)
+    if sentence := voices_sentence(count_voices(truth), hints=True):
+        _say(console, sentence)
 
 
 def _train(console: Console, out: Path, settings: Settings) -> None:
@@ -146,9 +150,7 @@ def _train(console: Console, out: Path, settings: Settings) -> None:
     from cavsync.run import RunFolder
     from cavsync.train import override, preset
 
-    def say(line: str) -> None:
-        console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
-
+    say = partial(_say, console)
     ends = rounds_left(settings.steps, max(RunFolder(out / "run").steps(), default=0))
     pace = Pace(ends, say)
     for end in ends:
@@ -266,6 +268,10 @@ def _print_summary(out: Path, summary: dict[str, Any], seconds: float) -> None:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:+.0f}"
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -157,28 +157,28 @@ def test_the_command_says_which_voices_the_clips_have(
 
 
 @pytest.mark.parametrize(
-    ("clips", "speech", "sentence"),
+    ("clips", "hints", "sentence"),
     [
-        ([], "auto", ""),
-        ([("keys", False, False)], "auto", ""),
-        ([("face", True, False)], "auto", ""),
+        ([], True, ""),
+        ([("keys", False, False)], True, ""),
+        ([("face", True, False)], True, ""),
         (
             [("face", False, True), ("voices", False, False), ("balls", False, False)],
-            "auto",
+            True,
             "espeak-ng speaks in 1 of 2 clips with voices, a formant synthesiser in 1",
         ),
         (
             [("voices", False, False)],
-            "synthetic",
+            False,
             "espeak-ng speaks in 0 of 1 clips with voices, a formant synthesiser in 1",
         ),
     ],
 )
 def test_voices_are_those_of_clips_in_which_people_are_heard(
-    clips: list[tuple[str, bool, bool]], speech: str, sentence: str
+    clips: list[tuple[str, bool, bool]], hints: bool, sentence: str
 ) -> None:
     truth = [{"family": family, "silent": silent, "espeak": spoken} for family, silent, spoken in clips]
-    assert voices_sentence(count_voices(truth), speech) == sentence
+    assert voices_sentence(count_voices(truth), hints=hints) == sentence
 
 
 @pytest.mark.parametrize("wrong", [["--size", "big"], ["--fps", "fast"], ["--clips", "0"], ["--container", "ogg"]])

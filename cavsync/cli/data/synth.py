@@ -123,5 +123,5 @@ def synth(
     with counting_bar("writing clips") as progress:
         truth = generate(out, specs, workers=workers, masks=masks, overwrite=overwrite, progress=progress)
     click.echo(f"{len(truth)} clips and truth.jsonl, labels.csv in {out}")
-    if sentence := voices_sentence(count_voices(truth), drawn["speech"]):
+    if sentence := voices_sentence(count_voices(truth), hints=drawn["speech"] == "auto"):
         click.echo(sentence)

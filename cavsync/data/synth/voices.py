@@ -17,12 +17,15 @@ def count_voices(truth: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {ESPEAK: spoken, "synthetic": len(heard) - spoken}
 
 
-def voices_sentence(voices: Mapping[str, int], speech: str = "auto") -> str:
-    """Say which voices clips have that were drawn with this `speech`; empty where nobody is heard."""
+def voices_sentence(voices: Mapping[str, int], *, hints: bool = False) -> str:
+    """Say which voices clips have; empty where nobody is heard.
+
+    hints: add that espeak-ng is not installed, where it is not and would have spoken.
+    """
     spoken, total = voices[ESPEAK], sum(voices.values())
     if not total:
         return ""
     text = f"{ESPEAK} speaks in {spoken} of {total} clips with voices, a formant synthesiser in {total - spoken}"
-    if speech == "auto" and not spoken and not espeak_available():
+    if hints and not spoken and not espeak_available():
         return f"{text}: {ESPEAK} is not installed, and would speak in half of them"
     return text

@@ -64,7 +64,7 @@ def sync_tiny() -> Recipe:
         instants_per_clip=40,
         guard_start_seconds=0.2,
         curriculum_share=0.1,
-        # AdamW at a quarter of the rate needs about twice as many steps for the same loss, and at this rate it collapses.
+        # AdamW needs twice as many steps for the same loss at a quarter of this rate, and collapses at this one.
         learning_rate=2e-3,
         warmup_steps=50,
         ema_decay=0.998,
