@@ -4,11 +4,9 @@ take. Clips, training, checks, export and scoring are made up; test_main.py runs
 from __future__ import annotations
 
 import importlib
-import io
 import itertools
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +18,6 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from cavsync import __version__
 from cavsync.cli import demo_rounds
@@ -91,17 +88,6 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeUp:
     monkeypatch.setattr(demo, "_export", lambda *_: found.other.append("export"))
     monkeypatch.setattr(demo, "_score", lambda *_: found.other.append("score") or (SUMMARY, []))
     return found
-
-
-def test_clips_without_espeak_ng_are_said_to_have_synthetic_voices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    console = Console(file=io.StringIO())
-    demo._generate(console, tmp_path, demo.Settings(clips=4, test_clips=4, steps=600, seed=0))
-    assert isinstance(console.file, io.StringIO)
-    spoken = "    espeak-ng speaks in 0 of 2 clips with voices, a formant synthesiser in 2"
-    assert console.file.getvalue() == f"{spoken}: espeak-ng is not installed, and would speak in half of them\n"
 
 
 def run(made_up: MadeUp, *words: str) -> Result:

@@ -1,5 +1,7 @@
 """Sets of clips: truth beside them, the same for any number of workers, never over somebody's files."""
 
+import importlib
+import io
 import json
 import shutil
 from fractions import Fraction
@@ -9,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from synth_records import spec_of
 
 from cavsync.cli.main import main
@@ -154,6 +157,16 @@ def test_the_command_says_which_voices_the_clips_have(
     expected = f"espeak-ng speaks in {spoken} of 3 clips with voices, a formant synthesiser in {3 - spoken}"
     missing = ": espeak-ng is not installed, and would speak in half of them"
     assert done.output.splitlines()[-1] == expected + ("" if installed else missing)
+
+
+def test_the_demo_says_which_voices_its_clips_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    demo = importlib.import_module("cavsync.cli.demo")
+    console = Console(file=io.StringIO())
+    demo._generate(console, tmp_path, demo.Settings(clips=4, test_clips=4, steps=600, seed=0))
+    assert isinstance(console.file, io.StringIO)
+    spoken = "    espeak-ng speaks in 0 of 2 clips with voices, a formant synthesiser in 2"
+    assert console.file.getvalue() == f"{spoken}: espeak-ng is not installed, and would speak in half of them\n"
 
 
 @pytest.mark.parametrize(
