@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,38 +46,40 @@ class Frame:
 Push = tuple[float, int, float, np.ndarray]
 
 
-def frames_of(parts: list[Part], seed: int) -> list[tuple[float, Frame]]:
-    """Frames of random brightness, each with the moment, on a clock that never jumps, at which it is pushed."""
-    generator = np.random.default_rng(seed)
-    found: list[tuple[float, Frame]] = []
+def starts(parts: list[Part]) -> Iterator[tuple[Part, float, float, int]]:
+    """Each part with its start on a clock that never jumps, its start on the stream's clock, and the latter's epoch."""
     begin = time = 0.0
     epoch = 0
     for number, part in enumerate(parts):
         if number:
             time += part.jump_seconds
             epoch += part.jump_seconds < 0
+        yield part, begin, time, epoch
+        begin += part.seconds
+        time += part.seconds
+
+
+def frames_of(parts: list[Part], seed: int) -> list[tuple[float, Frame]]:
+    """Frames of random brightness, each with the moment, on a clock that never jumps, at which it is pushed."""
+    generator = np.random.default_rng(seed)
+    found: list[tuple[float, Frame]] = []
+    for part, begin, time, epoch in starts(parts):
         for index in range(round(part.seconds * part.rate_hz)):
             after = index / part.rate_hz
             found.append((begin + after, Frame(epoch, time + after, int(generator.integers(256)))))
-        begin += part.seconds
-        time += part.seconds
     return found
 
 
 def audio_of(parts: list[Part], cuts: list[float], leads_by_seconds: float) -> list[Push]:
     """A tone that the audio encoder maps to an angle of 0, in pieces that end at `cuts`, shares of each part."""
     found: list[Push] = []
-    begin = time = 0.0
-    for number, part in enumerate(parts):
-        time += part.jump_seconds if number else 0.0
+    for part, begin, time, _ in starts(parts):
         count = round(part.seconds * RATE_HZ)
         tone = np.sqrt(2) * 10 ** (QUIET_DBFS / 20) * np.sin(2 * np.pi * TONE_HZ * np.arange(count) / RATE_HZ)
         edges = sorted({0, *(round(cut * count) for cut in cuts), *range(0, count, RATE_HZ // 2), count})
         for start, stop in itertools.pairwise(edges):
             after = start / RATE_HZ
             found.append((begin + after - leads_by_seconds, 0, time + after, tone[start:stop].astype(np.float32)))
-        begin += part.seconds
-        time += part.seconds
     return found
 
 
